@@ -1,0 +1,4 @@
+//! Typed async SDK for `codex app-server`.
+pub mod protocol;
+#[cfg(feature = "testing")]
+pub mod testing;
