@@ -1,4 +1,48 @@
-//! Typed async SDK for `codex app-server`.
+//! Typed async SDK for OpenAI's `codex app-server`.
+//!
+//! # The five laws
+//! 1. **The reader waits for nobody.** Not for event consumers, not for handlers, not for the writer.
+//! 2. **One owner each.** The reader task owns stdout and routes, the outbox owns stdin, the supervisor the child, one
+//!    more task stderr. Shared state is behind one `std::sync::Mutex` each, never held across an await.
+//! 3. **Every wait is a guard.** Dropping a future, a stream, a responder or a client leaves nothing behind.
+//! 4. **Every server request is settled exactly once**: by a handler, by its responder's drop, by a rule, or because
+//!    the server resolved it.
+//! 5. **Everything is bounded**: requests in flight, event queues, handlers, line length, the stderr tail, and the time
+//!    that shutdown takes.
+//!
+//! # Where to start
+//! [`CasClient::builder`] → [`Builder::spawn`] → [`CasClient::start_thread`] → [`Thread::ask`] → [`Turn`].
+
+// The rooms, from the front door to the engine.
+mod builder;
+mod client;
+mod thread;
+mod input;
+mod turn;
+mod tool;
+mod event;
+mod filter;
+mod error;
+mod rpc_error;
 pub mod protocol;
 #[cfg(feature = "testing")]
 pub mod testing;
+
+// The engine room.
+mod dispatch;
+mod process;
+mod rpc;
+mod supervisor;
+mod tracker;
+
+pub use builder::Builder;
+pub use client::{CasClient, RawResponse, Request, ServerInfo};
+pub use error::{CloseCause, CloseReason, Error, RpcError, RpcErrorKind, SpawnError};
+pub use event::{Event, Events, TypedEvents};
+pub use filter::Filter;
+pub use input::Input;
+pub use process::find_codex;
+pub use rpc::Kind;
+pub use thread::{Ask, Thread};
+pub use tool::{Tool, ToolContext, ToolError, ToolOutput};
+pub use turn::{Item, Turn, TurnControl, TurnError, TurnErrorKind, TurnEvent, TurnFailure, TurnOutcome};

@@ -1,0 +1,251 @@
+//! How a client is made: what to start or to connect to, the limits, the handlers.
+
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use serde_json::{Map, Value, json};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::{
+    client::{CasClient, Options, Parts},
+    dispatch::Dispatch,
+    error::{CloseCause, Error, SpawnError},
+    process::{Launch, Pipes, Process, find_codex},
+    rpc::{Connection, Limits, Router, outbox::Outbox, queue::Bounds},
+    supervisor::{Peer, supervise},
+    tool::{Tool, Tools},
+};
+
+/// Makes a [`CasClient`]; see [`CasClient::builder`].
+#[derive(Debug, Clone)]
+#[must_use = "a builder does nothing until `spawn` or `connect`"]
+pub struct Builder {
+    launch: Launch,
+    client_info: [String; 3],
+    experimental_api: bool,
+    opt_out: Vec<String>,
+    limits: Limits,
+    bounds: Bounds,
+    request_timeout: Duration,
+    handshake_timeout: Duration,
+    grace: Duration,
+    tools: Tools,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self {
+            launch: Launch {
+                codex: None,
+                args: vec!["app-server".into()],
+                cwd: None,
+                env_clear: false,
+                env: Vec::new(),
+            },
+            client_info: ["cas-sdk", "cas-sdk", env!("CARGO_PKG_VERSION")].map(str::to_owned),
+            experimental_api: true,
+            opt_out: Vec::new(),
+            limits: Limits { in_flight: 64, urgent: 16, line: 128 * 1024 * 1024 },
+            bounds: Bounds { events: 8_192, bytes: 8 * 1024 * 1024 },
+            request_timeout: Duration::from_secs(60),
+            handshake_timeout: Duration::from_secs(10),
+            grace: Duration::from_secs(2),
+            tools: Tools::default(),
+        }
+    }
+}
+
+impl Builder {
+    /// The codex executable, a path or a name on `$PATH`. Default: `$CAS_CODEX`, else `codex` on `$PATH`.
+    pub fn codex(mut self, program: impl Into<PathBuf>) -> Self {
+        self.launch.codex = Some(program.into());
+        self
+    }
+
+    /// Adds an argument after `app-server`.
+    pub fn arg(mut self, arg: impl Into<OsString>) -> Self {
+        self.launch.args.push(arg.into());
+        self
+    }
+
+    /// Overrides a value of `config.toml`, as `-c key=value` does; the value is TOML.
+    pub fn config(self, key: &str, value: &str) -> Self {
+        self.arg("-c").arg(format!("{key}={value}"))
+    }
+
+    /// The working directory of the server, and of threads that name none. Default: that of this process.
+    pub fn cwd(mut self, dir: impl AsRef<Path>) -> Self {
+        self.launch.cwd = Some(dir.as_ref().to_owned());
+        self
+    }
+
+    /// Sets an environment variable of the server.
+    pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
+        self.launch.env.push((name.into(), Some(value.into())));
+        self
+    }
+
+    /// Sets several environment variables of the server.
+    pub fn envs<K: Into<OsString>, V: Into<OsString>>(self, vars: impl IntoIterator<Item = (K, V)>) -> Self {
+        vars.into_iter().fold(self, |this, (name, value)| this.env(name, value))
+    }
+
+    /// Removes an environment variable of the server.
+    pub fn env_remove(mut self, name: impl Into<OsString>) -> Self {
+        self.launch.env.push((name.into(), None));
+        self
+    }
+
+    /// Starts the server without the environment of this process, only with what is set here.
+    pub fn env_clear(mut self) -> Self {
+        self.launch.env_clear = true;
+        self
+    }
+
+    /// Who is calling: `clientInfo` of `initialize`. The name must be a legal HTTP header value. Default: `cas-sdk`.
+    pub fn client_info(mut self, name: impl Into<String>, title: impl Into<String>, version: impl Into<String>) -> Self {
+        self.client_info = [name.into(), title.into(), version.into()];
+        self
+    }
+
+    /// Whether to negotiate `experimentalApi`, which 75 of the 184 methods need, and dynamic tools. Default: true.
+    ///
+    /// With `false`, calling an experimental method is an error before anything is sent.
+    pub fn experimental_api(mut self, on: bool) -> Self {
+        self.experimental_api = on;
+        self
+    }
+
+    /// Notifications that the server should not send on this connection, by their exact method.
+    pub fn opt_out_notification_methods<S: Into<String>>(mut self, methods: impl IntoIterator<Item = S>) -> Self {
+        self.opt_out.extend(methods.into_iter().map(Into::into));
+        self
+    }
+
+    /// Registers a tool that the model may call; see [`Tool`].
+    pub fn tool(mut self, tool: impl Tool) -> Self {
+        self.tools.add(tool);
+        self
+    }
+
+    /// The deadline of a request that sets none. Default: 60 s.
+    pub fn request_timeout(mut self, after: Duration) -> Self {
+        self.request_timeout = after;
+        self
+    }
+
+    /// How long the server may take until it has answered `initialize`. Default: 10 s.
+    pub fn handshake_timeout(mut self, after: Duration) -> Self {
+        self.handshake_timeout = after;
+        self
+    }
+
+    /// How long each step of stopping the server may take: the end of its input, SIGTERM, SIGKILL. Default: 2 s.
+    pub fn stop_grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    /// Requests in flight at once; the others wait. Default: 64. The server drops requests without an answer above
+    /// about 160.
+    pub fn in_flight(mut self, requests: usize) -> Self {
+        self.limits.in_flight = requests;
+        self
+    }
+
+    /// The longest line that is read, in bytes; a longer one is skipped and reported as a malformed event.
+    /// Default: 128 MiB.
+    pub fn max_line(mut self, bytes: usize) -> Self {
+        self.limits.line = bytes.min(u32::MAX as usize - 1);
+        self
+    }
+
+    /// The size of each of the two rings of an event stream. Default: 8,192 events and 8 MiB.
+    pub fn event_queue(mut self, events: usize, bytes: usize) -> Self {
+        self.bounds = Bounds { events, bytes };
+        self
+    }
+
+    /// Starts `codex app-server` and does the handshake. Dropped midway it leaves no process.
+    ///
+    /// # Errors
+    /// [`Error::Spawn`] if codex can't be found or started or ends at once, [`Error::Handshake`] if it doesn't answer
+    /// as it should, [`Error::Invalid`] for a tool that the server would refuse.
+    pub async fn spawn(self) -> Result<CasClient, Error> {
+        self.tools.check()?;
+        let program = find_codex(self.launch.codex.as_deref())?;
+        let (process, Pipes { stdin, stdout, stderr }) = Process::spawn(&program, &self.launch)?;
+        let pid = process.id();
+        self.start(stdout, stdin, Peer::Process { process, stderr }, pid).await.map_err(|error| match error {
+            Error::Closed(reason) if matches!(reason.cause, CloseCause::Exited | CloseCause::Eof | CloseCause::Write(_)) => {
+                SpawnError::Exited { program, reason }.into()
+            }
+            other => Error::Handshake(Arc::new(other)),
+        })
+    }
+
+    /// Speaks to a server over a pair of pipes that somebody else looks after, and does the handshake.
+    ///
+    /// # Errors
+    /// [`Error::Handshake`] if the other side doesn't answer as it should, [`Error::Invalid`] for a tool that the
+    /// server would refuse.
+    pub async fn connect(
+        self,
+        output_of_server: impl AsyncRead + Unpin + Send + 'static,
+        input_of_server: impl AsyncWrite + Send + 'static,
+    ) -> Result<CasClient, Error> {
+        self.tools.check()?;
+        let start = self.start(output_of_server, input_of_server, Peer::Foreign, None);
+        start.await.map_err(|error| Error::Handshake(Arc::new(error)))
+    }
+
+    async fn start(
+        self,
+        output: impl AsyncRead + Unpin + Send + 'static,
+        input: impl AsyncWrite + Send + 'static,
+        peer: Peer,
+        pid: Option<u32>,
+    ) -> Result<CasClient, Error> {
+        let params = self.initialize_params();
+        let dispatch = Dispatch::new(self.tools);
+        let router = Arc::new(Router::new(dispatch.clone()));
+        let connection = Arc::new(Connection::new(router, Outbox::new(Box::pin(input)), self.limits));
+        dispatch.attach(&connection);
+        let supervised = supervise(&connection, output, self.limits.line, peer, self.grace);
+        let client = CasClient::new(Parts {
+            connection,
+            dispatch,
+            supervised,
+            pid,
+            options: Options {
+                experimental_api: self.experimental_api,
+                request_timeout: self.request_timeout,
+                bounds: self.bounds,
+            },
+        });
+        match client.handshake(&params, self.handshake_timeout).await {
+            Ok(()) => Ok(client),
+            Err(error) => {
+                client.shutdown().await;
+                Err(error)
+            }
+        }
+    }
+
+    fn initialize_params(&self) -> Value {
+        let [name, title, version] = &self.client_info;
+        let mut capabilities = Map::new();
+        capabilities.insert("experimentalApi".into(), self.experimental_api.into());
+        if !self.opt_out.is_empty() {
+            let mut methods = self.opt_out.clone();
+            methods.sort_unstable();
+            methods.dedup();
+            capabilities.insert("optOutNotificationMethods".into(), methods.into());
+        }
+        json!({"clientInfo": {"name": name, "title": title, "version": version}, "capabilities": capabilities})
+    }
+}

@@ -1,0 +1,341 @@
+//! The front door: a cheap handle to one connection, and the requests made through it.
+
+use std::{
+    fmt,
+    future::{Future, IntoFuture},
+    pin::Pin,
+    sync::{Arc, OnceLock, Weak},
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::Value;
+use tokio::sync::watch;
+
+use crate::{
+    builder::Builder,
+    dispatch::Dispatch,
+    error::{CloseReason, Error},
+    event::Events,
+    filter::Filter,
+    protocol::{self, Call},
+    rpc::{
+        Connection,
+        connection::{NoAnswer, Send as Frame},
+        queue::Bounds,
+        router::{OnReply, RawReply},
+    },
+    supervisor::Supervised,
+};
+
+/// A connection to one `codex app-server`. Clones share it; when the last one is dropped the server is ended.
+#[derive(Clone)]
+pub struct CasClient {
+    shared: Arc<Shared>,
+    /// `None` in handles that must not keep the server alive, such as those that handlers get.
+    _owner: Option<Arc<Owner>>,
+}
+
+struct Shared {
+    connection: Arc<Connection>,
+    dispatch: Arc<Dispatch>,
+    stop: watch::Sender<bool>,
+    done: watch::Receiver<Option<Arc<CloseReason>>>,
+    pid: Option<u32>,
+    options: Options,
+    server: OnceLock<ServerInfo>,
+}
+
+/// Flips the switch when the last client is dropped; the supervisor does the rest.
+struct Owner(watch::Sender<bool>);
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.0.send_replace(true);
+    }
+}
+
+pub(crate) struct Options {
+    pub(crate) experimental_api: bool,
+    pub(crate) request_timeout: Duration,
+    pub(crate) bounds: Bounds,
+}
+
+pub(crate) struct Parts {
+    pub(crate) connection: Arc<Connection>,
+    pub(crate) dispatch: Arc<Dispatch>,
+    pub(crate) supervised: Supervised,
+    pub(crate) pid: Option<u32>,
+    pub(crate) options: Options,
+}
+
+/// What the server said of itself in the handshake.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct ServerInfo {
+    /// `<client>/<version of codex> (<system>) …`; the only place that names the version.
+    #[serde(default)]
+    pub user_agent: String,
+    /// Its `CODEX_HOME`.
+    #[serde(default)]
+    pub codex_home: String,
+    /// `unix` or `windows`.
+    #[serde(default)]
+    pub platform_family: String,
+    /// `linux`, `macos`, `windows`.
+    #[serde(default)]
+    pub platform_os: String,
+}
+
+impl ServerInfo {
+    /// The version of codex, as in `0.169.0`.
+    #[must_use]
+    pub fn version(&self) -> Option<&str> {
+        let (_, rest) = self.user_agent.split_once('/')?;
+        rest.split([' ', '(']).next().filter(|v| v.starts_with(|c: char| c.is_ascii_digit()))
+    }
+}
+
+impl CasClient {
+    /// What to start, and how.
+    ///
+    /// ```no_run
+    /// # async fn run() -> Result<(), cas_sdk::Error> {
+    /// let client = cas_sdk::CasClient::builder().cwd("/repo").spawn().await?;
+    /// # client.shutdown().await; Ok(()) }
+    /// ```
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    pub(crate) fn new(parts: Parts) -> Self {
+        let Parts { connection, dispatch, supervised: Supervised { stop, done }, pid, options } = parts;
+        let owner = Arc::new(Owner(stop.clone()));
+        let server = OnceLock::new();
+        let shared = Arc::new(Shared { connection, dispatch, stop, done, pid, options, server });
+        shared.dispatch.attach_client(WeakClient(Arc::downgrade(&shared)));
+        Self { shared, _owner: Some(owner) }
+    }
+
+    pub(crate) async fn handshake(&self, params: &Value, deadline: Duration) -> Result<(), Error> {
+        let raw = self.send("initialize", &params.to_string(), Some(deadline), false, None).await?;
+        let info = serde_json::from_str(raw.result()).map_err(|e| Error::decode("initialize", raw.result(), &e))?;
+        let _ = self.shared.server.set(info);
+        self.shared.connection.notify("initialized", None);
+        Ok(())
+    }
+
+    /// Makes a request: the type of the params names the method and the response.
+    ///
+    /// ```no_run
+    /// # async fn run(client: cas_sdk::CasClient) -> Result<(), cas_sdk::Error> {
+    /// use cas_sdk::protocol::ModelListParams;
+    /// let models = client.request(ModelListParams::default()).await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn request<C: Call>(&self, params: C) -> Request<C> {
+        Request { client: self.clone(), params, timeout: Some(self.shared.options.request_timeout), urgent: false }
+    }
+
+    /// Makes a request by its method's name, for what the types don't know.
+    ///
+    /// # Errors
+    /// As of [`request`](Self::request), and [`Error::Decode`] if the result is not an `R`.
+    pub async fn request_raw<R: DeserializeOwned>(&self, method: &str, params: &impl Serialize) -> Result<R, Error> {
+        let params = serde_json::to_string(params).map_err(|e| Error::encode(method, &e))?;
+        let raw = self.send(method, &params, Some(self.shared.options.request_timeout), false, None).await?;
+        serde_json::from_str(raw.result()).map_err(|e| Error::decode(method, raw.result(), &e))
+    }
+
+    /// What the server says from now on, as far as `filter` takes it. Subscribe before the request that causes it.
+    pub fn events(&self, filter: Filter) -> Events {
+        let matcher = filter.into_matcher();
+        Events::new(self.shared.connection.router.subscribe(matcher, self.shared.options.bounds))
+    }
+
+    /// `turn/steer`: adds input to the turn that is running. [`Turn::steer`](crate::Turn::steer) is more convenient.
+    ///
+    /// # Errors
+    /// [`Error::Rpc`] of kind `NoActiveTurn`, `TurnMismatch` or `NotSteerable`, and as of [`request`](Self::request).
+    pub async fn steer_turn(&self, params: protocol::TurnSteerParams) -> Result<protocol::TurnSteerResponse, Error> {
+        self.request(params).urgent().await
+    }
+
+    /// `experimentalFeature/list`: the features of this codex and whether they are on, a page at a time.
+    ///
+    /// # Errors
+    /// As of [`request`](Self::request).
+    pub async fn list_experimental_features(
+        &self,
+        params: protocol::ExperimentalFeatureListParams,
+    ) -> Result<protocol::ExperimentalFeatureListResponse, Error> {
+        self.request(params).await
+    }
+
+    /// What the server said of itself in the handshake.
+    #[must_use]
+    pub fn server(&self) -> Option<&ServerInfo> {
+        self.shared.server.get()
+    }
+
+    /// The process id of the server, if it is a child of this process.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.shared.pid
+    }
+
+    /// Ends the server: the end of its input, then SIGTERM, then SIGKILL, each after the builder's
+    /// [`stop_grace`](Builder::stop_grace). Returns when it is gone, with the reason the connection ended.
+    pub async fn shutdown(&self) -> Arc<CloseReason> {
+        self.shared.stop.send_replace(true);
+        self.closed().await
+    }
+
+    /// Waits until the connection has ended, for whatever reason.
+    pub async fn closed(&self) -> Arc<CloseReason> {
+        let mut done = self.shared.done.clone();
+        match done.wait_for(Option::is_some).await {
+            Ok(reason) => reason.clone(),
+            Err(_) => None, // The runtime took the supervisor with it.
+        }
+        .unwrap_or_else(|| Arc::new(CloseReason::shutdown()))
+    }
+
+    pub(crate) fn close_reason(&self) -> Option<Arc<CloseReason>> {
+        self.shared.connection.router.closed()
+    }
+
+    pub(crate) fn dispatch(&self) -> &Dispatch {
+        &self.shared.dispatch
+    }
+
+    pub(crate) fn request_timeout(&self) -> Duration {
+        self.shared.options.request_timeout
+    }
+
+    /// Makes a request from its parts.
+    pub(crate) async fn send(
+        &self,
+        method: &str,
+        params: &str,
+        deadline: Option<Duration>,
+        urgent: bool,
+        on_reply: Option<OnReply>,
+    ) -> Result<RawReply, Error> {
+        match self.shared.connection.request(Frame { method, params, urgent, deadline, on_reply }).await {
+            Ok(Ok(reply)) => Ok(reply),
+            Ok(Err(source)) => Err(Error::Rpc { method: method.to_owned(), source }),
+            Err(NoAnswer::Closed(reason)) => Err(Error::Closed(reason)),
+            Err(NoAnswer::Timeout) => {
+                Err(Error::Timeout { method: method.to_owned(), after: deadline.unwrap_or_default() })
+            }
+        }
+    }
+
+    /// Fails early, and by name, what the server would refuse.
+    pub(crate) fn check<C: Call>(&self) -> Result<(), Error> {
+        if C::EXPERIMENTAL && !self.shared.options.experimental_api {
+            let text = format!("{} is experimental; call `experimental_api(true)` on the builder to use it", C::METHOD);
+            return Err(Error::Invalid(text));
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for CasClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CasClient").field("pid", &self.shared.pid).finish_non_exhaustive()
+    }
+}
+
+/// A client as the dispatcher keeps it.
+pub(crate) struct WeakClient(Weak<Shared>);
+
+impl WeakClient {
+    pub(crate) fn upgrade(&self) -> Option<CasClient> {
+        self.0.upgrade().map(|shared| CasClient { shared, _owner: None })
+    }
+}
+
+/// A request that is sent when it is awaited.
+///
+/// Dropped midway, it forgets the answer, not the work: the server may have carried it out.
+#[derive(Debug)]
+#[must_use = "a request is not sent until it is awaited"]
+pub struct Request<C> {
+    client: CasClient,
+    params: C,
+    timeout: Option<Duration>,
+    urgent: bool,
+}
+
+impl<C: Call> Request<C> {
+    /// The deadline of this request, the wait for a place among those in flight included.
+    pub fn timeout(mut self, after: Duration) -> Self {
+        self.timeout = Some(after);
+        self
+    }
+
+    /// No deadline: for a request that lasts as long as its work, such as `command/exec`.
+    pub fn no_timeout(mut self) -> Self {
+        self.timeout = None;
+        self
+    }
+
+    /// Lets the request pass the others that wait for their place in flight; for what ends or steers their work.
+    pub fn urgent(mut self) -> Self {
+        self.urgent = true;
+        self
+    }
+
+    /// The response with its text as the server wrote it, decoded when asked for.
+    ///
+    /// # Errors
+    /// [`Error::Rpc`] if the server refuses, [`Error::Timeout`] if it doesn't answer in time, [`Error::Closed`] if the
+    /// connection ends, [`Error::Encode`] and [`Error::Invalid`] if nothing could be sent.
+    pub async fn raw(self) -> Result<RawResponse<C>, Error> {
+        self.client.check::<C>()?;
+        let params = serde_json::to_string(&self.params).map_err(|e| Error::encode(C::METHOD, &e))?;
+        let reply = self.client.send(C::METHOD, &params, self.timeout, self.urgent, None).await?;
+        Ok(RawResponse { reply, call: std::marker::PhantomData })
+    }
+}
+
+impl<C: Call + Send + 'static> IntoFuture for Request<C> {
+    type Output = Result<C::Response, Error>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move { self.raw().await?.decode() })
+    }
+}
+
+/// A response and its exact text.
+pub struct RawResponse<C> {
+    reply: RawReply,
+    call: std::marker::PhantomData<fn() -> C>,
+}
+
+impl<C: Call> RawResponse<C> {
+    /// The JSON text of the result.
+    #[must_use]
+    pub fn result(&self) -> &str {
+        self.reply.result()
+    }
+
+    /// The typed response.
+    ///
+    /// # Errors
+    /// [`Error::Decode`] if the result doesn't fit the schema.
+    pub fn decode(&self) -> Result<C::Response, Error> {
+        serde_json::from_str(self.result()).map_err(|e| Error::decode(C::METHOD, self.result(), &e))
+    }
+}
+
+impl<C> fmt::Debug for RawResponse<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not the text: it may hold a token.
+        f.debug_struct("RawResponse").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,215 @@
+//! What can go wrong, by layer: starting, the connection, the server's refusal, decoding, a turn.
+
+use std::{fmt, path::PathBuf, process::ExitStatus, sync::Arc, time::Duration};
+
+use serde_json::value::RawValue;
+
+pub use crate::{rpc_error::{RpcError, RpcErrorKind}, turn::TurnError};
+
+/// The error of everything in this crate.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// `codex app-server` could not be started.
+    #[error(transparent)]
+    Spawn(#[from] SpawnError),
+
+    /// The server was started but `initialize` did not succeed. The process has been ended.
+    #[error("initialize failed")]
+    Handshake(#[source] Arc<Error>),
+
+    /// The server refused the request.
+    #[error("{method} was refused")]
+    Rpc {
+        /// The method that was called.
+        method: String,
+        /// What the server said; [`RpcError::kind`] classifies it.
+        source: RpcError,
+    },
+
+    /// No answer came in time. The server may still carry the request out.
+    #[error("{method} was not answered within {after:?}")]
+    Timeout {
+        /// The method that was called, or what was waited for.
+        method: String,
+        /// The deadline that passed.
+        after: Duration,
+    },
+
+    /// The params could not be written as JSON; nothing was sent.
+    #[error("params of {method} cannot be encoded: {reason}")]
+    Encode {
+        /// The method that was to be called.
+        method: String,
+        /// What is wrong.
+        reason: String,
+    },
+
+    /// What the server sent is not of the expected type. The text is kept.
+    #[error("{method} cannot be decoded: {reason}")]
+    Decode {
+        /// The method whose response, notification or request it was.
+        method: String,
+        /// The JSON text as it came.
+        raw: Arc<str>,
+        /// What does not fit, and where.
+        reason: String,
+    },
+
+    /// The reader of this stream was too slow: so many events were dropped at this place. The stream goes on.
+    #[error("{skipped} events were dropped because their reader was too slow")]
+    Lagged {
+        /// How many.
+        skipped: u64,
+    },
+
+    /// The connection has ended.
+    #[error("the connection to codex app-server has ended")]
+    Closed(#[source] Arc<CloseReason>),
+
+    /// A turn ended other than well; what it had produced is in the error.
+    #[error(transparent)]
+    Turn(#[from] Box<TurnError>),
+
+    /// The request can't be made as it stands; nothing was sent.
+    #[error("{0}")]
+    Invalid(String),
+}
+
+impl Error {
+    /// The server's refusal, if that is what this is.
+    #[must_use]
+    pub fn rpc(&self) -> Option<&RpcError> {
+        match self {
+            Self::Rpc { source, .. } => Some(source),
+            Self::Handshake(inner) => inner.rpc(),
+            _ => None,
+        }
+    }
+
+    /// The class of the server's refusal, if that is what this is.
+    #[must_use]
+    pub fn rpc_kind(&self) -> Option<RpcErrorKind> {
+        self.rpc().map(RpcError::kind)
+    }
+
+    pub(crate) fn encode(method: &str, error: &serde_json::Error) -> Self {
+        Self::Encode { method: method.to_owned(), reason: error.to_string() }
+    }
+
+    pub(crate) fn decode(method: &str, raw: &str, error: &serde_json::Error) -> Self {
+        Self::Decode { method: method.to_owned(), raw: raw.into(), reason: error.to_string() }
+    }
+}
+
+/// Why `codex app-server` could not be started.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum SpawnError {
+    /// No codex executable was found.
+    #[error(
+        "codex was not found: {}; install it with `npm install -g @openai/codex`, or name it with the builder's `codex` or $CAS_CODEX",
+        .looked.join("; ")
+    )]
+    NotFound {
+        /// The places that were looked at, and what was there.
+        looked: Vec<String>,
+    },
+    /// The operating system refused to start it.
+    #[error("{} could not be started", .program.display())]
+    Io {
+        /// The executable.
+        program: PathBuf,
+        /// What the operating system said.
+        #[source]
+        source: Arc<std::io::Error>,
+    },
+    /// It started and ended before the handshake was done.
+    #[error("{} ended before the handshake", .program.display())]
+    Exited {
+        /// The executable.
+        program: PathBuf,
+        /// Its exit status and the end of its stderr.
+        #[source]
+        reason: Arc<CloseReason>,
+    },
+}
+
+/// How a connection came to its end.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct CloseReason {
+    /// What ended it.
+    pub cause: CloseCause,
+    /// The exit status of the process; `None` if it has not been seen to end, or is not ours.
+    pub status: Option<ExitStatus>,
+    /// The last lines that the process wrote to stderr, at most 64 KiB.
+    pub stderr_tail: String,
+}
+
+/// What ended a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CloseCause {
+    /// `shutdown` was called, or the last client dropped.
+    Shutdown,
+    /// The process ended by itself.
+    Exited,
+    /// The server closed its output.
+    Eof,
+    /// Reading failed.
+    Read(String),
+    /// Writing failed.
+    Write(String),
+}
+
+impl CloseReason {
+    pub(crate) fn new(cause: CloseCause) -> Self {
+        Self { cause, status: None, stderr_tail: String::new() }
+    }
+
+    pub(crate) fn shutdown() -> Self {
+        Self::new(CloseCause::Shutdown)
+    }
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.cause {
+            CloseCause::Shutdown => f.write_str("it was shut down")?,
+            CloseCause::Exited => f.write_str("the process ended")?,
+            CloseCause::Eof => f.write_str("the server closed its output")?,
+            CloseCause::Read(e) => write!(f, "reading failed: {e}")?,
+            CloseCause::Write(e) => write!(f, "writing failed: {e}")?,
+        }
+        if let Some(status) = self.status {
+            write!(f, " ({status})")?;
+        }
+        let tail = self.stderr_tail.trim_end();
+        if !tail.is_empty() {
+            let lines: Vec<_> = tail.lines().collect();
+            let shown = &lines[lines.len().saturating_sub(5)..];
+            write!(f, "; stderr: {}", shown.join(" | "))?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for CloseReason {}
+
+/// Decodes the server's error object, and keeps what can't be decoded as the message.
+pub(crate) fn rpc_error(raw: &str) -> RpcError {
+    #[derive(serde::Deserialize)]
+    struct Wire {
+        #[serde(default)]
+        code: i64,
+        #[serde(default)]
+        message: String,
+        #[serde(default)]
+        data: Option<Box<RawValue>>,
+    }
+    match serde_json::from_str::<Wire>(raw) {
+        Ok(w) => RpcError::new(w.code, w.message, w.data.as_deref().and_then(|d| serde_json::from_str(d.get()).ok())),
+        Err(_) => RpcError::new(0, raw.to_owned(), None),
+    }
+}

@@ -1,0 +1,254 @@
+//! Events: what the server says without being asked, as filtered streams.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    marker::PhantomData,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Instant,
+};
+
+use futures_core::Stream;
+
+use crate::{
+    error::{CloseCause, CloseReason, Error},
+    protocol::{Notification, ServerNotification},
+    rpc::{Incoming, Kind, queue::Next, router::Subscription},
+};
+
+/// One line from the server: its text, and where it belongs. Cheap to clone; all subscribers share it.
+#[derive(Clone)]
+pub struct Event(Incoming);
+
+impl Event {
+    pub(crate) fn new(message: Incoming) -> Self {
+        Self(message)
+    }
+
+    /// The number of the line on this connection. It rises within a stream and compares between streams; the numbers
+    /// in between are of lines that the filter left out.
+    #[must_use]
+    pub fn seq(&self) -> u64 {
+        self.0.seq()
+    }
+
+    /// When the line was read.
+    #[must_use]
+    pub fn received_at(&self) -> Instant {
+        self.0.received_at()
+    }
+
+    /// When the server says it sent a notification, in milliseconds since the epoch.
+    #[must_use]
+    pub fn emitted_at_ms(&self) -> Option<u64> {
+        self.0.parts().emitted_at_ms()
+    }
+
+    /// Notification, server request, or neither.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.0.kind()
+    }
+
+    /// The method; empty for a line that has none.
+    #[must_use]
+    pub fn method(&self) -> &str {
+        self.0.parts().method().unwrap_or_default()
+    }
+
+    /// The thread that the params name, as `threadId` or `thread.id`.
+    #[must_use]
+    pub fn thread_id(&self) -> Option<&str> {
+        self.0.parts().thread()
+    }
+
+    /// The turn that the params name, as `turnId` or `turn.id`.
+    #[must_use]
+    pub fn turn_id(&self) -> Option<&str> {
+        self.0.parts().turn()
+    }
+
+    /// The item that the params name, as `itemId` or `item.id`.
+    #[must_use]
+    pub fn item_id(&self) -> Option<&str> {
+        self.0.parts().item()
+    }
+
+    /// The `item.type` of the params, such as `commandExecution`.
+    #[must_use]
+    pub fn item_type(&self) -> Option<&str> {
+        self.0.parts().item_type()
+    }
+
+    /// The line exactly as the server wrote it, without its newline.
+    #[must_use]
+    pub fn raw(&self) -> &str {
+        self.0.raw()
+    }
+
+    /// The JSON text of the params; `null` where there are none.
+    #[must_use]
+    pub fn params(&self) -> &str {
+        self.0.parts().params().unwrap_or("null")
+    }
+
+    /// The params as a type of your own, which may borrow from the event.
+    ///
+    /// # Errors
+    /// [`Error::Decode`] if they don't fit.
+    pub fn params_as<'a, T: serde::Deserialize<'a>>(&'a self) -> Result<T, Error> {
+        serde_json::from_str(self.params()).map_err(|e| Error::decode(self.method(), self.raw(), &e))
+    }
+
+    /// The typed notification, decoded at most once for all who hold the event. An unknown method is
+    /// `ServerNotification::Unknown`, not an error.
+    ///
+    /// # Errors
+    /// [`Error::Decode`] if the params don't fit the schema, or the event is no notification.
+    pub fn notification(&self) -> Result<&ServerNotification, Error> {
+        type Memo = Result<ServerNotification, Error>;
+        let decode = || -> Memo {
+            if self.kind() != Kind::Notification {
+                let reason = "not a notification".to_owned();
+                return Err(Error::Decode { method: self.method().to_owned(), raw: self.raw().into(), reason });
+            }
+            ServerNotification::decode(self.method(), self.params())
+                .map_err(|e| Error::decode(self.method(), self.raw(), &e))
+        };
+        match self.0.memo::<Memo>(decode) {
+            Some(Ok(notification)) => Ok(notification),
+            Some(Err(error)) => Err(error.clone()),
+            None => Err(Error::Invalid("the event was decoded as another type".to_owned())),
+        }
+    }
+
+    /// The params as notification `N`; `None` if the event is of another method.
+    ///
+    /// # Errors
+    /// [`Error::Decode`] if the params don't fit.
+    pub fn get<N: Notification>(&self) -> Option<Result<N, Error>> {
+        N::METHODS.contains(&self.method()).then(|| self.params_as())
+    }
+}
+
+impl fmt::Debug for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not the text: it may hold what should not be in a log.
+        f.debug_struct("Event")
+            .field("seq", &self.seq())
+            .field("kind", &self.kind())
+            .field("method", &self.method())
+            .field("thread_id", &self.thread_id())
+            .field("turn_id", &self.turn_id())
+            .field("item_id", &self.item_id())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A stream of events; see [`CasClient::events`](crate::CasClient::events).
+///
+/// Events come in the order of the server. A reader that is too slow gets [`Error::Lagged`] at the place where events
+/// are missing, and the stream goes on. The connection's end is [`Error::Closed`], once, after all that came before;
+/// after a shutdown that was asked for, the stream just ends.
+#[derive(Debug)]
+#[must_use = "a stream of events does nothing but fill its queue until it is polled"]
+pub struct Events {
+    subscription: Subscription,
+    ready: VecDeque<Next>,
+    ended: bool,
+}
+
+/// How many events are taken from the shared queue at a time.
+const TAKE: usize = 256;
+
+impl Events {
+    pub(crate) fn new(subscription: Subscription) -> Self {
+        Self { subscription, ready: VecDeque::new(), ended: false }
+    }
+
+    /// Only notifications of type `N`, decoded.
+    ///
+    /// The filter of this stream still decides what is queued; give it `N`'s method too where the traffic is heavy.
+    pub fn of<N: Notification>(self) -> TypedEvents<N> {
+        TypedEvents { events: self, of: PhantomData }
+    }
+
+    /// The next event. `None` at the end.
+    pub async fn next(&mut self) -> Option<Result<Event, Error>> {
+        std::future::poll_fn(|cx| self.poll_event(cx)).await
+    }
+
+    pub(crate) fn subscription(&self) -> &Subscription {
+        &self.subscription
+    }
+
+    pub(crate) fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Event, Error>>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        if self.ready.is_empty() {
+            ready!(self.subscription.queue.poll_take(cx, &mut self.ready, TAKE));
+        }
+        Poll::Ready(match self.ready.pop_front() {
+            Some(Next::Message(message)) => Some(Ok(Event(message))),
+            Some(Next::Lagged(skipped)) => Some(Err(Error::Lagged { skipped })),
+            Some(Next::Closed(reason)) => {
+                self.ended = true;
+                closed(reason)
+            }
+            None => None,
+        })
+    }
+}
+
+/// What the end of the connection is to a stream.
+fn closed<T>(reason: Arc<CloseReason>) -> Option<Result<T, Error>> {
+    (reason.cause != CloseCause::Shutdown).then_some(Err(Error::Closed(reason)))
+}
+
+impl Stream for Events {
+    type Item = Result<Event, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll_event(cx)
+    }
+}
+
+/// A stream of notifications of one type; see [`Events::of`].
+#[derive(Debug)]
+#[must_use = "a stream of events does nothing but fill its queue until it is polled"]
+pub struct TypedEvents<N> {
+    events: Events,
+    of: PhantomData<fn() -> N>,
+}
+
+impl<N: Notification> TypedEvents<N> {
+    /// The next notification. `None` at the end.
+    pub async fn next(&mut self) -> Option<Result<N, Error>> {
+        std::future::poll_fn(|cx| self.poll(cx)).await
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<N, Error>>> {
+        loop {
+            match ready!(self.events.poll_event(cx)) {
+                Some(Ok(event)) => {
+                    if let Some(typed) = event.get() {
+                        return Poll::Ready(Some(typed));
+                    }
+                }
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(None),
+            }
+        }
+    }
+}
+
+impl<N: Notification> Stream for TypedEvents<N> {
+    type Item = Result<N, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll(cx)
+    }
+}

@@ -1,0 +1,167 @@
+//! A connection: the router and the outbox, the window of requests in flight, and the reader's loop.
+
+use std::{io, sync::Arc, time::Duration};
+
+use tokio::{
+    io::AsyncRead,
+    sync::{Semaphore, SemaphorePermit},
+    time::timeout,
+};
+
+use super::{
+    line::{Line, Lines},
+    outbox::{Lane, Outbox},
+    router::{Batch, OnReply, Outcome, Router},
+};
+use crate::error::CloseReason;
+
+/// The bounds of a connection.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// Requests in flight. The server queues 128 and then drops some without a word, so this must stay well below.
+    pub(crate) in_flight: usize,
+    /// More of them, for what must not wait behind the others, such as an interrupt.
+    pub(crate) urgent: usize,
+    /// The longest line, in bytes.
+    pub(crate) line: usize,
+}
+
+/// Why a request has no answer.
+#[derive(Debug)]
+pub(crate) enum NoAnswer {
+    Timeout,
+    Closed(Arc<CloseReason>),
+}
+
+pub(crate) struct Connection {
+    pub(crate) router: Arc<Router>,
+    pub(crate) outbox: Outbox,
+    window: Semaphore,
+    urgent: Semaphore,
+}
+
+/// How one request is to be made.
+pub(crate) struct Send<'a> {
+    pub(crate) method: &'a str,
+    /// The params as JSON text.
+    pub(crate) params: &'a str,
+    pub(crate) urgent: bool,
+    /// From the call to the answer, the wait for a place in the window included.
+    pub(crate) deadline: Option<Duration>,
+    pub(crate) on_reply: Option<OnReply>,
+}
+
+impl Connection {
+    pub(crate) fn new(router: Arc<Router>, outbox: Outbox, limits: Limits) -> Self {
+        Self {
+            router,
+            outbox,
+            window: Semaphore::new(limits.in_flight.max(1)),
+            urgent: Semaphore::new(limits.urgent.max(1)),
+        }
+    }
+
+    /// Sends a request and waits for its answer. Dropped midway it forgets the answer, not the work.
+    pub(crate) async fn request(&self, send: Send<'_>) -> Result<Outcome, NoAnswer> {
+        let deadline = send.deadline;
+        let call = async {
+            // The permit is held until the answer is there: it is the server's queue that is being spared.
+            let _permit = self.permit(send.urgent).await?;
+            let mut slot = self.router.expect(send.on_reply).map_err(NoAnswer::Closed)?;
+            let frame = request_frame(slot.id, send.method, send.params);
+            self.outbox.send(Lane::Request { alone: self.router.pending() == 1 }, &frame);
+            slot.answer().await.map_err(NoAnswer::Closed)
+        };
+        match deadline {
+            None => call.await,
+            Some(after) => timeout(after, call).await.unwrap_or(Err(NoAnswer::Timeout)),
+        }
+    }
+
+    async fn permit(&self, urgent: bool) -> Result<SemaphorePermit<'_>, NoAnswer> {
+        let acquired = if urgent {
+            match self.window.try_acquire() {
+                Ok(permit) => Ok(permit),
+                Err(_) => self.urgent.acquire().await,
+            }
+        } else {
+            self.window.acquire().await
+        };
+        acquired.map_err(|_| NoAnswer::Closed(self.reason()))
+    }
+
+    /// Sends a notification.
+    pub(crate) fn notify(&self, method: &str, params: Option<&str>) {
+        let mut frame = format!(r#"{{"method":{}"#, quoted(method));
+        if let Some(params) = params {
+            frame.push_str(r#","params":"#);
+            frame.push_str(params);
+        }
+        frame.push_str("}\n");
+        self.outbox.send(Lane::Request { alone: true }, frame.as_bytes());
+    }
+
+    /// Sends a request whose answer nobody waits for.
+    pub(crate) fn send_unanswered(&self, method: &str, params: &str) {
+        let frame = request_frame(self.router.next_id(), method, params);
+        self.outbox.send(Lane::Request { alone: true }, &frame);
+    }
+
+    /// Answers a request of the server; `body` is the JSON text of the member `key`.
+    pub(crate) fn reply(&self, id: &str, key: &'static str, body: &str) {
+        self.outbox.send(Lane::Reply, format!("{{\"id\":{id},\"{key}\":{body}}}\n").as_bytes());
+    }
+
+    /// Ends all that waits.
+    pub(crate) fn close(&self, reason: &Arc<CloseReason>) {
+        self.outbox.abandon();
+        self.router.close(reason);
+        self.window.close();
+        self.urgent.close();
+    }
+
+    fn reason(&self) -> Arc<CloseReason> {
+        self.router.closed().unwrap_or_else(|| Arc::new(CloseReason::shutdown()))
+    }
+}
+
+/// The reader task: until the end of the input, which is `Ok`, or an error.
+pub(crate) async fn read<R: AsyncRead + Unpin>(mut lines: Lines<R>, router: &Router) -> io::Result<()> {
+    loop {
+        let more = lines.fill().await?;
+        let mut batch = None;
+        while let Some(line) = lines.next() {
+            let batch = batch.get_or_insert_with(|| Batch::new(router));
+            match line {
+                Line::Text(text) => batch.line(text),
+                Line::TooLong { len, head } => batch.too_long(len, &head),
+            }
+        }
+        if !more {
+            return Ok(());
+        }
+    }
+}
+
+fn request_frame(id: u64, method: &str, params: &str) -> Vec<u8> {
+    let mut frame = Vec::with_capacity(params.len() + method.len() + 48);
+    frame.extend_from_slice(br#"{"id":"#);
+    frame.extend_from_slice(id.to_string().as_bytes());
+    frame.extend_from_slice(br#","method":"#);
+    frame.extend_from_slice(quoted(method).as_bytes());
+    frame.extend_from_slice(br#","params":"#);
+    frame.extend_from_slice(params.as_bytes());
+    frame.extend_from_slice(b"}\n");
+    frame
+}
+
+/// A method as a JSON string. Known ones need no escapes; a caller of `request_raw` may write anything.
+fn quoted(method: &str) -> String {
+    serde_json::Value::from(method).to_string()
+}
+
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connection").finish_non_exhaustive()
+    }
+}

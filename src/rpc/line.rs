@@ -1,0 +1,211 @@
+//! Framing: bytes in, whole lines out, in place.
+//!
+//! One read takes as much as the pipe holds; all lines that it completes are then handed out as slices of the one
+//! buffer, without a copy or an allocation. What a read leaves unfinished stays, so a cancelled read loses nothing.
+
+use std::io;
+
+use bytes::{Buf as _, BytesMut};
+use memchr::memchr;
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+
+/// How much room a read is offered at least. A Linux pipe holds 64 KiB unless told otherwise.
+const READ: usize = 64 * 1024;
+/// A buffer that a long line made larger than this is given back.
+const KEEP: usize = 4 * READ;
+/// How much of a line that is skipped is kept to tell what it was.
+const HEAD: usize = 256;
+
+/// One unit of input.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Line<'a> {
+    /// A line without its terminator (`\n` or `\r\n`); never empty.
+    Text(&'a [u8]),
+    /// A line longer than the limit was skipped; this is how long it was and how it began.
+    TooLong { len: u64, head: Vec<u8> },
+}
+
+/// Splits a byte stream into lines.
+#[derive(Debug)]
+pub(crate) struct Lines<R> {
+    io: R,
+    buf: BytesMut,
+    /// The first byte not yet handed out.
+    start: usize,
+    /// Bytes from `start` up to this one are known to hold no newline.
+    searched: usize,
+    max_line: usize,
+    /// The length so far of a line that is being skipped, and how it began.
+    skipping: Option<(u64, Vec<u8>)>,
+    eof: bool,
+}
+
+impl<R: AsyncRead + Unpin> Lines<R> {
+    pub(crate) fn new(io: R, max_line: usize) -> Self {
+        let buf = BytesMut::with_capacity(READ);
+        Self { io, buf, start: 0, searched: 0, max_line, skipping: None, eof: false }
+    }
+
+    /// Reads more; `false` at the end of the input, after which [`next`](Self::next) still yields an unfinished line.
+    ///
+    /// Cancel safe: what was read is in the buffer.
+    pub(crate) async fn fill(&mut self) -> io::Result<bool> {
+        self.buf.advance(self.start);
+        self.searched -= self.start;
+        self.start = 0;
+        if self.buf.is_empty() && self.buf.capacity() > KEEP {
+            self.buf = BytesMut::with_capacity(READ);
+        } else if self.buf.capacity() - self.buf.len() < READ {
+            // Moves an unfinished line to the front, or doubles the buffer for a long one.
+            self.buf.reserve(READ.max(self.buf.len()));
+        }
+        self.eof = self.io.read_buf(&mut self.buf).await? == 0;
+        Ok(!self.eof)
+    }
+
+    /// The next complete line in the buffer.
+    pub(crate) fn next(&mut self) -> Option<Line<'_>> {
+        loop {
+            if let Some(skipped) = self.skip() {
+                return Some(skipped);
+            }
+            let start = self.start;
+            let end = match memchr(b'\n', &self.buf[self.searched..]) {
+                Some(found) => {
+                    let newline = self.searched + found;
+                    self.start = newline + 1;
+                    newline
+                }
+                None if self.eof && start < self.buf.len() && self.skipping.is_none() => {
+                    self.start = self.buf.len();
+                    self.buf.len()
+                }
+                None => {
+                    self.searched = self.buf.len();
+                    // One more than the limit, since a carriage return does not count.
+                    if self.buf.len() - start > self.max_line + 1 && self.skipping.is_none() {
+                        self.skipping = Some((0, self.head(start, self.buf.len())));
+                        continue;
+                    }
+                    return None;
+                }
+            };
+            self.searched = self.start;
+            let end = if end > start && self.buf[end - 1] == b'\r' { end - 1 } else { end };
+            if end == start {
+                continue; // An empty line carries nothing.
+            }
+            if end - start > self.max_line {
+                return Some(Line::TooLong { len: (end - start) as u64, head: self.head(start, end) });
+            }
+            return Some(Line::Text(&self.buf[start..end]));
+        }
+    }
+
+    /// Drops what the buffer holds of a line that is over the limit, and reports the line once it has ended.
+    fn skip(&mut self) -> Option<Line<'static>> {
+        let (len, _) = self.skipping.as_mut()?;
+        let newline = memchr(b'\n', &self.buf[self.start..]);
+        let dropped = newline.unwrap_or(self.buf.len() - self.start);
+        *len += dropped as u64;
+        self.start += dropped + usize::from(newline.is_some());
+        self.searched = self.start;
+        if newline.is_none() && !self.eof {
+            return None;
+        }
+        let (len, head) = self.skipping.take()?;
+        Some(Line::TooLong { len, head })
+    }
+
+    fn head(&self, start: usize, end: usize) -> Vec<u8> {
+        self.buf[start..end.min(start + HEAD)].to_vec()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What came out: a line's text, or the length of one that was skipped.
+    async fn all(input: &[u8], step: usize, max_line: usize) -> Vec<Result<String, u64>> {
+        let mut builder = tokio_test::io::Builder::new();
+        for chunk in input.chunks(step) {
+            builder.read(chunk);
+        }
+        let mut lines = Lines::new(builder.build(), max_line);
+        let mut out = Vec::new();
+        loop {
+            let more = lines.fill().await.unwrap();
+            while let Some(line) = lines.next() {
+                out.push(match line {
+                    Line::Text(text) => Ok(String::from_utf8(text.to_vec()).unwrap()),
+                    Line::TooLong { len, head } => {
+                        assert!(head.iter().all(|b| *b == b'x'));
+                        Err(len)
+                    }
+                });
+            }
+            if !more {
+                return out;
+            }
+        }
+    }
+
+    fn text(s: &str) -> Result<String, u64> {
+        Ok(s.to_owned())
+    }
+
+    #[tokio::test]
+    async fn lines_come_out_whole_however_the_input_is_cut() {
+        let input = b"{\"a\":1}\n\r\n{\"b\":\"\xc3\xa4\"}\r\n\nlast";
+        for step in 1..=input.len() {
+            let got = all(input, step, 1024).await;
+            assert_eq!(got, [text("{\"a\":1}"), text("{\"b\":\"ä\"}"), text("last")], "step {step}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_line_over_the_limit_is_skipped_and_reported_and_the_next_one_read() {
+        let input = [b"x".repeat(5000).as_slice(), b"\nok\n", b"x".repeat(101).as_slice()].concat();
+        for step in [1, 7, 100, 101, 102, 103, 5000, 5001, 6000] {
+            assert_eq!(all(&input, step, 100).await, [Err(5000), text("ok"), Err(101)], "step {step}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_line_at_the_limit_is_not_too_long() {
+        let line = "x".repeat(100);
+        for end in ["\n", "\r\n", ""] {
+            for step in [1, 99, 100, 101, 102] {
+                let input = format!("{line}{end}");
+                assert_eq!(all(input.as_bytes(), step, 100).await, [text(&line)], "step {step}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn the_memory_of_a_skipped_line_is_never_held() {
+        let (mut tx, rx) = tokio::io::duplex(64 * 1024);
+        let mut lines = Lines::new(rx, 1024 * 1024);
+        let feed = tokio::spawn(async move {
+            use tokio::io::AsyncWriteExt as _;
+            for _ in 0..1024 {
+                tx.write_all(&[b'x'; 64 * 1024]).await.unwrap();
+            }
+            tx.write_all(b"\n").await.unwrap();
+        });
+        let mut peak = 0;
+        let len = loop {
+            lines.fill().await.unwrap();
+            peak = peak.max(lines.buf.capacity());
+            if let Some(Line::TooLong { len, .. }) = lines.next() {
+                break len;
+            }
+        };
+        feed.await.unwrap();
+        assert_eq!(len, 64 * 1024 * 1024);
+        assert!(peak <= 4 * 1024 * 1024, "{peak}");
+        lines.fill().await.unwrap();
+        assert!(lines.buf.capacity() <= KEEP, "{}", lines.buf.capacity());
+    }
+}

@@ -1,0 +1,19 @@
+//! The JSON-RPC engine: framing, routing, pending requests, queues. It knows nothing of Codex.
+//!
+//! ```text
+//!  callers ── frame ──► Outbox ──► stdin            stdout ──► Lines ──► Router ──┬─► pending request (oneshot)
+//!             (whole lines only)                                (reader task)     ├─► Queue a subscription (two rings)
+//!                                                                                 └─► Dialect (server requests, observers)
+//! ```
+
+pub(crate) mod connection;
+pub(crate) mod line;
+pub(crate) mod message;
+pub(crate) mod outbox;
+pub(crate) mod queue;
+pub(crate) mod router;
+
+pub(crate) use connection::{Connection, Limits};
+pub use message::Kind;
+pub(crate) use message::Incoming;
+pub(crate) use router::Router;

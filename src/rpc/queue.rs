@@ -1,0 +1,248 @@
+//! The queue of one subscription: two rings, merged by sequence number.
+//!
+//! What must not be lost in a flood (the end of a turn, of an item, of a request) has a ring of its own, so that a
+//! flood of the ordinary kind can push out only its like. A full ring drops its oldest; the reader of the queue is told
+//! how many are missing, at the place where they are missing.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
+};
+
+use super::message::Incoming;
+use crate::error::CloseReason;
+
+/// The bounds of each ring of a queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Bounds {
+    pub(crate) events: usize,
+    pub(crate) bytes: usize,
+}
+
+/// What a reader gets next.
+#[derive(Debug)]
+pub(crate) enum Next {
+    Message(Incoming),
+    /// So many were dropped here.
+    Lagged(u64),
+    /// The connection has ended and all that came before has been read.
+    Closed(Arc<CloseReason>),
+}
+
+#[derive(Debug)]
+pub(crate) struct Queue(Mutex<State>);
+
+#[derive(Debug)]
+struct State {
+    vital: Ring,
+    ordinary: Ring,
+    /// Dropped since the last report, and the sequence number of the first of them.
+    lagged: Option<(u64, u64)>,
+    closed: Option<Arc<CloseReason>>,
+    waker: Option<Waker>,
+}
+
+#[derive(Debug)]
+struct Ring {
+    bounds: Bounds,
+    items: VecDeque<Incoming>,
+    bytes: usize,
+}
+
+impl Ring {
+    fn new(bounds: Bounds) -> Self {
+        Self { bounds, items: VecDeque::new(), bytes: 0 }
+    }
+
+    /// Adds one, and calls `dropped` with each that has to go for it. The newest always stays.
+    fn push(&mut self, item: Incoming, mut dropped: impl FnMut(&Incoming)) {
+        self.bytes += item.raw().len();
+        self.items.push_back(item);
+        while self.items.len() > self.bounds.events.max(1) || (self.bytes > self.bounds.bytes && self.items.len() > 1) {
+            if let Some(old) = self.pop() {
+                dropped(&old);
+            }
+        }
+    }
+
+    fn pop(&mut self) -> Option<Incoming> {
+        let item = self.items.pop_front()?;
+        self.bytes -= item.raw().len();
+        if self.items.is_empty() && self.items.capacity() > 1024 {
+            self.items = VecDeque::new(); // A flood that has passed should not be paid for ever after.
+        }
+        Some(item)
+    }
+
+    fn next_seq(&self) -> u64 {
+        self.items.front().map_or(u64::MAX, Incoming::seq)
+    }
+}
+
+impl Queue {
+    pub(crate) fn new(bounds: Bounds) -> Self {
+        Self(Mutex::new(State {
+            vital: Ring::new(bounds),
+            ordinary: Ring::new(bounds),
+            lagged: None,
+            closed: None,
+            waker: None,
+        }))
+    }
+
+    /// Adds a batch, each with its `vital` mark, and wakes the reader once.
+    pub(crate) fn push_all(&self, batch: impl IntoIterator<Item = (Incoming, bool)>) {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        for (item, vital) in batch {
+            let ring = if vital { &mut state.vital } else { &mut state.ordinary };
+            let lagged = &mut state.lagged;
+            ring.push(item, |old| {
+                let (count, first) = lagged.get_or_insert((0, old.seq()));
+                *count += 1;
+                *first = (*first).min(old.seq());
+            });
+        }
+        let waker = state.waker.take();
+        drop(guard);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Keeps only what `keep` says; for a subscription that has just learned what it is about.
+    pub(crate) fn retain(&self, mut keep: impl FnMut(&Incoming) -> bool) {
+        let mut state = self.lock();
+        for ring in [Lane::Vital, Lane::Ordinary] {
+            let ring = state.ring(ring);
+            ring.items.retain(&mut keep);
+            ring.bytes = ring.items.iter().map(|i| i.raw().len()).sum();
+        }
+    }
+
+    /// Nothing more will come. What is queued can still be read.
+    pub(crate) fn close(&self, reason: &Arc<CloseReason>) {
+        let mut state = self.lock();
+        state.closed.get_or_insert_with(|| reason.clone());
+        let waker = state.waker.take();
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Moves up to `max` entries to `out`, oldest first. Pending if there are none; after the end, `Closed` each time.
+    pub(crate) fn poll_take(&self, cx: &mut Context<'_>, out: &mut VecDeque<Next>, max: usize) -> Poll<()> {
+        let mut state = self.lock();
+        for _ in 0..max {
+            match state.pop() {
+                Some(next) => out.push_back(next),
+                None => break,
+            }
+        }
+        if out.is_empty() {
+            if let Some(reason) = &state.closed {
+                out.push_back(Next::Closed(reason.clone()));
+            } else {
+                match &mut state.waker {
+                    Some(w) => w.clone_from(cx.waker()),
+                    none => *none = Some(cx.waker().clone()),
+                }
+                return Poll::Pending;
+            }
+        }
+        Poll::Ready(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+enum Lane {
+    Vital,
+    Ordinary,
+}
+
+impl State {
+    fn ring(&mut self, lane: Lane) -> &mut Ring {
+        match lane {
+            Lane::Vital => &mut self.vital,
+            Lane::Ordinary => &mut self.ordinary,
+        }
+    }
+
+    fn pop(&mut self) -> Option<Next> {
+        let (vital, ordinary) = (self.vital.next_seq(), self.ordinary.next_seq());
+        if let Some((count, first)) = self.lagged {
+            if first < vital.min(ordinary) {
+                self.lagged = None;
+                return Some(Next::Lagged(count));
+            }
+        }
+        let lane = if vital < ordinary { Lane::Vital } else { Lane::Ordinary };
+        self.ring(lane).pop().map(Next::Message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+        use super::*;
+    use crate::rpc::message::scan;
+
+    const BOUNDS: Bounds = Bounds { events: 3, bytes: 1_000_000 };
+
+    fn message(seq: u64) -> Incoming {
+        let raw = format!(r#"{{"method":"m","params":{{"n":{seq}}}}}"#).into_boxed_str();
+        let (kind, env) = scan(&raw);
+        Incoming::new(seq, Instant::now(), raw, kind, env)
+    }
+
+    fn take(queue: &Queue) -> Vec<String> {
+        let mut out = VecDeque::new();
+        let _ = queue.poll_take(&mut Context::from_waker(Waker::noop()), &mut out, usize::MAX);
+        out.into_iter()
+            .map(|n| match n {
+                Next::Message(m) => m.seq().to_string(),
+                Next::Lagged(n) => format!("lagged {n}"),
+                Next::Closed(_) => "closed".into(),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_flood_pushes_out_its_like_and_says_so_where_it_happened() {
+        let queue = Queue::new(BOUNDS);
+        let vital = [1, 5, 9];
+        queue.push_all((1..=10).map(|n| (message(n), vital.contains(&n))));
+        assert_eq!(take(&queue), ["1", "lagged 4", "5", "7", "8", "9", "10"]);
+        assert!(take(&queue).is_empty());
+    }
+
+    #[test]
+    fn the_byte_bound_counts_too_but_the_newest_stays() {
+        let queue = Queue::new(Bounds { events: 100, bytes: 1 });
+        queue.push_all((1..=3).map(|n| (message(n), false)));
+        assert_eq!(take(&queue), ["lagged 2", "3"]);
+    }
+
+    #[test]
+    fn what_was_said_before_the_end_is_read_first() {
+        let queue = Queue::new(BOUNDS);
+        queue.push_all([(message(1), false)]);
+        queue.close(&Arc::new(CloseReason::shutdown()));
+        assert_eq!(take(&queue), ["1"]);
+        assert_eq!(take(&queue), ["closed"]);
+    }
+
+    #[test]
+    fn a_narrowed_queue_keeps_what_fits() {
+        let queue = Queue::new(BOUNDS);
+        queue.push_all((1..=3).map(|n| (message(n), n == 2)));
+        queue.retain(|m| m.seq() != 1);
+        assert_eq!(take(&queue), ["2", "3"]);
+    }
+}

@@ -1,0 +1,150 @@
+//! The end of a connection: one task owns the child and the reader and writer tasks, notices whatever ends first, and
+//! takes the rest down in order, every step bounded.
+
+use std::{io, sync::Arc, time::Duration};
+
+use tokio::{io::AsyncRead, sync::watch, task::JoinHandle, time::timeout};
+
+use crate::{
+    error::{CloseCause, CloseReason},
+    process::Process,
+    rpc::{Connection, connection::read, line::Lines},
+};
+
+/// Flipped to stop; shared with the client, whose last clone flips it.
+pub(crate) type Stop = watch::Sender<bool>;
+
+/// What the supervisor looks after.
+pub(crate) struct Supervisor {
+    connection: Arc<Connection>,
+    process: Option<Process>,
+    stop: watch::Receiver<bool>,
+    reader: JoinHandle<io::Result<()>>,
+    writer: JoinHandle<io::Result<()>>,
+    stderr: Option<JoinHandle<()>>,
+    grace: Duration,
+    done: watch::Sender<Option<Arc<CloseReason>>>,
+}
+
+/// Ends a task when its owner goes.
+struct AbortOnDrop<T>(JoinHandle<T>);
+
+impl<T> Drop for AbortOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// What a client keeps of its supervisor.
+pub(crate) struct Supervised {
+    pub(crate) stop: Stop,
+    pub(crate) done: watch::Receiver<Option<Arc<CloseReason>>>,
+}
+
+/// The other side of a connection.
+pub(crate) enum Peer {
+    /// A child of ours.
+    Process {
+        process: Process,
+        stderr: tokio::process::ChildStderr,
+    },
+    /// Somebody else's: only the pipe is ours.
+    Foreign,
+}
+
+/// Starts the tasks of a connection.
+pub(crate) fn supervise<R>(connection: &Arc<Connection>, input: R, line: usize, peer: Peer, grace: Duration) -> Supervised
+where
+    R: AsyncRead + Unpin + Send + 'static,
+{
+    let (stop_tx, stop) = watch::channel(false);
+    let (done, done_rx) = watch::channel(None);
+    let reader = tokio::spawn({
+        let router = connection.router.clone();
+        async move { read(Lines::new(input, line), &router).await }
+    });
+    let writer = tokio::spawn({
+        let connection = connection.clone();
+        async move { connection.outbox.drive().await }
+    });
+    let (process, stderr) = match peer {
+        Peer::Process { process, stderr } => {
+            let tail = process.stderr.clone();
+            (Some(process), Some(tokio::spawn(async move { tail.drain(stderr).await })))
+        }
+        Peer::Foreign => (None, None),
+    };
+    let supervisor = Supervisor { connection: connection.clone(), process, stop, reader, writer, stderr, grace, done };
+    // Owned by nobody on purpose: it ends by itself, for every cause it watches, and its end is what `done` tells.
+    drop(tokio::spawn(supervisor.run()));
+    Supervised { stop: stop_tx, done: done_rx }
+}
+
+impl Supervisor {
+    async fn run(self) {
+        let Self { connection, mut process, mut stop, reader, writer, stderr, grace, done } = self;
+        let (mut reader, mut writer) = (AbortOnDrop(reader), AbortOnDrop(writer));
+        let mut stderr = stderr.map(AbortOnDrop);
+        let mut read_ended = false;
+        let mut status = None;
+
+        // All branches are cancel safe: a join handle and a child can be waited for again.
+        let mut cause = tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => CloseCause::Shutdown,
+            end = &mut reader.0 => {
+                read_ended = true;
+                match end {
+                    Ok(Ok(())) => CloseCause::Eof,
+                    Ok(Err(e)) => CloseCause::Read(e.to_string()),
+                    Err(e) => CloseCause::Read(e.to_string()),
+                }
+            }
+            end = &mut writer.0 => match end {
+                Ok(Ok(())) => CloseCause::Shutdown,
+                Ok(Err(e)) => CloseCause::Write(e.to_string()),
+                Err(e) => CloseCause::Write(e.to_string()),
+            },
+            ended = wait(&mut process) => {
+                status = ended;
+                CloseCause::Exited
+            }
+        };
+
+        // NB. The order matters: the end of its input is what asks the server to go, and reading goes on meanwhile, since
+        // what it said before it went is delivered.
+        connection.outbox.close();
+        if let Some(process) = &mut process {
+            if status.is_none() {
+                let by_itself;
+                (status, by_itself) = process.stop(grace).await;
+                if by_itself && cause != CloseCause::Shutdown {
+                    cause = CloseCause::Exited; // Its output ends a moment before it does.
+                }
+            } else {
+                process.kill_rest();
+            }
+        }
+        if !read_ended {
+            // A grandchild may hold the pipe for ever, so the wait for its end is bounded too.
+            let _ = timeout(if process.is_some() { DRAIN } else { grace }, &mut reader.0).await;
+        }
+        if let Some(stderr) = &mut stderr {
+            let _ = timeout(DRAIN, &mut stderr.0).await;
+        }
+        let stderr_tail = process.as_ref().map(|p| p.stderr.text()).unwrap_or_default();
+        let reason = Arc::new(CloseReason { cause, status, stderr_tail });
+        tracing::debug!(%reason, "connection closed");
+        connection.close(&reason);
+        done.send_replace(Some(reason));
+    }
+}
+
+/// How long output that is already in a pipe may take to arrive after the process has ended.
+const DRAIN: Duration = Duration::from_millis(500);
+
+async fn wait(process: &mut Option<Process>) -> Option<std::process::ExitStatus> {
+    match process {
+        Some(process) => process.wait().await,
+        None => std::future::pending().await,
+    }
+}
