@@ -11,7 +11,8 @@ use tokio::{process::Command, sync::OnceCell, time::timeout};
 
 use super::{install::Install, skip::announce};
 
-/// The version of codex that [`codex`] returns, which is the one whose schema this crate was generated from.
+/// The version of codex that [`codex`] returns, which is the one whose schema this crate was generated
+/// from.
 pub const CODEX_VERSION: &str = "0.169.0";
 
 /// An explicit binary to use instead of the fetched one.
@@ -82,9 +83,10 @@ pub enum FetchError {
 
 /// The path of the native codex binary of version [`CODEX_VERSION`].
 ///
-/// The first call on a machine installs it with `npm install` (about 130 MB to download, 400 MB on disk) into `$CAS_SDK_CACHE`, else
-/// `$XDG_CACHE_HOME/cas-sdk`, else `~/.cache/cas-sdk`, and says so on stderr. Later calls, in this process and in others, find it there. Test binaries that
-/// start at the same time wait for the one that fetches.
+/// The first call on a machine installs it with `npm install` (about 130 MB to download, 400 MB on disk)
+/// into `$CAS_SDK_CACHE`, else `$XDG_CACHE_HOME/cas-sdk`, else `~/.cache/cas-sdk`, and says so on stderr.
+/// Later calls, in this process and in others, find it there. Test binaries that start at the same time
+/// wait for the one that fetches.
 ///
 /// `$CAS_TEST_CODEX` names a binary to use instead, of whatever version.
 ///

@@ -6,8 +6,9 @@ use tokio::sync::watch;
 
 /// A point at which a [`Reply`](super::Reply) stops until the test lets it go on.
 ///
-/// Clones are the same gate: put one into the script and keep one. Once open it stays open, for every reply that holds on it.
-/// A gate that is never opened is no leak: the hold ends with the [`MockModel`](super::MockModel) or with the connection.
+/// Clones are the same gate: put one into the script and keep one. Once open it stays open, for every reply
+/// that holds on it. A gate that is never opened is no leak: the hold ends with the
+/// [`MockModel`](super::MockModel) or with the connection.
 ///
 /// ```
 /// use cas_sdk::testing::{Gate, Reply};

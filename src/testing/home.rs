@@ -13,10 +13,12 @@ use toml::{Table, Value};
 
 use super::MockModel;
 
-/// A temporary `CODEX_HOME` with a scratch `HOME`, a work directory and a directory for temporary files, all removed on drop.
+/// A temporary `CODEX_HOME` with a scratch `HOME`, a work directory and a directory for temporary files,
+/// all removed on drop.
 ///
-/// Its `config.toml` makes codex ask the given [`MockModel`] and nobody else: no connection and no DNS query goes anywhere but to the loopback interface.
-/// For that, codex must also be started with [`env`](Self::env) as its *whole* environment. Let codex end before the home is dropped.
+/// Its `config.toml` makes codex ask the given [`MockModel`] and nobody else: no connection and no DNS
+/// query goes anywhere but to the loopback interface. For that, codex must also be started with
+/// [`env`](Self::env) as its *whole* environment. Let codex end before the home is dropped.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> std::io::Result<()> {
@@ -44,8 +46,8 @@ impl CodexHome {
         Self::builder(model).build()
     }
 
-    /// Starts a configuration: the model `mock-model`, approval policy `never`, sandbox `read-only`, no login, no retries.
-    #[must_use]
+    /// Starts a configuration: the model `mock-model`, approval policy `never`, sandbox `read-only`, no
+    /// login, no retries.
     pub fn builder(model: &MockModel) -> CodexHomeBuilder {
         CodexHomeBuilder::new(model)
     }
@@ -64,7 +66,8 @@ impl CodexHome {
 
     /// The whole environment to start codex with.
     ///
-    /// `PATH` is the caller's; `HOME`, `CODEX_HOME` and `TMPDIR` lie in this home; there are no keys and no proxies.
+    /// `PATH` is the caller's; `HOME`, `CODEX_HOME` and `TMPDIR` lie in this home; there are no keys and no
+    /// proxies.
     #[must_use]
     pub fn env(&self) -> Vec<(OsString, OsString)> {
         let root = self.root.path();
@@ -73,7 +76,8 @@ impl CodexHome {
             ("PATH", path),
             ("HOME", root.join("home").into()),
             ("CODEX_HOME", self.path().into()),
-            // Codex refuses to put its sandbox helper under the directory for temporary files, where this home usually is; so that has to be elsewhere.
+            // Codex refuses to put its sandbox helper under the directory for temporary files, where this
+            // home usually is; so that has to be elsewhere.
             ("TMPDIR", root.join("tmp").into()),
             ("LANG", "C.UTF-8".into()),
             ("NO_PROXY", "127.0.0.1,localhost".into()),
@@ -88,7 +92,8 @@ impl CodexHome {
 
 impl Drop for CodexHome {
     fn drop(&mut self) {
-        // A codex that is just being killed may still create files while they are removed; the next try finds them. `TempDir` makes the last one.
+        // A codex that is just being killed may still create files while they are removed; the next try
+        // finds them. `TempDir` makes the last one.
         for _ in 0..3 {
             if fs::remove_dir_all(self.root.path()).is_ok() {
                 break;
@@ -136,9 +141,12 @@ impl CodexHomeBuilder {
 
     /// The model to ask for, which decides the tools it is offered.
     ///
-    /// - An unknown slug such as `mock-model` (the default) gets `exec_command` and the like, but no `apply_patch`, and one `warning` notification a turn.
-    /// - `gpt-5.5` is a classic model; it also gets `apply_patch` and `tool_search`. Best for tests of approvals.
-    /// - `gpt-6.1-sol` and all newer ones are code-mode models: they call one freeform tool, `exec`, with JavaScript.
+    /// - An unknown slug such as `mock-model` (the default) gets `exec_command` and the like, but no
+    ///   `apply_patch`, and one `warning` notification a turn.
+    /// - `gpt-5.5` is a classic model; it also gets `apply_patch` and `tool_search`. Best for tests of
+    ///   approvals.
+    /// - `gpt-6.1-sol` and all newer ones are code-mode models: they call one freeform tool, `exec`, with
+    ///   JavaScript.
     pub fn model(self, slug: &str) -> Self {
         self.set(&["model"], slug)
     }
@@ -153,8 +161,9 @@ impl CodexHomeBuilder {
         self.set(&["sandbox_mode"], mode)
     }
 
-    /// Switches a feature: `default_mode_request_user_input` (the tool `request_user_input` outside of plan mode), `request_permissions_tool` and
-    /// `exec_permission_approvals` (the server request `item/permissions/requestApproval`), and many more.
+    /// Switches a feature: `default_mode_request_user_input` (the tool `request_user_input` outside of plan
+    /// mode), `request_permissions_tool` and `exec_permission_approvals` (the server request
+    /// `item/permissions/requestApproval`), and many more.
     pub fn feature(self, name: &str, enabled: bool) -> Self {
         self.set(&["features", name], enabled)
     }
@@ -170,14 +179,16 @@ impl CodexHomeBuilder {
         self.set(&["features", "current_time_reminder"], reminder)
     }
 
-    /// Makes the model provider use a ChatGPT login, which the client then makes with a [`jwt`](super::jwt()); credentials stay in this home.
+    /// Makes the model provider use a ChatGPT login, which the client then makes with a
+    /// [`jwt`](super::jwt()); credentials stay in this home.
     pub fn chatgpt_auth(self) -> Self {
         self.set(&["model_providers", "mock", "requires_openai_auth"], true)
             .set(&["cli_auth_credentials_store"], "file")
             .feature("apps", false)
     }
 
-    /// Adds an MCP server that codex starts and talks to over stdio. The model calls its tools in the namespace `mcp__NAME`.
+    /// Adds an MCP server that codex starts and talks to over stdio. The model calls its tools in the
+    /// namespace `mcp__NAME`.
     pub fn mcp_server<I>(self, name: &str, command: impl Into<String>, args: I) -> Self
     where
         I: IntoIterator,
@@ -212,7 +223,8 @@ impl CodexHomeBuilder {
         )
     }
 
-    /// Merges TOML into the configuration: tables are merged, other values replaced. The last word wins, over the other methods, too.
+    /// Merges TOML into the configuration: tables are merged, other values replaced. The last word wins,
+    /// over the other methods, too.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> std::io::Result<()> {
@@ -231,8 +243,9 @@ impl CodexHomeBuilder {
     ///
     /// # Errors
     ///
-    /// If the directories or the configuration can't be written, or a text given to [`toml`](Self::toml) is not TOML
-    /// ([`io::ErrorKind::InvalidInput`]; codex itself would start with its defaults and ask the real OpenAI).
+    /// If the directories or the configuration can't be written, or a text given to [`toml`](Self::toml) is
+    /// not TOML ([`io::ErrorKind::InvalidInput`]; codex itself would start with its defaults and ask the
+    /// real OpenAI).
     pub fn build(self) -> io::Result<CodexHome> {
         let mut config = self.config;
         for text in &self.extra {

@@ -115,11 +115,13 @@ impl Install {
         .collect()
     }
 
-    /// Takes the lock that makes one process of many the one that installs. The system releases it when the file is closed, also by a crash.
+    /// Takes the lock that makes one process of many the one that installs. The system releases it when the
+    /// file is closed, also by a crash.
     async fn lock(&self, path: &Path) -> Result<File, FetchError> {
         let file = File::create(path).map_err(at(path))?;
         let mut told = false;
-        // Polled and not waited for in a blocking thread, which would hold up the end of a runtime whose test has been given up.
+        // Polled and not waited for in a blocking thread, which would hold up the end of a runtime whose
+        // test has been given up.
         let locked = async {
             loop {
                 match flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -156,13 +158,15 @@ impl Install {
     }
 
     async fn npm_install(&self, npm: &Path, prefix: &Path) -> Result<(), FetchError> {
-        // The package of the platform itself: the one named `@openai/codex` makes it optional, and npm would not say why it is not there.
+        // The package of the platform itself: the one named `@openai/codex` makes it optional, and npm
+        // would not say why it is not there.
         let package = format!("@openai/codex@{CODEX_VERSION}-{}", self.platform);
         let mut command = Command::new(npm);
         command
             .args(["install", "--prefix"])
             .arg(prefix)
-            // The user's own configuration (registry, proxy, credentials) stays; what would install elsewhere or otherwise doesn't.
+            // The user's own configuration (registry, proxy, credentials) stays; what would install
+            // elsewhere or otherwise doesn't.
             .args([
                 "--global=false",
                 "--no-save",

@@ -17,7 +17,8 @@ fn with_npm(script: &str) -> (TempDir, Install) {
         root = root.path().display(),
         binary = install.binary().display(),
     );
-    // Written by another process: an executable that this one has open for writing can't be run while a parallel test forks.
+    // Written by another process: an executable that this one has open for writing can't be run while a
+    // parallel test forks.
     let written = std::process::Command::new("sh")
         .args([
             "-c",

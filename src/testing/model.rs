@@ -17,10 +17,12 @@ use super::{reply::Reply, request::ModelRequest, routes::Routes, server};
 /// How long [`MockModel::wait_for_requests`] and [`MockModel::next_request`] wait.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A model that says what the test wants: OpenAI's Responses API on `127.0.0.1`, for the real codex to talk to.
+/// A model that says what the test wants: OpenAI's Responses API on `127.0.0.1`, for the real codex to talk
+/// to.
 ///
-/// Replies are taken in this order: the queue filled by [`reply`](Self::reply), the function given to [`respond_with`](Self::respond_with), the reply given to
-/// [`otherwise`](Self::otherwise). If none has one, the request is answered with HTTP 500 and reported by [`unexpected`](Self::unexpected).
+/// Replies are taken in this order: the queue filled by [`reply`](Self::reply), the function given to
+/// [`respond_with`](Self::respond_with), the reply given to [`otherwise`](Self::otherwise). If none has
+/// one, the request is answered with HTTP 500 and reported by [`unexpected`](Self::unexpected).
 ///
 /// Dropping the model ends the server, its connections and all open streams.
 ///
@@ -86,9 +88,9 @@ impl MockModel {
         self.shared.state().replies.push_back(reply);
     }
 
-    /// Takes back the queued replies, for instance those of a turn that was interrupted, and returns how many there were.
-    pub fn clear_replies(&self) -> usize {
-        std::mem::take(&mut self.shared.state().replies).len()
+    /// Takes back the queued replies, for instance those of a turn that was interrupted.
+    pub fn clear_replies(&self) {
+        self.shared.state().replies.clear();
     }
 
     /// The number of queued replies that no request has taken yet.
@@ -97,10 +99,12 @@ impl MockModel {
         self.shared.state().replies.len()
     }
 
-    /// Answers by a function of the request whenever the queue is empty: what concurrent threads need, whose requests come in no certain order.
+    /// Answers by a function of the request whenever the queue is empty: what concurrent threads need,
+    /// whose requests come in no certain order.
     ///
-    /// The function returns a [`Reply`], or an `Option<Reply>` to leave some requests to [`otherwise`](Self::otherwise). It runs on the server's task and must
-    /// not block. A panic in it is reported by [`unexpected`](Self::unexpected).
+    /// The function returns a [`Reply`], or an `Option<Reply>` to leave some requests to
+    /// [`otherwise`](Self::otherwise). It runs on the server's task and must not block. A panic in it is
+    /// reported by [`unexpected`](Self::unexpected).
     ///
     /// ```
     /// # use cas_sdk::testing::{MockModel, ModelRequest, Reply};
@@ -125,9 +129,11 @@ impl MockModel {
         self.shared.state().otherwise = Some(reply);
     }
 
-    /// From now on answers model requests that do not carry this bearer token with HTTP 401. They are recorded, but take no reply.
+    /// From now on answers model requests that do not carry this bearer token with HTTP 401. They are
+    /// recorded, but take no reply.
     ///
-    /// Only model requests are checked, not the [`route`](Self::route)s. Together with [`jwt`](super::jwt()) this tests that expired tokens are refreshed.
+    /// Only model requests are checked, not the [`route`](Self::route)s. Together with
+    /// [`jwt`](super::jwt()) this tests that expired tokens are refreshed.
     pub fn require_bearer(&self, token: impl Into<String>) {
         self.shared.state().bearer = Some(token.into());
     }
@@ -137,11 +143,13 @@ impl MockModel {
         self.shared.state().routes.set_account(id, plan);
     }
 
-    /// Sets the answer to another path, replacing what was set before. A body that is a JSON string is sent as plain text.
+    /// Sets the answer to another path, replacing what was set before. A body that is a JSON string is sent
+    /// as plain text.
     ///
-    /// Codex asks these once it is logged in, and there are defaults for all of them: `GET` of `/v1/models`, `/backend-api/wham/accounts/check`,
-    /// `/backend-api/wham/settings/user`, `/backend-api/wham/usage`, `/backend-api/wham/rate-limit-reset-credits`. Other paths get HTTP 404 and are
-    /// reported by [`unexpected`](Self::unexpected).
+    /// Codex asks these once it is logged in, and there are defaults for all of them: `GET` of
+    /// `/v1/models`, `/backend-api/wham/accounts/check`, `/backend-api/wham/settings/user`,
+    /// `/backend-api/wham/usage`, `/backend-api/wham/rate-limit-reset-credits`. Other paths get HTTP 404
+    /// and are reported by [`unexpected`](Self::unexpected).
     ///
     /// # Panics
     ///
@@ -214,8 +222,9 @@ impl MockModel {
         })
     }
 
-    /// What happened that the script did not foresee, in words: requests without a reply, paths without a route, a panic in the function
-    /// given to [`respond_with`](Self::respond_with). A test does well to end with
+    /// What happened that the script did not foresee, in words: requests without a reply, paths without a
+    /// route, a panic in the function given to [`respond_with`](Self::respond_with). A test does well to
+    /// end with
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -290,7 +299,8 @@ impl Shared {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Every change under the lock is complete in itself, so a panic elsewhere in a test can't have spoilt it.
+        // Every change under the lock is complete in itself, so a panic elsewhere in a test can't have
+        // spoilt it.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -9,8 +9,9 @@ use super::Gate;
 
 /// One answer of the [`MockModel`](super::MockModel): a stream of items, or a failure.
 ///
-/// A reply is built from steps, which are played in the order in which they were added. One reply answers one model request: after a tool call codex
-/// sends the tool's output in the *next* request, which takes the next reply.
+/// A reply is built from steps, which are played in the order in which they were added. One reply answers
+/// one model request: after a tool call codex sends the tool's output in the *next* request, which takes
+/// the next reply.
 ///
 /// ```
 /// use cas_sdk::testing::{Gate, Reply};
@@ -33,15 +34,15 @@ use super::Gate;
 ///
 /// # Failures
 ///
-/// What codex 0.169.0 makes of them, without retries (see [`CodexHomeBuilder::retries`](super::CodexHomeBuilder::retries)):
+/// What codex 0.169.0 makes of them, without retries (see
+/// [`CodexHomeBuilder::retries`](super::CodexHomeBuilder::retries)):
 ///
 /// | reply | `codexErrorInfo` of the failed turn |
 /// |---|---|
 /// | `.fail("server_error", "…")` | `"other"` |
 /// | `.fail("context_length_exceeded", "…")` | `"contextWindowExceeded"` |
 /// | `.fail("insufficient_quota", "…")` | `"usageLimitExceeded"` |
-/// | `.incomplete("max_output_tokens")` | none |
-/// | `.end_early()`, `.drop_connection()` | `"other"` |
+/// | `.incomplete("max_output_tokens")`, `.end_early()`, `.drop_connection()` | `"other"` |
 /// | `Reply::status(500, …)` | `"internalServerError"` |
 /// | `Reply::status(503, json!({"error": {"code": "server_is_overloaded"}}))` | `"serverOverloaded"` |
 /// | `Reply::status(429, …)` | `{"responseTooManyFailedAttempts": {"httpStatusCode": 429}}` |
@@ -129,9 +130,11 @@ impl Reply {
         Self::new().message(text)
     }
 
-    /// An HTTP answer instead of a stream: `status` with `body` as JSON, or as plain text if `body` is a JSON string.
+    /// An HTTP answer instead of a stream: `status` with `body` as JSON, or as plain text if `body` is a
+    /// JSON string.
     ///
-    /// Items added to such a reply are not sent; [`hold`](Self::hold) and [`pause`](Self::pause) delay the answer.
+    /// Items added to such a reply are not sent; [`hold`](Self::hold) and [`pause`](Self::pause) delay the
+    /// answer.
     ///
     /// # Panics
     ///
@@ -173,8 +176,9 @@ impl Reply {
 
     /// Adds exactly one delta of text, which codex passes on as one `item/agentMessage/delta`.
     ///
-    /// The first delta opens a message, the following ones continue it. Any other item, or the end of the reply, completes it; a hold or a pause does
-    /// not, so that a reply can stop in the middle of a sentence.
+    /// The first delta opens a message, the following ones continue it. Any other item, or the end of the
+    /// reply, completes it; a hold or a pause does not, so that a reply can stop in the middle of a
+    /// sentence.
     pub fn delta(self, text: impl Into<String>) -> Self {
         self.step(Step::Delta(text.into()))
     }
@@ -186,7 +190,8 @@ impl Reply {
 
     /// Adds a call of the function `name`: a dynamic tool or a built-in such as `exec_command`.
     ///
-    /// The output comes back in the next request, see [`ModelRequest::tool_output`](super::ModelRequest::tool_output). A JSON string as `arguments` is
+    /// The output comes back in the next request, see
+    /// [`ModelRequest::tool_output`](super::ModelRequest::tool_output). A JSON string as `arguments` is
     /// sent as it is, so that `json!("{broken")` plays a model that writes invalid arguments.
     pub fn function_call(self, call_id: &str, name: &str, arguments: impl Into<Value>) -> Self {
         let arguments = arguments_text(arguments.into());
@@ -211,8 +216,9 @@ impl Reply {
 
     /// Adds a call of a freeform tool, whose input is plain text.
     ///
-    /// `apply_patch` (offered to `gpt-5.5`) takes a patch from `*** Begin Patch` to `*** End Patch`; `exec` (the one tool of the code-mode models, such as
-    /// `gpt-6.1-sol`) takes JavaScript: `text(await tools.weather({city: "Paris"}))`.
+    /// `apply_patch` (offered to `gpt-5.5`) takes a patch from `*** Begin Patch` to `*** End Patch`; `exec`
+    /// (the one tool of the code-mode models, such as `gpt-6.1-sol`) takes JavaScript: `text(await
+    /// tools.weather({city: "Paris"}))`.
     pub fn custom_tool_call(self, call_id: &str, name: &str, input: impl Into<String>) -> Self {
         let item = json!({ "type": "custom_tool_call", "call_id": call_id, "name": name, "input": input.into() });
         self.step(Step::Call {
@@ -247,21 +253,22 @@ impl Reply {
     /// # Panics
     ///
     /// If `name` or `value` is not valid in a header.
-    pub fn header(mut self, name: &str, value: impl ToString) -> Self {
-        let value = value.to_string();
-        match (HeaderName::try_from(name), HeaderValue::try_from(&value)) {
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        match (HeaderName::try_from(name), HeaderValue::try_from(value)) {
             (Ok(name), Ok(value)) => self.headers.append(name, value),
             _ => panic!("not a valid HTTP header: {name:?}: {value:?}"),
         };
         self
     }
 
-    /// Reports the short rate-limit window (`x-codex-primary-*`): its use in percent, its length, and the Unix time of its reset.
+    /// Reports the short rate-limit window (`x-codex-primary-*`): its use in percent, its length, and the
+    /// Unix time of its reset.
     pub fn primary_window(self, used_percent: f64, minutes: u64, resets_at: u64) -> Self {
         self.window("primary", used_percent, minutes, resets_at)
     }
 
-    /// Reports the long rate-limit window (`x-codex-secondary-*`): its use in percent, its length, and the Unix time of its reset.
+    /// Reports the long rate-limit window (`x-codex-secondary-*`): its use in percent, its length, and the
+    /// Unix time of its reset.
     pub fn secondary_window(self, used_percent: f64, minutes: u64, resets_at: u64) -> Self {
         self.window("secondary", used_percent, minutes, resets_at)
     }
@@ -301,9 +308,10 @@ impl Reply {
     }
 
     fn window(self, which: &str, used_percent: f64, minutes: u64, resets_at: u64) -> Self {
-        self.header(&format!("x-codex-{which}-used-percent"), used_percent)
-            .header(&format!("x-codex-{which}-window-minutes"), minutes)
-            .header(&format!("x-codex-{which}-reset-at"), resets_at)
+        let header = |name| format!("x-codex-{which}-{name}");
+        self.header(&header("used-percent"), &used_percent.to_string())
+            .header(&header("window-minutes"), &minutes.to_string())
+            .header(&header("reset-at"), &resets_at.to_string())
     }
 }
 

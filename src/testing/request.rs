@@ -65,8 +65,8 @@ impl ModelRequest {
         self.body()["input"].as_array().map_or(&[], Vec::as_slice)
     }
 
-    /// The texts that the user said, oldest first. Codex says things in the user's name, too: the first text of a thread is its
-    /// `<environment_context>`, and an interrupted turn leaves `<turn_aborted>`.
+    /// The texts that the user said, oldest first. Codex says things in the user's name, too: the first
+    /// text of a thread is its `<environment_context>`, and an interrupted turn leaves `<turn_aborted>`.
     #[must_use]
     pub fn user_texts(&self) -> Vec<&str> {
         self.texts_of("user")
@@ -78,7 +78,8 @@ impl ModelRequest {
         self.texts_of("developer")
     }
 
-    /// The output of a tool call, as codex sends it: a string if it is exactly one text, else a list of content items.
+    /// The output of a tool call, as codex sends it: a string if it is exactly one text, else a list of
+    /// content items.
     ///
     /// `None` means that the request has no output for this call.
     ///
@@ -97,9 +98,12 @@ impl ModelRequest {
             .map(|item| &item["output"])
     }
 
-    /// The names of the tools that the model may call; a tool in a namespace is `namespace.tool`, one without a name (`web_search`) goes by its type.
+    /// The names of the tools that the model may call. A tool in a namespace is `namespace.tool`, except in
+    /// the namespace `functions`, which is that of the tools without one; a tool without a name
+    /// (`web_search`) goes by its type.
     ///
-    /// Classic models get their tools in `tools`, code-mode models in the first item of the input; both are read.
+    /// Classic models get their tools in `tools`, code-mode models in the first item of the input; both are
+    /// read.
     #[must_use]
     pub fn tools(&self) -> Vec<String> {
         let additional = self
@@ -117,7 +121,10 @@ impl ModelRequest {
             match tool["tools"].as_array() {
                 Some(inner) => {
                     let inner = inner.iter().filter_map(|tool| tool["name"].as_str());
-                    names.extend(inner.map(|tool| format!("{name}.{tool}")));
+                    names.extend(inner.map(|tool| match name {
+                        "functions" => tool.to_owned(),
+                        _ => format!("{name}.{tool}"),
+                    }));
                 }
                 None => names.push(name.to_owned()),
             }

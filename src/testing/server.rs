@@ -10,7 +10,7 @@ use axum::{
     Router,
     body::{Body, Bytes},
     extract::{DefaultBodyLimit, State},
-    http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header},
+    http::{HeaderMap, Method, StatusCode, Uri, header},
     response::{IntoResponse, Response},
     routing::post,
 };
@@ -107,39 +107,32 @@ fn unscripted(shared: &Shared, what: String) -> Response {
 
 async fn play(mut reply: Reply) -> Response {
     let headers = std::mem::take(&mut reply.headers);
-    let mut response = match reply.status {
-        Some((code, body)) => {
-            for step in reply.steps {
-                match step {
-                    Step::Hold(gate) => gate.passed().await,
-                    Step::Pause(duration) => tokio::time::sleep(duration).await,
-                    _ => {}
-                }
+    let mut response = if let Some((code, body)) = reply.status.take() {
+        for step in reply.steps {
+            match step {
+                Step::Hold(gate) => gate.passed().await,
+                Step::Pause(duration) => tokio::time::sleep(duration).await,
+                _ => {}
             }
-            status(code, &body)
         }
-        None => {
-            let mut response = Response::new(Body::from_stream(sse::play(sse::frames(reply))));
-            let kind = HeaderValue::from_static("text/event-stream");
-            response.headers_mut().insert(header::CONTENT_TYPE, kind);
-            response
-        }
+        status(code, &body)
+    } else {
+        let stream = Body::from_stream(sse::play(sse::frames(reply)));
+        ([(header::CONTENT_TYPE, "text/event-stream")], stream).into_response()
     };
     response.headers_mut().extend(headers);
     response
 }
 
 async fn side_route(State(shared): State<Arc<Shared>>, method: Method, uri: Uri) -> Response {
-    match shared.side_route(method.clone(), uri.path()) {
-        Some((code, body)) => status(code, &body),
-        None => {
-            shared.unexpected(format!("no route for {method} {}", uri.path()));
-            status(
-                404,
-                &json!({ "error": { "message": "no such route in the mock model" } }),
-            )
-        }
+    if let Some((code, body)) = shared.side_route(method.clone(), uri.path()) {
+        return status(code, &body);
     }
+    shared.unexpected(format!("no route for {method} {}", uri.path()));
+    status(
+        404,
+        &json!({ "error": { "message": "no such route in the mock model" } }),
+    )
 }
 
 /// An answer in JSON, or in plain text if the body is a string.

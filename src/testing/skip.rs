@@ -19,7 +19,8 @@ use super::fetch::{FetchError, codex};
 ///
 /// # Panics
 ///
-/// Where skipping would hide a fault: if `CI` is `true` or `1`, or if the binary is there but does not work (a wrong `$CAS_TEST_CODEX`).
+/// Where skipping would hide a fault: if `CI` is `true` or `1`, or if the binary is there but does not work
+/// (a wrong `$CAS_TEST_CODEX`).
 pub async fn codex_or_skip() -> Option<PathBuf> {
     let error = match codex().await {
         Ok(path) => return Some(path),
@@ -45,7 +46,8 @@ pub(super) fn announce(text: &str) {
         // This crate's own unit tests play fetches that nobody must take for real ones.
         eprint!("{line}");
     } else {
-        // One write, so that the lines of several tests don't mix. Nobody is there to be told of a closed stderr.
+        // One write, so that the lines of several tests don't mix. Nobody is there to be told of a closed
+        // stderr.
         let _ = std::io::stderr().write_all(line.as_bytes());
     }
 }

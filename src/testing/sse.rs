@@ -37,7 +37,8 @@ pub(super) fn play(frames: Vec<Frame>) -> impl Stream<Item = io::Result<Bytes>> 
             None
         }
         Frame::Drop => {
-            // The server flushes only when the stream is not ready; without this the events before the drop would be lost with the connection.
+            // The server flushes only when the stream is not ready; without this the events before the drop
+            // would be lost with the connection.
             tokio::task::yield_now().await;
             Some(Err(io::Error::other("the script drops the connection")))
         }
@@ -53,7 +54,7 @@ fn encode(event: &Value) -> Bytes {
 pub(super) fn frames(reply: Reply) -> Vec<Frame> {
     let response_id = next_id("resp");
     let mut out = Frames {
-        frames: Vec::with_capacity(reply.steps.len() + 2),
+        list: Vec::with_capacity(reply.steps.len() + 2),
         open: None,
         index: 0,
     };
@@ -78,13 +79,14 @@ pub(super) fn frames(reply: Reply) -> Vec<Frame> {
             "response": { "id": response_id, "incomplete_details": { "reason": reason } },
         })),
         End::Closed => {}
-        End::Dropped => out.frames.push(Frame::Drop),
+        End::Dropped => out.list.push(Frame::Drop),
     }
-    out.frames
+    out.list
 }
 
+/// A reply being turned into frames.
 struct Frames {
-    frames: Vec<Frame>,
+    list: Vec<Frame>,
     /// The message that the deltas continue: its id and the text so far.
     open: Option<(String, String)>,
     index: usize,
@@ -92,28 +94,28 @@ struct Frames {
 
 impl Frames {
     fn event(&mut self, event: Value) {
-        self.frames.push(Frame::Event(event));
+        self.list.push(Frame::Event(event));
     }
 
     fn step(&mut self, step: Step) {
         match step {
-            Step::Hold(gate) => self.frames.push(Frame::Hold(gate)),
-            Step::Pause(duration) => self.frames.push(Frame::Pause(duration)),
-            Step::Delta(text) => self.delta(text),
+            Step::Hold(gate) => self.list.push(Frame::Hold(gate)),
+            Step::Pause(duration) => self.list.push(Frame::Pause(duration)),
+            Step::Delta(text) => self.delta(&text),
             Step::Event(event) => self.event(event),
             Step::Message { phase, text } => {
                 self.close();
                 let id = next_id("msg");
-                self.added(message_item(&id, phase, None));
+                self.added(&message_item(&id, phase, None));
                 for word in words(&text) {
                     self.text_delta(&id, word);
                 }
-                self.done(message_item(&id, phase, Some(&text)));
+                self.done(&message_item(&id, phase, Some(&text)));
             }
             Step::Reasoning(text) => {
                 self.close();
                 let id = next_id("rs");
-                self.added(json!({ "type": "reasoning", "id": id, "summary": [] }));
+                self.added(&json!({ "type": "reasoning", "id": id, "summary": [] }));
                 for word in words(&text) {
                     self.event(json!({
                         "type": "response.reasoning_summary_text.delta",
@@ -121,35 +123,35 @@ impl Frames {
                     }));
                 }
                 let summary = json!([{ "type": "summary_text", "text": text }]);
-                self.done(json!({ "type": "reasoning", "id": id, "summary": summary }));
+                self.done(&json!({ "type": "reasoning", "id": id, "summary": summary }));
             }
             Step::Call { prefix, mut item } => {
                 self.close();
                 item["id"] = next_id(prefix).into();
-                self.done(item);
+                self.done(&item);
             }
         }
     }
 
-    fn delta(&mut self, text: String) {
+    fn delta(&mut self, text: &str) {
         let (id, mut so_far) = self.open.take().unwrap_or_else(|| {
             let id = next_id("msg");
-            self.added(message_item(&id, None, None));
+            self.added(&message_item(&id, None, None));
             (id, String::new())
         });
-        self.text_delta(&id, &text);
-        so_far.push_str(&text);
+        self.text_delta(&id, text);
+        so_far.push_str(text);
         self.open = Some((id, so_far));
     }
 
     /// Completes the message that deltas have opened.
     fn close(&mut self) {
         if let Some((id, text)) = self.open.take() {
-            self.done(message_item(&id, None, Some(&text)));
+            self.done(&message_item(&id, None, Some(&text)));
         }
     }
 
-    fn added(&mut self, item: Value) {
+    fn added(&mut self, item: &Value) {
         self.event(json!({ "type": "response.output_item.added", "output_index": self.index, "item": item }));
     }
 
@@ -160,7 +162,7 @@ impl Frames {
         }));
     }
 
-    fn done(&mut self, item: Value) {
+    fn done(&mut self, item: &Value) {
         self.event(json!({ "type": "response.output_item.done", "output_index": self.index, "item": item }));
         self.index += 1;
     }
@@ -193,7 +195,8 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split_inclusive(' ')
 }
 
-/// Ids are unique in the process, not in the model: a thread that is resumed against a second model must not see an id twice.
+/// Ids are unique in the process, not in the model: a thread that is resumed against a second model must
+/// not see an id twice.
 fn next_id(prefix: &str) -> String {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     format!("{prefix}_mock_{:06}", NEXT.fetch_add(1, Ordering::Relaxed))

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 
 use crate::{raw::Codex, scripted};
 
-/// Plays the reply in a turn, which must fail, and returns the message and the `codexErrorInfo`. The next turn must work.
+/// Plays the reply in a turn, which must fail, and returns the message and the `codexErrorInfo`. The next
+/// turn must work.
 async fn failure_of(reply: Reply) -> Option<(String, Value)> {
     let (model, _home, mut codex) = scripted().await?;
     let thread = codex.start_thread(json!({})).await;
@@ -16,7 +17,8 @@ async fn failure_of(reply: Reply) -> Option<(String, Value)> {
     assert_eq!(error["willRetry"], false, "{error}");
     assert_eq!(error["error"]["message"], turn["error"]["message"]);
 
-    model.reply(Reply::text("better now"));
+    // Not one reply: for want of room codex first asks for a summary of the thread.
+    model.otherwise(Reply::text("better now"));
     assert_eq!(codex.turn(&thread, "and now?").await["status"], "completed");
     assert_eq!(model.unexpected(), [""; 0]);
     codex.end().await;
@@ -44,7 +46,7 @@ fails! {
     a_failed_response_for_want_of_quota: Reply::new().fail("insufficient_quota", "pay")
         => "Quota exceeded. Check your plan and billing details.", json!("usageLimitExceeded");
     an_incomplete_response: Reply::new().delta("half").incomplete("max_output_tokens")
-        => "Incomplete response returned, reason: max_output_tokens", Value::Null;
+        => "Incomplete response returned, reason: max_output_tokens", json!("other");
     a_stream_that_ends_early: Reply::new().delta("half").end_early()
         => "stream disconnected before completion: stream closed before response.completed", json!("other");
     a_connection_that_drops: Reply::new().delta("half").drop_connection()
