@@ -83,7 +83,7 @@ pub enum FetchError {
 
 /// The path of the native codex binary of version [`CODEX_VERSION`].
 ///
-/// The first call on a machine installs it with `npm install` (about 130 MB to download, 400 MB on disk)
+/// The first call on a machine installs it with `npm install` (about 170 MB to download, 400 MB on disk)
 /// into `$CAS_SDK_CACHE`, else `$XDG_CACHE_HOME/cas-sdk`, else `~/.cache/cas-sdk`, and says so on stderr.
 /// Later calls, in this process and in others, find it there. Test binaries that start at the same time
 /// wait for the one that fetches.
@@ -155,7 +155,7 @@ pub(super) async fn version_of(path: &Path) -> Result<String, FetchError> {
         Some(version) => Ok(version.to_owned()),
         None => Err(unusable(format!(
             "--version said {:?} ({})",
-            stdout.trim(),
+            stdout.lines().next().unwrap_or_default(),
             output.status
         ))),
     }

@@ -1,12 +1,6 @@
 //! `CodexHome`: a temporary, hermetic home for one codex, configured to ask a `MockModel`.
 
-use std::{
-    env,
-    ffi::OsString,
-    fs, io,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{env, ffi::OsString, fs, io, path::PathBuf, time::Duration};
 
 use tempfile::TempDir;
 use toml::{Table, Value};
@@ -264,7 +258,7 @@ impl CodexHomeBuilder {
         ] {
             fs::create_dir(directory)?;
         }
-        write_private(&home.path().join("config.toml"), &config.to_string())?;
+        fs::write(home.path().join("config.toml"), config.to_string())?;
         Ok(home)
     }
 
@@ -295,10 +289,10 @@ fn merge(config: &mut Table, extra: Table) {
     }
 }
 
-fn write_private(path: &Path, text: &str) -> io::Result<()> {
-    fs::write(path, text)
-}
-
 fn invalid(message: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, message)
 }
+
+#[cfg(test)]
+#[path = "home_tests.rs"]
+mod tests;

@@ -81,7 +81,7 @@ impl Install {
             .tempdir_in(&self.cache)
             .map_err(at(&self.cache))?;
         announce(&format!(
-            "fetching codex {CODEX_VERSION} with npm into {} (about 130 MB, once)",
+            "fetching codex {CODEX_VERSION} with npm into {} (about 170 MB, once)",
             home.display()
         ));
         let started = Instant::now();
@@ -179,6 +179,9 @@ impl Install {
                 "--no-progress",
                 "--ignore-scripts",
                 "--loglevel=error",
+                // Without a network npm's own patience would be over a minute.
+                "--fetch-retry-mintimeout=1000",
+                "--fetch-retry-maxtimeout=5000",
             ])
             .arg(&package)
             .current_dir(prefix)
@@ -205,14 +208,16 @@ impl Install {
     }
 }
 
-/// The last lines of what npm said, without its pointer to a log file.
+/// The last lines of what npm said, without its stack traces and its pointer to a log file.
 fn tail(stderr: &str) -> String {
-    let lines: Vec<&str> = stderr
-        .lines()
-        .map(str::trim_end)
-        .filter(|line| !line.is_empty() && !line.contains("complete log of this run"))
-        .collect();
-    let from = lines.len().saturating_sub(12);
+    let matters = |line: &&str| {
+        let text = line.trim_start_matches("npm error").trim();
+        !text.is_empty()
+            && !text.starts_with("at ")
+            && !text.starts_with("A complete log of this run")
+    };
+    let lines: Vec<&str> = stderr.lines().map(str::trim_end).filter(matters).collect();
+    let from = lines.len().saturating_sub(20);
     lines[from..].join("\n")
 }
 

@@ -1,6 +1,15 @@
 //! `codex_or_skip()`: skips a test loudly where there can be no codex, except in CI.
 
-use std::{env, error::Error, io::Write as _, path::PathBuf, thread};
+use std::{
+    env,
+    error::Error,
+    io::Write as _,
+    path::PathBuf,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+};
+
+use tokio::sync::OnceCell;
 
 use super::fetch::{FetchError, codex};
 
@@ -22,11 +31,15 @@ use super::fetch::{FetchError, codex};
 /// Where skipping would hide a fault: if `CI` is `true` or `1`, or if the binary is there but does not work
 /// (a wrong `$CAS_TEST_CODEX`).
 pub async fn codex_or_skip() -> Option<PathBuf> {
-    let error = match codex().await {
-        Ok(path) => return Some(path),
+    // Remembered, so that a hundred tests don't wait a hundred times for a network that isn't there.
+    static FOUND: OnceCell<Result<PathBuf, FetchError>> = OnceCell::const_new();
+    // What npm says is long; once is enough.
+    static TOLD: AtomicBool = AtomicBool::new(false);
+    let error = match FOUND.get_or_init(codex).await {
+        Ok(path) => return Some(path.clone()),
         Err(error) => error,
     };
-    let reason = with_sources(&error);
+    let reason = with_sources(error);
     assert!(!matches!(error, FetchError::Unusable { .. }), "{reason}");
     let ci = env::var("CI").unwrap_or_default();
     assert!(
@@ -35,6 +48,8 @@ pub async fn codex_or_skip() -> Option<PathBuf> {
     );
     // The test harness names the thread after the test.
     let test = thread::current().name().unwrap_or("a test").to_owned();
+    let again = TOLD.swap(true, Ordering::Relaxed);
+    let reason = if again { "as told above" } else { &reason };
     announce(&format!("SKIPPED {test}: no codex to test with: {reason}"));
     None
 }
