@@ -1,0 +1,231 @@
+//! One installation of codex into the cache: safe under concurrent processes, complete or not there at all.
+
+use std::{
+    env, fs,
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+use rustix::fs::{FlockOperation, flock};
+use tokio::{
+    process::Command,
+    time::{sleep, timeout},
+};
+
+use super::{
+    fetch::{CODEX_VERSION, FetchError, version_of},
+    skip::announce,
+};
+
+/// How long npm may take, and how long other processes wait for the one that runs it.
+const DEADLINE: Duration = Duration::from_secs(15 * 60);
+
+/// What is to be installed, and where.
+#[derive(Clone, Debug)]
+pub(super) struct Install {
+    cache: PathBuf,
+    /// How codex's packages call this platform, as in `linux-x64`.
+    platform: &'static str,
+    /// The directory of the package that holds the binary.
+    triple: &'static str,
+    /// The npm to run; looked up on the `PATH` when needed.
+    npm: Option<PathBuf>,
+    deadline: Duration,
+}
+
+impl Install {
+    pub(super) fn new(cache: PathBuf) -> Result<Self, FetchError> {
+        let (os, arch) = (env::consts::OS, env::consts::ARCH);
+        let (platform, triple) = match (os, arch) {
+            ("linux", "x86_64") => ("linux-x64", "x86_64-unknown-linux-musl"),
+            ("linux", "aarch64") => ("linux-arm64", "aarch64-unknown-linux-musl"),
+            ("macos", "x86_64") => ("darwin-x64", "x86_64-apple-darwin"),
+            ("macos", "aarch64") => ("darwin-arm64", "aarch64-apple-darwin"),
+            _ => return Err(FetchError::Platform { os, arch }),
+        };
+        Ok(Self {
+            cache,
+            platform,
+            triple,
+            npm: None,
+            deadline: DEADLINE,
+        })
+    }
+
+    /// Returns the binary, after installing it if it is not there.
+    pub(super) async fn run(&self) -> Result<PathBuf, FetchError> {
+        let name = format!("codex-{CODEX_VERSION}-{}", self.platform);
+        let home = self.cache.join(&name);
+        let binary = home.join(self.binary());
+        // The directory gets its name when it is complete and checked, so what is there works.
+        if binary.is_file() {
+            return Ok(binary);
+        }
+        fs::create_dir_all(&self.cache).map_err(at(&self.cache))?;
+        let _lock = self.lock(&self.cache.join(format!("{name}.lock"))).await?;
+        if binary.is_file() {
+            return Ok(binary);
+        }
+        let npm = match &self.npm {
+            Some(npm) => npm.clone(),
+            None => which::which("npm").map_err(|_| FetchError::NoNpm)?,
+        };
+
+        let unfinished = format!("{name}.unfinished-");
+        self.remove_leftovers(&name, &unfinished)?;
+        let temporary = tempfile::Builder::new()
+            .prefix(&unfinished)
+            .tempdir_in(&self.cache)
+            .map_err(at(&self.cache))?;
+        announce(&format!(
+            "fetching codex {CODEX_VERSION} with npm into {} (about 170 MB, once)",
+            home.display()
+        ));
+        let started = Instant::now();
+        self.npm_install(&npm, temporary.path()).await?;
+        let fetched = temporary.path().join(self.binary());
+        let version = version_of(&fetched).await?;
+        if version != CODEX_VERSION {
+            let reason = format!("it is codex {version}, not {CODEX_VERSION}");
+            return Err(FetchError::Unusable {
+                path: fetched,
+                reason,
+            });
+        }
+        fs::rename(temporary.path(), &home).map_err(at(&home))?;
+        // It has its final name and is no longer temporary.
+        let _ = temporary.keep();
+        announce(&format!(
+            "codex {CODEX_VERSION} is ready after {:.0?}",
+            started.elapsed()
+        ));
+        Ok(binary)
+    }
+
+    fn binary(&self) -> PathBuf {
+        [
+            "node_modules/@openai/codex/vendor",
+            self.triple,
+            "bin/codex",
+        ]
+        .iter()
+        .collect()
+    }
+
+    /// Takes the lock that makes one process of many the one that installs. The system releases it when the
+    /// file is closed, also by a crash.
+    async fn lock(&self, path: &Path) -> Result<File, FetchError> {
+        let file = File::create(path).map_err(at(path))?;
+        let mut told = false;
+        // Polled and not waited for in a blocking thread, which would hold up the end of a runtime whose
+        // test has been given up.
+        let locked = async {
+            loop {
+                match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                    Ok(()) => return Ok(()),
+                    Err(rustix::io::Errno::WOULDBLOCK) => {}
+                    Err(error) => return Err(at(path)(error.into())),
+                }
+                if !std::mem::replace(&mut told, true) {
+                    announce(&format!(
+                        "waiting for another process to fetch codex {CODEX_VERSION}"
+                    ));
+                }
+                sleep(Duration::from_millis(50)).await;
+            }
+        };
+        let waited = timeout(self.deadline, locked).await;
+        waited.map_err(|_| FetchError::Timeout {
+            what: format!("waiting for the lock {}", path.display()),
+            after: self.deadline,
+        })??;
+        Ok(file)
+    }
+
+    /// Removes what installations left that were killed, and an installation that somebody damaged.
+    fn remove_leftovers(&self, name: &str, unfinished: &str) -> Result<(), FetchError> {
+        for entry in fs::read_dir(&self.cache).map_err(at(&self.cache))? {
+            let entry = entry.map_err(at(&self.cache))?;
+            let entry_name = entry.file_name();
+            if entry_name == name || entry_name.to_string_lossy().starts_with(unfinished) {
+                fs::remove_dir_all(entry.path()).map_err(at(&entry.path()))?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn npm_install(&self, npm: &Path, prefix: &Path) -> Result<(), FetchError> {
+        // The package of the platform itself: the one named `@openai/codex` makes it optional, and npm
+        // would not say why it is not there.
+        let package = format!("@openai/codex@{CODEX_VERSION}-{}", self.platform);
+        let mut command = Command::new(npm);
+        command
+            .args(["install", "--prefix"])
+            .arg(prefix)
+            // The user's own configuration (registry, proxy, credentials) stays; what would install
+            // elsewhere or otherwise doesn't.
+            .args([
+                "--global=false",
+                "--no-save",
+                "--no-package-lock",
+                "--dry-run=false",
+            ])
+            .args([
+                "--no-audit",
+                "--no-fund",
+                "--no-progress",
+                "--ignore-scripts",
+                "--loglevel=error",
+                // Without a network npm's own patience would be over a minute.
+                "--fetch-retry-mintimeout=1000",
+                "--fetch-retry-maxtimeout=5000",
+            ])
+            .arg(&package)
+            .current_dir(prefix)
+            .env_remove("NODE_OPTIONS")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        let output = timeout(self.deadline, command.output())
+            .await
+            .map_err(|_| FetchError::Timeout {
+                what: format!("npm install {package}"),
+                after: self.deadline,
+            })?
+            .map_err(at(npm))?;
+        if output.status.success() {
+            return Ok(());
+        }
+        Err(FetchError::Npm {
+            package,
+            status: output.status,
+            stderr: tail(&String::from_utf8_lossy(&output.stderr)),
+        })
+    }
+}
+
+/// The last lines of what npm said, without its stack traces and its pointer to a log file.
+fn tail(stderr: &str) -> String {
+    let matters = |line: &&str| {
+        let text = line.trim_start_matches("npm error").trim();
+        !text.is_empty()
+            && !text.starts_with("at ")
+            && !text.starts_with("A complete log of this run")
+    };
+    let lines: Vec<&str> = stderr.lines().map(str::trim_end).filter(matters).collect();
+    let from = lines.len().saturating_sub(20);
+    lines[from..].join("\n")
+}
+
+fn at(path: &Path) -> impl FnOnce(io::Error) -> FetchError {
+    let path = path.to_owned();
+    move |source| FetchError::Io { path, source }
+}
+
+#[cfg(test)]
+#[path = "install_tests.rs"]
+mod tests;

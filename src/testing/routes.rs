@@ -1,0 +1,93 @@
+//! What the scripted model answers besides model requests: the routes that codex asks once it is logged in.
+
+use std::collections::HashMap;
+
+use axum::http::Method;
+use serde_json::{Value, json};
+
+/// The account that the default routes know, and its plan.
+pub(super) const ACCOUNT: (&str, &str) = ("org-1", "pro");
+
+/// The settable answers, and how often each was asked for.
+#[derive(Debug)]
+pub(super) struct Routes {
+    answers: HashMap<Key, (u16, Value)>,
+    calls: HashMap<Key, usize>,
+}
+
+type Key = (Method, String);
+
+impl Routes {
+    pub(super) fn new() -> Self {
+        let mut routes = Self {
+            answers: HashMap::new(),
+            calls: HashMap::new(),
+        };
+        routes.set(Method::GET, "/v1/models", 200, json!({ "models": [] }));
+        routes.set(
+            Method::GET,
+            "/backend-api/wham/settings/user",
+            200,
+            json!({}),
+        );
+        // Codex tolerates this; it must be an answer, so that it does not count as unexpected.
+        routes.set(
+            Method::GET,
+            "/backend-api/wham/rate-limit-reset-credits",
+            404,
+            json!({ "detail": "not found" }),
+        );
+        routes.set_account(ACCOUNT.0, ACCOUNT.1);
+        routes
+    }
+
+    pub(super) fn set(&mut self, method: Method, path: &str, status: u16, body: Value) {
+        self.answers
+            .insert((method, path.to_owned()), (status, body));
+    }
+
+    /// Makes the backend know one account, with nothing used of its rate limits.
+    pub(super) fn set_account(&mut self, id: &str, plan: &str) {
+        let check = json!({
+            "accounts": [{
+                "id": id, "name": "Mock workspace", "structure": "workspace", "plan_type": plan,
+                "is_deactivated": false, "can_access_with_session": true,
+                "profile_picture_url": null, "sso_connection_name": null, "is_fedramp_compliant_workspace": false,
+                // Codex insists on an https origin here, but goes on talking to its `chatgpt_base_url`.
+                "workspace_backend_origin": "https://chatgpt.com", "account_routing_override": "NO_CONSTRAINT",
+            }],
+            "account_ordering": [id], "default_account_id": id,
+        });
+        let usage = json!({
+            "account_id": id, "plan_type": plan,
+            "rate_limit": {
+                "allowed": true, "limit_reached": false,
+                "primary_window": {
+                    "used_percent": 0, "limit_window_seconds": 18_000, "reset_after_seconds": 18_000, "reset_at": 2_000_000_000,
+                },
+                "secondary_window": {
+                    "used_percent": 0, "limit_window_seconds": 604_800, "reset_after_seconds": 604_800, "reset_at": 2_000_000_000,
+                },
+            },
+            "credits": { "has_credits": false, "unlimited": false, "balance": null },
+            "rate_limit_reached_type": null, "additional_rate_limits": [],
+        });
+        self.set(Method::GET, "/backend-api/wham/accounts/check", 200, check);
+        self.set(Method::GET, "/backend-api/wham/usage", 200, usage);
+    }
+
+    /// The answer to a call, which is counted.
+    pub(super) fn answer(&mut self, method: Method, path: &str) -> Option<(u16, Value)> {
+        let key = (method, path.to_owned());
+        let answer = self.answers.get(&key).cloned();
+        *self.calls.entry(key).or_default() += 1;
+        answer
+    }
+
+    pub(super) fn calls(&self, method: Method, path: &str) -> usize {
+        self.calls
+            .get(&(method, path.to_owned()))
+            .copied()
+            .unwrap_or_default()
+    }
+}

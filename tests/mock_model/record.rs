@@ -1,0 +1,122 @@
+//! What the model remembers of the requests it got.
+
+use cas_sdk::testing::{MockModel, Reply};
+use serde_json::json;
+
+use crate::http::{ask, send};
+
+#[tokio::test]
+async fn a_request_tells_who_asks_and_what() {
+    let model = MockModel::start().await;
+    model.otherwise(Reply::new());
+    let body = json!({
+        "model": "mock-model",
+        "input": [
+            { "type": "message", "role": "developer", "content": [{ "type": "input_text", "text": "be good" }] },
+            { "type": "message", "role": "user", "content": [
+                { "type": "input_text", "text": "look" },
+                { "type": "input_image", "image_url": "data:," },
+                { "type": "input_text", "text": "here" },
+            ] },
+            { "type": "function_call", "call_id": "c1", "name": "weather", "arguments": "{}" },
+            { "type": "function_call_output", "call_id": "c1", "output": "sunny" },
+            { "type": "custom_tool_call_output", "call_id": "c2", "output": [{ "type": "input_text", "text": "x" }] },
+        ],
+        "tools": [{ "type": "function", "name": "weather" }, { "type": "web_search" }],
+    });
+    let headers = [
+        ("Thread-Id", "thread-1"),
+        ("authorization", "Bearer abc"),
+        ("x-codex-turn-metadata", r#"{"turn_id":"turn-1"}"#),
+    ];
+    send(
+        model.address(),
+        "POST",
+        "/v1/responses",
+        &headers,
+        &body.to_string(),
+    )
+    .await;
+    let request = model.next_request().await;
+    assert_eq!(request.model(), "mock-model");
+    assert_eq!(request.thread_id(), Some("thread-1"));
+    assert_eq!(request.turn_id().as_deref(), Some("turn-1"));
+    assert_eq!(request.bearer(), Some("abc"));
+    assert_eq!(request.header("THREAD-ID"), Some("thread-1"));
+    assert_eq!(request.user_texts(), ["look", "here"]);
+    assert_eq!(request.developer_texts(), ["be good"]);
+    assert_eq!(request.tool_output("c1").unwrap(), "sunny");
+    assert_eq!(request.tool_output("c2").unwrap()[0]["text"], "x");
+    assert_eq!(request.tool_output("c3"), None);
+    assert_eq!(request.tools(), ["weather", "web_search"]);
+    assert_eq!(request.body(), &body);
+}
+
+#[tokio::test]
+async fn the_tools_of_code_mode_and_of_namespaces_are_found() {
+    let model = MockModel::start().await;
+    model.otherwise(Reply::new());
+    let tools = json!([
+        { "type": "namespace", "name": "functions", "tools": [{ "type": "custom", "name": "exec" }] },
+        { "type": "namespace", "name": "mcp__tiny", "tools": [{ "name": "ask" }, { "name": "tell" }] },
+    ]);
+    let input = json!([{ "type": "additional_tools", "role": "developer", "tools": tools }]);
+    ask(model.address(), &json!({ "input": input })).await;
+    assert_eq!(
+        model.next_request().await.tools(),
+        ["exec", "mcp__tiny.ask", "mcp__tiny.tell"]
+    );
+}
+
+#[tokio::test]
+async fn a_body_of_many_megabytes_is_read() {
+    let model = MockModel::start().await;
+    model.otherwise(Reply::new());
+    let text = "x".repeat(8 << 20);
+    ask(model.address(), &json!({ "model": text })).await;
+    assert_eq!(model.next_request().await.model().len(), text.len());
+}
+
+#[tokio::test]
+async fn what_is_no_json_is_refused_and_told() {
+    let model = MockModel::start().await;
+    let answer = send(model.address(), "POST", "/v1/responses", &[], "{").await;
+    assert_eq!(answer.status, 400);
+    assert!(
+        model.unexpected()[0].contains("not JSON"),
+        "{:?}",
+        model.unexpected()
+    );
+    assert!(model.requests().is_empty());
+}
+
+#[tokio::test]
+async fn waiting_returns_when_the_requests_are_there() {
+    let model = MockModel::start().await;
+    model.otherwise(Reply::new());
+    let address = model.address();
+    let (_, requests) = tokio::join!(
+        async {
+            for name in ["a", "b"] {
+                ask(address, &json!({ "model": name })).await;
+            }
+        },
+        model.wait_for_requests(2),
+    );
+    let models: Vec<&str> = requests.iter().map(|request| request.model()).collect();
+    assert_eq!(models, ["a", "b"]);
+    assert_eq!(model.next_request().await.model(), "a");
+    assert_eq!(model.next_request().await.model(), "b");
+    let body = json!({ "model": "c" });
+    let (_, third) = tokio::join!(ask(address, &body), model.next_request());
+    assert_eq!(third.model(), "c");
+}
+
+#[tokio::test]
+#[should_panic(expected = "for 1 model requests: MockModel { requests: []")]
+async fn waiting_in_vain_ends_with_what_is_known() {
+    let model = MockModel::start().await;
+    // Nothing can happen here, so time may jump to the deadline.
+    tokio::time::pause();
+    model.wait_for_requests(1).await;
+}
