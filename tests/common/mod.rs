@@ -1,0 +1,72 @@
+//! What the tests against the real codex share.
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
+use std::{future::Future, time::Duration};
+
+use cas_sdk::{
+    Builder, CasClient, Thread,
+    protocol::ThreadStartParams,
+    testing::{self, CodexHome, CodexHomeBuilder, MockModel},
+};
+
+/// A codex home, a scripted model and the way to start clients on them.
+pub struct Rig {
+    codex: std::path::PathBuf,
+    pub model: MockModel,
+    pub home: CodexHome,
+}
+
+impl Rig {
+    /// `None`, said loudly, where there is neither a codex nor npm.
+    pub async fn new() -> Option<Self> {
+        Self::with(|home| home).await
+    }
+
+    /// With a configuration of its own.
+    pub async fn with(configure: impl FnOnce(CodexHomeBuilder) -> CodexHomeBuilder) -> Option<Self> {
+        let codex = testing::codex_or_skip().await?;
+        let model = MockModel::start().await;
+        let home = configure(CodexHome::builder(&model)).build().expect("a home can be made");
+        Some(Self { codex, model, home })
+    }
+
+    pub fn builder(&self) -> Builder {
+        CasClient::builder()
+            .codex(&self.codex)
+            .env_clear()
+            .envs(self.home.env())
+            .cwd(self.home.work_dir())
+    }
+
+    pub async fn client(&self) -> CasClient {
+        self.builder().spawn().await.expect("codex starts")
+    }
+
+    pub async fn thread(&self) -> (CasClient, Thread) {
+        let client = self.client().await;
+        let thread = client.start_thread(ThreadStartParams::default()).await.expect("a thread starts");
+        (client, thread)
+    }
+}
+
+/// No test runs for ever.
+pub async fn within<F: Future>(seconds: u64, work: F) -> F::Output {
+    tokio::time::timeout(Duration::from_secs(seconds), work).await.expect("in time")
+}
+
+/// Whether a process is there; a zombie is not.
+pub fn is_alive(pid: u32) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/stat"))
+        .is_ok_and(|stat| !matches!(stat.rsplit(')').next().map(|s| s.trim_start().chars().next()), Some(Some('Z' | 'X'))))
+}
+
+/// Polls until something holds.
+pub async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    for _ in 0..500 {
+        if holds() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("{what}: not within 10 s");
+}
