@@ -2,6 +2,42 @@
 
 use serde::{Serialize, de::DeserializeOwned};
 
+mod inventory;
+mod method;
+mod object;
+mod request_id;
+mod strings;
+mod union;
+
+pub use inventory::{MethodInfo, MethodKind, inventory};
+pub use request_id::RequestId;
+
+/// What the generated files use.
+mod macros {
+    pub(crate) use super::{
+        method::{
+            call, client_notification, client_request, no_params, notification, server_call,
+            server_message, write_message,
+        },
+        object::{object, redacted, setters},
+        strings::{open_enum, string_newtype, strings},
+        union::{keyed, shaped, tagged},
+    };
+}
+
+#[allow(
+    unused_imports,
+    clippy::all,
+    clippy::pedantic,
+    reason = "generated: names, docs and sizes are the schema's, and each file imports the same"
+)]
+mod generated {
+    use super::{Call, MethodInfo, Notification, RequestId, ServerCall, macros, object, union};
+
+    include!(concat!(env!("OUT_DIR"), "/protocol.rs"));
+}
+pub use generated::*;
+
 /// The params of a client request: names the method and fixes the type of its response.
 pub trait Call: Serialize {
     /// The method on the wire, as in `thread/start`.

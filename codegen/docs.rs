@@ -1,0 +1,104 @@
+//! Documentation for generated items: the schema's own words made safe for rustdoc, and a useful sentence where it has none.
+
+/// Makes a description from the schema into text that rustdoc takes as it was meant.
+///
+/// Outside of code, `<x>` would be HTML, `[x]` a link to nowhere and a bare URL is not clickable; indented lines would be
+/// code blocks, and so doc tests.
+pub(crate) fn escape(text: &str) -> String {
+    let mut out = Vec::new();
+    let mut fenced = false;
+    for line in text.lines() {
+        let line = line.trim_end();
+        if let Some(language) = line.trim_start().strip_prefix("```") {
+            out.push(if !fenced && language.is_empty() {
+                "```text".to_owned()
+            } else {
+                line.trim_start().to_owned()
+            });
+            fenced = !fenced;
+        } else if fenced {
+            out.push(line.to_owned());
+        } else {
+            let indent = line.len() - line.trim_start().len();
+            out.push(format!(
+                "{}{}",
+                " ".repeat(indent.min(3)),
+                escape_line(line.trim_start())
+            ));
+        }
+    }
+    if fenced {
+        out.push("```".into());
+    }
+    out.join("\n")
+}
+
+fn escape_line(line: &str) -> String {
+    let mut out = String::new();
+    for (index, part) in line.split('`').enumerate() {
+        if index > 0 {
+            out.push('`');
+        }
+        // A last back-tick without a partner does not open code.
+        let code = index % 2 == 1 && (index < line.matches('`').count());
+        if code {
+            out.push_str(part);
+        } else {
+            escape_prose(part, &mut out);
+        }
+    }
+    out
+}
+
+fn escape_prose(text: &str, out: &mut String) {
+    let mut rest = text;
+    while let Some(start) = ["https://", "http://"]
+        .iter()
+        .filter_map(|scheme| rest.find(scheme))
+        .min()
+    {
+        let (before, url) = rest.split_at(start);
+        escape_marks(before, out);
+        let end = url
+            .find(|c: char| c.is_whitespace() || matches!(c, '<' | '>' | ')' | ']' | '"'))
+            .unwrap_or(url.len());
+        let end = url[..end].trim_end_matches(['.', ',', ';', ':']).len();
+        out.push('<');
+        out.push_str(&url[..end]);
+        out.push('>');
+        rest = &url[end..];
+        // `<https://…>` is right as it is.
+        if before.ends_with('<') {
+            out.truncate(out.len() - end - 4);
+            out.push('<');
+            out.push_str(&url[..end]);
+            out.push('>');
+            rest = rest.strip_prefix('>').unwrap_or(rest);
+        }
+    }
+    escape_marks(rest, out);
+}
+
+fn escape_marks(text: &str, out: &mut String) {
+    for c in text.chars() {
+        if matches!(c, '<' | '>' | '[' | ']') {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+}
+
+/// The first sentence, on one line.
+pub(crate) fn first_sentence(text: &str) -> String {
+    let line = text
+        .split("\n\n")
+        .next()
+        .unwrap_or_default()
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ");
+    match line.find(". ") {
+        Some(end) => line[..=end].to_owned(),
+        None => line,
+    }
+}

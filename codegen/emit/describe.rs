@@ -1,0 +1,193 @@
+//! Says of every item what it is: in the schema's words, and in our own where it has none.
+
+use std::{collections::BTreeMap, fmt::Write as _};
+
+use super::super::{
+    docs::escape,
+    load::Kind,
+    model::{Field, Method, Model, Presence, Shape, Type, Variant},
+};
+
+pub(crate) struct Describer<'a> {
+    users: BTreeMap<&'a str, Vec<&'a str>>,
+    /// What a type is for a method, as a sentence.
+    roles: BTreeMap<&'a str, Vec<String>>,
+    /// The union and the value of its tag, for payloads.
+    payloads: BTreeMap<&'a str, (&'a str, &'a str)>,
+}
+
+impl<'a> Describer<'a> {
+    pub(crate) fn new(model: &'a Model) -> Self {
+        let mut roles: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for method in &model.methods {
+            if let Some(params) = &method.params {
+                roles.entry(params).or_default().push(role(method));
+            }
+            if let Some(response) = &method.response {
+                roles
+                    .entry(response)
+                    .or_default()
+                    .push(format!("Response of `{}`.", method.name));
+            }
+        }
+        let mut payloads = BTreeMap::new();
+        for ty in model.types.values() {
+            if let Shape::Tagged { variants, .. } | Shape::Keyed(variants) = &ty.shape {
+                for variant in variants {
+                    if let Some(payload) = &variant.payload {
+                        payloads
+                            .insert(payload.as_str(), (ty.name.as_str(), variant.wire.as_str()));
+                    }
+                }
+            }
+        }
+        Self {
+            users: model.users(),
+            roles,
+            payloads,
+        }
+    }
+
+    pub(crate) fn ty(&self, ty: &Type) -> String {
+        let mut parts: Vec<String> = ty.doc.iter().map(|doc| escape(doc)).collect();
+        if let Some(roles) = self.roles.get(ty.name.as_str()) {
+            parts.push(roles.join("\n"));
+        }
+        if parts.is_empty() {
+            parts.push(
+                match (
+                    self.payloads.get(ty.name.as_str()),
+                    self.users.get(ty.name.as_str()),
+                ) {
+                    (Some((union, wire)), _) => format!("The `{wire}` form of [`{union}`]."),
+                    (None, Some(users)) => {
+                        let shown: Vec<String> = users
+                            .iter()
+                            .take(3)
+                            .map(|user| format!("[`{user}`]"))
+                            .collect();
+                        format!(
+                            "Occurs in {}{}.",
+                            shown.join(", "),
+                            if users.len() > 3 { " and others" } else { "" }
+                        )
+                    }
+                    (None, None) => "A type that no message mentions.".into(),
+                },
+            );
+        }
+        parts.join("\n\n")
+    }
+}
+
+fn role(method: &Method) -> String {
+    let gate = if method.experimental {
+        " Needs `experimentalApi`."
+    } else {
+        ""
+    };
+    match (method.kind, &method.response) {
+        (Kind::Request, Some(response)) if response == "Value" => {
+            format!("Params of `{}`.{gate}", method.name)
+        }
+        (Kind::Request, Some(response)) => format!(
+            "Params of `{}`; answered with [`{response}`].{gate}",
+            method.name
+        ),
+        (Kind::ServerRequest, Some(response)) => {
+            format!(
+                "Params of the server's request `{}`; to be answered with [`{response}`].{gate}",
+                method.name
+            )
+        }
+        (Kind::ClientNotification, _) => {
+            format!("Payload of the client's notification `{}`.", method.name)
+        }
+        _ => format!("Payload of the notification `{}`.", method.name),
+    }
+}
+
+/// A method as a variant of one of the enums, or as a unit struct.
+pub(super) fn method(method: &Method) -> String {
+    let mut parts: Vec<String> = method.doc.iter().map(|doc| escape(doc)).collect();
+    parts.push(if method.no_params && parts.is_empty() {
+        role(method)
+    } else {
+        format!("`{}`", method.name)
+    });
+    parts.join("\n\n")
+}
+
+/// A unit struct that stands for absent params.
+pub(super) fn no_params(method: &Method) -> String {
+    let doc = method
+        .doc
+        .as_deref()
+        .map(|doc| format!("{}\n\n", escape(doc)))
+        .unwrap_or_default();
+    format!("{doc}{} There are none.", role(method))
+}
+
+pub(super) fn field(field: &Field) -> String {
+    let mut doc = field
+        .doc
+        .as_deref()
+        .map_or_else(|| format!("`{}` on the wire.", field.wire), escape);
+    match &field.presence {
+        Presence::Default { json, .. } => {
+            let _ = write!(doc, "\n\nDefaults to `{json}`.");
+        }
+        Presence::Patch => {
+            doc.push_str("\n\n`None` leaves it out, `Some(None)` sends `null`; the two differ.");
+        }
+        Presence::Required | Presence::Nullable | Presence::Optional | Presence::Any => {}
+    }
+    doc
+}
+
+pub(super) fn variant(variant: &Variant) -> String {
+    match &variant.doc {
+        Some(doc) => escape(doc),
+        None if variant.wire.is_empty() => format!(
+            "The form with {}.",
+            variant.payload.as_deref().map_or_else(String::new, link)
+        ),
+        None => format!("`{}` on the wire.", variant.wire),
+    }
+}
+
+fn link(ty: &str) -> String {
+    if ty.contains('<') {
+        format!("`{ty}`")
+    } else {
+        format!("[`{ty}`]")
+    }
+}
+
+/// Every type with its fields, each with a short description of its type: what a drift report compares.
+pub(super) fn fields(model: &Model) -> String {
+    let mut text = String::new();
+    for ty in model.types.values() {
+        let _ = writeln!(text, "{}", ty.name);
+        match &ty.shape {
+            Shape::Struct { fields, .. } => {
+                for field in fields {
+                    let mark = if field.needed() { "" } else { "?" };
+                    let _ = writeln!(text, "\t{}{mark}\t{}", field.wire, field.ty);
+                }
+            }
+            Shape::Words(variants) | Shape::Tagged { variants, .. } | Shape::Keyed(variants) => {
+                for variant in variants {
+                    let _ = writeln!(
+                        text,
+                        "\t{}\t{}",
+                        variant.wire,
+                        variant.payload.as_deref().unwrap_or("-")
+                    );
+                }
+            }
+            Shape::Shaped(_) | Shape::Text | Shape::Alias(_) => {}
+        }
+    }
+    text
+}

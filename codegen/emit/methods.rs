@@ -1,0 +1,200 @@
+//! The traits, the four enums of methods, and the inventory.
+
+use std::{collections::BTreeMap, fmt::Write as _};
+
+use super::{
+    super::{
+        docs::first_sentence,
+        load::Kind,
+        model::{Method, Model},
+        names,
+    },
+    describe::{self, Describer},
+    doc_attrs, pretty,
+};
+
+pub(super) fn emit(model: &Model, _: &Describer<'_>) -> String {
+    let of = |kind: Kind| {
+        model
+            .methods
+            .iter()
+            .filter(move |method| method.kind == kind)
+    };
+    let mut text = String::new();
+
+    for method in of(Kind::Request)
+        .chain(of(Kind::ServerRequest))
+        .filter(|method| method.no_params)
+    {
+        let name = params(method);
+        let item = format!(
+            "{}#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]\npub struct {name};",
+            doc_attrs(&describe::no_params(method)),
+        );
+        let _ = writeln!(text, "{}no_params!({name});\n", pretty(&item));
+    }
+    for method in of(Kind::Request) {
+        let _ = writeln!(
+            text,
+            "call!({}, {:?}, {}, {});",
+            params(method),
+            method.name,
+            method.experimental,
+            method.response.as_deref().unwrap_or("Value"),
+        );
+    }
+    let mut payloads: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for method in of(Kind::Notification) {
+        payloads
+            .entry(params(method))
+            .or_default()
+            .push(&method.name);
+    }
+    for (payload, methods) in payloads {
+        let _ = writeln!(text, "notification!({payload}, {methods:?});");
+    }
+    for method in of(Kind::ServerRequest) {
+        let response = method.response.as_deref().unwrap_or("Value");
+        let _ = writeln!(
+            text,
+            "server_call!({}, {:?}, {response});",
+            params(method),
+            method.name
+        );
+    }
+    text.push('\n');
+
+    let requests: Vec<&Method> = of(Kind::Request).collect();
+    text += &enumeration(
+        "ClientRequest",
+        "A request of the client, with its params.",
+        &requests,
+        "",
+    );
+    text += &table("client_request", &requests);
+    let client: Vec<&Method> = of(Kind::ClientNotification).collect();
+    text += &enumeration(
+        "ClientNotification",
+        "A notification of the client.",
+        &client,
+        "",
+    );
+    text += &table("client_notification", &client);
+
+    let unknown = "/// A method that is not in the schema.\n\
+                   Unknown { /// The method.\n method: String, /// Its params as they came.\n params: Box<RawValue> },";
+    let mut notifications: Vec<&Method> = of(Kind::Notification).collect();
+    notifications.sort_by_key(|method| &method.name);
+    text += &enumeration(
+        "ServerNotification",
+        "A notification of the server, with its payload.",
+        &notifications,
+        unknown,
+    );
+    text += &table("server_message!(ServerNotification", &notifications);
+    let mut requests: Vec<&Method> = of(Kind::ServerRequest).collect();
+    requests.sort_by_key(|method| &method.name);
+    text += &enumeration(
+        "ServerRequest",
+        "A request of the server, with its params.",
+        &requests,
+        unknown,
+    );
+    text += &table("server_message!(ServerRequest", &requests);
+    text
+}
+
+fn params(method: &Method) -> &str {
+    method.params.as_deref().unwrap_or("Value")
+}
+
+fn enumeration(name: &str, doc: &str, methods: &[&Method], unknown: &str) -> String {
+    let mut item = format!(
+        "{}#[derive(Clone, Debug)]\n#[non_exhaustive]\npub enum {name} {{",
+        doc_attrs(doc)
+    );
+    for method in methods {
+        let _ = write!(
+            item,
+            "{}{},",
+            doc_attrs(&describe::method(method)),
+            variant(method)
+        );
+    }
+    item.push_str(unknown);
+    item.push('}');
+    pretty(&item)
+}
+
+fn variant(method: &Method) -> String {
+    let name = names::method(&method.name);
+    match &method.params {
+        Some(params) => format!("{name}({params})"),
+        None => name,
+    }
+}
+
+/// The macro call that lists an enum's methods.
+fn table(head: &str, methods: &[&Method]) -> String {
+    let (open, close) = if head.contains('(') {
+        (" {", "});\n\n")
+    } else {
+        ("! {", "}\n\n")
+    };
+    let mut text = format!("{head}{open}\n");
+    for method in methods {
+        let _ = writeln!(text, "    {:?} {},", method.name, variant(method));
+    }
+    text + close
+}
+
+/// A macro that calls another one with all methods and types, for tests that go through everything.
+pub(super) fn list(model: &Model) -> String {
+    let mut text = String::from("macro_rules! with_protocol {\n    ($with:ident) => { $with! {\n");
+    for (head, kind) in [
+        ("requests", Kind::Request),
+        ("server_requests", Kind::ServerRequest),
+        ("notifications", Kind::Notification),
+    ] {
+        let _ = writeln!(text, "        {head} {{");
+        for method in model.methods.iter().filter(|method| method.kind == kind) {
+            let response = method.response.as_deref().unwrap_or("Value");
+            let _ = writeln!(
+                text,
+                "            {:?} {} {response},",
+                method.name,
+                params(method)
+            );
+        }
+        text.push_str("        }\n");
+    }
+    text.push_str("        types {\n");
+    for name in model.types.keys() {
+        let _ = writeln!(text, "            {name},");
+    }
+    text + "        }\n    } };\n}\n"
+}
+
+/// A Rust array of `MethodInfo`.
+pub(super) fn inventory(model: &Model) -> String {
+    let mut methods: Vec<&Method> = model.methods.iter().collect();
+    methods.sort_by_key(|method| (method.kind, &method.name));
+    let mut text = String::from("&[\n");
+    for method in methods {
+        let doc = method
+            .doc
+            .as_deref()
+            .or_else(|| model.types.get(method.params.as_deref()?)?.doc.as_deref());
+        let _ = writeln!(
+            text,
+            "    MethodInfo {{ kind: MethodKind::{:?}, method: {:?}, params: {:?}, response: {:?}, experimental: {}, doc: {:?} }},",
+            method.kind,
+            method.name,
+            method.params,
+            method.response,
+            method.experimental,
+            doc.map(first_sentence).unwrap_or_default(),
+        );
+    }
+    text + "]\n"
+}

@@ -1,0 +1,100 @@
+//! Model → source text, one file an area. Items go through prettyplease; the macro calls that implement them are laid out
+//! here, one field or variant a line.
+
+mod describe;
+mod methods;
+mod structs;
+mod unions;
+
+use std::{fmt::Write as _, path::Path};
+
+use super::{
+    model::{Model, Shape, Type},
+    names,
+};
+use describe::Describer;
+
+/// Written by hand in `src/protocol/`, under the same name.
+const BY_HAND: [&str; 1] = ["RequestId"];
+
+/// All files, by name; `out` is where they will be.
+pub(crate) fn files(model: &Model, out: &Path) -> Vec<(String, String)> {
+    let describer = Describer::new(model);
+    let mut files = Vec::new();
+    let mut root = String::from("// Generated from the schema by codegen/. Do not edit.\n\n");
+    for area in names::areas() {
+        let types: Vec<&Type> = model
+            .types
+            .values()
+            .filter(|ty| ty.area == area && !BY_HAND.contains(&ty.name.as_str()))
+            .collect();
+        if !types.is_empty() {
+            let text: String = types.into_iter().map(|ty| one(ty, &describer)).collect();
+            files.push((format!("protocol/{area}.rs"), with_header(&text)));
+            mount(&mut root, area, out);
+        }
+    }
+    files.push((
+        "protocol/methods.rs".into(),
+        with_header(&methods::emit(model, &describer)),
+    ));
+    mount(&mut root, "methods", out);
+    files.push(("protocol.rs".into(), root));
+    files.push(("inventory.rs".into(), methods::inventory(model)));
+    files.push(("for_tests.rs".into(), methods::list(model)));
+    files.push(("fields.txt".into(), describe::fields(model)));
+    files
+}
+
+fn one(ty: &Type, describer: &Describer<'_>) -> String {
+    let doc = describer.ty(ty);
+    match &ty.shape {
+        Shape::Struct { fields, extra } => structs::structure(ty, fields, extra.as_deref(), &doc),
+        Shape::Words(variants) => unions::words(ty, variants, &doc),
+        Shape::Tagged { tag, variants } => unions::tagged(ty, tag, variants, &doc),
+        Shape::Keyed(variants) => unions::keyed(ty, variants, &doc),
+        Shape::Shaped(variants) => unions::shaped(ty, variants, &doc),
+        Shape::Text => structs::text(ty, &doc),
+        Shape::Alias(target) => pretty(&format!(
+            "{}pub type {} = {target};",
+            doc_attrs(&doc),
+            ty.name
+        )),
+    }
+}
+
+fn with_header(body: &str) -> String {
+    format!(
+        "// Generated from the schema by codegen/. Do not edit.\n\n\
+         use std::collections::BTreeMap;\n\n\
+         use serde::Deserialize;\nuse serde_json::{{Map, Value, value::RawValue}};\n\n\
+         use super::{{macros::*, *}};\n\n{body}"
+    )
+}
+
+fn mount(root: &mut String, module: &str, out: &Path) {
+    let path = out.join("protocol").join(format!("{module}.rs"));
+    let path = path.to_string_lossy();
+    let _ = write!(
+        root,
+        "#[path = {path:?}]\n#[rustfmt::skip]\nmod {module};\npub use {module}::*;\n"
+    );
+}
+
+/// Formats items. What we make always parses; if it ever does not, the compiler's message about the raw text is the best
+/// there is.
+fn pretty(source: &str) -> String {
+    match syn::parse_file(source) {
+        Ok(file) => prettyplease::unparse(&file),
+        Err(_) => format!("{source}\n"),
+    }
+}
+
+/// Documentation as attributes, which prettyplease turns into `///` lines.
+fn doc_attrs(doc: &str) -> String {
+    doc.lines().fold(String::new(), |mut attrs, line| {
+        let space = if line.is_empty() { "" } else { " " };
+        let _ = writeln!(attrs, "#[doc = {:?}]", format!("{space}{line}"));
+        attrs
+    })
+}

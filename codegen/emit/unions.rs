@@ -1,0 +1,150 @@
+//! Enums: words, and the three forms of unions. Each has `Unknown`, which keeps what the schema does not have.
+
+use std::fmt::Write as _;
+
+use super::{
+    super::model::{Form, Type, Variant},
+    describe, doc_attrs, pretty,
+};
+
+pub(super) fn words(ty: &Type, variants: &[Variant], doc: &str) -> String {
+    let derives = "Clone, Debug, PartialEq, Eq, Hash";
+    let mut text = enumeration(
+        ty,
+        variants,
+        doc,
+        derives,
+        "A value that is not in the schema.",
+        "Box<str>",
+    );
+    let _ = writeln!(text, "open_enum!({} {{", ty.name);
+    for variant in variants {
+        let _ = writeln!(text, "    {} = {:?},", variant.name, variant.wire);
+    }
+    text + "});\n\n"
+}
+
+pub(super) fn tagged(ty: &Type, tag: &str, variants: &[Variant], doc: &str) -> String {
+    let unknown = format!("An object whose `{tag}` is not in the schema, whole.");
+    let mut text = enumeration(
+        ty,
+        variants,
+        doc,
+        "Clone, Debug, PartialEq",
+        &unknown,
+        "Value",
+    );
+    let _ = writeln!(text, "tagged!({} {tag:?} {{", ty.name);
+    for variant in variants {
+        let _ = writeln!(text, "    {} = {:?},", with_payload(variant), variant.wire);
+    }
+    text + "});\n\n"
+}
+
+pub(super) fn keyed(ty: &Type, variants: &[Variant], doc: &str) -> String {
+    let unknown = "A value that is not in the schema.";
+    let mut text = enumeration(
+        ty,
+        variants,
+        doc,
+        "Clone, Debug, PartialEq",
+        unknown,
+        "Value",
+    );
+    let _ = writeln!(text, "keyed!({} {{\n    words {{", ty.name);
+    for variant in variants.iter().filter(|variant| variant.payload.is_none()) {
+        let _ = writeln!(text, "        {} = {:?},", variant.name, variant.wire);
+    }
+    text.push_str("    }\n    objects {\n");
+    for variant in variants.iter().filter(|variant| variant.payload.is_some()) {
+        let _ = writeln!(
+            text,
+            "        {} = {:?},",
+            with_payload(variant),
+            variant.wire
+        );
+    }
+    text + "    }\n});\n\n"
+}
+
+pub(super) fn shaped(ty: &Type, variants: &[(Variant, Vec<Form>)], doc: &str) -> String {
+    let only: Vec<Variant> = variants
+        .iter()
+        .map(|(variant, _)| variant.clone())
+        .collect();
+    let unknown = "A value of a form that is not in the schema.";
+    let mut text = enumeration(ty, &only, doc, "Clone, Debug, PartialEq", unknown, "Value");
+    let _ = writeln!(text, "shaped!({} {{", ty.name);
+    // The form that asks for most comes first, or a laxer one would take its values.
+    let mut variants: Vec<_> = variants.iter().collect();
+    variants.sort_by_key(|(_, forms)| std::cmp::Reverse(forms.iter().map(strictness).min()));
+    for (variant, forms) in variants {
+        let forms: Vec<String> = forms.iter().map(form).collect();
+        let _ = writeln!(
+            text,
+            "    {} = [{}],",
+            with_payload(variant),
+            forms.join(", ")
+        );
+    }
+    text + "});\n\n"
+}
+
+fn with_payload(variant: &Variant) -> String {
+    match &variant.payload {
+        Some(payload) => format!("{}({payload})", variant.name),
+        None => variant.name.clone(),
+    }
+}
+
+fn enumeration(
+    ty: &Type,
+    variants: &[Variant],
+    doc: &str,
+    derives: &str,
+    unknown_doc: &str,
+    unknown: &str,
+) -> String {
+    let mut item = format!(
+        "{}#[derive({derives})]\n#[non_exhaustive]\npub enum {} {{",
+        doc_attrs(doc),
+        ty.name
+    );
+    for variant in variants {
+        let _ = write!(
+            item,
+            "{}{},",
+            doc_attrs(&describe::variant(variant)),
+            with_payload(variant)
+        );
+    }
+    let _ = write!(item, "{}Unknown({unknown}), }}", doc_attrs(unknown_doc));
+    pretty(&item)
+}
+
+fn strictness(form: &Form) -> usize {
+    match form {
+        Form::Object { keys, words } => keys.len() + words.len(),
+        _ => usize::MAX,
+    }
+}
+
+fn form(form: &Form) -> String {
+    match form {
+        Form::Null => "Shape::Null".into(),
+        Form::Bool => "Shape::Bool".into(),
+        Form::Integer => "Shape::Integer".into(),
+        Form::Number => "Shape::Number".into(),
+        Form::Text => "Shape::Text".into(),
+        Form::List => "Shape::List".into(),
+        Form::Object { keys, words } => format!("Shape::Object(&{keys:?}, &{})", word_list(words)),
+    }
+}
+
+fn word_list(words: &[(String, Vec<String>)]) -> String {
+    let items: Vec<String> = words
+        .iter()
+        .map(|(key, values)| format!("({key:?}, &{values:?})"))
+        .collect();
+    format!("[{}]", items.join(", "))
+}

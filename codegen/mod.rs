@@ -1,0 +1,111 @@
+//! From the schema to the types.
+//!
+//! | pass | from → to | who does it |
+//! |---|---|---|
+//! | `source` | the two variables → a bundle's text | |
+//! | `load` | text → methods, flat definitions | |
+//! | `normalise` | definitions → definitions that are true | a table of patches, each logged |
+//! | `shape` | definitions → shapes; what is written in place gets a name | |
+//! | `types` | shapes → Rust types | **typify**, for what a field's schema is in Rust: names, numbers, maps, boxes |
+//! | `methods` | methods → params, response | rules, a table, and an error for what neither finds |
+//! | `emit` | model → source text | `prettyplease` for items, our own layout for macro calls |
+//!
+//! typify alone would give closed enums and unions (one new value, and the message is lost), no three-state fields, and
+//! three times the code. So all strings and unions are emitted by us, as calls of the macros in `src/protocol/`, and
+//! typify's structs are taken apart for their fields. See `types` for the seam.
+
+mod docs;
+mod emit;
+mod fields;
+mod load;
+mod methods;
+mod model;
+mod names;
+mod normalise;
+mod shape;
+mod source;
+mod types;
+
+use std::{
+    env, fmt, fs,
+    path::{Path, PathBuf},
+};
+
+/// What stops the build, in words for the person who runs it.
+#[derive(Debug)]
+pub(crate) struct Error(String);
+
+pub(crate) type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self(message.into())
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What a run made, beside the files.
+pub(crate) struct Output {
+    /// File names and their contents.
+    pub(crate) files: Vec<(String, String)>,
+    /// What the user should know.
+    pub(crate) warnings: Vec<String>,
+    /// What was done to the schema.
+    pub(crate) log: Vec<String>,
+}
+
+/// The whole of `build.rs`.
+pub(crate) fn build() -> Result<()> {
+    for path in ["build.rs", "codegen", "schema"] {
+        println!("cargo::rerun-if-changed={path}");
+    }
+    for variable in ["CAS_CODEX", "CAS_SCHEMA_DIR"] {
+        println!("cargo::rerun-if-env-changed={variable}");
+    }
+    let dir = |variable| {
+        env::var_os(variable)
+            .map(PathBuf::from)
+            .ok_or_else(|| Error::new(format!("{variable} is not set")))
+    };
+    let out = dir("OUT_DIR")?;
+    let output = generate(
+        &source::Source::from_env(&dir("CARGO_MANIFEST_DIR")?, &out)?,
+        &out,
+    )?;
+    for warning in &output.warnings {
+        println!("cargo::warning={warning}");
+    }
+    write(&out.join("codegen.log"), &(output.log.join("\n") + "\n"))?;
+    output
+        .files
+        .iter()
+        .try_for_each(|(name, text)| write(&out.join(name), text))
+}
+
+/// Runs all passes; `out` is where the files will be.
+pub(crate) fn generate(source: &source::Source, out: &Path) -> Result<Output> {
+    let mut bundle = load::Bundle::parse(&source.bundle, &source.origin)?;
+    let log = normalise::normalise(&mut bundle.definitions);
+    let shapes = shape::classify(&bundle.definitions)?;
+    let mut model = model::Model {
+        types: types::build(&shapes)?,
+        methods: Vec::new(),
+    };
+    let warnings = methods::bind(&bundle, source, &mut model)?;
+    Ok(Output {
+        files: emit::files(&model, out),
+        warnings,
+        log,
+    })
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    fs::create_dir_all(path.parent().unwrap_or(path))
+        .and_then(|()| fs::write(path, text))
+        .map_err(|error| Error::new(format!("{}: {error}", path.display())))
+}

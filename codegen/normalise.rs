@@ -1,0 +1,283 @@
+//! What is wrong or hostile in the schema, and the remedy for each.
+//!
+//! The server exports its Rust types through schemars, and some of what serde does gets lost on the way. Here the
+//! schema is mended until it says what is on the wire, in a form the later passes understand. Each remedy reports what
+//! it did; `patch` also reports entries that no longer apply, so that they can be deleted.
+
+use serde_json::{Map, Value, json};
+
+use super::load::{Definitions, reference};
+
+/// Fields whose name on the wire is not the one in the schema: serde's `rename_all_fields` is lost in the export. The
+/// TypeScript export has them right; compare the two when the schema is renewed.
+const WRONG_NAMES: [(&str, &str, &str); 8] = [
+    ("AccountSessionsSwitchResponse", "auth_url", "authUrl"),
+    ("AccountSessionsSwitchResponse", "login_id", "loginId"),
+    ("ThreadRealtimeItem", "item_id", "itemId"),
+    ("ThreadRealtimeItem", "turn_id", "turnId"),
+    ("ThreadTimelineEntry", "turn_id", "turnId"),
+    ("ThreadTimelineEntry", "started_at", "startedAt"),
+    ("ThreadTimelineEntry", "completed_at", "completedAt"),
+    ("ThreadTimelineEntry", "duration_ms", "durationMs"),
+];
+
+/// Maps whose values are lost in the export: `#[serde(flatten)]` over a map becomes an object without a word on its keys.
+const LOST_MAPS: [(&str, &str); 3] = [
+    ("AppsConfig", "AppConfig"),
+    ("AppLinksConfig", "AppLinkConfig"),
+    ("AppToolsConfig", "AppToolConfig"),
+];
+
+/// Words that only constrain. The server checks what it gets, and what it sends is to be read whatever it is.
+const CONSTRAINTS: [&str; 9] = [
+    "minimum",
+    "maximum",
+    "exclusiveMinimum",
+    "exclusiveMaximum",
+    "minLength",
+    "maxLength",
+    "pattern",
+    "minItems",
+    "maxItems",
+];
+
+/// Mends all definitions; returns what was done.
+pub(crate) fn normalise(definitions: &mut Definitions) -> Vec<String> {
+    let mut log = Vec::new();
+    patch(definitions, &mut log);
+    for (name, definition) in definitions.iter_mut() {
+        simplify(definition);
+        push_common_properties(name, definition, &mut log);
+        fold_property_sets(name, definition, &mut log);
+        open_objects(name, definition);
+    }
+    log
+}
+
+fn patch(definitions: &mut Definitions, log: &mut Vec<String>) {
+    for (name, wrong, right) in WRONG_NAMES {
+        let renamed = definitions
+            .get_mut(name)
+            .is_some_and(|definition| rename(definition, wrong, right));
+        let verb = if renamed {
+            "renamed to"
+        } else {
+            "fixed upstream, delete the patch to"
+        };
+        log.push(format!("{name}.{wrong}: {verb} {right}"));
+    }
+    for (name, value) in LOST_MAPS {
+        if !definitions.contains_key(value) {
+            continue;
+        }
+        match definitions.get_mut(name).and_then(Value::as_object_mut) {
+            Some(object) if !object.contains_key("additionalProperties") => {
+                object.insert(
+                    "additionalProperties".into(),
+                    json!({ "$ref": format!("#/definitions/{value}") }),
+                );
+                log.push(format!("{name}: other keys hold {value}"));
+            }
+            _ => log.push(format!("{name}: fixed upstream, delete the patch")),
+        }
+    }
+}
+
+/// Renames a property wherever it occurs inside a definition.
+fn rename(schema: &mut Value, wrong: &str, right: &str) -> bool {
+    let mut done = false;
+    match schema {
+        Value::Object(object) => {
+            if let Some(properties) = object.get_mut("properties").and_then(Value::as_object_mut)
+                && let Some(property) = properties.remove(wrong)
+            {
+                properties.insert(right.into(), property);
+                for required in object
+                    .get_mut("required")
+                    .and_then(Value::as_array_mut)
+                    .into_iter()
+                    .flatten()
+                {
+                    if required == wrong {
+                        *required = right.into();
+                    }
+                }
+                done = true;
+            }
+            for value in object.values_mut() {
+                done |= rename(value, wrong, right);
+            }
+        }
+        Value::Array(items) => items
+            .iter_mut()
+            .for_each(|item| done |= rename(item, wrong, right)),
+        _ => {}
+    }
+    done
+}
+
+/// Drops constraints, unwraps `allOf` of one (a reference with a description beside it), and fixes number formats.
+fn simplify(schema: &mut Value) {
+    let Some(object) = schema.as_object_mut() else {
+        return;
+    };
+    if let Some(Value::Array(all)) = object.get_mut("allOf")
+        && all.len() == 1
+        && let Some(Value::Object(only)) = all.pop()
+    {
+        object.remove("allOf");
+        for (key, value) in only {
+            object.entry(key).or_insert(value);
+        }
+    }
+    object.retain(|key, _| !CONSTRAINTS.contains(&key.as_str()));
+    let numeric = type_names(object).any(|name| matches!(name, "integer" | "number"));
+    match object.get("format").and_then(Value::as_str) {
+        // `usize` on the server is 64 bits wide, `uint` in typify is 32.
+        Some("uint") => drop(object.insert("format".into(), "uint64".into())),
+        Some("int") => drop(object.insert("format".into(), "int64".into())),
+        Some(_) if !numeric => drop(object.remove("format")),
+        _ => {}
+    }
+    for word in ["items", "additionalProperties"] {
+        object.get_mut(word).into_iter().for_each(simplify);
+    }
+    for word in ["anyOf", "oneOf", "allOf"] {
+        object
+            .get_mut(word)
+            .and_then(Value::as_array_mut)
+            .into_iter()
+            .flatten()
+            .for_each(simplify);
+    }
+    let properties = object.get_mut("properties").and_then(Value::as_object_mut);
+    properties
+        .into_iter()
+        .flat_map(Map::values_mut)
+        .for_each(simplify);
+}
+
+fn type_names(object: &Map<String, Value>) -> impl Iterator<Item = &str> {
+    let ty = object.get("type");
+    let list = ty.and_then(Value::as_array).into_iter().flatten();
+    ty.into_iter().chain(list).filter_map(Value::as_str)
+}
+
+/// `properties` beside `oneOf` (a struct with a flattened enum): each variant gets them all.
+fn push_common_properties(name: &str, definition: &mut Value, log: &mut Vec<String>) {
+    let Some(object) = definition.as_object_mut() else {
+        return;
+    };
+    if !object.contains_key("oneOf") || !object.contains_key("properties") {
+        return;
+    }
+    let properties = object.remove("properties").unwrap_or_default();
+    let required = object.remove("required").unwrap_or_else(|| json!([]));
+    object.remove("type");
+    for variant in object
+        .get_mut("oneOf")
+        .and_then(Value::as_array_mut)
+        .into_iter()
+        .flatten()
+    {
+        merge(variant, &properties, Some(&required));
+    }
+    log.push(format!("{name}: common properties moved into each variant"));
+}
+
+/// An inner `anyOf` of property sets beside `properties` (one of several fields must be there): all become optional.
+fn fold_property_sets(name: &str, schema: &mut Value, log: &mut Vec<String>) {
+    match schema {
+        Value::Object(object) => {
+            let sets = object.get("anyOf").and_then(Value::as_array);
+            if object.contains_key("properties")
+                && sets.is_some_and(|sets| sets.iter().all(|set| set.get("properties").is_some()))
+                && let Some(Value::Array(sets)) = object.remove("anyOf")
+            {
+                for set in sets {
+                    merge(schema, &set["properties"], None);
+                }
+                log.push(format!("{name}: alternative properties made optional"));
+                return;
+            }
+            object
+                .values_mut()
+                .for_each(|value| fold_property_sets(name, value, log));
+        }
+        Value::Array(items) => items
+            .iter_mut()
+            .for_each(|item| fold_property_sets(name, item, log)),
+        _ => {}
+    }
+}
+
+fn merge(schema: &mut Value, properties: &Value, required: Option<&Value>) {
+    for (key, property) in properties.as_object().into_iter().flatten() {
+        if schema["properties"].get(key).is_none() {
+            schema["properties"][key] = property.clone();
+        }
+    }
+    for key in required.and_then(Value::as_array).into_iter().flatten() {
+        match schema["required"].as_array_mut() {
+            Some(list) if !list.contains(key) => list.push(key.clone()),
+            Some(_) => {}
+            None => schema["required"] = json!([key]),
+        }
+    }
+}
+
+/// Says of each object whether other keys mean something.
+///
+/// `false` goes: unknown fields are ignored, not refused. `true` beside properties becomes `{}`, because typify
+/// otherwise forgets the other keys. An object without any properties is empty if it is a message, and free-form if not.
+fn open_objects(name: &str, definition: &mut Value) {
+    let message = ["Params", "Response", "Notification"]
+        .iter()
+        .any(|end| name.ends_with(end));
+    let Some(object) = definition.as_object_mut() else {
+        return;
+    };
+    let bare =
+        object.get("type").is_some_and(|ty| ty == "object") && !object.contains_key("properties");
+    match object.get("additionalProperties") {
+        Some(Value::Bool(false)) => {
+            object.remove("additionalProperties");
+            if bare {
+                object.insert("properties".into(), json!({}));
+            }
+        }
+        Some(Value::Bool(true)) => drop(object.insert("additionalProperties".into(), json!({}))),
+        None if bare && message => drop(object.insert("properties".into(), json!({}))),
+        None if bare => drop(object.insert("additionalProperties".into(), json!({}))),
+        _ => {}
+    }
+}
+
+/// Takes `null` out of a schema; says whether it was in.
+pub(crate) fn without_null(schema: &Value) -> (Value, bool) {
+    let mut schema = schema.clone();
+    let mut nullable = false;
+    if let Some(Value::Array(types)) = schema.get_mut("type") {
+        let before = types.len();
+        types.retain(|ty| ty != "null");
+        nullable |= types.len() < before;
+        if types.len() == 1 {
+            schema["type"] = types.remove(0);
+        }
+    }
+    for word in ["anyOf", "oneOf"] {
+        if let Some(Value::Array(branches)) = schema.get_mut(word) {
+            let before = branches.len();
+            branches.retain(|branch| branch["type"] != "null");
+            nullable |= branches.len() < before;
+            if branches.len() == 1 && before > 1 {
+                let only = branches.remove(0);
+                return match reference(&only) {
+                    Some(_) => (only, nullable),
+                    None => (without_null(&only).0, nullable),
+                };
+            }
+        }
+    }
+    (schema, nullable)
+}

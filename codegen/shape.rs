@@ -1,0 +1,460 @@
+//! Definitions → shapes: what kind of Rust type each one becomes, with everything written in place lifted to a name.
+//!
+//! Openness is decided here. Every string enum and every union becomes a shape of its own, which we emit ourselves with
+//! room for values that the schema does not have; structs are left to typify.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    Error, Result,
+    load::{Definitions, reference},
+    model::{Form, Variant},
+    names,
+    normalise::without_null,
+};
+
+/// A definition, classified; the schemas inside refer to names only.
+#[derive(Clone, Debug)]
+pub(crate) struct Shaped {
+    pub(crate) doc: Option<String>,
+    /// The name that decides the area: a variant's payload lives with its union.
+    pub(crate) home: String,
+    pub(crate) kind: Kind,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Kind {
+    /// The schema of an object with `properties`.
+    Struct(Value),
+    Words(Vec<Variant>),
+    Tagged {
+        tag: String,
+        variants: Vec<Variant>,
+    },
+    /// With the schema of each payload.
+    Keyed(Vec<(Variant, Option<Value>)>),
+    Shaped(Vec<(Variant, Vec<Form>, Value)>),
+    Text,
+    Alias(Value),
+}
+
+/// Variants for whose payload the schema offers no name.
+const NAMES: [(&str, &str, &str); 1] = [("AccountSessionsSwitchResponse", "AuthUrl", "Login")];
+
+pub(crate) fn classify(definitions: &Definitions) -> Result<BTreeMap<String, Shaped>> {
+    let mut pass = Pass {
+        definitions,
+        queue: VecDeque::new(),
+        done: BTreeMap::new(),
+    };
+    pass.queue.extend(
+        definitions
+            .iter()
+            .map(|(name, schema)| (name.clone(), name.clone(), schema.clone())),
+    );
+    while let Some((name, home, schema)) = pass.queue.pop_front() {
+        let doc = description(&schema);
+        let kind = pass
+            .kind(&name, &home, schema)
+            .map_err(|error| Error::new(format!("{name}: {error}")))?;
+        if pass
+            .done
+            .insert(name.clone(), Shaped { doc, home, kind })
+            .is_some()
+        {
+            return Err(Error::new(format!("two types want the name {name}")));
+        }
+    }
+    Ok(pass.done)
+}
+
+struct Pass<'a> {
+    definitions: &'a Definitions,
+    queue: VecDeque<(String, String, Value)>,
+    done: BTreeMap<String, Shaped>,
+}
+
+impl Pass<'_> {
+    fn kind(&mut self, name: &str, home: &str, mut schema: Value) -> Result<Kind> {
+        if let Some(words) = words(&schema) {
+            return Ok(Kind::Words(unique(words)?));
+        }
+        if let Some(branches) = branches(&schema) {
+            // A branch that takes any string and any object is the schema's own way to say "and others".
+            let branches: Vec<Value> = branches
+                .iter()
+                .filter(|branch| !is_catch_all(branch))
+                .cloned()
+                .collect();
+            if let Some(tag) = tag(&branches) {
+                return self.tagged(name, home, &tag, &branches);
+            }
+            if is_keyed(&branches) {
+                return self.keyed(name, home, &branches);
+            }
+            return self.shaped(name, home, &branches);
+        }
+        if schema["type"] == "string" {
+            return Ok(Kind::Text);
+        }
+        if schema["type"] == "object" && schema.get("properties").is_some() {
+            for (field, property) in schema["properties"].as_object_mut().into_iter().flatten() {
+                self.lift(name, home, field, property);
+            }
+            if let Some(extra) = schema.get_mut("additionalProperties") {
+                self.lift(name, home, "extra", extra);
+            }
+            return Ok(Kind::Struct(schema));
+        }
+        self.lift(name, home, "item", &mut schema);
+        Ok(Kind::Alias(schema))
+    }
+
+    fn tagged(&mut self, name: &str, home: &str, tag: &str, branches: &[Value]) -> Result<Kind> {
+        let mut variants = Vec::new();
+        for branch in branches {
+            let wire = single_word(&branch["properties"][tag]).unwrap_or_default();
+            let mut variant = Variant {
+                name: names::variant(wire),
+                wire: wire.into(),
+                payload: None,
+                doc: description(branch),
+            };
+            let mut fields = branch.clone();
+            if let Some(properties) = fields["properties"].as_object_mut() {
+                properties.remove(tag);
+            }
+            if let Some(required) = fields["required"].as_array_mut() {
+                required.retain(|field| field != tag);
+            }
+            if let Some(object) = fields.as_object_mut() {
+                object.remove("additionalProperties");
+            }
+            if fields["properties"]
+                .as_object()
+                .is_some_and(|properties| !properties.is_empty())
+            {
+                variant.payload = Some(self.name_payload(name, home, &variant.name, fields));
+            }
+            variants.push(variant);
+        }
+        Ok(Kind::Tagged {
+            tag: tag.into(),
+            variants: unique(variants)?,
+        })
+    }
+
+    fn keyed(&mut self, name: &str, home: &str, branches: &[Value]) -> Result<Kind> {
+        let mut variants = Vec::new();
+        for branch in branches {
+            if let Some(words) = words(branch) {
+                variants.extend(words.into_iter().map(|word| (word, None)));
+            } else if let Some((wire, payload)) = only_property(branch) {
+                let variant = Variant {
+                    name: names::variant(wire),
+                    wire: wire.clone(),
+                    payload: None,
+                    doc: description(branch),
+                };
+                let mut payload = payload.clone();
+                if needs_name(&payload) {
+                    let lifted = self.name_payload(name, home, &variant.name, payload);
+                    payload = to(&lifted);
+                } else {
+                    self.lift(name, home, wire, &mut payload);
+                }
+                variants.push((variant, Some(payload)));
+            }
+        }
+        unique(
+            variants
+                .iter()
+                .map(|(variant, _)| variant.clone())
+                .collect(),
+        )?;
+        Ok(Kind::Keyed(variants))
+    }
+
+    fn shaped(&mut self, name: &str, home: &str, branches: &[Value]) -> Result<Kind> {
+        let names = shaped_names(name, branches);
+        let mut variants = Vec::new();
+        for (branch, variant_name) in branches.iter().zip(names) {
+            let forms = self.forms(branch);
+            let mut payload = branch.clone();
+            if needs_name(&payload) {
+                payload = to(&self.name_payload(name, home, &variant_name, payload));
+            } else {
+                self.lift(name, home, &variant_name, &mut payload);
+            }
+            let variant = Variant {
+                name: variant_name,
+                wire: String::new(),
+                payload: None,
+                doc: description(branch),
+            };
+            variants.push((variant, forms, payload));
+        }
+        unique(
+            variants
+                .iter()
+                .map(|(variant, ..)| variant.clone())
+                .collect(),
+        )?;
+        Ok(Kind::Shaped(variants))
+    }
+
+    fn name_payload(&mut self, union: &str, home: &str, variant: &str, schema: Value) -> String {
+        let mut name = names::payload(variant, union);
+        if self.definitions.contains_key(&name) {
+            name = format!("{variant}{union}");
+        }
+        self.queue.push_back((name.clone(), home.into(), schema));
+        name
+    }
+
+    /// Gives everything inside `schema` that needs a Rust type of its own a definition, and refers to it.
+    fn lift(&mut self, owner: &str, home: &str, field: &str, schema: &mut Value) {
+        let (plain, nullable) = without_null(schema);
+        if needs_name(&plain) {
+            let name = names::nested(owner, field);
+            let mut reference = to(&name);
+            self.queue.push_back((name, home.into(), plain));
+            if nullable {
+                reference = json!({ "anyOf": [reference, { "type": "null" }] });
+            }
+            for word in ["description", "default"] {
+                if let Some(value) = schema.get(word) {
+                    reference[word] = value.clone();
+                }
+            }
+            *schema = reference;
+            return;
+        }
+        for word in ["items", "additionalProperties"] {
+            if let Some(inner) = schema.get_mut(word) {
+                self.lift(owner, home, field, inner);
+            }
+        }
+    }
+
+    /// What values of a branch look like, following references.
+    fn forms(&self, schema: &Value) -> Vec<Form> {
+        if let Some(target) = reference(schema) {
+            return self
+                .definitions
+                .get(target)
+                .map(|schema| self.forms(schema))
+                .unwrap_or_default();
+        }
+        if let Some(branches) = branches(schema) {
+            return branches
+                .iter()
+                .flat_map(|branch| self.forms(branch))
+                .collect();
+        }
+        let form = match schema["type"].as_str() {
+            Some("null") => Form::Null,
+            Some("boolean") => Form::Bool,
+            Some("integer") => Form::Integer,
+            Some("number") => Form::Number,
+            Some("string") => Form::Text,
+            Some("array") => Form::List,
+            _ => self.object_form(schema),
+        };
+        vec![form]
+    }
+
+    fn object_form(&self, schema: &Value) -> Form {
+        let keys = required(schema).map(String::from).collect();
+        let properties = schema["properties"].as_object().into_iter().flatten();
+        let words = properties.filter_map(|(key, property)| {
+            let target = reference(property).and_then(|target| self.definitions.get(target));
+            let words = words(target.unwrap_or(property))?;
+            Some((
+                key.clone(),
+                words.into_iter().map(|word| word.wire).collect(),
+            ))
+        });
+        Form::Object {
+            keys,
+            words: words.collect(),
+        }
+    }
+}
+
+fn to(name: &str) -> Value {
+    json!({ "$ref": format!("#/definitions/{name}") })
+}
+
+pub(crate) fn description(schema: &Value) -> Option<String> {
+    let text = schema
+        .get("description")
+        .and_then(Value::as_str)
+        .map(String::from);
+    if schema["deprecated"] == true {
+        return Some(format!("**Deprecated.** {}", text.unwrap_or_default()));
+    }
+    text
+}
+
+pub(crate) fn required(schema: &Value) -> impl Iterator<Item = &str> {
+    schema["required"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+}
+
+fn branches(schema: &Value) -> Option<&Vec<Value>> {
+    ["oneOf", "anyOf"]
+        .iter()
+        .find_map(|word| schema.get(*word)?.as_array())
+}
+
+/// The values of a string enum, also of one that is written as alternatives (which is how each gets a description).
+fn words(schema: &Value) -> Option<Vec<Variant>> {
+    if let Some(values) = schema.get("enum").and_then(Value::as_array) {
+        let doc = if values.len() == 1 {
+            description(schema)
+        } else {
+            None
+        };
+        return values
+            .iter()
+            .map(|value| {
+                let wire = value.as_str()?.to_owned();
+                Some(Variant {
+                    name: names::variant(&wire),
+                    wire,
+                    payload: None,
+                    doc: doc.clone(),
+                })
+            })
+            .collect();
+    }
+    if let Some(word) = schema.get("const").and_then(Value::as_str) {
+        return Some(vec![Variant {
+            name: names::variant(word),
+            wire: word.into(),
+            payload: None,
+            doc: description(schema),
+        }]);
+    }
+    branches(schema)?
+        .iter()
+        .map(words)
+        .try_fold(Vec::new(), |mut all, words| {
+            all.extend(words?);
+            Some(all)
+        })
+}
+
+fn single_word(schema: &Value) -> Option<&str> {
+    match schema
+        .get("enum")
+        .and_then(Value::as_array)
+        .map(Vec::as_slice)
+    {
+        Some([word]) => word.as_str(),
+        Some(_) => None,
+        None => schema.get("const")?.as_str(),
+    }
+}
+
+/// The required property that names the variant in every branch.
+fn tag(branches: &[Value]) -> Option<String> {
+    let first = branches.first()?;
+    required(first)
+        .find(|key| {
+            let values: Option<BTreeSet<&str>> = branches
+                .iter()
+                .map(|branch| {
+                    let listed = required(branch).any(|other| other == *key);
+                    single_word(&branch["properties"][*key]).filter(|_| listed)
+                })
+                .collect();
+            values.is_some_and(|values| values.len() == branches.len())
+        })
+        .map(String::from)
+}
+
+fn is_catch_all(schema: &Value) -> bool {
+    let types = schema["type"].as_array().map_or(0, Vec::len);
+    types > 1 && schema.get("properties").is_none() && schema.get("enum").is_none()
+}
+
+fn is_keyed(branches: &[Value]) -> bool {
+    branches
+        .iter()
+        .all(|branch| words(branch).is_some() || only_property(branch).is_some())
+        && branches
+            .iter()
+            .any(|branch| branch["additionalProperties"] == false)
+}
+
+fn only_property(schema: &Value) -> Option<(&String, &Value)> {
+    let properties: &Map<String, Value> = schema["properties"].as_object()?;
+    let mut both = properties.iter().zip(required(schema));
+    match (both.next(), both.next(), properties.len()) {
+        (Some(((name, property), required)), None, 1) if name == required => Some((name, property)),
+        _ => None,
+    }
+}
+
+/// Whether a schema that stands in place becomes a type of its own.
+fn needs_name(schema: &Value) -> bool {
+    reference(schema).is_none()
+        && (schema.get("properties").is_some()
+            || words(schema).is_some()
+            || branches(schema).is_some())
+}
+
+fn shaped_names(union: &str, branches: &[Value]) -> Vec<String> {
+    let all: Vec<&str> = branches
+        .iter()
+        .filter_map(reference)
+        .chain([union])
+        .collect();
+    let mut referenced = names::without_common_ends(&all).into_iter();
+    let keys: Vec<BTreeSet<&str>> = branches
+        .iter()
+        .map(|branch| required(branch).collect())
+        .collect();
+    let name = |(index, branch): (usize, &Value)| match branch["type"].as_str() {
+        _ if reference(branch).is_some() => referenced.next().unwrap_or_default(),
+        Some("string") => "Text".into(),
+        Some("integer") => "Integer".into(),
+        Some("number") => "Number".into(),
+        Some("boolean") => "Flag".into(),
+        Some("array") => "List".into(),
+        _ => {
+            let others = |key: &&&str| {
+                keys.iter()
+                    .enumerate()
+                    .all(|(other, keys)| other == index || !keys.contains(**key))
+            };
+            let name = keys[index]
+                .iter()
+                .find(others)
+                .map_or_else(|| format!("Form{index}"), |key| names::variant(key));
+            NAMES
+                .iter()
+                .find(|(owner, old, _)| *owner == union && *old == name)
+                .map_or(name, |(.., new)| (*new).into())
+        }
+    };
+    branches.iter().enumerate().map(name).collect()
+}
+
+fn unique(variants: Vec<Variant>) -> Result<Vec<Variant>> {
+    let mut seen = BTreeSet::from(["Unknown"]);
+    match variants.iter().find(|variant| !seen.insert(&variant.name)) {
+        Some(twice) => Err(Error::new(format!(
+            "two variants want the name {}",
+            twice.name
+        ))),
+        None => Ok(variants),
+    }
+}

@@ -1,0 +1,154 @@
+//! The macros behind the methods: the three traits and the four enums.
+
+macro_rules! call {
+    ($params:ident, $method:literal, $experimental:literal, $response:ty) => {
+        impl $crate::protocol::Call for $params {
+            const METHOD: &'static str = $method;
+            const EXPERIMENTAL: bool = $experimental;
+            type Response = $response;
+        }
+    };
+}
+
+macro_rules! notification {
+    ($payload:ident, $methods:expr) => {
+        impl $crate::protocol::Notification for $payload {
+            const METHODS: &'static [&'static str] = &$methods;
+        }
+    };
+}
+
+macro_rules! server_call {
+    ($params:ident, $method:literal, $response:ty) => {
+        impl $crate::protocol::ServerCall for $params {
+            const METHOD: &'static str = $method;
+            type Response = $response;
+        }
+    };
+}
+
+/// Params that are `null`: the server refuses a request without `params`, and one with `{}` here.
+macro_rules! no_params {
+    ($name:ident) => {
+        impl ::serde::Serialize for $name {
+            fn serialize<S: ::serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_unit()
+            }
+        }
+        impl<'de> ::serde::Deserialize<'de> for $name {
+            fn deserialize<D: ::serde::Deserializer<'de>>(
+                deserializer: D,
+            ) -> Result<Self, D::Error> {
+                ::serde::de::IgnoredAny::deserialize(deserializer).map(|_| Self)
+            }
+        }
+    };
+}
+
+/// Writes `{"method": …, "params": …}`.
+macro_rules! write_message {
+    ($serializer:ident, $method:expr $(, $params:expr)?) => {{
+        use ::serde::ser::SerializeMap as _;
+        let mut map = $serializer.serialize_map(None)?;
+        map.serialize_entry("method", $method)?;
+        $(map.serialize_entry("params", $params)?;)?
+        map.end()
+    }};
+}
+
+macro_rules! client_request {
+    ($($method:literal $variant:ident($params:ident),)*) => {
+        impl ClientRequest {
+            /// The method on the wire.
+            #[must_use]
+            pub const fn method(&self) -> &'static str {
+                match self {
+                    $(Self::$variant(_) => $method,)*
+                }
+            }
+        }
+        /// As `{"method": …, "params": …}`, without an id.
+        impl ::serde::Serialize for ClientRequest {
+            fn serialize<S: ::serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                match self {
+                    $(Self::$variant(params) => write_message!(serializer, $method, params),)*
+                }
+            }
+        }
+        $(impl From<$params> for ClientRequest {
+            fn from(params: $params) -> Self {
+                Self::$variant(params)
+            }
+        })*
+    };
+}
+
+macro_rules! client_notification {
+    ($($method:literal $variant:ident $(($params:ident))?,)*) => {
+        impl ClientNotification {
+            /// The method on the wire.
+            #[must_use]
+            pub const fn method(&self) -> &'static str {
+                match self {
+                    $(Self::$variant { .. } => $method,)*
+                }
+            }
+        }
+        impl ::serde::Serialize for ClientNotification {
+            fn serialize<S: ::serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                match self {
+                    $(client_notification!(@pattern params $variant $($params)?) =>
+                        client_notification!(@write serializer $method params $($params)?),)*
+                }
+            }
+        }
+    };
+    (@pattern $name:ident $variant:ident) => { Self::$variant };
+    (@pattern $name:ident $variant:ident $params:ident) => { Self::$variant($name) };
+    (@write $serializer:ident $method:literal $name:ident) => { write_message!($serializer, $method) };
+    (@write $serializer:ident $method:literal $name:ident $params:ident) => { write_message!($serializer, $method, $name) };
+}
+
+/// The methods must be sorted.
+macro_rules! server_message {
+    ($name:ident { $($method:literal $variant:ident($params:ident),)* }) => {
+        impl $name {
+            /// The method on the wire.
+            #[must_use]
+            pub fn method(&self) -> &str {
+                match self {
+                    $(Self::$variant(_) => $method,)*
+                    Self::Unknown { method, .. } => method,
+                }
+            }
+
+            /// Decodes the params that came with a method. A method that is not in the schema is `Unknown`.
+            ///
+            /// # Errors
+            /// If the params don't have the form that the schema gives them.
+            pub fn decode(method: &str, params: &RawValue) -> Result<Self, ::serde_json::Error> {
+                type Decode = fn(&str) -> Result<$name, ::serde_json::Error>;
+                static DECODERS: &[(&str, Decode)] =
+                    &[$(($method, |params| ::serde_json::from_str(params).map($name::$variant)),)*];
+                match DECODERS.binary_search_by(|(known, _)| (*known).cmp(method)) {
+                    Ok(index) => DECODERS[index].1(params.get()),
+                    Err(_) => Ok(Self::Unknown { method: method.to_owned(), params: params.to_owned() }),
+                }
+            }
+        }
+        /// As `{"method": …, "params": …}`.
+        impl ::serde::Serialize for $name {
+            fn serialize<S: ::serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                match self {
+                    $(Self::$variant(params) => write_message!(serializer, $method, params),)*
+                    Self::Unknown { method, params } => write_message!(serializer, method, params),
+                }
+            }
+        }
+    };
+}
+
+pub(crate) use {
+    call, client_notification, client_request, no_params, notification, server_call,
+    server_message, write_message,
+};

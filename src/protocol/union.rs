@@ -1,0 +1,313 @@
+//! How generated unions are read and written, in the three forms that the schema has: tagged by a field, tagged by
+//! the only key (or a bare string), and told apart by their shape. All keep what they don't know.
+
+use std::{fmt, marker::PhantomData};
+
+use serde::{
+    Deserializer,
+    de::{DeserializeOwned, Error as _, IgnoredAny, MapAccess, Visitor},
+};
+use serde_json::{Map, Value};
+
+use super::object::Name;
+
+/// An object whose variant is named by one of its fields.
+pub(crate) trait Tagged: DeserializeOwned {
+    const TAG: &'static str;
+    /// Reads the variant `tag` from the fields that follow the tag; `None` if there is no such variant.
+    fn read<'de, A: MapAccess<'de>>(tag: &str, map: &mut A) -> Option<Result<Self, A::Error>>;
+    fn unknown(object: Value) -> Self;
+}
+
+pub(crate) fn read_tagged<'de, T: Tagged, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    deserializer.deserialize_map(TaggedVisitor(PhantomData))
+}
+
+struct TaggedVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Tagged> Visitor<'de> for TaggedVisitor<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "an object with `{}`", T::TAG)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<T, A::Error> {
+        // The server writes the tag first, so the variant is read in place. Any other order is legal JSON.
+        let Some(Name(first)) = map.next_key()? else {
+            return Err(A::Error::missing_field(T::TAG));
+        };
+        if first != T::TAG {
+            return read_late_tag(first.into_owned(), map);
+        }
+        let Name(tag) = map.next_value()?;
+        if let Some(read) = T::read(&tag, &mut map) {
+            return read;
+        }
+        let mut object = Map::new();
+        object.insert(first.into_owned(), Value::String(tag.into_owned()));
+        collect(&mut object, map)?;
+        Ok(T::unknown(Value::Object(object)))
+    }
+}
+
+/// The tag does not come first: write the object down again with the tag in front and start over.
+///
+/// Slower than replaying a buffer, but a replayed buffer would be one more kind of input for which the compiler makes
+/// another copy of every variant's reader.
+#[cold]
+fn read_late_tag<'de, T: Tagged, A: MapAccess<'de>>(
+    first: String,
+    mut map: A,
+) -> Result<T, A::Error> {
+    let mut object = Map::new();
+    object.insert(first, map.next_value()?);
+    collect(&mut object, map)?;
+    let Some(tag) = object.remove(T::TAG) else {
+        return Err(A::Error::missing_field(T::TAG));
+    };
+    let mut text = format!("{{\"{}\":{tag}", T::TAG);
+    let rest = Value::Object(object).to_string();
+    if rest != "{}" {
+        text.push(',');
+    }
+    text.push_str(&rest[1..]);
+    serde_json::from_str(&text).map_err(A::Error::custom)
+}
+
+fn collect<'de, A: MapAccess<'de>>(
+    object: &mut Map<String, Value>,
+    mut map: A,
+) -> Result<(), A::Error> {
+    while let Some((key, value)) = map.next_entry()? {
+        object.insert(key, value);
+    }
+    Ok(())
+}
+
+/// Reads and drops what is left, as a reader must.
+pub(crate) fn skip_rest<'de, A: MapAccess<'de>>(map: &mut A) -> Result<(), A::Error> {
+    while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+    Ok(())
+}
+
+/// `tagged!(Name "type" { Variant(Payload) = "wire", Unit = "wire", … })`.
+macro_rules! tagged {
+    ($name:ident $tag:literal { $($variant:ident $(($payload:ident))? = $wire:literal,)* }) => {
+        impl $name {
+            #[doc = concat!("The value of `", $tag, "` on the wire; empty if an unknown object has none.")]
+            #[must_use]
+            pub fn tag(&self) -> &str {
+                match self {
+                    $(Self::$variant { .. } => $wire,)*
+                    Self::Unknown(object) => object[$tag].as_str().unwrap_or_default(),
+                }
+            }
+        }
+        impl $crate::protocol::union::Tagged for $name {
+            const TAG: &'static str = $tag;
+
+            fn read<'de, A: ::serde::de::MapAccess<'de>>(tag: &str, map: &mut A) -> Option<Result<Self, A::Error>> {
+                Some(match tag {
+                    $($wire => tagged!(@read map $variant $($payload)?),)*
+                    _ => return None,
+                })
+            }
+
+            fn unknown(object: ::serde_json::Value) -> Self {
+                Self::Unknown(object)
+            }
+        }
+        impl<'de> ::serde::Deserialize<'de> for $name {
+            fn deserialize<D: ::serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                $crate::protocol::union::read_tagged(deserializer)
+            }
+        }
+        impl ::serde::Serialize for $name {
+            fn serialize<S: ::serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                use ::serde::ser::SerializeMap as _;
+                if let Self::Unknown(object) = self {
+                    return object.serialize(serializer);
+                }
+                let mut map = serializer.serialize_map(None)?;
+                map.serialize_entry($tag, self.tag())?;
+                match self {
+                    $(tagged!(@pattern value $variant $($payload)?) => tagged!(@write map value $($payload)?),)*
+                    Self::Unknown(_) => {}
+                }
+                map.end()
+            }
+        }
+        $($(impl From<$payload> for $name {
+            fn from(value: $payload) -> Self {
+                Self::$variant(value)
+            }
+        })?)*
+    };
+    (@read $map:ident $variant:ident) => { $crate::protocol::union::skip_rest($map).map(|()| Self::$variant) };
+    (@read $map:ident $variant:ident $payload:ident) => {
+        <$payload as $crate::protocol::object::Object>::read($map).map(Self::$variant)
+    };
+    (@pattern $value:ident $variant:ident) => { Self::$variant };
+    (@pattern $value:ident $variant:ident $payload:ident) => { Self::$variant($value) };
+    (@write $map:ident $value:ident) => { {} };
+    (@write $map:ident $value:ident $payload:ident) => {
+        $crate::protocol::object::Object::write($value, &mut $map)?
+    };
+}
+
+/// A union written as a bare string, or as an object with one key that names the variant.
+pub(crate) trait Keyed: Sized {
+    fn from_word(word: &str) -> Option<Self>;
+    /// Reads the value under `key`; `None` if there is no such variant.
+    fn read<'de, A: MapAccess<'de>>(key: &str, map: &mut A) -> Option<Result<Self, A::Error>>;
+    fn unknown(value: Value) -> Self;
+}
+
+pub(crate) fn read_keyed<'de, T: Keyed, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    deserializer.deserialize_any(KeyedVisitor(PhantomData))
+}
+
+struct KeyedVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Keyed> Visitor<'de> for KeyedVisitor<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string or an object with one key")
+    }
+
+    fn visit_str<E>(self, word: &str) -> Result<T, E> {
+        Ok(T::from_word(word).unwrap_or_else(|| T::unknown(Value::String(word.to_owned()))))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<T, A::Error> {
+        let Some(Name(key)) = map.next_key()? else {
+            return Ok(T::unknown(Value::Object(Map::new())));
+        };
+        if let Some(read) = T::read(&key, &mut map) {
+            let value = read?;
+            skip_rest(&mut map)?;
+            return Ok(value);
+        }
+        let mut object = Map::new();
+        object.insert(key.into_owned(), map.next_value()?);
+        collect(&mut object, map)?;
+        Ok(T::unknown(Value::Object(object)))
+    }
+}
+
+/// `keyed!(Name { words { Variant = "wire", … } objects { Variant(Payload) = "wire", … } })`.
+macro_rules! keyed {
+    ($name:ident { words { $($word:ident = $word_wire:literal,)* } objects { $($object:ident($payload:ty) = $wire:literal,)* } }) => {
+        impl $crate::protocol::union::Keyed for $name {
+            fn from_word(word: &str) -> Option<Self> {
+                Some(match word {
+                    $($word_wire => Self::$word,)*
+                    _ => return None,
+                })
+            }
+
+            #[allow(unused_variables)]
+            fn read<'de, A: ::serde::de::MapAccess<'de>>(key: &str, map: &mut A) -> Option<Result<Self, A::Error>> {
+                Some(match key {
+                    $($wire => map.next_value().map(Self::$object),)*
+                    _ => return None,
+                })
+            }
+
+            fn unknown(value: ::serde_json::Value) -> Self {
+                Self::Unknown(value)
+            }
+        }
+        impl<'de> ::serde::Deserialize<'de> for $name {
+            fn deserialize<D: ::serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                $crate::protocol::union::read_keyed(deserializer)
+            }
+        }
+        impl ::serde::Serialize for $name {
+            fn serialize<S: ::serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                match self {
+                    $(Self::$word => serializer.serialize_str($word_wire),)*
+                    $(Self::$object(value) => serializer.collect_map([($wire, value)]),)*
+                    Self::Unknown(value) => value.serialize(serializer),
+                }
+            }
+        }
+    };
+}
+
+/// What tells one form of a shaped union from the others.
+#[allow(dead_code, reason = "which forms occur depends on the schema")]
+pub(crate) enum Shape {
+    Null,
+    Bool,
+    Integer,
+    Number,
+    Text,
+    List,
+    /// An object with at least these keys, and one of these strings under each of those.
+    Object(
+        &'static [&'static str],
+        &'static [(&'static str, &'static [&'static str])],
+    ),
+}
+
+impl Shape {
+    pub(crate) fn fits(&self, value: &Value) -> bool {
+        match (self, value) {
+            (Self::Null, Value::Null)
+            | (Self::Bool, Value::Bool(_))
+            | (Self::Number, Value::Number(_))
+            | (Self::Text, Value::String(_))
+            | (Self::List, Value::Array(_)) => true,
+            (Self::Integer, Value::Number(number)) => number.is_i64() || number.is_u64(),
+            (Self::Object(keys, words), Value::Object(object)) => {
+                keys.iter().all(|key| object.contains_key(*key))
+                    && words.iter().all(|(key, known)| {
+                        object
+                            .get(*key)
+                            .is_none_or(|value| known.iter().any(|word| value == word))
+                    })
+            }
+            _ => false,
+        }
+    }
+}
+
+/// `shaped!(Name { Variant(Payload) = [Shape, …], … })`: the first form that fits and decodes is taken.
+macro_rules! shaped {
+    ($name:ident { $($variant:ident($payload:ty) = [$($shape:expr),*],)* }) => {
+        impl<'de> ::serde::Deserialize<'de> for $name {
+            fn deserialize<D: ::serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                use $crate::protocol::union::Shape;
+                let value = ::serde_json::Value::deserialize(deserializer)?;
+                $(if [$($shape),*].iter().any(|shape: &Shape| shape.fits(&value))
+                    && let Ok(payload) = <$payload>::deserialize(&value)
+                {
+                    return Ok(Self::$variant(payload));
+                })*
+                Ok(Self::Unknown(value))
+            }
+        }
+        impl ::serde::Serialize for $name {
+            fn serialize<S: ::serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                match self {
+                    $(Self::$variant(value) => value.serialize(serializer),)*
+                    Self::Unknown(value) => value.serialize(serializer),
+                }
+            }
+        }
+        $(impl From<$payload> for $name {
+            fn from(value: $payload) -> Self {
+                Self::$variant(value)
+            }
+        })*
+    };
+}
+
+pub(crate) use {keyed, shaped, tagged};
