@@ -4,7 +4,8 @@ use std::{fmt, path::PathBuf, process::ExitStatus, sync::Arc, time::Duration};
 
 use serde_json::value::RawValue;
 
-pub use crate::{rpc_error::{RpcError, RpcErrorKind}, turn::TurnError};
+pub use crate::rpc_error::{RpcError, RpcErrorKind};
+use crate::turn::TurnError;
 
 /// The error of everything in this crate.
 #[derive(Debug, Clone, thiserror::Error)]

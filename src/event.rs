@@ -23,10 +23,6 @@ use crate::{
 pub struct Event(Incoming);
 
 impl Event {
-    pub(crate) fn new(message: Incoming) -> Self {
-        Self(message)
-    }
-
     /// The number of the line on this connection. It rises within a stream and compares between streams; the numbers
     /// in between are of lines that the filter left out.
     #[must_use]

@@ -126,13 +126,16 @@ macro_rules! server_message {
             ///
             /// # Errors
             /// If the params don't have the form that the schema gives them.
-            pub fn decode(method: &str, params: &RawValue) -> Result<Self, ::serde_json::Error> {
+            pub fn decode(method: &str, params: &str) -> Result<Self, ::serde_json::Error> {
                 type Decode = fn(&str) -> Result<$name, ::serde_json::Error>;
                 static DECODERS: &[(&str, Decode)] =
                     &[$(($method, |params| ::serde_json::from_str(params).map($name::$variant)),)*];
                 match DECODERS.binary_search_by(|(known, _)| (*known).cmp(method)) {
-                    Ok(index) => DECODERS[index].1(params.get()),
-                    Err(_) => Ok(Self::Unknown { method: method.to_owned(), params: params.to_owned() }),
+                    Ok(index) => DECODERS[index].1(params),
+                    Err(_) => {
+                        let params = RawValue::from_string(params.to_owned())?;
+                        Ok(Self::Unknown { method: method.to_owned(), params })
+                    }
                 }
             }
         }

@@ -141,9 +141,6 @@ impl<'a> Parts<'a> {
     pub(crate) fn params(&self) -> Option<&'a str> {
         self.env.params.of(self.line)
     }
-    pub(crate) fn result(&self) -> Option<&'a str> {
-        self.env.result.of(self.line)
-    }
     pub(crate) fn error(&self) -> Option<&'a str> {
         self.env.error.of(self.line)
     }
