@@ -49,8 +49,15 @@ impl Default for Builder {
             client_info: ["cas-sdk", "cas-sdk", env!("CARGO_PKG_VERSION")].map(str::to_owned),
             experimental_api: true,
             opt_out: Vec::new(),
-            limits: Limits { in_flight: 64, urgent: 16, line: 128 * 1024 * 1024 },
-            bounds: Bounds { events: 8_192, bytes: 8 * 1024 * 1024 },
+            limits: Limits {
+                in_flight: 64,
+                urgent: 16,
+                line: 128 * 1024 * 1024,
+            },
+            bounds: Bounds {
+                events: 8_192,
+                bytes: 8 * 1024 * 1024,
+            },
             request_timeout: Duration::from_secs(60),
             handshake_timeout: Duration::from_secs(10),
             grace: Duration::from_secs(2),
@@ -90,8 +97,12 @@ impl Builder {
     }
 
     /// Sets several environment variables of the server.
-    pub fn envs<K: Into<OsString>, V: Into<OsString>>(self, vars: impl IntoIterator<Item = (K, V)>) -> Self {
-        vars.into_iter().fold(self, |this, (name, value)| this.env(name, value))
+    pub fn envs<K: Into<OsString>, V: Into<OsString>>(
+        self,
+        vars: impl IntoIterator<Item = (K, V)>,
+    ) -> Self {
+        vars.into_iter()
+            .fold(self, |this, (name, value)| this.env(name, value))
     }
 
     /// Removes an environment variable of the server.
@@ -107,7 +118,12 @@ impl Builder {
     }
 
     /// Who is calling: `clientInfo` of `initialize`. The name must be a legal HTTP header value. Default: `cas-sdk`.
-    pub fn client_info(mut self, name: impl Into<String>, title: impl Into<String>, version: impl Into<String>) -> Self {
+    pub fn client_info(
+        mut self,
+        name: impl Into<String>,
+        title: impl Into<String>,
+        version: impl Into<String>,
+    ) -> Self {
         self.client_info = [name.into(), title.into(), version.into()];
         self
     }
@@ -121,7 +137,10 @@ impl Builder {
     }
 
     /// Notifications that the server should not send on this connection, by their exact method.
-    pub fn opt_out_notification_methods<S: Into<String>>(mut self, methods: impl IntoIterator<Item = S>) -> Self {
+    pub fn opt_out_notification_methods<S: Into<String>>(
+        mut self,
+        methods: impl IntoIterator<Item = S>,
+    ) -> Self {
         self.opt_out.extend(methods.into_iter().map(Into::into));
         self
     }
@@ -178,14 +197,28 @@ impl Builder {
     pub async fn spawn(self) -> Result<CasClient, Error> {
         self.tools.check()?;
         let program = find_codex(self.launch.codex.as_deref())?;
-        let (process, Pipes { stdin, stdout, stderr }) = Process::spawn(&program, &self.launch)?;
+        let (
+            process,
+            Pipes {
+                stdin,
+                stdout,
+                stderr,
+            },
+        ) = Process::spawn(&program, &self.launch)?;
         let pid = process.id();
-        self.start(stdout, stdin, Peer::Process { process, stderr }, pid).await.map_err(|error| match error {
-            Error::Closed(reason) if matches!(reason.cause, CloseCause::Exited | CloseCause::Eof | CloseCause::Write(_)) => {
-                SpawnError::Exited { program, reason }.into()
-            }
-            other => Error::Handshake(Arc::new(other)),
-        })
+        self.start(stdout, stdin, Peer::Process { process, stderr }, pid)
+            .await
+            .map_err(|error| match error {
+                Error::Closed(reason)
+                    if matches!(
+                        reason.cause,
+                        CloseCause::Exited | CloseCause::Eof | CloseCause::Write(_)
+                    ) =>
+                {
+                    SpawnError::Exited { program, reason }.into()
+                }
+                other => Error::Handshake(Arc::new(other)),
+            })
     }
 
     /// Speaks to a server over a pair of pipes that somebody else looks after, and does the handshake.
@@ -200,7 +233,9 @@ impl Builder {
     ) -> Result<CasClient, Error> {
         self.tools.check()?;
         let start = self.start(output_of_server, input_of_server, Peer::Foreign, None);
-        start.await.map_err(|error| Error::Handshake(Arc::new(error)))
+        start
+            .await
+            .map_err(|error| Error::Handshake(Arc::new(error)))
     }
 
     async fn start(
@@ -213,7 +248,11 @@ impl Builder {
         let params = self.initialize_params();
         let dispatch = Dispatch::new(self.tools);
         let router = Arc::new(Router::new(dispatch.clone()));
-        let connection = Arc::new(Connection::new(router, Outbox::new(Box::pin(input)), self.limits));
+        let connection = Arc::new(Connection::new(
+            router,
+            Outbox::new(Box::pin(input)),
+            self.limits,
+        ));
         dispatch.attach(&connection);
         let supervised = supervise(&connection, output, self.limits.line, peer, self.grace);
         let client = CasClient::new(Parts {

@@ -17,7 +17,10 @@ use tokio::task::AbortHandle;
 use crate::{
     client::WeakClient,
     error::CloseReason,
-    rpc::{Connection, Incoming, router::{Class, Dialect}},
+    rpc::{
+        Connection, Incoming,
+        router::{Class, Dialect},
+    },
     tool::{ToolContext, ToolOutput, Tools},
     tracker::Tracker,
 };
@@ -50,11 +53,17 @@ struct Answer {
 
 impl Answer {
     fn result(body: impl Into<String>) -> Self {
-        Self { key: "result", body: body.into() }
+        Self {
+            key: "result",
+            body: body.into(),
+        }
     }
 
     fn error(code: i32, message: &str) -> Self {
-        Self { key: "error", body: serde_json::json!({"code": code, "message": message}).to_string() }
+        Self {
+            key: "error",
+            body: serde_json::json!({"code": code, "message": message}).to_string(),
+        }
     }
 }
 
@@ -145,13 +154,15 @@ impl Dispatch {
         match parts.method().unwrap_or_default() {
             "item/tool/call" => self.tool_call(parts.params().unwrap_or("null")).await,
             // Without a handler: no. A refusal is a valid body of the method, not an error.
-            "item/commandExecution/requestApproval" | "item/fileChange/requestApproval" | "skill/requestApproval" => {
-                Answer::result(r#"{"decision":"decline"}"#)
-            }
+            "item/commandExecution/requestApproval"
+            | "item/fileChange/requestApproval"
+            | "skill/requestApproval" => Answer::result(r#"{"decision":"decline"}"#),
             "item/permissions/requestApproval" => Answer::result(r#"{"permissions":{}}"#),
             "item/tool/requestUserInput" => Answer::result(r#"{"answers":{}}"#),
             "mcpServer/elicitation/request" => Answer::result(r#"{"action":"decline"}"#),
-            "currentTime/read" => Answer::result(format!(r#"{{"currentTimeAt":{}}}"#, unix_seconds())),
+            "currentTime/read" => {
+                Answer::result(format!(r#"{{"currentTimeAt":{}}}"#, unix_seconds()))
+            }
             method => {
                 tracing::warn!(method, "no handler for a request of the server");
                 Answer::error(-32601, &format!("no handler for {method}"))
@@ -162,19 +173,34 @@ impl Dispatch {
     async fn tool_call(&self, params: &str) -> Answer {
         let call: ToolCall<'_> = match serde_json::from_str(params) {
             Ok(call) => call,
-            Err(error) => return Answer::error(-32602, &format!("item/tool/call cannot be decoded: {error}")),
+            Err(error) => {
+                return Answer::error(
+                    -32602,
+                    &format!("item/tool/call cannot be decoded: {error}"),
+                );
+            }
         };
         let Some(client) = self.client.get().and_then(WeakClient::upgrade) else {
             return Answer::error(-32603, "the client is gone");
         };
-        let context = ToolContext { thread_id: call.thread_id, turn_id: call.turn_id, call_id: call.call_id, client };
+        let context = ToolContext {
+            thread_id: call.thread_id,
+            turn_id: call.turn_id,
+            call_id: call.call_id,
+            client,
+        };
         let arguments = call.arguments.map_or("null", RawValue::get);
-        let run = self.tools.call(call.namespace.as_deref(), &call.tool, arguments, context);
-        let output = AssertUnwindSafe(run).catch_unwind().await.unwrap_or_else(|_| {
-            // An error would reach the model without its text, so a panic is an output like any failure.
-            tracing::error!(tool = call.tool, "a tool panicked");
-            ToolOutput::from(format!("the tool {} failed unexpectedly", call.tool)).failed()
-        });
+        let run = self
+            .tools
+            .call(call.namespace.as_deref(), &call.tool, arguments, context);
+        let output = AssertUnwindSafe(run)
+            .catch_unwind()
+            .await
+            .unwrap_or_else(|_| {
+                // An error would reach the model without its text, so a panic is an output like any failure.
+                tracing::error!(tool = call.tool, "a tool panicked");
+                ToolOutput::from(format!("the tool {} failed unexpectedly", call.tool)).failed()
+            });
         match serde_json::to_string(&output) {
             Ok(body) => Answer::result(body),
             Err(error) => Answer::error(-32603, &error.to_string()),
@@ -189,10 +215,18 @@ impl Dispatch {
 impl Dialect for Dispatch {
     fn class(&self, method: &str) -> Class {
         match method {
-            "turn/started" | "turn/completed" | "item/completed" | "thread/closed" | "serverRequest/resolved" => {
-                Class { vital: true, observed: true }
-            }
-            "error" | "process/exited" | "thread/status/changed" => Class { vital: true, observed: false },
+            "turn/started"
+            | "turn/completed"
+            | "item/completed"
+            | "thread/closed"
+            | "serverRequest/resolved" => Class {
+                vital: true,
+                observed: true,
+            },
+            "error" | "process/exited" | "thread/status/changed" => Class {
+                vital: true,
+                observed: false,
+            },
             _ => Class::default(),
         }
     }
@@ -207,7 +241,9 @@ impl Dialect for Dispatch {
                     #[serde(borrow)]
                     request_id: &'a RawValue,
                 }
-                if let Ok(resolved) = serde_json::from_str::<Resolved<'_>>(parts.params().unwrap_or_default()) {
+                if let Ok(resolved) =
+                    serde_json::from_str::<Resolved<'_>>(parts.params().unwrap_or_default())
+                {
                     self.withdraw(|id, _| id == resolved.request_id.get());
                 }
             }
@@ -215,17 +251,22 @@ impl Dialect for Dispatch {
             "item/completed" => {
                 let Some(item) = parts.item() else { return };
                 self.withdraw(|_, open| {
-                    open.call_id.as_deref() == Some(item) && open.message.parts().thread() == parts.thread()
+                    open.call_id.as_deref() == Some(item)
+                        && open.message.parts().thread() == parts.thread()
                 });
             }
             "turn/started" => {
-                let (Some(thread), Some(turn)) = (parts.thread(), parts.turn()) else { return };
+                let (Some(thread), Some(turn)) = (parts.thread(), parts.turn()) else {
+                    return;
+                };
                 if self.tracker.started(thread, turn) {
                     self.interrupt(thread, turn);
                 }
             }
             "turn/completed" => {
-                let (Some(thread), Some(turn)) = (parts.thread(), parts.turn()) else { return };
+                let (Some(thread), Some(turn)) = (parts.thread(), parts.turn()) else {
+                    return;
+                };
                 self.tracker.completed(thread, turn, message);
                 self.withdraw(|_, open| {
                     let of = open.message.parts();
@@ -242,8 +283,12 @@ impl Dialect for Dispatch {
     }
 
     fn request(&self, message: &Incoming) {
-        let (parts, Some(myself)) = (message.parts(), self.myself.upgrade()) else { return };
-        let Some(id) = parts.id().map(Box::<str>::from) else { return };
+        let (parts, Some(myself)) = (message.parts(), self.myself.upgrade()) else {
+            return;
+        };
+        let Some(id) = parts.id().map(Box::<str>::from) else {
+            return;
+        };
         {
             let mut open = self.lock();
             if open.contains_key(&id) {
@@ -253,10 +298,20 @@ impl Dialect for Dispatch {
             }
             let full = open.len() >= AT_ONCE;
             let call_id = call_id(parts.params().unwrap_or_default());
-            open.insert(id.clone(), Open { message: message.clone(), call_id, task: None });
+            open.insert(
+                id.clone(),
+                Open {
+                    message: message.clone(),
+                    call_id,
+                    task: None,
+                },
+            );
             if full {
                 drop(open);
-                self.settle(&id, &Answer::error(-32001, "too many requests are being answered; retry later"));
+                self.settle(
+                    &id,
+                    &Answer::error(-32001, "too many requests are being answered; retry later"),
+                );
                 return;
             }
         }
@@ -289,5 +344,8 @@ fn call_id(params: &str) -> Option<String> {
 }
 
 fn unix_seconds() -> u64 {
-    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs()
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs()
 }

@@ -16,17 +16,17 @@
 // The rooms, from the front door to the engine.
 mod builder;
 mod client;
-mod thread;
-mod input;
-mod turn;
-mod tool;
+mod error;
 mod event;
 mod filter;
-mod error;
-mod rpc_error;
+mod input;
 pub mod protocol;
+mod rpc_error;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod thread;
+mod tool;
+mod turn;
 
 // The engine room.
 mod dispatch;
@@ -45,4 +45,6 @@ pub use process::find_codex;
 pub use rpc::Kind;
 pub use thread::{Ask, Thread};
 pub use tool::{Tool, ToolContext, ToolError, ToolOutput};
-pub use turn::{Item, Turn, TurnControl, TurnError, TurnErrorKind, TurnEvent, TurnFailure, TurnOutcome};
+pub use turn::{
+    Item, Turn, TurnControl, TurnError, TurnErrorKind, TurnEvent, TurnFailure, TurnOutcome,
+};

@@ -50,7 +50,11 @@ pub trait Tool: Send + Sync + 'static {
     ///
     /// # Errors
     /// Whatever goes wrong is told to the model as text, and the turn goes on.
-    fn call(&self, args: Self::Args, cx: ToolContext) -> impl Future<Output = Result<ToolOutput, ToolError>> + Send;
+    fn call(
+        &self,
+        args: Self::Args,
+        cx: ToolContext,
+    ) -> impl Future<Output = Result<ToolOutput, ToolError>> + Send;
 }
 
 /// Where a tool call comes from.
@@ -77,7 +81,11 @@ pub struct ToolOutput {
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
+#[serde(
+    tag = "type",
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase"
+)]
 enum Content {
     InputText { text: String },
     InputImage { image_url: String },
@@ -87,7 +95,10 @@ enum Content {
 impl ToolOutput {
     /// An output with nothing in it yet.
     pub fn new() -> Self {
-        Self { items: Vec::new(), success: true }
+        Self {
+            items: Vec::new(),
+            success: true,
+        }
     }
 
     /// Adds a text.
@@ -98,13 +109,17 @@ impl ToolOutput {
 
     /// Adds an image, as a `data:` URL.
     pub fn image(mut self, url: impl Into<String>) -> Self {
-        self.items.push(Content::InputImage { image_url: url.into() });
+        self.items.push(Content::InputImage {
+            image_url: url.into(),
+        });
         self
     }
 
     /// Adds a piece of audio, as a `data:` URL.
     pub fn audio(mut self, url: impl Into<String>) -> Self {
-        self.items.push(Content::InputAudio { audio_url: url.into() });
+        self.items.push(Content::InputAudio {
+            audio_url: url.into(),
+        });
         self
     }
 
@@ -229,8 +244,15 @@ impl Tools {
         };
         let problem = check_name("tool", &key.1, 128)
             .or_else(|| check_name("tool namespace", key.0.as_deref()?, 64))
-            .or_else(|| (entry.defer && key.0.is_none()).then(|| format!("tool {}: deferred loading needs a namespace", key.1)))
-            .or_else(|| self.entries.contains_key(&key).then(|| format!("tool {} is registered twice", key.1)));
+            .or_else(|| {
+                (entry.defer && key.0.is_none())
+                    .then(|| format!("tool {}: deferred loading needs a namespace", key.1))
+            })
+            .or_else(|| {
+                self.entries
+                    .contains_key(&key)
+                    .then(|| format!("tool {} is registered twice", key.1))
+            });
         self.invalid = self.invalid.take().or(problem);
         self.entries.insert(key, entry);
     }
@@ -270,7 +292,13 @@ impl Tools {
     }
 
     /// Runs a tool to its end. An unknown one is an answer too: the model can choose another.
-    pub(crate) async fn call(&self, namespace: Option<&str>, name: &str, args: &str, cx: ToolContext) -> ToolOutput {
+    pub(crate) async fn call(
+        &self,
+        namespace: Option<&str>,
+        name: &str,
+        args: &str,
+        cx: ToolContext,
+    ) -> ToolOutput {
         let key = (namespace.map(str::to_owned), name.to_owned());
         match self.entries.get(&key) {
             Some(entry) => entry.run.call(args, cx).await,
@@ -293,9 +321,12 @@ fn args_schema<A: JsonSchema>(generator: SchemaGenerator) -> Value {
 fn check_name(what: &str, name: &str, max: usize) -> Option<String> {
     let good = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     if name.is_empty() || name.len() > max || !name.chars().all(good) {
-        return Some(format!("{what} name {name:?} must be 1 to {max} letters, digits, `_` or `-`"));
+        return Some(format!(
+            "{what} name {name:?} must be 1 to {max} letters, digits, `_` or `-`"
+        ));
     }
-    name.starts_with("mcp__").then(|| format!("{what} name {name:?} is reserved: it begins with `mcp__`"))
+    name.starts_with("mcp__")
+        .then(|| format!("{what} name {name:?} is reserved: it begins with `mcp__`"))
 }
 
 impl fmt::Debug for Tools {

@@ -67,9 +67,17 @@ impl Connection {
         let call = async {
             // The permit is held until the answer is there: it is the server's queue that is being spared.
             let _permit = self.permit(send.urgent).await?;
-            let mut slot = self.router.expect(send.on_reply).map_err(NoAnswer::Closed)?;
+            let mut slot = self
+                .router
+                .expect(send.on_reply)
+                .map_err(NoAnswer::Closed)?;
             let frame = request_frame(slot.id, send.method, send.params);
-            self.outbox.send(Lane::Request { alone: self.router.pending() == 1 }, &frame);
+            self.outbox.send(
+                Lane::Request {
+                    alone: self.router.pending() == 1,
+                },
+                &frame,
+            );
             slot.answer().await.map_err(NoAnswer::Closed)
         };
         match deadline {
@@ -98,7 +106,8 @@ impl Connection {
             frame.push_str(params);
         }
         frame.push_str("}\n");
-        self.outbox.send(Lane::Request { alone: true }, frame.as_bytes());
+        self.outbox
+            .send(Lane::Request { alone: true }, frame.as_bytes());
     }
 
     /// Sends a request whose answer nobody waits for.
@@ -109,7 +118,10 @@ impl Connection {
 
     /// Answers a request of the server; `body` is the JSON text of the member `key`.
     pub(crate) fn reply(&self, id: &str, key: &'static str, body: &str) {
-        self.outbox.send(Lane::Reply, format!("{{\"id\":{id},\"{key}\":{body}}}\n").as_bytes());
+        self.outbox.send(
+            Lane::Reply,
+            format!("{{\"id\":{id},\"{key}\":{body}}}\n").as_bytes(),
+        );
     }
 
     /// Ends all that waits.
@@ -121,12 +133,17 @@ impl Connection {
     }
 
     fn reason(&self) -> Arc<CloseReason> {
-        self.router.closed().unwrap_or_else(|| Arc::new(CloseReason::shutdown()))
+        self.router
+            .closed()
+            .unwrap_or_else(|| Arc::new(CloseReason::shutdown()))
     }
 }
 
 /// The reader task: until the end of the input, which is `Ok`, or an error.
-pub(crate) async fn read<R: AsyncRead + Unpin>(mut lines: Lines<R>, router: &Router) -> io::Result<()> {
+pub(crate) async fn read<R: AsyncRead + Unpin>(
+    mut lines: Lines<R>,
+    router: &Router,
+) -> io::Result<()> {
     loop {
         let more = lines.fill().await?;
         let mut batch = None;

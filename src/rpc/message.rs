@@ -37,9 +37,15 @@ pub(crate) struct Span {
 }
 
 impl Span {
-    #[expect(clippy::cast_possible_truncation, reason = "the line limit is below 4 GiB")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the line limit is below 4 GiB"
+    )]
     fn new(start: usize, end: usize) -> Self {
-        Self { start: start as u32, end: end as u32 }
+        Self {
+            start: start as u32,
+            end: end as u32,
+        }
     }
 
     pub(crate) fn range(self) -> Range<usize> {
@@ -51,7 +57,11 @@ impl Span {
     }
 
     fn of(self, line: &str) -> Option<&str> {
-        if self.is_empty() { None } else { line.get(self.range()) }
+        if self.is_empty() {
+            None
+        } else {
+            line.get(self.range())
+        }
     }
 }
 
@@ -85,8 +95,21 @@ struct Inner {
 }
 
 impl Incoming {
-    pub(crate) fn new(seq: u64, received_at: Instant, raw: Box<str>, kind: Kind, env: Envelope) -> Self {
-        Self(Arc::new(Inner { seq, received_at, kind, env, raw, memo: OnceLock::new() }))
+    pub(crate) fn new(
+        seq: u64,
+        received_at: Instant,
+        raw: Box<str>,
+        kind: Kind,
+        env: Envelope,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            seq,
+            received_at,
+            kind,
+            env,
+            raw,
+            memo: OnceLock::new(),
+        }))
     }
 
     pub(crate) fn seq(&self) -> u64 {
@@ -102,7 +125,10 @@ impl Incoming {
         &self.0.raw
     }
     pub(crate) fn parts(&self) -> Parts<'_> {
-        Parts { line: &self.0.raw, env: self.0.env }
+        Parts {
+            line: &self.0.raw,
+            env: self.0.env,
+        }
     }
     pub(crate) fn memo<T: Any + Send + Sync>(&self, make: impl FnOnce() -> T) -> Option<&T> {
         self.0.memo.get_or_init(|| Box::new(make())).downcast_ref()
@@ -168,7 +194,13 @@ impl<'a> Parts<'a> {
 /// Reads the envelope of a line.
 pub(crate) fn scan(line: &str) -> (Kind, Envelope) {
     let mut env = Envelope::default();
-    if (Scanner { line: line.as_bytes(), at: 0 }).message(&mut env).is_none() {
+    if (Scanner {
+        line: line.as_bytes(),
+        at: 0,
+    })
+    .message(&mut env)
+    .is_none()
+    {
         return (Kind::Malformed, Envelope::default());
     }
     let has = |s: Span| !s.is_empty();
@@ -229,7 +261,10 @@ impl Scanner<'_> {
         }
         if odd {
             // A method or an id that nobody could act on: hand the line on whole.
-            *env = Envelope { params: env.params, ..Envelope::default() };
+            *env = Envelope {
+                params: env.params,
+                ..Envelope::default()
+            };
         }
         Some(())
     }
@@ -255,7 +290,10 @@ impl Scanner<'_> {
             }
             Some(())
         })?;
-        for (key, inner) in [&mut env.thread, &mut env.turn, &mut env.item].into_iter().zip(nested) {
+        for (key, inner) in [&mut env.thread, &mut env.turn, &mut env.item]
+            .into_iter()
+            .zip(nested)
+        {
             if key.is_empty() {
                 *key = inner;
             }
@@ -269,11 +307,13 @@ impl Scanner<'_> {
             self.value()?;
             return Some(());
         }
-        self.object(|s, key, line| match (&line[key.range()], kind.as_deref_mut()) {
-            (b"id", _) => s.key(id),
-            (b"type", Some(kind)) => s.key(kind),
-            _ => s.value().map(drop),
-        })
+        self.object(
+            |s, key, line| match (&line[key.range()], kind.as_deref_mut()) {
+                (b"id", _) => s.key(id),
+                (b"type", Some(kind)) => s.key(kind),
+                _ => s.value().map(drop),
+            },
+        )
     }
 
     /// A routing key: a plain string, else nothing.
@@ -332,7 +372,19 @@ impl Scanner<'_> {
             b'{' | b'[' => self.container()?,
             _ => {
                 while let Some(b) = self.line.get(self.at) {
-                    if matches!(b, b',' | b'}' | b']' | b' ' | b'\t' | b'\r' | b'\n' | b'"' | b'{' | b'[' | b':') {
+                    if matches!(
+                        b,
+                        b',' | b'}'
+                            | b']'
+                            | b' '
+                            | b'\t'
+                            | b'\r'
+                            | b'\n'
+                            | b'"'
+                            | b'{'
+                            | b'['
+                            | b':'
+                    ) {
                         break;
                     }
                     self.at += 1;
@@ -420,7 +472,10 @@ mod tests {
         );
         assert_eq!(kind, Kind::Notification);
         assert_eq!(p.method(), Some("item/completed"));
-        assert_eq!((p.thread(), p.turn(), p.item()), (Some("t"), Some("u"), Some("i-1")));
+        assert_eq!(
+            (p.thread(), p.turn(), p.item()),
+            (Some("t"), Some("u"), Some("i-1"))
+        );
         assert_eq!(p.item_type(), Some("agentMessage"));
         assert_eq!(p.emitted_at_ms(), Some(17));
         assert!(p.params().unwrap().starts_with("{\"item\""));
@@ -434,14 +489,25 @@ mod tests {
         ] {
             assert_eq!(parts(line).1.turn(), Some("direct"));
         }
-        assert_eq!(parts(r#"{"method":"m","params":{"turn":{"a":[1,"}"],"id":"n"}}}"#).1.turn(), Some("n"));
+        assert_eq!(
+            parts(r#"{"method":"m","params":{"turn":{"a":[1,"}"],"id":"n"}}}"#)
+                .1
+                .turn(),
+            Some("n")
+        );
     }
 
     #[test]
     fn requests_and_responses_are_told_apart_by_the_method() {
-        assert_eq!(parts(r#"{"id":0,"method":"m","params":null}"#).0, Kind::Request);
+        assert_eq!(
+            parts(r#"{"id":0,"method":"m","params":null}"#).0,
+            Kind::Request
+        );
         assert_eq!(parts(r#"{"id":0,"result":{}}"#).0, Kind::Response);
-        assert_eq!(parts(r#" { "error" : {"code":-1} , "id" : "a" } "#).1.id(), Some("\"a\""));
+        assert_eq!(
+            parts(r#" { "error" : {"code":-1} , "id" : "a" } "#).1.id(),
+            Some("\"a\"")
+        );
         assert_eq!(parts(r#"{"error":{"code":-1},"id":"a"}"#).0, Kind::Response);
         assert_eq!(parts(r#"{"id":1}"#).0, Kind::Unknown);
         assert_eq!(parts("{}").0, Kind::Unknown);
@@ -465,26 +531,49 @@ mod tests {
     #[test]
     fn big_integers_are_ids_and_kept_to_the_letter() {
         let (kind, p) = parts(r#"{"id":99999999999999999999999,"method":"m"}"#);
-        assert_eq!((kind, p.id()), (Kind::Request, Some("99999999999999999999999")));
+        assert_eq!(
+            (kind, p.id()),
+            (Kind::Request, Some("99999999999999999999999"))
+        );
     }
 
     #[test]
     fn what_is_not_one_json_object_is_malformed() {
-        for line in ["", " ", "[]", "hello", "{", r#"{"a"}"#, r#"{"a":1"#, r#"{"a":"x}"#, r#"{"a":1} x"#, r#"{"a":}"#, r#"{,}"#, r#"{"a":"\"}"#, "{\"a\":[1}"] {
+        for line in [
+            "",
+            " ",
+            "[]",
+            "hello",
+            "{",
+            r#"{"a"}"#,
+            r#"{"a":1"#,
+            r#"{"a":"x}"#,
+            r#"{"a":1} x"#,
+            r#"{"a":}"#,
+            r#"{,}"#,
+            r#"{"a":"\"}"#,
+            "{\"a\":[1}",
+        ] {
             assert_eq!(parts(line).0, Kind::Malformed, "{line}");
         }
     }
 
     #[test]
     fn wrong_types_in_routing_keys_are_no_keys() {
-        let (kind, p) = parts(r#"{"method":"m","params":{"threadId":5,"turnId":null,"item":[1],"turn":"x","thread":{"id":{}}}}"#);
+        let (kind, p) = parts(
+            r#"{"method":"m","params":{"threadId":5,"turnId":null,"item":[1],"turn":"x","thread":{"id":{}}}}"#,
+        );
         assert_eq!(kind, Kind::Notification);
         assert_eq!((p.thread(), p.turn(), p.item()), (None, None, None));
     }
 
     #[test]
     fn depth_costs_no_stack() {
-        let deep = format!(r#"{{"method":"m","params":{}{}}}"#, "[".repeat(1_000_000), "]".repeat(1_000_000));
+        let deep = format!(
+            r#"{{"method":"m","params":{}{}}}"#,
+            "[".repeat(1_000_000),
+            "]".repeat(1_000_000)
+        );
         assert_eq!(parts(&deep).0, Kind::Notification);
     }
 }

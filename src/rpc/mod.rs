@@ -14,6 +14,6 @@ pub(crate) mod queue;
 pub(crate) mod router;
 
 pub(crate) use connection::{Connection, Limits};
-pub use message::Kind;
 pub(crate) use message::Incoming;
+pub use message::Kind;
 pub(crate) use router::Router;

@@ -62,7 +62,8 @@ impl Outbox {
         if state.sink.is_none() || state.closing {
             return;
         }
-        let idle = state.current.is_empty() && state.replies.is_empty() && state.requests.is_empty();
+        let idle =
+            state.current.is_empty() && state.replies.is_empty() && state.requests.is_empty();
         match lane {
             Lane::Reply => state.replies.extend_from_slice(frame),
             Lane::Request { .. } => state.requests.extend_from_slice(frame),
@@ -73,7 +74,11 @@ impl Outbox {
             if matches!(lane, Lane::Request { alone: false }) {
                 drop(state);
                 waker.wake();
-            } else if state.poll_flush(&mut Context::from_waker(&waker)).is_ready() && state.error.is_some() {
+            } else if state
+                .poll_flush(&mut Context::from_waker(&waker))
+                .is_ready()
+                && state.error.is_some()
+            {
                 waker.wake();
             }
         }
@@ -137,7 +142,11 @@ impl State {
         loop {
             if self.current.is_empty() {
                 // NB. Order is load-bearing: an answer overtakes every request that has not begun.
-                let next = if self.replies.is_empty() { &mut self.requests } else { &mut self.replies };
+                let next = if self.replies.is_empty() {
+                    &mut self.requests
+                } else {
+                    &mut self.replies
+                };
                 if next.is_empty() {
                     break;
                 }
@@ -205,7 +214,10 @@ mod tests {
         });
         outbox.close();
         let mut all = String::new();
-        timeout(Duration::from_secs(5), far.read_to_string(&mut all)).await.unwrap().unwrap();
+        timeout(Duration::from_secs(5), far.read_to_string(&mut all))
+            .await
+            .unwrap()
+            .unwrap();
         assert_eq!(all, "request-1\nreply\nrequest-2\n");
         driver.await.unwrap().unwrap();
     }
@@ -221,7 +233,10 @@ mod tests {
         tokio::task::yield_now().await;
         drop(far);
         outbox.send(ALONE, b"x\n");
-        let end = timeout(Duration::from_secs(5), driver).await.unwrap().unwrap();
+        let end = timeout(Duration::from_secs(5), driver)
+            .await
+            .unwrap()
+            .unwrap();
         assert_eq!(end.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
         outbox.send(ALONE, b"y\n");
     }

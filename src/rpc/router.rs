@@ -6,7 +6,10 @@
 use std::{
     collections::HashMap,
     ops::Range,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::{AtomicU64, Ordering}},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Instant,
 };
 
@@ -75,7 +78,10 @@ pub(crate) struct RawReply {
 impl RawReply {
     pub(crate) fn result(&self) -> &str {
         // A response without a result has an error, and that is told apart before.
-        self.line.get(self.result.clone()).filter(|r| !r.is_empty()).unwrap_or("null")
+        self.line
+            .get(self.result.clone())
+            .filter(|r| !r.is_empty())
+            .unwrap_or("null")
     }
 }
 
@@ -122,14 +128,34 @@ struct LastRoute {
 
 impl LastRoute {
     fn is(&self, route: &Route<'_>) -> bool {
-        let Route { kind, method, thread, turn, item, item_type } = *route;
+        let Route {
+            kind,
+            method,
+            thread,
+            turn,
+            item,
+            item_type,
+        } = *route;
         let now = [item, method, turn, thread, item_type];
-        self.valid && self.kind == Some(kind) && self.keys.iter().zip(now).all(|(a, b)| a.as_deref() == b)
+        self.valid
+            && self.kind == Some(kind)
+            && self.keys.iter().zip(now).all(|(a, b)| a.as_deref() == b)
     }
 
     fn remember(&mut self, route: &Route<'_>) {
-        let Route { kind, method, thread, turn, item, item_type } = *route;
-        for (slot, now) in self.keys.iter_mut().zip([item, method, turn, thread, item_type]) {
+        let Route {
+            kind,
+            method,
+            thread,
+            turn,
+            item,
+            item_type,
+        } = *route;
+        for (slot, now) in self
+            .keys
+            .iter_mut()
+            .zip([item, method, turn, thread, item_type])
+        {
             match (slot.as_mut(), now) {
                 (Some(s), Some(n)) => n.clone_into(s),
                 _ => *slot = now.map(str::to_owned),
@@ -158,7 +184,10 @@ impl Router {
     }
 
     /// Makes room for an answer. The guard takes the room away again when it is dropped.
-    pub(crate) fn expect(self: &Arc<Self>, on_reply: Option<OnReply>) -> Result<Slot, Arc<CloseReason>> {
+    pub(crate) fn expect(
+        self: &Arc<Self>,
+        on_reply: Option<OnReply>,
+    ) -> Result<Slot, Arc<CloseReason>> {
         let id = self.next_id();
         let (tx, rx) = oneshot::channel();
         let mut state = self.lock();
@@ -167,7 +196,11 @@ impl Router {
         }
         state.pending.insert(id, Pending { tx, on_reply });
         drop(state);
-        Ok(Slot { id, rx, router: self.clone() })
+        Ok(Slot {
+            id,
+            rx,
+            router: self.clone(),
+        })
     }
 
     /// Adds a subscription. On a connection that has ended it is closed from the start.
@@ -179,12 +212,21 @@ impl Router {
         match &state.closed {
             Some(reason) => queue.close(reason),
             None => {
-                state.subs.push(Sub { id, matcher, queue: queue.clone(), staged: Vec::new() });
+                state.subs.push(Sub {
+                    id,
+                    matcher,
+                    queue: queue.clone(),
+                    staged: Vec::new(),
+                });
                 state.last.valid = false;
             }
         }
         drop(state);
-        Subscription { id, queue, router: self.clone() }
+        Subscription {
+            id,
+            queue,
+            router: self.clone(),
+        }
     }
 
     pub(crate) fn next_id(&self) -> u64 {
@@ -234,7 +276,11 @@ pub(crate) struct Batch<'r> {
 
 impl<'r> Batch<'r> {
     pub(crate) fn new(router: &'r Router) -> Self {
-        Self { router, state: None, now: Instant::now() }
+        Self {
+            router,
+            state: None,
+            now: Instant::now(),
+        }
     }
 
     pub(crate) fn line(&mut self, bytes: &[u8]) {
@@ -246,14 +292,25 @@ impl<'r> Batch<'r> {
                     _ => self.event(line, kind, env),
                 }
             }
-            Err(_) => self.event(&String::from_utf8_lossy(bytes), Kind::Malformed, Envelope::default()),
+            Err(_) => self.event(
+                &String::from_utf8_lossy(bytes),
+                Kind::Malformed,
+                Envelope::default(),
+            ),
         }
     }
 
     /// A line that was too long to keep.
     pub(crate) fn too_long(&mut self, len: u64, head: &[u8]) {
-        tracing::warn!(len, "a line from the server was over the limit and was skipped");
-        self.event(&String::from_utf8_lossy(head), Kind::Malformed, Envelope::default());
+        tracing::warn!(
+            len,
+            "a line from the server was over the limit and was skipped"
+        );
+        self.event(
+            &String::from_utf8_lossy(head),
+            Kind::Malformed,
+            Envelope::default(),
+        );
     }
 
     fn event(&mut self, line: &str, kind: Kind, env: Envelope) {
@@ -269,10 +326,18 @@ impl<'r> Batch<'r> {
             last.remember(&route);
             last.class = match kind {
                 Kind::Notification => dialect.class(route.method.unwrap_or_default()),
-                Kind::Request => Class { vital: true, observed: true },
+                Kind::Request => Class {
+                    vital: true,
+                    observed: true,
+                },
                 _ => Class::default(),
             };
-            last.to.extend(subs.iter().enumerate().filter(|(_, s)| (s.matcher)(&route)).map(|(i, _)| i));
+            last.to.extend(
+                subs.iter()
+                    .enumerate()
+                    .filter(|(_, s)| (s.matcher)(&route))
+                    .map(|(i, _)| i),
+            );
         }
         let class = state.last.class;
         if state.last.to.is_empty() && !class.observed {
@@ -315,7 +380,10 @@ impl<'r> Batch<'r> {
         };
         let outcome = match parts.error().filter(|e| *e != "null") {
             Some(error) => Err(rpc_error(error)),
-            None => Ok(RawReply { line: line.into(), result: parts.result_range() }),
+            None => Ok(RawReply {
+                line: line.into(),
+                result: parts.result_range(),
+            }),
         };
         if let Some(hook) = on_reply {
             self.state = None;
@@ -354,7 +422,10 @@ impl Slot {
     pub(crate) async fn answer(&mut self) -> Result<Outcome, Arc<CloseReason>> {
         match (&mut self.rx).await {
             Ok(answer) => answer,
-            Err(_) => Err(self.router.closed().unwrap_or_else(|| Arc::new(CloseReason::shutdown()))),
+            Err(_) => Err(self
+                .router
+                .closed()
+                .unwrap_or_else(|| Arc::new(CloseReason::shutdown()))),
         }
     }
 }
@@ -376,14 +447,22 @@ pub(crate) struct Subscription {
 impl Subscription {
     /// A handle that changes what the subscription is about, for a hook that learns it from an answer.
     pub(crate) fn binder(&self) -> Binder {
-        Binder { id: self.id, queue: self.queue.clone(), router: Arc::downgrade(&self.router) }
+        Binder {
+            id: self.id,
+            queue: self.queue.clone(),
+            router: Arc::downgrade(&self.router),
+        }
     }
 }
 
 impl Drop for Subscription {
     fn drop(&mut self) {
         let mut state = self.router.lock();
-        let gone = state.subs.iter().position(|s| s.id == self.id).map(|at| state.subs.remove(at));
+        let gone = state
+            .subs
+            .iter()
+            .position(|s| s.id == self.id)
+            .map(|at| state.subs.remove(at));
         state.last.valid = false;
         drop(state);
         drop(gone); // With all its messages, so not under the lock.
@@ -400,7 +479,9 @@ pub(crate) struct Binder {
 impl Binder {
     /// From now on only what `matcher` says, and of what is queued only that too.
     pub(crate) fn bind(&self, matcher: &Matcher) {
-        let Some(router) = self.router.upgrade() else { return };
+        let Some(router) = self.router.upgrade() else {
+            return;
+        };
         let mut state = router.lock();
         if let Some(sub) = state.subs.iter_mut().find(|s| s.id == self.id) {
             sub.matcher = matcher.clone();
@@ -409,7 +490,8 @@ impl Binder {
         }
         state.last.valid = false;
         drop(state);
-        self.queue.retain(|m| matcher(&Route::of(m.kind(), &m.parts())));
+        self.queue
+            .retain(|m| matcher(&Route::of(m.kind(), &m.parts())));
     }
 }
 
