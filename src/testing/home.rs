@@ -255,7 +255,11 @@ impl CodexHomeBuilder {
             })?;
             merge(&mut config, extra);
         }
-        let root = tempfile::Builder::new().prefix("cas-sdk-home-").tempdir()?;
+        // Without symbolic links, so that these are the paths that codex reports.
+        let parent = env::temp_dir().canonicalize()?;
+        let root = tempfile::Builder::new()
+            .prefix("cas-sdk-home-")
+            .tempdir_in(parent)?;
         let home = CodexHome { root };
         for directory in [
             home.path(),

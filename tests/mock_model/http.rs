@@ -10,7 +10,7 @@ use tokio::{
 };
 
 /// How long anything may take that a test waits for.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How a stream of events ended.
 #[derive(Debug, PartialEq, Eq)]
