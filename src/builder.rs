@@ -206,7 +206,7 @@ impl Builder {
             },
         ) = Process::spawn(&program, &self.launch)?;
         let pid = process.id();
-        self.start(stdout, stdin, Peer::Process { process, stderr }, pid)
+        self.start(stdout, stdin, Peer::Process(Box::new(process), stderr), pid)
             .await
             .map_err(|error| match error {
                 Error::Closed(reason)

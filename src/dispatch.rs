@@ -127,10 +127,10 @@ impl Dispatch {
 
     /// Answers an open request; does nothing if it is no longer open.
     fn settle(&self, id: &str, answer: &Answer) {
-        if self.lock().remove(id).is_some() {
-            if let Some(connection) = self.connection.get().and_then(Weak::upgrade) {
-                connection.reply(id, answer.key, &answer.body);
-            }
+        if self.lock().remove(id).is_some()
+            && let Some(connection) = self.connection.get().and_then(Weak::upgrade)
+        {
+            connection.reply(id, answer.key, &answer.body);
         }
     }
 

@@ -131,6 +131,7 @@ impl Event {
     ///
     /// # Errors
     /// [`Error::Decode`] if the params don't fit.
+    #[must_use]
     pub fn get<N: Notification>(&self) -> Option<Result<N, Error>> {
         N::METHODS
             .contains(&self.method())

@@ -35,16 +35,20 @@ pub(crate) struct Launch {
 /// # Errors
 /// [`SpawnError::NotFound`] with every place that was looked at.
 pub fn find_codex(explicit: Option<&Path>) -> Result<PathBuf, SpawnError> {
-    find_codex_in(explicit, env::var_os("CAS_CODEX"), env::var_os("PATH"))
+    find_codex_in(
+        explicit,
+        env::var_os("CAS_CODEX"),
+        env::var_os("PATH").as_deref(),
+    )
 }
 
 fn find_codex_in(
     explicit: Option<&Path>,
     named: Option<OsString>,
-    path: Option<OsString>,
+    path: Option<&OsStr>,
 ) -> Result<PathBuf, SpawnError> {
     let cwd = env::current_dir().unwrap_or_default();
-    let find = |name: &OsStr| which::which_in(name, path.as_ref(), &cwd);
+    let find = |name: &OsStr| which::which_in(name, path, &cwd);
     // A place that names a codex which isn't there is a mistake to be told, not a reason to look further.
     let (explicit, variable, on_path) = match (explicit, named.filter(|n| !n.is_empty())) {
         (Some(program), _) => match find(program.as_os_str()) {
@@ -248,7 +252,7 @@ mod tests {
 
     #[test]
     fn without_a_codex_anywhere_the_error_names_the_three_places_and_the_remedy() {
-        let error = find_codex_in(None, None, Some("/nowhere".into()))
+        let error = find_codex_in(None, None, Some(OsStr::new("/nowhere")))
             .unwrap_err()
             .to_string();
         for part in [
@@ -263,9 +267,9 @@ mod tests {
 
     #[test]
     fn a_codex_that_was_named_but_is_not_there_is_not_replaced_by_another() {
-        let path = Some(OsString::from("/bin:/usr/bin"));
-        assert!(find_codex_in(Some(Path::new("sh")), None, path.clone()).is_ok());
-        assert!(find_codex_in(None, Some("/bin/sh".into()), path.clone()).is_ok());
+        let path = Some(OsStr::new("/bin:/usr/bin"));
+        assert!(find_codex_in(Some(Path::new("sh")), None, path).is_ok());
+        assert!(find_codex_in(None, Some("/bin/sh".into()), path).is_ok());
         let error = find_codex_in(
             Some(Path::new("/no/such/codex")),
             Some("/bin/sh".into()),

@@ -186,8 +186,8 @@ impl RpcError {
             -32601 => return RpcErrorKind::Unsupported,
             _ => {}
         }
-        self.from_data()
-            .or_else(|| self.from_values())
+        self.data_kind()
+            .or_else(|| self.text_kind())
             .or_else(|| {
                 TABLE
                     .iter()
@@ -201,7 +201,7 @@ impl RpcError {
             })
     }
 
-    fn from_data(&self) -> Option<RpcErrorKind> {
+    fn data_kind(&self) -> Option<RpcErrorKind> {
         let data = self.data.as_ref()?;
         if data["input_error_code"] == "input_too_large" {
             return Some(RpcErrorKind::InputTooLarge {
@@ -215,7 +215,7 @@ impl RpcError {
         })
     }
 
-    fn from_values(&self) -> Option<RpcErrorKind> {
+    fn text_kind(&self) -> Option<RpcErrorKind> {
         let m = self.message.as_str();
         if let Some(what) = m.strip_suffix(" requires experimentalApi capability") {
             return Some(RpcErrorKind::ExperimentalRequired {

@@ -44,10 +44,7 @@ pub(crate) struct Supervised {
 /// The other side of a connection.
 pub(crate) enum Peer {
     /// A child of ours.
-    Process {
-        process: Process,
-        stderr: tokio::process::ChildStderr,
-    },
+    Process(Box<Process>, tokio::process::ChildStderr),
     /// Somebody else's: only the pipe is ours.
     Foreign,
 }
@@ -74,10 +71,10 @@ where
         async move { connection.outbox.drive().await }
     });
     let (process, stderr) = match peer {
-        Peer::Process { process, stderr } => {
+        Peer::Process(process, stderr) => {
             let tail = process.stderr.clone();
             (
-                Some(process),
+                Some(*process),
                 Some(tokio::spawn(async move { tail.drain(stderr).await })),
             )
         }

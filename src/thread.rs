@@ -231,7 +231,7 @@ impl Ask {
             Err(e) => {
                 self.invalid = self
                     .invalid
-                    .or_else(|| Some(Error::encode("turn/start", &e)))
+                    .or_else(|| Some(Error::encode("turn/start", &e)));
             }
         }
         self
@@ -274,7 +274,7 @@ impl Ask {
             .await?;
         let started: Started = serde_json::from_str(reply.result())
             .map_err(|e| Error::decode(METHOD, reply.result(), &e))?;
-        Ok(binding.into_turn(thread, started.turn.id))
+        Ok(binding.into_turn(thread, &started.turn.id))
     }
 }
 

@@ -81,15 +81,14 @@ pub struct ToolOutput {
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(
-    tag = "type",
-    rename_all = "camelCase",
-    rename_all_fields = "camelCase"
-)]
+#[serde(tag = "type", rename_all_fields = "camelCase")]
 enum Content {
-    InputText { text: String },
-    InputImage { image_url: String },
-    InputAudio { audio_url: String },
+    #[serde(rename = "inputText")]
+    Text { text: String },
+    #[serde(rename = "inputImage")]
+    Image { image_url: String },
+    #[serde(rename = "inputAudio")]
+    Audio { audio_url: String },
 }
 
 impl ToolOutput {
@@ -103,13 +102,13 @@ impl ToolOutput {
 
     /// Adds a text.
     pub fn text(mut self, text: impl Into<String>) -> Self {
-        self.items.push(Content::InputText { text: text.into() });
+        self.items.push(Content::Text { text: text.into() });
         self
     }
 
     /// Adds an image, as a `data:` URL.
     pub fn image(mut self, url: impl Into<String>) -> Self {
-        self.items.push(Content::InputImage {
+        self.items.push(Content::Image {
             image_url: url.into(),
         });
         self
@@ -117,7 +116,7 @@ impl ToolOutput {
 
     /// Adds a piece of audio, as a `data:` URL.
     pub fn audio(mut self, url: impl Into<String>) -> Self {
-        self.items.push(Content::InputAudio {
+        self.items.push(Content::Audio {
             audio_url: url.into(),
         });
         self

@@ -224,17 +224,16 @@ impl Scanner<'_> {
         self.space();
         self.object(|s, key, line| {
             match &line[key.range()] {
-                b"method" => match s.peek()? {
-                    b'"' => {
+                b"method" => {
+                    if s.peek()? == b'"' {
                         let (span, escaped) = s.string()?;
                         odd |= escaped || span.is_empty();
                         env.method = span;
-                    }
-                    _ => {
+                    } else {
                         odd = true;
                         s.value()?;
                     }
-                },
+                }
                 b"id" => {
                     let first = s.peek()?;
                     let span = s.value()?;

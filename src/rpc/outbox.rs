@@ -89,7 +89,7 @@ impl Outbox {
         poll_fn(|cx| {
             let mut state = self.lock();
             if !state.writer.will_wake(cx.waker()) {
-                state.writer = cx.waker().clone();
+                state.writer.clone_from(cx.waker());
             }
             if state.poll_flush(cx).is_pending() {
                 return Poll::Pending;

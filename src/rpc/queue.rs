@@ -175,6 +175,7 @@ impl Queue {
     }
 }
 
+#[derive(Clone, Copy)]
 enum Lane {
     Vital,
     Ordinary,
@@ -190,11 +191,11 @@ impl State {
 
     fn pop(&mut self) -> Option<Next> {
         let (vital, ordinary) = (self.vital.next_seq(), self.ordinary.next_seq());
-        if let Some((count, first)) = self.lagged {
-            if first < vital.min(ordinary) {
-                self.lagged = None;
-                return Some(Next::Lagged(count));
-            }
+        if let Some((count, first)) = self.lagged
+            && first < vital.min(ordinary)
+        {
+            self.lagged = None;
+            return Some(Next::Lagged(count));
         }
         let lane = if vital < ordinary {
             Lane::Vital

@@ -209,17 +209,16 @@ impl Router {
         let mut state = self.lock();
         let id = state.next_sub;
         state.next_sub += 1;
-        match &state.closed {
-            Some(reason) => queue.close(reason),
-            None => {
-                state.subs.push(Sub {
-                    id,
-                    matcher,
-                    queue: queue.clone(),
-                    staged: Vec::new(),
-                });
-                state.last.valid = false;
-            }
+        if let Some(reason) = &state.closed {
+            queue.close(reason)
+        } else {
+            state.subs.push(Sub {
+                id,
+                matcher,
+                queue: queue.clone(),
+                staged: Vec::new(),
+            });
+            state.last.valid = false;
         }
         drop(state);
         Subscription {

@@ -171,7 +171,7 @@ impl Collector {
                     message: error.to_string(),
                     info: None,
                     details: None,
-                })
+                });
             }
         }
         if outcome.status == TurnStatus::Completed {
@@ -208,17 +208,16 @@ impl Collector {
     }
 
     fn step(&mut self, id: &str) -> &mut Step {
-        let at = match self.at.get(id) {
-            Some(at) => *at,
-            None => {
-                self.steps.push(Step {
-                    event: None,
-                    completed: false,
-                    text: String::new(),
-                });
-                self.at.insert(id.to_owned(), self.steps.len() - 1);
-                self.steps.len() - 1
-            }
+        let at = if let Some(at) = self.at.get(id) {
+            *at
+        } else {
+            self.steps.push(Step {
+                event: None,
+                completed: false,
+                text: String::new(),
+            });
+            self.at.insert(id.to_owned(), self.steps.len() - 1);
+            self.steps.len() - 1
         };
         &mut self.steps[at]
     }

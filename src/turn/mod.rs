@@ -92,6 +92,7 @@ impl Turn {
     }
 
     /// A handle to steer and to interrupt from another task.
+    #[must_use]
     pub fn control(&self) -> TurnControl {
         self.control.clone()
     }
@@ -135,6 +136,7 @@ impl Turn {
     }
 
     /// Lets the turn run without this handle.
+    #[must_use]
     pub fn detach(mut self) -> TurnControl {
         self.state = State::Detached;
         self.control.clone()
@@ -245,16 +247,12 @@ impl Binding {
         })
     }
 
-    pub(crate) fn into_turn(self, thread: Thread, id: String) -> Turn {
-        let watch = thread
-            .client()
-            .dispatch()
-            .tracker()
-            .watch(&self.thread, &id);
+    pub(crate) fn into_turn(self, thread: Thread, id: &str) -> Turn {
+        let watch = thread.client().dispatch().tracker().watch(&self.thread, id);
         drop(self.starting);
         Turn {
-            collector: Collector::new(&self.thread, &id),
-            joined: self.active_before.as_deref() == Some(id.as_str()),
+            collector: Collector::new(&self.thread, id),
+            joined: self.active_before.as_deref() == Some(id),
             control: TurnControl::new(thread, watch),
             events: self.events,
             state: State::Running,
