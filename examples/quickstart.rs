@@ -106,7 +106,7 @@ async fn show(mut turn: Turn, mut steer: Option<(&str, &Gate)>) -> Result<(), Bo
                 }
             }
             TurnEvent::ItemCompleted(item) => {
-                tool_done |= matches!(*item, ThreadItem::DynamicToolCall(_))
+                tool_done |= matches!(*item, ThreadItem::DynamicToolCall(_));
             }
             TurnEvent::Completed(outcome) => {
                 println!(

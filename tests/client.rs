@@ -29,11 +29,11 @@ async fn the_three_named_calls_work() {
             .unwrap();
         assert!(features.data.len() > 100, "{}", features.data.len());
 
-        let steer = TurnSteerParams::new(thread.id(), "turn-x", cas_sdk::Input::new());
+        let steer = TurnSteerParams::new(thread.id(), "turn-x", cas_sdk::Input::from("x"));
         let error = client.steer_turn(steer).await.unwrap_err();
         assert_eq!(
             error.rpc_kind(),
-            Some(RpcErrorKind::InvalidParams),
+            Some(RpcErrorKind::NoActiveTurn),
             "{error:?}"
         );
 

@@ -166,10 +166,6 @@ mod tests {
         }
     }
 
-    fn text(s: &str) -> Result<String, u64> {
-        Ok(s.to_owned())
-    }
-
     #[tokio::test]
     async fn lines_come_out_whole_however_the_input_is_cut() {
         let input = b"{\"a\":1}\n\r\n{\"b\":\"\xc3\xa4\"}\r\n\nlast";
@@ -177,7 +173,11 @@ mod tests {
             let got = all(input, step, 1024).await;
             assert_eq!(
                 got,
-                [text("{\"a\":1}"), text("{\"b\":\"ä\"}"), text("last")],
+                [
+                    Ok("{\"a\":1}".to_owned()),
+                    Ok("{\"b\":\"ä\"}".to_owned()),
+                    Ok("last".to_owned())
+                ],
                 "step {step}"
             );
         }
@@ -194,7 +194,7 @@ mod tests {
         for step in [1, 7, 100, 101, 102, 103, 5000, 5001, 6000] {
             assert_eq!(
                 all(&input, step, 100).await,
-                [Err(5000), text("ok"), Err(101)],
+                [Err(5000), Ok("ok".to_owned()), Err(101)],
                 "step {step}"
             );
         }
@@ -208,7 +208,7 @@ mod tests {
                 let input = format!("{line}{end}");
                 assert_eq!(
                     all(input.as_bytes(), step, 100).await,
-                    [text(&line)],
+                    [Ok(line.clone())],
                     "step {step}"
                 );
             }
@@ -222,7 +222,7 @@ mod tests {
         let feed = tokio::spawn(async move {
             use tokio::io::AsyncWriteExt as _;
             for _ in 0..1024 {
-                tx.write_all(&[b'x'; 64 * 1024]).await.unwrap();
+                tx.write_all(&b"x".repeat(64 * 1024)).await.unwrap();
             }
             tx.write_all(b"\n").await.unwrap();
         });

@@ -210,7 +210,7 @@ impl Router {
         let id = state.next_sub;
         state.next_sub += 1;
         if let Some(reason) = &state.closed {
-            queue.close(reason)
+            queue.close(reason);
         } else {
             state.subs.push(Sub {
                 id,
