@@ -19,7 +19,9 @@ mod client;
 mod error;
 mod event;
 mod filter;
+mod handler;
 mod input;
+mod policy;
 pub mod protocol;
 mod rpc_error;
 #[cfg(feature = "testing")]
@@ -37,14 +39,22 @@ mod tracker;
 
 pub use builder::Builder;
 pub use client::{CasClient, RawResponse, Request, ServerInfo};
+pub use dispatch::PendingRequest;
 pub use error::{CloseCause, CloseReason, Error, RpcError, RpcErrorKind, SpawnError};
 pub use event::{Event, Events, TypedEvents};
 pub use filter::Filter;
+pub use handler::{
+    Answers, ApprovalRequest, Approvals, Attestation, AuthRefresh, Clock, Decision, Elicitation,
+    ElicitationAnswer, ElicitationAsk, ElicitationRequest, Fallback, FileChangeApproval, Grant,
+    HandlerError, Handlers, McpToolCall, Persist, RefreshRequest, RequestContext, Responder,
+    SkillApproval, Tokens, UnclaimedRequest, UnclaimedRequests, UserInput,
+};
 pub use input::Input;
+pub use policy::{Audit, DecidedBy, Permission, Policy, Rule, Subject};
 pub use process::find_codex;
 pub use rpc::Kind;
 pub use thread::{Ask, Thread};
-pub use tool::{Tool, ToolContext, ToolError, ToolOutput};
+pub use tool::{DynamicTool, Tool, ToolContext, ToolError, ToolOutput};
 pub use turn::{
     Item, Turn, TurnControl, TurnError, TurnErrorKind, TurnEvent, TurnFailure, TurnOutcome,
 };

@@ -36,7 +36,7 @@ impl CasClient {
     /// As of [`request`](Self::request); [`Error::Invalid`] if there are tools but the experimental API is off.
     pub async fn start_thread(&self, params: ThreadStartParams) -> Result<Thread, Error> {
         let mut fields = object(ThreadStartParams::METHOD, &params)?;
-        if let Some(tools) = self.dispatch().tools().specs() {
+        if let Some(tools) = self.advertised()? {
             // A list that the caller gave goes first; what is answered is what is registered.
             match fields.get_mut("dynamicTools").and_then(Value::as_array_mut) {
                 Some(given) => given.extend(tools.as_array().cloned().unwrap_or_default()),
@@ -83,16 +83,20 @@ impl CasClient {
             id: String,
         }
         self.check::<C>()?;
+        self.handlers().tools.check()?;
         let params = Value::Object(params).to_string();
+        // NB. The thread has its handlers before anything else of it is routed.
+        let opening = self.dispatch().threads().opening(self.own_handlers());
         let reply = self
             .send(
                 C::METHOD,
                 &params,
                 Some(self.request_timeout()),
                 false,
-                None,
+                Some(opening),
             )
             .await?;
+        self.look_over(C::METHOD, reply.result()).await;
         let opened: Opened = serde_json::from_str(reply.result())
             .map_err(|e| Error::decode(C::METHOD, reply.result(), &e))?;
         let inner = Inner {
