@@ -30,10 +30,11 @@ fn main() -> Result<(), Failure> {
         "floor" => floor(program, true)?,
         "newlines" => floor(program, false)?,
         _ => {
-            let runtime = tokio::runtime::Builder::new_multi_thread()
-                .worker_threads(2)
-                .enable_all()
-                .build()?;
+            let mut builder = match std::env::var_os("FLOOD_ONE_THREAD") {
+                Some(_) => tokio::runtime::Builder::new_current_thread(),
+                None => tokio::runtime::Builder::new_multi_thread(),
+            };
+            let runtime = builder.enable_all().build()?;
             runtime.block_on(client(program.to_owned(), mode.to_owned()))?
         }
     };
@@ -172,7 +173,8 @@ fn floor(program: &str, decode: bool) -> Result<Counts, Failure> {
         #[serde(borrow)]
         item_id: Cow<'a, str>,
         #[serde(borrow)]
-        delta: Cow<'a, str>,
+        #[serde(rename = "delta")]
+        text: Cow<'a, str>,
     }
     let mut child = Command::new(program)
         .arg("app-server")
@@ -205,7 +207,7 @@ fn floor(program: &str, decode: bool) -> Result<Counts, Failure> {
                 (Some("item/agentMessage/delta"), Some(params)) => {
                     let delta: Delta<'_> = serde_json::from_str(params.get())?;
                     counts.deltas += 1;
-                    counts.bytes += delta.delta.len() as u64;
+                    counts.bytes += delta.text.len() as u64;
                 }
                 (Some("turn/completed"), _) => break,
                 _ => {}
@@ -233,18 +235,15 @@ fn peak_kib() -> u64 {
 }
 
 /// User and system time of this process, its children not included.
-fn cpu_seconds() -> f64 {
-    let usage = rustix::param::clock_ticks_per_second();
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields: Vec<&str> = stat
+fn cpu_seconds() -> Option<f64> {
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    let mut fields = stat
         .rsplit(')')
-        .next()
-        .unwrap_or_default()
+        .next()?
         .split_whitespace()
-        .collect();
-    let ticks: u64 = [11, 12]
-        .iter()
-        .filter_map(|n| fields.get(*n)?.parse::<u64>().ok())
-        .sum();
-    ticks as f64 / usage as f64
+        .skip(11)
+        .map(str::parse::<u32>);
+    let ticks = fields.next()?.ok()? + fields.next()?.ok()?;
+    let per_second = u32::try_from(rustix::param::clock_ticks_per_second()).ok()?;
+    Some(f64::from(ticks) / f64::from(per_second))
 }

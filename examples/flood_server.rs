@@ -114,9 +114,9 @@ fn flood(
             let params = json!({"threadId": mix::THREAD, "turnId": mix::TURN, "itemId": "call_1", "startedAtMs": 0, "command": "ls"});
             let ask = json!({"id": id, "method": "item/commandExecution/requestApproval", "params": params});
             chunk.extend_from_slice(format!("{ask}\n").as_bytes());
+            lock(asked).insert(id, Instant::now());
             out.write_all(&chunk)?;
             chunk.clear();
-            lock(asked).insert(id, Instant::now());
         }
         chunk.extend_from_slice(lines[n % lines.len()].as_bytes());
         if chunk.len() >= 64 * 1024 {
@@ -127,15 +127,15 @@ fn flood(
     out.write_all(&chunk)
 }
 
-fn end(out: &mut impl std::io::Write, took: &mut Vec<Duration>) -> std::io::Result<()> {
+fn end(out: &mut impl std::io::Write, took: &mut [Duration]) -> std::io::Result<()> {
     if !took.is_empty() {
         took.sort_unstable();
-        let at = |q: f64| took[((took.len() - 1) as f64 * q) as usize].as_micros();
+        let at = |percent: usize| took[(took.len() - 1) * percent / 100].as_micros();
         let text = format!(
             "answers: {}; p50 {} us; p99 {} us",
             took.len(),
-            at(0.5),
-            at(0.99)
+            at(50),
+            at(99)
         );
         let params = json!({"threadId": mix::THREAD, "turnId": mix::TURN, "willRetry": true, "error": {"message": text}});
         writeln!(out, "{}", json!({"method": "error", "params": params}))?;

@@ -131,7 +131,11 @@ impl Incoming {
         }
     }
     pub(crate) fn memo<T: Any + Send + Sync>(&self, make: impl FnOnce() -> T) -> Option<&T> {
-        self.0.memo.get_or_init(|| Box::new(make())).downcast_ref()
+        // Not `get_or_init`: readers of the same event on two threads would park, which costs more than to decode twice.
+        if self.0.memo.get().is_none() {
+            let _ = self.0.memo.set(Box::new(make()));
+        }
+        self.0.memo.get()?.downcast_ref()
     }
 }
 
