@@ -58,3 +58,8 @@ pub use tool::{DynamicTool, Tool, ToolContext, ToolError, ToolOutput};
 pub use turn::{
     Item, Turn, TurnControl, TurnError, TurnErrorKind, TurnEvent, TurnFailure, TurnOutcome,
 };
+
+/// The code blocks of the README are compiled as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
