@@ -29,6 +29,7 @@ pub mod testing;
 mod thread;
 mod tool;
 mod turn;
+mod wire;
 
 // The engine room.
 mod dispatch;
@@ -58,6 +59,7 @@ pub use tool::{DynamicTool, Tool, ToolContext, ToolError, ToolOutput};
 pub use turn::{
     Item, Turn, TurnControl, TurnError, TurnErrorKind, TurnEvent, TurnFailure, TurnOutcome,
 };
+pub use wire::{Direction, Wire, WireLine};
 
 /// The code blocks of the README are compiled as tests.
 #[cfg(doctest)]
