@@ -16,6 +16,7 @@
 // The rooms, from the front door to the engine.
 mod builder;
 mod client;
+pub mod concepts;
 mod error;
 mod event;
 mod filter;
