@@ -16,6 +16,7 @@
 // The rooms, from the front door to the engine.
 mod builder;
 mod client;
+pub mod concepts;
 mod error;
 mod event;
 mod filter;
@@ -29,6 +30,7 @@ pub mod testing;
 mod thread;
 mod tool;
 mod turn;
+mod wire;
 
 // The engine room.
 mod dispatch;
@@ -58,6 +60,7 @@ pub use tool::{DynamicTool, Tool, ToolContext, ToolError, ToolOutput};
 pub use turn::{
     Item, Turn, TurnControl, TurnError, TurnErrorKind, TurnEvent, TurnFailure, TurnOutcome,
 };
+pub use wire::{Direction, Wire, WireLine};
 
 /// The code blocks of the README are compiled as tests.
 #[cfg(doctest)]
