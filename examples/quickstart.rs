@@ -46,8 +46,18 @@ async fn main() -> Result<(), Box<dyn Error>> {
 async fn scripted() -> Result<(), Box<dyn Error>> {
     let codex = testing::codex().await?;
     let (model, steered) = (MockModel::start().await, Gate::new());
-    model.reply(Reply::new().commentary("Let me look at the sky.").function_call("call-1", "weather", json!({"city": "Paris"})));
-    model.reply(Reply::new().delta("It is sunny ").delta("in Paris").hold(&steered).delta(", take a hat."));
+    model.reply(
+        Reply::new()
+            .commentary("Let me look at the sky.")
+            .function_call("call-1", "weather", json!({"city": "Paris"})),
+    );
+    model.reply(
+        Reply::new()
+            .delta("It is sunny ")
+            .delta("in Paris")
+            .hold(&steered)
+            .delta(", take a hat."),
+    );
     model.reply(Reply::text("In one line: sunny, 21 degrees."));
 
     let home = CodexHome::new(&model)?;
@@ -59,7 +69,10 @@ async fn scripted() -> Result<(), Box<dyn Error>> {
         .tool(Weather)
         .spawn()
         .await?;
-    println!("codex {}", client.server().and_then(|s| s.version()).unwrap_or("?"));
+    println!(
+        "codex {}",
+        client.server().and_then(|s| s.version()).unwrap_or("?")
+    );
 
     let thread = client.start_thread(ThreadStartParams::default()).await?;
     let turn = thread.ask("What is the weather in Paris?").await?;
@@ -92,9 +105,16 @@ async fn show(mut turn: Turn, mut steer: Option<(&str, &Gate)>) -> Result<(), Bo
                     gate.open();
                 }
             }
-            TurnEvent::ItemCompleted(item) => tool_done |= matches!(*item, ThreadItem::DynamicToolCall(_)),
+            TurnEvent::ItemCompleted(item) => {
+                tool_done |= matches!(*item, ThreadItem::DynamicToolCall(_));
+            }
             TurnEvent::Completed(outcome) => {
-                println!("\n[{}] {} steps; the answer: {}", outcome.status, outcome.items.len(), outcome.text);
+                println!(
+                    "\n[{}] {} steps; the answer: {}",
+                    outcome.status,
+                    outcome.items.len(),
+                    outcome.text
+                );
                 outcome.into_result()?;
             }
             _ => {}

@@ -2,6 +2,7 @@
 
 use std::{
     ffi::OsString,
+    fmt,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -12,16 +13,21 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::{
     client::{CasClient, Options, Parts},
-    dispatch::Dispatch,
+    dispatch::{Desk, Dispatch},
     error::{CloseCause, Error, SpawnError},
+    handler::{
+        Answers, Attestation, AuthRefresh, Clock, Decision, Elicitation, ElicitationAnswer,
+        Fallback, Handlers, UserInput,
+    },
+    policy::{Audit, Policy},
     process::{Launch, Pipes, Process, find_codex},
     rpc::{Connection, Limits, Router, outbox::Outbox, queue::Bounds},
     supervisor::{Peer, supervise},
-    tool::{Tool, Tools},
+    tool::DynamicTool,
 };
 
 /// Makes a [`CasClient`]; see [`CasClient::builder`].
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 #[must_use = "a builder does nothing until `spawn` or `connect`"]
 pub struct Builder {
     launch: Launch,
@@ -33,7 +39,7 @@ pub struct Builder {
     request_timeout: Duration,
     handshake_timeout: Duration,
     grace: Duration,
-    tools: Tools,
+    desk: Desk,
 }
 
 impl Default for Builder {
@@ -49,12 +55,19 @@ impl Default for Builder {
             client_info: ["cas-sdk", "cas-sdk", env!("CARGO_PKG_VERSION")].map(str::to_owned),
             experimental_api: true,
             opt_out: Vec::new(),
-            limits: Limits { in_flight: 64, urgent: 16, line: 128 * 1024 * 1024 },
-            bounds: Bounds { events: 8_192, bytes: 8 * 1024 * 1024 },
+            limits: Limits {
+                in_flight: 64,
+                urgent: 16,
+                line: 128 * 1024 * 1024,
+            },
+            bounds: Bounds {
+                events: 8_192,
+                bytes: 8 * 1024 * 1024,
+            },
             request_timeout: Duration::from_secs(60),
             handshake_timeout: Duration::from_secs(10),
             grace: Duration::from_secs(2),
-            tools: Tools::default(),
+            desk: Desk::default(),
         }
     }
 }
@@ -90,8 +103,12 @@ impl Builder {
     }
 
     /// Sets several environment variables of the server.
-    pub fn envs<K: Into<OsString>, V: Into<OsString>>(self, vars: impl IntoIterator<Item = (K, V)>) -> Self {
-        vars.into_iter().fold(self, |this, (name, value)| this.env(name, value))
+    pub fn envs<K: Into<OsString>, V: Into<OsString>>(
+        self,
+        vars: impl IntoIterator<Item = (K, V)>,
+    ) -> Self {
+        vars.into_iter()
+            .fold(self, |this, (name, value)| this.env(name, value))
     }
 
     /// Removes an environment variable of the server.
@@ -107,7 +124,12 @@ impl Builder {
     }
 
     /// Who is calling: `clientInfo` of `initialize`. The name must be a legal HTTP header value. Default: `cas-sdk`.
-    pub fn client_info(mut self, name: impl Into<String>, title: impl Into<String>, version: impl Into<String>) -> Self {
+    pub fn client_info(
+        mut self,
+        name: impl Into<String>,
+        title: impl Into<String>,
+        version: impl Into<String>,
+    ) -> Self {
         self.client_info = [name.into(), title.into(), version.into()];
         self
     }
@@ -121,14 +143,90 @@ impl Builder {
     }
 
     /// Notifications that the server should not send on this connection, by their exact method.
-    pub fn opt_out_notification_methods<S: Into<String>>(mut self, methods: impl IntoIterator<Item = S>) -> Self {
+    pub fn opt_out_notification_methods<S: Into<String>>(
+        mut self,
+        methods: impl IntoIterator<Item = S>,
+    ) -> Self {
         self.opt_out.extend(methods.into_iter().map(Into::into));
         self
     }
 
-    /// Registers a tool that the model may call; see [`Tool`].
-    pub fn tool(mut self, tool: impl Tool) -> Self {
-        self.tools.add(tool);
+    /// Registers a tool that the model may call: a [`Tool`](crate::Tool), or a [`DynamicTool`] made of a closure or with
+    /// limits of its own. Threads that are started advertise it.
+    pub fn tool(self, tool: impl Into<DynamicTool>) -> Self {
+        self.handlers(|h| h.tool(tool))
+    }
+
+    /// Says what a namespace of tools is about, in at most 1,024 characters; the model is told. Default: the names of
+    /// its tools.
+    pub fn tool_namespace(self, name: impl Into<String>, description: impl Into<String>) -> Self {
+        self.handlers(|h| h.tool_namespace(name, description))
+    }
+
+    /// Decides about commands, changes of files, permissions, skills and the tools of MCP servers: a [`Policy`], or an
+    /// [`Approvals`](crate::Approvals) handler. Default: everything is declined.
+    pub fn approvals(self, policy: impl Into<Policy>) -> Self {
+        self.handlers(|h| h.approvals(policy))
+    }
+
+    /// How long the [`Approvals`](crate::Approvals) handler may take, and what is decided then. Default: no limit, since
+    /// people answer slowly; the server waits for ever.
+    pub fn approval_limit(self, after: Duration, outcome: Decision) -> Self {
+        self.handlers(|h| h.approval_limit(after, outcome))
+    }
+
+    /// Answers the questions of the model to the user. Default: no answers.
+    pub fn user_input(self, handler: impl UserInput) -> Self {
+        self.handlers(|h| h.user_input(handler))
+    }
+
+    /// How long the [`UserInput`] handler may take, and what is answered then. Default: no limit.
+    pub fn user_input_limit(self, after: Duration, outcome: Answers) -> Self {
+        self.handlers(|h| h.user_input_limit(after, outcome))
+    }
+
+    /// Answers the elicitations of MCP servers. Default: they are declined.
+    pub fn elicitation(self, handler: impl Elicitation) -> Self {
+        self.handlers(|h| h.elicitation(handler))
+    }
+
+    /// How long the [`Elicitation`] handler may take, and what is answered then. Default: no limit.
+    pub fn elicitation_limit(self, after: Duration, outcome: ElicitationAnswer) -> Self {
+        self.handlers(|h| h.elicitation_limit(after, outcome))
+    }
+
+    /// Tells the server the time, where it is configured to ask. Default: the time of this machine.
+    pub fn clock(self, handler: impl Clock) -> Self {
+        self.handlers(|h| h.clock(handler))
+    }
+
+    /// Answers what nothing else claims. Default: it is refused.
+    pub fn fallback(self, handler: impl Fallback) -> Self {
+        self.handlers(|h| h.fallback(handler))
+    }
+
+    /// Refreshes the ChatGPT tokens that this program has logged in with. Default: an error, which fails the turn.
+    pub fn auth_refresh(mut self, handler: impl AuthRefresh) -> Self {
+        self.desk.auth_refresh = Some(crate::handler::erase_auth_refresh(handler));
+        self
+    }
+
+    /// Vouches for this client; the capability `requestAttestation` is announced. Default: the server doesn't ask.
+    pub fn attestation(mut self, handler: impl Attestation) -> Self {
+        self.desk.attestation = Some(crate::handler::erase_attestation(handler));
+        self
+    }
+
+    /// Is told every decision about an approval or an elicitation, just before it is sent. It must not block.
+    ///
+    /// Without one, `tracing` is told: target `cas_sdk::audit`, level info, and never the params.
+    pub fn audit(mut self, audit: impl Fn(&Audit) + Send + Sync + 'static) -> Self {
+        self.desk.audit = Some(Arc::new(audit));
+        self
+    }
+
+    fn handlers(mut self, set: impl FnOnce(Handlers) -> Handlers) -> Self {
+        self.desk.handlers = set(self.desk.handlers);
         self
     }
 
@@ -176,16 +274,30 @@ impl Builder {
     /// [`Error::Spawn`] if codex can't be found or started or ends at once, [`Error::Handshake`] if it doesn't answer
     /// as it should, [`Error::Invalid`] for a tool that the server would refuse.
     pub async fn spawn(self) -> Result<CasClient, Error> {
-        self.tools.check()?;
+        self.desk.handlers.tools.check()?;
         let program = find_codex(self.launch.codex.as_deref())?;
-        let (process, Pipes { stdin, stdout, stderr }) = Process::spawn(&program, &self.launch)?;
+        let (
+            process,
+            Pipes {
+                stdin,
+                stdout,
+                stderr,
+            },
+        ) = Process::spawn(&program, &self.launch)?;
         let pid = process.id();
-        self.start(stdout, stdin, Peer::Process { process, stderr }, pid).await.map_err(|error| match error {
-            Error::Closed(reason) if matches!(reason.cause, CloseCause::Exited | CloseCause::Eof | CloseCause::Write(_)) => {
-                SpawnError::Exited { program, reason }.into()
-            }
-            other => Error::Handshake(Arc::new(other)),
-        })
+        self.start(stdout, stdin, Peer::Process(Box::new(process), stderr), pid)
+            .await
+            .map_err(|error| match error {
+                Error::Closed(reason)
+                    if matches!(
+                        reason.cause,
+                        CloseCause::Exited | CloseCause::Eof | CloseCause::Write(_)
+                    ) =>
+                {
+                    SpawnError::Exited { program, reason }.into()
+                }
+                other => Error::Handshake(Arc::new(other)),
+            })
     }
 
     /// Speaks to a server over a pair of pipes that somebody else looks after, and does the handshake.
@@ -198,9 +310,11 @@ impl Builder {
         output_of_server: impl AsyncRead + Unpin + Send + 'static,
         input_of_server: impl AsyncWrite + Send + 'static,
     ) -> Result<CasClient, Error> {
-        self.tools.check()?;
+        self.desk.handlers.tools.check()?;
         let start = self.start(output_of_server, input_of_server, Peer::Foreign, None);
-        start.await.map_err(|error| Error::Handshake(Arc::new(error)))
+        start
+            .await
+            .map_err(|error| Error::Handshake(Arc::new(error)))
     }
 
     async fn start(
@@ -211,9 +325,13 @@ impl Builder {
         pid: Option<u32>,
     ) -> Result<CasClient, Error> {
         let params = self.initialize_params();
-        let dispatch = Dispatch::new(self.tools);
+        let dispatch = Dispatch::new(self.desk);
         let router = Arc::new(Router::new(dispatch.clone()));
-        let connection = Arc::new(Connection::new(router, Outbox::new(Box::pin(input)), self.limits));
+        let connection = Arc::new(Connection::new(
+            router,
+            Outbox::new(Box::pin(input)),
+            self.limits,
+        ));
         dispatch.attach(&connection);
         let supervised = supervise(&connection, output, self.limits.line, peer, self.grace);
         let client = CasClient::new(Parts {
@@ -246,6 +364,22 @@ impl Builder {
             methods.dedup();
             capabilities.insert("optOutNotificationMethods".into(), methods.into());
         }
+        if self.desk.attestation.is_some() {
+            capabilities.insert("requestAttestation".into(), true.into());
+        }
+        if self.desk.handlers.openai_forms {
+            capabilities.insert("mcpServerOpenaiFormElicitation".into(), true.into());
+        }
         json!({"clientInfo": {"name": name, "title": title, "version": version}, "capabilities": capabilities})
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("launch", &self.launch)
+            .field("experimental_api", &self.experimental_api)
+            .field("handlers", &self.desk.handlers)
+            .finish_non_exhaustive()
     }
 }

@@ -14,10 +14,11 @@ use tokio::sync::watch;
 
 use crate::{
     builder::Builder,
-    dispatch::Dispatch,
+    dispatch::{Dispatch, PendingRequest},
     error::{CloseReason, Error},
     event::Events,
     filter::Filter,
+    handler::Handlers,
     protocol::{self, Call},
     rpc::{
         Connection,
@@ -34,6 +35,8 @@ pub struct CasClient {
     shared: Arc<Shared>,
     /// `None` in handles that must not keep the server alive, such as those that handlers get.
     _owner: Option<Arc<Owner>>,
+    /// The handlers of the threads that are opened through this handle, if not the client's.
+    handlers: Option<Arc<Handlers>>,
 }
 
 struct Shared {
@@ -93,7 +96,9 @@ impl ServerInfo {
     #[must_use]
     pub fn version(&self) -> Option<&str> {
         let (_, rest) = self.user_agent.split_once('/')?;
-        rest.split([' ', '(']).next().filter(|v| v.starts_with(|c: char| c.is_ascii_digit()))
+        rest.split([' ', '('])
+            .next()
+            .filter(|v| v.starts_with(|c: char| c.is_ascii_digit()))
     }
 }
 
@@ -110,17 +115,46 @@ impl CasClient {
     }
 
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { connection, dispatch, supervised: Supervised { stop, done }, pid, options } = parts;
+        let Parts {
+            connection,
+            dispatch,
+            supervised: Supervised { stop, done },
+            pid,
+            options,
+        } = parts;
         let owner = Arc::new(Owner(stop.clone()));
         let server = OnceLock::new();
-        let shared = Arc::new(Shared { connection, dispatch, stop, done, pid, options, server });
-        shared.dispatch.attach_client(WeakClient(Arc::downgrade(&shared)));
-        Self { shared, _owner: Some(owner) }
+        let shared = Arc::new(Shared {
+            connection,
+            dispatch,
+            stop,
+            done,
+            pid,
+            options,
+            server,
+        });
+        shared
+            .dispatch
+            .attach_client(WeakClient(Arc::downgrade(&shared)));
+        Self {
+            shared,
+            _owner: Some(owner),
+            handlers: None,
+        }
     }
 
     pub(crate) async fn handshake(&self, params: &Value, deadline: Duration) -> Result<(), Error> {
-        let raw = self.send("initialize", &params.to_string(), Some(deadline), false, None).await?;
-        let info = serde_json::from_str(raw.result()).map_err(|e| Error::decode("initialize", raw.result(), &e))?;
+        let raw = self
+            .send(
+                "initialize",
+                &params.to_string(),
+                Some(deadline),
+                false,
+                None,
+            )
+            .await?;
+        let info = serde_json::from_str(raw.result())
+            .map_err(|e| Error::decode("initialize", raw.result(), &e))?;
         let _ = self.shared.server.set(info);
         self.shared.connection.notify("initialized", None);
         Ok(())
@@ -135,30 +169,55 @@ impl CasClient {
     /// # Ok(()) }
     /// ```
     pub fn request<C: Call>(&self, params: C) -> Request<C> {
-        Request { client: self.clone(), params, timeout: Some(self.shared.options.request_timeout), urgent: false }
+        Request {
+            client: self.clone(),
+            params,
+            timeout: Some(self.shared.options.request_timeout),
+            urgent: false,
+        }
     }
 
     /// Makes a request by its method's name, for what the types don't know.
     ///
     /// # Errors
     /// As of [`request`](Self::request), and [`Error::Decode`] if the result is not an `R`.
-    pub async fn request_raw<R: DeserializeOwned>(&self, method: &str, params: &impl Serialize) -> Result<R, Error> {
+    pub async fn request_raw<R: DeserializeOwned>(
+        &self,
+        method: &str,
+        params: &impl Serialize,
+    ) -> Result<R, Error> {
         let params = serde_json::to_string(params).map_err(|e| Error::encode(method, &e))?;
-        let raw = self.send(method, &params, Some(self.shared.options.request_timeout), false, None).await?;
+        let raw = self
+            .send(
+                method,
+                &params,
+                Some(self.shared.options.request_timeout),
+                false,
+                None,
+            )
+            .await?;
         serde_json::from_str(raw.result()).map_err(|e| Error::decode(method, raw.result(), &e))
     }
 
     /// What the server says from now on, as far as `filter` takes it. Subscribe before the request that causes it.
     pub fn events(&self, filter: Filter) -> Events {
         let matcher = filter.into_matcher();
-        Events::new(self.shared.connection.router.subscribe(matcher, self.shared.options.bounds))
+        Events::new(
+            self.shared
+                .connection
+                .router
+                .subscribe(matcher, self.shared.options.bounds),
+        )
     }
 
     /// `turn/steer`: adds input to the turn that is running. [`Turn::steer`](crate::Turn::steer) is more convenient.
     ///
     /// # Errors
     /// [`Error::Rpc`] of kind `NoActiveTurn`, `TurnMismatch` or `NotSteerable`, and as of [`request`](Self::request).
-    pub async fn steer_turn(&self, params: protocol::TurnSteerParams) -> Result<protocol::TurnSteerResponse, Error> {
+    pub async fn steer_turn(
+        &self,
+        params: protocol::TurnSteerParams,
+    ) -> Result<protocol::TurnSteerResponse, Error> {
         self.request(params).urgent().await
     }
 
@@ -171,6 +230,24 @@ impl CasClient {
         params: protocol::ExperimentalFeatureListParams,
     ) -> Result<protocol::ExperimentalFeatureListResponse, Error> {
         self.request(params).await
+    }
+
+    /// A handle to the same connection whose threads have these handlers, and the client's where it has none: those that
+    /// are started, resumed or forked through it, and the threads that they spawn. The handle that opened a thread last
+    /// decides.
+    #[must_use]
+    pub fn with_handlers(&self, handlers: Handlers) -> Self {
+        let handlers = Arc::new(handlers.over(self.handlers()));
+        Self {
+            handlers: Some(handlers),
+            ..self.clone()
+        }
+    }
+
+    /// The server's requests that wait for an answer, the oldest first.
+    #[must_use]
+    pub fn pending_requests(&self) -> Vec<PendingRequest> {
+        self.shared.dispatch.pending()
     }
 
     /// What the server said of itself in the handshake.
@@ -202,12 +279,31 @@ impl CasClient {
         .unwrap_or_else(|| Arc::new(CloseReason::shutdown()))
     }
 
+    pub(crate) fn taps(&self) -> &Arc<crate::rpc::tap::Taps> {
+        &self.shared.connection.taps
+    }
+
     pub(crate) fn close_reason(&self) -> Option<Arc<CloseReason>> {
         self.shared.connection.router.closed()
     }
 
     pub(crate) fn dispatch(&self) -> &Dispatch {
         &self.shared.dispatch
+    }
+
+    /// The handlers of the threads that are opened through this handle.
+    pub(crate) fn handlers(&self) -> &Arc<Handlers> {
+        let base = self.shared.dispatch.threads().base();
+        self.handlers.as_ref().unwrap_or(base)
+    }
+
+    /// The handlers that are not the client's own.
+    pub(crate) fn own_handlers(&self) -> Option<Arc<Handlers>> {
+        self.handlers.clone()
+    }
+
+    pub(crate) fn experimental_api(&self) -> bool {
+        self.shared.options.experimental_api
     }
 
     pub(crate) fn request_timeout(&self) -> Duration {
@@ -223,20 +319,38 @@ impl CasClient {
         urgent: bool,
         on_reply: Option<OnReply>,
     ) -> Result<RawReply, Error> {
-        match self.shared.connection.request(Frame { method, params, urgent, deadline, on_reply }).await {
+        match self
+            .shared
+            .connection
+            .request(Frame {
+                method,
+                params,
+                urgent,
+                deadline,
+                on_reply,
+            })
+            .await
+        {
             Ok(Ok(reply)) => Ok(reply),
-            Ok(Err(source)) => Err(Error::Rpc { method: method.to_owned(), source }),
+            Ok(Err(source)) => Err(Error::Rpc {
+                method: method.to_owned(),
+                source,
+            }),
             Err(NoAnswer::Closed(reason)) => Err(Error::Closed(reason)),
-            Err(NoAnswer::Timeout) => {
-                Err(Error::Timeout { method: method.to_owned(), after: deadline.unwrap_or_default() })
-            }
+            Err(NoAnswer::Timeout) => Err(Error::Timeout {
+                method: method.to_owned(),
+                after: deadline.unwrap_or_default(),
+            }),
         }
     }
 
     /// Fails early, and by name, what the server would refuse.
     pub(crate) fn check<C: Call>(&self) -> Result<(), Error> {
         if C::EXPERIMENTAL && !self.shared.options.experimental_api {
-            let text = format!("{} is experimental; call `experimental_api(true)` on the builder to use it", C::METHOD);
+            let text = format!(
+                "{} is experimental; call `experimental_api(true)` on the builder to use it",
+                C::METHOD
+            );
             return Err(Error::Invalid(text));
         }
         Ok(())
@@ -245,7 +359,9 @@ impl CasClient {
 
 impl fmt::Debug for CasClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CasClient").field("pid", &self.shared.pid).finish_non_exhaustive()
+        f.debug_struct("CasClient")
+            .field("pid", &self.shared.pid)
+            .finish_non_exhaustive()
     }
 }
 
@@ -254,7 +370,11 @@ pub(crate) struct WeakClient(Weak<Shared>);
 
 impl WeakClient {
     pub(crate) fn upgrade(&self) -> Option<CasClient> {
-        self.0.upgrade().map(|shared| CasClient { shared, _owner: None })
+        self.0.upgrade().map(|shared| CasClient {
+            shared,
+            _owner: None,
+            handlers: None,
+        })
     }
 }
 
@@ -296,9 +416,16 @@ impl<C: Call> Request<C> {
     /// connection ends, [`Error::Encode`] and [`Error::Invalid`] if nothing could be sent.
     pub async fn raw(self) -> Result<RawResponse<C>, Error> {
         self.client.check::<C>()?;
-        let params = serde_json::to_string(&self.params).map_err(|e| Error::encode(C::METHOD, &e))?;
-        let reply = self.client.send(C::METHOD, &params, self.timeout, self.urgent, None).await?;
-        Ok(RawResponse { reply, call: std::marker::PhantomData })
+        let params =
+            serde_json::to_string(&self.params).map_err(|e| Error::encode(C::METHOD, &e))?;
+        let reply = self
+            .client
+            .send(C::METHOD, &params, self.timeout, self.urgent, None)
+            .await?;
+        Ok(RawResponse {
+            reply,
+            call: std::marker::PhantomData,
+        })
     }
 }
 

@@ -95,11 +95,18 @@ impl Error {
     }
 
     pub(crate) fn encode(method: &str, error: &serde_json::Error) -> Self {
-        Self::Encode { method: method.to_owned(), reason: error.to_string() }
+        Self::Encode {
+            method: method.to_owned(),
+            reason: error.to_string(),
+        }
     }
 
     pub(crate) fn decode(method: &str, raw: &str, error: &serde_json::Error) -> Self {
-        Self::Decode { method: method.to_owned(), raw: raw.into(), reason: error.to_string() }
+        Self::Decode {
+            method: method.to_owned(),
+            raw: raw.into(),
+            reason: error.to_string(),
+        }
     }
 }
 
@@ -166,7 +173,11 @@ pub enum CloseCause {
 
 impl CloseReason {
     pub(crate) fn new(cause: CloseCause) -> Self {
-        Self { cause, status: None, stderr_tail: String::new() }
+        Self {
+            cause,
+            status: None,
+            stderr_tail: String::new(),
+        }
     }
 
     pub(crate) fn shutdown() -> Self {
@@ -210,7 +221,13 @@ pub(crate) fn rpc_error(raw: &str) -> RpcError {
         data: Option<Box<RawValue>>,
     }
     match serde_json::from_str::<Wire>(raw) {
-        Ok(w) => RpcError::new(w.code, w.message, w.data.as_deref().and_then(|d| serde_json::from_str(d.get()).ok())),
+        Ok(w) => RpcError::new(
+            w.code,
+            w.message,
+            w.data
+                .as_deref()
+                .and_then(|d| serde_json::from_str(d.get()).ok()),
+        ),
         Err(_) => RpcError::new(0, raw.to_owned(), None),
     }
 }

@@ -95,7 +95,8 @@ impl Event {
     /// # Errors
     /// [`Error::Decode`] if they don't fit.
     pub fn params_as<'a, T: serde::Deserialize<'a>>(&'a self) -> Result<T, Error> {
-        serde_json::from_str(self.params()).map_err(|e| Error::decode(self.method(), self.raw(), &e))
+        serde_json::from_str(self.params())
+            .map_err(|e| Error::decode(self.method(), self.raw(), &e))
     }
 
     /// The typed notification, decoded at most once for all who hold the event. An unknown method is
@@ -108,7 +109,11 @@ impl Event {
         let decode = || -> Memo {
             if self.kind() != Kind::Notification {
                 let reason = "not a notification".to_owned();
-                return Err(Error::Decode { method: self.method().to_owned(), raw: self.raw().into(), reason });
+                return Err(Error::Decode {
+                    method: self.method().to_owned(),
+                    raw: self.raw().into(),
+                    reason,
+                });
             }
             ServerNotification::decode(self.method(), self.params())
                 .map_err(|e| Error::decode(self.method(), self.raw(), &e))
@@ -116,7 +121,9 @@ impl Event {
         match self.0.memo::<Memo>(decode) {
             Some(Ok(notification)) => Ok(notification),
             Some(Err(error)) => Err(error.clone()),
-            None => Err(Error::Invalid("the event was decoded as another type".to_owned())),
+            None => Err(Error::Invalid(
+                "the event was decoded as another type".to_owned(),
+            )),
         }
     }
 
@@ -124,8 +131,11 @@ impl Event {
     ///
     /// # Errors
     /// [`Error::Decode`] if the params don't fit.
+    #[must_use]
     pub fn get<N: Notification>(&self) -> Option<Result<N, Error>> {
-        N::METHODS.contains(&self.method()).then(|| self.params_as())
+        N::METHODS
+            .contains(&self.method())
+            .then(|| self.params_as())
     }
 }
 
@@ -161,14 +171,21 @@ const TAKE: usize = 256;
 
 impl Events {
     pub(crate) fn new(subscription: Subscription) -> Self {
-        Self { subscription, ready: VecDeque::new(), ended: false }
+        Self {
+            subscription,
+            ready: VecDeque::new(),
+            ended: false,
+        }
     }
 
     /// Only notifications of type `N`, decoded.
     ///
     /// The filter of this stream still decides what is queued; give it `N`'s method too where the traffic is heavy.
     pub fn of<N: Notification>(self) -> TypedEvents<N> {
-        TypedEvents { events: self, of: PhantomData }
+        TypedEvents {
+            events: self,
+            of: PhantomData,
+        }
     }
 
     /// The next event. `None` at the end.
@@ -180,7 +197,10 @@ impl Events {
         &self.subscription
     }
 
-    pub(crate) fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Event, Error>>> {
+    pub(crate) fn poll_event(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Event, Error>>> {
         if self.ended {
             return Poll::Ready(None);
         }

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::rpc::{Kind, router::{Matcher, Route}};
+use crate::rpc::{
+    Kind,
+    router::{Matcher, Route},
+};
 
 /// Selects events by thread, turn, item, method, kind and item type.
 ///
@@ -144,7 +147,14 @@ mod tests {
     use super::*;
 
     fn route<'a>(method: &'a str, thread: Option<&'a str>) -> Route<'a> {
-        Route { kind: Kind::Notification, method: Some(method), thread, turn: None, item: None, item_type: None }
+        Route {
+            kind: Kind::Notification,
+            method: Some(method),
+            thread,
+            turn: None,
+            item: None,
+            item_type: None,
+        }
     }
 
     #[test]
@@ -159,15 +169,26 @@ mod tests {
 
     #[test]
     fn a_condition_on_a_combination_narrows_the_whole_of_it() {
-        let f = Filter::all().method("a").or(Filter::all().method("b")).thread("t");
+        let f = Filter::all()
+            .method("a")
+            .or(Filter::all().method("b"))
+            .thread("t");
         assert!(f.matches(&route("b", Some("t"))));
         assert!(!f.matches(&route("b", Some("u"))));
-        assert!(!f.clone().and(Filter::all().method("a")).matches(&route("b", Some("t"))));
+        assert!(
+            !f.clone()
+                .and(Filter::all().method("a"))
+                .matches(&route("b", Some("t")))
+        );
     }
 
     #[test]
     fn all_takes_what_has_no_method() {
-        let none = Route { method: None, kind: Kind::Malformed, ..route("", None) };
+        let none = Route {
+            method: None,
+            kind: Kind::Malformed,
+            ..route("", None)
+        };
         assert!(Filter::all().matches(&none));
         assert!(!Filter::all().method("*").matches(&none));
         assert!(Filter::all().kind(Kind::Malformed).matches(&none));

@@ -75,6 +75,22 @@ impl From<&String> for Input {
 
 impl From<Vec<UserInput>> for Input {
     fn from(parts: Vec<UserInput>) -> Self {
-        Self(parts.iter().filter_map(|part| serde_json::to_value(part).ok()).collect())
+        Self(
+            parts
+                .iter()
+                .filter_map(|part| serde_json::to_value(part).ok())
+                .collect(),
+        )
+    }
+}
+
+impl From<Input> for Vec<UserInput> {
+    fn from(input: Input) -> Self {
+        // The type is open, so nothing that is a JSON object is refused.
+        input
+            .0
+            .into_iter()
+            .filter_map(|part| serde_json::from_value(part).ok())
+            .collect()
     }
 }

@@ -16,17 +16,21 @@
 // The rooms, from the front door to the engine.
 mod builder;
 mod client;
-mod thread;
-mod input;
-mod turn;
-mod tool;
+pub mod concepts;
+mod error;
 mod event;
 mod filter;
-mod error;
-mod rpc_error;
+mod handler;
+mod input;
+mod policy;
 pub mod protocol;
+mod rpc_error;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod thread;
+mod tool;
+mod turn;
+mod wire;
 
 // The engine room.
 mod dispatch;
@@ -37,12 +41,28 @@ mod tracker;
 
 pub use builder::Builder;
 pub use client::{CasClient, RawResponse, Request, ServerInfo};
+pub use dispatch::PendingRequest;
 pub use error::{CloseCause, CloseReason, Error, RpcError, RpcErrorKind, SpawnError};
 pub use event::{Event, Events, TypedEvents};
 pub use filter::Filter;
+pub use handler::{
+    Answers, ApprovalRequest, Approvals, Attestation, AuthRefresh, Clock, Decision, Elicitation,
+    ElicitationAnswer, ElicitationAsk, ElicitationRequest, Fallback, FileChangeApproval, Grant,
+    HandlerError, Handlers, McpToolCall, Persist, RefreshRequest, RequestContext, Responder,
+    SkillApproval, Tokens, UnclaimedRequest, UnclaimedRequests, UserInput,
+};
 pub use input::Input;
+pub use policy::{Audit, DecidedBy, Permission, Policy, Rule, Subject};
 pub use process::find_codex;
 pub use rpc::Kind;
 pub use thread::{Ask, Thread};
-pub use tool::{Tool, ToolContext, ToolError, ToolOutput};
-pub use turn::{Item, Turn, TurnControl, TurnError, TurnErrorKind, TurnEvent, TurnFailure, TurnOutcome};
+pub use tool::{DynamicTool, Tool, ToolContext, ToolError, ToolOutput};
+pub use turn::{
+    Item, Turn, TurnControl, TurnError, TurnErrorKind, TurnEvent, TurnFailure, TurnOutcome,
+};
+pub use wire::{Direction, Wire, WireLine};
+
+/// The code blocks of the README are compiled as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

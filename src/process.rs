@@ -35,29 +35,45 @@ pub(crate) struct Launch {
 /// # Errors
 /// [`SpawnError::NotFound`] with every place that was looked at.
 pub fn find_codex(explicit: Option<&Path>) -> Result<PathBuf, SpawnError> {
-    find_codex_in(explicit, env::var_os("CAS_CODEX"), env::var_os("PATH"))
+    find_codex_in(
+        explicit,
+        env::var_os("CAS_CODEX"),
+        env::var_os("PATH").as_deref(),
+    )
 }
 
 fn find_codex_in(
     explicit: Option<&Path>,
     named: Option<OsString>,
-    path: Option<OsString>,
+    path: Option<&OsStr>,
 ) -> Result<PathBuf, SpawnError> {
     let cwd = env::current_dir().unwrap_or_default();
-    let find = |name: &OsStr| which::which_in(name, path.as_ref(), &cwd);
+    let find = |name: &OsStr| which::which_in(name, path, &cwd);
     // A place that names a codex which isn't there is a mistake to be told, not a reason to look further.
     let (explicit, variable, on_path) = match (explicit, named.filter(|n| !n.is_empty())) {
         (Some(program), _) => match find(program.as_os_str()) {
             Ok(found) => return Ok(found),
-            Err(e) => (format!("{}: {e}", program.display()), "not looked at".to_owned(), "not looked at"),
+            Err(e) => (
+                format!("{}: {e}", program.display()),
+                "not looked at".to_owned(),
+                "not looked at",
+            ),
         },
         (None, Some(program)) => match find(&program) {
             Ok(found) => return Ok(found),
-            Err(e) => ("not given".to_owned(), format!("{}: {e}", Path::new(&program).display()), "not looked at"),
+            Err(e) => (
+                "not given".to_owned(),
+                format!("{}: {e}", Path::new(&program).display()),
+                "not looked at",
+            ),
         },
         (None, None) => match find(OsStr::new("codex")) {
             Ok(found) => return Ok(found),
-            Err(_) => ("not given".to_owned(), "not set".to_owned(), "no `codex` in it"),
+            Err(_) => (
+                "not given".to_owned(),
+                "not set".to_owned(),
+                "no `codex` in it",
+            ),
         },
     };
     let looked = vec![
@@ -108,20 +124,40 @@ impl Process {
         if let Some(cwd) = &launch.cwd {
             command.current_dir(cwd);
         }
-        let failed = |source: std::io::Error| SpawnError::Io { program: program.to_owned(), source: Arc::new(source) };
+        let failed = |source: std::io::Error| SpawnError::Io {
+            program: program.to_owned(),
+            source: Arc::new(source),
+        };
         let mut child = command.spawn().map_err(|e| match &launch.cwd {
             // The operating system says "not found" of the working directory in the same words as of the program.
-            Some(cwd) if !cwd.is_dir() => {
-                failed(std::io::Error::new(e.kind(), format!("its working directory {} is not there", cwd.display())))
-            }
+            Some(cwd) if !cwd.is_dir() => failed(std::io::Error::new(
+                e.kind(),
+                format!("its working directory {} is not there", cwd.display()),
+            )),
             _ => failed(e),
         })?;
-        let group = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+        let group = child
+            .id()
+            .and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
         let pipes = match (child.stdin.take(), child.stdout.take(), child.stderr.take()) {
-            (Some(stdin), Some(stdout), Some(stderr)) => Pipes { stdin, stdout, stderr },
+            (Some(stdin), Some(stdout), Some(stderr)) => {
+                widen(&stdout);
+                Pipes {
+                    stdin,
+                    stdout,
+                    stderr,
+                }
+            }
             _ => return Err(failed(std::io::Error::other("its pipes are missing"))),
         };
-        Ok((Self { child, group, stderr: Arc::default() }, pipes))
+        Ok((
+            Self {
+                child,
+                group,
+                stderr: Arc::default(),
+            },
+            pipes,
+        ))
     }
 
     pub(crate) fn id(&self) -> Option<u32> {
@@ -174,6 +210,19 @@ impl Drop for Process {
     }
 }
 
+/// How much the server's output pipe should hold: a busy server then fills it in fewer, larger reads, each with one
+/// wake-up.
+const PIPE: usize = 256 * 1024;
+
+#[cfg(target_os = "linux")]
+fn widen(stdout: &ChildStdout) {
+    // Refused where the user has too many wide pipes already; the default of 64 KiB serves as well.
+    let _ = rustix::pipe::fcntl_setpipe_size(stdout, PIPE);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn widen(_: &ChildStdout) {}
+
 /// The last of what the child wrote to stderr.
 #[derive(Debug, Default)]
 pub(crate) struct Tail(Mutex<VecDeque<u8>>);
@@ -219,18 +268,30 @@ mod tests {
 
     #[test]
     fn without_a_codex_anywhere_the_error_names_the_three_places_and_the_remedy() {
-        let error = find_codex_in(None, None, Some("/nowhere".into())).unwrap_err().to_string();
-        for part in ["the builder's `codex`", "$CAS_CODEX", "$PATH", "npm install -g @openai/codex"] {
+        let error = find_codex_in(None, None, Some(OsStr::new("/nowhere")))
+            .unwrap_err()
+            .to_string();
+        for part in [
+            "the builder's `codex`",
+            "$CAS_CODEX",
+            "$PATH",
+            "npm install -g @openai/codex",
+        ] {
             assert!(error.contains(part), "{error}");
         }
     }
 
     #[test]
     fn a_codex_that_was_named_but_is_not_there_is_not_replaced_by_another() {
-        let path = Some(OsString::from("/bin:/usr/bin"));
-        assert!(find_codex_in(Some(Path::new("sh")), None, path.clone()).is_ok());
-        assert!(find_codex_in(None, Some("/bin/sh".into()), path.clone()).is_ok());
-        let error = find_codex_in(Some(Path::new("/no/such/codex")), Some("/bin/sh".into()), path).unwrap_err();
+        let path = Some(OsStr::new("/bin:/usr/bin"));
+        assert!(find_codex_in(Some(Path::new("sh")), None, path).is_ok());
+        assert!(find_codex_in(None, Some("/bin/sh".into()), path).is_ok());
+        let error = find_codex_in(
+            Some(Path::new("/no/such/codex")),
+            Some("/bin/sh".into()),
+            path,
+        )
+        .unwrap_err();
         assert!(error.to_string().contains("/no/such/codex"), "{error}");
     }
 

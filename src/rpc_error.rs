@@ -100,32 +100,81 @@ impl Text {
 /// Rows are tried in order. Those that carry values are read in [`RpcError::kind`].
 const TABLE: &[(Text, RpcErrorKind)] = &[
     (Text::Is("Not initialized"), RpcErrorKind::NotInitialized),
-    (Text::Is("Already initialized"), RpcErrorKind::AlreadyInitialized),
+    (
+        Text::Is("Already initialized"),
+        RpcErrorKind::AlreadyInitialized,
+    ),
     (Text::Starts("Server is draining"), RpcErrorKind::Draining),
-    (Text::Starts("thread not found: "), RpcErrorKind::ThreadNotFound),
-    (Text::Starts("thread not loaded: "), RpcErrorKind::ThreadNotLoaded),
-    (Text::Starts("no rollout found for thread id "), RpcErrorKind::NoRollout),
-    (Text::Starts("no archived rollout found for thread id "), RpcErrorKind::NoRollout),
+    (
+        Text::Starts("thread not found: "),
+        RpcErrorKind::ThreadNotFound,
+    ),
+    (
+        Text::Starts("thread not loaded: "),
+        RpcErrorKind::ThreadNotLoaded,
+    ),
+    (
+        Text::Starts("no rollout found for thread id "),
+        RpcErrorKind::NoRollout,
+    ),
+    (
+        Text::Starts("no archived rollout found for thread id "),
+        RpcErrorKind::NoRollout,
+    ),
     (Text::Ends(" is empty"), RpcErrorKind::NoRollout),
-    (Text::Ends(" already has an active writer"), RpcErrorKind::ActiveWriter),
+    (
+        Text::Ends(" already has an active writer"),
+        RpcErrorKind::ActiveWriter,
+    ),
     (Text::Contains(" is archived. "), RpcErrorKind::Archived),
-    (Text::Is("no active turn to steer"), RpcErrorKind::NoActiveTurn),
-    (Text::Is("no active turn to interrupt"), RpcErrorKind::NoActiveTurn),
-    (Text::Contains("authentication required"), RpcErrorKind::AuthRequired),
-    (Text::Starts("Invalid request: unknown variant `"), RpcErrorKind::InvalidParams),
-    (Text::Starts("Invalid request: "), RpcErrorKind::InvalidParams),
-    (Text::Starts("invalid thread id: "), RpcErrorKind::InvalidParams),
-    (Text::Starts("invalid cursor: "), RpcErrorKind::InvalidParams),
-    (Text::Ends(" must not be empty"), RpcErrorKind::InvalidParams),
+    (
+        Text::Is("no active turn to steer"),
+        RpcErrorKind::NoActiveTurn,
+    ),
+    (
+        Text::Is("no active turn to interrupt"),
+        RpcErrorKind::NoActiveTurn,
+    ),
+    (
+        Text::Contains("authentication required"),
+        RpcErrorKind::AuthRequired,
+    ),
+    (
+        Text::Starts("Invalid request: unknown variant `"),
+        RpcErrorKind::InvalidParams,
+    ),
+    (
+        Text::Starts("Invalid request: "),
+        RpcErrorKind::InvalidParams,
+    ),
+    (
+        Text::Starts("invalid thread id: "),
+        RpcErrorKind::InvalidParams,
+    ),
+    (
+        Text::Starts("invalid cursor: "),
+        RpcErrorKind::InvalidParams,
+    ),
+    (
+        Text::Ends(" must not be empty"),
+        RpcErrorKind::InvalidParams,
+    ),
     (Text::Contains("do not support"), RpcErrorKind::Unsupported),
-    (Text::Contains("is not supported yet"), RpcErrorKind::Unsupported),
+    (
+        Text::Contains("is not supported yet"),
+        RpcErrorKind::Unsupported,
+    ),
 ];
 
 impl RpcError {
     /// An error object with the given parts.
     #[must_use]
     pub fn new(code: i64, message: impl Into<String>, data: Option<Value>) -> Self {
-        Self { code, message: message.into(), data }
+        Self {
+            code,
+            message: message.into(),
+            data,
+        }
     }
 
     /// What the refusal means, told from its code, its data and its text.
@@ -137,13 +186,22 @@ impl RpcError {
             -32601 => return RpcErrorKind::Unsupported,
             _ => {}
         }
-        self.from_data()
-            .or_else(|| self.from_values())
-            .or_else(|| TABLE.iter().find(|(text, _)| text.matches(&self.message)).map(|(_, kind)| kind.clone()))
-            .unwrap_or(if self.code == -32602 { RpcErrorKind::InvalidParams } else { RpcErrorKind::Other })
+        self.data_kind()
+            .or_else(|| self.text_kind())
+            .or_else(|| {
+                TABLE
+                    .iter()
+                    .find(|(text, _)| text.matches(&self.message))
+                    .map(|(_, kind)| kind.clone())
+            })
+            .unwrap_or(if self.code == -32602 {
+                RpcErrorKind::InvalidParams
+            } else {
+                RpcErrorKind::Other
+            })
     }
 
-    fn from_data(&self) -> Option<RpcErrorKind> {
+    fn data_kind(&self) -> Option<RpcErrorKind> {
         let data = self.data.as_ref()?;
         if data["input_error_code"] == "input_too_large" {
             return Some(RpcErrorKind::InputTooLarge {
@@ -152,23 +210,32 @@ impl RpcError {
             });
         }
         let turn_kind = data["codexErrorInfo"]["activeTurnNotSteerable"]["turnKind"].as_str()?;
-        Some(RpcErrorKind::NotSteerable { turn_kind: turn_kind.to_owned() })
+        Some(RpcErrorKind::NotSteerable {
+            turn_kind: turn_kind.to_owned(),
+        })
     }
 
-    fn from_values(&self) -> Option<RpcErrorKind> {
+    fn text_kind(&self) -> Option<RpcErrorKind> {
         let m = self.message.as_str();
         if let Some(what) = m.strip_suffix(" requires experimentalApi capability") {
-            return Some(RpcErrorKind::ExperimentalRequired { what: what.to_owned() });
+            return Some(RpcErrorKind::ExperimentalRequired {
+                what: what.to_owned(),
+            });
         }
         if let Some(ids) = m.strip_prefix("expected active turn id ") {
             // Steering puts the ids in back-ticks, interrupting doesn't.
             let (expected, actual) = ids.split_once(" but found ")?;
             let plain = |id: &str| id.trim_matches('`').to_owned();
-            return Some(RpcErrorKind::TurnMismatch { expected: plain(expected), actual: plain(actual) });
+            return Some(RpcErrorKind::TurnMismatch {
+                expected: plain(expected),
+                actual: plain(actual),
+            });
         }
         // The list of all methods follows; for a field's value the list is that of its variants.
         let variants = m.strip_prefix("Invalid request: unknown variant `")?;
-        variants.contains("`initialize`").then_some(RpcErrorKind::UnknownMethod)
+        variants
+            .contains("`initialize`")
+            .then_some(RpcErrorKind::UnknownMethod)
     }
 }
 
@@ -192,34 +259,52 @@ mod tests {
 
     #[test]
     fn the_ids_of_a_mismatch_are_read_with_and_without_back_ticks() {
-        let want = RpcErrorKind::TurnMismatch { expected: "A".into(), actual: "B".into() };
+        let want = RpcErrorKind::TurnMismatch {
+            expected: "A".into(),
+            actual: "B".into(),
+        };
         assert_eq!(kind("expected active turn id `A` but found `B`"), want);
         assert_eq!(kind("expected active turn id A but found B"), want);
     }
 
     #[test]
     fn an_unknown_method_is_told_from_an_unknown_value() {
-        assert_eq!(kind("Invalid request: unknown variant `x/y`, expected one of `initialize`, `a`"), RpcErrorKind::UnknownMethod);
-        assert_eq!(kind("Invalid request: unknown variant `x`, expected `a` or `b`"), RpcErrorKind::InvalidParams);
+        assert_eq!(
+            kind("Invalid request: unknown variant `x/y`, expected one of `initialize`, `a`"),
+            RpcErrorKind::UnknownMethod
+        );
+        assert_eq!(
+            kind("Invalid request: unknown variant `x`, expected `a` or `b`"),
+            RpcErrorKind::InvalidParams
+        );
     }
 
     #[test]
     fn values_in_data_are_read() {
-        let data = json!({"input_error_code": "input_too_large", "max_chars": 10, "actual_chars": 11});
+        let data =
+            json!({"input_error_code": "input_too_large", "max_chars": 10, "actual_chars": 11});
         assert_eq!(
             RpcError::new(-32602, "Input exceeds", Some(data)).kind(),
-            RpcErrorKind::InputTooLarge { max_chars: 10, actual_chars: 11 }
+            RpcErrorKind::InputTooLarge {
+                max_chars: 10,
+                actual_chars: 11
+            }
         );
         let data = json!({"message": "m", "codexErrorInfo": {"activeTurnNotSteerable": {"turnKind": "compact"}}});
         assert_eq!(
             RpcError::new(-32600, "cannot steer a compact turn", Some(data)).kind(),
-            RpcErrorKind::NotSteerable { turn_kind: "compact".into() }
+            RpcErrorKind::NotSteerable {
+                turn_kind: "compact".into()
+            }
         );
     }
 
     #[test]
     fn an_unheard_of_text_is_other() {
         assert_eq!(kind("the moon is full"), RpcErrorKind::Other);
-        assert_eq!(RpcError::new(-32001, "", None).kind(), RpcErrorKind::Overloaded);
+        assert_eq!(
+            RpcError::new(-32001, "", None).kind(),
+            RpcErrorKind::Overloaded
+        );
     }
 }

@@ -44,45 +44,72 @@ pub(crate) struct Supervised {
 /// The other side of a connection.
 pub(crate) enum Peer {
     /// A child of ours.
-    Process {
-        process: Process,
-        stderr: tokio::process::ChildStderr,
-    },
+    Process(Box<Process>, tokio::process::ChildStderr),
     /// Somebody else's: only the pipe is ours.
     Foreign,
 }
 
 /// Starts the tasks of a connection.
-pub(crate) fn supervise<R>(connection: &Arc<Connection>, input: R, line: usize, peer: Peer, grace: Duration) -> Supervised
+pub(crate) fn supervise<R>(
+    connection: &Arc<Connection>,
+    input: R,
+    line: usize,
+    peer: Peer,
+    grace: Duration,
+) -> Supervised
 where
     R: AsyncRead + Unpin + Send + 'static,
 {
     let (stop_tx, stop) = watch::channel(false);
     let (done, done_rx) = watch::channel(None);
     let reader = tokio::spawn({
-        let router = connection.router.clone();
-        async move { read(Lines::new(input, line), &router).await }
+        let (router, taps) = (connection.router.clone(), connection.taps.clone());
+        async move { read(Lines::new(input, line), &router, &taps).await }
     });
     let writer = tokio::spawn({
         let connection = connection.clone();
         async move { connection.outbox.drive().await }
     });
     let (process, stderr) = match peer {
-        Peer::Process { process, stderr } => {
+        Peer::Process(process, stderr) => {
             let tail = process.stderr.clone();
-            (Some(process), Some(tokio::spawn(async move { tail.drain(stderr).await })))
+            (
+                Some(*process),
+                Some(tokio::spawn(async move { tail.drain(stderr).await })),
+            )
         }
         Peer::Foreign => (None, None),
     };
-    let supervisor = Supervisor { connection: connection.clone(), process, stop, reader, writer, stderr, grace, done };
+    let supervisor = Supervisor {
+        connection: connection.clone(),
+        process,
+        stop,
+        reader,
+        writer,
+        stderr,
+        grace,
+        done,
+    };
     // Owned by nobody on purpose: it ends by itself, for every cause it watches, and its end is what `done` tells.
     drop(tokio::spawn(supervisor.run()));
-    Supervised { stop: stop_tx, done: done_rx }
+    Supervised {
+        stop: stop_tx,
+        done: done_rx,
+    }
 }
 
 impl Supervisor {
     async fn run(self) {
-        let Self { connection, mut process, mut stop, reader, writer, stderr, grace, done } = self;
+        let Self {
+            connection,
+            mut process,
+            mut stop,
+            reader,
+            writer,
+            stderr,
+            grace,
+            done,
+        } = self;
         let (mut reader, mut writer) = (AbortOnDrop(reader), AbortOnDrop(writer));
         let mut stderr = stderr.map(AbortOnDrop);
         let mut read_ended = false;
@@ -131,8 +158,15 @@ impl Supervisor {
         if let Some(stderr) = &mut stderr {
             let _ = timeout(DRAIN, &mut stderr.0).await;
         }
-        let stderr_tail = process.as_ref().map(|p| p.stderr.text()).unwrap_or_default();
-        let reason = Arc::new(CloseReason { cause, status, stderr_tail });
+        let stderr_tail = process
+            .as_ref()
+            .map(|p| p.stderr.text())
+            .unwrap_or_default();
+        let reason = Arc::new(CloseReason {
+            cause,
+            status,
+            stderr_tail,
+        });
         tracing::debug!(%reason, "connection closed");
         connection.close(&reason);
         done.send_replace(Some(reason));

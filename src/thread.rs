@@ -36,7 +36,7 @@ impl CasClient {
     /// As of [`request`](Self::request); [`Error::Invalid`] if there are tools but the experimental API is off.
     pub async fn start_thread(&self, params: ThreadStartParams) -> Result<Thread, Error> {
         let mut fields = object(ThreadStartParams::METHOD, &params)?;
-        if let Some(tools) = self.dispatch().tools().specs() {
+        if let Some(tools) = self.advertised()? {
             // A list that the caller gave goes first; what is answered is what is registered.
             match fields.get_mut("dynamicTools").and_then(Value::as_array_mut) {
                 Some(given) => given.extend(tools.as_array().cloned().unwrap_or_default()),
@@ -54,7 +54,10 @@ impl CasClient {
     /// # Errors
     /// As of [`request`](Self::request); of the refusals, `NoRollout` means that the thread doesn't exist or has had no
     /// turn, `ActiveWriter` that another process has it (forking it works), `Archived` that it has to be unarchived.
-    pub async fn resume_thread(&self, params: impl Into<ThreadResumeParams>) -> Result<Thread, Error> {
+    pub async fn resume_thread(
+        &self,
+        params: impl Into<ThreadResumeParams>,
+    ) -> Result<Thread, Error> {
         let mut fields = object(ThreadResumeParams::METHOD, &params.into())?;
         fields.entry("excludeTurns").or_insert(true.into());
         self.open::<ThreadResumeParams>(fields).await
@@ -80,10 +83,27 @@ impl CasClient {
             id: String,
         }
         self.check::<C>()?;
+        self.handlers().tools.check()?;
         let params = Value::Object(params).to_string();
-        let reply = self.send(C::METHOD, &params, Some(self.request_timeout()), false, None).await?;
-        let opened: Opened = serde_json::from_str(reply.result()).map_err(|e| Error::decode(C::METHOD, reply.result(), &e))?;
-        let inner = Inner { client: self.clone(), id: opened.thread.id, opened: reply.result().to_owned() };
+        // NB. The thread has its handlers before anything else of it is routed.
+        let opening = self.dispatch().threads().opening(self.own_handlers());
+        let reply = self
+            .send(
+                C::METHOD,
+                &params,
+                Some(self.request_timeout()),
+                false,
+                Some(opening),
+            )
+            .await?;
+        self.look_over(C::METHOD, reply.result()).await;
+        let opened: Opened = serde_json::from_str(reply.result())
+            .map_err(|e| Error::decode(C::METHOD, reply.result(), &e))?;
+        let inner = Inner {
+            client: self.clone(),
+            id: opened.thread.id,
+            opened: reply.result().to_owned(),
+        };
         Ok(Thread(Arc::new(inner)))
     }
 }
@@ -124,8 +144,8 @@ impl Thread {
         struct Opened {
             thread: protocol::Thread,
         }
-        let opened: Opened =
-            serde_json::from_str(self.opened()).map_err(|e| Error::decode("thread/start", self.opened(), &e))?;
+        let opened: Opened = serde_json::from_str(self.opened())
+            .map_err(|e| Error::decode("thread/start", self.opened(), &e))?;
         Ok(opened.thread)
     }
 
@@ -143,13 +163,21 @@ impl Thread {
     /// ```
     pub fn ask(&self, input: impl Into<Input>) -> Ask {
         let timeout = self.client().request_timeout();
-        Ask { thread: self.clone(), input: input.into(), fields: Map::new(), invalid: None, timeout }
+        Ask {
+            thread: self.clone(),
+            input: input.into(),
+            fields: Map::new(),
+            invalid: None,
+            timeout,
+        }
     }
 }
 
 impl fmt::Debug for Thread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Thread").field("id", &self.0.id).finish_non_exhaustive()
+        f.debug_struct("Thread")
+            .field("id", &self.0.id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -204,7 +232,11 @@ impl Ask {
             Ok(value) => {
                 self.fields.insert(name.to_owned(), value);
             }
-            Err(e) => self.invalid = self.invalid.or_else(|| Some(Error::encode("turn/start", &e))),
+            Err(e) => {
+                self.invalid = self
+                    .invalid
+                    .or_else(|| Some(Error::encode("turn/start", &e)));
+            }
         }
         self
     }
@@ -225,7 +257,13 @@ impl Ask {
             id: String,
         }
         const METHOD: &str = "turn/start";
-        let Self { thread, input, mut fields, invalid, timeout } = self;
+        let Self {
+            thread,
+            input,
+            mut fields,
+            invalid,
+            timeout,
+        } = self;
         if let Some(error) = invalid {
             return Err(error);
         }
@@ -234,10 +272,13 @@ impl Ask {
         // NB. Before anything is sent: events of the turn may come before the answer that names it.
         let binding = Binding::new(&thread);
         let params = Value::Object(fields).to_string();
-        let reply = thread.client().send(METHOD, &params, Some(timeout), false, Some(binding.hook())).await?;
-        let started: Started =
-            serde_json::from_str(reply.result()).map_err(|e| Error::decode(METHOD, reply.result(), &e))?;
-        Ok(binding.into_turn(thread, started.turn.id))
+        let reply = thread
+            .client()
+            .send(METHOD, &params, Some(timeout), false, Some(binding.hook()))
+            .await?;
+        let started: Started = serde_json::from_str(reply.result())
+            .map_err(|e| Error::decode(METHOD, reply.result(), &e))?;
+        Ok(binding.into_turn(thread, &started.turn.id))
     }
 }
 

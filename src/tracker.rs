@@ -40,7 +40,10 @@ struct Track {
 
 impl Track {
     fn is_idle(&self) -> bool {
-        self.active.is_none() && self.watched.is_empty() && self.starting == 0 && self.abandoned.is_empty()
+        self.active.is_none()
+            && self.watched.is_empty()
+            && self.starting == 0
+            && self.abandoned.is_empty()
     }
 
     fn tell(&self, turn: &str, phase: Phase) {
@@ -66,11 +69,16 @@ impl Tracker {
     /// [`started`](Self::started) will tell when it can.
     pub(crate) fn abandon(&self, thread: &str, turn: &str) -> bool {
         let mut threads = self.lock();
-        let Some(track) = threads.get_mut(thread) else { return false };
+        let Some(track) = threads.get_mut(thread) else {
+            return false;
+        };
         if track.active.as_deref() == Some(turn) {
             return true;
         }
-        let ended = track.watched.get(turn).is_some_and(|(_, w)| !matches!(*w.borrow(), Phase::Accepted));
+        let ended = track
+            .watched
+            .get(turn)
+            .is_some_and(|(_, w)| !matches!(*w.borrow(), Phase::Accepted));
         if !ended {
             track.abandoned.push(turn.to_owned());
         }
@@ -79,7 +87,9 @@ impl Tracker {
 
     pub(crate) fn completed(&self, thread: &str, turn: &str, message: &Incoming) {
         let mut threads = self.lock();
-        let Some(track) = threads.get_mut(thread) else { return };
+        let Some(track) = threads.get_mut(thread) else {
+            return;
+        };
         if track.active.as_deref() == Some(turn) {
             track.active = None;
         }
@@ -116,7 +126,10 @@ impl Tracker {
     /// To be called before `turn/start` is sent, and kept until its answer has been routed.
     pub(crate) fn starting(self: &Arc<Self>, thread: &str) -> Starting {
         self.lock().entry(thread.to_owned()).or_default().starting += 1;
-        Starting { tracker: self.clone(), thread: thread.to_owned() }
+        Starting {
+            tracker: self.clone(),
+            thread: thread.to_owned(),
+        }
     }
 
     /// Follows one turn.
@@ -130,11 +143,19 @@ impl Tracker {
         } else {
             Phase::Accepted
         };
-        let (count, watched) = track.watched.entry(turn.to_owned()).or_insert_with(|| (0, watch::Sender::new(now)));
+        let (count, watched) = track
+            .watched
+            .entry(turn.to_owned())
+            .or_insert_with(|| (0, watch::Sender::new(now)));
         *count += 1;
         let phase = watched.subscribe();
         drop(threads);
-        Watch { tracker: self.clone(), thread: thread.to_owned(), turn: turn.to_owned(), phase }
+        Watch {
+            tracker: self.clone(),
+            thread: thread.to_owned(),
+            turn: turn.to_owned(),
+            phase,
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Track>> {
@@ -176,7 +197,9 @@ pub(crate) struct Watch {
 impl Drop for Watch {
     fn drop(&mut self) {
         let mut threads = self.tracker.lock();
-        let Some(track) = threads.get_mut(&self.thread) else { return };
+        let Some(track) = threads.get_mut(&self.thread) else {
+            return;
+        };
         if let Some((count, _)) = track.watched.get_mut(&self.turn) {
             *count -= 1;
             if *count == 0 {

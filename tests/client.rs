@@ -23,12 +23,19 @@ async fn the_three_named_calls_work() {
     let Some(rig) = Rig::new().await else { return };
     within(60, async {
         let (client, thread) = rig.thread().await;
-        let features = client.list_experimental_features(ExperimentalFeatureListParams::default()).await.unwrap();
+        let features = client
+            .list_experimental_features(ExperimentalFeatureListParams::default())
+            .await
+            .unwrap();
         assert!(features.data.len() > 100, "{}", features.data.len());
 
-        let steer = TurnSteerParams::new("turn-x", vec![], thread.id());
+        let steer = TurnSteerParams::new(thread.id(), "turn-x", cas_sdk::Input::from("x"));
         let error = client.steer_turn(steer).await.unwrap_err();
-        assert_eq!(error.rpc_kind(), Some(RpcErrorKind::InvalidParams), "{error:?}");
+        assert_eq!(
+            error.rpc_kind(),
+            Some(RpcErrorKind::NoActiveTurn),
+            "{error:?}"
+        );
 
         let error = client.resume_thread(thread.id()).await.unwrap_err();
         assert_eq!(error.rpc_kind(), Some(RpcErrorKind::NoRollout), "{error:?}");
@@ -41,8 +48,13 @@ async fn the_three_named_calls_work() {
 async fn a_refusal_names_the_method_the_code_and_the_message() {
     let Some(rig) = Rig::new().await else { return };
     let client = within(30, rig.client()).await;
-    let error = client.request_raw::<Value>("no/such/method", &json!({})).await.unwrap_err();
-    let Error::Rpc { method, source } = &error else { panic!("{error:?}") };
+    let error = client
+        .request_raw::<Value>("no/such/method", &json!({}))
+        .await
+        .unwrap_err();
+    let Error::Rpc { method, source } = &error else {
+        panic!("{error:?}")
+    };
     assert_eq!(method, "no/such/method");
     assert_eq!(source.code, -32600);
     assert!(source.message.contains("no/such/method"));
@@ -53,11 +65,22 @@ async fn a_refusal_names_the_method_the_code_and_the_message() {
 #[tokio::test]
 async fn an_experimental_method_is_refused_before_it_is_sent_when_the_api_is_off() {
     let Some(rig) = Rig::new().await else { return };
-    let client = within(30, rig.builder().experimental_api(false).spawn()).await.unwrap();
-    let error = client.request(ThreadLoadedListParams::default()).await.map(drop);
+    let client = within(30, rig.builder().experimental_api(false).spawn())
+        .await
+        .unwrap();
+    let error = client
+        .request(ThreadLoadedListParams::default())
+        .await
+        .map(drop);
     assert!(error.is_ok(), "a stable method works: {error:?}");
-    let error = client.request(CollaborationModeListParams::default()).await.unwrap_err();
-    assert!(matches!(&error, Error::Invalid(text) if text.contains("collaborationMode/list")), "{error:?}");
+    let error = client
+        .request(CollaborationModeListParams::default())
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(&error, Error::Invalid(text) if text.contains("collaborationMode/list")),
+        "{error:?}"
+    );
     client.shutdown().await;
 }
 
@@ -65,43 +88,75 @@ async fn an_experimental_method_is_refused_before_it_is_sent_when_the_api_is_off
 async fn a_codex_that_ends_at_once_is_told_at_once_with_its_last_words() {
     let Some(rig) = Rig::new().await else { return };
     let begun = Instant::now();
-    let error = within(30, rig.builder().env("CODEX_HOME", "/no/such/home").spawn()).await.unwrap_err();
-    let Error::Spawn(SpawnError::Exited { reason, .. }) = &error else { panic!("{error:?}") };
+    let error = within(30, rig.builder().env("CODEX_HOME", "/no/such/home").spawn())
+        .await
+        .unwrap_err();
+    let Error::Spawn(SpawnError::Exited { reason, .. }) = &error else {
+        panic!("{error:?}")
+    };
     assert_eq!(reason.status.and_then(|s| s.code()), Some(1));
     assert!(reason.stderr_tail.contains("/no/such/home"), "{reason}");
-    assert!(begun.elapsed() < Duration::from_secs(8), "not after the handshake's deadline");
+    assert!(
+        begun.elapsed() < Duration::from_secs(8),
+        "not after the handshake's deadline"
+    );
 }
 
 #[tokio::test]
 async fn a_codex_that_is_not_there_is_told_with_the_remedy() {
-    let error = CasClient::builder().codex("/no/such/codex").spawn().await.unwrap_err().to_string();
-    assert!(error.contains("/no/such/codex") && error.contains("npm install -g @openai/codex"), "{error}");
+    let error = CasClient::builder()
+        .codex("/no/such/codex")
+        .spawn()
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("/no/such/codex") && error.contains("npm install -g @openai/codex"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
 async fn a_working_directory_that_is_not_there_is_named() {
-    let error = CasClient::builder().codex("/bin/sh").cwd("/no/such/dir").spawn().await.unwrap_err();
-    let source = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+    let error = CasClient::builder()
+        .codex("/bin/sh")
+        .cwd("/no/such/dir")
+        .spawn()
+        .await
+        .unwrap_err();
+    let source = std::error::Error::source(&error)
+        .map(ToString::to_string)
+        .unwrap_or_default();
     assert!(source.contains("/no/such/dir"), "{error:?}");
 }
 
 #[tokio::test]
 async fn a_server_that_does_not_answer_is_ended_after_the_handshakes_deadline() {
-    let error = within(20, CasClient::builder()
-        .codex("/bin/sh")
-        .arg("-c")
-        .handshake_timeout(Duration::from_millis(300))
-        .spawn())
+    let error = within(
+        20,
+        CasClient::builder()
+            .codex("/bin/sh")
+            .arg("-c")
+            .handshake_timeout(Duration::from_millis(300))
+            .spawn(),
+    )
     .await
     .unwrap_err();
     // `sh app-server -c` ends at once; what hangs is `cat`.
     assert!(matches!(error, Error::Spawn(_)), "{error:?}");
     let (near, _far) = tokio::io::duplex(1024);
     let (read, write) = tokio::io::split(near);
-    let builder = CasClient::builder().handshake_timeout(Duration::from_millis(100)).stop_grace(Duration::from_millis(100));
+    let builder = CasClient::builder()
+        .handshake_timeout(Duration::from_millis(100))
+        .stop_grace(Duration::from_millis(100));
     let error = within(20, builder.connect(read, write)).await.unwrap_err();
-    let Error::Handshake(inner) = &error else { panic!("{error:?}") };
-    assert!(matches!(&**inner, Error::Timeout { method, .. } if method == "initialize"), "{error:?}");
+    let Error::Handshake(inner) = &error else {
+        panic!("{error:?}")
+    };
+    assert!(
+        matches!(&**inner, Error::Timeout { method, .. } if method == "initialize"),
+        "{error:?}"
+    );
 }
 
 #[tokio::test]
@@ -111,7 +166,10 @@ async fn the_last_client_dropped_ends_the_process() {
     let pid = client.pid().unwrap();
     let clone = client.clone();
     drop(client);
-    clone.request(ThreadLoadedListParams::default()).await.expect("a clone keeps it alive");
+    clone
+        .request(ThreadLoadedListParams::default())
+        .await
+        .expect("a clone keeps it alive");
     drop(clone);
     eventually("the process is gone", || !is_alive(pid)).await;
 }
@@ -130,7 +188,10 @@ fn the_end_of_the_runtime_ends_the_process() {
     drop(runtime);
     let begun = Instant::now();
     while is_alive(pid) {
-        assert!(begun.elapsed() < Duration::from_secs(10), "the process outlived the runtime");
+        assert!(
+            begun.elapsed() < Duration::from_secs(10),
+            "the process outlived the runtime"
+        );
         std::thread::sleep(Duration::from_millis(10));
     }
     drop(client);
@@ -145,7 +206,10 @@ async fn shutdown_waits_for_the_end_and_says_how_it_was() {
     assert!(!is_alive(pid));
     assert_eq!(reason.cause, CloseCause::Shutdown);
     assert_eq!(reason.status.and_then(|s| s.code()), Some(0));
-    let after = client.request(ThreadLoadedListParams::default()).await.unwrap_err();
+    let after = client
+        .request(ThreadLoadedListParams::default())
+        .await
+        .unwrap_err();
     assert!(matches!(after, Error::Closed(_)), "{after:?}");
 }
 
@@ -155,9 +219,12 @@ async fn a_killed_process_fails_what_waits_with_its_status() {
     within(30, async {
         let client = rig.client().await;
         let mut events = client.events(cas_sdk::Filter::all().method("never"));
-        let pid = rustix::process::Pid::from_raw(i32::try_from(client.pid().unwrap()).unwrap()).unwrap();
+        let pid =
+            rustix::process::Pid::from_raw(i32::try_from(client.pid().unwrap()).unwrap()).unwrap();
         rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
-        let Some(Err(Error::Closed(reason))) = events.next().await else { panic!("a stream is told") };
+        let Some(Err(Error::Closed(reason))) = events.next().await else {
+            panic!("a stream is told")
+        };
         assert_eq!(reason.cause, CloseCause::Exited, "{reason}");
         assert!(reason.to_string().contains("signal: 9"), "{reason}");
         assert!(events.next().await.is_none(), "once");
@@ -170,7 +237,11 @@ async fn a_thousand_requests_at_once_are_all_answered() {
     let Some(rig) = Rig::new().await else { return };
     within(120, async {
         let client = rig.client().await;
-        let calls = (0..1_000).map(|_| client.request(ThreadLoadedListParams::default()).into_future());
+        let calls = (0..1_000).map(|_| {
+            client
+                .request(ThreadLoadedListParams::default())
+                .into_future()
+        });
         for answer in futures_util::future::join_all(calls).await {
             answer.unwrap();
         }

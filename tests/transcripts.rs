@@ -62,12 +62,12 @@ fn lost(before: &Value, after: &Value, path: &str) -> Vec<String> {
 fn server_message(method: &str, params: &Value, request: bool) -> Result<Value, String> {
     let raw = RawValue::from_string(params.to_string()).map_err(|error| error.to_string())?;
     let value = if request {
-        match ServerRequest::decode(method, &raw) {
+        match ServerRequest::decode(method, raw.get()) {
             Ok(ServerRequest::Unknown { .. }) => return Err("unknown request".into()),
             decoded => decoded.and_then(serde_json::to_value),
         }
     } else {
-        match ServerNotification::decode(method, &raw) {
+        match ServerNotification::decode(method, raw.get()) {
             Ok(ServerNotification::Unknown { .. }) => return Err("unknown notification".into()),
             decoded => decoded.and_then(serde_json::to_value),
         }

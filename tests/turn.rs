@@ -16,7 +16,13 @@ use serde_json::json;
 async fn the_text_streams_and_the_outcome_has_it_whole() {
     let Some(rig) = Rig::new().await else { return };
     within(60, async {
-        rig.model.reply(Reply::new().reasoning("thinking").delta("he").delta("llo").delta(" there"));
+        rig.model.reply(
+            Reply::new()
+                .reasoning("thinking")
+                .delta("he")
+                .delta("llo")
+                .delta(" there"),
+        );
         let (client, thread) = rig.thread().await;
         let mut turn = thread.ask("hi").await.unwrap();
         let (mut text, mut reasoning, mut outcome) = (Vec::new(), String::new(), None);
@@ -31,7 +37,10 @@ async fn the_text_streams_and_the_outcome_has_it_whole() {
         let outcome = outcome.unwrap();
         assert_eq!(text, ["he", "llo", " there"]);
         assert_eq!(reasoning, "thinking");
-        assert_eq!((outcome.text.as_str(), &outcome.status), ("hello there", &TurnStatus::Completed));
+        assert_eq!(
+            (outcome.text.as_str(), &outcome.status),
+            ("hello there", &TurnStatus::Completed)
+        );
         assert!(outcome.items.iter().all(|i| i.completed));
         assert!(matches!(outcome.items[0].item, ThreadItem::UserMessage(_)));
         assert!(outcome.usage.is_some() && outcome.failure.is_none());
@@ -65,13 +74,17 @@ async fn a_steer_right_after_the_start_reaches_the_model_in_the_same_turn() {
 async fn an_interrupt_right_after_the_start_lands() {
     let Some(rig) = Rig::new().await else { return };
     within(60, async {
-        rig.model.otherwise(Reply::new().delta("working").hold(&Gate::new()));
+        rig.model
+            .otherwise(Reply::new().delta("working").hold(&Gate::new()));
         let (client, thread) = rig.thread().await;
         for _ in 0..5 {
             let turn = thread.ask("go").await.unwrap();
             assert_eq!(turn.interrupt().await.unwrap(), TurnStatus::Interrupted);
             let error = turn.finish().await.unwrap_err();
-            assert!(matches!(&error, Error::Turn(e) if matches!(e.kind, TurnErrorKind::Interrupted)), "{error:?}");
+            assert!(
+                matches!(&error, Error::Turn(e) if matches!(e.kind, TurnErrorKind::Interrupted)),
+                "{error:?}"
+            );
         }
         client.shutdown().await;
     })
@@ -83,18 +96,27 @@ async fn a_dropped_turn_is_interrupted_and_a_detached_one_is_not() {
     let Some(rig) = Rig::new().await else { return };
     within(60, async {
         let gate = Gate::new();
-        rig.model.otherwise(Reply::new().delta("working").hold(&gate));
+        rig.model
+            .otherwise(Reply::new().delta("working").hold(&gate));
         let (client, thread) = rig.thread().await;
         let mut ends = client.events(cas_sdk::Filter::all().method("turn/completed"));
         drop(thread.ask("go").await.unwrap());
         let end = ends.next().await.unwrap().unwrap();
-        assert!(end.raw().contains(r#""status":"interrupted""#), "{}", end.raw());
+        assert!(
+            end.raw().contains(r#""status":"interrupted""#),
+            "{}",
+            end.raw()
+        );
 
         let control = thread.ask("again").await.unwrap().detach();
         gate.open();
         let end = ends.next().await.unwrap().unwrap();
         assert_eq!(end.turn_id(), Some(control.turn_id()));
-        assert!(end.raw().contains(r#""status":"completed""#), "{}", end.raw());
+        assert!(
+            end.raw().contains(r#""status":"completed""#),
+            "{}",
+            end.raw()
+        );
         client.shutdown().await;
     })
     .await;
@@ -129,25 +151,57 @@ async fn a_tool_call_is_answered_and_its_failures_reach_the_model_as_text() {
     within(60, async {
         let calls = [
             ("c-1", "weather", json!({"city": "Paris"}), "sunny in Paris"),
-            ("c-2", "weather", json!({"city": "Atlantis"}), "Atlantis is under water"),
-            ("c-3", "weather", json!({"city": "Pompeii"}), "the tool weather failed unexpectedly"),
-            ("c-4", "weather", json!({"town": "Paris"}), "invalid arguments for weather: missing field `city`"),
+            (
+                "c-2",
+                "weather",
+                json!({"city": "Atlantis"}),
+                "Atlantis is under water",
+            ),
+            (
+                "c-3",
+                "weather",
+                json!({"city": "Pompeii"}),
+                "the tool weather failed unexpectedly",
+            ),
+            (
+                "c-4",
+                "weather",
+                json!({"town": "Paris"}),
+                "invalid arguments for weather: missing field `city`",
+            ),
         ];
         for (id, tool, args, _) in &calls {
-            rig.model.reply(Reply::new().function_call(id, tool, args.clone()));
+            rig.model
+                .reply(Reply::new().function_call(id, tool, args.clone()));
         }
         rig.model.reply(Reply::text("done"));
         let client = rig.builder().tool(Weather).spawn().await.unwrap();
-        let thread = client.start_thread(ThreadStartParams::default()).await.unwrap();
-        let outcome = thread.ask("weather?").await.unwrap().finish().await.unwrap();
+        let thread = client
+            .start_thread(ThreadStartParams::default())
+            .await
+            .unwrap();
+        let outcome = thread
+            .ask("weather?")
+            .await
+            .unwrap()
+            .finish()
+            .await
+            .unwrap();
         assert_eq!(outcome.text, "done");
         let requests = rig.model.requests();
         assert!(requests[0].tools().contains(&"weather".to_owned()));
         for (n, (id, _, _, answer)) in calls.iter().enumerate() {
-            let output = requests[n + 1].tool_output(id).and_then(|o| o.as_str()).unwrap_or_default();
+            let output = requests[n + 1]
+                .tool_output(id)
+                .and_then(|o| o.as_str())
+                .unwrap_or_default();
             assert!(output.starts_with(answer), "{id}: {output}");
         }
-        let items: Vec<_> = outcome.items.iter().filter(|i| matches!(i.item, ThreadItem::DynamicToolCall(_))).collect();
+        let items: Vec<_> = outcome
+            .items
+            .iter()
+            .filter(|i| matches!(i.item, ThreadItem::DynamicToolCall(_)))
+            .collect();
         assert_eq!(items.len(), calls.len());
         client.shutdown().await;
     })
@@ -161,15 +215,31 @@ async fn a_thread_is_resumed_after_a_restart_of_the_process() {
         rig.model.reply(Reply::text("I remember"));
         rig.model.reply(Reply::text("you said 4711"));
         let (client, thread) = rig.thread().await;
-        thread.ask("remember 4711").await.unwrap().finish().await.unwrap();
+        thread
+            .ask("remember 4711")
+            .await
+            .unwrap()
+            .finish()
+            .await
+            .unwrap();
         client.shutdown().await;
 
         let client = rig.client().await;
         let resumed = client.resume_thread(thread.id()).await.unwrap();
         assert_eq!(resumed.id(), thread.id());
-        let outcome = resumed.ask("what did I say?").await.unwrap().finish().await.unwrap();
+        let outcome = resumed
+            .ask("what did I say?")
+            .await
+            .unwrap()
+            .finish()
+            .await
+            .unwrap();
         assert_eq!(outcome.text, "you said 4711");
-        assert!(rig.model.requests()[1].user_texts().contains(&"remember 4711"));
+        assert!(
+            rig.model.requests()[1]
+                .user_texts()
+                .contains(&"remember 4711")
+        );
         client.shutdown().await;
     })
     .await;
@@ -180,20 +250,41 @@ async fn a_failed_turn_tells_the_servers_reason_and_what_there_was() {
     let Some(rig) = Rig::new().await else { return };
     within(60, async {
         let (client, thread) = rig.thread().await;
-        rig.model.reply(Reply::status(500, json!({"error": "boom"})));
-        let Err(Error::Turn(error)) = thread.ask("one").await.unwrap().finish().await else { panic!("it failed") };
+        rig.model
+            .reply(Reply::status(500, json!({"error": "boom"})));
+        let Err(Error::Turn(error)) = thread.ask("one").await.unwrap().finish().await else {
+            panic!("it failed")
+        };
         assert!(matches!(error.kind, TurnErrorKind::Failed));
         assert_eq!(error.info(), Some(&CodexErrorInfo::InternalServerError));
         assert_eq!(error.outcome.status, TurnStatus::Failed);
-        assert_eq!(error.outcome.items.len(), 1, "the user's message: {:?}", error.outcome.items);
+        assert_eq!(
+            error.outcome.items.len(),
+            1,
+            "the user's message: {:?}",
+            error.outcome.items
+        );
 
-        rig.model.reply(Reply::new().delta("half an ans").drop_connection());
-        let Err(Error::Turn(error)) = thread.ask("two").await.unwrap().finish().await else { panic!("it failed") };
+        rig.model
+            .reply(Reply::new().delta("half an ans").drop_connection());
+        let Err(Error::Turn(error)) = thread.ask("two").await.unwrap().finish().await else {
+            panic!("it failed")
+        };
         assert!(error.to_string().contains("stream disconnected"), "{error}");
         assert_eq!(error.outcome.text, "half an ans");
 
         rig.model.reply(Reply::text("fine"));
-        assert_eq!(thread.ask("three").await.unwrap().finish().await.unwrap().text, "fine");
+        assert_eq!(
+            thread
+                .ask("three")
+                .await
+                .unwrap()
+                .finish()
+                .await
+                .unwrap()
+                .text,
+            "fine"
+        );
         client.shutdown().await;
     })
     .await;
@@ -201,10 +292,13 @@ async fn a_failed_turn_tells_the_servers_reason_and_what_there_was() {
 
 #[tokio::test]
 async fn retries_of_the_server_are_progress() {
-    let Some(rig) = Rig::with(|home| home.retries(0, 2)).await else { return };
+    let Some(rig) = Rig::with(|home| home.retries(0, 2)).await else {
+        return;
+    };
     within(60, async {
         let (client, thread) = rig.thread().await;
-        rig.model.reply(Reply::new().delta("lost").drop_connection());
+        rig.model
+            .reply(Reply::new().delta("lost").drop_connection());
         rig.model.reply(Reply::text("found"));
         let mut turn = thread.ask("one").await.unwrap();
         let mut retries = 0;
@@ -218,7 +312,10 @@ async fn retries_of_the_server_are_progress() {
                 _ => {}
             }
         };
-        assert_eq!((retries, outcome.status, outcome.text.as_str()), (1, TurnStatus::Completed, "found"));
+        assert_eq!(
+            (retries, outcome.status, outcome.text.as_str()),
+            (1, TurnStatus::Completed, "found")
+        );
         client.shutdown().await;
     })
     .await;
@@ -228,7 +325,8 @@ async fn retries_of_the_server_are_progress() {
 async fn a_client_dropped_in_the_middle_of_a_turn_leaves_no_process() {
     let Some(rig) = Rig::new().await else { return };
     within(60, async {
-        rig.model.reply(Reply::new().delta("working").hold(&Gate::new()));
+        rig.model
+            .reply(Reply::new().delta("working").hold(&Gate::new()));
         let (client, thread) = rig.thread().await;
         let pid = client.pid().unwrap();
         let mut turn = thread.ask("go").await.unwrap();
@@ -245,13 +343,19 @@ async fn a_client_dropped_in_the_middle_of_a_turn_leaves_no_process() {
 async fn the_end_of_the_process_ends_the_turn_with_what_there_was() {
     let Some(rig) = Rig::new().await else { return };
     within(60, async {
-        rig.model.reply(Reply::new().delta("so far").hold(&Gate::new()));
+        rig.model
+            .reply(Reply::new().delta("so far").hold(&Gate::new()));
         let (client, thread) = rig.thread().await;
         let mut turn = thread.ask("go").await.unwrap();
         while !matches!(turn.next().await.unwrap().unwrap(), TurnEvent::Text(_)) {}
         client.shutdown().await;
-        let error = tokio::time::timeout(Duration::from_secs(5), turn.finish()).await.unwrap().unwrap_err();
-        let Error::Turn(error) = error else { panic!("{error:?}") };
+        let error = tokio::time::timeout(Duration::from_secs(5), turn.finish())
+            .await
+            .unwrap()
+            .unwrap_err();
+        let Error::Turn(error) = error else {
+            panic!("{error:?}")
+        };
         assert!(matches!(error.kind, TurnErrorKind::Closed(_)));
         assert_eq!(error.outcome.text, "so far");
     })

@@ -9,9 +9,11 @@ use tokio::{
 };
 
 use super::{
+    batch::Batch,
     line::{Line, Lines},
     outbox::{Lane, Outbox},
-    router::{Batch, OnReply, Outcome, Router},
+    router::{OnReply, Outcome, Router},
+    tap::Taps,
 };
 use crate::error::CloseReason;
 
@@ -35,6 +37,7 @@ pub(crate) enum NoAnswer {
 
 pub(crate) struct Connection {
     pub(crate) router: Arc<Router>,
+    pub(crate) taps: Arc<Taps>,
     pub(crate) outbox: Outbox,
     window: Semaphore,
     urgent: Semaphore,
@@ -55,6 +58,7 @@ impl Connection {
     pub(crate) fn new(router: Arc<Router>, outbox: Outbox, limits: Limits) -> Self {
         Self {
             router,
+            taps: outbox.taps().clone(),
             outbox,
             window: Semaphore::new(limits.in_flight.max(1)),
             urgent: Semaphore::new(limits.urgent.max(1)),
@@ -67,9 +71,17 @@ impl Connection {
         let call = async {
             // The permit is held until the answer is there: it is the server's queue that is being spared.
             let _permit = self.permit(send.urgent).await?;
-            let mut slot = self.router.expect(send.on_reply).map_err(NoAnswer::Closed)?;
+            let mut slot = self
+                .router
+                .expect(send.on_reply)
+                .map_err(NoAnswer::Closed)?;
             let frame = request_frame(slot.id, send.method, send.params);
-            self.outbox.send(Lane::Request { alone: self.router.pending() == 1 }, &frame);
+            self.outbox.send(
+                Lane::Request {
+                    alone: self.router.pending() == 1,
+                },
+                &frame,
+            );
             slot.answer().await.map_err(NoAnswer::Closed)
         };
         match deadline {
@@ -98,7 +110,8 @@ impl Connection {
             frame.push_str(params);
         }
         frame.push_str("}\n");
-        self.outbox.send(Lane::Request { alone: true }, frame.as_bytes());
+        self.outbox
+            .send(Lane::Request { alone: true }, frame.as_bytes());
     }
 
     /// Sends a request whose answer nobody waits for.
@@ -109,36 +122,55 @@ impl Connection {
 
     /// Answers a request of the server; `body` is the JSON text of the member `key`.
     pub(crate) fn reply(&self, id: &str, key: &'static str, body: &str) {
-        self.outbox.send(Lane::Reply, format!("{{\"id\":{id},\"{key}\":{body}}}\n").as_bytes());
+        self.outbox.send(
+            Lane::Reply,
+            format!("{{\"id\":{id},\"{key}\":{body}}}\n").as_bytes(),
+        );
     }
 
     /// Ends all that waits.
     pub(crate) fn close(&self, reason: &Arc<CloseReason>) {
         self.outbox.abandon();
         self.router.close(reason);
+        self.taps.end();
         self.window.close();
         self.urgent.close();
     }
 
     fn reason(&self) -> Arc<CloseReason> {
-        self.router.closed().unwrap_or_else(|| Arc::new(CloseReason::shutdown()))
+        self.router
+            .closed()
+            .unwrap_or_else(|| Arc::new(CloseReason::shutdown()))
     }
 }
 
 /// The reader task: until the end of the input, which is `Ok`, or an error.
-pub(crate) async fn read<R: AsyncRead + Unpin>(mut lines: Lines<R>, router: &Router) -> io::Result<()> {
+pub(crate) async fn read<R: AsyncRead + Unpin>(
+    mut lines: Lines<R>,
+    router: &Router,
+    taps: &Taps,
+) -> io::Result<()> {
     loop {
         let more = lines.fill().await?;
-        let mut batch = None;
-        while let Some(line) = lines.next() {
-            let batch = batch.get_or_insert_with(|| Batch::new(router));
-            match line {
-                Line::Text(text) => batch.line(text),
-                Line::TooLong { len, head } => batch.too_long(len, &head),
-            }
-        }
+        route(&mut lines, router, taps);
+        taps.room().await;
         if !more {
             return Ok(());
+        }
+    }
+}
+
+/// Routes all lines that are there, without a wait in between: it holds the router's lock for most of the time.
+fn route<R: AsyncRead + Unpin>(lines: &mut Lines<R>, router: &Router, taps: &Taps) {
+    let mut batch = None;
+    while let Some(line) = lines.next() {
+        let batch = batch.get_or_insert_with(|| Batch::new(router));
+        match line {
+            Line::Text(text) => {
+                taps.note(false, text);
+                batch.line(text);
+            }
+            Line::TooLong { len, head } => batch.too_long(len, &head),
         }
     }
 }

@@ -9,10 +9,10 @@ use bytes::{Buf as _, BytesMut};
 use memchr::memchr;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
-/// How much room a read is offered at least. A Linux pipe holds 64 KiB unless told otherwise.
-const READ: usize = 64 * 1024;
+/// How much room a read is offered at least.
+const READ: usize = 256 * 1024;
 /// A buffer that a long line made larger than this is given back.
-const KEEP: usize = 4 * READ;
+const KEEP: usize = 2 * READ;
 /// How much of a line that is skipped is kept to tell what it was.
 const HEAD: usize = 256;
 
@@ -43,7 +43,15 @@ pub(crate) struct Lines<R> {
 impl<R: AsyncRead + Unpin> Lines<R> {
     pub(crate) fn new(io: R, max_line: usize) -> Self {
         let buf = BytesMut::with_capacity(READ);
-        Self { io, buf, start: 0, searched: 0, max_line, skipping: None, eof: false }
+        Self {
+            io,
+            buf,
+            start: 0,
+            searched: 0,
+            max_line,
+            skipping: None,
+            eof: false,
+        }
     }
 
     /// Reads more; `false` at the end of the input, after which [`next`](Self::next) still yields an unfinished line.
@@ -91,12 +99,19 @@ impl<R: AsyncRead + Unpin> Lines<R> {
                 }
             };
             self.searched = self.start;
-            let end = if end > start && self.buf[end - 1] == b'\r' { end - 1 } else { end };
+            let end = if end > start && self.buf[end - 1] == b'\r' {
+                end - 1
+            } else {
+                end
+            };
             if end == start {
                 continue; // An empty line carries nothing.
             }
             if end - start > self.max_line {
-                return Some(Line::TooLong { len: (end - start) as u64, head: self.head(start, end) });
+                return Some(Line::TooLong {
+                    len: (end - start) as u64,
+                    head: self.head(start, end),
+                });
             }
             return Some(Line::Text(&self.buf[start..end]));
         }
@@ -151,24 +166,37 @@ mod tests {
         }
     }
 
-    fn text(s: &str) -> Result<String, u64> {
-        Ok(s.to_owned())
-    }
-
     #[tokio::test]
     async fn lines_come_out_whole_however_the_input_is_cut() {
         let input = b"{\"a\":1}\n\r\n{\"b\":\"\xc3\xa4\"}\r\n\nlast";
         for step in 1..=input.len() {
             let got = all(input, step, 1024).await;
-            assert_eq!(got, [text("{\"a\":1}"), text("{\"b\":\"ä\"}"), text("last")], "step {step}");
+            assert_eq!(
+                got,
+                [
+                    Ok("{\"a\":1}".to_owned()),
+                    Ok("{\"b\":\"ä\"}".to_owned()),
+                    Ok("last".to_owned())
+                ],
+                "step {step}"
+            );
         }
     }
 
     #[tokio::test]
     async fn a_line_over_the_limit_is_skipped_and_reported_and_the_next_one_read() {
-        let input = [b"x".repeat(5000).as_slice(), b"\nok\n", b"x".repeat(101).as_slice()].concat();
+        let input = [
+            b"x".repeat(5000).as_slice(),
+            b"\nok\n",
+            b"x".repeat(101).as_slice(),
+        ]
+        .concat();
         for step in [1, 7, 100, 101, 102, 103, 5000, 5001, 6000] {
-            assert_eq!(all(&input, step, 100).await, [Err(5000), text("ok"), Err(101)], "step {step}");
+            assert_eq!(
+                all(&input, step, 100).await,
+                [Err(5000), Ok("ok".to_owned()), Err(101)],
+                "step {step}"
+            );
         }
     }
 
@@ -178,7 +206,11 @@ mod tests {
         for end in ["\n", "\r\n", ""] {
             for step in [1, 99, 100, 101, 102] {
                 let input = format!("{line}{end}");
-                assert_eq!(all(input.as_bytes(), step, 100).await, [text(&line)], "step {step}");
+                assert_eq!(
+                    all(input.as_bytes(), step, 100).await,
+                    [Ok(line.clone())],
+                    "step {step}"
+                );
             }
         }
     }
@@ -190,7 +222,7 @@ mod tests {
         let feed = tokio::spawn(async move {
             use tokio::io::AsyncWriteExt as _;
             for _ in 0..1024 {
-                tx.write_all(&[b'x'; 64 * 1024]).await.unwrap();
+                tx.write_all(&b"x".repeat(64 * 1024)).await.unwrap();
             }
             tx.write_all(b"\n").await.unwrap();
         });

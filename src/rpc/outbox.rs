@@ -8,12 +8,14 @@ use std::{
     future::poll_fn,
     io,
     pin::Pin,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
 };
 
 use bytes::{Buf as _, BytesMut};
 use tokio::io::AsyncWrite;
+
+use super::tap::Taps;
 
 pub(crate) type Sink = Pin<Box<dyn AsyncWrite + Send>>;
 
@@ -29,7 +31,10 @@ pub(crate) enum Lane {
     },
 }
 
-pub(crate) struct Outbox(Mutex<State>);
+pub(crate) struct Outbox {
+    state: Mutex<State>,
+    taps: Arc<Taps>,
+}
 
 struct State {
     /// `None` once closed.
@@ -45,7 +50,7 @@ struct State {
 
 impl Outbox {
     pub(crate) fn new(sink: Sink) -> Self {
-        Self(Mutex::new(State {
+        let state = Mutex::new(State {
             sink: Some(sink),
             current: BytesMut::new(),
             replies: BytesMut::new(),
@@ -53,7 +58,15 @@ impl Outbox {
             writer: Waker::noop().clone(),
             error: None,
             closing: false,
-        }))
+        });
+        Self {
+            state,
+            taps: Arc::default(),
+        }
+    }
+
+    pub(crate) fn taps(&self) -> &Arc<Taps> {
+        &self.taps
     }
 
     /// Queues one frame, its newline included. After the end it is dropped: the router tells the callers.
@@ -62,7 +75,10 @@ impl Outbox {
         if state.sink.is_none() || state.closing {
             return;
         }
-        let idle = state.current.is_empty() && state.replies.is_empty() && state.requests.is_empty();
+        // Under the lock: the numbers of the lines are in the order in which they are written.
+        self.taps.note(true, frame);
+        let idle =
+            state.current.is_empty() && state.replies.is_empty() && state.requests.is_empty();
         match lane {
             Lane::Reply => state.replies.extend_from_slice(frame),
             Lane::Request { .. } => state.requests.extend_from_slice(frame),
@@ -73,7 +89,11 @@ impl Outbox {
             if matches!(lane, Lane::Request { alone: false }) {
                 drop(state);
                 waker.wake();
-            } else if state.poll_flush(&mut Context::from_waker(&waker)).is_ready() && state.error.is_some() {
+            } else if state
+                .poll_flush(&mut Context::from_waker(&waker))
+                .is_ready()
+                && state.error.is_some()
+            {
                 waker.wake();
             }
         }
@@ -84,7 +104,7 @@ impl Outbox {
         poll_fn(|cx| {
             let mut state = self.lock();
             if !state.writer.will_wake(cx.waker()) {
-                state.writer = cx.waker().clone();
+                state.writer.clone_from(cx.waker());
             }
             if state.poll_flush(cx).is_pending() {
                 return Poll::Pending;
@@ -121,7 +141,7 @@ impl Outbox {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -137,7 +157,11 @@ impl State {
         loop {
             if self.current.is_empty() {
                 // NB. Order is load-bearing: an answer overtakes every request that has not begun.
-                let next = if self.replies.is_empty() { &mut self.requests } else { &mut self.replies };
+                let next = if self.replies.is_empty() {
+                    &mut self.requests
+                } else {
+                    &mut self.replies
+                };
                 if next.is_empty() {
                     break;
                 }
@@ -205,7 +229,10 @@ mod tests {
         });
         outbox.close();
         let mut all = String::new();
-        timeout(Duration::from_secs(5), far.read_to_string(&mut all)).await.unwrap().unwrap();
+        timeout(Duration::from_secs(5), far.read_to_string(&mut all))
+            .await
+            .unwrap()
+            .unwrap();
         assert_eq!(all, "request-1\nreply\nrequest-2\n");
         driver.await.unwrap().unwrap();
     }
@@ -221,7 +248,10 @@ mod tests {
         tokio::task::yield_now().await;
         drop(far);
         outbox.send(ALONE, b"x\n");
-        let end = timeout(Duration::from_secs(5), driver).await.unwrap().unwrap();
+        let end = timeout(Duration::from_secs(5), driver)
+            .await
+            .unwrap()
+            .unwrap();
         assert_eq!(end.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
         outbox.send(ALONE, b"y\n");
     }

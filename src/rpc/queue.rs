@@ -52,14 +52,20 @@ struct Ring {
 
 impl Ring {
     fn new(bounds: Bounds) -> Self {
-        Self { bounds, items: VecDeque::new(), bytes: 0 }
+        Self {
+            bounds,
+            items: VecDeque::new(),
+            bytes: 0,
+        }
     }
 
     /// Adds one, and calls `dropped` with each that has to go for it. The newest always stays.
     fn push(&mut self, item: Incoming, mut dropped: impl FnMut(&Incoming)) {
         self.bytes += item.raw().len();
         self.items.push_back(item);
-        while self.items.len() > self.bounds.events.max(1) || (self.bytes > self.bounds.bytes && self.items.len() > 1) {
+        while self.items.len() > self.bounds.events.max(1)
+            || (self.bytes > self.bounds.bytes && self.items.len() > 1)
+        {
             if let Some(old) = self.pop() {
                 dropped(&old);
             }
@@ -96,7 +102,11 @@ impl Queue {
         let mut guard = self.lock();
         let state = &mut *guard;
         for (item, vital) in batch {
-            let ring = if vital { &mut state.vital } else { &mut state.ordinary };
+            let ring = if vital {
+                &mut state.vital
+            } else {
+                &mut state.ordinary
+            };
             let lagged = &mut state.lagged;
             ring.push(item, |old| {
                 let (count, first) = lagged.get_or_insert((0, old.seq()));
@@ -133,7 +143,12 @@ impl Queue {
     }
 
     /// Moves up to `max` entries to `out`, oldest first. Pending if there are none; after the end, `Closed` each time.
-    pub(crate) fn poll_take(&self, cx: &mut Context<'_>, out: &mut VecDeque<Next>, max: usize) -> Poll<()> {
+    pub(crate) fn poll_take(
+        &self,
+        cx: &mut Context<'_>,
+        out: &mut VecDeque<Next>,
+        max: usize,
+    ) -> Poll<()> {
         let mut state = self.lock();
         for _ in 0..max {
             match state.pop() {
@@ -160,6 +175,7 @@ impl Queue {
     }
 }
 
+#[derive(Clone, Copy)]
 enum Lane {
     Vital,
     Ordinary,
@@ -175,13 +191,17 @@ impl State {
 
     fn pop(&mut self) -> Option<Next> {
         let (vital, ordinary) = (self.vital.next_seq(), self.ordinary.next_seq());
-        if let Some((count, first)) = self.lagged {
-            if first < vital.min(ordinary) {
-                self.lagged = None;
-                return Some(Next::Lagged(count));
-            }
+        if let Some((count, first)) = self.lagged
+            && first < vital.min(ordinary)
+        {
+            self.lagged = None;
+            return Some(Next::Lagged(count));
         }
-        let lane = if vital < ordinary { Lane::Vital } else { Lane::Ordinary };
+        let lane = if vital < ordinary {
+            Lane::Vital
+        } else {
+            Lane::Ordinary
+        };
         self.ring(lane).pop().map(Next::Message)
     }
 }
@@ -190,10 +210,13 @@ impl State {
 mod tests {
     use std::time::Instant;
 
-        use super::*;
-    use crate::rpc::message::scan;
+    use super::*;
+    use crate::rpc::scan::scan;
 
-    const BOUNDS: Bounds = Bounds { events: 3, bytes: 1_000_000 };
+    const BOUNDS: Bounds = Bounds {
+        events: 3,
+        bytes: 1_000_000,
+    };
 
     fn message(seq: u64) -> Incoming {
         let raw = format!(r#"{{"method":"m","params":{{"n":{seq}}}}}"#).into_boxed_str();
@@ -203,7 +226,11 @@ mod tests {
 
     fn take(queue: &Queue) -> Vec<String> {
         let mut out = VecDeque::new();
-        let _ = queue.poll_take(&mut Context::from_waker(Waker::noop()), &mut out, usize::MAX);
+        let _ = queue.poll_take(
+            &mut Context::from_waker(Waker::noop()),
+            &mut out,
+            usize::MAX,
+        );
         out.into_iter()
             .map(|n| match n {
                 Next::Message(m) => m.seq().to_string(),
@@ -224,7 +251,10 @@ mod tests {
 
     #[test]
     fn the_byte_bound_counts_too_but_the_newest_stays() {
-        let queue = Queue::new(Bounds { events: 100, bytes: 1 });
+        let queue = Queue::new(Bounds {
+            events: 100,
+            bytes: 1,
+        });
         queue.push_all((1..=3).map(|n| (message(n), false)));
         assert_eq!(take(&queue), ["lagged 2", "3"]);
     }

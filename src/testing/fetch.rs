@@ -71,8 +71,8 @@ pub enum FetchError {
         /// What is wrong with it.
         reason: String,
     },
-    /// The cache can't be written.
-    #[error("can't prepare {}", path.display())]
+    /// A file or directory of the cache, or npm, can't be used.
+    #[error("can't use {}", path.display())]
     Io {
         /// The file or directory.
         path: PathBuf,
@@ -107,7 +107,7 @@ pub async fn codex() -> Result<PathBuf, FetchError> {
 
 async fn find() -> Result<PathBuf, FetchError> {
     if let Some(path) = env::var_os(OVERRIDE).filter(|path| !path.is_empty()) {
-        let path = PathBuf::from(path);
+        let path = absolute(Path::new(&path))?;
         let version = version_of(&path).await?;
         if version != CODEX_VERSION {
             announce(&format!(
@@ -116,7 +116,15 @@ async fn find() -> Result<PathBuf, FetchError> {
         }
         return Ok(path);
     }
-    Install::new(cache_dir()?)?.run().await
+    Install::new(absolute(&cache_dir()?)?)?.run().await
+}
+
+/// Tests start codex, and this crate npm, in other working directories.
+fn absolute(path: &Path) -> Result<PathBuf, FetchError> {
+    std::path::absolute(path).map_err(|source| FetchError::Io {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// Where the binary is kept. Empty variables count as unset, as the XDG specification wants it.

@@ -119,6 +119,10 @@ impl CodexHomeBuilder {
             // Otherwise every start of codex asks github.com and chatgpt.com.
             plugins = false
 
+            [sandbox_workspace_write]
+            // This home usually lies in /tmp, which codex would make writable as a whole.
+            exclude_slash_tmp = true
+
             [model_providers.mock]
             name = "Mock provider"
             wire_api = "responses"
@@ -151,6 +155,9 @@ impl CodexHomeBuilder {
     }
 
     /// `read-only` (the default), `workspace-write` or `danger-full-access`.
+    ///
+    /// With `workspace-write` a command may write to the work directory and to this home's directory for
+    /// temporary files, but not to `/tmp`, which codex would usually allow.
     pub fn sandbox_mode(self, mode: &str) -> Self {
         self.set(&["sandbox_mode"], mode)
     }
@@ -248,7 +255,11 @@ impl CodexHomeBuilder {
             })?;
             merge(&mut config, extra);
         }
-        let root = tempfile::Builder::new().prefix("cas-sdk-home-").tempdir()?;
+        // Without symbolic links, so that these are the paths that codex reports.
+        let parent = env::temp_dir().canonicalize()?;
+        let root = tempfile::Builder::new()
+            .prefix("cas-sdk-home-")
+            .tempdir_in(parent)?;
         let home = CodexHome { root };
         for directory in [
             home.path(),

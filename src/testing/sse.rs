@@ -195,8 +195,8 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split_inclusive(' ')
 }
 
-/// Ids are unique in the process, not in the model: a thread that is resumed against a second model must
-/// not see an id twice.
+/// Unique in the process, so that no two models, replies or plays of one reply share an id. not see an id
+/// twice.
 fn next_id(prefix: &str) -> String {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     format!("{prefix}_mock_{:06}", NEXT.fetch_add(1, Ordering::Relaxed))

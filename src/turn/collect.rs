@@ -49,7 +49,11 @@ struct Failure {
 
 impl From<Failure> for TurnFailure {
     fn from(f: Failure) -> Self {
-        Self { message: f.message, info: f.codex_error_info, details: f.additional_details }
+        Self {
+            message: f.message,
+            info: f.codex_error_info,
+            details: f.additional_details,
+        }
     }
 }
 
@@ -79,9 +83,10 @@ impl Collector {
         let known = match event.method() {
             "turn/started" => Some(TurnEvent::Started),
             "item/agentMessage/delta" => self.text(&event),
-            "item/reasoning/summaryTextDelta" | "item/reasoning/textDelta" => {
-                event.params_as::<Delta<'_>>().ok().map(|d| TurnEvent::Reasoning(d.delta.into_owned()))
-            }
+            "item/reasoning/summaryTextDelta" | "item/reasoning/textDelta" => event
+                .params_as::<Delta<'_>>()
+                .ok()
+                .map(|d| TurnEvent::Reasoning(d.delta.into_owned())),
             "item/started" => self.item(&event, false).map(TurnEvent::ItemStarted),
             "item/completed" => self.item(&event, true).map(TurnEvent::ItemCompleted),
             "thread/tokenUsage/updated" => self.usage(&event),
@@ -155,11 +160,19 @@ impl Collector {
             Ok(Completed { turn }) => {
                 outcome.status = turn.status;
                 outcome.duration = turn.duration_ms.map(Duration::from_millis);
-                let error = turn.error.and_then(|e| serde_json::from_str::<Failure>(e.get()).ok());
+                let error = turn
+                    .error
+                    .and_then(|e| serde_json::from_str::<Failure>(e.get()).ok());
                 outcome.failure = error.map(TurnFailure::from).or(outcome.failure);
             }
             // The end is the end, whatever it looks like.
-            Err(error) => outcome.failure = Some(TurnFailure { message: error.to_string(), info: None, details: None }),
+            Err(error) => {
+                outcome.failure = Some(TurnFailure {
+                    message: error.to_string(),
+                    info: None,
+                    details: None,
+                });
+            }
         }
         if outcome.status == TurnStatus::Completed {
             outcome.failure = None;
@@ -195,13 +208,16 @@ impl Collector {
     }
 
     fn step(&mut self, id: &str) -> &mut Step {
-        let at = match self.at.get(id) {
-            Some(at) => *at,
-            None => {
-                self.steps.push(Step { event: None, completed: false, text: String::new() });
-                self.at.insert(id.to_owned(), self.steps.len() - 1);
-                self.steps.len() - 1
-            }
+        let at = if let Some(at) = self.at.get(id) {
+            *at
+        } else {
+            self.steps.push(Step {
+                event: None,
+                completed: false,
+                text: String::new(),
+            });
+            self.at.insert(id.to_owned(), self.steps.len() - 1);
+            self.steps.len() - 1
         };
         &mut self.steps[at]
     }
@@ -217,7 +233,11 @@ impl Step {
             return None;
         }
         let message = serde_json::from_str::<Message>(item_text(event)?.get()).ok()?;
-        let text = if message.text.is_empty() { self.text.clone() } else { message.text };
+        let text = if message.text.is_empty() {
+            self.text.clone()
+        } else {
+            message.text
+        };
         Some((text, message.phase))
     }
 
@@ -226,11 +246,15 @@ impl Step {
         let mut item = decode_item(event)?;
         if event.item_type() == Some("agentMessage") && !self.completed {
             // The server never completes a message that was cut off; what it had said by then counts.
-            let mut value: serde_json::Value = serde_json::from_str(item_text(event)?.get()).ok()?;
+            let mut value: serde_json::Value =
+                serde_json::from_str(item_text(event)?.get()).ok()?;
             value["text"] = self.text.clone().into();
             item = serde_json::from_value(value).ok()?;
         }
-        Some(Item { item, completed: self.completed })
+        Some(Item {
+            item,
+            completed: self.completed,
+        })
     }
 }
 

@@ -27,7 +27,10 @@ const START: Duration = Duration::from_secs(10);
 
 impl TurnControl {
     pub(super) fn new(thread: Thread, watch: Watch) -> Self {
-        Self { thread, watch: Arc::new(watch) }
+        Self {
+            thread,
+            watch: Arc::new(watch),
+        }
     }
 
     /// The id of the turn.
@@ -80,7 +83,9 @@ impl TurnControl {
             };
             match error.rpc_kind() {
                 // Old servers answer `turn/start` with an id that is not the one of the turn that runs.
-                Some(RpcErrorKind::TurnMismatch { actual, .. }) if turn == self.turn_id() && actual != turn => {
+                Some(RpcErrorKind::TurnMismatch { actual, .. })
+                    if turn == self.turn_id() && actual != turn =>
+                {
                     turn = actual;
                 }
                 // It has ended, and the reader has seen that before this refusal; or the server is between the two.
@@ -90,14 +95,26 @@ impl TurnControl {
                 _ => return Err(error),
             }
             if Instant::now() >= deadline {
-                return Err(Error::Timeout { method: METHOD.to_owned(), after: within });
+                return Err(Error::Timeout {
+                    method: METHOD.to_owned(),
+                    after: within,
+                });
             }
         }
     }
 
-    async fn call(&self, method: &str, params: &serde_json::Value, deadline: Instant) -> Result<(), Error> {
+    async fn call(
+        &self,
+        method: &str,
+        params: &serde_json::Value,
+        deadline: Instant,
+    ) -> Result<(), Error> {
         let left = deadline.saturating_duration_since(Instant::now());
-        self.thread.client().send(method, &params.to_string(), Some(left), true, None).await.map(drop)
+        self.thread
+            .client()
+            .send(method, &params.to_string(), Some(left), true, None)
+            .await
+            .map(drop)
     }
 
     fn phase(&self) -> Phase {
@@ -113,7 +130,10 @@ impl TurnControl {
 
     async fn ended(&self) -> Option<Incoming> {
         let mut phase = self.watch.phase.clone();
-        let end = phase.wait_for(|p| matches!(p, Phase::Ended(_) | Phase::Lost)).await.ok()?;
+        let end = phase
+            .wait_for(|p| matches!(p, Phase::Ended(_) | Phase::Lost))
+            .await
+            .ok()?;
         match &*end {
             Phase::Ended(message) => Some(message.clone()),
             _ => None,
@@ -131,7 +151,10 @@ impl TurnControl {
         match timeout_at(deadline, self.ended()).await {
             Ok(Some(message)) => Ok(status(&message)),
             Ok(None) => Err(self.lost()),
-            Err(_) => Err(Error::Timeout { method: "turn/completed".to_owned(), after: within }),
+            Err(_) => Err(Error::Timeout {
+                method: "turn/completed".to_owned(),
+                after: within,
+            }),
         }
     }
 }

@@ -92,6 +92,7 @@ impl Turn {
     }
 
     /// A handle to steer and to interrupt from another task.
+    #[must_use]
     pub fn control(&self) -> TurnControl {
         self.control.clone()
     }
@@ -128,10 +129,14 @@ impl Turn {
                 return outcome.into_result().map_err(Error::from);
             }
         }
-        Err(Error::Invalid(format!("turn {} was already read to its end", self.id())))
+        Err(Error::Invalid(format!(
+            "turn {} was already read to its end",
+            self.id()
+        )))
     }
 
     /// Lets the turn run without this handle.
+    #[must_use]
     pub fn detach(mut self) -> TurnControl {
         self.state = State::Detached;
         self.control.clone()
@@ -144,8 +149,12 @@ impl Turn {
             }
             let event = match ready!(self.events.poll_event(cx)) {
                 Some(Ok(event)) => event,
-                Some(Err(Error::Lagged { skipped })) => return Poll::Ready(Some(Ok(TurnEvent::Lagged(skipped)))),
-                Some(Err(Error::Closed(reason))) => return Poll::Ready(Some(Err(self.cut_off(reason)))),
+                Some(Err(Error::Lagged { skipped })) => {
+                    return Poll::Ready(Some(Ok(TurnEvent::Lagged(skipped))));
+                }
+                Some(Err(Error::Closed(reason))) => {
+                    return Poll::Ready(Some(Err(self.cut_off(reason))));
+                }
                 Some(Err(other)) => return Poll::Ready(Some(Err(other))),
                 None => {
                     let reason = Arc::new(CloseReason::shutdown());
@@ -168,7 +177,10 @@ impl Turn {
     fn cut_off(&mut self, reason: Arc<CloseReason>) -> Error {
         self.state = State::Ended;
         let outcome = self.collector.so_far();
-        Error::from(TurnError { kind: TurnErrorKind::Closed(reason), outcome })
+        Error::from(TurnError {
+            kind: TurnErrorKind::Closed(reason),
+            outcome,
+        })
     }
 }
 
@@ -183,7 +195,10 @@ impl Stream for Turn {
 impl Drop for Turn {
     fn drop(&mut self) {
         if self.state == State::Running {
-            self.thread().client().dispatch().abandon(self.thread().id(), self.id());
+            self.thread()
+                .client()
+                .dispatch()
+                .abandon(self.thread().id(), self.id());
         }
     }
 }
@@ -221,19 +236,23 @@ impl Binding {
         let thread = Filter::all().thread(self.thread.as_str());
         Box::new(move |outcome| {
             let Ok(reply) = outcome else { return };
-            let Ok(started) = serde_json::from_str::<Started>(reply.result()) else { return };
+            let Ok(started) = serde_json::from_str::<Started>(reply.result()) else {
+                return;
+            };
             let turn = started.turn.id;
-            let matcher = move |route: &Route<'_>| thread.matches(route) && route.turn.is_none_or(|t| t == turn);
+            let matcher = move |route: &Route<'_>| {
+                thread.matches(route) && route.turn.is_none_or(|t| t == turn)
+            };
             binder.bind(&(Arc::new(matcher) as _));
         })
     }
 
-    pub(crate) fn into_turn(self, thread: Thread, id: String) -> Turn {
-        let watch = thread.client().dispatch().tracker().watch(&self.thread, &id);
+    pub(crate) fn into_turn(self, thread: Thread, id: &str) -> Turn {
+        let watch = thread.client().dispatch().tracker().watch(&self.thread, id);
         drop(self.starting);
         Turn {
-            collector: Collector::new(&self.thread, &id),
-            joined: self.active_before.as_deref() == Some(id.as_str()),
+            collector: Collector::new(&self.thread, id),
+            joined: self.active_before.as_deref() == Some(id),
             control: TurnControl::new(thread, watch),
             events: self.events,
             state: State::Running,

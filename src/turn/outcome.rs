@@ -69,7 +69,10 @@ impl TurnOutcome {
             TurnStatus::Interrupted => TurnErrorKind::Interrupted,
             _ => TurnErrorKind::Failed,
         };
-        Err(Box::new(TurnError { kind, outcome: self }))
+        Err(Box::new(TurnError {
+            kind,
+            outcome: self,
+        }))
     }
 }
 

@@ -1,5 +1,9 @@
 //! What the tests against the real codex share.
-#![allow(dead_code, reason = "each test binary uses a part of it")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test binary uses a part of it"
+)]
 
 use std::{future::Future, time::Duration};
 
@@ -23,10 +27,14 @@ impl Rig {
     }
 
     /// With a configuration of its own.
-    pub async fn with(configure: impl FnOnce(CodexHomeBuilder) -> CodexHomeBuilder) -> Option<Self> {
+    pub async fn with(
+        configure: impl FnOnce(CodexHomeBuilder) -> CodexHomeBuilder,
+    ) -> Option<Self> {
         let codex = testing::codex_or_skip().await?;
         let model = MockModel::start().await;
-        let home = configure(CodexHome::builder(&model)).build().expect("a home can be made");
+        let home = configure(CodexHome::builder(&model))
+            .build()
+            .expect("a home can be made");
         Some(Self { codex, model, home })
     }
 
@@ -44,20 +52,31 @@ impl Rig {
 
     pub async fn thread(&self) -> (CasClient, Thread) {
         let client = self.client().await;
-        let thread = client.start_thread(ThreadStartParams::default()).await.expect("a thread starts");
+        let thread = client
+            .start_thread(ThreadStartParams::default())
+            .await
+            .expect("a thread starts");
         (client, thread)
     }
 }
 
 /// No test runs for ever.
 pub async fn within<F: Future>(seconds: u64, work: F) -> F::Output {
-    tokio::time::timeout(Duration::from_secs(seconds), work).await.expect("in time")
+    tokio::time::timeout(Duration::from_secs(seconds), work)
+        .await
+        .expect("in time")
 }
 
 /// Whether a process is there; a zombie is not.
 pub fn is_alive(pid: u32) -> bool {
-    std::fs::read_to_string(format!("/proc/{pid}/stat"))
-        .is_ok_and(|stat| !matches!(stat.rsplit(')').next().map(|s| s.trim_start().chars().next()), Some(Some('Z' | 'X'))))
+    std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
+        !matches!(
+            stat.rsplit(')')
+                .next()
+                .map(|s| s.trim_start().chars().next()),
+            Some(Some('Z' | 'X'))
+        )
+    })
 }
 
 /// Polls until something holds.

@@ -3,6 +3,7 @@
 
 mod failures;
 mod login;
+mod options;
 mod raw;
 mod turns;
 

@@ -116,6 +116,16 @@ impl Codex {
         (request["id"].take(), request["params"].take())
     }
 
+    /// The next message of one of these methods.
+    pub(crate) async fn next_of(&mut self, methods: &[&str]) -> Value {
+        let wanted = |message: &Value| {
+            message["method"]
+                .as_str()
+                .is_some_and(|method| methods.contains(&method))
+        };
+        self.message(methods[0], wanted).await
+    }
+
     pub(crate) async fn answer(&mut self, id: Value, result: Value) {
         self.send(&json!({ "id": id, "result": result })).await;
     }

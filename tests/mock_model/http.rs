@@ -10,7 +10,7 @@ use tokio::{
 };
 
 /// How long anything may take that a test waits for.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How a stream of events ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -46,10 +46,11 @@ pub(crate) async fn send(
     headers: &[(&str, &str)],
     body: &str,
 ) -> Answer {
-    let headers: String = headers
+    let headers: Vec<String> = headers
         .iter()
         .map(|(name, value)| format!("{name}: {value}\r\n"))
         .collect();
+    let headers = headers.concat();
     let length = body.len();
     let request = format!(
         "{method} {path} HTTP/1.1\r\nhost: mock\r\n{headers}content-length: {length}\r\n\r\n{body}"
@@ -116,12 +117,12 @@ impl Answer {
     pub(crate) async fn event(&mut self) -> Result<Value, End> {
         let next = async {
             loop {
-                if let Some((frame, rest)) = self.buffer.split_once("\n\n") {
+                if let Some((frame, _)) = self.buffer.split_once("\n\n") {
                     let (kind, data) = frame.split_once('\n').expect("a frame has two lines");
                     let data: Value =
                         serde_json::from_str(data.strip_prefix("data: ").unwrap()).unwrap();
                     assert_eq!(kind.strip_prefix("event: "), data["type"].as_str());
-                    self.buffer = rest.to_owned();
+                    self.buffer.drain(..frame.len() + 2);
                     return Ok(data);
                 }
                 let chunk = self.chunk().await?;

@@ -1,6 +1,6 @@
 //! What the model remembers of the requests it got.
 
-use cas_sdk::testing::{MockModel, Reply};
+use cas_sdk::testing::{MockModel, ModelRequest, Reply};
 use serde_json::json;
 
 use crate::http::{ask, send};
@@ -95,7 +95,7 @@ async fn waiting_returns_when_the_requests_are_there() {
     let model = MockModel::start().await;
     model.otherwise(Reply::new());
     let address = model.address();
-    let (_, requests) = tokio::join!(
+    let ((), requests) = tokio::join!(
         async {
             for name in ["a", "b"] {
                 ask(address, &json!({ "model": name })).await;
@@ -103,7 +103,7 @@ async fn waiting_returns_when_the_requests_are_there() {
         },
         model.wait_for_requests(2),
     );
-    let models: Vec<&str> = requests.iter().map(|request| request.model()).collect();
+    let models: Vec<&str> = requests.iter().map(ModelRequest::model).collect();
     assert_eq!(models, ["a", "b"]);
     assert_eq!(model.next_request().await.model(), "a");
     assert_eq!(model.next_request().await.model(), "b");
