@@ -86,7 +86,7 @@ impl Dispatch {
     pub(crate) fn new(tools: Tools) -> Arc<Self> {
         Arc::new_cyclic(|myself| Self {
             tools,
-            tracker: Arc::default(),
+            tracker: Tracker::new(),
             open: Mutex::default(),
             connection: OnceLock::new(),
             client: OnceLock::new(),
@@ -102,23 +102,9 @@ impl Dispatch {
         &self.tracker
     }
 
-    /// Interrupts a turn that nobody wants any more: now, or as soon as the server would accept it.
-    pub(crate) fn abandon(&self, thread: &str, turn: &str) {
-        if self.tracker.abandon(thread, turn) {
-            self.interrupt(thread, turn);
-        }
-    }
-
-    /// Sends the interrupt without waiting for the answer.
-    fn interrupt(&self, thread: &str, turn: &str) {
-        if let Some(connection) = self.connection.get().and_then(Weak::upgrade) {
-            let params = serde_json::json!({"threadId": thread, "turnId": turn});
-            connection.send_unanswered("turn/interrupt", &params.to_string());
-        }
-    }
-
     pub(crate) fn attach(&self, connection: &Arc<Connection>) {
         let _ = self.connection.set(Arc::downgrade(connection));
+        self.tracker.attach(connection);
     }
 
     pub(crate) fn attach_client(&self, client: WeakClient) {
@@ -214,24 +200,21 @@ impl Dispatch {
 
 impl Dialect for Dispatch {
     fn class(&self, method: &str) -> Class {
-        match method {
-            "turn/started"
-            | "turn/completed"
-            | "item/completed"
-            | "thread/closed"
-            | "serverRequest/resolved" => Class {
+        Tracker::class(method).unwrap_or(match method {
+            "serverRequest/resolved" => Class {
                 vital: true,
                 observed: true,
             },
-            "error" | "process/exited" | "thread/status/changed" => Class {
+            "error" | "process/exited" => Class {
                 vital: true,
                 observed: false,
             },
             _ => Class::default(),
-        }
+        })
     }
 
     fn observe(&self, message: &Incoming) {
+        self.tracker.observe(message);
         let parts = message.parts();
         match parts.method().unwrap_or_default() {
             "serverRequest/resolved" => {
@@ -255,19 +238,10 @@ impl Dialect for Dispatch {
                         && open.message.parts().thread() == parts.thread()
                 });
             }
-            "turn/started" => {
-                let (Some(thread), Some(turn)) = (parts.thread(), parts.turn()) else {
-                    return;
-                };
-                if self.tracker.started(thread, turn) {
-                    self.interrupt(thread, turn);
-                }
-            }
             "turn/completed" => {
                 let (Some(thread), Some(turn)) = (parts.thread(), parts.turn()) else {
                     return;
                 };
-                self.tracker.completed(thread, turn, message);
                 self.withdraw(|_, open| {
                     let of = open.message.parts();
                     of.turn() == Some(turn) && of.thread() == Some(thread)
@@ -275,7 +249,6 @@ impl Dialect for Dispatch {
             }
             "thread/closed" => {
                 let Some(thread) = parts.thread() else { return };
-                self.tracker.lost(thread);
                 self.withdraw(|_, open| open.message.parts().thread() == Some(thread));
             }
             _ => {}
@@ -329,7 +302,7 @@ impl Dialect for Dispatch {
     }
 
     fn closed(&self, _reason: &Arc<CloseReason>) {
-        self.tracker.all_lost();
+        self.tracker.close();
         self.withdraw(|_, _| true);
     }
 }

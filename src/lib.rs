@@ -14,14 +14,18 @@
 //! [`CasClient::builder`] → [`Builder::spawn`] → [`CasClient::start_thread`] → [`Thread::ask`] → [`Turn`].
 
 // The rooms, from the front door to the engine.
+mod ask;
 mod builder;
 mod client;
 mod error;
 mod event;
 mod filter;
 mod input;
+mod open;
+mod pages;
 pub mod protocol;
 mod rpc_error;
+mod send;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod thread;
@@ -35,16 +39,21 @@ mod rpc;
 mod supervisor;
 mod tracker;
 
+pub use ask::Ask;
 pub use builder::Builder;
 pub use client::{CasClient, RawResponse, Request, ServerInfo};
 pub use error::{CloseCause, CloseReason, Error, RpcError, RpcErrorKind, SpawnError};
 pub use event::{Event, Events, TypedEvents};
 pub use filter::Filter;
 pub use input::Input;
+pub use open::Resume;
+pub use pages::Pages;
 pub use process::find_codex;
 pub use rpc::Kind;
-pub use thread::{Ask, Thread};
+pub use send::Sent;
+pub use thread::{Origin, Thread};
 pub use tool::{Tool, ToolContext, ToolError, ToolOutput};
 pub use turn::{
-    Item, Turn, TurnControl, TurnError, TurnErrorKind, TurnEvent, TurnFailure, TurnOutcome,
+    Deadline, Item, Tokens, Turn, TurnControl, TurnError, TurnErrorKind, TurnEvent, TurnFailure,
+    TurnOutcome,
 };
