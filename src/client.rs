@@ -261,10 +261,7 @@ impl CasClient {
     }
 
     pub(crate) fn subscribe(&self, matcher: Matcher) -> Events {
-        let (router, bounds) = (
-            &self.shared.connection.router,
-            self.shared.options.bounds,
-        );
+        let (router, bounds) = (&self.shared.connection.router, self.shared.options.bounds);
         Events::new(router.subscribe(matcher, bounds))
     }
 

@@ -84,9 +84,7 @@ impl CasClient {
         self.check::<C>()?;
         let params = Value::Object(params).to_string();
         let deadline = Some(self.request_timeout());
-        let reply = self
-            .send(C::METHOD, &params, deadline, false, None)
-            .await?;
+        let reply = self.send(C::METHOD, &params, deadline, false, None).await?;
         let opened: Opened = serde_json::from_str(reply.result())
             .map_err(|e| Error::decode(C::METHOD, reply.result(), &e))?;
         let text = reply.result().to_owned();
@@ -137,8 +135,7 @@ impl Resume {
         fields.entry("excludeTurns").or_insert(true.into());
         let id = fields.get("threadId").and_then(Value::as_str);
         let id = id.unwrap_or_default().to_owned();
-        let resume =
-            |origin| client.open::<ThreadResumeParams>(fields.clone(), origin);
+        let resume = |origin| client.open::<ThreadResumeParams>(fields.clone(), origin);
         let mut opened = resume(Origin::Resumed).await;
         if unarchive && is(&opened, &RpcErrorKind::Archived) {
             client.thread(&id).unarchive().await?;
@@ -148,7 +145,9 @@ impl Resume {
             for field in ["history", "initialTurnsPage", "personality"] {
                 fields.remove(field); // Which a fork doesn't have.
             }
-            return client.open::<ThreadForkParams>(fields, Origin::Forked).await;
+            return client
+                .open::<ThreadForkParams>(fields, Origin::Forked)
+                .await;
         }
         match start {
             Some(start) if is(&opened, &RpcErrorKind::NoRollout) => {

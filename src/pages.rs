@@ -27,6 +27,7 @@ impl CasClient {
     /// }
     /// # Ok(()) }
     /// ```
+    #[expect(clippy::needless_pass_by_value, reason = "as of `request`")]
     pub fn pages<C: Paged>(&self, params: C) -> Pages<C> {
         let begin = self
             .check::<C>()

@@ -14,6 +14,10 @@ use crate::{
 #[derive(Debug)]
 #[must_use = "a turn that is dropped is interrupted"]
 #[non_exhaustive]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is taken apart at once, and there is one at a time"
+)]
 pub enum Sent {
     /// A turn was started with it.
     Started(Turn),
@@ -72,8 +76,7 @@ impl Thread {
     /// As of [`ask`](Self::ask).
     pub async fn review(&self, target: impl Into<ReviewTarget>) -> Result<Turn, Error> {
         const METHOD: &str = "review/start";
-        let target =
-            serde_json::to_value(target.into()).map_err(|e| Error::encode(METHOD, &e))?;
+        let target = serde_json::to_value(target.into()).map_err(|e| Error::encode(METHOD, &e))?;
         let fields = Map::from_iter([
             ("threadId".to_owned(), Value::from(self.id())),
             ("target".to_owned(), target),

@@ -141,13 +141,19 @@ impl FakeServer {
     }
 
     /// Sends a notification.
-    #[expect(clippy::needless_pass_by_value, reason = "it is written in place with json!")]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "it is written in place with json!"
+    )]
     pub fn notify(&self, method: &str, params: Value) {
         self.line(&json!({"method": method, "params": params}).to_string());
     }
 
     /// Sends a request to the client; [`reply_to`](Self::reply_to) waits for what it answers.
-    #[expect(clippy::needless_pass_by_value, reason = "it is written in place with json!")]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "it is written in place with json!"
+    )]
     pub fn call(&self, id: u64, method: &str, params: Value) {
         self.line(&json!({"id": id, "method": method, "params": params}).to_string());
     }
@@ -177,7 +183,11 @@ impl FakeServer {
     /// How often the client has called a method.
     #[must_use]
     pub fn calls(&self, method: &str) -> usize {
-        self.state().record.iter().filter(|(m, _)| m == method).count()
+        self.state()
+            .record
+            .iter()
+            .filter(|(m, _)| m == method)
+            .count()
     }
 
     /// Closes both pipes, as the death of a process does. What was sent before can still be read.
@@ -197,8 +207,14 @@ impl FakeServer {
             return;
         };
         let id = message.get("id").cloned();
-        let method = message.get("method").and_then(Value::as_str).map(str::to_owned);
-        let params = message.get_mut("params").map(Value::take).unwrap_or_default();
+        let method = message
+            .get("method")
+            .and_then(Value::as_str)
+            .map(str::to_owned);
+        let params = message
+            .get_mut("params")
+            .map(Value::take)
+            .unwrap_or_default();
         match (id, method) {
             (Some(id), Some(method)) => {
                 let answer = {
@@ -206,7 +222,9 @@ impl FakeServer {
                     state.record.push((method.clone(), params.clone()));
                     let answer = state.answers.get(&method).cloned();
                     if answer.is_none() {
-                        state.waiting.push_back((id.clone(), method, params.clone()));
+                        state
+                            .waiting
+                            .push_back((id.clone(), method, params.clone()));
                     }
                     answer
                 };

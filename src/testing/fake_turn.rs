@@ -71,14 +71,20 @@ impl FakeServer {
     }
 
     /// `item/started`, for an item written as JSON with `type` and `id`.
-    #[expect(clippy::needless_pass_by_value, reason = "it is written in place with json!")]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "it is written in place with json!"
+    )]
     pub fn item_started(&self, thread: &str, turn: &str, item: Value) {
         let params = json!({"threadId": thread, "turnId": turn, "item": item, "startedAtMs": 1});
         self.notify("item/started", params);
     }
 
     /// `item/completed`, for an item written as JSON with `type` and `id`.
-    #[expect(clippy::needless_pass_by_value, reason = "it is written in place with json!")]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "it is written in place with json!"
+    )]
     pub fn item_completed(&self, thread: &str, turn: &str, item: Value) {
         let params = json!({"threadId": thread, "turnId": turn, "item": item, "completedAtMs": 1});
         self.notify("item/completed", params);
@@ -105,7 +111,8 @@ impl FakeServer {
                 "cachedInputTokens": 0, "reasoningOutputTokens": 0,
             })
         };
-        let usage = json!({"last": tokens(last), "total": tokens(total), "modelContextWindow": 1000});
+        let usage =
+            json!({"last": tokens(last), "total": tokens(total), "modelContextWindow": 1000});
         let params = json!({"threadId": thread, "turnId": turn, "tokenUsage": usage});
         self.notify("thread/tokenUsage/updated", params);
     }

@@ -154,7 +154,8 @@ impl Drop for Seat {
             turn.seats -= 1;
             if self.role == Role::Reader {
                 turn.readers -= 1;
-                turn.unwanted |= turn.readers == 0 && turn.ours && !turn.detached && !turn.is_over();
+                turn.unwanted |=
+                    turn.readers == 0 && turn.ours && !turn.detached && !turn.is_over();
             }
             let interrupt = self.role == Role::Reader
                 && turn.unwanted

@@ -4,7 +4,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Deserialize;
 
-use super::{Turn, TurnControl, progress::{Progress, of_turn}};
+use super::{
+    Turn, TurnControl,
+    progress::{Progress, of_turn},
+};
 use crate::{
     Event, Events, Thread,
     rpc::router::OnReply,
@@ -64,7 +67,10 @@ impl Binding {
 
     /// A turn that its first events have named: those that were `seen`, and those that are to come.
     pub(crate) fn found(thread: &Thread, mut events: Events, seen: Vec<Event>, turn: &str) -> Turn {
-        events.subscription().binder().bind(&of_turn(thread.id(), turn));
+        events
+            .subscription()
+            .binder()
+            .bind(&of_turn(thread.id(), turn));
         events.unread(seen);
         let starting = thread.client().tracker().starting(thread.id());
         let (seat, _) = starting.claim(turn, true);

@@ -49,8 +49,8 @@ pub(super) struct Record {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Delta<'a> {
-    #[serde(borrow)]
-    delta: Cow<'a, str>,
+    #[serde(borrow, rename = "delta")]
+    text: Cow<'a, str>,
     #[serde(default)]
     summary_index: usize,
     #[serde(default)]
@@ -88,9 +88,9 @@ impl Collector {
                 self.started = true;
                 Some(TurnEvent::Started)
             }
-            "item/agentMessage/delta" => self
-                .piece(&event, |_| Piece::Message)
-                .map(TurnEvent::Text),
+            "item/agentMessage/delta" => {
+                self.piece(&event, |_| Piece::Message).map(TurnEvent::Text)
+            }
             "item/reasoning/summaryTextDelta" => self
                 .piece(&event, |d| Piece::Summary(d.summary_index))
                 .map(TurnEvent::Reasoning),
@@ -121,9 +121,9 @@ impl Collector {
     fn piece(&mut self, event: &Event, piece: impl Fn(&Delta<'_>) -> Piece) -> Option<String> {
         let delta: Delta<'_> = event.params_as().ok()?;
         if let Some(item) = event.item_id() {
-            self.step(item).piece(piece(&delta), &delta.delta);
+            self.step(item).piece(piece(&delta), &delta.text);
         }
-        Some(delta.delta.into_owned())
+        Some(delta.text.into_owned())
     }
 
     fn item(&mut self, event: &Event, completed: bool) -> Option<Box<ThreadItem>> {
@@ -236,8 +236,7 @@ impl Collector {
     /// Ends the turn by what was seen of it, where the server says only that it is over.
     pub(super) fn conclude(&mut self) {
         let last = self.steps.last().map(|(_, step)| step);
-        let answered =
-            last.is_some_and(|step| step.is_completed() && step.message().is_some());
+        let answered = last.is_some_and(|step| step.is_completed() && step.message().is_some());
         let status = if self.failure.is_some() {
             TurnStatus::Failed
         } else if answered {

@@ -40,7 +40,10 @@ impl TurnControl {
     }
 
     pub(crate) fn of(thread: &Thread, turn: &str) -> Self {
-        let seat = thread.client().tracker().seat(thread.id(), turn, Role::Control);
+        let seat = thread
+            .client()
+            .tracker()
+            .seat(thread.id(), turn, Role::Control);
         Self::new(thread.clone(), seat)
     }
 

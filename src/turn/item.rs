@@ -130,7 +130,10 @@ impl Step {
             return None;
         }
         let joined = told.text.is_empty() || (!self.completed && !self.text.is_empty());
-        Some((if joined { self.text.clone() } else { told.text }, told.phase))
+        Some((
+            if joined { self.text.clone() } else { told.text },
+            told.phase,
+        ))
     }
 
     /// The pieces of reasoning that have come, or what the item has of it.

@@ -130,7 +130,9 @@ impl fmt::Display for TurnError {
             (TurnErrorKind::Failed, None) => write!(f, "the turn ended as {}", self.outcome.status),
             (TurnErrorKind::Interrupted, _) => f.write_str("the turn was interrupted"),
             (TurnErrorKind::Closed(_), _) => f.write_str("the connection ended during the turn"),
-            (TurnErrorKind::ThreadClosed, _) => f.write_str("the thread was closed during the turn"),
+            (TurnErrorKind::ThreadClosed, _) => {
+                f.write_str("the thread was closed during the turn")
+            }
             (TurnErrorKind::DeadlinePassed { after }, _) => {
                 write!(f, "the turn did not end within {after:?}")
             }

@@ -58,7 +58,5 @@ impl Progress {
 /// The events of one turn, and those of its thread that are of no turn.
 pub(super) fn of_turn(thread: &str, turn: &str) -> Matcher {
     let (thread, turn) = (Filter::all().thread(thread), turn.to_owned());
-    Arc::new(move |route: &Route<'_>| {
-        thread.matches(route) && route.turn.is_none_or(|t| t == turn)
-    })
+    Arc::new(move |route: &Route<'_>| thread.matches(route) && route.turn.is_none_or(|t| t == turn))
 }

@@ -208,7 +208,11 @@ async fn items(thread: &Thread, turn: &str) -> Result<Vec<(String, Box<RawValue>
             }
             Err(error) => return Err(error),
         };
-        all.extend(page.data.into_iter().filter_map(|entry| with_id(entry.item)));
+        all.extend(
+            page.data
+                .into_iter()
+                .filter_map(|entry| with_id(entry.item)),
+        );
         if page.next_cursor.is_null() {
             break;
         }

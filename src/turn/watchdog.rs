@@ -90,9 +90,7 @@ impl Watchdog {
                 Some(rest) if rest < silence => (rest, Why::Rest),
                 _ => (silence, Why::Silence),
             };
-            let timer = self
-                .timer
-                .get_or_insert_with(|| Box::pin(sleep_until(due)));
+            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(due)));
             ready!(timer.as_mut().poll(cx));
             self.timer = None;
             if Instant::now() >= due {
