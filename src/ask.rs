@@ -7,7 +7,7 @@ use std::{
 };
 
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, value::RawValue};
 
 use crate::{
     Input, Thread,
@@ -39,6 +39,7 @@ impl Thread {
             thread: self.clone(),
             input: input.into(),
             fields: Map::new(),
+            schema: None,
             invalid: None,
             timeout,
             silence: turn::SILENCE,
@@ -57,6 +58,8 @@ pub struct Ask {
     thread: Thread,
     input: Input,
     fields: Map<String, Value>,
+    /// The `outputSchema` as text, since the order of its fields counts.
+    schema: Option<Box<RawValue>>,
     /// The first thing that makes this impossible; told when the turn is started.
     invalid: Option<Error>,
     timeout: Duration,
@@ -96,8 +99,15 @@ impl Ask {
 
     /// A JSON schema that the final answer of this turn has to fit; [`output_of`](Self::output_of) makes one of a type.
     /// The model takes a strict subset only, and fails the turn for any other schema.
-    pub fn output_schema(self, schema: Value) -> Self {
+    pub fn output_schema(mut self, schema: Value) -> Self {
+        self.schema = None;
         self.field("outputSchema", schema)
+    }
+
+    pub(crate) fn raw_schema(mut self, schema: Box<RawValue>) -> Self {
+        self.fields.remove("outputSchema");
+        self.schema = Some(schema);
+        self
     }
 
     /// Any field of `TurnStartParams` by its wire name.
@@ -138,6 +148,7 @@ impl Ask {
             thread,
             input,
             mut fields,
+            schema,
             invalid,
             timeout,
             silence,
@@ -147,10 +158,24 @@ impl Ask {
         }
         fields.insert("threadId".to_owned(), thread.id().into());
         fields.insert("input".to_owned(), input.as_value());
-        let mut turn = thread.begin(METHOD, fields, timeout, false).await?;
+        let params = Params {
+            fields: &fields,
+            output_schema: schema.as_deref(),
+        };
+        let params = serde_json::to_string(&params).map_err(|e| Error::encode(METHOD, &e))?;
+        let mut turn = thread.begin(METHOD, &params, timeout, false).await?;
         turn.set_silence(silence);
         Ok(turn)
     }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Params<'a> {
+    #[serde(flatten)]
+    fields: &'a Map<String, Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output_schema: Option<&'a RawValue>,
 }
 
 impl IntoFuture for Ask {
@@ -167,7 +192,7 @@ impl Thread {
     pub(crate) async fn begin(
         &self,
         method: &str,
-        fields: Map<String, Value>,
+        params: &str,
         timeout: Duration,
         fresh: bool,
     ) -> Result<Turn, Error> {
@@ -175,10 +200,9 @@ impl Thread {
         // NB. Before anything is sent: events of the turn may come before the answer that names it.
         let mut binding = Binding::new(self, fresh);
         let hook = binding.hook();
-        let params = Value::Object(fields).to_string();
         let reply = self
             .client()
-            .send(method, &params, Some(timeout), false, hook)
+            .send(method, params, Some(timeout), false, hook)
             .await?;
         binding.into_turn().ok_or_else(|| Error::Decode {
             method: method.to_owned(),

@@ -14,10 +14,11 @@ use tokio::sync::watch;
 
 use crate::{
     builder::Builder,
-    dispatch::Dispatch,
+    dispatch::{Dispatch, PendingRequest},
     error::{CloseReason, Error},
     event::Events,
     filter::Filter,
+    handler::Handlers,
     protocol::{self, Call},
     rpc::{
         Connection,
@@ -35,6 +36,8 @@ pub struct CasClient {
     shared: Arc<Shared>,
     /// `None` in handles that must not keep the server alive, such as those that handlers get.
     _owner: Option<Arc<Owner>>,
+    /// The handlers of the threads that are opened through this handle, if not the client's.
+    handlers: Option<Arc<Handlers>>,
 }
 
 struct Shared {
@@ -137,6 +140,7 @@ impl CasClient {
         Self {
             shared,
             _owner: Some(owner),
+            handlers: None,
         }
     }
 
@@ -223,6 +227,24 @@ impl CasClient {
         self.request(params).await
     }
 
+    /// A handle to the same connection whose threads have these handlers, and the client's where it has none: those that
+    /// are started, resumed or forked through it, and the threads that they spawn. The handle that opened a thread last
+    /// decides.
+    #[must_use]
+    pub fn with_handlers(&self, handlers: Handlers) -> Self {
+        let handlers = Arc::new(handlers.over(self.handlers()));
+        Self {
+            handlers: Some(handlers),
+            ..self.clone()
+        }
+    }
+
+    /// The server's requests that wait for an answer, the oldest first.
+    #[must_use]
+    pub fn pending_requests(&self) -> Vec<PendingRequest> {
+        self.shared.dispatch.pending()
+    }
+
     /// What the server said of itself in the handshake.
     #[must_use]
     pub fn server(&self) -> Option<&ServerInfo> {
@@ -267,6 +289,21 @@ impl CasClient {
 
     pub(crate) fn dispatch(&self) -> &Dispatch {
         &self.shared.dispatch
+    }
+
+    /// The handlers of the threads that are opened through this handle.
+    pub(crate) fn handlers(&self) -> &Arc<Handlers> {
+        let base = self.shared.dispatch.threads().base();
+        self.handlers.as_ref().unwrap_or(base)
+    }
+
+    /// The handlers that are not the client's own.
+    pub(crate) fn own_handlers(&self) -> Option<Arc<Handlers>> {
+        self.handlers.clone()
+    }
+
+    pub(crate) fn experimental_api(&self) -> bool {
+        self.shared.options.experimental_api
     }
 
     pub(crate) fn request_timeout(&self) -> Duration {
@@ -337,6 +374,7 @@ impl WeakClient {
         self.0.upgrade().map(|shared| CasClient {
             shared,
             _owner: None,
+            handlers: None,
         })
     }
 }

@@ -21,7 +21,7 @@ impl CasClient {
     /// As of [`request`](Self::request); [`Error::Invalid`] if there are tools but the experimental API is off.
     pub async fn start_thread(&self, params: ThreadStartParams) -> Result<Thread, Error> {
         let mut fields = object(ThreadStartParams::METHOD, &params)?;
-        if let Some(tools) = self.dispatch().tools().specs() {
+        if let Some(tools) = self.advertised()? {
             // A list that the caller gave goes first; what is answered is what is registered.
             match fields.get_mut("dynamicTools").and_then(Value::as_array_mut) {
                 Some(given) => given.extend(tools.as_array().cloned().unwrap_or_default()),
@@ -82,9 +82,15 @@ impl CasClient {
             id: String,
         }
         self.check::<C>()?;
+        self.handlers().tools.check()?;
         let params = Value::Object(params).to_string();
         let deadline = Some(self.request_timeout());
-        let reply = self.send(C::METHOD, &params, deadline, false, None).await?;
+        // NB. The thread has its handlers before anything else of it is routed.
+        let opening = self.dispatch().threads().opening(self.own_handlers());
+        let reply = self
+            .send(C::METHOD, &params, deadline, false, Some(opening))
+            .await?;
+        self.look_over(C::METHOD, reply.result()).await;
         let opened: Opened = serde_json::from_str(reply.result())
             .map_err(|e| Error::decode(C::METHOD, reply.result(), &e))?;
         let text = reply.result().to_owned();

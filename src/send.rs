@@ -1,6 +1,6 @@
 //! The other ways to a turn: input for whatever turn there is, a review, a compaction.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
@@ -77,12 +77,9 @@ impl Thread {
     pub async fn review(&self, target: impl Into<ReviewTarget>) -> Result<Turn, Error> {
         const METHOD: &str = "review/start";
         let target = serde_json::to_value(target.into()).map_err(|e| Error::encode(METHOD, &e))?;
-        let fields = Map::from_iter([
-            ("threadId".to_owned(), Value::from(self.id())),
-            ("target".to_owned(), target),
-        ]);
+        let params = json!({"threadId": self.id(), "target": target}).to_string();
         let timeout = self.client().request_timeout();
-        self.begin(METHOD, fields, timeout, true).await
+        self.begin(METHOD, &params, timeout, true).await
     }
 
     /// `thread/compact/start`: has the history summed up, in a turn that takes no other input. A turn that runs is

@@ -9,9 +9,10 @@ use tokio::{
 };
 
 use super::{
+    batch::Batch,
     line::{Line, Lines},
     outbox::{Lane, Outbox},
-    router::{Batch, OnReply, Outcome, Router},
+    router::{OnReply, Outcome, Router},
 };
 use crate::error::CloseReason;
 

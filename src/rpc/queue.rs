@@ -223,7 +223,7 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
-    use crate::rpc::message::scan;
+    use crate::rpc::scan::scan;
 
     const BOUNDS: Bounds = Bounds {
         events: 3,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::Tracker;
-use crate::{rpc::router::OnReply, turn::Tokens};
+use crate::{rpc::router::OnReply, turn::TokenUsage};
 
 impl Tracker {
     /// Whether turns of this thread can be seen here.
@@ -83,7 +83,7 @@ impl Tracker {
         let track = state.threads.entry(thread.to_owned()).or_default();
         track.followed = true;
         if is_new {
-            track.total.get_or_insert_with(Tokens::default);
+            track.total.get_or_insert_with(TokenUsage::default);
         }
         track.busy = is_active && track.active.is_none() && track.turns.is_empty();
     }

@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use crate::{
     protocol::TurnStatus,
     rpc::Connection,
-    turn::{Progress, Tokens},
+    turn::{Progress, TokenUsage},
 };
 pub(crate) use seat::{Role, Seat, Starting};
 
@@ -47,9 +47,9 @@ impl Phase {
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Used {
     /// By itself; `None` if the server has not told.
-    pub(crate) own: Option<Tokens>,
+    pub(crate) own: Option<TokenUsage>,
     /// By the sub-agents that it started, and theirs.
-    pub(crate) agents: Tokens,
+    pub(crate) agents: TokenUsage,
 }
 
 pub(crate) struct Tracker {
@@ -79,7 +79,7 @@ struct Track {
     starting: usize,
     ended: Vec<(String, TurnStatus)>,
     /// The tokens that the thread has used in its life.
-    total: Option<Tokens>,
+    total: Option<TokenUsage>,
 }
 
 /// The turn that the server says is running.

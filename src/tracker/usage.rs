@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::{State, Tracker, TurnTrack};
-use crate::turn::Tokens;
+use crate::turn::TokenUsage;
 
 /// To whom a count belongs.
 enum Share {
@@ -21,8 +21,8 @@ impl Tracker {
         }
         #[derive(Deserialize)]
         struct Usage {
-            total: Tokens,
-            last: Tokens,
+            total: TokenUsage,
+            last: TokenUsage,
         }
         let Ok(Updated { token_usage }) = serde_json::from_str(params) else {
             return;

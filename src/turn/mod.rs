@@ -34,7 +34,7 @@ pub use event::TurnEvent;
 pub use outcome::{Item, TurnError, TurnErrorKind, TurnFailure, TurnOutcome};
 pub(crate) use progress::Progress;
 use reconcile::Verdict;
-pub use tokens::Tokens;
+pub use tokens::TokenUsage;
 use watchdog::{Watchdog, Why};
 
 /// After how long a silence the server is asked how the turn stands, unless told otherwise.

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use super::Tokens;
+use super::TokenUsage;
 use crate::{
     error::{CloseReason, Error},
     protocol::{CodexErrorInfo, ThreadItem, ThreadTokenUsage, TurnStatus},
@@ -23,9 +23,9 @@ pub struct TurnOutcome {
     /// Every step, in the order they began.
     pub items: Vec<Item>,
     /// The tokens that this turn used by itself; `None` if the server told of none.
-    pub usage: Option<Tokens>,
+    pub usage: Option<TokenUsage>,
     /// The same with what its sub-agents used until its end, and theirs.
-    pub usage_with_agents: Option<Tokens>,
+    pub usage_with_agents: Option<TokenUsage>,
     /// What the server said last of the whole thread: its tokens so far, and the size of the model's window.
     pub thread_usage: Option<ThreadTokenUsage>,
     /// From start to completion, as the server measured it.

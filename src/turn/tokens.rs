@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 #[non_exhaustive]
-pub struct Tokens {
+pub struct TokenUsage {
     /// All of them, input and output.
     #[serde(rename = "totalTokens", deserialize_with = "count")]
     pub total: u64,
@@ -35,7 +35,7 @@ fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     Ok(u64::try_from(count).unwrap_or(0))
 }
 
-impl Tokens {
+impl TokenUsage {
     fn zip(self, other: Self, with: impl Fn(u64, u64) -> u64) -> Self {
         Self {
             total: with(self.total, other.total),
@@ -53,7 +53,7 @@ impl Tokens {
     }
 }
 
-impl Add for Tokens {
+impl Add for TokenUsage {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
@@ -61,7 +61,7 @@ impl Add for Tokens {
     }
 }
 
-impl Sum for Tokens {
+impl Sum for TokenUsage {
     fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
         all.fold(Self::default(), Add::add)
     }
