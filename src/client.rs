@@ -274,6 +274,10 @@ impl CasClient {
         .unwrap_or_else(|| Arc::new(CloseReason::shutdown()))
     }
 
+    pub(crate) fn taps(&self) -> &Arc<crate::rpc::tap::Taps> {
+        &self.shared.connection.taps
+    }
+
     pub(crate) fn close_reason(&self) -> Option<Arc<CloseReason>> {
         self.shared.connection.router.closed()
     }

@@ -35,6 +35,7 @@ pub mod testing;
 mod thread;
 mod tool;
 mod turn;
+mod wire;
 
 // The engine room.
 mod dispatch;
@@ -70,6 +71,7 @@ pub use turn::{
     Deadline, Item, TokenUsage, Turn, TurnControl, TurnError, TurnErrorKind, TurnEvent,
     TurnFailure, TurnOutcome,
 };
+pub use wire::{Direction, Wire, WireLine};
 
 /// The code blocks of the README are compiled as tests.
 #[cfg(doctest)]

@@ -9,8 +9,8 @@ use super::{Erased, HandlerError, RequestContext};
 /// Answers `account/chatgptAuthTokens/refresh`, which codex asks when a backend has refused the token it was given with
 /// `account/login/start`.
 ///
-/// Requests for one account that come while one is being answered get the same tokens: two threads that expire at once
-/// cause one refresh. The server waits 10 s and then fails the turn; a handler is stopped after 8 s. A closure
+/// Requests for one account that come while one is being answered, or up to 3 s after new tokens came, get the same
+/// tokens: two threads that expire at once cause one refresh. The server waits 10 s and then fails the turn; a handler is stopped after 8 s. A closure
 /// `|request: RefreshRequest, cx| async { … }` is an `AuthRefresh` too.
 pub trait AuthRefresh: Send + Sync + 'static {
     /// New tokens for the account that the request names.

@@ -235,6 +235,15 @@ impl UnclaimedRequests {
     }
 }
 
+impl Drop for UnclaimedRequests {
+    fn drop(&mut self) {
+        self.0.close();
+        while let Ok(responder) = self.0.try_recv() {
+            responder.refuse();
+        }
+    }
+}
+
 impl Stream for UnclaimedRequests {
     type Item = Responder;
 

@@ -14,6 +14,7 @@ pub(crate) mod outbox;
 pub(crate) mod queue;
 pub(crate) mod router;
 pub(crate) mod scan;
+pub(crate) mod tap;
 
 pub(crate) use connection::{Connection, Limits};
 pub(crate) use message::Incoming;
