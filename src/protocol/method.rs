@@ -16,6 +16,14 @@ macro_rules! call {
     };
 }
 
+macro_rules! paged {
+    ($params:ident, $item:ty) => {
+        impl $crate::protocol::Paged for $params {
+            type Item = $item;
+        }
+    };
+}
+
 macro_rules! notification {
     ($payload:ident, $methods:expr) => {
         impl $crate::protocol::Notification for $payload {
@@ -160,6 +168,6 @@ macro_rules! server_message {
 }
 
 pub(crate) use {
-    call, client_notification, client_request, no_params, notification, server_call,
+    call, client_notification, client_request, no_params, notification, paged, server_call,
     server_message, write_message,
 };
