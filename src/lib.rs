@@ -21,6 +21,8 @@ mod event;
 mod filter;
 mod input;
 pub mod protocol;
+#[cfg(feature = "cli")]
+pub mod proxy;
 mod rpc_error;
 #[cfg(feature = "testing")]
 pub mod testing;
