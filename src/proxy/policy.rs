@@ -19,7 +19,7 @@ pub(super) enum Verdict {
 }
 
 /// Judges a request by its method (a JSON string) and its params.
-pub(super) fn judge(policy: &ApprovalPolicy, method: &str, params: Option<&str>) -> Verdict {
+pub(super) fn judge(policy: ApprovalPolicy, method: &str, params: Option<&str>) -> Verdict {
     let name: Cow<'_, str> = if method.contains('\\') {
         serde_json::from_str::<String>(method)
             .unwrap_or_default()
@@ -87,17 +87,17 @@ mod tests {
             ("null", r#""acceptForSession""#),
         ] {
             assert_eq!(
-                judge(&auto, exec, Some(params)),
+                judge(auto, exec, Some(params)),
                 Verdict::Approve(decision.to_owned())
             );
         }
         let escaped = r#""item\/fileChange\/requestApproval""#;
         assert_eq!(
-            judge(&auto, escaped, None),
+            judge(auto, escaped, None),
             Verdict::Approve(r#""acceptForSession""#.into())
         );
         assert_eq!(
-            judge(&auto, r#""skill/requestApproval""#, None),
+            judge(auto, r#""skill/requestApproval""#, None),
             Verdict::Approve(r#""approve""#.into())
         );
     }
@@ -115,7 +115,7 @@ mod tests {
             ("item/fileChange/requestApproval", "accept"),
             ("skill/requestApproval", "decline"),
         ] {
-            let verdict = judge(&policy, &quoted(method), proposed);
+            let verdict = judge(policy, &quoted(method), proposed);
             assert_eq!(verdict, Verdict::Approve(quoted(decision)));
         }
         for method in [
@@ -123,7 +123,7 @@ mod tests {
             "item/permissions/requestApproval",
             "x/new",
         ] {
-            assert_eq!(judge(&policy, &quoted(method), None), Verdict::Forward);
+            assert_eq!(judge(policy, &quoted(method), None), Verdict::Forward);
         }
     }
 }

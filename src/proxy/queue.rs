@@ -114,3 +114,68 @@ impl OutQueue {
         self.events * 2 < self.max_events.max(2) && self.bytes * 2 < MAX_BYTES
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn push(queue: &mut OutQueue, event: &[u8]) {
+        queue.back().extend_from_slice(event);
+        queue.pushed();
+    }
+
+    #[test]
+    fn what_goes_in_comes_out_whatever_part_of_it_is_written_at_a_time() {
+        for step in [97, 1_000, CHUNK, 3 * CHUNK] {
+            let mut queue = OutQueue::new(usize::MAX);
+            let (mut expected, mut out) = (Vec::new(), Vec::new());
+            for n in 0..400 {
+                let event = format!("{n} {}\n", "x".repeat(n * 7 % 1_000));
+                push(&mut queue, event.as_bytes());
+                expected.extend_from_slice(event.as_bytes());
+                if n % 5 == 0 {
+                    let part = queue.front().len().min(step);
+                    out.extend_from_slice(&queue.front()[..part]);
+                    queue.wrote(part);
+                }
+            }
+            while !queue.is_empty() {
+                let waiting = expected[out.len()..]
+                    .iter()
+                    .filter(|b| **b == b'\n')
+                    .count();
+                assert_eq!(queue.depth(), waiting);
+                let part = queue.front().len().min(step);
+                out.extend_from_slice(&queue.front()[..part]);
+                queue.wrote(part);
+            }
+            assert!(out == expected, "step {step}");
+            assert_eq!((queue.depth(), queue.bytes), (0, 0));
+        }
+    }
+
+    #[test]
+    fn it_is_full_by_events_or_by_bytes_and_has_drained_at_half_of_both() {
+        let mut queue = OutQueue::new(4);
+        for n in 0..4 {
+            assert!(!queue.is_full(), "{n}");
+            push(&mut queue, b"x\n");
+        }
+        assert!(queue.is_full() && !queue.has_drained());
+        queue.wrote(4);
+        assert!(!queue.has_drained(), "half is not under half");
+        queue.wrote(1);
+        assert!(!queue.has_drained(), "a part of an event is one that waits");
+        queue.wrote(1);
+        assert!(queue.has_drained());
+
+        push(&mut queue, &b"y".repeat(MAX_BYTES));
+        assert!(queue.is_full());
+        queue.wrote(queue.front().len());
+        assert!(queue.has_drained());
+        assert!(
+            queue.spare.is_none(),
+            "the memory of a large event is given back"
+        );
+    }
+}

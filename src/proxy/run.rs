@@ -1,17 +1,16 @@
 //! The loop of an instance: one task that reads both sides, writes both sides and sees to the child's end.
 
 use std::{
-    future::{pending, poll_fn, ready},
+    future::{pending, ready},
     io,
     path::Path,
-    pin::Pin,
     process::ExitStatus,
     time::{Duration, Instant},
 };
 
 use rustix::process::Signal;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
+    io::{AsyncRead, AsyncWrite},
     process::{ChildStderr, ChildStdin, ChildStdout},
     sync::mpsc,
     time::sleep_until,
@@ -19,12 +18,12 @@ use tokio::{
 
 use super::{
     options::Options,
+    pipes::{Input, Output, write_to},
     session::{Phase, Session},
-    stats::Counts,
 };
 use crate::{
     process::{Launch, Pipes, Process, find_codex},
-    rpc::line::{Line, Lines},
+    rpc::line::Line,
 };
 
 /// The longest line that is read. Far above anything seen; a bound there must be.
@@ -99,7 +98,7 @@ pub async fn run(
         kill_timeout: options.kill_timeout,
         session,
         server: Server::new(process, pipes),
-        commands: Input::new(commands, MAX_LINE),
+        commands: Some(Input::new(commands, MAX_LINE)),
         output,
         notices,
         ladder: None,
@@ -107,58 +106,6 @@ pub async fn run(
         wanted: None,
     };
     instance.run().await
-}
-
-/// The lines of one side.
-struct Input<R> {
-    lines: Lines<R>,
-    /// Whether the buffer may hold a complete line.
-    more: bool,
-    ended: bool,
-}
-
-impl<R: AsyncRead + Unpin> Input<R> {
-    fn new(io: R, max_line: usize) -> Option<Self> {
-        let lines = Lines::new(io, max_line);
-        Some(Self {
-            lines,
-            more: false,
-            ended: false,
-        })
-    }
-
-    fn next(&mut self) -> Option<Line<'_>> {
-        let line = self.lines.next();
-        self.more = line.is_some();
-        line
-    }
-
-    /// Reads more, once all that was read has been taken.
-    async fn fill(this: &mut Option<Self>) -> io::Result<bool> {
-        match this {
-            Some(input) if !input.more && !input.ended => input.lines.fill().await,
-            _ => pending().await,
-        }
-    }
-
-    /// Takes note of what [`fill`](Self::fill) said. A source that fails has ended.
-    fn filled(this: &mut Option<Self>, more: &io::Result<bool>) {
-        if let Some(input) = this {
-            input.more = true; // At the end, too: the last line may have no terminator.
-            input.ended = !matches!(more, Ok(true));
-        }
-    }
-
-    /// Whether the last line was taken just now.
-    fn finish(this: &mut Option<Self>) -> bool {
-        let done = this
-            .as_ref()
-            .is_some_and(|input| input.ended && !input.more);
-        if done {
-            *this = None;
-        }
-        done
-    }
 }
 
 struct Server {
@@ -176,8 +123,8 @@ impl Server {
         Self {
             process,
             stdin: Some(pipes.stdin),
-            stdout: Input::new(pipes.stdout, MAX_LINE),
-            stderr: Input::new(pipes.stderr, MAX_STDERR_LINE),
+            stdout: Some(Input::new(pipes.stdout, MAX_LINE)),
+            stderr: Some(Input::new(pipes.stderr, MAX_STDERR_LINE)),
             status: None,
             drained_by: None,
         }
@@ -508,63 +455,6 @@ impl<I: AsyncRead + Unpin, O: AsyncWrite + Unpin> Instance<I, O> {
 
 /// There is nobody left to emit events to.
 struct ReaderGone;
-
-/// Where the events go.
-struct Output<O> {
-    to: O,
-    /// Whether the write that is under way has had to wait.
-    waited: bool,
-}
-
-impl<O: AsyncWrite + Unpin> Output<O> {
-    /// Writes a part of `bytes`; waits for ever if there are none. Cancel safe: nothing is written before it is ready.
-    async fn write(&mut self, bytes: &[u8], counts: &mut Counts) -> io::Result<usize> {
-        if bytes.is_empty() {
-            return pending().await;
-        }
-        let wrote = poll_fn(|cx| {
-            let poll = Pin::new(&mut self.to).poll_write(cx, bytes);
-            if poll.is_pending() && !self.waited {
-                self.waited = true;
-                counts.stdout_backpressure_count += 1;
-            }
-            poll
-        })
-        .await;
-        self.waited = false;
-        match wrote {
-            Ok(0) => Err(io::ErrorKind::WriteZero.into()),
-            other => other,
-        }
-    }
-
-    /// Writes all that waits, however long the reader takes, unless he goes or the instance is told to end.
-    async fn flush(&mut self, session: &mut Session, notices: &mut mpsc::Receiver<Notice>) {
-        while !session.events.queue.is_empty() {
-            let Session { events, counts, .. } = session;
-            tokio::select! {
-                biased;
-                Some(_) = notices.recv() => return,
-                wrote = self.write(events.queue.front(), counts) => match wrote {
-                    Ok(n) => {
-                        counts.stdout_writes += 1;
-                        events.queue.wrote(n);
-                    }
-                    Err(_) => return,
-                }
-            }
-        }
-        // Nobody can be told of a failure here.
-        let _ = self.to.flush().await;
-    }
-}
-
-async fn write_to(stdin: &mut Option<ChildStdin>, bytes: &[u8]) -> io::Result<usize> {
-    match stdin {
-        Some(stdin) if !bytes.is_empty() => stdin.write(bytes).await,
-        _ => pending().await,
-    }
-}
 
 async fn at(deadline: Option<Instant>) {
     match deadline {

@@ -327,12 +327,14 @@ impl Cursor<'_> {
     fn string(&mut self) -> Option<()> {
         const ONES: u64 = u64::from_ne_bytes([1; 8]);
         const HIGH: u64 = ONES << 7;
+        const QUOTES: u64 = u64::from_ne_bytes([b'"'; 8]);
+        const SLASHES: u64 = u64::from_ne_bytes([b'\\'; 8]);
         self.expect(b'"')?;
         loop {
             while let Some((chunk, _)) = self.line.get(self.at..)?.split_first_chunk::<8>() {
                 let word = u64::from_le_bytes(*chunk);
-                let quote = word ^ (ONES * b'"' as u64);
-                let slash = word ^ (ONES * b'\\' as u64);
+                let quote = word ^ QUOTES;
+                let slash = word ^ SLASHES;
                 // Exact for the lowest byte that is marked, and no other is looked at.
                 let marks = (quote.wrapping_sub(ONES) & !quote
                     | slash.wrapping_sub(ONES) & !slash
@@ -431,3 +433,7 @@ impl Cursor<'_> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "scan_tests.rs"]
+mod tests;

@@ -44,7 +44,7 @@ async fn a_reader_that_stalls_pauses_reading_and_loses_nothing() {
         let event: Value = serde_json::from_str(&line.unwrap()).unwrap();
         seq += 1;
         assert_eq!(event["seq"], seq, "no gap");
-        if event["method"] == "fake/flood" {
+        if event["type"] == "cas/fromServer" && event["kind"] == "notification" {
             assert_eq!(event["msg"]["params"]["n"], numbers);
             numbers += 1;
         } else {

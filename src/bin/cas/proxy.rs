@@ -17,11 +17,12 @@ use crate::stdio::{self, Stdio};
 /// cas/serverRequest, …), one JSON object a line each. Approvals are answered by policy, all other server requests are
 /// passed on. The end of standard input ends the instance, once the requests that were made are answered.
 #[derive(Debug, clap::Args)]
+#[command(args_override_self = true)]
 #[command(
     after_help = "Try it:\n  echo '{\"type\":\"cas/request\",\"method\":\"model/list\",\"params\":{}}' | cas proxy"
 )]
 pub(crate) struct Args {
-    /// The codex executable, started as `PATH app-server` [default: $CAS_CODEX, else codex on $PATH]
+    /// The codex executable, started as `PATH app-server` [default: `$CAS_CODEX`, else codex on `$PATH`]
     #[arg(long, value_name = "PATH")]
     codex: Option<PathBuf>,
     /// The working directory of the app-server [default: the current one]
