@@ -2,6 +2,7 @@
 
 use std::{
     ffi::OsString,
+    fmt,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -12,16 +13,21 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::{
     client::{CasClient, Options, Parts},
-    dispatch::Dispatch,
+    dispatch::{Desk, Dispatch},
     error::{CloseCause, Error, SpawnError},
+    handler::{
+        Answers, Attestation, AuthRefresh, Clock, Decision, Elicitation, ElicitationAnswer,
+        Fallback, Handlers, UserInput,
+    },
+    policy::{Audit, Policy},
     process::{Launch, Pipes, Process, find_codex},
     rpc::{Connection, Limits, Router, outbox::Outbox, queue::Bounds},
     supervisor::{Peer, supervise},
-    tool::{Tool, Tools},
+    tool::DynamicTool,
 };
 
 /// Makes a [`CasClient`]; see [`CasClient::builder`].
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 #[must_use = "a builder does nothing until `spawn` or `connect`"]
 pub struct Builder {
     launch: Launch,
@@ -33,7 +39,7 @@ pub struct Builder {
     request_timeout: Duration,
     handshake_timeout: Duration,
     grace: Duration,
-    tools: Tools,
+    desk: Desk,
 }
 
 impl Default for Builder {
@@ -61,7 +67,7 @@ impl Default for Builder {
             request_timeout: Duration::from_secs(60),
             handshake_timeout: Duration::from_secs(10),
             grace: Duration::from_secs(2),
-            tools: Tools::default(),
+            desk: Desk::default(),
         }
     }
 }
@@ -145,9 +151,82 @@ impl Builder {
         self
     }
 
-    /// Registers a tool that the model may call; see [`Tool`].
-    pub fn tool(mut self, tool: impl Tool) -> Self {
-        self.tools.add(tool);
+    /// Registers a tool that the model may call: a [`Tool`](crate::Tool), or a [`DynamicTool`] made of a closure or with
+    /// limits of its own. Threads that are started advertise it.
+    pub fn tool(self, tool: impl Into<DynamicTool>) -> Self {
+        self.handlers(|h| h.tool(tool))
+    }
+
+    /// Says what a namespace of tools is about, in at most 1,024 characters; the model is told. Default: the names of
+    /// its tools.
+    pub fn tool_namespace(self, name: impl Into<String>, description: impl Into<String>) -> Self {
+        self.handlers(|h| h.tool_namespace(name, description))
+    }
+
+    /// Decides about commands, changes of files, permissions, skills and the tools of MCP servers: a [`Policy`], or an
+    /// [`Approvals`](crate::Approvals) handler. Default: everything is declined.
+    pub fn approvals(self, policy: impl Into<Policy>) -> Self {
+        self.handlers(|h| h.approvals(policy))
+    }
+
+    /// How long the [`Approvals`](crate::Approvals) handler may take, and what is decided then. Default: no limit, since
+    /// people answer slowly; the server waits for ever.
+    pub fn approval_limit(self, after: Duration, outcome: Decision) -> Self {
+        self.handlers(|h| h.approval_limit(after, outcome))
+    }
+
+    /// Answers the questions of the model to the user. Default: no answers.
+    pub fn user_input(self, handler: impl UserInput) -> Self {
+        self.handlers(|h| h.user_input(handler))
+    }
+
+    /// How long the [`UserInput`] handler may take, and what is answered then. Default: no limit.
+    pub fn user_input_limit(self, after: Duration, outcome: Answers) -> Self {
+        self.handlers(|h| h.user_input_limit(after, outcome))
+    }
+
+    /// Answers the elicitations of MCP servers. Default: they are declined.
+    pub fn elicitation(self, handler: impl Elicitation) -> Self {
+        self.handlers(|h| h.elicitation(handler))
+    }
+
+    /// How long the [`Elicitation`] handler may take, and what is answered then. Default: no limit.
+    pub fn elicitation_limit(self, after: Duration, outcome: ElicitationAnswer) -> Self {
+        self.handlers(|h| h.elicitation_limit(after, outcome))
+    }
+
+    /// Tells the server the time, where it is configured to ask. Default: the time of this machine.
+    pub fn clock(self, handler: impl Clock) -> Self {
+        self.handlers(|h| h.clock(handler))
+    }
+
+    /// Answers what nothing else claims. Default: it is refused.
+    pub fn fallback(self, handler: impl Fallback) -> Self {
+        self.handlers(|h| h.fallback(handler))
+    }
+
+    /// Refreshes the ChatGPT tokens that this program has logged in with. Default: an error, which fails the turn.
+    pub fn auth_refresh(mut self, handler: impl AuthRefresh) -> Self {
+        self.desk.auth_refresh = Some(crate::handler::erase_auth_refresh(handler));
+        self
+    }
+
+    /// Vouches for this client; the capability `requestAttestation` is announced. Default: the server doesn't ask.
+    pub fn attestation(mut self, handler: impl Attestation) -> Self {
+        self.desk.attestation = Some(crate::handler::erase_attestation(handler));
+        self
+    }
+
+    /// Is told every decision about an approval or an elicitation, just before it is sent. It must not block.
+    ///
+    /// Without one, `tracing` is told: target `cas_sdk::audit`, level info, and never the params.
+    pub fn audit(mut self, audit: impl Fn(&Audit) + Send + Sync + 'static) -> Self {
+        self.desk.audit = Some(Arc::new(audit));
+        self
+    }
+
+    fn handlers(mut self, set: impl FnOnce(Handlers) -> Handlers) -> Self {
+        self.desk.handlers = set(self.desk.handlers);
         self
     }
 
@@ -195,7 +274,7 @@ impl Builder {
     /// [`Error::Spawn`] if codex can't be found or started or ends at once, [`Error::Handshake`] if it doesn't answer
     /// as it should, [`Error::Invalid`] for a tool that the server would refuse.
     pub async fn spawn(self) -> Result<CasClient, Error> {
-        self.tools.check()?;
+        self.desk.handlers.tools.check()?;
         let program = find_codex(self.launch.codex.as_deref())?;
         let (
             process,
@@ -231,7 +310,7 @@ impl Builder {
         output_of_server: impl AsyncRead + Unpin + Send + 'static,
         input_of_server: impl AsyncWrite + Send + 'static,
     ) -> Result<CasClient, Error> {
-        self.tools.check()?;
+        self.desk.handlers.tools.check()?;
         let start = self.start(output_of_server, input_of_server, Peer::Foreign, None);
         start
             .await
@@ -246,7 +325,7 @@ impl Builder {
         pid: Option<u32>,
     ) -> Result<CasClient, Error> {
         let params = self.initialize_params();
-        let dispatch = Dispatch::new(self.tools);
+        let dispatch = Dispatch::new(self.desk);
         let router = Arc::new(Router::new(dispatch.clone()));
         let connection = Arc::new(Connection::new(
             router,
@@ -285,6 +364,22 @@ impl Builder {
             methods.dedup();
             capabilities.insert("optOutNotificationMethods".into(), methods.into());
         }
+        if self.desk.attestation.is_some() {
+            capabilities.insert("requestAttestation".into(), true.into());
+        }
+        if self.desk.handlers.openai_forms {
+            capabilities.insert("mcpServerOpenaiFormElicitation".into(), true.into());
+        }
         json!({"clientInfo": {"name": name, "title": title, "version": version}, "capabilities": capabilities})
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("launch", &self.launch)
+            .field("experimental_api", &self.experimental_api)
+            .field("handlers", &self.desk.handlers)
+            .finish_non_exhaustive()
     }
 }

@@ -14,18 +14,20 @@ use tokio::sync::watch;
 
 use crate::{
     builder::Builder,
-    dispatch::Dispatch,
+    dispatch::{Dispatch, PendingRequest},
     error::{CloseReason, Error},
     event::Events,
     filter::Filter,
+    handler::Handlers,
     protocol::{self, Call},
     rpc::{
         Connection,
         connection::{NoAnswer, Send as Frame},
         queue::Bounds,
-        router::{OnReply, RawReply},
+        router::{Matcher, OnReply, RawReply},
     },
     supervisor::Supervised,
+    tracker::Tracker,
 };
 
 /// A connection to one `codex app-server`. Clones share it; when the last one is dropped the server is ended.
@@ -34,6 +36,8 @@ pub struct CasClient {
     shared: Arc<Shared>,
     /// `None` in handles that must not keep the server alive, such as those that handlers get.
     _owner: Option<Arc<Owner>>,
+    /// The handlers of the threads that are opened through this handle, if not the client's.
+    handlers: Option<Arc<Handlers>>,
 }
 
 struct Shared {
@@ -136,6 +140,7 @@ impl CasClient {
         Self {
             shared,
             _owner: Some(owner),
+            handlers: None,
         }
     }
 
@@ -197,13 +202,7 @@ impl CasClient {
 
     /// What the server says from now on, as far as `filter` takes it. Subscribe before the request that causes it.
     pub fn events(&self, filter: Filter) -> Events {
-        let matcher = filter.into_matcher();
-        Events::new(
-            self.shared
-                .connection
-                .router
-                .subscribe(matcher, self.shared.options.bounds),
-        )
+        self.subscribe(filter.into_matcher())
     }
 
     /// `turn/steer`: adds input to the turn that is running. [`Turn::steer`](crate::Turn::steer) is more convenient.
@@ -226,6 +225,24 @@ impl CasClient {
         params: protocol::ExperimentalFeatureListParams,
     ) -> Result<protocol::ExperimentalFeatureListResponse, Error> {
         self.request(params).await
+    }
+
+    /// A handle to the same connection whose threads have these handlers, and the client's where it has none: those that
+    /// are started, resumed or forked through it, and the threads that they spawn. The handle that opened a thread last
+    /// decides.
+    #[must_use]
+    pub fn with_handlers(&self, handlers: Handlers) -> Self {
+        let handlers = Arc::new(handlers.over(self.handlers()));
+        Self {
+            handlers: Some(handlers),
+            ..self.clone()
+        }
+    }
+
+    /// The server's requests that wait for an answer, the oldest first.
+    #[must_use]
+    pub fn pending_requests(&self) -> Vec<PendingRequest> {
+        self.shared.dispatch.pending()
     }
 
     /// What the server said of itself in the handshake.
@@ -257,12 +274,40 @@ impl CasClient {
         .unwrap_or_else(|| Arc::new(CloseReason::shutdown()))
     }
 
+    pub(crate) fn taps(&self) -> &Arc<crate::rpc::tap::Taps> {
+        &self.shared.connection.taps
+    }
+
     pub(crate) fn close_reason(&self) -> Option<Arc<CloseReason>> {
         self.shared.connection.router.closed()
     }
 
+    pub(crate) fn tracker(&self) -> &Arc<Tracker> {
+        self.shared.dispatch.tracker()
+    }
+
+    pub(crate) fn subscribe(&self, matcher: Matcher) -> Events {
+        let (router, bounds) = (&self.shared.connection.router, self.shared.options.bounds);
+        Events::new(router.subscribe(matcher, bounds))
+    }
+
     pub(crate) fn dispatch(&self) -> &Dispatch {
         &self.shared.dispatch
+    }
+
+    /// The handlers of the threads that are opened through this handle.
+    pub(crate) fn handlers(&self) -> &Arc<Handlers> {
+        let base = self.shared.dispatch.threads().base();
+        self.handlers.as_ref().unwrap_or(base)
+    }
+
+    /// The handlers that are not the client's own.
+    pub(crate) fn own_handlers(&self) -> Option<Arc<Handlers>> {
+        self.handlers.clone()
+    }
+
+    pub(crate) fn experimental_api(&self) -> bool {
+        self.shared.options.experimental_api
     }
 
     pub(crate) fn request_timeout(&self) -> Duration {
@@ -278,6 +323,7 @@ impl CasClient {
         urgent: bool,
         on_reply: Option<OnReply>,
     ) -> Result<RawReply, Error> {
+        let on_reply = self.tracker().hook(method, params, on_reply);
         match self
             .shared
             .connection
@@ -332,6 +378,7 @@ impl WeakClient {
         self.0.upgrade().map(|shared| CasClient {
             shared,
             _owner: None,
+            handlers: None,
         })
     }
 }

@@ -14,21 +14,31 @@
 //! [`CasClient::builder`] → [`Builder::spawn`] → [`CasClient::start_thread`] → [`Thread::ask`] → [`Turn`].
 
 // The rooms, from the front door to the engine.
+mod answer;
+mod ask;
 mod builder;
 mod client;
+pub mod concepts;
 mod error;
 mod event;
 mod filter;
+mod handler;
 mod input;
+mod open;
+mod pages;
+mod policy;
 pub mod protocol;
 #[cfg(feature = "cli")]
 pub mod proxy;
 mod rpc_error;
+mod send;
+mod strict;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod thread;
 mod tool;
 mod turn;
+mod wire;
 
 // The engine room.
 mod dispatch;
@@ -37,16 +47,36 @@ mod rpc;
 mod supervisor;
 mod tracker;
 
+pub use answer::AskAs;
+pub use ask::Ask;
 pub use builder::Builder;
 pub use client::{CasClient, RawResponse, Request, ServerInfo};
+pub use dispatch::PendingRequest;
 pub use error::{CloseCause, CloseReason, Error, RpcError, RpcErrorKind, SpawnError};
 pub use event::{Event, Events, TypedEvents};
 pub use filter::Filter;
+pub use handler::{
+    Answers, ApprovalRequest, Approvals, Attestation, AuthRefresh, Clock, Decision, Elicitation,
+    ElicitationAnswer, ElicitationAsk, ElicitationRequest, Fallback, FileChangeApproval, Grant,
+    HandlerError, Handlers, McpToolCall, Persist, RefreshRequest, RequestContext, Responder,
+    SkillApproval, Tokens, UnclaimedRequest, UnclaimedRequests, UserInput,
+};
 pub use input::Input;
+pub use open::Resume;
+pub use pages::Pages;
+pub use policy::{Audit, DecidedBy, Permission, Policy, Rule, Subject};
 pub use process::find_codex;
 pub use rpc::Kind;
-pub use thread::{Ask, Thread};
-pub use tool::{Tool, ToolContext, ToolError, ToolOutput};
+pub use send::Sent;
+pub use thread::{Origin, Thread};
+pub use tool::{DynamicTool, Tool, ToolContext, ToolError, ToolOutput};
 pub use turn::{
-    Item, Turn, TurnControl, TurnError, TurnErrorKind, TurnEvent, TurnFailure, TurnOutcome,
+    Deadline, Item, TokenUsage, Turn, TurnControl, TurnError, TurnErrorKind, TurnEvent,
+    TurnFailure, TurnOutcome,
 };
+pub use wire::{Direction, Wire, WireLine};
+
+/// The code blocks of the README are compiled as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -140,11 +140,14 @@ impl Process {
             .id()
             .and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
         let pipes = match (child.stdin.take(), child.stdout.take(), child.stderr.take()) {
-            (Some(stdin), Some(stdout), Some(stderr)) => Pipes {
-                stdin,
-                stdout,
-                stderr,
-            },
+            (Some(stdin), Some(stdout), Some(stderr)) => {
+                widen(&stdout);
+                Pipes {
+                    stdin,
+                    stdout,
+                    stderr,
+                }
+            }
             _ => return Err(failed(std::io::Error::other("its pipes are missing"))),
         };
         Ok((
@@ -206,6 +209,19 @@ impl Drop for Process {
         self.kill_rest();
     }
 }
+
+/// How much the server's output pipe should hold: a busy server then fills it in fewer, larger reads, each with one
+/// wake-up.
+const PIPE: usize = 256 * 1024;
+
+#[cfg(target_os = "linux")]
+fn widen(stdout: &ChildStdout) {
+    // Refused where the user has too many wide pipes already; the default of 64 KiB serves as well.
+    let _ = rustix::pipe::fcntl_setpipe_size(stdout, PIPE);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn widen(_: &ChildStdout) {}
 
 /// The last of what the child wrote to stderr.
 #[derive(Debug, Default)]

@@ -63,8 +63,8 @@ where
     let (stop_tx, stop) = watch::channel(false);
     let (done, done_rx) = watch::channel(None);
     let reader = tokio::spawn({
-        let router = connection.router.clone();
-        async move { read(Lines::new(input, line), &router).await }
+        let (router, taps) = (connection.router.clone(), connection.taps.clone());
+        async move { read(Lines::new(input, line), &router, &taps).await }
     });
     let writer = tokio::spawn({
         let connection = connection.clone();

@@ -9,9 +9,11 @@ use tokio::{
 };
 
 use super::{
+    batch::Batch,
     line::{Line, Lines},
     outbox::{Lane, Outbox},
-    router::{Batch, OnReply, Outcome, Router},
+    router::{OnReply, Outcome, Router},
+    tap::Taps,
 };
 use crate::error::CloseReason;
 
@@ -35,6 +37,7 @@ pub(crate) enum NoAnswer {
 
 pub(crate) struct Connection {
     pub(crate) router: Arc<Router>,
+    pub(crate) taps: Arc<Taps>,
     pub(crate) outbox: Outbox,
     window: Semaphore,
     urgent: Semaphore,
@@ -55,6 +58,7 @@ impl Connection {
     pub(crate) fn new(router: Arc<Router>, outbox: Outbox, limits: Limits) -> Self {
         Self {
             router,
+            taps: outbox.taps().clone(),
             outbox,
             window: Semaphore::new(limits.in_flight.max(1)),
             urgent: Semaphore::new(limits.urgent.max(1)),
@@ -110,10 +114,12 @@ impl Connection {
             .send(Lane::Request { alone: true }, frame.as_bytes());
     }
 
-    /// Sends a request whose answer nobody waits for.
-    pub(crate) fn send_unanswered(&self, method: &str, params: &str) {
-        let frame = request_frame(self.router.next_id(), method, params);
-        self.outbox.send(Lane::Request { alone: true }, &frame);
+    /// Sends a request whose answer nobody waits for but a hook.
+    pub(crate) fn send_hooked(&self, method: &str, params: &str, on_reply: OnReply) {
+        if let Some(id) = self.router.expect_hooked(on_reply) {
+            let frame = request_frame(id, method, params);
+            self.outbox.send(Lane::Request { alone: true }, &frame);
+        }
     }
 
     /// Answers a request of the server; `body` is the JSON text of the member `key`.
@@ -128,6 +134,7 @@ impl Connection {
     pub(crate) fn close(&self, reason: &Arc<CloseReason>) {
         self.outbox.abandon();
         self.router.close(reason);
+        self.taps.end();
         self.window.close();
         self.urgent.close();
     }
@@ -143,19 +150,29 @@ impl Connection {
 pub(crate) async fn read<R: AsyncRead + Unpin>(
     mut lines: Lines<R>,
     router: &Router,
+    taps: &Taps,
 ) -> io::Result<()> {
     loop {
         let more = lines.fill().await?;
-        let mut batch = None;
-        while let Some(line) = lines.next() {
-            let batch = batch.get_or_insert_with(|| Batch::new(router));
-            match line {
-                Line::Text(text) => batch.line(text),
-                Line::TooLong { len, head } => batch.too_long(len, &head),
-            }
-        }
+        route(&mut lines, router, taps);
+        taps.room().await;
         if !more {
             return Ok(());
+        }
+    }
+}
+
+/// Routes all lines that are there, without a wait in between: it holds the router's lock for most of the time.
+fn route<R: AsyncRead + Unpin>(lines: &mut Lines<R>, router: &Router, taps: &Taps) {
+    let mut batch = None;
+    while let Some(line) = lines.next() {
+        let batch = batch.get_or_insert_with(|| Batch::new(router));
+        match line {
+            Line::Text(text) => {
+                taps.note(false, text);
+                batch.line(text);
+            }
+            Line::TooLong { len, head } => batch.too_long(len, &head),
         }
     }
 }

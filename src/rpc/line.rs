@@ -9,10 +9,10 @@ use bytes::{Buf as _, BytesMut};
 use memchr::memchr;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
-/// How much room a read is offered at least. A Linux pipe holds 64 KiB unless told otherwise.
-const READ: usize = 64 * 1024;
+/// How much room a read is offered at least.
+const READ: usize = 256 * 1024;
 /// A buffer that a long line made larger than this is given back.
-const KEEP: usize = 4 * READ;
+const KEEP: usize = 2 * READ;
 /// How much of a line that is skipped is kept to tell what it was.
 const HEAD: usize = 256;
 

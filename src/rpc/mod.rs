@@ -6,12 +6,15 @@
 //!                                                                                 └─► Dialect (server requests, observers)
 //! ```
 
+mod batch;
 pub(crate) mod connection;
 pub(crate) mod line;
 pub(crate) mod message;
 pub(crate) mod outbox;
 pub(crate) mod queue;
 pub(crate) mod router;
+pub(crate) mod scan;
+pub(crate) mod tap;
 
 pub(crate) use connection::{Connection, Limits};
 pub(crate) use message::Incoming;

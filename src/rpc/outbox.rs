@@ -8,12 +8,14 @@ use std::{
     future::poll_fn,
     io,
     pin::Pin,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
 };
 
 use bytes::{Buf as _, BytesMut};
 use tokio::io::AsyncWrite;
+
+use super::tap::Taps;
 
 pub(crate) type Sink = Pin<Box<dyn AsyncWrite + Send>>;
 
@@ -29,7 +31,10 @@ pub(crate) enum Lane {
     },
 }
 
-pub(crate) struct Outbox(Mutex<State>);
+pub(crate) struct Outbox {
+    state: Mutex<State>,
+    taps: Arc<Taps>,
+}
 
 struct State {
     /// `None` once closed.
@@ -45,7 +50,7 @@ struct State {
 
 impl Outbox {
     pub(crate) fn new(sink: Sink) -> Self {
-        Self(Mutex::new(State {
+        let state = Mutex::new(State {
             sink: Some(sink),
             current: BytesMut::new(),
             replies: BytesMut::new(),
@@ -53,7 +58,15 @@ impl Outbox {
             writer: Waker::noop().clone(),
             error: None,
             closing: false,
-        }))
+        });
+        Self {
+            state,
+            taps: Arc::default(),
+        }
+    }
+
+    pub(crate) fn taps(&self) -> &Arc<Taps> {
+        &self.taps
     }
 
     /// Queues one frame, its newline included. After the end it is dropped: the router tells the callers.
@@ -62,6 +75,8 @@ impl Outbox {
         if state.sink.is_none() || state.closing {
             return;
         }
+        // Under the lock: the numbers of the lines are in the order in which they are written.
+        self.taps.note(true, frame);
         let idle =
             state.current.is_empty() && state.replies.is_empty() && state.requests.is_empty();
         match lane {
@@ -126,7 +141,7 @@ impl Outbox {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

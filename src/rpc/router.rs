@@ -10,16 +10,15 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::Instant,
 };
 
 use tokio::sync::oneshot;
 
 use super::{
-    message::{Envelope, Incoming, Kind, Parts, scan},
+    message::{Incoming, Kind, Parts},
     queue::{Bounds, Queue},
 };
-use crate::error::{CloseReason, RpcError, rpc_error};
+use crate::error::{CloseReason, RpcError};
 
 /// What the protocol on top has to say about messages. Called in the reader task, in order; must not block.
 pub(crate) trait Dialect: Send + Sync + 'static {
@@ -90,44 +89,44 @@ pub(crate) type Outcome = Result<RawReply, RpcError>;
 pub(crate) type OnReply = Box<dyn FnOnce(&Outcome) + Send>;
 
 pub(crate) struct Router {
-    state: Mutex<State>,
+    pub(super) state: Mutex<State>,
     next_id: AtomicU64,
-    dialect: Arc<dyn Dialect>,
+    pub(super) dialect: Arc<dyn Dialect>,
 }
 
-struct State {
-    seq: u64,
-    pending: HashMap<u64, Pending>,
-    subs: Vec<Sub>,
+pub(super) struct State {
+    pub(super) seq: u64,
+    pub(super) pending: HashMap<u64, Pending>,
+    pub(super) subs: Vec<Sub>,
     next_sub: u64,
-    last: LastRoute,
+    pub(super) last: LastRoute,
     closed: Option<Arc<CloseReason>>,
 }
 
-struct Pending {
-    tx: oneshot::Sender<Result<Outcome, Arc<CloseReason>>>,
-    on_reply: Option<OnReply>,
+pub(super) struct Pending {
+    pub(super) tx: oneshot::Sender<Result<Outcome, Arc<CloseReason>>>,
+    pub(super) on_reply: Option<OnReply>,
 }
 
-struct Sub {
+pub(super) struct Sub {
     id: u64,
-    matcher: Matcher,
-    queue: Arc<Queue>,
-    staged: Vec<(Incoming, bool)>,
+    pub(super) matcher: Matcher,
+    pub(super) queue: Arc<Queue>,
+    pub(super) staged: Vec<(Incoming, bool)>,
 }
 
 /// The route of the previous event and who got it: in a flood most events look alike to every filter.
 #[derive(Default)]
-struct LastRoute {
-    valid: bool,
+pub(super) struct LastRoute {
+    pub(super) valid: bool,
     kind: Option<Kind>,
     keys: [Option<String>; 5],
-    class: Class,
-    to: Vec<usize>,
+    pub(super) class: Class,
+    pub(super) to: Vec<usize>,
 }
 
 impl LastRoute {
-    fn is(&self, route: &Route<'_>) -> bool {
+    pub(super) fn is(&self, route: &Route<'_>) -> bool {
         let Route {
             kind,
             method,
@@ -142,7 +141,7 @@ impl LastRoute {
             && self.keys.iter().zip(now).all(|(a, b)| a.as_deref() == b)
     }
 
-    fn remember(&mut self, route: &Route<'_>) {
+    pub(super) fn remember(&mut self, route: &Route<'_>) {
         let Route {
             kind,
             method,
@@ -183,7 +182,8 @@ impl Router {
         }
     }
 
-    /// Makes room for an answer. The guard takes the room away again when it is dropped.
+    /// Makes room for an answer. The guard takes the room away again when it is dropped, unless there is a hook: what
+    /// that keeps account of happens whether anybody waits for the answer or not.
     pub(crate) fn expect(
         self: &Arc<Self>,
         on_reply: Option<OnReply>,
@@ -194,13 +194,29 @@ impl Router {
         if let Some(reason) = &state.closed {
             return Err(reason.clone());
         }
+        let keep = on_reply.is_some();
         state.pending.insert(id, Pending { tx, on_reply });
         drop(state);
         Ok(Slot {
             id,
             rx,
+            keep,
             router: self.clone(),
         })
+    }
+
+    /// Makes room for an answer that only a hook is interested in. `None` if the connection has ended.
+    pub(crate) fn expect_hooked(&self, on_reply: OnReply) -> Option<u64> {
+        let id = self.next_id();
+        let (tx, _) = oneshot::channel();
+        let mut state = self.lock();
+        if state.closed.is_some() {
+            drop(state);
+            return None; // And the hook is dropped without the lock.
+        }
+        let on_reply = Some(on_reply);
+        state.pending.insert(id, Pending { tx, on_reply });
+        Some(id)
     }
 
     /// Adds a subscription. On a connection that has ended it is closed from the start.
@@ -261,150 +277,8 @@ impl Router {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Routes the lines of one read: one lock and, for each subscription, one wake-up.
-pub(crate) struct Batch<'r> {
-    router: &'r Router,
-    state: Option<MutexGuard<'r, State>>,
-    now: Instant,
-}
-
-impl<'r> Batch<'r> {
-    pub(crate) fn new(router: &'r Router) -> Self {
-        Self {
-            router,
-            state: None,
-            now: Instant::now(),
-        }
-    }
-
-    pub(crate) fn line(&mut self, bytes: &[u8]) {
-        match std::str::from_utf8(bytes) {
-            Ok(line) => {
-                let (kind, env) = scan(line);
-                match kind {
-                    Kind::Response => self.response(line, env),
-                    _ => self.event(line, kind, env),
-                }
-            }
-            Err(_) => self.event(
-                &String::from_utf8_lossy(bytes),
-                Kind::Malformed,
-                Envelope::default(),
-            ),
-        }
-    }
-
-    /// A line that was too long to keep.
-    pub(crate) fn too_long(&mut self, len: u64, head: &[u8]) {
-        tracing::warn!(
-            len,
-            "a line from the server was over the limit and was skipped"
-        );
-        self.event(
-            &String::from_utf8_lossy(head),
-            Kind::Malformed,
-            Envelope::default(),
-        );
-    }
-
-    fn event(&mut self, line: &str, kind: Kind, env: Envelope) {
-        let now = self.now;
-        let parts = Parts::new(line, env);
-        let route = Route::of(kind, &parts);
-        let dialect = &self.router.dialect;
-        let state = self.state.get_or_insert_with(|| self.router.lock());
-        state.seq += 1;
-        let seq = state.seq;
-        if !state.last.is(&route) {
-            let State { last, subs, .. } = &mut **state;
-            last.remember(&route);
-            last.class = match kind {
-                Kind::Notification => dialect.class(route.method.unwrap_or_default()),
-                Kind::Request => Class {
-                    vital: true,
-                    observed: true,
-                },
-                _ => Class::default(),
-            };
-            last.to.extend(
-                subs.iter()
-                    .enumerate()
-                    .filter(|(_, s)| (s.matcher)(&route))
-                    .map(|(i, _)| i),
-            );
-        }
-        let class = state.last.class;
-        if state.last.to.is_empty() && !class.observed {
-            return;
-        }
-        let message = Incoming::new(seq, now, line.into(), kind, env);
-        if class.observed {
-            self.state = None; // The dialect may call back.
-            if kind == Kind::Request {
-                dialect.request(&message);
-            } else {
-                dialect.observe(&message);
-            }
-        }
-        let state = self.state.get_or_insert_with(|| self.router.lock());
-        // NB. The list may have changed while the lock was let go; then `last` is invalid and is made anew.
-        let State { last, subs, .. } = &mut **state;
-        if last.valid {
-            for &i in &last.to {
-                subs[i].staged.push((message.clone(), class.vital));
-            }
-        } else {
-            let route = Route::of(kind, &parts);
-            for sub in subs.iter_mut().filter(|s| (s.matcher)(&route)) {
-                sub.staged.push((message.clone(), class.vital));
-            }
-        }
-    }
-
-    fn response(&mut self, line: &str, env: Envelope) {
-        // NB. What was said before the answer is in the queues before the caller wakes.
-        self.flush();
-        let state = self.state.get_or_insert_with(|| self.router.lock());
-        state.seq += 1;
-        let parts = Parts::new(line, env);
-        let id = parts.id().and_then(|id| id.parse::<u64>().ok());
-        let Some(Pending { tx, on_reply }) = id.and_then(|id| state.pending.remove(&id)) else {
-            tracing::debug!("an answer came that nobody waits for");
-            return;
-        };
-        let outcome = match parts.error().filter(|e| *e != "null") {
-            Some(error) => Err(rpc_error(error)),
-            None => Ok(RawReply {
-                line: line.into(),
-                result: parts.result_range(),
-            }),
-        };
-        if let Some(hook) = on_reply {
-            self.state = None;
-            hook(&outcome);
-        }
-        let _ = tx.send(Ok(outcome));
-    }
-
-    fn flush(&mut self) {
-        if let Some(state) = &mut self.state {
-            for sub in state.subs.iter_mut().filter(|s| !s.staged.is_empty()) {
-                sub.queue.push_all(sub.staged.drain(..));
-            }
-        }
-    }
-}
-
-impl Drop for Batch<'_> {
-    fn drop(&mut self) {
-        // Staged messages outlive a lock that was let go in between, so look again.
-        self.state.get_or_insert_with(|| self.router.lock());
-        self.flush();
     }
 }
 
@@ -413,6 +287,7 @@ impl Drop for Batch<'_> {
 pub(crate) struct Slot {
     pub(crate) id: u64,
     rx: oneshot::Receiver<Result<Outcome, Arc<CloseReason>>>,
+    keep: bool,
     router: Arc<Router>,
 }
 
@@ -431,7 +306,9 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.router.lock().pending.remove(&self.id);
+        if !self.keep {
+            self.router.lock().pending.remove(&self.id);
+        }
     }
 }
 
@@ -444,6 +321,28 @@ pub(crate) struct Subscription {
 }
 
 impl Subscription {
+    /// Another subscription to the same, with the same still to be read.
+    pub(crate) fn fork(&self) -> Self {
+        let mut state = self.router.lock();
+        let queue = Arc::new(self.queue.copy());
+        let id = state.next_sub;
+        state.next_sub += 1;
+        let twin = state.subs.iter().find(|s| s.id == self.id).map(|s| Sub {
+            id,
+            matcher: s.matcher.clone(),
+            queue: queue.clone(),
+            staged: s.staged.clone(),
+        });
+        state.subs.extend(twin); // Without one the connection has ended, and the queue says so.
+        state.last.valid = false;
+        drop(state);
+        Self {
+            id,
+            queue,
+            router: self.router.clone(),
+        }
+    }
+
     /// A handle that changes what the subscription is about, for a hook that learns it from an answer.
     pub(crate) fn binder(&self) -> Binder {
         Binder {

@@ -1,0 +1,94 @@
+//! What the dispatcher watches for in the notifications: what withdraws a request, and what a request leaves out.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::Dispatch;
+use crate::{
+    error::CloseReason,
+    rpc::{
+        Incoming,
+        router::{Class, Dialect},
+    },
+    tracker::Tracker,
+};
+
+impl Dialect for Dispatch {
+    fn class(&self, method: &str) -> Class {
+        Tracker::class(method).unwrap_or(match method {
+            "serverRequest/resolved" => Class {
+                vital: true,
+                observed: true,
+            },
+            "error" | "process/exited" => Class {
+                vital: true,
+                observed: false,
+            },
+            "thread/started" | "item/started" => Class {
+                vital: false,
+                observed: true,
+            },
+            _ => Class::default(),
+        })
+    }
+
+    fn observe(&self, message: &Incoming) {
+        self.tracker().observe(message);
+        let parts = message.parts();
+        match parts.method().unwrap_or_default() {
+            "serverRequest/resolved" => {
+                #[derive(Deserialize)]
+                #[serde(rename_all = "camelCase")]
+                struct Resolved<'a> {
+                    #[serde(borrow)]
+                    request_id: &'a RawValue,
+                }
+                if let Ok(resolved) =
+                    serde_json::from_str::<Resolved<'_>>(parts.params().unwrap_or_default())
+                {
+                    self.withdraw(|id, _| id == resolved.request_id.get());
+                }
+            }
+            "thread/started" => self.threads().started(message),
+            "item/started" => self.threads().item_started(message),
+            // A tool call is not said to be resolved, but its item ends.
+            "item/completed" => {
+                let (Some(thread), Some(item)) = (parts.thread(), parts.item()) else {
+                    return;
+                };
+                self.threads().item_completed(thread, item);
+                self.withdraw(|_, open| {
+                    open.call_id.as_deref() == Some(item)
+                        && open.message.parts().thread() == Some(thread)
+                });
+            }
+            "turn/completed" => {
+                let (Some(thread), Some(turn)) = (parts.thread(), parts.turn()) else {
+                    return;
+                };
+                self.threads().turn_completed(thread);
+                self.withdraw(|_, open| {
+                    let of = open.message.parts();
+                    of.turn() == Some(turn) && of.thread() == Some(thread)
+                });
+            }
+            "thread/closed" => {
+                let Some(thread) = parts.thread() else { return };
+                self.threads().closed(thread);
+                self.withdraw(|_, open| open.message.parts().thread() == Some(thread));
+            }
+            _ => {}
+        }
+    }
+
+    fn request(&self, message: &Incoming) {
+        self.accept(message);
+    }
+
+    fn closed(&self, _reason: &Arc<CloseReason>) {
+        self.tracker().close();
+        self.close();
+    }
+}

@@ -1,0 +1,108 @@
+//! Refreshing tokens: requests for one account that come at once share one run of the handler.
+//!
+//! The server asks for one thread after the other, so when two threads have expired at once the second one asks just
+//! after the first has been answered. New tokens are therefore given out for a little while.
+
+use std::{
+    collections::HashMap,
+    panic::AssertUnwindSafe,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use futures_util::{
+    FutureExt as _,
+    future::{BoxFuture, Shared},
+};
+use tokio::time::{Instant, timeout};
+
+use crate::handler::{Erased, HandlerError, RefreshRequest, RequestContext, Tokens};
+
+/// The server waits 10 s.
+const LIMIT: Duration = Duration::from_secs(8);
+
+/// How long new tokens are given out without asking the handler again.
+const FRESH: Duration = Duration::from_secs(3);
+
+type Flight = Shared<BoxFuture<'static, Result<Tokens, HandlerError>>>;
+
+#[derive(Default)]
+pub(super) struct Refresher {
+    handler: Option<Erased<RefreshRequest, Tokens>>,
+    /// What is under way or has just come, by account.
+    runs: Mutex<HashMap<Option<String>, Run>>,
+}
+
+/// A run of the handler. It is driven by those who wait for it, so it needs no task.
+struct Run {
+    flight: Flight,
+    /// When it brought tokens.
+    landed: Option<Instant>,
+}
+
+impl Refresher {
+    pub(super) fn new(handler: Option<Erased<RefreshRequest, Tokens>>) -> Self {
+        Self {
+            handler,
+            runs: Mutex::default(),
+        }
+    }
+
+    /// New tokens; `None` without a handler.
+    pub(super) async fn refresh(
+        &self,
+        request: RefreshRequest,
+        cx: RequestContext,
+    ) -> Option<Result<Tokens, HandlerError>> {
+        let handler = self.handler.as_ref()?;
+        let account = request.previous_account_id.clone();
+        let flight = {
+            let mut runs = self.lock();
+            let stale = |run: &Run| run.landed.is_some_and(|at| at.elapsed() >= FRESH);
+            if runs.get(&account).is_some_and(stale) {
+                runs.remove(&account);
+            }
+            let run = runs.entry(account.clone()).or_insert_with(|| Run {
+                flight: fly(handler(request, cx)),
+                landed: None,
+            });
+            run.flight.clone()
+        };
+        let tokens = flight.clone().await;
+        let mut runs = self.lock();
+        match runs.get_mut(&account) {
+            Some(run) if !run.flight.ptr_eq(&flight) => {}
+            Some(run) if tokens.is_ok() => {
+                run.landed.get_or_insert_with(Instant::now);
+            }
+            _ => {
+                runs.remove(&account);
+            }
+        }
+        Some(tokens)
+    }
+
+    /// Forgets what is under way: nobody is left to drive it.
+    pub(super) fn close(&self) {
+        let runs = std::mem::take(&mut *self.lock());
+        drop(runs); // Foreign code, so not under the lock.
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Option<String>, Run>> {
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn fly(run: BoxFuture<'static, Result<Tokens, HandlerError>>) -> Flight {
+    async move {
+        match timeout(LIMIT, AssertUnwindSafe(run).catch_unwind()).await {
+            Ok(Ok(tokens)) => tokens,
+            Ok(Err(_)) => Err(HandlerError::new("the handler panicked")),
+            Err(_) => Err(HandlerError::new(format!(
+                "no tokens came within {LIMIT:?}"
+            ))),
+        }
+    }
+    .boxed()
+    .shared()
+}

@@ -1,0 +1,438 @@
+//! From a request to its handler, and from what the handler says to the answer.
+
+use std::{
+    future::Future,
+    panic::AssertUnwindSafe,
+    sync::{Arc, PoisonError},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use futures_util::FutureExt as _;
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::{Value, json, value::RawValue};
+use tokio::{sync::oneshot, time::timeout};
+
+use super::{Answer, Dispatch};
+use crate::{
+    handler::{
+        ApprovalAnswer, ApprovalRequest, Decision, ElicitationAnswer, ElicitationAsk,
+        ElicitationRequest, FileChangeApproval, Grant, HandlerError, Handlers, RefreshRequest,
+        RequestContext, Responder, UnclaimedRequest,
+    },
+    policy::{DecidedBy, Facts, fit},
+    protocol::ToolRequestUserInputParams,
+    rpc::Incoming,
+    tool::{ToolContext, ToolOutput},
+};
+
+/// The server waits 100 ms.
+const ATTESTATION_LIMIT: Duration = Duration::from_millis(80);
+/// The server waits 10 s.
+const CLOCK_LIMIT: Duration = Duration::from_secs(9);
+
+/// A request on its way to its handler.
+struct Case<'a> {
+    message: &'a Incoming,
+    method: &'a str,
+    params: &'a str,
+    handlers: Arc<Handlers>,
+    cx: RequestContext,
+}
+
+impl Case<'_> {
+    fn decode<T: DeserializeOwned>(&self) -> Result<T, HandlerError> {
+        serde_json::from_str(self.params).map_err(|e| {
+            HandlerError::rpc(-32602, format!("{} cannot be decoded: {e}", self.method))
+        })
+    }
+
+    /// The refusal of a request whose handler failed.
+    fn failed(&self, error: HandlerError) -> Answer {
+        tracing::error!(method = self.method, %error, "a handler failed");
+        let refusal = Answer::refusal(self.method);
+        let what = if refusal.key == "result" {
+            "decline"
+        } else {
+            "error"
+        };
+        let answer = if refusal.key == "result" {
+            refusal
+        } else {
+            Answer::failure(&error)
+        };
+        answer.decided(DecidedBy::Failure(error), what)
+    }
+}
+
+/// Runs a handler. A panic is a failure like others; `None` if it took too long.
+async fn run<A>(
+    limit: Option<Duration>,
+    handler: impl Future<Output = Result<A, HandlerError>>,
+) -> Option<Result<A, HandlerError>> {
+    let run = AssertUnwindSafe(handler)
+        .catch_unwind()
+        .map(|ended| ended.unwrap_or_else(|_| Err(HandlerError::new("the handler panicked"))));
+    match limit {
+        None => Some(run.await),
+        Some(limit) => timeout(limit, run).await.ok(),
+    }
+}
+
+/// Runs a handler that has no other way to say no than to fail.
+async fn run_within<A>(
+    limit: Duration,
+    handler: impl Future<Output = Result<A, HandlerError>>,
+) -> Result<A, HandlerError> {
+    run(Some(limit), handler).await.unwrap_or_else(|| {
+        Err(HandlerError::new(format!(
+            "no answer came within {limit:?}"
+        )))
+    })
+}
+
+impl Dispatch {
+    pub(super) async fn answer(&self, message: &Incoming) -> Answer {
+        let parts = message.parts();
+        let method = parts.method().unwrap_or_default();
+        let Some(cx) = self.context(message) else {
+            return Answer::refusal(method); // The client is gone.
+        };
+        let case = Case {
+            message,
+            method,
+            params: parts.params().unwrap_or("null"),
+            handlers: self.threads().handlers(parts.thread()),
+            cx,
+        };
+        match method {
+            "item/tool/call" => self.tool_call(case).await,
+            "item/commandExecution/requestApproval"
+            | "item/fileChange/requestApproval"
+            | "item/permissions/requestApproval"
+            | "skill/requestApproval" => self.approval(case).await,
+            "item/tool/requestUserInput" => self.user_input(case).await,
+            "mcpServer/elicitation/request" => self.elicitation(case).await,
+            "account/chatgptAuthTokens/refresh" => self.auth_refresh(case).await,
+            "attestation/generate" => self.attestation(case).await,
+            "currentTime/read" => self.clock(case).await,
+            "execCommandApproval" | "applyPatchApproval" => {
+                tracing::error!(method, "a deprecated request of the server was refused");
+                Answer::deprecated(method)
+            }
+            _ => self.unclaimed(case).await,
+        }
+    }
+
+    async fn tool_call(&self, case: Case<'_>) -> Answer {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Params<'a> {
+            #[serde(default)]
+            thread_id: String,
+            #[serde(default)]
+            turn_id: String,
+            call_id: String,
+            tool: String,
+            #[serde(default)]
+            namespace: Option<String>,
+            #[serde(borrow, default)]
+            arguments: Option<&'a RawValue>,
+        }
+        let call: Params<'_> = match serde_json::from_str(case.params) {
+            Ok(call) => call,
+            Err(error) => {
+                let text = format!("item/tool/call cannot be decoded: {error}");
+                return Answer::error(-32602, &text);
+            }
+        };
+        let context = ToolContext {
+            thread_id: call.thread_id,
+            turn_id: call.turn_id,
+            call_id: call.call_id,
+            client: case.cx.client.clone(),
+        };
+        let arguments = call.arguments.map_or("null", RawValue::get);
+        let tools = &case.handlers.tools;
+        let running = tools.call(call.namespace.as_deref(), &call.tool, arguments, context);
+        let output = match AssertUnwindSafe(running).catch_unwind().await {
+            Ok(Some(output)) => output,
+            Ok(None) if self.has_fallback(&case) => return self.unclaimed(case).await,
+            // The model can choose another one.
+            Ok(None) => {
+                tracing::warn!(tool = call.tool, "a tool was called that is not registered");
+                ToolOutput::from(format!("there is no tool {}", call.tool)).failed()
+            }
+            // An error would reach the model without its text, so a panic is an output like any failure.
+            Err(_) => {
+                tracing::error!(tool = call.tool, "a tool panicked");
+                ToolOutput::from(format!("the tool {} failed unexpectedly", call.tool)).failed()
+            }
+        };
+        match serde_json::to_string(&output) {
+            Ok(body) => Answer::result(body),
+            Err(error) => Answer::error(-32603, &error.to_string()),
+        }
+    }
+
+    async fn approval(&self, case: Case<'_>) -> Answer {
+        let parts = case.message.parts();
+        let changes = self.threads().changes(parts.thread(), parts.item());
+        let facts = Facts::read(case.method, case.params, changes.as_ref());
+        let (ruled, facts) = match by_rule(&case.handlers, facts).await {
+            Ok(ruled) => ruled,
+            Err(error) => return case.failed(error),
+        };
+        if let Some((decision, rule)) = ruled {
+            return decide(&case, &facts, &decision, DecidedBy::Rule(rule));
+        }
+        let policy = case.handlers.approvals.as_ref();
+        let Some(handler) = policy.and_then(|p| p.handler.clone()) else {
+            return match policy {
+                Some(policy) if policy.closed => {
+                    let by = DecidedBy::Rule("Policy::decline".to_owned());
+                    decide(&case, &facts, &Decision::Decline, by)
+                }
+                _ => self.unclaimed(case).await,
+            };
+        };
+        let request = match approval_request(&case, changes) {
+            Ok(request) => request,
+            Err(error) => return case.failed(error),
+        };
+        let limit = case.handlers.approval_limit.as_ref();
+        match run(limit.map(|l| l.after), handler(request, case.cx.clone())).await {
+            Some(Ok(ApprovalAnswer::Decision(decision))) => {
+                decide(&case, &facts, &decision, DecidedBy::Handler)
+            }
+            Some(Ok(ApprovalAnswer::Grant(grant))) => granted(&grant, DecidedBy::Handler),
+            Some(Err(error)) => case.failed(error),
+            None => {
+                let outcome = limit.map_or(Decision::Decline, |l| l.outcome.clone());
+                decide(&case, &facts, &outcome, DecidedBy::TimeLimit)
+            }
+        }
+    }
+
+    async fn user_input(&self, case: Case<'_>) -> Answer {
+        let Some(handler) = case.handlers.user_input.clone() else {
+            return self.unclaimed(case).await;
+        };
+        let request: ToolRequestUserInputParams = match case.decode() {
+            Ok(request) => request,
+            Err(error) => return case.failed(error),
+        };
+        let asked: Vec<_> = request.questions.iter().map(|q| q.id.clone()).collect();
+        let limit = case.handlers.user_input_limit.as_ref();
+        let answers = match run(limit.map(|l| l.after), handler(request, case.cx.clone())).await {
+            Some(Ok(answers)) => answers,
+            Some(Err(error)) => return case.failed(error),
+            None => limit.map(|l| l.outcome.clone()).unwrap_or_default(),
+        };
+        for id in answers
+            .questions()
+            .filter(|id| !asked.iter().any(|a| a == id))
+        {
+            tracing::warn!(id, "an answer is for a question that was not asked");
+        }
+        Answer::result(answers.to_wire().to_string())
+    }
+
+    async fn elicitation(&self, case: Case<'_>) -> Answer {
+        let request = match ElicitationRequest::parse(case.params) {
+            Ok(request) => request,
+            Err(error) => return case.failed(error.into()),
+        };
+        let offered = match &request.ask {
+            ElicitationAsk::ToolCall(call) => call.persist.clone(),
+            _ => Vec::new(),
+        };
+        let answer = |answer: ElicitationAnswer, by| {
+            let answer = answer.within(&offered);
+            match serde_json::to_string(&answer) {
+                Ok(body) => Answer::result(body).decided(by, answer.action()),
+                Err(error) => case.failed(error.into()),
+            }
+        };
+        let facts = Facts::of_elicitation(&request);
+        let is_tool_call = facts.is_some();
+        if let Some(facts) = facts {
+            match by_rule(&case.handlers, facts).await {
+                Ok((Some((decision, rule)), _)) => {
+                    return answer(decision.into(), DecidedBy::Rule(rule));
+                }
+                Ok((None, _)) => {}
+                Err(error) => return case.failed(error),
+            }
+        }
+        let Some(handler) = case.handlers.elicitation.clone() else {
+            let closed = case.handlers.approvals.as_ref().is_some_and(|p| p.closed);
+            if is_tool_call && closed {
+                let by = DecidedBy::Rule("Policy::decline".to_owned());
+                return answer(ElicitationAnswer::decline(), by);
+            }
+            return self.unclaimed(case).await;
+        };
+        let limit = case.handlers.elicitation_limit.as_ref();
+        match run(limit.map(|l| l.after), handler(request, case.cx.clone())).await {
+            Some(Ok(said)) => answer(said, DecidedBy::Handler),
+            Some(Err(error)) => case.failed(error),
+            None => {
+                let outcome = limit.map_or_else(ElicitationAnswer::decline, |l| l.outcome.clone());
+                answer(outcome, DecidedBy::TimeLimit)
+            }
+        }
+    }
+
+    async fn auth_refresh(&self, case: Case<'_>) -> Answer {
+        let request: RefreshRequest = match case.decode() {
+            Ok(request) => request,
+            Err(error) => return case.failed(error),
+        };
+        match self.refresher.refresh(request, case.cx.clone()).await {
+            Some(Ok(tokens)) => match serde_json::to_string(&tokens) {
+                Ok(body) => Answer::result(body),
+                Err(error) => case.failed(error.into()),
+            },
+            Some(Err(error)) => case.failed(error),
+            None => self.unclaimed(case).await,
+        }
+    }
+
+    async fn attestation(&self, case: Case<'_>) -> Answer {
+        let Some(handler) = &self.attestation else {
+            return self.unclaimed(case).await;
+        };
+        match run_within(ATTESTATION_LIMIT, handler((), case.cx.clone())).await {
+            Ok(token) => Answer::result(json!({"token": token}).to_string()),
+            Err(error) => case.failed(error),
+        }
+    }
+
+    async fn clock(&self, case: Case<'_>) -> Answer {
+        let now = match &case.handlers.clock {
+            None if self.has_fallback(&case) => return self.unclaimed(case).await,
+            None => Ok(SystemTime::now()),
+            Some(clock) => run_within(CLOCK_LIMIT, clock((), case.cx.clone())).await,
+        };
+        match now {
+            Ok(now) => {
+                let seconds = unix_seconds(now);
+                Answer::result(json!({"currentTimeAt": seconds}).to_string())
+            }
+            Err(error) => case.failed(error),
+        }
+    }
+
+    fn has_fallback(&self, case: &Case<'_>) -> bool {
+        case.handlers.fallback.is_some() || self.taker().is_some()
+    }
+
+    fn taker(&self) -> Option<tokio::sync::mpsc::Sender<Responder>> {
+        let taker = self
+            .unclaimed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        taker.as_ref().filter(|t| !t.is_closed()).cloned()
+    }
+
+    /// The fallback, the stream of responders, or the refusal.
+    async fn unclaimed(&self, case: Case<'_>) -> Answer {
+        let request = UnclaimedRequest::new(case.message.clone());
+        if let Some(fallback) = &case.handlers.fallback {
+            let answer = match run(None, fallback(request, case.cx.clone())).await {
+                Some(Ok(value)) => Answer::result(value.to_string()),
+                Some(Err(error)) => Answer::failure(&error),
+                None => Answer::refusal(case.method),
+            };
+            return answer.by_fallback();
+        }
+        if let Some(taker) = self.taker() {
+            let (answer, answered) = oneshot::channel();
+            if taker.send(Responder::new(request, answer)).await.is_ok() {
+                let dropped = |_| Answer::error(-32603, "the responder was dropped");
+                return answered.await.unwrap_or_else(dropped).by_fallback();
+            }
+        }
+        tracing::warn!(
+            method = case.method,
+            "no handler for a request of the server"
+        );
+        Answer::refusal(case.method)
+    }
+}
+
+/// What the rules of the policy decide. They may look at links in the file system, which may block.
+async fn by_rule(
+    handlers: &Arc<Handlers>,
+    facts: Facts,
+) -> Result<(Option<(Decision, String)>, Facts), HandlerError> {
+    match &handlers.approvals {
+        None => Ok((None, facts)),
+        Some(policy) if !policy.looks_at_files() => Ok((policy.decide(&facts), facts)),
+        Some(_) => {
+            let handlers = handlers.clone();
+            let decided = tokio::task::spawn_blocking(move || {
+                let policy = handlers.approvals.as_ref();
+                (policy.and_then(|p| p.decide(&facts)), facts)
+            });
+            Ok(decided.await?)
+        }
+    }
+}
+
+/// A decision as the method has it.
+fn decide(case: &Case<'_>, facts: &Facts, decision: &Decision, by: DecidedBy) -> Answer {
+    let word: Value = match case.method {
+        "item/commandExecution/requestApproval" => facts.offer().command(decision),
+        "item/fileChange/requestApproval" => fit::file_change(decision).into(),
+        "skill/requestApproval" => fit::skill(decision).into(),
+        _ => {
+            let params: Value = serde_json::from_str(case.params).unwrap_or_default();
+            return granted(&Grant::all_of(decision, &params["permissions"]), by);
+        }
+    };
+    let what = match &word {
+        Value::String(word) => word.clone(),
+        word => word
+            .as_object()
+            .and_then(|o| o.keys().next().cloned())
+            .unwrap_or_default(),
+    };
+    Answer::result(json!({"decision": word}).to_string()).decided(by, what)
+}
+
+fn granted(grant: &Grant, by: DecidedBy) -> Answer {
+    let what = if grant.is_nothing() {
+        "decline"
+    } else {
+        "grant"
+    };
+    Answer::result(grant.to_wire().to_string()).decided(by, what)
+}
+
+fn approval_request(
+    case: &Case<'_>,
+    changes: Option<Value>,
+) -> Result<ApprovalRequest, HandlerError> {
+    Ok(match case.method {
+        "item/commandExecution/requestApproval" => ApprovalRequest::Command(case.decode()?),
+        "item/fileChange/requestApproval" => {
+            let changes = changes.and_then(|c| serde_json::from_value(c).ok());
+            ApprovalRequest::FileChange(FileChangeApproval {
+                params: case.decode()?,
+                changes: changes.unwrap_or_default(),
+            })
+        }
+        "item/permissions/requestApproval" => ApprovalRequest::Permissions(case.decode()?),
+        _ => ApprovalRequest::Skill(case.decode()?),
+    })
+}
+
+/// Whole seconds since 1970; negative before.
+fn unix_seconds(time: SystemTime) -> i64 {
+    let seconds = |d: Duration| i64::try_from(d.as_secs()).unwrap_or(i64::MAX);
+    match time.duration_since(UNIX_EPOCH) {
+        Ok(after) => seconds(after),
+        Err(before) => -seconds(before.duration()),
+    }
+}

@@ -1,0 +1,39 @@
+//! `attestation/generate`: a token that vouches for this client.
+
+use std::{future::Future, sync::Arc};
+
+use super::{Erased, HandlerError, RequestContext};
+
+/// Answers `attestation/generate`. Registering one makes the client announce `requestAttestation`, and codex with a
+/// ChatGPT login then asks once for every request to the model.
+///
+/// The server waits 100 ms and then goes on without; a handler is stopped after 80 ms, so have the token ready. A closure
+/// `|cx| async { … }` is an `Attestation` too.
+pub trait Attestation: Send + Sync + 'static {
+    /// The token, as in `v1.…`.
+    ///
+    /// # Errors
+    /// The model is asked without an attestation; the turn goes on.
+    fn token(
+        &self,
+        cx: RequestContext,
+    ) -> impl Future<Output = Result<String, HandlerError>> + Send;
+}
+
+impl<F, R> Attestation for F
+where
+    F: Fn(RequestContext) -> R + Send + Sync + 'static,
+    R: Future<Output = Result<String, HandlerError>> + Send,
+{
+    async fn token(&self, cx: RequestContext) -> Result<String, HandlerError> {
+        self(cx).await
+    }
+}
+
+pub(crate) fn erase(handler: impl Attestation) -> Erased<(), String> {
+    let handler = Arc::new(handler);
+    Arc::new(move |(), cx| {
+        let handler = handler.clone();
+        Box::pin(async move { handler.token(cx).await })
+    })
+}

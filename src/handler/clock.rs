@@ -1,0 +1,39 @@
+//! `currentTime/read`: the time as this client sees it.
+
+use std::{future::Future, sync::Arc, time::SystemTime};
+
+use super::{Erased, HandlerError, RequestContext};
+
+/// Answers `currentTime/read`, which codex asks when it is configured with an external clock: for simulations and
+/// replays. Without one the time of this machine is given.
+///
+/// The server waits 10 s and then fails the turn; a handler is stopped after 9 s. A closure `|cx| async { … }` is a
+/// `Clock` too.
+pub trait Clock: Send + Sync + 'static {
+    /// The time for the thread that `cx` names. Fractions of a second are cut off.
+    ///
+    /// # Errors
+    /// The turn fails.
+    fn now(
+        &self,
+        cx: RequestContext,
+    ) -> impl Future<Output = Result<SystemTime, HandlerError>> + Send;
+}
+
+impl<F, R> Clock for F
+where
+    F: Fn(RequestContext) -> R + Send + Sync + 'static,
+    R: Future<Output = Result<SystemTime, HandlerError>> + Send,
+{
+    async fn now(&self, cx: RequestContext) -> Result<SystemTime, HandlerError> {
+        self(cx).await
+    }
+}
+
+pub(crate) fn erase(handler: impl Clock) -> Erased<(), SystemTime> {
+    let handler = Arc::new(handler);
+    Arc::new(move |(), cx| {
+        let handler = handler.clone();
+        Box::pin(async move { handler.now(cx).await })
+    })
+}

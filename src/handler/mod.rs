@@ -1,0 +1,57 @@
+//! Who answers the server's requests: one trait for each sort of request, and what every handler is told.
+
+mod approvals;
+mod attestation;
+mod auth;
+mod clock;
+mod elicitation;
+mod error;
+mod fallback;
+mod opened;
+mod set;
+mod user_input;
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+
+use crate::{CasClient, protocol::RequestId};
+
+pub(crate) use approvals::{ApprovalAnswer, ApprovalHandler, erase as erase_approvals};
+pub use approvals::{
+    ApprovalRequest, Approvals, Decision, FileChangeApproval, Grant, SkillApproval,
+};
+pub use attestation::Attestation;
+pub(crate) use attestation::erase as erase_attestation;
+pub(crate) use auth::erase as erase_auth_refresh;
+pub use auth::{AuthRefresh, RefreshRequest, Tokens};
+pub use clock::Clock;
+pub use elicitation::{
+    Elicitation, ElicitationAnswer, ElicitationAsk, ElicitationRequest, McpToolCall, Persist,
+};
+pub use error::HandlerError;
+pub(crate) use fallback::request_id;
+pub use fallback::{Fallback, Responder, UnclaimedRequest, UnclaimedRequests};
+pub use set::Handlers;
+pub use user_input::{Answers, UserInput};
+
+/// Where a request of the server comes from.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct RequestContext {
+    /// The client, for calls of its own. It does not keep the connection alive; a handler that captures another clone
+    /// of the client does.
+    pub client: CasClient,
+    /// The id of the request.
+    pub request_id: RequestId,
+    /// The thread that the request names.
+    pub thread_id: Option<String>,
+    /// The turn that the request names.
+    pub turn_id: Option<String>,
+    /// The item that the request names.
+    pub item_id: Option<String>,
+}
+
+/// A handler without its type.
+pub(crate) type Erased<Q, A> =
+    Arc<dyn Fn(Q, RequestContext) -> BoxFuture<'static, Result<A, HandlerError>> + Send + Sync>;

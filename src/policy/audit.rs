@@ -1,0 +1,111 @@
+//! The audit: what was decided about an approval or an elicitation, and by whom.
+
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
+
+use crate::{handler::HandlerError, protocol::RequestId, rpc::Incoming};
+
+/// A decision that is about to be sent to the server; see [`Builder::audit`](crate::Builder::audit).
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Audit {
+    /// The method of the request.
+    pub method: String,
+    /// The id of the request.
+    pub request_id: RequestId,
+    /// The thread that the request names.
+    pub thread_id: Option<String>,
+    /// The turn that the request names.
+    pub turn_id: Option<String>,
+    /// The item that the request names.
+    pub item_id: Option<String>,
+    /// The params of the request, as JSON text.
+    pub params: String,
+    /// Who decided.
+    pub by: DecidedBy,
+    /// The answer, as JSON text: the `result`, or the `error`.
+    pub answer: String,
+    /// When the request was read.
+    pub received_at: Instant,
+    /// When it was decided.
+    pub decided_at: SystemTime,
+}
+
+/// Who decided about a request.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum DecidedBy {
+    /// A rule or a preset of the [`Policy`](crate::Policy), by its name.
+    Rule(String),
+    /// The registered handler.
+    Handler,
+    /// The fallback, or a [`Responder`](crate::Responder).
+    Fallback,
+    /// Nobody: the handler took longer than its limit.
+    TimeLimit,
+    /// Nobody: the handler failed, or panicked, so the request was refused.
+    Failure(HandlerError),
+    /// Nobody was there to decide, so the request was refused.
+    Default,
+}
+
+impl fmt::Display for DecidedBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rule(name) => write!(f, "{name}"),
+            Self::Handler => f.write_str("handler"),
+            Self::Fallback => f.write_str("fallback"),
+            Self::TimeLimit => f.write_str("time limit"),
+            Self::Failure(error) => write!(f, "failed handler: {error}"),
+            Self::Default => f.write_str("default"),
+        }
+    }
+}
+
+/// What is called with every decision.
+pub(crate) type AuditFn = Arc<dyn Fn(&Audit) + Send + Sync>;
+
+/// Who decided, and what in one word.
+#[derive(Debug, Clone)]
+pub(crate) struct Decided {
+    pub(crate) by: DecidedBy,
+    pub(crate) what: String,
+}
+
+impl Decided {
+    /// Tells a decision to the log, without the params, and to `audit`, with them.
+    pub(crate) fn tell(self, message: &Incoming, answer: &str, audit: Option<&AuditFn>) {
+        let parts = message.parts();
+        let text = |part: Option<&str>| part.map(str::to_owned);
+        tracing::info!(
+            target: "cas_sdk::audit",
+            method = parts.method(),
+            id = parts.id(),
+            thread = parts.thread(),
+            item = parts.item(),
+            by = %self.by,
+            decision = self.what,
+        );
+        let Some(audit) = audit else { return };
+        let event = Audit {
+            method: text(parts.method()).unwrap_or_default(),
+            request_id: crate::handler::request_id(message),
+            thread_id: text(parts.thread()),
+            turn_id: text(parts.turn()),
+            item_id: text(parts.item()),
+            params: text(parts.params()).unwrap_or_default(),
+            by: self.by,
+            answer: answer.to_owned(),
+            received_at: message.received_at(),
+            decided_at: SystemTime::now(),
+        };
+        // An audit that panics must not keep the answer from the server.
+        let told = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| audit(&event)));
+        if told.is_err() {
+            tracing::error!("the audit panicked");
+        }
+    }
+}

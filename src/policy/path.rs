@@ -1,0 +1,70 @@
+//! Whether a path lies in a directory, links followed.
+
+use std::path::{Component, Path, PathBuf};
+
+use super::rule::Match;
+
+/// Whether `path` is `root` or below it. Unknown if `path` is relative or goes through `..`.
+///
+/// Links are followed as far as the path exists on this machine, so that a link inside of the root leads out of it.
+pub(super) fn within(path: &Path, root: &Path) -> Match {
+    if !path.is_absolute() || path.components().any(|c| c == Component::ParentDir) {
+        return Match::Unknown;
+    }
+    match (resolve(path), resolve(root)) {
+        (Some(path), Some(root)) => Match::from(path.starts_with(root)),
+        _ => Match::Unknown,
+    }
+}
+
+/// The path with the links of its existing part followed.
+fn resolve(path: &Path) -> Option<PathBuf> {
+    for existing in path.ancestors() {
+        match existing.canonicalize() {
+            Ok(real) => {
+                let rest = path.strip_prefix(existing).ok()?;
+                return Some(if rest.as_os_str().is_empty() {
+                    real
+                } else {
+                    real.join(rest)
+                });
+            }
+            // A link that leads nowhere exists all the same, and writing through it creates what it names.
+            Err(_) if existing.symlink_metadata().is_ok() => return None,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(_) => return None,
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_inside_is_inside() {
+        let dir = |path: &str| within(Path::new(path), Path::new("/no/such/root"));
+        assert_eq!(dir("/no/such/root"), Match::Yes);
+        assert_eq!(dir("/no/such/root/a/b"), Match::Yes);
+        assert_eq!(dir("/no/such/rooted"), Match::No);
+        assert_eq!(dir("/no/such"), Match::No);
+        assert_eq!(dir("/no/such/root/../other"), Match::Unknown);
+        assert_eq!(dir("no/such/root"), Match::Unknown);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_leads_out() {
+        let dir = std::env::temp_dir().join(format!("cas-sdk-path-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&dir);
+        std::fs::create_dir_all(dir.join("root/real")).unwrap();
+        std::os::unix::fs::symlink("/", dir.join("root/out")).unwrap();
+        std::os::unix::fs::symlink("/no/such/file", dir.join("root/dangling")).unwrap();
+        let root = dir.join("root");
+        assert_eq!(within(&root.join("real/new"), &root), Match::Yes);
+        assert_eq!(within(&root.join("out/etc/passwd"), &root), Match::No);
+        assert_eq!(within(&root.join("dangling"), &root), Match::Unknown);
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+}

@@ -1,0 +1,257 @@
+//! The tools of a client or a thread: checked, advertised, found by name.
+
+use std::{collections::BTreeMap, fmt};
+
+use serde_json::{Value, json};
+
+use super::{DynamicTool, ToolContext, ToolOutput};
+use crate::error::Error;
+
+/// The tools of a client or a thread, by namespace and name.
+#[derive(Clone, Default)]
+pub(crate) struct Tools {
+    entries: BTreeMap<(Option<String>, String), DynamicTool>,
+    /// What the namespaces are about.
+    namespaces: BTreeMap<String, String>,
+    /// The first thing that is wrong; told before anything is started.
+    invalid: Option<String>,
+}
+
+impl Tools {
+    pub(crate) fn add(&mut self, tool: DynamicTool) {
+        let key = (tool.namespace.clone(), tool.name.clone());
+        let problem = check_tool(&tool).or_else(|| {
+            self.entries
+                .contains_key(&key)
+                .then(|| format!("tool {} is registered twice", tool.name))
+        });
+        self.invalid = self.invalid.take().or(problem);
+        self.entries.insert(key, tool);
+    }
+
+    pub(crate) fn describe(&mut self, namespace: String, description: String) {
+        let problem = check_namespace(&namespace).or_else(|| {
+            (description.chars().count() > MAX_DESCRIPTION).then(|| {
+                format!("the description of tool namespace {namespace} must be at most {MAX_DESCRIPTION} characters")
+            })
+        });
+        self.invalid = self.invalid.take().or(problem);
+        self.namespaces.insert(namespace, description);
+    }
+
+    /// These, and those of `base` that have other names.
+    pub(crate) fn over(self, base: &Self) -> Self {
+        let mut all = base.clone();
+        all.entries.extend(self.entries);
+        all.namespaces.extend(self.namespaces);
+        all.invalid = all.invalid.or(self.invalid);
+        all
+    }
+
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        match &self.invalid {
+            Some(problem) => Err(Error::Invalid(problem.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// The value of `dynamicTools`; `None` if there is nothing to advertise.
+    pub(crate) fn specs(&self) -> Option<Value> {
+        let mut specs = Vec::new();
+        let mut namespaces: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
+        for ((namespace, name), tool) in &self.entries {
+            let mut spec = json!({
+                "type": "function",
+                "name": name,
+                "description": tool.description,
+                "inputSchema": tool.schema,
+            });
+            if tool.defer {
+                spec["deferLoading"] = true.into();
+            }
+            match namespace {
+                Some(namespace) => namespaces.entry(namespace).or_default().push(spec),
+                None => specs.push(spec),
+            }
+        }
+        for (name, tools) in namespaces {
+            let names = || tools.iter().filter_map(|t| t["name"].as_str());
+            let description = self.namespaces.get(name).cloned().unwrap_or_else(|| {
+                let list = format!("Tools: {}", names().collect::<Vec<_>>().join(", "));
+                list.chars().take(MAX_DESCRIPTION).collect()
+            });
+            specs.push(json!({"type": "namespace", "name": name, "description": description, "tools": tools}));
+        }
+        (!specs.is_empty()).then_some(Value::Array(specs))
+    }
+
+    /// Runs a tool to its end; `None` if there is no such tool.
+    pub(crate) async fn call(
+        &self,
+        namespace: Option<&str>,
+        name: &str,
+        args: &str,
+        cx: ToolContext,
+    ) -> Option<ToolOutput> {
+        let key = (namespace.map(str::to_owned), name.to_owned());
+        Some(self.entries.get(&key)?.call(args, cx).await)
+    }
+}
+
+const MAX_DESCRIPTION: usize = 1024;
+
+/// Names of namespaces that the Responses API has for itself.
+const RESERVED: [&str; 12] = [
+    "functions",
+    "multi_tool_use",
+    "file_search",
+    "web",
+    "browser",
+    "image_gen",
+    "computer",
+    "container",
+    "terminal",
+    "python",
+    "api_tool",
+    "submodel_delegator",
+];
+
+/// The server's rules, so that a mistake is told before anything is started.
+fn check_tool(tool: &DynamicTool) -> Option<String> {
+    let name = &tool.name;
+    check_name("tool", name, 128)
+        .or_else(|| check_namespace(tool.namespace.as_deref()?))
+        .or_else(|| {
+            (tool.defer && tool.namespace.is_none())
+                .then(|| format!("tool {name}: deferred loading needs a namespace"))
+        })
+        .or_else(|| {
+            (!tool.schema.is_object())
+                .then(|| format!("tool {name}: the input schema must be a JSON object"))
+        })
+}
+
+fn check_namespace(name: &str) -> Option<String> {
+    check_name("tool namespace", name, 64).or_else(|| {
+        RESERVED
+            .contains(&name)
+            .then(|| format!("tool namespace {name:?} is reserved by the Responses API"))
+    })
+}
+
+fn check_name(what: &str, name: &str, max: usize) -> Option<String> {
+    let good = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    if name.is_empty() || name.len() > max || !name.chars().all(good) {
+        return Some(format!(
+            "{what} name {name:?} must be 1 to {max} letters, digits, `_` or `-`"
+        ));
+    }
+    (name == "mcp" || name.starts_with("mcp__"))
+        .then(|| format!("{what} name {name:?} is reserved for MCP"))
+}
+
+impl fmt::Debug for Tools {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.entries.keys()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::ready;
+
+    use super::*;
+
+    fn tool(name: &str) -> DynamicTool {
+        DynamicTool::new(name, "d", |(): (), _cx| ready(Ok("".into()))).input_schema(json!({}))
+    }
+
+    fn problem(tools: impl IntoIterator<Item = DynamicTool>) -> Option<String> {
+        let mut registry = Tools::default();
+        for tool in tools {
+            registry.add(tool);
+        }
+        registry.check().err().map(|e| e.to_string())
+    }
+
+    #[test]
+    fn names_that_the_server_takes_are_good() {
+        let longest = tool(&"t".repeat(128)).namespace("n".repeat(64));
+        for good in [
+            tool("a-B_1"),
+            tool("mcp_x"),
+            tool("exec"),
+            longest,
+            tool("t").namespace("n").defer_loading(),
+        ] {
+            assert_eq!(problem([good.clone()]), None, "{good:?}");
+        }
+        assert_eq!(
+            problem([
+                tool("t"),
+                tool("t").namespace("n"),
+                tool("t").namespace("m")
+            ]),
+            None
+        );
+    }
+
+    #[test]
+    fn what_the_server_would_refuse_is_told_by_name() {
+        for (bad, text) in [
+            (tool(""), "must be 1 to 128"),
+            (tool("a.b"), "\"a.b\" must be 1 to 128"),
+            (tool("ä"), "must be 1 to 128"),
+            (tool(&"t".repeat(129)), "must be 1 to 128"),
+            (tool("mcp"), "reserved for MCP"),
+            (tool("mcp__tiny"), "reserved for MCP"),
+            (tool("t").namespace("n".repeat(65)), "must be 1 to 64"),
+            (tool("t").namespace(""), "must be 1 to 64"),
+            (tool("t").namespace("mcp__n"), "reserved for MCP"),
+            (tool("t").namespace("web"), "reserved by the Responses API"),
+            (
+                tool("t").defer_loading(),
+                "deferred loading needs a namespace",
+            ),
+            (
+                tool("t").input_schema(json!("text")),
+                "must be a JSON object",
+            ),
+        ] {
+            let problem = problem([bad.clone()]).unwrap_or_default();
+            assert!(problem.contains(text), "{bad:?}: {problem}");
+        }
+        assert_eq!(
+            problem([tool("t"), tool("t")]).unwrap(),
+            "tool t is registered twice"
+        );
+    }
+
+    #[test]
+    fn a_namespace_has_a_description_within_the_servers_limit() {
+        let mut tools = Tools::default();
+        tools.add(tool("t").namespace("n"));
+        tools.describe("n".to_owned(), "About n.".to_owned());
+        assert_eq!(tools.specs().unwrap()[0]["description"], "About n.");
+        tools.check().unwrap();
+        tools.describe("n".to_owned(), "x".repeat(1025));
+        assert!(
+            tools
+                .check()
+                .unwrap_err()
+                .to_string()
+                .contains("at most 1024")
+        );
+    }
+
+    #[test]
+    fn the_tools_of_a_thread_replace_those_of_the_same_name() {
+        let (mut base, mut mine) = (Tools::default(), Tools::default());
+        base.add(tool("a"));
+        base.add(tool("b"));
+        mine.add(tool("b").input_schema(json!({"mine": true})));
+        let all = mine.over(&base).specs().unwrap();
+        assert_eq!(all.as_array().unwrap().len(), 2);
+        assert_eq!(all[1]["inputSchema"]["mine"], true);
+    }
+}

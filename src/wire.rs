@@ -1,0 +1,99 @@
+//! The wire itself: every line of both directions, numbered, lossless. For recording, and for those who decode all.
+
+use std::{
+    fmt,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use futures_core::Stream;
+
+use crate::{
+    CasClient,
+    rpc::tap::{Tap, Tapped},
+};
+
+/// One line that went over the wire.
+#[derive(Clone)]
+pub struct WireLine(Tapped);
+
+/// Which way a line went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// From this client to the server.
+    ToServer,
+    /// From the server to this client.
+    FromServer,
+}
+
+impl WireLine {
+    /// The number of the line, over both directions, without gaps from the first line of this stream on.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.0.number
+    }
+
+    /// Which way it went.
+    #[must_use]
+    pub fn direction(&self) -> Direction {
+        if self.0.to_server {
+            Direction::ToServer
+        } else {
+            Direction::FromServer
+        }
+    }
+
+    /// The line without its newline, exactly as it was; bytes that are not UTF-8 are replaced.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.0.line
+    }
+}
+
+impl fmt::Debug for WireLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not the text: it may hold a token.
+        f.debug_struct("WireLine")
+            .field("number", &self.number())
+            .field("direction", &self.direction())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A lossless stream of all lines; see [`CasClient::wire`]. It ends with the connection.
+#[derive(Debug)]
+#[must_use = "while it is not read, the client reads nothing from the server"]
+pub struct Wire(Arc<Tap>);
+
+/// How many lines a wire may hold before reading from the server pauses.
+const BOUND: usize = 4_096;
+
+impl CasClient {
+    /// Every line of both directions from now on, none lost.
+    ///
+    /// This is the one stream that the client waits for: while 4,096 lines wait to be read from it, nothing is read from
+    /// the server, not even answers. Read it in a task of its own, or drop it.
+    pub fn wire(&self) -> Wire {
+        Wire(self.taps().open(BOUND))
+    }
+}
+
+impl Wire {
+    /// The next line. `None` when the connection has ended.
+    pub async fn next(&mut self) -> Option<WireLine> {
+        std::future::poll_fn(|cx| self.poll(cx)).await
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<WireLine>> {
+        self.0.poll(cx).map(|line| line.map(WireLine))
+    }
+}
+
+impl Stream for Wire {
+    type Item = WireLine;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll(cx)
+    }
+}

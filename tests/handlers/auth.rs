@@ -1,0 +1,207 @@
+//! `account/chatgptAuthTokens/refresh`.
+
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use cas_sdk::{
+    AuthRefresh, CasClient, Filter, HandlerError, RefreshRequest, RequestContext, Tokens,
+    TurnOutcome, UnclaimedRequest,
+    protocol::TurnStatus,
+    testing::{CodexHomeBuilder, Reply, jwt},
+};
+use serde_json::{Value, json};
+
+use crate::{
+    common::{Rig, within},
+    start, turn,
+};
+
+pub(crate) async fn rig() -> Option<Rig> {
+    Rig::with(CodexHomeBuilder::chatgpt_auth).await
+}
+
+pub(crate) async fn login(client: &CasClient, token: &str) {
+    let mut completed = client.events(Filter::all().method("account/login/completed"));
+    let params = json!({"type": "chatgptAuthTokens", "accessToken": token, "chatgptAccountId": "org-1", "chatgptPlanType": "pro"});
+    client
+        .request_raw::<Value>("account/login/start", &params)
+        .await
+        .unwrap();
+    let event = completed.next().await.unwrap().unwrap();
+    assert!(
+        event.params().contains(r#""success":true"#),
+        "{}",
+        event.params()
+    );
+}
+
+/// One turn with a token that the model does not accept any more.
+async fn expired(handler: impl AuthRefresh, accepted: &str) -> Option<(Rig, TurnOutcome)> {
+    let rig = rig().await?;
+    rig.model.require_bearer(accepted);
+    rig.model.reply(Reply::text("welcome"));
+    let client = rig.builder().auth_refresh(handler).spawn().await.unwrap();
+    login(&client, &jwt("org-1", "pro")).await;
+    let outcome = turn(&start(&client).await).await;
+    client.shutdown().await;
+    Some((rig, outcome))
+}
+
+fn failure(outcome: &TurnOutcome) -> &str {
+    assert_eq!(outcome.status, TurnStatus::Failed);
+    &outcome.failure.as_ref().expect("it says why").message
+}
+
+#[tokio::test]
+async fn new_tokens_let_the_turn_go_on() {
+    struct Vault(String, Arc<Mutex<Vec<RefreshRequest>>>);
+    impl AuthRefresh for Vault {
+        async fn refresh(
+            &self,
+            request: RefreshRequest,
+            _cx: RequestContext,
+        ) -> Result<Tokens, HandlerError> {
+            self.1.lock().unwrap().push(request);
+            Ok(Tokens::new(&self.0, "org-1").plan("pro"))
+        }
+    }
+    let new = jwt("org-1", "pro");
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    within(60, async {
+        let Some((rig, outcome)) = expired(Vault(new.clone(), asked.clone()), &new).await else {
+            return;
+        };
+        assert_eq!(outcome.text, "welcome");
+        let requests = rig.model.requests();
+        assert_eq!(
+            (requests.len(), requests[1].bearer()),
+            (2, Some(new.as_str()))
+        );
+        let asked = asked.lock().unwrap();
+        assert_eq!((asked.len(), asked[0].reason.as_str()), (1, "unauthorized"));
+        assert_eq!(asked[0].previous_account_id.as_deref(), Some("org-1"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn without_new_tokens_the_turn_fails_and_says_why() {
+    within(180, async {
+        let failing =
+            |_: RefreshRequest, _cx| async { Err(HandlerError::new("the vault is closed")) };
+        let Some((_rig, outcome)) = expired(failing, "none").await else {
+            return;
+        };
+        assert!(
+            failure(&outcome).contains("code=-32000"),
+            "{}",
+            failure(&outcome)
+        );
+        let coded = |_: RefreshRequest, _cx| async { Err(HandlerError::rpc(-32077, "gone")) };
+        let Some((_rig, outcome)) = expired(coded, "none").await else {
+            return;
+        };
+        assert!(
+            failure(&outcome).contains("code=-32077"),
+            "{}",
+            failure(&outcome)
+        );
+        let panicking = |_: RefreshRequest, _cx| async { panic!("boom") };
+        let Some((_rig, outcome)) = expired(panicking, "none").await else {
+            return;
+        };
+        assert!(
+            failure(&outcome).contains("code=-32000"),
+            "{}",
+            failure(&outcome)
+        );
+        let stale =
+            |_: RefreshRequest, _cx| async { Ok(Tokens::new(jwt("org-1", "pro"), "org-1")) };
+        let Some((_rig, outcome)) = expired(stale, "none").await else {
+            return;
+        };
+        assert!(failure(&outcome).contains("401"), "{}", failure(&outcome));
+        let garbage = |_: RefreshRequest, _cx| async { Ok(Tokens::new("not a token", "org-1")) };
+        let Some((_rig, outcome)) = expired(garbage, "none").await else {
+            return;
+        };
+        assert!(
+            failure(&outcome).contains("invalid credentials"),
+            "{}",
+            failure(&outcome)
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn without_a_handler_the_turn_fails_at_once() {
+    let Some(rig) = rig().await else { return };
+    within(60, async {
+        rig.model.require_bearer("none");
+        let nonsense =
+            |_: UnclaimedRequest, _cx| async { Ok(json!({"idToken": "a", "accessToken": "b"})) };
+        for (builder, text) in [
+            (rig.builder(), "code=-32601"),
+            (
+                rig.builder().fallback(nonsense),
+                "invalid auth refresh response",
+            ),
+        ] {
+            let client = builder.spawn().await.unwrap();
+            login(&client, &jwt("org-1", "pro")).await;
+            let outcome = turn(&start(&client).await).await;
+            assert!(failure(&outcome).contains(text), "{}", failure(&outcome));
+            client.shutdown().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn two_threads_that_expire_at_once_refresh_once() {
+    let Some(rig) = rig().await else { return };
+    within(60, async {
+        let new = jwt("org-1", "pro");
+        rig.model.require_bearer(&new);
+        rig.model.otherwise(Reply::text("welcome"));
+        let refreshes = Arc::new(AtomicUsize::new(0));
+        let (count, token) = (refreshes.clone(), new.clone());
+        let (refused, both) = tokio::sync::watch::channel(false);
+        let handler = move |_: RefreshRequest, _cx| {
+            count.fetch_add(1, Ordering::SeqCst);
+            let (token, mut both) = (token.clone(), both.clone());
+            async move {
+                both.wait_for(|refused| *refused).await?;
+                Ok(Tokens::new(token, "org-1"))
+            }
+        };
+        let client = rig.builder().auth_refresh(handler).spawn().await.unwrap();
+        login(&client, &jwt("org-1", "pro")).await;
+        let (one, two) = (start(&client).await, start(&client).await);
+        let mut asked = client.events(Filter::all().method("account/chatgptAuthTokens/refresh"));
+        let (one, two, ()) = tokio::join!(turn(&one), turn(&two), async {
+            rig.model.wait_for_requests(2).await; // Both are answered 401.
+            refused.send_replace(true);
+        });
+        assert_eq!(
+            (one.text.as_str(), two.text.as_str()),
+            ("welcome", "welcome")
+        );
+        for _ in 0..2 {
+            asked.next().await.unwrap().unwrap();
+        }
+        assert_eq!(refreshes.load(Ordering::SeqCst), 1);
+        assert!(client.pending_requests().is_empty());
+        client.shutdown().await;
+    })
+    .await;
+}
+
+#[test]
+fn tokens_are_not_shown() {
+    let tokens = Tokens::new("secret", "org-1").plan("pro");
+    assert!(!format!("{tokens:?}").contains("secret"));
+}

@@ -1,0 +1,153 @@
+//! Time: what has a limit inside of the server's, and what has none.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+
+use cas_sdk::{
+    Answers, ApprovalRequest, CasClient, Decision, HandlerError, RefreshRequest, RequestContext,
+    Tokens, protocol::ToolRequestUserInputParams,
+};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::peer::Peer;
+
+const REFRESH: &str = "account/chatgptAuthTokens/refresh";
+
+/// Asks, and says how long the answer took.
+async fn timed(peer: &mut Peer, method: &str, params: Value) -> (Value, Duration) {
+    let begun = Instant::now();
+    peer.request(1, method, params).await;
+    (peer.next().await, begun.elapsed())
+}
+
+fn about(took: Duration, limit: Duration) -> bool {
+    took >= limit && took < limit + Duration::from_millis(50)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_server_waits_for_is_answered_before_it_gives_up() {
+    let builder = CasClient::builder()
+        .auth_refresh(|_: RefreshRequest, _cx| {
+            std::future::pending::<Result<Tokens, HandlerError>>()
+        })
+        .clock(|_: RequestContext| std::future::pending::<Result<SystemTime, HandlerError>>())
+        .attestation(|_: RequestContext| std::future::pending::<Result<String, HandlerError>>());
+    let (_client, mut peer) = Peer::connect(builder).await;
+    for (method, limit) in [
+        (REFRESH, Duration::from_secs(8)),
+        ("currentTime/read", Duration::from_secs(9)),
+        ("attestation/generate", Duration::from_millis(80)),
+    ] {
+        let (answer, took) = timed(
+            &mut peer,
+            method,
+            json!({"reason": "unauthorized", "threadId": "t"}),
+        )
+        .await;
+        assert_eq!(answer["error"]["code"], -32000, "{answer}");
+        assert!(about(took, limit), "{method} took {took:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn people_have_all_the_time_in_the_world() {
+    const LONG: Duration = Duration::from_secs(30 * 24 * 3600);
+    let builder = CasClient::builder()
+        .approvals(|_: ApprovalRequest, _cx| async {
+            tokio::time::sleep(LONG).await;
+            Ok(Decision::Accept)
+        })
+        .user_input(|_: ToolRequestUserInputParams, _cx| async {
+            tokio::time::sleep(LONG).await;
+            Ok(Answers::new().answer("q", "a"))
+        });
+    let (_client, mut peer) = Peer::connect(builder).await;
+    let params = json!({"threadId": "t", "turnId": "u", "itemId": "i", "startedAtMs": 1, "command": "ls", "isBlocking": true, "questions": []});
+    let (answer, took) = timed(
+        &mut peer,
+        "item/commandExecution/requestApproval",
+        params.clone(),
+    )
+    .await;
+    assert_eq!(answer["result"]["decision"], "accept");
+    assert!(took >= LONG);
+    let (answer, _) = timed(&mut peer, "item/tool/requestUserInput", params).await;
+    assert_eq!(answer["result"]["answers"]["q"]["answers"][0], "a");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_that_is_set_ends_with_the_outcome_that_is_set() {
+    let after = Duration::from_secs(300);
+    let builder = CasClient::builder()
+        .approvals(|_: ApprovalRequest, _cx| {
+            std::future::pending::<Result<Decision, HandlerError>>()
+        })
+        .approval_limit(after, Decision::Cancel);
+    let (_client, mut peer) = Peer::connect(builder).await;
+    let params =
+        json!({"threadId": "t", "turnId": "u", "itemId": "i", "startedAtMs": 1, "command": "ls"});
+    let (answer, took) = timed(&mut peer, "item/commandExecution/requestApproval", params).await;
+    assert_eq!(answer["result"]["decision"], "cancel");
+    assert!(about(took, after), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn refreshes_of_an_account_share_a_run_and_its_tokens_for_a_moment() {
+    let runs = Arc::new(AtomicUsize::new(0));
+    let count = runs.clone();
+    let handler = move |request: RefreshRequest, _cx| {
+        let run = count.fetch_add(1, Ordering::SeqCst);
+        async move {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            match request.previous_account_id.as_deref() {
+                Some("bad") => Err(HandlerError::new("no such account")),
+                account => Ok(Tokens::new(
+                    format!("token-{run}"),
+                    account.unwrap_or_default(),
+                )),
+            }
+        }
+    };
+    let (_client, mut peer) = Peer::connect(CasClient::builder().auth_refresh(handler)).await;
+    let of = |account: &str| json!({"reason": "unauthorized", "previousAccountId": account});
+    for id in 0..4 {
+        peer.request(id, REFRESH, of("a")).await;
+    }
+    peer.request(4, REFRESH, of("b")).await;
+    let mut answers = Vec::new();
+    for _ in 0..5 {
+        answers.push(peer.next().await);
+    }
+    answers.sort_by_key(|a| a["id"].as_i64());
+    let token = |answer: &Value| answer["result"]["accessToken"].clone();
+    assert!(
+        answers[..4].iter().all(|a| token(a) == "token-0"),
+        "{answers:?}"
+    );
+    assert_eq!(
+        token(&answers[4]),
+        "token-1",
+        "another account is another run"
+    );
+
+    // The server asks for its threads one after the other, so the next one comes just after the answer.
+    let (answer, took) = timed(&mut peer, REFRESH, of("a")).await;
+    assert_eq!(token(&answer), "token-0");
+    assert!(took < Duration::from_millis(50));
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let (answer, _) = timed(&mut peer, REFRESH, of("a")).await;
+    assert_eq!(token(&answer), "token-2");
+
+    // A failure is nobody else's.
+    for n in 4..6 {
+        let (answer, _) = timed(&mut peer, REFRESH, of("bad")).await;
+        assert_eq!(answer["error"]["message"], "no such account");
+        assert_eq!(runs.load(Ordering::SeqCst), n);
+    }
+}

@@ -1,0 +1,206 @@
+//! What is said when a thread is opened that won't work as its handlers expect.
+
+use std::{
+    io,
+    sync::{Arc, Mutex},
+};
+
+use cas_sdk::{DynamicTool, Policy, ToolContext, protocol::ThreadForkParams, testing::Reply};
+use serde_json::{Value, json};
+use tracing::subscriber::DefaultGuard;
+
+use crate::{
+    approvals,
+    common::{Rig, within},
+    start, turn,
+};
+
+/// What goes to `tracing` in this thread, which is where everything of a test runs.
+struct Log {
+    lines: Arc<Lines>,
+    _logging: DefaultGuard,
+}
+
+#[derive(Default)]
+struct Lines(Mutex<Vec<u8>>);
+
+impl io::Write for &Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Log {
+    fn start() -> Self {
+        let lines = Arc::<Lines>::default();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_writer(lines.clone())
+            .finish();
+        Self {
+            lines,
+            _logging: tracing::subscriber::set_default(subscriber),
+        }
+    }
+
+    fn lines(&self, text: &str) -> Vec<String> {
+        let all = String::from_utf8(self.lines.0.lock().unwrap().clone()).unwrap();
+        all.lines()
+            .filter(|line| line.contains(text))
+            .map(str::to_owned)
+            .collect()
+    }
+}
+
+fn tool(name: &str, description: &str) -> DynamicTool {
+    DynamicTool::new(name, description, |_: Value, _cx: ToolContext| async {
+        Ok("".into())
+    })
+    .input_schema(json!({"type": "object", "properties": {}}))
+}
+
+#[tokio::test]
+async fn tools_that_are_not_those_the_thread_was_started_with_are_told() {
+    let Some(rig) = Rig::new().await else { return };
+    within(60, async {
+        let builder = || rig.builder().tool(tool("same", "d").namespace("n"));
+        let client = builder()
+            .tool(tool("changed", "old"))
+            .tool(tool("gone", "d"))
+            .spawn()
+            .await
+            .unwrap();
+        rig.model.reply(Reply::text("hello"));
+        let thread = start(&client).await;
+        turn(&thread).await;
+        client.shutdown().await;
+
+        let log = Log::start();
+        let client = builder()
+            .tool(tool("changed", "old"))
+            .tool(tool("gone", "d"))
+            .spawn()
+            .await
+            .unwrap();
+        client.resume_thread(thread.id()).await.unwrap();
+        assert_eq!(log.lines("advertised"), [""; 0], "all the same");
+        client.shutdown().await;
+
+        let client = builder()
+            .tool(tool("changed", "new"))
+            .tool(tool("late", "d"))
+            .spawn()
+            .await
+            .unwrap();
+        client.resume_thread(thread.id()).await.unwrap();
+        for what in [
+            "tool changed was advertised with another specification",
+            "tool gone was advertised and is not registered",
+            "tool late is registered but was not advertised",
+        ] {
+            assert_eq!(log.lines(what).len(), 1, "{:?}", log.lines(""));
+        }
+        assert_eq!(log.lines("n.same"), [""; 0]);
+        client
+            .fork_thread(ThreadForkParams::new(thread.id()))
+            .await
+            .unwrap();
+        assert_eq!(
+            log.lines("tool gone was advertised").len(),
+            2,
+            "{:?}",
+            log.lines("tool")
+        );
+        client.shutdown().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_policy_that_keeps_the_server_from_asking_is_told_once() {
+    let Some(rig) = Rig::new().await else { return };
+    within(60, async {
+        let log = Log::start();
+        rig.model.otherwise(Reply::text("done"));
+        let client = rig
+            .builder()
+            .approvals(Policy::auto())
+            .spawn()
+            .await
+            .unwrap();
+        let thread = start(&client).await;
+        turn(&thread).await;
+        turn(&thread).await;
+        let told =
+            log.lines("no approvals of commands and changes of files will reach the handlers");
+        assert_eq!(told.len(), 1, "{:?}", log.lines("approval"));
+        assert!(told[0].contains("never") && told[0].contains(thread.id()));
+        client.shutdown().await;
+        let client = rig.client().await;
+        start(&client).await;
+        assert_eq!(
+            log.lines("will reach the handlers").len(),
+            3,
+            "nobody is there to be reached"
+        );
+        client.shutdown().await;
+    })
+    .await;
+    let Some(rig) = approvals::rig().await else {
+        return;
+    };
+    within(60, async {
+        let log = Log::start();
+        let client = rig
+            .builder()
+            .approvals(Policy::auto())
+            .spawn()
+            .await
+            .unwrap();
+        start(&client).await;
+        assert_eq!(
+            log.lines("will reach the handlers"),
+            [""; 0],
+            "the server asks"
+        );
+        client.shutdown().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn decisions_go_to_the_log_without_the_command() {
+    let Some(rig) = approvals::rig().await else {
+        return;
+    };
+    within(60, async {
+        let log = Log::start();
+        rig.model
+            .reply(approvals::escalated("c-1", "touch secret-name"));
+        rig.model.reply(Reply::text("done"));
+        let client = rig
+            .builder()
+            .approvals(Policy::auto())
+            .spawn()
+            .await
+            .unwrap();
+        turn(&start(&client).await).await;
+        client.shutdown().await;
+        let told = log.lines("cas_sdk::audit");
+        assert_eq!(told.len(), 1, "{told:?}");
+        for what in [
+            "by=Policy::auto",
+            "acceptWithExecpolicyAmendment",
+            "item=\"c-1\"",
+        ] {
+            assert!(told[0].contains(what), "{told:?}");
+        }
+        assert_eq!(log.lines("secret-name"), [""; 0]);
+    })
+    .await;
+}

@@ -1,0 +1,502 @@
+//! `item/tool/call`.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use cas_sdk::{
+    CasClient, DynamicTool, Error, Tool, ToolContext, ToolError, ToolOutput,
+    protocol::{ThreadLoadedListParams, ThreadStartParams, TurnStatus},
+    testing::Reply,
+};
+use serde_json::{Value, json};
+use tokio::sync::Notify;
+
+use crate::{
+    common::{Rig, eventually, within},
+    ended, item, start, told, turn,
+};
+
+/// A tool of a closure that takes any arguments.
+fn tool<F, R>(name: &str, run: F) -> DynamicTool
+where
+    F: Fn(Value, ToolContext) -> R + Send + Sync + 'static,
+    R: Future<Output = Result<ToolOutput, ToolError>> + Send + 'static,
+{
+    DynamicTool::new(name, "A tool.", run).input_schema(json!({"type": "object", "properties": {}}))
+}
+
+/// Runs one turn in which the model calls the tool `t` once. Returns what it was told, and the item.
+async fn call(rig: &Rig, tool: DynamicTool, args: Value) -> (String, Value) {
+    rig.model
+        .reply(Reply::new().function_call("c-1", "t", args));
+    rig.model.reply(Reply::text("done"));
+    let client = rig.builder().tool(tool).spawn().await.unwrap();
+    let outcome = turn(&start(&client).await).await;
+    assert_eq!(
+        (outcome.status.clone(), outcome.text.as_str()),
+        (TurnStatus::Completed, "done")
+    );
+    client.shutdown().await;
+    (told(rig, "c-1"), item(&outcome, "c-1"))
+}
+
+#[tokio::test]
+async fn text_image_and_audio_reach_the_model() {
+    const PIXEL: &str = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
+    const SILENCE: &str =
+        "data:audio/wav;base64,UklGRiQAAABXQVZFZm10IBAAAAABAAEAQB8AAIA+AAACABAAZGF0YQAAAAA=";
+    let Some(rig) = Rig::new().await else { return };
+    within(60, async {
+        let tool = tool("t", |_, _cx| async {
+            let seen = ToolOutput::new().text("look").image(PIXEL);
+            seen.audio(SILENCE).json(&json!({"n": 1}))
+        });
+        let (told, item) = call(&rig, tool, json!({})).await;
+        let told: Value = serde_json::from_str(&told).unwrap();
+        assert_eq!(told[0], json!({"type": "input_text", "text": "look"}));
+        assert_eq!(told[1]["type"], "input_image");
+        // The audio was understood; the model is one that can't hear.
+        assert_eq!(
+            told[2]["text"],
+            "audio content omitted because you do not support audio input"
+        );
+        assert_eq!(told[3]["text"], r#"{"n":1}"#);
+        assert_eq!(
+            (&item["status"], &item["success"]),
+            (&json!("completed"), &json!(true))
+        );
+        assert_eq!(item["contentItems"].as_array().unwrap().len(), 4);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_goes_wrong_is_told_to_the_model_as_text() {
+    #[derive(serde::Deserialize, schemars::JsonSchema)]
+    struct City {
+        city: String,
+    }
+    let Some(rig) = Rig::new().await else { return };
+    let typed = || {
+        DynamicTool::new("t", "d", |args: City, _cx: ToolContext| async move {
+            Ok(args.city.into())
+        })
+    };
+    let failing = || {
+        tool("t", |_, _cx| async {
+            let number: u32 = "seven".parse()?;
+            Ok(number.to_string().into())
+        })
+    };
+    let panicking = || tool("t", |_, _cx| async { panic!("boom") });
+    let silent =
+        || tool("t", |_, _cx| std::future::pending()).time_limit(Duration::from_millis(100));
+    let refusing = || {
+        tool("t", |_, _cx| async {
+            Ok(ToolOutput::from("not today").failed())
+        })
+    };
+    within(120, async {
+        for (tool, args, text) in [
+            (typed(), json!({"city": "Paris"}), "Paris"),
+            (
+                typed(),
+                json!({"town": "Paris"}),
+                "invalid arguments for t: missing field `city`",
+            ),
+            (failing(), json!({}), "invalid digit found in string"),
+            (panicking(), json!({}), "the tool t failed unexpectedly"),
+            (
+                silent(),
+                json!({}),
+                "the tool t was stopped: it took longer than 100ms",
+            ),
+            (refusing(), json!({}), "not today"),
+        ] {
+            let (told, item) = call(&rig, tool, args).await;
+            assert!(told.starts_with(text), "{told:?} is not {text:?}");
+            let good = text == "Paris";
+            assert_eq!(item["success"], good, "{text}");
+            assert_eq!(
+                item["status"],
+                if good { "completed" } else { "failed" },
+                "{text}"
+            );
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_tool_of_a_namespace_is_advertised_with_the_description_of_it_and_called() {
+    struct Weather;
+    #[derive(serde::Deserialize, schemars::JsonSchema)]
+    struct Args {
+        /// The city to look at.
+        city: String,
+    }
+    impl Tool for Weather {
+        const NAME: &'static str = "weather";
+        const DESCRIPTION: &'static str = "Tells the weather.";
+        const NAMESPACE: Option<&'static str> = Some("sky");
+        type Args = Args;
+        async fn call(&self, args: Args, cx: ToolContext) -> Result<ToolOutput, ToolError> {
+            assert_eq!(cx.call_id, "c-1");
+            Ok(format!("sunny in {}", args.city).into())
+        }
+    }
+    let Some(rig) = Rig::new().await else { return };
+    within(60, async {
+        rig.model.reply(Reply::new().namespaced_call(
+            "c-1",
+            "sky",
+            "weather",
+            json!({"city": "Oslo"}),
+        ));
+        rig.model.reply(Reply::text("done"));
+        let builder = rig
+            .builder()
+            .tool(Weather)
+            .tool_namespace("sky", "All about the sky.");
+        let client = builder.spawn().await.unwrap();
+        let outcome = turn(&start(&client).await).await;
+        assert_eq!(told(&rig, "c-1"), "sunny in Oslo");
+        assert_eq!(item(&outcome, "c-1")["namespace"], "sky");
+        let first = rig.model.requests()[0].body().to_string();
+        assert!(first.contains("All about the sky."));
+        assert!(first.contains("The city to look at."));
+        client.shutdown().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_deferred_tool_is_not_shown_until_it_is_searched_for() {
+    let Some(rig) = Rig::with(|home| home.model("gpt-5.5")).await else {
+        return;
+    };
+    within(60, async {
+        rig.model.reply(Reply::text("done"));
+        let shown = tool("shown", |_, _cx| async { Ok("".into()) }).namespace("n");
+        let hidden = tool("hidden", |_, _cx| async { Ok("".into()) })
+            .namespace("n")
+            .defer_loading();
+        let client = rig
+            .builder()
+            .tool(shown)
+            .tool(hidden)
+            .spawn()
+            .await
+            .unwrap();
+        turn(&start(&client).await).await;
+        let tools = rig.model.requests()[0].tools();
+        assert!(tools.contains(&"n.shown".to_owned()), "{tools:?}");
+        assert!(!tools.contains(&"n.hidden".to_owned()), "{tools:?}");
+        client.shutdown().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_tool_that_is_not_registered_is_told_to_the_model() {
+    let Some(rig) = Rig::new().await else { return };
+    within(60, async {
+        // The thread is started with a tool that the resuming client does not have.
+        rig.model.reply(Reply::text("hello"));
+        let client = rig
+            .builder()
+            .tool(tool("t", |_, _cx| async { Ok("".into()) }))
+            .spawn()
+            .await
+            .unwrap();
+        let thread = start(&client).await;
+        turn(&thread).await;
+        client.shutdown().await;
+
+        rig.model
+            .reply(Reply::new().function_call("c-1", "t", json!({})));
+        rig.model.reply(Reply::text("done"));
+        let client = rig.client().await;
+        let thread = client.resume_thread(thread.id()).await.unwrap();
+        let outcome = turn(&thread).await;
+        assert_eq!(told(&rig, "c-1"), "there is no tool t");
+        assert_eq!(item(&outcome, "c-1")["status"], "failed");
+        client.shutdown().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn sixty_four_calls_at_once_run_at_once_and_are_all_answered() {
+    const CALLS: usize = 64;
+    let Some(rig) = Rig::new().await else { return };
+    within(120, async {
+        let mut reply = Reply::new();
+        for n in 0..CALLS {
+            reply = reply.function_call(&format!("c-{n}"), "t", json!({"n": n}));
+        }
+        rig.model.reply(reply);
+        rig.model.reply(Reply::text("done"));
+        let (running, all) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
+        // Each waits until all are there.
+        let tool = tool("t", move |args, _cx| {
+            let (running, all) = (running.clone(), all.clone());
+            async move {
+                let mut everybody = std::pin::pin!(all.notified());
+                everybody.as_mut().enable();
+                if running.fetch_add(1, Ordering::SeqCst) + 1 == CALLS {
+                    all.notify_waiters();
+                } else {
+                    everybody.await;
+                }
+                Ok(args["n"].to_string().into())
+            }
+        });
+        let client = rig.builder().tool(tool).spawn().await.unwrap();
+        let outcome = turn(&start(&client).await).await;
+        assert_eq!(outcome.text, "done");
+        for n in 0..CALLS {
+            assert_eq!(told(&rig, &format!("c-{n}")), n.to_string());
+        }
+        assert!(client.pending_requests().is_empty());
+        client.shutdown().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn no_more_calls_of_a_tool_run_at_once_than_it_allows() {
+    let Some(rig) = Rig::new().await else { return };
+    within(60, async {
+        let mut reply = Reply::new();
+        for n in 0..12 {
+            reply = reply.function_call(&format!("c-{n}"), "t", json!({}));
+        }
+        rig.model.reply(reply);
+        rig.model.reply(Reply::text("done"));
+        let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let seen = most.clone();
+        let tool = tool("t", move |_, _cx| {
+            let (now, most) = (now.clone(), most.clone());
+            async move {
+                most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                tokio::time::sleep(Duration::from_millis(30)).await; // What it is working on.
+                now.fetch_sub(1, Ordering::SeqCst);
+                Ok("ok".into())
+            }
+        });
+        let client = rig.builder().tool(tool.at_once(3)).spawn().await.unwrap();
+        let outcome = turn(&start(&client).await).await;
+        assert_eq!(outcome.text, "done");
+        assert_eq!(seen.load(Ordering::SeqCst), 3);
+        client.shutdown().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_tool_may_call_the_client() {
+    let Some(rig) = Rig::new().await else { return };
+    within(60, async {
+        let tool = tool("t", |_, cx| async move {
+            let loaded = cx.client.request(ThreadLoadedListParams::default()).await?;
+            assert!(loaded.data.contains(&cx.thread_id));
+            Ok(format!("{} loaded", loaded.data.len()).into())
+        });
+        let (told, _) = call(&rig, tool, json!({})).await;
+        assert_eq!(told, "1 loaded");
+    })
+    .await;
+}
+
+/// Says when it is dropped.
+struct Dropped(Arc<AtomicUsize>);
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[tokio::test]
+async fn an_interrupt_drops_the_tool_that_is_running_and_the_model_is_told_later() {
+    let Some(rig) = Rig::new().await else { return };
+    within(60, async {
+        rig.model
+            .reply(Reply::new().function_call("c-1", "t", json!({})));
+        let dropped = Arc::new(AtomicUsize::new(0));
+        let guard = dropped.clone();
+        let tool = tool("t", move |_, _cx| {
+            let guard = Dropped(guard.clone());
+            async move {
+                let _guard = guard;
+                std::future::pending().await
+            }
+        });
+        let client = rig.builder().tool(tool).spawn().await.unwrap();
+        let thread = start(&client).await;
+        let running = thread.ask("go").await.unwrap();
+        eventually("the tool is running", || {
+            !client.pending_requests().is_empty()
+        })
+        .await;
+        let waits = client.pending_requests();
+        assert_eq!(
+            (waits.len(), waits[0].method.as_str()),
+            (1, "item/tool/call")
+        );
+        assert_eq!(waits[0].thread_id.as_deref(), Some(thread.id()));
+        assert!(waits[0].since <= Instant::now());
+        running.interrupt().await.unwrap();
+        let outcome = ended(running).await;
+        assert_eq!(outcome.status, TurnStatus::Interrupted);
+        eventually("the tool is dropped", || {
+            dropped.load(Ordering::SeqCst) == 1
+        })
+        .await;
+        assert!(client.pending_requests().is_empty());
+
+        rig.model.reply(Reply::text("fine"));
+        assert_eq!(turn(&thread).await.text, "fine");
+        assert_eq!(
+            told(&rig, "c-1"),
+            "dynamic tool call was cancelled before receiving a response"
+        );
+        client.shutdown().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_running_tool_does_not_keep_the_process_alive() {
+    let Some(rig) = Rig::new().await else { return };
+    within(60, async {
+        rig.model
+            .reply(Reply::new().function_call("c-1", "t", json!({})));
+        let dropped = Arc::new(AtomicUsize::new(0));
+        let guard = dropped.clone();
+        let tool = tool("t", move |_, cx| {
+            let guard = Dropped(guard.clone());
+            async move {
+                let _hold = (guard, cx);
+                std::future::pending().await
+            }
+        });
+        let client = rig.builder().tool(tool).spawn().await.unwrap();
+        let pid = client.pid().unwrap();
+        let running = start(&client).await.ask("go").await.unwrap();
+        eventually("the tool is running", || {
+            !client.pending_requests().is_empty()
+        })
+        .await;
+        drop((client, running));
+        eventually("the process is gone", || !crate::common::is_alive(pid)).await;
+        eventually("the tool is dropped", || {
+            dropped.load(Ordering::SeqCst) == 1
+        })
+        .await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_code_mode_model_calls_the_tool_from_its_script() {
+    let Some(rig) = Rig::with(|home| home.model("gpt-6.1-sol")).await else {
+        return;
+    };
+    within(60, async {
+        let script = "const r = await tools.t({city: \"Paris\"}); text(JSON.stringify(r));";
+        rig.model
+            .reply(Reply::new().custom_tool_call("c-1", "exec", script));
+        rig.model.reply(Reply::text("done"));
+        let tool = tool("t", |args, _cx| async move {
+            Ok(format!("sunny in {}", args["city"]).into())
+        });
+        let client = rig.builder().tool(tool).spawn().await.unwrap();
+        let outcome = turn(&start(&client).await).await;
+        assert_eq!(outcome.text, "done");
+        assert!(
+            told(&rig, "c-1").contains("sunny in"),
+            "{}",
+            told(&rig, "c-1")
+        );
+        client.shutdown().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_tool_that_the_server_would_refuse_is_an_error_before_anything_is_started() {
+    for (tool, text) in [
+        (
+            tool("a.b", |_, _cx| async { Ok("".into()) }),
+            "\"a.b\" must be 1 to 128",
+        ),
+        (
+            tool("mcp__x", |_, _cx| async { Ok("".into()) }),
+            "reserved for MCP",
+        ),
+        (
+            tool("t", |_, _cx| async { Ok("".into()) }).namespace("web"),
+            "reserved by the Responses API",
+        ),
+    ] {
+        let builder = CasClient::builder().codex("/no/such/codex").tool(tool);
+        let Err(Error::Invalid(error)) = builder.spawn().await else {
+            panic!("it was not looked at")
+        };
+        assert!(error.contains(text), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn the_servers_rules_for_names_are_the_ones_that_are_checked() {
+    let Some(rig) = Rig::new().await else { return };
+    within(60, async {
+        let client = rig.client().await;
+        let spec = |name: &str| json!({"type": "function", "name": name, "description": "d", "inputSchema": {"type": "object", "properties": {}}});
+        let space = |name: &str, tools: Value, description: String| json!({"type": "namespace", "name": name, "description": description, "tools": tools});
+        for bad in [
+            spec(""), spec("a.b"), spec("mcp"), spec("mcp__x"), spec(&"t".repeat(129)),
+            space("web", json!([spec("t")]), String::new()), space("a b", json!([spec("t")]), String::new()),
+            space(&"n".repeat(65), json!([spec("t")]), String::new()), space("n", json!([spec("t")]), "x".repeat(1025)),
+        ] {
+            let sent = client.request_raw::<Value>("thread/start", &json!({"dynamicTools": [bad]})).await;
+            assert!(sent.is_err(), "{bad}");
+        }
+        let good = json!([spec("mcp_x"), spec(&"t".repeat(128)), space(&"n".repeat(64), json!([spec("t")]), "x".repeat(1024))]);
+        client.request_raw::<Value>("thread/start", &json!({"dynamicTools": good})).await.unwrap();
+        client.shutdown().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn tools_without_the_experimental_api_are_an_error_before_anything_is_sent() {
+    let Some(rig) = Rig::new().await else { return };
+    within(60, async {
+        let tool = tool("t", |_, _cx| async { Ok("".into()) });
+        let client = rig
+            .builder()
+            .experimental_api(false)
+            .tool(tool)
+            .spawn()
+            .await
+            .unwrap();
+        let error = client
+            .start_thread(ThreadStartParams::default())
+            .await
+            .unwrap_err();
+        let Error::Invalid(text) = &error else {
+            panic!("{error:?}")
+        };
+        assert!(text.contains("experimental_api(true)"), "{text}");
+        client.shutdown().await;
+    })
+    .await;
+}
