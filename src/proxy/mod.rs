@@ -29,6 +29,7 @@ mod answers;
 mod client;
 mod command;
 mod events;
+mod exit;
 mod options;
 mod pipes;
 mod policy;

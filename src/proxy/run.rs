@@ -17,6 +17,7 @@ use tokio::{
 };
 
 use super::{
+    exit::told,
     options::Options,
     pipes::{Input, Output, write_to},
     session::{Phase, Session},
@@ -468,27 +469,4 @@ fn too_long(session: &mut Session, what: &str, len: u64, head: &[u8]) {
         m.value("length", len)
             .value("line", String::from_utf8_lossy(head));
     });
-}
-
-/// How a child ended, in the words of the contract.
-fn told(status: Option<ExitStatus>) -> (Option<i32>, Option<String>) {
-    use std::os::unix::process::ExitStatusExt as _;
-    let signal = status.and_then(|s| s.signal()).map(|number| {
-        let name = match number {
-            1 => "HUP",
-            2 => "INT",
-            3 => "QUIT",
-            4 => "ILL",
-            6 => "ABRT",
-            8 => "FPE",
-            9 => "KILL",
-            11 => "SEGV",
-            13 => "PIPE",
-            14 => "ALRM",
-            15 => "TERM",
-            other => return format!("SIG{other}"),
-        };
-        format!("SIG{name}")
-    });
-    (status.and_then(|s| s.code()), signal)
 }
