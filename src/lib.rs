@@ -28,6 +28,8 @@ mod open;
 mod pages;
 mod policy;
 pub mod protocol;
+#[cfg(feature = "cli")]
+pub mod proxy;
 mod rpc_error;
 mod send;
 mod strict;
