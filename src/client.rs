@@ -24,9 +24,10 @@ use crate::{
         Connection,
         connection::{NoAnswer, Send as Frame},
         queue::Bounds,
-        router::{OnReply, RawReply},
+        router::{Matcher, OnReply, RawReply},
     },
     supervisor::Supervised,
+    tracker::Tracker,
 };
 
 /// A connection to one `codex app-server`. Clones share it; when the last one is dropped the server is ended.
@@ -201,13 +202,7 @@ impl CasClient {
 
     /// What the server says from now on, as far as `filter` takes it. Subscribe before the request that causes it.
     pub fn events(&self, filter: Filter) -> Events {
-        let matcher = filter.into_matcher();
-        Events::new(
-            self.shared
-                .connection
-                .router
-                .subscribe(matcher, self.shared.options.bounds),
-        )
+        self.subscribe(filter.into_matcher())
     }
 
     /// `turn/steer`: adds input to the turn that is running. [`Turn::steer`](crate::Turn::steer) is more convenient.
@@ -287,6 +282,15 @@ impl CasClient {
         self.shared.connection.router.closed()
     }
 
+    pub(crate) fn tracker(&self) -> &Arc<Tracker> {
+        self.shared.dispatch.tracker()
+    }
+
+    pub(crate) fn subscribe(&self, matcher: Matcher) -> Events {
+        let (router, bounds) = (&self.shared.connection.router, self.shared.options.bounds);
+        Events::new(router.subscribe(matcher, bounds))
+    }
+
     pub(crate) fn dispatch(&self) -> &Dispatch {
         &self.shared.dispatch
     }
@@ -319,6 +323,7 @@ impl CasClient {
         urgent: bool,
         on_reply: Option<OnReply>,
     ) -> Result<RawReply, Error> {
+        let on_reply = self.tracker().hook(method, params, on_reply);
         match self
             .shared
             .connection

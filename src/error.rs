@@ -72,6 +72,15 @@ pub enum Error {
     #[error(transparent)]
     Turn(#[from] Box<TurnError>),
 
+    /// The turn would run where this connection can't see it; nothing was sent.
+    #[error(
+        "thread {thread_id} is not followed by this connection, so its turns could not be seen: resume it with `resume_thread`"
+    )]
+    NotFollowed {
+        /// The thread.
+        thread_id: String,
+    },
+
     /// The request can't be made as it stands; nothing was sent.
     #[error("{0}")]
     Invalid(String),

@@ -193,6 +193,22 @@ impl Events {
         std::future::poll_fn(|cx| self.poll_event(cx)).await
     }
 
+    /// Another stream of the same, with the same still to be read.
+    pub(crate) fn fork(&self) -> Self {
+        Self {
+            subscription: self.subscription.fork(),
+            ready: self.ready.clone(),
+            ended: self.ended,
+        }
+    }
+
+    /// Puts events back, to be read again before all others.
+    pub(crate) fn unread(&mut self, events: Vec<Event>) {
+        for event in events.into_iter().rev() {
+            self.ready.push_front(Next::Message(event.0));
+        }
+    }
+
     pub(crate) fn subscription(&self) -> &Subscription {
         &self.subscription
     }

@@ -45,8 +45,8 @@ impl Input {
         self.push(json!({"type": "mention", "name": name.into(), "path": path.into()}))
     }
 
-    pub(crate) fn into_value(self) -> Value {
-        Value::Array(self.0)
+    pub(crate) fn as_value(&self) -> Value {
+        Value::Array(self.0.clone())
     }
 
     fn push(mut self, part: Value) -> Self {

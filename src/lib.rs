@@ -14,6 +14,8 @@
 //! [`CasClient::builder`] → [`Builder::spawn`] → [`CasClient::start_thread`] → [`Thread::ask`] → [`Turn`].
 
 // The rooms, from the front door to the engine.
+mod answer;
+mod ask;
 mod builder;
 mod client;
 pub mod concepts;
@@ -22,9 +24,13 @@ mod event;
 mod filter;
 mod handler;
 mod input;
+mod open;
+mod pages;
 mod policy;
 pub mod protocol;
 mod rpc_error;
+mod send;
+mod strict;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod thread;
@@ -39,6 +45,8 @@ mod rpc;
 mod supervisor;
 mod tracker;
 
+pub use answer::AskAs;
+pub use ask::Ask;
 pub use builder::Builder;
 pub use client::{CasClient, RawResponse, Request, ServerInfo};
 pub use dispatch::PendingRequest;
@@ -52,13 +60,17 @@ pub use handler::{
     SkillApproval, Tokens, UnclaimedRequest, UnclaimedRequests, UserInput,
 };
 pub use input::Input;
+pub use open::Resume;
+pub use pages::Pages;
 pub use policy::{Audit, DecidedBy, Permission, Policy, Rule, Subject};
 pub use process::find_codex;
 pub use rpc::Kind;
-pub use thread::{Ask, Thread};
+pub use send::Sent;
+pub use thread::{Origin, Thread};
 pub use tool::{DynamicTool, Tool, ToolContext, ToolError, ToolOutput};
 pub use turn::{
-    Item, Turn, TurnControl, TurnError, TurnErrorKind, TurnEvent, TurnFailure, TurnOutcome,
+    Deadline, Item, TokenUsage, Turn, TurnControl, TurnError, TurnErrorKind, TurnEvent,
+    TurnFailure, TurnOutcome,
 };
 pub use wire::{Direction, Wire, WireLine};
 

@@ -16,7 +16,7 @@ pub use request_id::RequestId;
 mod macros {
     pub(crate) use super::{
         method::{
-            call, client_notification, client_request, no_params, notification, server_call,
+            call, client_notification, client_request, no_params, notification, paged, server_call,
             server_message, write_message,
         },
         object::{object, redacted, setters},
@@ -46,6 +46,12 @@ pub trait Call: Serialize {
     const EXPERIMENTAL: bool;
     /// What the server answers.
     type Response: DeserializeOwned + Send + 'static;
+}
+
+/// The params of a client request that is answered page by page; see [`CasClient::pages`](crate::CasClient::pages).
+pub trait Paged: Call {
+    /// What a page is a list of.
+    type Item: DeserializeOwned + Send + 'static;
 }
 
 /// The payload of a notification from the server.

@@ -57,6 +57,8 @@ pub enum RpcErrorKind {
         /// The kind of the turn: `review` or `compact`.
         turn_kind: String,
     },
+    /// The running turn has to answer in another form than the one that is asked for now; wait for its end.
+    OutputSchemaMismatch,
     /// A login is needed.
     AuthRequired,
     /// The input is too long.
@@ -180,6 +182,9 @@ impl RpcError {
     /// What the refusal means, told from its code, its data and its text.
     #[must_use]
     pub fn kind(&self) -> RpcErrorKind {
+        if let Some(kind) = self.turn_input() {
+            return kind;
+        }
         match self.code {
             -32001 => return RpcErrorKind::Overloaded,
             -32603 => return RpcErrorKind::Internal,
@@ -199,6 +204,20 @@ impl RpcError {
             } else {
                 RpcErrorKind::Other
             })
+    }
+
+    /// `turn/start` on a turn that can't take the input: an internal error by its code, but not by its meaning.
+    fn turn_input(&self) -> Option<RpcErrorKind> {
+        let reason = self
+            .message
+            .strip_prefix("failed to submit turn input: ActiveTurn")?;
+        if reason == "OutputSchemaMismatch" {
+            return Some(RpcErrorKind::OutputSchemaMismatch);
+        }
+        let kind = reason.strip_prefix("NotSteerable { turn_kind: ")?;
+        Some(RpcErrorKind::NotSteerable {
+            turn_kind: kind.trim_end_matches(" }").to_lowercase(),
+        })
     }
 
     fn data_kind(&self) -> Option<RpcErrorKind> {

@@ -3,6 +3,7 @@
 
 mod describe;
 mod methods;
+mod pages;
 mod structs;
 mod unions;
 
@@ -36,7 +37,7 @@ pub(crate) fn files(model: &Model, out: &Path) -> Vec<(String, String)> {
     }
     files.push((
         "protocol/methods.rs".into(),
-        with_header(&methods::emit(model, &describer)),
+        with_header(&(methods::emit(model, &describer) + &pages::emit(model))),
     ));
     mount(&mut root, "methods", out);
     files.push(("protocol.rs".into(), root));

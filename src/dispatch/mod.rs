@@ -81,7 +81,7 @@ impl Dispatch {
             refresher: Refresher::new(desk.auth_refresh),
             attestation: desk.attestation,
             audit: desk.audit,
-            tracker: Arc::default(),
+            tracker: Tracker::new(),
             table: Mutex::default(),
             unclaimed: Mutex::default(),
             connection: OnceLock::new(),
@@ -98,23 +98,9 @@ impl Dispatch {
         &self.tracker
     }
 
-    /// Interrupts a turn that nobody wants any more: now, or as soon as the server would accept it.
-    pub(crate) fn abandon(&self, thread: &str, turn: &str) {
-        if self.tracker.abandon(thread, turn) {
-            self.interrupt(thread, turn);
-        }
-    }
-
-    /// Sends the interrupt without waiting for the answer.
-    fn interrupt(&self, thread: &str, turn: &str) {
-        if let Some(connection) = self.connection.get().and_then(Weak::upgrade) {
-            let params = serde_json::json!({"threadId": thread, "turnId": turn});
-            connection.send_unanswered("turn/interrupt", &params.to_string());
-        }
-    }
-
     pub(crate) fn attach(&self, connection: &Arc<Connection>) {
         let _ = self.connection.set(Arc::downgrade(connection));
+        self.tracker.attach(connection);
     }
 
     pub(crate) fn attach_client(&self, client: WeakClient) {

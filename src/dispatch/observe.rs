@@ -12,20 +12,17 @@ use crate::{
         Incoming,
         router::{Class, Dialect},
     },
+    tracker::Tracker,
 };
 
 impl Dialect for Dispatch {
     fn class(&self, method: &str) -> Class {
-        match method {
-            "turn/started"
-            | "turn/completed"
-            | "item/completed"
-            | "thread/closed"
-            | "serverRequest/resolved" => Class {
+        Tracker::class(method).unwrap_or(match method {
+            "serverRequest/resolved" => Class {
                 vital: true,
                 observed: true,
             },
-            "error" | "process/exited" | "thread/status/changed" => Class {
+            "error" | "process/exited" => Class {
                 vital: true,
                 observed: false,
             },
@@ -34,10 +31,11 @@ impl Dialect for Dispatch {
                 observed: true,
             },
             _ => Class::default(),
-        }
+        })
     }
 
     fn observe(&self, message: &Incoming) {
+        self.tracker().observe(message);
         let parts = message.parts();
         match parts.method().unwrap_or_default() {
             "serverRequest/resolved" => {
@@ -66,19 +64,10 @@ impl Dialect for Dispatch {
                         && open.message.parts().thread() == Some(thread)
                 });
             }
-            "turn/started" => {
-                let (Some(thread), Some(turn)) = (parts.thread(), parts.turn()) else {
-                    return;
-                };
-                if self.tracker().started(thread, turn) {
-                    self.interrupt(thread, turn);
-                }
-            }
             "turn/completed" => {
                 let (Some(thread), Some(turn)) = (parts.thread(), parts.turn()) else {
                     return;
                 };
-                self.tracker().completed(thread, turn, message);
                 self.threads().turn_completed(thread);
                 self.withdraw(|_, open| {
                     let of = open.message.parts();
@@ -87,7 +76,6 @@ impl Dialect for Dispatch {
             }
             "thread/closed" => {
                 let Some(thread) = parts.thread() else { return };
-                self.tracker().lost(thread);
                 self.threads().closed(thread);
                 self.withdraw(|_, open| open.message.parts().thread() == Some(thread));
             }
@@ -100,7 +88,7 @@ impl Dialect for Dispatch {
     }
 
     fn closed(&self, _reason: &Arc<CloseReason>) {
-        self.tracker().all_lost();
+        self.tracker().close();
         self.close();
     }
 }

@@ -114,10 +114,12 @@ impl Connection {
             .send(Lane::Request { alone: true }, frame.as_bytes());
     }
 
-    /// Sends a request whose answer nobody waits for.
-    pub(crate) fn send_unanswered(&self, method: &str, params: &str) {
-        let frame = request_frame(self.router.next_id(), method, params);
-        self.outbox.send(Lane::Request { alone: true }, &frame);
+    /// Sends a request whose answer nobody waits for but a hook.
+    pub(crate) fn send_hooked(&self, method: &str, params: &str, on_reply: OnReply) {
+        if let Some(id) = self.router.expect_hooked(on_reply) {
+            let frame = request_frame(id, method, params);
+            self.outbox.send(Lane::Request { alone: true }, &frame);
+        }
     }
 
     /// Answers a request of the server; `body` is the JSON text of the member `key`.

@@ -21,7 +21,7 @@ pub(crate) struct Bounds {
 }
 
 /// What a reader gets next.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Next {
     Message(Incoming),
     /// So many were dropped here.
@@ -43,7 +43,7 @@ struct State {
     waker: Option<Waker>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Ring {
     bounds: Bounds,
     items: VecDeque<Incoming>,
@@ -119,6 +119,18 @@ impl Queue {
         if let Some(waker) = waker {
             waker.wake();
         }
+    }
+
+    /// Another queue with the same in it.
+    pub(crate) fn copy(&self) -> Self {
+        let state = self.lock();
+        Self(Mutex::new(State {
+            vital: state.vital.clone(),
+            ordinary: state.ordinary.clone(),
+            lagged: state.lagged,
+            closed: state.closed.clone(),
+            waker: None,
+        }))
     }
 
     /// Keeps only what `keep` says; for a subscription that has just learned what it is about.

@@ -182,7 +182,8 @@ impl Router {
         }
     }
 
-    /// Makes room for an answer. The guard takes the room away again when it is dropped.
+    /// Makes room for an answer. The guard takes the room away again when it is dropped, unless there is a hook: what
+    /// that keeps account of happens whether anybody waits for the answer or not.
     pub(crate) fn expect(
         self: &Arc<Self>,
         on_reply: Option<OnReply>,
@@ -193,13 +194,29 @@ impl Router {
         if let Some(reason) = &state.closed {
             return Err(reason.clone());
         }
+        let keep = on_reply.is_some();
         state.pending.insert(id, Pending { tx, on_reply });
         drop(state);
         Ok(Slot {
             id,
             rx,
+            keep,
             router: self.clone(),
         })
+    }
+
+    /// Makes room for an answer that only a hook is interested in. `None` if the connection has ended.
+    pub(crate) fn expect_hooked(&self, on_reply: OnReply) -> Option<u64> {
+        let id = self.next_id();
+        let (tx, _) = oneshot::channel();
+        let mut state = self.lock();
+        if state.closed.is_some() {
+            drop(state);
+            return None; // And the hook is dropped without the lock.
+        }
+        let on_reply = Some(on_reply);
+        state.pending.insert(id, Pending { tx, on_reply });
+        Some(id)
     }
 
     /// Adds a subscription. On a connection that has ended it is closed from the start.
@@ -270,6 +287,7 @@ impl Router {
 pub(crate) struct Slot {
     pub(crate) id: u64,
     rx: oneshot::Receiver<Result<Outcome, Arc<CloseReason>>>,
+    keep: bool,
     router: Arc<Router>,
 }
 
@@ -288,7 +306,9 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.router.lock().pending.remove(&self.id);
+        if !self.keep {
+            self.router.lock().pending.remove(&self.id);
+        }
     }
 }
 
@@ -301,6 +321,28 @@ pub(crate) struct Subscription {
 }
 
 impl Subscription {
+    /// Another subscription to the same, with the same still to be read.
+    pub(crate) fn fork(&self) -> Self {
+        let mut state = self.router.lock();
+        let queue = Arc::new(self.queue.copy());
+        let id = state.next_sub;
+        state.next_sub += 1;
+        let twin = state.subs.iter().find(|s| s.id == self.id).map(|s| Sub {
+            id,
+            matcher: s.matcher.clone(),
+            queue: queue.clone(),
+            staged: s.staged.clone(),
+        });
+        state.subs.extend(twin); // Without one the connection has ended, and the queue says so.
+        state.last.valid = false;
+        drop(state);
+        Self {
+            id,
+            queue,
+            router: self.router.clone(),
+        }
+    }
+
     /// A handle that changes what the subscription is about, for a hook that learns it from an answer.
     pub(crate) fn binder(&self) -> Binder {
         Binder {

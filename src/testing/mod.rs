@@ -8,6 +8,8 @@
 //!
 //! A turn takes about a tenth of a second, so hundreds of such tests are affordable.
 //!
+//! For what the real codex never does, such as a turn that is never completed, there is [`FakeServer`].
+//!
 //! ```no_run
 //! # async fn a_test() -> Result<(), Box<dyn std::error::Error>> {
 //! use cas_sdk::testing::{self, CodexHome, MockModel, Reply};
@@ -35,6 +37,9 @@
 //! # Ok(()) }
 //! ```
 
+mod fake;
+mod fake_turn;
+mod fake_wire;
 mod fetch;
 mod gate;
 mod home;
@@ -48,6 +53,7 @@ mod server;
 mod skip;
 mod sse;
 
+pub use fake::{FakeRequest, FakeServer};
 pub use fetch::{CODEX_VERSION, FetchError, codex};
 pub use gate::Gate;
 pub use home::{CodexHome, CodexHomeBuilder};

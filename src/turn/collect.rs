@@ -1,45 +1,67 @@
 //! Gathers a turn from its events. The server's own summary at the end is not enough: it has one message at most.
 
-use std::{collections::HashMap, time::Duration};
+use std::{borrow::Cow, collections::HashMap, time::Duration};
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Item, TurnEvent, TurnFailure, TurnOutcome};
+use super::{
+    Item, TurnEvent, TurnFailure,
+    item::{Piece, Step},
+};
 use crate::{
     Event,
     protocol::{CodexErrorInfo, ThreadItem, ThreadTokenUsage, TurnStatus},
 };
 
-#[derive(Debug)]
-pub(super) struct Collector {
-    thread: String,
-    turn: String,
-    /// In the order they began.
-    steps: Vec<Step>,
+/// All that is known of a turn so far.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Collector {
+    started: bool,
+    /// In the order they began, with their ids.
+    steps: Vec<(String, Step)>,
     at: HashMap<String, usize>,
-    usage: Option<ThreadTokenUsage>,
+    thread_usage: Option<ThreadTokenUsage>,
     failure: Option<TurnFailure>,
+    end: Option<End>,
+    /// Events are missing: they were dropped, or had been sent before this began to listen.
+    pub(super) gaps: bool,
+    /// Something in here is from the server's record, not from its events.
+    recovered: bool,
 }
 
+/// How a turn ended.
+#[derive(Debug, Clone)]
+pub(super) struct End {
+    pub(super) status: TurnStatus,
+    pub(super) duration: Option<Duration>,
+}
+
+/// What the server has on record of a turn.
 #[derive(Debug)]
-struct Step {
-    /// The latest event that carries the item.
-    event: Option<Event>,
-    completed: bool,
-    /// The pieces of a message's text that have come.
-    text: String,
-}
-
-#[derive(Deserialize)]
-struct Delta<'a> {
-    #[serde(borrow)]
-    delta: std::borrow::Cow<'a, str>,
+pub(super) struct Record {
+    pub(super) end: Option<End>,
+    pub(super) failure: Option<TurnFailure>,
+    /// Ids and items, oldest first.
+    pub(super) items: Vec<(String, Box<RawValue>)>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Failure {
+struct Delta<'a> {
+    #[serde(borrow, rename = "delta")]
+    text: Cow<'a, str>,
+    #[serde(default)]
+    summary_index: usize,
+    #[serde(default)]
+    content_index: usize,
+}
+
+/// A `TurnError` of the wire.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Failure {
+    #[serde(default)]
     message: String,
     #[serde(default)]
     codex_error_info: Option<CodexErrorInfo>,
@@ -57,59 +79,56 @@ impl From<Failure> for TurnFailure {
     }
 }
 
-/// What is read of an agent's message; leniently, so that the text is never lost to an odd field.
-#[derive(Deserialize)]
-struct Message {
-    #[serde(default)]
-    text: String,
-    #[serde(default)]
-    phase: Option<String>,
-}
-
 impl Collector {
-    pub(super) fn new(thread: &str, turn: &str) -> Self {
-        Self {
-            thread: thread.to_owned(),
-            turn: turn.to_owned(),
-            steps: Vec::new(),
-            at: HashMap::new(),
-            usage: None,
-            failure: None,
-        }
-    }
-
-    /// Takes note of an event and says what it is to the user. What can't be decoded is `Other`, with its text.
-    pub(super) fn take(&mut self, event: Event) -> TurnEvent {
+    /// Takes note of an event and says what it is to the user. What can't be decoded is `Other`, with its text. `None`
+    /// is the end.
+    pub(super) fn take(&mut self, event: Event) -> Option<TurnEvent> {
         let known = match event.method() {
-            "turn/started" => Some(TurnEvent::Started),
-            "item/agentMessage/delta" => self.text(&event),
-            "item/reasoning/summaryTextDelta" | "item/reasoning/textDelta" => event
-                .params_as::<Delta<'_>>()
-                .ok()
-                .map(|d| TurnEvent::Reasoning(d.delta.into_owned())),
+            "turn/started" => {
+                self.started = true;
+                Some(TurnEvent::Started)
+            }
+            "item/agentMessage/delta" => {
+                self.piece(&event, |_| Piece::Message).map(TurnEvent::Text)
+            }
+            "item/reasoning/summaryTextDelta" => self
+                .piece(&event, |d| Piece::Summary(d.summary_index))
+                .map(TurnEvent::Reasoning),
+            "item/reasoning/textDelta" => self
+                .piece(&event, |d| Piece::Content(d.content_index))
+                .map(TurnEvent::Reasoning),
+            "item/plan/delta" => {
+                self.piece(&event, |_| Piece::Plan);
+                None
+            }
+            "item/commandExecution/outputDelta" => {
+                self.piece(&event, |_| Piece::Output);
+                None
+            }
             "item/started" => self.item(&event, false).map(TurnEvent::ItemStarted),
             "item/completed" => self.item(&event, true).map(TurnEvent::ItemCompleted),
             "thread/tokenUsage/updated" => self.usage(&event),
             "error" => self.error(&event),
-            "turn/completed" => Some(TurnEvent::Completed(Box::new(self.completed(&event)))),
+            "turn/completed" => {
+                self.completed(&event);
+                return None;
+            }
             _ => None,
         };
-        known.unwrap_or(TurnEvent::Other(event))
+        Some(known.unwrap_or(TurnEvent::Other(event)))
     }
 
-    fn text(&mut self, event: &Event) -> Option<TurnEvent> {
-        let delta = event.params_as::<Delta<'_>>().ok()?.delta;
+    fn piece(&mut self, event: &Event, piece: impl Fn(&Delta<'_>) -> Piece) -> Option<String> {
+        let delta: Delta<'_> = event.params_as().ok()?;
         if let Some(item) = event.item_id() {
-            self.step(item).text.push_str(&delta);
+            self.step(item).piece(piece(&delta), &delta.text);
         }
-        Some(TurnEvent::Text(delta.into_owned()))
+        Some(delta.text.into_owned())
     }
 
     fn item(&mut self, event: &Event, completed: bool) -> Option<Box<ThreadItem>> {
-        let step = self.step(event.item_id()?);
-        step.event = Some(event.clone());
-        step.completed |= completed;
-        decode_item(event).map(Box::new)
+        self.step(event.item_id()?).told(event, completed);
+        Step::decode(event).map(Box::new)
     }
 
     fn usage(&mut self, event: &Event) -> Option<TurnEvent> {
@@ -119,7 +138,7 @@ impl Collector {
             token_usage: ThreadTokenUsage,
         }
         let usage = event.params_as::<Usage>().ok()?.token_usage;
-        self.usage = Some(usage.clone());
+        self.thread_usage = Some(usage.clone());
         Some(TurnEvent::Usage(Box::new(usage)))
     }
 
@@ -140,133 +159,185 @@ impl Collector {
         None // The end itself is told by `turn/completed`.
     }
 
-    fn completed(&mut self, event: &Event) -> TurnOutcome {
+    fn completed(&mut self, event: &Event) {
         #[derive(Deserialize)]
         struct Completed<'a> {
             #[serde(borrow)]
-            turn: End<'a>,
+            turn: Ended<'a>,
         }
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
-        struct End<'a> {
+        struct Ended<'a> {
             status: TurnStatus,
             #[serde(default)]
             duration_ms: Option<u64>,
             #[serde(borrow, default)]
             error: Option<&'a RawValue>,
         }
-        let mut outcome = self.so_far();
         match event.params_as::<Completed<'_>>() {
             Ok(Completed { turn }) => {
-                outcome.status = turn.status;
-                outcome.duration = turn.duration_ms.map(Duration::from_millis);
                 let error = turn
                     .error
                     .and_then(|e| serde_json::from_str::<Failure>(e.get()).ok());
-                outcome.failure = error.map(TurnFailure::from).or(outcome.failure);
+                self.failure = error.map(TurnFailure::from).or(self.failure.take());
+                self.end = Some(End {
+                    status: turn.status,
+                    duration: turn.duration_ms.map(Duration::from_millis),
+                });
             }
             // The end is the end, whatever it looks like.
             Err(error) => {
-                outcome.failure = Some(TurnFailure {
+                self.failure = Some(TurnFailure {
                     message: error.to_string(),
                     info: None,
                     details: None,
                 });
+                self.end = Some(End {
+                    status: TurnStatus::Failed,
+                    duration: None,
+                });
             }
         }
-        if outcome.status == TurnStatus::Completed {
-            outcome.failure = None;
-        }
-        outcome
     }
 
-    /// The outcome if the turn ended now.
-    pub(super) fn so_far(&self) -> TurnOutcome {
-        let mut answer = String::new();
-        let mut answer_is_final = false;
-        let mut items = Vec::new();
-        for step in &self.steps {
-            if let Some((text, phase)) = step.message() {
-                let is_final = phase.as_deref() == Some("final_answer");
-                if is_final || (!answer_is_final && phase.is_none()) {
-                    answer = text;
-                    answer_is_final = is_final;
-                }
-            }
-            items.extend(step.to_item());
+    /// Fills in what was not seen from what the server has on record.
+    pub(super) fn recover(&mut self, record: Record) {
+        self.recovered = true;
+        if self.end.is_none() {
+            self.end = record.end;
         }
-        TurnOutcome {
-            thread_id: self.thread.clone(),
-            turn_id: self.turn.clone(),
-            status: TurnStatus::InProgress,
-            text: answer,
-            items,
-            usage: self.usage.clone(),
+        self.failure = record.failure.or(self.failure.take());
+        if record.items.is_empty() {
+            return;
+        }
+        // The server's order, and after it what it has no record of: it keeps no message that was cut off.
+        let mut seen: HashMap<String, Step> = HashMap::new();
+        let mut order = Vec::new();
+        for (id, step) in std::mem::take(&mut self.steps) {
+            order.push(id.clone());
+            seen.insert(id, step);
+        }
+        for (id, item) in record.items {
+            let mut step = seen.remove(&id).unwrap_or_default();
+            step.record(item);
+            self.steps.push((id, step));
+        }
+        for id in order {
+            self.steps.extend(seen.remove_entry(&id));
+        }
+        self.at = self
+            .steps
+            .iter()
+            .enumerate()
+            .map(|(at, (id, _))| (id.clone(), at))
+            .collect();
+    }
+
+    /// Ends the turn by what was seen of it, where the server says only that it is over.
+    pub(super) fn conclude(&mut self) {
+        let last = self.steps.last().map(|(_, step)| step);
+        let answered = last.is_some_and(|step| step.is_completed() && step.message().is_some());
+        let status = if self.failure.is_some() {
+            TurnStatus::Failed
+        } else if answered {
+            TurnStatus::Completed
+        } else {
+            TurnStatus::Interrupted
+        };
+        self.recover(Record {
+            end: Some(End {
+                status,
+                duration: None,
+            }),
+            failure: None,
+            items: Vec::new(),
+        });
+    }
+
+    /// It is known from elsewhere how the turn ended.
+    pub(super) fn ended(&mut self, status: TurnStatus) {
+        self.end = Some(End {
+            status,
             duration: None,
-            failure: self.failure.clone(),
+        });
+    }
+
+    pub(super) fn has_started(&self) -> bool {
+        self.started || !self.steps.is_empty()
+    }
+
+    pub(super) fn end(&self) -> Option<&End> {
+        self.end.as_ref()
+    }
+
+    pub(super) fn is_recovered(&self) -> bool {
+        self.recovered
+    }
+
+    pub(super) fn thread_usage(&self) -> Option<&ThreadTokenUsage> {
+        self.thread_usage.as_ref()
+    }
+
+    pub(super) fn failure(&self) -> Option<&TurnFailure> {
+        let well = self
+            .end
+            .as_ref()
+            .is_some_and(|end| end.status == TurnStatus::Completed);
+        self.failure.as_ref().filter(|_| !well)
+    }
+
+    /// The last message marked as the answer, else the last one without a mark.
+    pub(super) fn answer(&self) -> String {
+        let mut answer = String::new();
+        let mut is_marked = false;
+        for (text, phase) in self.steps.iter().filter_map(|(_, step)| step.message()) {
+            let marked = phase.as_deref() == Some("final_answer");
+            if marked || (!is_marked && phase.is_none()) {
+                answer = text;
+                is_marked = marked;
+            }
         }
+        answer
+    }
+
+    pub(super) fn items(&self) -> Vec<Item> {
+        self.steps
+            .iter()
+            .filter_map(|(id, step)| step.to_item(id))
+            .collect()
+    }
+
+    /// What has been, for a reader who comes later: the pieces are joined.
+    pub(super) fn replay(&self) -> Vec<TurnEvent> {
+        let mut events = Vec::new();
+        events.extend(self.started.then_some(TurnEvent::Started));
+        for (id, step) in &self.steps {
+            let Some(Item { item, completed }) = step.to_item(id) else {
+                continue;
+            };
+            let item = Box::new(item);
+            events.push(TurnEvent::ItemStarted(item.clone()));
+            if let Some((text, _)) = step.message().filter(|(text, _)| !text.is_empty()) {
+                events.push(TurnEvent::Text(text));
+            }
+            if let Some(text) = step.reasoning().filter(|text| !text.is_empty()) {
+                events.push(TurnEvent::Reasoning(text));
+            }
+            if completed {
+                events.push(TurnEvent::ItemCompleted(item));
+            }
+        }
+        events
     }
 
     fn step(&mut self, id: &str) -> &mut Step {
         let at = if let Some(at) = self.at.get(id) {
             *at
         } else {
-            self.steps.push(Step {
-                event: None,
-                completed: false,
-                text: String::new(),
-            });
+            self.steps.push((id.to_owned(), Step::default()));
             self.at.insert(id.to_owned(), self.steps.len() - 1);
             self.steps.len() - 1
         };
-        &mut self.steps[at]
+        &mut self.steps[at].1
     }
-}
-
-impl Step {
-    /// The text and the phase, if this is an agent's message.
-    fn message(&self) -> Option<(String, Option<String>)> {
-        let Some(event) = &self.event else {
-            return (!self.text.is_empty()).then(|| (self.text.clone(), None));
-        };
-        if event.item_type() != Some("agentMessage") {
-            return None;
-        }
-        let message = serde_json::from_str::<Message>(item_text(event)?.get()).ok()?;
-        let text = if message.text.is_empty() {
-            self.text.clone()
-        } else {
-            message.text
-        };
-        Some((text, message.phase))
-    }
-
-    fn to_item(&self) -> Option<Item> {
-        let event = self.event.as_ref()?;
-        let mut item = decode_item(event)?;
-        if event.item_type() == Some("agentMessage") && !self.completed {
-            // The server never completes a message that was cut off; what it had said by then counts.
-            let mut value: serde_json::Value =
-                serde_json::from_str(item_text(event)?.get()).ok()?;
-            value["text"] = self.text.clone().into();
-            item = serde_json::from_value(value).ok()?;
-        }
-        Some(Item {
-            item,
-            completed: self.completed,
-        })
-    }
-}
-
-fn item_text(event: &Event) -> Option<&RawValue> {
-    #[derive(Deserialize)]
-    struct Carrier<'a> {
-        #[serde(borrow)]
-        item: &'a RawValue,
-    }
-    event.params_as::<Carrier<'_>>().ok().map(|c| c.item)
-}
-
-fn decode_item(event: &Event) -> Option<ThreadItem> {
-    serde_json::from_str(item_text(event)?.get()).ok()
 }

@@ -1,74 +1,72 @@
 //! A running turn: its events as they come, its outcome, and the means to steer and to interrupt it.
 
+mod binding;
 mod collect;
 mod control;
+mod deadline;
+mod event;
+mod item;
 mod outcome;
+mod poll;
+mod progress;
+mod reconcile;
+mod tokens;
+mod watchdog;
 
 use std::{
+    collections::VecDeque,
+    future::Future,
     pin::Pin,
-    sync::Arc,
-    task::{Context, Poll, ready},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
-
-use futures_core::Stream;
-use serde::Deserialize;
 
 use crate::{
-    Event, Events, Filter, Input, Thread,
-    error::{CloseReason, Error},
-    protocol::{ThreadItem, ThreadTokenUsage},
-    rpc::router::{OnReply, Route},
-    tracker::Starting,
+    Input, Thread,
+    error::Error,
+    protocol::TurnStatus,
+    tracker::{Phase, Role, Seat},
 };
-use collect::Collector;
+pub(crate) use binding::Binding;
 pub use control::TurnControl;
+pub use deadline::Deadline;
+pub use event::TurnEvent;
 pub use outcome::{Item, TurnError, TurnErrorKind, TurnFailure, TurnOutcome};
+pub(crate) use progress::Progress;
+use reconcile::Verdict;
+pub use tokens::TokenUsage;
+use watchdog::{Watchdog, Why};
 
-/// What happens in a turn.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub enum TurnEvent {
-    /// The server has begun to work on it.
-    Started,
-    /// A piece of the agent's message.
-    Text(String),
-    /// A piece of what the agent says of its reasoning.
-    Reasoning(String),
-    /// A step has begun: a command, a file change, a tool call, a message.
-    ItemStarted(Box<ThreadItem>),
-    /// A step has ended.
-    ItemCompleted(Box<ThreadItem>),
-    /// The tokens used so far.
-    Usage(Box<ThreadTokenUsage>),
-    /// Something failed and the server is trying again; this is progress, not an end.
-    Retrying(TurnFailure),
-    /// Pieces were dropped here because this stream was read too slowly. The outcome is whole all the same.
-    Lagged(u64),
-    /// Any other event of the turn, or of its thread.
-    Other(Event),
-    /// The end; nothing follows.
-    Completed(Box<TurnOutcome>),
-}
+/// After how long a silence the server is asked how the turn stands, unless told otherwise.
+pub(crate) const SILENCE: Duration = Duration::from_secs(60);
 
-/// A turn that was started with [`Thread::ask`]: a stream of [`TurnEvent`]s that ends with `Completed`.
+/// A turn: a stream of [`TurnEvent`]s that ends with `Completed`. [`Thread::ask`] starts one.
+///
+/// It always ends: with `turn/completed`, with the end of the connection, or, where the server forgets to say so, by
+/// being asked ([`Ask::silence`](crate::Ask::silence)); then the outcome is marked as recovered.
 ///
 /// A turn that is dropped before its end is interrupted, since an agent that nobody watches should not go on running
-/// commands; [`detach`](Self::detach) lets it run.
-#[derive(Debug)]
+/// commands; [`detach`](Self::detach) lets it run. Of several readers ([`follow`](Self::follow)) it is the last one that
+/// counts, and a turn that somebody else started is let run.
 #[must_use = "a turn that is dropped is interrupted; use `finish`, or `detach` to let it run"]
 pub struct Turn {
     control: TurnControl,
-    events: Events,
-    collector: Collector,
-    state: State,
+    seat: Seat,
+    progress: Arc<Mutex<Progress>>,
+    /// What was before this reader came.
+    replay: VecDeque<TurnEvent>,
+    watchdog: Watchdog,
+    check: Option<Check>,
+    /// How often the thread was found at rest without an end of the turn.
+    rests: u8,
+    ended: bool,
     joined: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    Running,
-    Ended,
-    Detached,
+/// The server is being asked.
+struct Check {
+    why: Why,
+    verdict: Pin<Box<dyn Future<Output = Verdict> + Send>>,
 }
 
 impl Turn {
@@ -97,10 +95,16 @@ impl Turn {
         self.control.clone()
     }
 
+    /// Another reader, with the whole of the turn: what has been comes first, its pieces joined, then the rest as it
+    /// comes.
+    pub fn follow(&self) -> Self {
+        self.control.follow()
+    }
+
     /// `turn/steer`: adds input to the turn.
     ///
     /// # Errors
-    /// [`Error::Rpc`] of kind `NoActiveTurn` if it has ended, `NotSteerable` if it is of a kind that takes no input.
+    /// As of [`TurnControl::steer`].
     pub async fn steer(&self, input: impl Into<Input>) -> Result<(), Error> {
         self.control.steer(input).await
     }
@@ -108,12 +112,16 @@ impl Turn {
     /// `turn/interrupt`: ends the turn. Returns how it ended in fact, which may be well if it was just finishing.
     ///
     /// # Errors
-    /// [`Error::Timeout`] if the server doesn't act on it, [`Error::Closed`] if the connection ends.
-    pub async fn interrupt(&self) -> Result<crate::protocol::TurnStatus, Error> {
+    /// As of [`TurnControl::interrupt`].
+    pub async fn interrupt(&self) -> Result<TurnStatus, Error> {
         self.control.interrupt().await
     }
 
-    /// The next thing that happens. `None` after the end.
+    /// The next thing that happens. `None` after the end. Cancel safe.
+    ///
+    /// # Errors
+    /// [`Error::Turn`] if the connection or the thread is closed before the end; everything that was collected is in
+    /// it.
     pub async fn next(&mut self) -> Option<Result<TurnEvent, Error>> {
         std::future::poll_fn(|cx| self.poll(cx)).await
     }
@@ -124,138 +132,178 @@ impl Turn {
     /// [`Error::Turn`] for one that failed, was interrupted or was cut off by the connection's end; everything that was
     /// collected is in it.
     pub async fn finish(mut self) -> Result<TurnOutcome, Error> {
+        self.ended().await
+    }
+
+    /// Waits for the end or for a [silence](crate::Ask::silence), whichever comes first: `None` is a silence, and the
+    /// turn goes on and can be waited for again. Cancel safe.
+    ///
+    /// # Errors
+    /// As of [`finish`](Self::finish).
+    pub async fn wait(&mut self) -> Result<Option<TurnOutcome>, Error> {
         while let Some(event) = self.next().await {
-            if let TurnEvent::Completed(outcome) = event? {
-                return outcome.into_result().map_err(Error::from);
+            match event? {
+                TurnEvent::Completed(outcome) => {
+                    return outcome.into_result().map(Some).map_err(Error::from);
+                }
+                TurnEvent::Silent(_) => return Ok(None),
+                _ => {}
             }
         }
-        Err(Error::Invalid(format!(
-            "turn {} was already read to its end",
-            self.id()
-        )))
+        self.again().map(Some)
+    }
+
+    /// What there is of the outcome so far; the status is `InProgress` until the end was seen.
+    #[must_use]
+    pub fn so_far(&self) -> TurnOutcome {
+        self.outcome()
     }
 
     /// Lets the turn run without this handle.
     #[must_use]
-    pub fn detach(mut self) -> TurnControl {
-        self.state = State::Detached;
+    pub fn detach(self) -> TurnControl {
+        self.seat.detach();
         self.control.clone()
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<TurnEvent, Error>>> {
+    /// After how long a silence the server is asked how the turn stands; see [`Ask::silence`](crate::Ask::silence).
+    pub fn set_silence(&mut self, silence: Duration) {
+        self.watchdog.set_silence(silence);
+    }
+
+    async fn ended(&mut self) -> Result<TurnOutcome, Error> {
         loop {
-            if self.state == State::Ended {
-                return Poll::Ready(None);
+            if let Some(outcome) = self.wait().await? {
+                return Ok(outcome);
             }
-            let event = match ready!(self.events.poll_event(cx)) {
-                Some(Ok(event)) => event,
-                Some(Err(Error::Lagged { skipped })) => {
-                    return Poll::Ready(Some(Ok(TurnEvent::Lagged(skipped))));
-                }
-                Some(Err(Error::Closed(reason))) => {
-                    return Poll::Ready(Some(Err(self.cut_off(reason))));
-                }
-                Some(Err(other)) => return Poll::Ready(Some(Err(other))),
-                None => {
-                    let reason = Arc::new(CloseReason::shutdown());
-                    return Poll::Ready(Some(Err(self.cut_off(reason))));
-                }
-            };
-            // NB. Before the answer to `turn/start` the subscription took the whole thread, and an older turn's events
-            // may have been queued by then. What was queued was cut down to this turn; this is what holds it to that.
-            if event.turn_id().is_some_and(|turn| turn != self.id()) {
-                continue;
+        }
+    }
+
+    /// The outcome for those who ask after the end.
+    fn again(&self) -> Result<TurnOutcome, Error> {
+        let outcome = self.outcome();
+        if outcome.status == TurnStatus::InProgress {
+            let text = format!("turn {} was already read to its end", self.id());
+            return Err(Error::Invalid(text));
+        }
+        outcome.into_result().map_err(Error::from)
+    }
+
+    /// Asks the server at once whether the turn is over; its outcome if it is.
+    async fn reconciled(&mut self) -> Option<TurnOutcome> {
+        if !self.ended {
+            let verdict = reconcile::verdict(self.thread(), self.id()).await;
+            match verdict {
+                Verdict::Over(record) => self.recover(record),
+                // It had its time to come to an end that is told.
+                Verdict::Idle => self.conclude(),
+                Verdict::Running | Verdict::Unknown(_) => return None,
             }
-            let event = self.collector.take(event);
-            if matches!(event, TurnEvent::Completed(_)) {
-                self.state = State::Ended;
-            }
-            return Poll::Ready(Some(Ok(event)));
+            self.ended = true;
+        }
+        Some(self.outcome())
+    }
+
+    fn recover(&self, record: collect::Record) {
+        let status = {
+            let mut progress = self.progress();
+            progress.collector.recover(record);
+            progress.collector.end().map(|end| end.status.clone())
+        };
+        self.tell(status);
+    }
+
+    fn conclude(&self) {
+        let status = {
+            let mut progress = self.progress();
+            progress.collector.conclude();
+            progress.collector.end().map(|end| end.status.clone())
+        };
+        self.tell(status);
+    }
+
+    /// Those who wait for the end elsewhere can't know otherwise.
+    fn tell(&self, status: Option<TurnStatus>) {
+        if let Some(status) = status {
+            let tracker = self.thread().client().tracker();
+            tracker.recovered(self.thread().id(), self.id(), &status);
         }
     }
 
-    fn cut_off(&mut self, reason: Arc<CloseReason>) -> Error {
-        self.state = State::Ended;
-        let outcome = self.collector.so_far();
-        Error::from(TurnError {
-            kind: TurnErrorKind::Closed(reason),
-            outcome,
-        })
+    fn outcome(&self) -> TurnOutcome {
+        let used = self.seat.used();
+        let progress = self.progress();
+        let collected = &progress.collector;
+        let end = collected.end();
+        TurnOutcome {
+            thread_id: self.thread().id().to_owned(),
+            turn_id: self.id().to_owned(),
+            status: end.map_or(TurnStatus::InProgress, |end| end.status.clone()),
+            text: collected.answer(),
+            items: collected.items(),
+            usage: used.own,
+            usage_with_agents: used.own.map(|own| own + used.agents),
+            thread_usage: collected.thread_usage().cloned(),
+            duration: end.and_then(|end| end.duration),
+            failure: collected.failure().cloned(),
+            recovered: collected.is_recovered(),
+            joined: self.joined,
+        }
+    }
+
+    fn progress(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Stream for Turn {
-    type Item = Result<TurnEvent, Error>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.poll(cx)
+impl TurnControl {
+    /// A reader of the turn, with the whole of it: what has been comes first, its pieces joined, then the rest as it
+    /// comes. Where no other reader is left that has seen it, the beginning comes from the server's record, at the end.
+    pub fn follow(&self) -> Turn {
+        let tracker = self.thread().client().tracker();
+        let seat = tracker.seat(self.thread().id(), self.turn_id(), Role::Reader);
+        let progress = Progress::shared(&seat)
+            .unwrap_or_else(|| Progress::late(self.thread(), self.turn_id()));
+        Turn::new(self.clone(), seat, progress, false)
     }
 }
 
-impl Drop for Turn {
-    fn drop(&mut self) {
-        if self.state == State::Running {
-            self.thread()
-                .client()
-                .dispatch()
-                .abandon(self.thread().id(), self.id());
+impl Turn {
+    fn new(control: TurnControl, seat: Seat, progress: Progress, joined: bool) -> Self {
+        let mut progress = progress;
+        let phase = seat.phase();
+        let over = progress.collector.gaps && progress.collector.end().is_none() && phase.is_over();
+        if let (true, Phase::Ended(status)) = (over, &phase) {
+            // It ended before this began to listen, so the end will not come.
+            progress.collector.ended(status.clone());
         }
+        let replay = progress.collector.replay().into();
+        let progress = Arc::new(Mutex::new(progress));
+        seat.share(&progress);
+        let mut turn = Self {
+            control,
+            seat,
+            progress,
+            replay,
+            watchdog: Watchdog::new(SILENCE),
+            check: None,
+            rests: 0,
+            ended: false,
+            joined,
+        };
+        if over && phase == Phase::Lost {
+            turn.check(Why::Gone);
+        }
+        turn
     }
 }
 
-/// What stands ready for a turn before `turn/start` is sent.
-pub(crate) struct Binding {
-    events: Events,
-    thread: String,
-    active_before: Option<String>,
-    starting: Starting,
-}
-
-impl Binding {
-    pub(crate) fn new(thread: &Thread) -> Self {
-        let tracker = thread.client().dispatch().tracker();
-        Self {
-            events: thread.events(),
-            thread: thread.id().to_owned(),
-            active_before: tracker.active(thread.id()),
-            starting: tracker.starting(thread.id()),
-        }
-    }
-
-    /// Runs in the reader as soon as the answer is there: from then on the subscription is about the one turn.
-    pub(crate) fn hook(&self) -> OnReply {
-        #[derive(Deserialize)]
-        struct Started {
-            turn: Id,
-        }
-        #[derive(Deserialize)]
-        struct Id {
-            id: String,
-        }
-        let binder = self.events.subscription().binder();
-        let thread = Filter::all().thread(self.thread.as_str());
-        Box::new(move |outcome| {
-            let Ok(reply) = outcome else { return };
-            let Ok(started) = serde_json::from_str::<Started>(reply.result()) else {
-                return;
-            };
-            let turn = started.turn.id;
-            let matcher = move |route: &Route<'_>| {
-                thread.matches(route) && route.turn.is_none_or(|t| t == turn)
-            };
-            binder.bind(&(Arc::new(matcher) as _));
-        })
-    }
-
-    pub(crate) fn into_turn(self, thread: Thread, id: &str) -> Turn {
-        let watch = thread.client().dispatch().tracker().watch(&self.thread, id);
-        drop(self.starting);
-        Turn {
-            collector: Collector::new(&self.thread, id),
-            joined: self.active_before.as_deref() == Some(id),
-            control: TurnControl::new(thread, watch),
-            events: self.events,
-            state: State::Running,
-        }
+impl std::fmt::Debug for Turn {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Turn")
+            .field("thread", &self.thread().id())
+            .field("id", &self.id())
+            .field("ended", &self.ended)
+            .finish_non_exhaustive()
     }
 }

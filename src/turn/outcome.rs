@@ -2,6 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use super::TokenUsage;
 use crate::{
     error::{CloseReason, Error},
     protocol::{CodexErrorInfo, ThreadItem, ThreadTokenUsage, TurnStatus},
@@ -21,12 +22,21 @@ pub struct TurnOutcome {
     pub text: String,
     /// Every step, in the order they began.
     pub items: Vec<Item>,
-    /// The tokens used, as far as the server told.
-    pub usage: Option<ThreadTokenUsage>,
+    /// The tokens that this turn used by itself; `None` if the server told of none.
+    pub usage: Option<TokenUsage>,
+    /// The same with what its sub-agents used until its end, and theirs.
+    pub usage_with_agents: Option<TokenUsage>,
+    /// What the server said last of the whole thread: its tokens so far, and the size of the model's window.
+    pub thread_usage: Option<ThreadTokenUsage>,
     /// From start to completion, as the server measured it.
     pub duration: Option<Duration>,
     /// Why it failed, if it did.
     pub failure: Option<TurnFailure>,
+    /// Whether some of this is from the server's record instead of the turn's events: because its end was never told,
+    /// or because events were missed by a reader that was too slow or too late.
+    pub recovered: bool,
+    /// Whether the input joined a turn that was already running.
+    pub joined: bool,
 }
 
 /// One step of a turn.
@@ -35,8 +45,8 @@ pub struct TurnOutcome {
 pub struct Item {
     /// The item in its last known state.
     pub item: ThreadItem,
-    /// Whether `item/completed` came. The server does not complete what an interrupt cut off; such an item is as it
-    /// began, and a message has the text that had come by then.
+    /// Whether its end was told. The server does not complete what an interrupt cut off; such an item is closed as it
+    /// was last seen, with the text or the output that had come by then.
     pub completed: bool,
 }
 
@@ -96,6 +106,13 @@ pub enum TurnErrorKind {
     Interrupted,
     /// The connection ended first.
     Closed(Arc<CloseReason>),
+    /// The thread was closed, archived or deleted, and how the turn ended is not on record.
+    ThreadClosed,
+    /// It did not end in time; see [`Turn::finish_by`](super::Turn::finish_by).
+    DeadlinePassed {
+        /// The deadline, without the grace period.
+        after: Duration,
+    },
 }
 
 impl TurnError {
@@ -113,6 +130,12 @@ impl fmt::Display for TurnError {
             (TurnErrorKind::Failed, None) => write!(f, "the turn ended as {}", self.outcome.status),
             (TurnErrorKind::Interrupted, _) => f.write_str("the turn was interrupted"),
             (TurnErrorKind::Closed(_), _) => f.write_str("the connection ended during the turn"),
+            (TurnErrorKind::ThreadClosed, _) => {
+                f.write_str("the thread was closed during the turn")
+            }
+            (TurnErrorKind::DeadlinePassed { after }, _) => {
+                write!(f, "the turn did not end within {after:?}")
+            }
         }
     }
 }

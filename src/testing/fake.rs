@@ -1,0 +1,309 @@
+//! `FakeServer`: an app-server in memory that does what the test says, for faults that the real one won't produce.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use serde_json::{Value, json};
+use tokio::sync::Notify;
+
+use super::fake_wire::{Input, Output, Wire};
+use crate::{Builder, CasClient, Error, RpcError};
+
+/// A `codex app-server` in memory, played by the test: a turn that never ends, a process that dies in the middle of a
+/// sentence, events that come too early, too late or from elsewhere, a refusal, a silence.
+///
+/// Where the real codex serves, [`MockModel`](super::MockModel) is the better test. This is for the rest: nothing
+/// happens here unless the test makes it happen. Only `initialize` is answered without being told; other requests wait
+/// for [`next`](Self::next), or are answered by what [`answer`](Self::answer) set.
+///
+/// Nothing blocks and nothing runs in the background, so tests with paused time work. What the client does not read is
+/// kept without a bound. Clones are the same server.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), cas_sdk::Error> {
+/// use cas_sdk::{CasClient, protocol::ThreadStartParams, testing::FakeServer};
+/// use serde_json::json;
+///
+/// let (client, server) = FakeServer::connect(CasClient::builder()).await?;
+/// server.opens("thr_1");
+/// let thread = client.start_thread(ThreadStartParams::default()).await?;
+///
+/// let (turn, ()) = tokio::join!(thread.ask("hello").into_future(), async {
+///     let start = server.next("turn/start").await;
+///     // The event comes before the answer, as it may.
+///     server.turn_started("thr_1", "turn_1");
+///     start.reply(json!({"turn": {"id": "turn_1", "items": [], "status": "inProgress"}}));
+/// });
+/// server.message("thr_1", "turn_1", "item_1", "hi");
+/// server.turn_completed("thr_1", "turn_1", "completed");
+/// assert_eq!(turn?.finish().await?.text, "hi");
+/// # Ok(()) }
+/// # use std::future::IntoFuture as _;
+/// ```
+#[derive(Clone)]
+pub struct FakeServer(Arc<Shared>);
+
+struct Shared {
+    wire: Wire,
+    state: Mutex<State>,
+    /// Something has come from the client.
+    arrival: Notify,
+}
+
+type Answer = Arc<Mutex<dyn FnMut(&Value) -> Result<Value, RpcError> + Send>>;
+
+#[derive(Default)]
+struct State {
+    answers: HashMap<String, Answer>,
+    /// Requests that nothing has answered or taken yet.
+    waiting: VecDeque<(Value, String, Value)>,
+    /// All requests and notifications of the client.
+    record: Vec<(String, Value)>,
+    /// The client's answers to the server's requests, by id.
+    replies: HashMap<String, Value>,
+}
+
+impl FakeServer {
+    /// Makes a server and connects the client to it; the handshake is done on return.
+    ///
+    /// # Errors
+    /// As of [`Builder::connect`].
+    pub async fn connect(builder: Builder) -> Result<(CasClient, Self), Error> {
+        let server = Self(Arc::new(Shared {
+            wire: Wire::default(),
+            state: Mutex::default(),
+            arrival: Notify::new(),
+        }));
+        server.answer("initialize", |_| {
+            Ok(json!({
+                "userAgent": concat!("fake/", env!("CARGO_PKG_VERSION")),
+                "codexHome": "/fake",
+                "platformFamily": "unix",
+                "platformOs": "linux",
+            }))
+        });
+        let on_line = {
+            let server = server.clone();
+            Box::new(move |line: &str| server.hear(line))
+        };
+        let wire = server.0.wire.clone();
+        let client = builder
+            .connect(Output(wire.clone()), Input { wire, on_line })
+            .await?;
+        Ok((client, server))
+    }
+
+    /// Waits for the next request of this method that nothing has answered, beginning with the oldest.
+    ///
+    /// It waits for as long as it takes; a test has a time limit of its own.
+    pub async fn next(&self, method: &str) -> FakeRequest {
+        loop {
+            let arrival = self.0.arrival.notified();
+            if let Some(request) = self.waiting(method) {
+                return request;
+            }
+            arrival.await;
+        }
+    }
+
+    /// The next request of this method, if there is one.
+    #[must_use]
+    pub fn waiting(&self, method: &str) -> Option<FakeRequest> {
+        let mut state = self.state();
+        let at = state.waiting.iter().position(|(_, m, _)| m == method)?;
+        let (id, method, params) = state.waiting.remove(at)?;
+        Some(FakeRequest {
+            server: self.clone(),
+            id,
+            method,
+            params,
+        })
+    }
+
+    /// From now on answers this method by a function of its params. The function may use the server: what it sends
+    /// comes before the answer.
+    pub fn answer(
+        &self,
+        method: &str,
+        answer: impl FnMut(&Value) -> Result<Value, RpcError> + Send + 'static,
+    ) {
+        self.state()
+            .answers
+            .insert(method.to_owned(), Arc::new(Mutex::new(answer)));
+    }
+
+    /// Undoes [`answer`](Self::answer): requests of this method wait for [`next`](Self::next) again.
+    pub fn leave(&self, method: &str) {
+        self.state().answers.remove(method);
+    }
+
+    /// Sends a notification.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "it is written in place with json!"
+    )]
+    pub fn notify(&self, method: &str, params: Value) {
+        self.line(&json!({"method": method, "params": params}).to_string());
+    }
+
+    /// Sends a request to the client; [`reply_to`](Self::reply_to) waits for what it answers.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "it is written in place with json!"
+    )]
+    pub fn call(&self, id: u64, method: &str, params: Value) {
+        self.line(&json!({"id": id, "method": method, "params": params}).to_string());
+    }
+
+    /// Waits for the client's answer to a request of the server: the whole message, with `result` or `error`.
+    pub async fn reply_to(&self, id: u64) -> Value {
+        loop {
+            let arrival = self.0.arrival.notified();
+            if let Some(reply) = self.state().replies.remove(&id.to_string()) {
+                return reply;
+            }
+            arrival.await;
+        }
+    }
+
+    /// Sends a line as it is; it need not be JSON.
+    pub fn line(&self, text: &str) {
+        self.0.wire.say(text);
+    }
+
+    /// All requests and notifications of the client so far: methods and params, the handshake's included.
+    #[must_use]
+    pub fn record(&self) -> Vec<(String, Value)> {
+        self.state().record.clone()
+    }
+
+    /// How often the client has called a method.
+    #[must_use]
+    pub fn calls(&self, method: &str) -> usize {
+        self.state()
+            .record
+            .iter()
+            .filter(|(m, _)| m == method)
+            .count()
+    }
+
+    /// Closes both pipes, as the death of a process does. What was sent before can still be read.
+    pub fn die(&self) {
+        self.0.wire.close();
+    }
+
+    /// Whether the pipes are closed: by [`die`](Self::die), or because the client has let go of the server.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.0.wire.is_closed()
+    }
+
+    /// A line of the client.
+    fn hear(&self, line: &str) {
+        let Ok(mut message) = serde_json::from_str::<Value>(line) else {
+            return;
+        };
+        let id = message.get("id").cloned();
+        let method = message
+            .get("method")
+            .and_then(Value::as_str)
+            .map(str::to_owned);
+        let params = message
+            .get_mut("params")
+            .map(Value::take)
+            .unwrap_or_default();
+        match (id, method) {
+            (Some(id), Some(method)) => {
+                let answer = {
+                    let mut state = self.state();
+                    state.record.push((method.clone(), params.clone()));
+                    let answer = state.answers.get(&method).cloned();
+                    if answer.is_none() {
+                        state
+                            .waiting
+                            .push_back((id.clone(), method, params.clone()));
+                    }
+                    answer
+                };
+                if let Some(answer) = answer {
+                    let answer = answer.lock().unwrap_or_else(PoisonError::into_inner)(&params);
+                    self.settle(&id, answer);
+                }
+            }
+            (None, Some(method)) => self.state().record.push((method, params)),
+            (Some(id), None) => {
+                self.state().replies.insert(id.to_string(), message);
+            }
+            (None, None) => {}
+        }
+        self.0.arrival.notify_waiters();
+    }
+
+    fn settle(&self, id: &Value, answer: Result<Value, RpcError>) {
+        let message = match answer {
+            Ok(result) => json!({"id": id, "result": result}),
+            Err(error) => {
+                let data = error.data;
+                json!({"id": id, "error": {"code": error.code, "message": error.message, "data": data}})
+            }
+        };
+        self.line(&message.to_string());
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Every change under the lock is complete in itself.
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for FakeServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.state();
+        let waiting: Vec<_> = state.waiting.iter().map(|(_, method, _)| method).collect();
+        f.debug_struct("FakeServer")
+            .field("waiting", &waiting)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A request of the client that waits for its answer; dropped, it is never answered.
+#[derive(Debug)]
+#[must_use = "a request that is dropped is never answered"]
+pub struct FakeRequest {
+    server: FakeServer,
+    id: Value,
+    method: String,
+    params: Value,
+}
+
+impl FakeRequest {
+    /// The method.
+    #[must_use]
+    pub fn method(&self) -> &str {
+        &self.method
+    }
+
+    /// The params.
+    #[must_use]
+    pub fn params(&self) -> &Value {
+        &self.params
+    }
+
+    /// Answers with a result.
+    pub fn reply(self, result: Value) {
+        self.server.settle(&self.id, Ok(result));
+    }
+
+    /// Answers with a refusal, such as -32600 and `no active turn to interrupt`.
+    pub fn refuse(self, code: i64, message: &str) {
+        self.refuse_with(RpcError::new(code, message, None));
+    }
+
+    /// Answers with a refusal that carries data.
+    pub fn refuse_with(self, error: RpcError) {
+        self.server.settle(&self.id, Err(error));
+    }
+}

@@ -1,0 +1,134 @@
+//! The pipes between a client and a `FakeServer`: memory, no tasks, and nothing that waits on the server's side.
+
+use std::{
+    collections::VecDeque,
+    io,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
+};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// What the server does with a line of the client. Called in the task that writes.
+pub(super) type OnLine = Box<dyn Fn(&str) + Send + Sync>;
+
+/// Both directions; each end holds it.
+#[derive(Clone, Default)]
+pub(super) struct Wire(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    to_client: VecDeque<u8>,
+    reader: Option<Waker>,
+    /// A line that the client has not finished.
+    unfinished: Vec<u8>,
+    closed: bool,
+}
+
+impl Wire {
+    /// Puts a line into the client's input.
+    pub(super) fn say(&self, line: &str) {
+        let mut state = self.lock();
+        if state.closed {
+            return;
+        }
+        state.to_client.extend(line.as_bytes());
+        state.to_client.push_back(b'\n');
+        wake(state);
+    }
+
+    /// Ends both directions; what was said before can still be read.
+    pub(super) fn close(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        wake(state);
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn wake(mut state: MutexGuard<'_, State>) {
+    let reader = state.reader.take();
+    drop(state);
+    if let Some(reader) = reader {
+        reader.wake();
+    }
+}
+
+/// What the client reads.
+pub(super) struct Output(pub(super) Wire);
+
+impl AsyncRead for Output {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let mut state = self.0.lock();
+        if state.to_client.is_empty() {
+            if state.closed {
+                return Poll::Ready(Ok(()));
+            }
+            state.reader = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        let (ready, _) = state.to_client.as_slices();
+        let n = ready.len().min(buf.remaining());
+        buf.put_slice(&ready[..n]);
+        state.to_client.drain(..n);
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// What the client writes.
+pub(super) struct Input {
+    pub(super) wire: Wire,
+    pub(super) on_line: OnLine,
+}
+
+impl AsyncWrite for Input {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let mut state = self.wire.lock();
+        if state.closed {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        state.unfinished.extend_from_slice(bytes);
+        let mut lines = Vec::new();
+        while let Some(end) = state.unfinished.iter().position(|b| *b == b'\n') {
+            let line: Vec<u8> = state.unfinished.drain(..=end).collect();
+            lines.push(String::from_utf8_lossy(&line[..end]).into_owned());
+        }
+        drop(state); // The server answers into the same wire.
+        for line in &lines {
+            (self.on_line)(line);
+        }
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.wire.close();
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Drop for Input {
+    fn drop(&mut self) {
+        // The end of its input is what makes the real server end.
+        self.wire.close();
+    }
+}

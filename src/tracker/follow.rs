@@ -1,0 +1,98 @@
+//! Which threads this connection follows. A turn on any other thread would run unseen: the server accepts it, and says
+//! nothing of it.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use super::Tracker;
+use crate::{rpc::router::OnReply, turn::TokenUsage};
+
+impl Tracker {
+    /// Whether turns of this thread can be seen here.
+    pub(crate) fn follows(&self, thread: &str) -> bool {
+        let state = self.lock();
+        state
+            .threads
+            .get(thread)
+            .is_some_and(|track| track.followed)
+    }
+
+    /// Takes note of what a request changes about this, by whomever it is made; `then` runs afterwards.
+    pub(crate) fn hook(
+        self: &Arc<Self>,
+        method: &str,
+        params: &str,
+        then: Option<OnReply>,
+    ) -> Option<OnReply> {
+        #[derive(Deserialize)]
+        struct Opened {
+            thread: Thread,
+        }
+        #[derive(Deserialize)]
+        struct Thread {
+            id: String,
+            #[serde(default)]
+            status: Status,
+        }
+        #[derive(Deserialize, Default)]
+        struct Status {
+            #[serde(rename = "type", default)]
+            is: String,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Named {
+            thread_id: String,
+        }
+        let tracker = self.clone();
+        match method {
+            "thread/start" | "thread/resume" | "thread/fork" => {
+                let is_new = method == "thread/start";
+                Some(Box::new(move |outcome| {
+                    if let Ok(reply) = outcome
+                        && let Ok(Opened { thread }) = serde_json::from_str(reply.result())
+                    {
+                        tracker.follow(&thread.id, is_new, thread.status.is == "active");
+                    }
+                    if let Some(then) = then {
+                        then(outcome);
+                    }
+                }))
+            }
+            "thread/unsubscribe" => {
+                let named = serde_json::from_str::<Named>(params).ok();
+                Some(Box::new(move |outcome| {
+                    if let (Ok(_), Some(named)) = (outcome, named) {
+                        tracker.unfollow(&named.thread_id);
+                    }
+                    if let Some(then) = then {
+                        then(outcome);
+                    }
+                }))
+            }
+            _ => then,
+        }
+    }
+
+    fn follow(&self, thread: &str, is_new: bool, is_active: bool) {
+        let mut state = self.lock();
+        if state.closed {
+            return;
+        }
+        let track = state.threads.entry(thread.to_owned()).or_default();
+        track.followed = true;
+        if is_new {
+            track.total.get_or_insert_with(TokenUsage::default);
+        }
+        track.busy = is_active && track.active.is_none() && track.turns.is_empty();
+    }
+
+    pub(super) fn unfollow(&self, thread: &str) {
+        let mut state = self.lock();
+        if let Some(track) = state.threads.get_mut(thread) {
+            track.lose();
+        }
+        state.tidy(thread);
+    }
+}

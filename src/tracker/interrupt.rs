@@ -1,0 +1,56 @@
+//! Interrupting a turn that nobody wants any more, without a task and without waiting: the refusal of one try sends the
+//! next, from the reader.
+
+use std::sync::Weak;
+
+use serde_json::json;
+
+use super::Tracker;
+use crate::error::RpcErrorKind;
+
+/// How often it is tried.
+const TRIES: usize = 5;
+
+impl Tracker {
+    pub(super) fn interrupt(&self, thread: &str, turn: &str, attempt: usize) {
+        let alias = self.alias(thread, turn);
+        self.interrupt_as(thread, turn, &alias, attempt);
+    }
+
+    fn interrupt_as(&self, thread: &str, turn: &str, id: &str, attempt: usize) {
+        let Some(connection) = self.connection.get().and_then(Weak::upgrade) else {
+            return;
+        };
+        let (myself, params) = (
+            self.myself.clone(),
+            json!({"threadId": thread, "turnId": id}).to_string(),
+        );
+        let (thread, turn) = (thread.to_owned(), turn.to_owned());
+        let on_reply = move |outcome: &Result<_, crate::error::RpcError>| {
+            let (Err(error), Some(tracker)) = (outcome, myself.upgrade()) else {
+                return;
+            };
+            if attempt + 1 >= TRIES || !tracker.is_unwanted(&thread, &turn) {
+                tracing::debug!(%turn, %error, "an interrupt was refused");
+                return;
+            }
+            match error.kind() {
+                // The turn goes by another id; unless it is another turn.
+                RpcErrorKind::TurnMismatch { actual, .. } if !tracker.knows(&thread, &actual) => {
+                    tracker.interrupt_as(&thread, &turn, &actual, attempt + 1);
+                }
+                RpcErrorKind::NoActiveTurn | RpcErrorKind::Overloaded => {
+                    tracker.interrupt(&thread, &turn, attempt + 1);
+                }
+                _ => tracing::debug!(%turn, %error, "an interrupt was refused"),
+            }
+        };
+        connection.send_hooked("turn/interrupt", &params, Box::new(on_reply));
+    }
+
+    fn is_unwanted(&self, thread: &str, turn: &str) -> bool {
+        let state = self.lock();
+        let track = state.threads.get(thread).and_then(|t| t.turns.get(turn));
+        track.is_some_and(|track| track.unwanted && !track.is_over())
+    }
+}

@@ -1,0 +1,286 @@
+//! What the reader knows of threads and turns: which are followed, which turn runs, how each ended, what it used. So
+//! steering, interrupting and dropping need no guesses.
+//!
+//! It is told by the reader as it goes, before any stream sees the event, and by the hooks that run in the reader when
+//! an answer is routed. The one lock is never held while anything is sent.
+
+mod follow;
+mod interrupt;
+mod observe;
+mod seat;
+mod usage;
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
+};
+
+use tokio::sync::watch;
+
+use crate::{
+    protocol::TurnStatus,
+    rpc::Connection,
+    turn::{Progress, TokenUsage},
+};
+pub(crate) use seat::{Role, Seat, Starting};
+
+/// How far a turn has come.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Phase {
+    /// Accepted; the server would refuse an interrupt that names it.
+    Accepted,
+    /// `turn/started` has come.
+    Started,
+    /// It has ended so.
+    Ended(TurnStatus),
+    /// The thread or the connection is gone.
+    Lost,
+}
+
+impl Phase {
+    pub(crate) fn is_over(&self) -> bool {
+        matches!(self, Self::Ended(_) | Self::Lost)
+    }
+}
+
+/// What a turn has used.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Used {
+    /// By itself; `None` if the server has not told.
+    pub(crate) own: Option<TokenUsage>,
+    /// By the sub-agents that it started, and theirs.
+    pub(crate) agents: TokenUsage,
+}
+
+pub(crate) struct Tracker {
+    state: Mutex<State>,
+    connection: OnceLock<Weak<Connection>>,
+    myself: Weak<Self>,
+}
+
+#[derive(Default)]
+struct State {
+    threads: HashMap<String, Track>,
+    /// The connection has ended.
+    closed: bool,
+}
+
+/// What is known of one thread. Kept while it is followed, a turn runs, or somebody holds a seat.
+#[derive(Default)]
+struct Track {
+    /// Whether this connection gets the events of its turns.
+    followed: bool,
+    /// It was taken up while a turn ran that is not known here.
+    busy: bool,
+    active: Option<Active>,
+    /// The turns that were started here and have not ended, and those that somebody holds a seat of.
+    turns: HashMap<String, TurnTrack>,
+    /// How many `turn/start` are on their way. Meanwhile ends are kept: they may belong to one of them.
+    starting: usize,
+    ended: Vec<(String, TurnStatus)>,
+    /// The tokens that the thread has used in its life.
+    total: Option<TokenUsage>,
+}
+
+/// The turn that the server says is running.
+#[derive(Debug, Clone)]
+struct Active {
+    id: String,
+    /// The first turn in the chain that led to it. A review runs under an id of its own, and is its root's on the
+    /// outside; a turn of a sub-agent has its root in another thread.
+    root: String,
+}
+
+impl Active {
+    fn is(&self, turn: &str) -> bool {
+        self.id == turn || self.root == turn
+    }
+}
+
+struct TurnTrack {
+    phase: watch::Sender<Phase>,
+    /// How many seats there are, and how many of them read the turn.
+    seats: usize,
+    readers: usize,
+    /// Started by this connection, so it is for this connection to end it.
+    ours: bool,
+    /// It is to run on without a reader.
+    detached: bool,
+    /// Nobody wants it any more: to be interrupted as soon as it can be.
+    unwanted: bool,
+    used: Used,
+    /// The threads of its sub-agents.
+    agents: HashSet<String>,
+    /// Those who read it, for others who want the whole of it.
+    progress: Vec<Weak<Mutex<Progress>>>,
+}
+
+impl TurnTrack {
+    fn new(phase: Phase) -> Self {
+        Self {
+            phase: watch::Sender::new(phase),
+            seats: 0,
+            readers: 0,
+            ours: false,
+            detached: false,
+            unwanted: false,
+            used: Used::default(),
+            agents: HashSet::new(),
+            progress: Vec::new(),
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.phase.borrow().is_over()
+    }
+
+    /// Nothing depends on it any more.
+    fn is_spent(&self) -> bool {
+        self.seats == 0 && (self.is_over() || !(self.ours || self.unwanted))
+    }
+}
+
+impl Track {
+    fn is_idle(&self) -> bool {
+        !self.followed && self.active.is_none() && self.turns.is_empty() && self.starting == 0
+    }
+
+    /// The turn as it is now for somebody who comes to it.
+    fn turn(&mut self, turn: &str, closed: bool) -> &mut TurnTrack {
+        let phase = if let Some((_, status)) = self.ended.iter().find(|(id, _)| id == turn) {
+            Phase::Ended(status.clone())
+        } else if closed {
+            Phase::Lost
+        } else if self.active.as_ref().is_some_and(|active| active.is(turn)) {
+            Phase::Started
+        } else {
+            Phase::Accepted
+        };
+        self.turns
+            .entry(turn.to_owned())
+            .or_insert_with(|| TurnTrack::new(phase))
+    }
+
+    /// The turn that is over, however that came to be known.
+    fn end(&mut self, turn: &str, status: &TurnStatus) {
+        if self.active.as_ref().is_some_and(|active| active.is(turn)) {
+            self.active = None;
+        }
+        self.busy = false;
+        if self.starting > 0 {
+            self.ended.push((turn.to_owned(), status.clone()));
+        }
+        if let Some(track) = self.turns.get_mut(turn) {
+            if !track.is_over() {
+                track.phase.send_replace(Phase::Ended(status.clone()));
+            }
+            if track.is_spent() {
+                self.turns.remove(turn);
+            }
+        }
+    }
+
+    /// Its turns can't be followed any more.
+    fn lose(&mut self) {
+        self.followed = false;
+        self.busy = false;
+        self.active = None;
+        self.turns.retain(|_, turn| {
+            if !turn.is_over() {
+                turn.phase.send_replace(Phase::Lost);
+            }
+            !turn.is_spent()
+        });
+    }
+}
+
+impl State {
+    /// Forgets a thread that nothing depends on.
+    fn tidy(&mut self, thread: &str) {
+        if self.threads.get(thread).is_some_and(Track::is_idle) {
+            self.threads.remove(thread);
+        }
+    }
+}
+
+impl Tracker {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new_cyclic(|myself| Self {
+            state: Mutex::default(),
+            connection: OnceLock::new(),
+            myself: myself.clone(),
+        })
+    }
+
+    pub(crate) fn attach(&self, connection: &Arc<Connection>) {
+        let _ = self.connection.set(Arc::downgrade(connection));
+    }
+
+    /// The connection has ended.
+    pub(crate) fn close(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        state.threads.retain(|_, track| {
+            track.lose();
+            !track.is_idle()
+        });
+    }
+
+    /// The id by which the server knows the turn that runs on a thread.
+    pub(crate) fn running(&self, thread: &str) -> Option<String> {
+        let state = self.lock();
+        let track = state.threads.get(thread)?;
+        let accepted = || {
+            let mut turns = track.turns.iter();
+            turns.find(|(_, turn)| turn.ours && !turn.is_over())
+        };
+        track
+            .active
+            .as_ref()
+            .map(|active| active.id.clone())
+            .or_else(|| accepted().map(|(id, _)| id.clone()))
+    }
+
+    /// The id by which the server knows this turn: that of a review changes as it starts.
+    pub(crate) fn alias(&self, thread: &str, turn: &str) -> String {
+        let state = self.lock();
+        let active = state.threads.get(thread).and_then(|t| t.active.as_ref());
+        match active {
+            Some(active) if active.is(turn) => active.id.clone(),
+            _ => turn.to_owned(),
+        }
+    }
+
+    /// Whether a turn is one that was started or is being followed here under this very id.
+    pub(crate) fn knows(&self, thread: &str, turn: &str) -> bool {
+        let state = self.lock();
+        let track = state.threads.get(thread);
+        track.is_some_and(|track| track.turns.contains_key(turn))
+    }
+
+    /// Whether a request that starts a turn is on its way.
+    pub(crate) fn is_starting(&self, thread: &str) -> bool {
+        let state = self.lock();
+        let track = state.threads.get(thread);
+        track.is_some_and(|track| track.starting > 0)
+    }
+
+    /// The server was asked and says how a turn has ended, though its end was never told.
+    pub(crate) fn recovered(&self, thread: &str, turn: &str, status: &TurnStatus) {
+        let mut state = self.lock();
+        if let Some(track) = state.threads.get_mut(thread) {
+            track.end(turn, status);
+        }
+        state.tidy(thread);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Tracker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tracker").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,159 @@
+//! What the notifications say of threads and turns. Runs in the reader, in order.
+
+use serde::Deserialize;
+
+use super::{Active, Phase, Tracker};
+use crate::{
+    protocol::TurnStatus,
+    rpc::{Incoming, router::Class},
+};
+
+impl Tracker {
+    /// How the notifications that are of interest here are treated; `None` for all others.
+    pub(crate) fn class(method: &str) -> Option<Class> {
+        let observed = matches!(
+            method,
+            "turn/started"
+                | "turn/completed"
+                | "item/completed"
+                | "thread/tokenUsage/updated"
+                | "thread/status/changed"
+                | "thread/closed"
+                | "thread/archived"
+                | "thread/deleted"
+        );
+        observed.then_some(Class {
+            vital: true,
+            observed: true,
+        })
+    }
+
+    pub(crate) fn observe(&self, message: &Incoming) {
+        let parts = message.parts();
+        let (Some(method), Some(thread)) = (parts.method(), parts.thread()) else {
+            return;
+        };
+        let params = parts.params().unwrap_or_default();
+        match (method, parts.turn()) {
+            ("turn/started", Some(turn)) => self.started(thread, turn, params),
+            ("turn/completed", Some(turn)) => self.completed(thread, turn, params),
+            ("item/completed", Some(turn)) => {
+                self.item(thread, turn, parts.item_type(), params);
+            }
+            ("thread/tokenUsage/updated", Some(turn)) => self.used(thread, turn, params),
+            ("thread/status/changed", _) => self.status(thread, params),
+            ("thread/closed" | "thread/archived" | "thread/deleted", _) => self.unfollow(thread),
+            _ => {}
+        }
+    }
+
+    fn started(&self, thread: &str, turn: &str, params: &str) {
+        #[derive(Deserialize)]
+        struct Started {
+            turn: Root,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Root {
+            #[serde(default)]
+            root_turn_id: Option<String>,
+        }
+        let root = serde_json::from_str::<Started>(params)
+            .ok()
+            .and_then(|started| started.turn.root_turn_id)
+            .unwrap_or_else(|| turn.to_owned());
+        let unwanted = {
+            let mut state = self.lock();
+            let track = state.threads.entry(thread.to_owned()).or_default();
+            // Other connections' turns are not told; so this connection is being told.
+            track.followed = true;
+            track.busy = false;
+            let active = Active {
+                id: turn.to_owned(),
+                root,
+            };
+            // One turn runs at a time: those before have ended, whether that was told or not.
+            track
+                .turns
+                .retain(|id, old| active.is(id) || old.seats > 0 || old.unwanted);
+            let mut unwanted = Vec::new();
+            for (id, known) in track.turns.iter().filter(|(id, _)| active.is(id)) {
+                if !known.is_over() {
+                    known.phase.send_replace(Phase::Started);
+                    unwanted.extend(known.unwanted.then(|| id.clone()));
+                }
+            }
+            track.active = Some(active);
+            unwanted
+        };
+        for id in unwanted {
+            self.interrupt(thread, &id, 0);
+        }
+    }
+
+    fn completed(&self, thread: &str, turn: &str, params: &str) {
+        #[derive(Deserialize)]
+        struct Completed {
+            turn: End,
+        }
+        #[derive(Deserialize)]
+        struct End {
+            status: TurnStatus,
+        }
+        // The end is the end, whatever it looks like.
+        let status = serde_json::from_str::<Completed>(params)
+            .map_or(TurnStatus::Completed, |completed| completed.turn.status);
+        let mut state = self.lock();
+        if let Some(track) = state.threads.get_mut(thread) {
+            track.end(turn, &status);
+        }
+        state.tidy(thread);
+    }
+
+    fn item(&self, thread: &str, turn: &str, item_type: Option<&str>, params: &str) {
+        if item_type == Some("collabAgentToolCall") {
+            self.agents(thread, turn, params);
+        }
+        let unwanted = {
+            let state = self.lock();
+            let track = state.threads.get(thread);
+            let Some(known) = track.and_then(|track| track.turns.get(turn)) else {
+                return;
+            };
+            // A review has items before it says that it has started.
+            let accepted = *known.phase.borrow() == Phase::Accepted;
+            if accepted {
+                known.phase.send_replace(Phase::Started);
+            }
+            accepted && known.unwanted
+        };
+        if unwanted {
+            self.interrupt(thread, turn, 0);
+        }
+    }
+
+    fn status(&self, thread: &str, params: &str) {
+        #[derive(Deserialize)]
+        struct Changed<'a> {
+            #[serde(borrow)]
+            status: Status<'a>,
+        }
+        #[derive(Deserialize)]
+        struct Status<'a> {
+            #[serde(borrow, rename = "type")]
+            is: std::borrow::Cow<'a, str>,
+        }
+        let Ok(Changed { status }) = serde_json::from_str(params) else {
+            return;
+        };
+        match &*status.is {
+            "notLoaded" => self.unfollow(thread),
+            "idle" | "systemError" => {
+                if let Some(track) = self.lock().threads.get_mut(thread) {
+                    track.busy = false;
+                }
+            }
+            _ => {}
+        }
+    }
+}

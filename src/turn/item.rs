@@ -1,0 +1,246 @@
+//! One step of a turn, put together from its beginning, its pieces and its end.
+
+use serde::Deserialize;
+use serde_json::{Value, json, value::RawValue};
+
+use super::Item;
+use crate::{Event, protocol::ThreadItem};
+
+/// How much of a command's output is kept until the command has ended, in bytes; the latest. Then the server tells it.
+const OUTPUT: usize = 1024 * 1024;
+
+/// A step as far as it is known.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Step {
+    source: Source,
+    completed: bool,
+    /// The pieces of a message, a plan or an output that have come.
+    text: String,
+    summary: Vec<String>,
+    content: Vec<String>,
+}
+
+/// The latest state of the item that the server has told.
+#[derive(Debug, Clone, Default)]
+enum Source {
+    /// Only pieces of an item of this type have come, not its beginning.
+    Pieces(&'static str),
+    Event(Event),
+    /// From the server's record.
+    Record(Box<RawValue>),
+    #[default]
+    Nothing,
+}
+
+/// To what a piece is added.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Piece {
+    Message,
+    Plan,
+    Output,
+    Summary(usize),
+    Content(usize),
+}
+
+/// What is read of an agent's message; leniently, so that the text is never lost to an odd field.
+#[derive(Deserialize)]
+struct Message {
+    #[serde(default, rename = "type")]
+    is: String,
+    #[serde(default)]
+    text: String,
+    #[serde(default)]
+    phase: Option<String>,
+}
+
+impl Step {
+    pub(super) fn told(&mut self, event: &Event, completed: bool) {
+        // A late beginning must not undo an end.
+        if completed || !self.completed {
+            self.source = Source::Event(event.clone());
+        }
+        self.completed |= completed;
+        if completed {
+            self.let_go();
+        }
+    }
+
+    /// What the server has on record counts more than what was seen of an item that was not seen to its end.
+    pub(super) fn record(&mut self, item: Box<RawValue>) {
+        if !self.completed {
+            self.source = Source::Record(item);
+            self.completed = true;
+            self.let_go();
+        }
+    }
+
+    pub(super) fn piece(&mut self, piece: Piece, delta: &str) {
+        if self.completed {
+            return;
+        }
+        let (kind, text) = match piece {
+            Piece::Message => ("agentMessage", &mut self.text),
+            Piece::Plan => ("plan", &mut self.text),
+            Piece::Output => ("commandExecution", &mut self.text),
+            Piece::Summary(at) => ("reasoning", part(&mut self.summary, at)),
+            Piece::Content(at) => ("reasoning", part(&mut self.content, at)),
+        };
+        text.push_str(delta);
+        if matches!(piece, Piece::Output) && text.len() > 2 * OUTPUT {
+            let mut from = text.len() - OUTPUT;
+            while !text.is_char_boundary(from) {
+                from += 1;
+            }
+            text.drain(..from);
+        }
+        if matches!(self.source, Source::Nothing) {
+            self.source = Source::Pieces(kind);
+        }
+    }
+
+    /// Frees the pieces of an item whose end has them.
+    fn let_go(&mut self) {
+        let Some(item) = self.value() else { return };
+        if has_text(&item) {
+            self.text = String::new();
+        }
+        if !is_empty(&item["summary"]) {
+            self.summary = Vec::new();
+        }
+        if !is_empty(&item["content"]) {
+            self.content = Vec::new();
+        }
+    }
+
+    pub(super) fn is_completed(&self) -> bool {
+        self.completed
+    }
+
+    /// The text and the phase, if this is an agent's message.
+    pub(super) fn message(&self) -> Option<(String, Option<String>)> {
+        let told = match self.raw() {
+            Some(raw) => serde_json::from_str(raw.get()).ok()?,
+            None => Message {
+                is: self.pieces_of()?.to_owned(),
+                text: String::new(),
+                phase: None,
+            },
+        };
+        if told.is != "agentMessage" {
+            return None;
+        }
+        let joined = told.text.is_empty() || (!self.completed && !self.text.is_empty());
+        Some((
+            if joined { self.text.clone() } else { told.text },
+            told.phase,
+        ))
+    }
+
+    /// The pieces of reasoning that have come, or what the item has of it.
+    pub(super) fn reasoning(&self) -> Option<String> {
+        let item = self.patched("")?;
+        if item["type"] != "reasoning" {
+            return None;
+        }
+        let parts = |key: &str| -> Vec<String> {
+            let parts = item[key].as_array().into_iter().flatten();
+            parts.filter_map(Value::as_str).map(str::to_owned).collect()
+        };
+        Some([parts("summary"), parts("content")].concat().concat())
+    }
+
+    pub(super) fn to_item(&self, id: &str) -> Option<Item> {
+        let item = match self.raw() {
+            Some(raw) if !self.has_pieces() => serde_json::from_str(raw.get()).ok()?,
+            _ => serde_json::from_value(self.patched(id)?).ok()?,
+        };
+        Some(Item {
+            item,
+            completed: self.completed,
+        })
+    }
+
+    /// The item as the server has told it last, decoded.
+    pub(super) fn decode(event: &Event) -> Option<ThreadItem> {
+        serde_json::from_str(item_of(event)?.get()).ok()
+    }
+
+    fn has_pieces(&self) -> bool {
+        !(self.text.is_empty() && self.summary.is_empty() && self.content.is_empty())
+    }
+
+    /// The item with the pieces where it lacks its text.
+    fn patched(&self, id: &str) -> Option<Value> {
+        let mut item = match self.pieces_of() {
+            Some(kind) => json!({"type": kind, "id": id}),
+            None => self.value()?,
+        };
+        let key = match item["type"].as_str()? {
+            "agentMessage" | "plan" => "text",
+            "commandExecution" => "aggregatedOutput",
+            _ => "",
+        };
+        let joined = !self.text.is_empty() && (is_empty(&item[key]) || !self.completed);
+        if !key.is_empty() && (joined || item.get(key).is_none()) {
+            item[key] = self.text.clone().into();
+        }
+        for (key, parts) in [("summary", &self.summary), ("content", &self.content)] {
+            if !parts.is_empty() && (is_empty(&item[key]) || !self.completed) {
+                item[key] = parts.clone().into();
+            }
+        }
+        Some(item)
+    }
+
+    fn pieces_of(&self) -> Option<&'static str> {
+        match self.source {
+            Source::Pieces(kind) => Some(kind),
+            _ => None,
+        }
+    }
+
+    fn raw(&self) -> Option<&RawValue> {
+        match &self.source {
+            Source::Event(event) => item_of(event),
+            Source::Record(item) => Some(item),
+            Source::Pieces(_) | Source::Nothing => None,
+        }
+    }
+
+    fn value(&self) -> Option<Value> {
+        serde_json::from_str(self.raw()?.get()).ok()
+    }
+}
+
+fn part(parts: &mut Vec<String>, at: usize) -> &mut String {
+    // The index is the server's word; it must not make this allocate what it likes.
+    let at = at.min(parts.len());
+    if at == parts.len() {
+        parts.push(String::new());
+    }
+    &mut parts[at]
+}
+
+fn has_text(item: &Value) -> bool {
+    ["text", "aggregatedOutput"]
+        .iter()
+        .any(|key| !is_empty(&item[*key]))
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(parts) => parts.is_empty(),
+        _ => false,
+    }
+}
+
+fn item_of(event: &Event) -> Option<&RawValue> {
+    #[derive(Deserialize)]
+    struct Carrier<'a> {
+        #[serde(borrow)]
+        item: &'a RawValue,
+    }
+    event.params_as::<Carrier<'_>>().ok().map(|c| c.item)
+}

@@ -1,0 +1,193 @@
+//! The stream of a turn: its events, and what is done when they stay away.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use futures_core::Stream;
+use tokio::time::timeout;
+
+use super::{
+    Check, Turn, TurnError, TurnErrorKind, TurnEvent,
+    reconcile::{self, Verdict},
+    watchdog::Why,
+};
+use crate::{
+    Event,
+    error::{CloseReason, Error},
+};
+
+/// How long the record of a turn that is over may take. The outcome is worth more than what is missing of it.
+const RECORD: Duration = Duration::from_secs(10);
+
+type Told = Result<TurnEvent, Error>;
+
+impl Turn {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Told>> {
+        loop {
+            if let Some(event) = self.replay.pop_front() {
+                return Poll::Ready(Some(Ok(event)));
+            }
+            if self.ended {
+                return Poll::Ready(None);
+            }
+            if let Some(check) = &mut self.check
+                && let Poll::Ready(verdict) = check.verdict.as_mut().poll(cx)
+            {
+                let why = check.why;
+                self.check = None;
+                if let Some(told) = self.judge(why, verdict) {
+                    return Poll::Ready(Some(told));
+                }
+                continue;
+            }
+            // Once the end is known, only its record is waited for.
+            if self.progress().collector.end().is_some() {
+                match self.check {
+                    Some(_) => return Poll::Pending,
+                    None => match self.end() {
+                        Some(told) => return Poll::Ready(Some(told)),
+                        None => continue,
+                    },
+                }
+            }
+            let event = self.progress().events.poll_event(cx);
+            match event {
+                Poll::Ready(event) => {
+                    if let Some(told) = self.hear(event) {
+                        return Poll::Ready(Some(told));
+                    }
+                }
+                Poll::Pending => {
+                    if self.check.is_some() {
+                        return Poll::Pending;
+                    }
+                    match self.watchdog.poll(cx) {
+                        Poll::Ready(why) => self.check(why),
+                        Poll::Pending => return Poll::Pending,
+                    }
+                }
+            }
+        }
+    }
+
+    fn hear(&mut self, event: Option<Result<Event, Error>>) -> Option<Told> {
+        let event = match event {
+            Some(Ok(event)) => event,
+            Some(Err(Error::Lagged { skipped })) => {
+                self.progress().collector.gaps = true;
+                return Some(Ok(TurnEvent::Lagged(skipped)));
+            }
+            Some(Err(Error::Closed(reason))) => {
+                return Some(Err(self.cut_off(TurnErrorKind::Closed(reason))));
+            }
+            Some(Err(other)) => return Some(Err(other)),
+            None => {
+                let reason = Arc::new(CloseReason::shutdown());
+                return Some(Err(self.cut_off(TurnErrorKind::Closed(reason))));
+            }
+        };
+        // NB. Before the answer to `turn/start` the subscription took the whole thread, and an older turn's events may
+        // have been queued by then. What was queued was cut down to this turn; this is what holds it to that.
+        if event.turn_id().is_some_and(|turn| turn != self.id()) {
+            return None;
+        }
+        self.watchdog.heard();
+        match event.method() {
+            "thread/status/changed" => {
+                // Before the turn has started, it is the one before that has ended.
+                let rests = !event.params().contains(r#""active""#);
+                let started = self.progress().collector.has_started();
+                self.watchdog.rests(rests && started);
+            }
+            "thread/closed" | "thread/archived" | "thread/deleted" => self.check(Why::Gone),
+            _ => {}
+        }
+        let told = self.progress().collector.take(event);
+        told.map(Ok)
+    }
+
+    /// Asks the server.
+    pub(super) fn check(&mut self, why: Why) {
+        let (thread, turn) = (self.thread().clone(), self.id().to_owned());
+        let verdict: Pin<Box<dyn Future<Output = Verdict> + Send>> = match why {
+            Why::Gaps => Box::pin(async move {
+                match timeout(RECORD, reconcile::record(&thread, &turn)).await {
+                    Ok(Ok(record)) => Verdict::Over(record),
+                    Ok(Err(error)) => Verdict::Unknown(error),
+                    Err(_) => Verdict::Idle,
+                }
+            }),
+            _ => Box::pin(async move { reconcile::verdict(&thread, &turn).await }),
+        };
+        self.check = Some(Check { why, verdict });
+    }
+
+    fn judge(&mut self, why: Why, verdict: Verdict) -> Option<Told> {
+        if let Verdict::Unknown(error) = &verdict {
+            tracing::debug!(turn = self.id(), %error, "the server can't be asked how the turn stands");
+        }
+        if !matches!(verdict, Verdict::Idle) {
+            self.rests = 0;
+        }
+        match (why, verdict) {
+            (_, Verdict::Over(record)) => {
+                self.progress().collector.gaps = false;
+                self.recover(record);
+                None
+            }
+            (Why::Gaps, _) => {
+                self.progress().collector.gaps = false; // What there is has to do.
+                None
+            }
+            // The thread is closed, and nothing says how the turn ended.
+            (Why::Gone, _) => Some(Err(self.cut_off(TurnErrorKind::ThreadClosed))),
+            // The end may be on its way yet; the second time it is not.
+            (_, Verdict::Idle) => {
+                self.rests += 1;
+                if self.rests > 1 {
+                    self.conclude();
+                    return None;
+                }
+                self.watchdog.rests(true);
+                self.watchdog.again();
+                None
+            }
+            (why, Verdict::Running | Verdict::Unknown(_)) => {
+                self.watchdog.again();
+                if why == Why::Rest {
+                    self.watchdog.rests(false);
+                    return None;
+                }
+                Some(Ok(TurnEvent::Silent(self.watchdog.silent_for())))
+            }
+        }
+    }
+
+    /// The end is known: tell it, unless something is missing that can still be had.
+    fn end(&mut self) -> Option<Told> {
+        if self.progress().collector.gaps {
+            self.check(Why::Gaps);
+            return None;
+        }
+        self.ended = true;
+        Some(Ok(TurnEvent::Completed(Box::new(self.outcome()))))
+    }
+
+    fn cut_off(&mut self, kind: TurnErrorKind) -> Error {
+        self.ended = true;
+        let outcome = self.outcome();
+        Error::from(TurnError { kind, outcome })
+    }
+}
+
+impl Stream for Turn {
+    type Item = Told;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll(cx)
+    }
+}

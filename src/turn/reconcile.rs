@@ -1,0 +1,251 @@
+//! Asking the server how a turn stands, when its events don't say.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::{Value, json, value::RawValue};
+
+use super::collect::{End, Failure, Record};
+use crate::{
+    Thread,
+    error::{Error, RpcErrorKind},
+    protocol::TurnStatus,
+};
+
+/// What the server says of a turn.
+#[derive(Debug)]
+pub(super) enum Verdict {
+    /// It runs.
+    Running,
+    /// It is over, and this is on record.
+    Over(Record),
+    /// Nothing runs on the thread, but how the turn ended is not on record: the thread keeps none, or the server has
+    /// lost the turn.
+    Idle,
+    /// It can't be asked.
+    Unknown(Error),
+}
+
+/// How many turns are looked at, newest first. The one that is asked for is nearly always the newest.
+const TURNS: usize = 50;
+const PAGE: usize = 10;
+/// How many items are fetched, in pages.
+const ITEMS: usize = 100;
+const ITEM_PAGES: usize = 100;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", bound = "T: Deserialize<'de>")]
+struct Page<T> {
+    data: Vec<T>,
+    #[serde(default)]
+    next_cursor: Value,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Turn {
+    id: String,
+    status: TurnStatus,
+    #[serde(default)]
+    duration_ms: Option<u64>,
+    #[serde(default)]
+    error: Option<Failure>,
+    #[serde(default)]
+    items: Vec<Box<RawValue>>,
+}
+
+impl Turn {
+    fn is_over(&self) -> bool {
+        self.status != TurnStatus::InProgress
+    }
+
+    fn into_record(self, items: Vec<(String, Box<RawValue>)>) -> Record {
+        let is_over = self.is_over();
+        let end = End {
+            status: self.status,
+            duration: self.duration_ms.map(Duration::from_millis),
+        };
+        Record {
+            end: is_over.then_some(end),
+            failure: self.error.map(Into::into),
+            items,
+        }
+    }
+}
+
+/// How a turn stands.
+pub(super) async fn verdict(thread: &Thread, turn: &str) -> Verdict {
+    match ask(thread, turn).await {
+        Ok(verdict) => verdict,
+        Err(error) => Verdict::Unknown(error),
+    }
+}
+
+async fn ask(thread: &Thread, turn: &str) -> Result<Verdict, Error> {
+    let is_active = match status(thread).await {
+        Ok(status) => status == "active",
+        // Gone from memory, but perhaps not from the disk.
+        Err(error) if is_gone(&error) => false,
+        Err(error) => return Err(error),
+    };
+    let tracker = thread.client().tracker();
+    if is_active && tracker.running(thread.id()) == Some(tracker.alias(thread.id(), turn)) {
+        return Ok(Verdict::Running);
+    }
+    match find(thread, turn).await {
+        Ok(Some(found)) if found.is_over() => {
+            let items = items(thread, turn).await.unwrap_or_default();
+            Ok(Verdict::Over(found.into_record(items)))
+        }
+        Ok(_) if is_active => Ok(Verdict::Running),
+        Ok(_) => Ok(Verdict::Idle),
+        Err(error) if error.rpc().is_some() && !is_active => Ok(Verdict::Idle),
+        Err(error) => Err(error),
+    }
+}
+
+/// The record of a turn that is known to be over: what was not seen of it.
+pub(super) async fn record(thread: &Thread, turn: &str) -> Result<Record, Error> {
+    let items = items(thread, turn).await?;
+    Ok(Record {
+        end: None,
+        failure: None,
+        items,
+    })
+}
+
+async fn status(thread: &Thread) -> Result<String, Error> {
+    #[derive(Deserialize)]
+    struct Read {
+        thread: State,
+    }
+    #[derive(Deserialize)]
+    struct State {
+        status: Status,
+    }
+    #[derive(Deserialize)]
+    struct Status {
+        #[serde(rename = "type")]
+        is: String,
+    }
+    let params = json!({"threadId": thread.id()});
+    let read: Read = call(thread, "thread/read", &params).await?;
+    Ok(read.thread.status.is)
+}
+
+fn is_gone(error: &Error) -> bool {
+    matches!(
+        error.rpc_kind(),
+        Some(
+            RpcErrorKind::ThreadNotLoaded
+                | RpcErrorKind::ThreadNotFound
+                | RpcErrorKind::NoRollout
+                | RpcErrorKind::Archived
+        )
+    )
+}
+
+/// The turn among the latest of its thread.
+async fn find(thread: &Thread, turn: &str) -> Result<Option<Turn>, Error> {
+    let mut cursor = Value::Null;
+    for _ in 0..TURNS / PAGE {
+        let params = json!({
+            "threadId": thread.id(), "cursor": cursor, "limit": PAGE,
+            "sortDirection": "desc", "itemsView": "notLoaded",
+        });
+        let page: Page<Turn> = match call(thread, "thread/turns/list", &params).await {
+            Ok(page) => page,
+            Err(error) if is_unknown(&error) => return find_in_all(thread, turn).await,
+            Err(error) => return Err(error),
+        };
+        if let Some(found) = page.data.into_iter().find(|found| found.id == turn) {
+            return Ok(Some(found));
+        }
+        if page.next_cursor.is_null() {
+            break;
+        }
+        cursor = page.next_cursor;
+    }
+    Ok(None)
+}
+
+/// Older servers have no list of turns, only the whole thread.
+async fn find_in_all(thread: &Thread, turn: &str) -> Result<Option<Turn>, Error> {
+    #[derive(Deserialize)]
+    struct Read {
+        thread: Turns,
+    }
+    #[derive(Deserialize)]
+    struct Turns {
+        #[serde(default)]
+        turns: Vec<Turn>,
+    }
+    let params = json!({"threadId": thread.id(), "includeTurns": true});
+    let read: Read = call(thread, "thread/read", &params).await?;
+    let mut turns = read.thread.turns.into_iter();
+    Ok(turns.find(|found| found.id == turn))
+}
+
+/// The items of a turn, oldest first.
+async fn items(thread: &Thread, turn: &str) -> Result<Vec<(String, Box<RawValue>)>, Error> {
+    #[derive(Deserialize)]
+    struct Entry {
+        item: Box<RawValue>,
+    }
+    let mut all = Vec::new();
+    let mut cursor = Value::Null;
+    for _ in 0..ITEM_PAGES {
+        let params = json!({
+            "threadId": thread.id(), "turnId": turn, "cursor": cursor,
+            "limit": ITEMS, "sortDirection": "asc",
+        });
+        let page: Page<Entry> = match call(thread, "thread/items/list", &params).await {
+            Ok(page) => page,
+            Err(error) if is_unknown(&error) => {
+                let found = find_in_all(thread, turn).await?;
+                let items = found.map(|found| found.items).unwrap_or_default();
+                return Ok(items.into_iter().filter_map(with_id).collect());
+            }
+            Err(error) => return Err(error),
+        };
+        all.extend(
+            page.data
+                .into_iter()
+                .filter_map(|entry| with_id(entry.item)),
+        );
+        if page.next_cursor.is_null() {
+            break;
+        }
+        cursor = page.next_cursor;
+    }
+    Ok(all)
+}
+
+fn with_id(item: Box<RawValue>) -> Option<(String, Box<RawValue>)> {
+    #[derive(Deserialize)]
+    struct Id {
+        id: String,
+    }
+    let id = serde_json::from_str::<Id>(item.get()).ok()?.id;
+    Some((id, item))
+}
+
+fn is_unknown(error: &Error) -> bool {
+    matches!(
+        error.rpc_kind(),
+        Some(RpcErrorKind::UnknownMethod | RpcErrorKind::ExperimentalRequired { .. })
+    )
+}
+
+async fn call<T: for<'de> Deserialize<'de>>(
+    thread: &Thread,
+    method: &str,
+    params: &Value,
+) -> Result<T, Error> {
+    let client = thread.client();
+    let deadline = Some(client.request_timeout());
+    let reply = client
+        .send(method, &params.to_string(), deadline, true, None)
+        .await?;
+    serde_json::from_str(reply.result()).map_err(|e| Error::decode(method, reply.result(), &e))
+}

@@ -1,0 +1,68 @@
+//! Counts of tokens, as they add up over a turn and its sub-agents.
+
+use std::{iter::Sum, ops::Add};
+
+use serde::{Deserialize, Deserializer};
+
+/// How many tokens were used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[non_exhaustive]
+pub struct TokenUsage {
+    /// All of them, input and output.
+    #[serde(rename = "totalTokens", deserialize_with = "count")]
+    pub total: u64,
+    /// What the model was given, cached or not.
+    #[serde(rename = "inputTokens", deserialize_with = "count")]
+    pub input: u64,
+    /// The part of the input that came from the cache.
+    #[serde(rename = "cachedInputTokens", deserialize_with = "count")]
+    pub cached_input: u64,
+    /// The part of the input that was written to the cache.
+    #[serde(rename = "cacheWriteInputTokens", deserialize_with = "count")]
+    pub cache_write_input: u64,
+    /// What the model gave back, its reasoning included.
+    #[serde(rename = "outputTokens", deserialize_with = "count")]
+    pub output: u64,
+    /// The part of the output that was reasoning.
+    #[serde(rename = "reasoningOutputTokens", deserialize_with = "count")]
+    pub reasoning_output: u64,
+}
+
+/// The wire's type is signed; a negative count is none.
+fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let count = i64::deserialize(deserializer)?;
+    Ok(u64::try_from(count).unwrap_or(0))
+}
+
+impl TokenUsage {
+    fn zip(self, other: Self, with: impl Fn(u64, u64) -> u64) -> Self {
+        Self {
+            total: with(self.total, other.total),
+            input: with(self.input, other.input),
+            cached_input: with(self.cached_input, other.cached_input),
+            cache_write_input: with(self.cache_write_input, other.cache_write_input),
+            output: with(self.output, other.output),
+            reasoning_output: with(self.reasoning_output, other.reasoning_output),
+        }
+    }
+
+    /// What has been added since `before`.
+    pub(crate) fn since(self, before: Self) -> Self {
+        self.zip(before, u64::saturating_sub)
+    }
+}
+
+impl Add for TokenUsage {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        self.zip(other, u64::saturating_add)
+    }
+}
+
+impl Sum for TokenUsage {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), Add::add)
+    }
+}

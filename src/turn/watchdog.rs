@@ -1,0 +1,101 @@
+//! When to ask the server about a turn: nothing has come for long, or the thread rests though the turn has not ended.
+
+use std::{
+    future::Future as _,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// How long the end of a turn may be behind the word that its thread rests. It usually comes in the same moment.
+pub(super) const REST: Duration = Duration::from_secs(2);
+/// As long as nothing can go wrong with adding it to an instant.
+const NEVER: Duration = Duration::from_secs(60 * 60 * 24 * 365);
+
+#[derive(Debug)]
+pub(super) struct Watchdog {
+    silence: Duration,
+    last_event: Instant,
+    /// When the server was asked last, or something came.
+    since: Instant,
+    /// Since when the thread rests.
+    resting: Option<Instant>,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+/// Why the server should be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Why {
+    /// Nothing has come for long.
+    Silence,
+    /// The thread rests.
+    Rest,
+    /// The thread has been closed.
+    Gone,
+    /// The turn is over, but not all of it was seen.
+    Gaps,
+}
+
+impl Watchdog {
+    pub(super) fn new(silence: Duration) -> Self {
+        let now = Instant::now();
+        Self {
+            silence: silence.min(NEVER),
+            last_event: now,
+            since: now,
+            resting: None,
+            timer: None,
+        }
+    }
+
+    pub(super) fn set_silence(&mut self, silence: Duration) {
+        self.silence = silence.min(NEVER);
+        self.timer = None;
+    }
+
+    /// An event has come.
+    pub(super) fn heard(&mut self) {
+        // NB. The timer is left as it is: it looks at this when it fires, so an event costs no timer.
+        self.last_event = Instant::now();
+        self.since = self.last_event;
+    }
+
+    pub(super) fn rests(&mut self, rests: bool) {
+        let since = rests.then(Instant::now);
+        if self.resting.is_some() != rests {
+            self.resting = since;
+            self.timer = None;
+        }
+    }
+
+    /// The server has been asked; begin anew.
+    pub(super) fn again(&mut self) {
+        self.since = Instant::now();
+        self.resting = self.resting.map(|_| self.since);
+        self.timer = None;
+    }
+
+    /// How long nothing has come.
+    pub(super) fn silent_for(&self) -> Duration {
+        self.last_event.elapsed()
+    }
+
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Why> {
+        loop {
+            let silence = self.since + self.silence;
+            let rest = self.resting.map(|since| since + REST);
+            let (due, why) = match rest {
+                Some(rest) if rest < silence => (rest, Why::Rest),
+                _ => (silence, Why::Silence),
+            };
+            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(due)));
+            ready!(timer.as_mut().poll(cx));
+            self.timer = None;
+            if Instant::now() >= due {
+                return Poll::Ready(why);
+            }
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! Lists, page by page.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use cas_sdk::{CasClient, Error, RpcError, protocol::*, testing::FakeServer};
+use serde_json::{Value, json};
+
+use crate::common::within;
+
+async fn server() -> (CasClient, FakeServer) {
+    FakeServer::connect(CasClient::builder()).await.unwrap()
+}
+
+fn page(ids: &[&str], next: impl Into<Value>) -> Value {
+    json!({"data": ids, "nextCursor": next.into()})
+}
+
+#[tokio::test]
+async fn all_pages_come_as_one_stream_with_the_filters_on_each() {
+    within(20, async {
+        let (client, server) = server().await;
+        server.answer("thread/loaded/list", |params| {
+            assert_eq!(params["limit"], 2);
+            Ok(match params["cursor"].as_str() {
+                None => page(&["a", "b"], "2"),
+                Some("2") => page(&[], "3"), // An empty page is not the end.
+                Some("3") => page(&["c"], Value::Null),
+                other => panic!("{other:?}"),
+            })
+        });
+        let params = ThreadLoadedListParams::default().limit(2);
+        assert_eq!(
+            client.pages(params.clone()).all().await.unwrap(),
+            ["a", "b", "c"]
+        );
+        let rest = client.pages(params.cursor("3")).all().await.unwrap();
+        assert_eq!(rest, ["c"], "it begins where the params say");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_page_is_fetched_only_when_it_is_needed() {
+    within(20, async {
+        let (client, server) = server().await;
+        server.answer("thread/loaded/list", |params| {
+            let n: usize = params["cursor"].as_str().map_or(0, |c| c.parse().unwrap());
+            Ok(page(&["x", "y"], (n + 1).to_string()))
+        });
+        let mut pages = client.pages(ThreadLoadedListParams::default());
+        assert_eq!(server.calls("thread/loaded/list"), 0);
+        for _ in 0..5 {
+            pages.next().await.unwrap().unwrap();
+        }
+        assert_eq!(server.calls("thread/loaded/list"), 3);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_error_ends_the_stream_after_what_came_before_it() {
+    within(20, async {
+        let (client, server) = server().await;
+        let calls = Arc::new(AtomicUsize::new(0));
+        server.answer("thread/loaded/list", move |_| {
+            match calls.fetch_add(1, Ordering::Relaxed) {
+                0 => Ok(page(&["a"], "1")),
+                _ => Err(RpcError::new(-32600, "invalid cursor: 1", None)),
+            }
+        });
+        let mut pages = client.pages(ThreadLoadedListParams::default());
+        assert_eq!(pages.next().await.unwrap().unwrap(), "a");
+        assert!(matches!(pages.next().await, Some(Err(Error::Rpc { .. }))));
+        assert!(pages.next().await.is_none());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_server_that_goes_round_in_circles_is_noticed() {
+    within(20, async {
+        let (client, server) = server().await;
+        server.answer("thread/loaded/list", |_| Ok(page(&["a"], "same")));
+        let error = client
+            .pages(ThreadLoadedListParams::default())
+            .all()
+            .await
+            .unwrap_err();
+        assert!(error.to_string().contains("same cursor twice"), "{error}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_experimental_list_is_refused_early_where_that_is_off() {
+    within(20, async {
+        let builder = CasClient::builder().experimental_api(false);
+        let (client, server) = FakeServer::connect(builder).await.unwrap();
+        let mut pages = client.pages(ThreadSearchParams::new("x"));
+        let error = pages.next().await.unwrap().unwrap_err();
+        assert!(
+            matches!(&error, Error::Invalid(text) if text.contains("thread/search")),
+            "{error:?}"
+        );
+        assert_eq!(server.calls("thread/search"), 0);
+    })
+    .await;
+}
+
+/// Every method that has pages by the schema can be read so.
+#[test]
+fn the_lists_of_the_schema_are_paged() {
+    fn paged<C: cas_sdk::protocol::Paged>() -> &'static str {
+        C::METHOD
+    }
+    let methods = [
+        paged::<ThreadListParams>(),
+        paged::<ThreadSearchParams>(),
+        paged::<ThreadTurnsListParams>(),
+        paged::<ThreadItemsListParams>(),
+        paged::<ModelListParams>(),
+        paged::<ExperimentalFeatureListParams>(),
+        paged::<AppsListParams>(),
+    ];
+    assert!(methods.contains(&"thread/list"));
+}
