@@ -24,6 +24,7 @@ mod input;
 mod policy;
 pub mod protocol;
 mod rpc_error;
+pub mod schema;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod thread;
