@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-/// `method thread/start` → `ThreadStartParams`, `ThreadStartParams.cwd` → `string?`, `SandboxMode = "read-only"` → ``.
+/// `method thread/start` → `ThreadStartParams`, `ThreadStartParams.cwd` → `string?`, `SandboxMode = "read-only"` → nothing.
 pub(crate) type Summary = BTreeMap<String, String>;
 
 /// The start of the names of methods.
@@ -135,8 +135,9 @@ fn name_of(schema: &Value) -> String {
 
 /// As text, a name a line.
 pub(crate) fn write(summary: &Summary) -> String {
-    summary
-        .iter()
-        .map(|(name, what)| format!("{name}\t{what}\n"))
-        .collect()
+    let mut text = String::new();
+    for (name, what) in summary {
+        text.extend([name.as_str(), "\t", what.as_str(), "\n"]);
+    }
+    text
 }
