@@ -31,6 +31,7 @@ pub mod protocol;
 #[cfg(feature = "cli")]
 pub mod proxy;
 mod rpc_error;
+pub mod schema;
 mod send;
 mod strict;
 #[cfg(feature = "testing")]

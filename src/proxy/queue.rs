@@ -140,10 +140,7 @@ mod tests {
                 }
             }
             while !queue.is_empty() {
-                let waiting = expected[out.len()..]
-                    .iter()
-                    .filter(|b| **b == b'\n')
-                    .count();
+                let waiting = memchr::memchr_iter(b'\n', &expected[out.len()..]).count();
                 assert_eq!(queue.depth(), waiting);
                 let part = queue.front().len().min(step);
                 out.extend_from_slice(&queue.front()[..part]);

@@ -72,8 +72,7 @@ fn play(name: &str) {
     }
     let bless = std::env::var_os("CAS_BLESS").is_some();
     let mut played = String::new();
-    let mut lines = text.lines().peekable();
-    while let Some(line) = lines.next() {
+    for line in text.lines() {
         if let Some(command) = line.strip_prefix("> ") {
             if command == "<end of the commands>" {
                 instance.close_stdin();
