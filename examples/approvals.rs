@@ -2,6 +2,7 @@
 
 use cas_sdk::{
     ApprovalRequest, CasClient, Decision, Policy, Rule,
+    protocol::ThreadStartParams,
     testing::{self, CodexHome, MockModel, Reply},
 };
 use serde_json::json;
@@ -47,7 +48,7 @@ pub(crate) async fn run() -> anyhow::Result<Vec<String>> {
         })
         .spawn()
         .await?;
-    let thread = client.start_thread(Default::default()).await?;
+    let thread = client.start_thread(ThreadStartParams::default()).await?;
     thread.ask("Go.").await?.finish().await?;
     client.shutdown().await;
     Ok(audits.try_iter().collect())

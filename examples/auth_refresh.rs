@@ -2,6 +2,7 @@
 
 use cas_sdk::{
     CasClient, Filter, RefreshRequest, Tokens,
+    protocol::ThreadStartParams,
     testing::{self, CodexHome, MockModel, Reply, jwt},
 };
 use serde_json::{Value, json};
@@ -40,7 +41,7 @@ pub(crate) async fn run() -> anyhow::Result<String> {
         .await?;
     completed.next().await.transpose()?;
 
-    let thread = client.start_thread(Default::default()).await?;
+    let thread = client.start_thread(ThreadStartParams::default()).await?;
     let outcome = thread.ask("Hello?").await?.finish().await?;
     client.shutdown().await;
     Ok(outcome.text)

@@ -2,6 +2,7 @@
 
 use cas_sdk::{
     CasClient, Decision, ElicitationAnswer, ElicitationAsk, ElicitationRequest,
+    protocol::ThreadStartParams,
     testing::{self, CodexHome, MockModel, Reply},
 };
 use serde_json::json;
@@ -43,7 +44,7 @@ pub(crate) async fn run() -> anyhow::Result<Vec<String>> {
         })
         .spawn()
         .await?;
-    let thread = client.start_thread(Default::default()).await?;
+    let thread = client.start_thread(ThreadStartParams::default()).await?;
     thread.ask("Go.").await?.finish().await?;
     client.shutdown().await;
     let last = model.requests().pop().expect("the model was asked");

@@ -2,6 +2,7 @@
 
 use cas_sdk::{
     CasClient, Tool, ToolContext, ToolError, ToolOutput,
+    protocol::ThreadStartParams,
     testing::{self, CodexHome, MockModel, Reply},
 };
 use serde_json::json;
@@ -48,7 +49,7 @@ pub(crate) async fn run() -> anyhow::Result<Vec<String>> {
     let builder = builder.env_clear().envs(home.env()).tool(Divide);
 
     let client = builder.spawn().await?;
-    let thread = client.start_thread(Default::default()).await?;
+    let thread = client.start_thread(ThreadStartParams::default()).await?;
     thread.ask("What is 7 / 2?").await?.finish().await?;
     client.shutdown().await;
     let last = model.requests().pop().expect("the model was asked");

@@ -2,7 +2,7 @@
 
 use cas_sdk::{
     Answers, CasClient,
-    protocol::ToolRequestUserInputParams,
+    protocol::{ThreadStartParams, ToolRequestUserInputParams},
     testing::{self, CodexHome, MockModel, Reply},
 };
 use serde_json::json;
@@ -44,7 +44,7 @@ pub(crate) async fn run() -> anyhow::Result<String> {
         })
         .spawn()
         .await?;
-    let thread = client.start_thread(Default::default()).await?;
+    let thread = client.start_thread(ThreadStartParams::default()).await?;
     thread.ask("Paint it.").await?.finish().await?;
     client.shutdown().await;
     let last = model.requests().pop().expect("the model was asked");
