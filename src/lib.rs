@@ -16,6 +16,7 @@
 // The rooms, from the front door to the engine.
 mod answer;
 mod ask;
+pub mod budget;
 mod builder;
 mod client;
 pub mod concepts;

@@ -6,8 +6,11 @@
 //! | `fake/say` | writes `params.lines` as they are, then answers `{}` |
 //! | `fake/stderr` | writes `params.line` to stderr, then answers `{}` |
 //! | `fake/flood` | writes `params.count` notifications with 1,000 bytes each, then answers `{}` |
+//! | `fake/never` | nothing |
 //! | `fake/exit` | exits with `params.code` |
 //! | anything else | answers `{"params": …}` with the params as they came |
+//!
+//! `FAKE_ANSWERS`, a JSON object, has results by method; `{"error": …}` in the place of one is an error.
 //!
 //! Whatever is not a request is told back as `fake/heard`, to the byte.
 
@@ -58,6 +61,8 @@ struct Request<'a> {
 }
 
 fn serve(input: impl BufRead, mut out: impl Write, mode: &str) -> io::Result<()> {
+    let answers: Value = std::env::var("FAKE_ANSWERS")
+        .map_or(Value::Null, |text| serde_json::from_str(&text).unwrap());
     for line in input.lines() {
         let line = line?;
         let Ok(Request {
@@ -77,6 +82,13 @@ fn serve(input: impl BufRead, mut out: impl Write, mode: &str) -> io::Result<()>
         };
         let raw = params.map_or("null", RawValue::get);
         let params: Value = serde_json::from_str(raw)?;
+        if let Some(answer) = answers.get(&method) {
+            match answer.get("error") {
+                Some(error) => writeln!(out, r#"{{"id":{id},"error":{error}}}"#)?,
+                None => writeln!(out, r#"{{"id":{id},"result":{answer}}}"#)?,
+            }
+            continue;
+        }
         let mut result = json!({}).to_string();
         match (method.as_str(), mode) {
             ("initialize", "silent") => continue,
@@ -96,6 +108,7 @@ fn serve(input: impl BufRead, mut out: impl Write, mode: &str) -> io::Result<()>
             ("fake/bytes", _) => {
                 out.write_all(b"\xff\xfe not UTF-8 \x80\n")?;
             }
+            ("fake/never", _) => continue,
             ("fake/stderr", _) => eprintln!("{}", params["line"].as_str().unwrap_or_default()),
             ("fake/flood", _) => {
                 let text = "x".repeat(1_000);

@@ -10,5 +10,8 @@ mod flags;
 mod golden;
 mod instance;
 mod pressure;
+mod rate_limits;
 mod real;
+mod runner;
+mod smoke;
 mod state;
