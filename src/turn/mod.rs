@@ -66,7 +66,8 @@ pub struct Turn {
 /// The server is being asked.
 struct Check {
     why: Why,
-    verdict: Pin<Box<dyn Future<Output = Verdict> + Send>>,
+    /// Never locked: it is there to make the turn `Sync`, for `turn.steer(…)` in a spawned task.
+    verdict: Mutex<Pin<Box<dyn Future<Output = Verdict> + Send>>>,
 }
 
 impl Turn {

@@ -2,7 +2,7 @@
 
 use std::{
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
     time::Duration,
 };
@@ -35,7 +35,7 @@ impl Turn {
                 return Poll::Ready(None);
             }
             if let Some(check) = &mut self.check
-                && let Poll::Ready(verdict) = check.verdict.as_mut().poll(cx)
+                && let Poll::Ready(verdict) = check.poll(cx)
             {
                 let why = check.why;
                 self.check = None;
@@ -123,6 +123,7 @@ impl Turn {
             }),
             _ => Box::pin(async move { reconcile::verdict(&thread, &turn).await }),
         };
+        let verdict = Mutex::new(verdict);
         self.check = Some(Check { why, verdict });
     }
 
@@ -181,6 +182,16 @@ impl Turn {
         self.ended = true;
         let outcome = self.outcome();
         Error::from(TurnError { kind, outcome })
+    }
+}
+
+impl Check {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Verdict> {
+        let verdict = self
+            .verdict
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner);
+        verdict.as_mut().poll(cx)
     }
 }
 

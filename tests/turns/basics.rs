@@ -1,15 +1,13 @@
-//! Turns against the real codex and a scripted model.
-
-mod common;
+//! A turn from its start to its end, its tools and its failures included.
 
 use std::time::Duration;
 
+use crate::common::{Rig, eventually, is_alive, within};
 use cas_sdk::{
     Error, Tool, ToolContext, ToolError, ToolOutput, TurnErrorKind, TurnEvent,
     protocol::{CodexErrorInfo, ThreadItem, ThreadStartParams, TurnStatus},
     testing::{Gate, Reply},
 };
-use common::{Rig, eventually, is_alive, within};
 use serde_json::json;
 
 #[tokio::test]

@@ -1,0 +1,166 @@
+//! Answers as values of a type.
+
+use std::collections::HashMap;
+
+use cas_sdk::{
+    Error, RpcErrorKind,
+    testing::{Gate, Reply},
+};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::common::{Rig, within};
+
+#[derive(Debug, PartialEq, Deserialize, JsonSchema)]
+struct Verdict {
+    /// Why.
+    reasons: Vec<String>,
+    broken: bool,
+    commit: Option<String>,
+}
+
+#[tokio::test]
+async fn an_answer_comes_as_a_value_and_its_schema_went_out_strict() {
+    let Some(rig) = Rig::new().await else { return };
+    within(60, async {
+        let (client, thread) = rig.thread().await;
+        let text = json!({"reasons": ["a", "b"], "broken": true, "commit": null}).to_string();
+        // A remark of the same form is not the answer.
+        let remark = json!({"reasons": [], "broken": false, "commit": null}).to_string();
+        rig.model
+            .reply(Reply::new().commentary(remark).final_answer(text));
+        let verdict: Verdict = thread.ask_as("Who broke it?").await.unwrap();
+        let expected = Verdict {
+            reasons: vec!["a".into(), "b".into()],
+            broken: true,
+            commit: None,
+        };
+        assert_eq!(verdict, expected);
+        let format = rig.model.next_request().await.body()["text"]["format"].clone();
+        assert_eq!(
+            (&format["type"], &format["strict"]),
+            (&json!("json_schema"), &json!(true))
+        );
+        let schema = &format["schema"];
+        assert_eq!(schema["additionalProperties"], false);
+        assert_eq!(schema["required"].as_array().unwrap().len(), 3);
+        assert_eq!(
+            schema["properties"]["commit"]["type"],
+            json!(["string", "null"])
+        );
+        assert_eq!(schema["properties"]["reasons"]["description"], "Why.");
+
+        // And it is of this turn only.
+        rig.model.reply(Reply::text("plain"));
+        thread
+            .ask("And in prose?")
+            .await
+            .unwrap()
+            .finish()
+            .await
+            .unwrap();
+        assert!(rig.model.next_request().await.body()["text"]["format"].is_null());
+        client.shutdown().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_answer_that_is_no_object_is_unwrapped() {
+    let Some(rig) = Rig::new().await else { return };
+    within(60, async {
+        let (client, thread) = rig.thread().await;
+        rig.model
+            .reply(Reply::text(json!({"value": ["x", "y"]}).to_string()));
+        let list: Vec<String> = thread.ask_as("Name two.").await.unwrap();
+        assert_eq!(list, ["x", "y"]);
+        client.shutdown().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_turn_with_a_schema_can_be_watched_and_overridden_like_any_other() {
+    let Some(rig) = Rig::new().await else { return };
+    within(60, async {
+        let (client, thread) = rig.thread().await;
+        let text = json!({"reasons": [], "broken": false, "commit": "c0ffee"}).to_string();
+        rig.model.reply(Reply::text(text));
+        let ask = thread
+            .ask("Who?")
+            .model("another-model")
+            .output_of::<Verdict>();
+        let outcome = ask.await.unwrap().finish().await.unwrap();
+        let verdict: Verdict = outcome.parse().unwrap();
+        assert_eq!(verdict.commit.as_deref(), Some("c0ffee"));
+        assert!(outcome.usage.is_some());
+        assert_eq!(rig.model.next_request().await.model(), "another-model");
+        client.shutdown().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_answer_that_does_not_fit_is_an_error_with_its_text() {
+    let Some(rig) = Rig::new().await else { return };
+    within(60, async {
+        let (client, thread) = rig.thread().await;
+        for text in ["I'd rather not say.", r#"{"reasons": "none"}"#] {
+            rig.model.reply(Reply::text(text));
+            let error = thread.ask_as::<Verdict>("Who?").await.unwrap_err();
+            let Error::Decode { raw, .. } = &error else {
+                panic!("{error:?}")
+            };
+            assert_eq!(&**raw, text);
+        }
+        client.shutdown().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_type_that_cannot_be_asked_for_is_refused_before_anything_is_sent() {
+    #[derive(Debug, Deserialize, JsonSchema)]
+    struct Prices {
+        #[expect(dead_code, reason = "it is here for its type")]
+        by_city: HashMap<String, f64>,
+    }
+    let Some(rig) = Rig::new().await else { return };
+    within(60, async {
+        let (client, thread) = rig.thread().await;
+        let error = thread.ask_as::<Prices>("How much?").await.unwrap_err();
+        assert!(
+            matches!(&error, Error::Invalid(text) if text.contains("field `by_city` is a map")),
+            "{error:?}"
+        );
+        // A turn that had been sent would have come first.
+        rig.model.reply(Reply::text("x"));
+        thread.ask("hi").await.unwrap().finish().await.unwrap();
+        assert_eq!(rig.model.requests().len(), 1);
+        client.shutdown().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_turn_that_answers_in_another_form_is_not_joined() {
+    let Some(rig) = Rig::new().await else { return };
+    within(60, async {
+        let (client, thread) = rig.thread().await;
+        let gate = Gate::new();
+        rig.model.reply(Reply::new().hold(&gate).message("prose"));
+        let turn = thread.ask("hi").await.unwrap();
+        rig.model.next_request().await;
+        let error = thread.ask_as::<Verdict>("Who?").await.unwrap_err();
+        assert_eq!(
+            error.rpc_kind(),
+            Some(RpcErrorKind::OutputSchemaMismatch),
+            "{error:?}"
+        );
+        gate.open();
+        assert_eq!(turn.finish().await.unwrap().text, "prose");
+        client.shutdown().await;
+    })
+    .await;
+}

@@ -1,0 +1,279 @@
+//! Many turns: every one ends, every text is whole, every interrupt lands.
+
+use std::{collections::HashMap, sync::Arc, time::Instant};
+
+use cas_sdk::{
+    Error, Filter, Sent, Thread, TurnErrorKind, TurnEvent,
+    protocol::{ThreadItem, ThreadStartParams, TurnStatus},
+    testing::{Gate, ModelRequest, Reply},
+};
+
+use crate::common::{Rig, within};
+
+#[tokio::test]
+async fn two_hundred_interrupts_right_after_the_start_all_land() {
+    let Some(rig) = Rig::new().await else { return };
+    within(120, async {
+        let begun = Instant::now();
+        rig.model
+            .otherwise(Reply::new().delta("working").hold(&Gate::new()));
+        let client = rig.client().await;
+        let workers = (0..4).map(|_| {
+            let client = client.clone();
+            async move {
+                let thread = client.start_thread(ThreadStartParams::default()).await.unwrap();
+                let mut landed = 0;
+                for _ in 0..50 {
+                    let turn = thread.ask("go").await.unwrap();
+                    assert!(!turn.joined());
+                    assert_eq!(turn.interrupt().await.unwrap(), TurnStatus::Interrupted);
+                    let error = turn.finish().await.unwrap_err();
+                    assert!(
+                        matches!(&error, Error::Turn(e) if matches!(e.kind, TurnErrorKind::Interrupted) && !e.outcome.recovered),
+                        "{error:?}"
+                    );
+                    landed += 1;
+                }
+                landed
+            }
+        });
+        let landed: usize = futures_util::future::join_all(workers).await.iter().sum();
+        eprintln!("{landed} interrupts landed in {:?}", begun.elapsed());
+        assert_eq!(landed, 200);
+        client.shutdown().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn two_hundred_turns_dropped_right_after_the_start_are_all_interrupted() {
+    let Some(rig) = Rig::new().await else { return };
+    within(120, async {
+        rig.model
+            .otherwise(Reply::new().delta("working").hold(&Gate::new()));
+        let client = rig.client().await;
+        let mut ends = client.events(Filter::all().method("turn/completed"));
+        let threads = futures_util::future::join_all(
+            (0..4).map(|_| client.start_thread(ThreadStartParams::default())),
+        )
+        .await;
+        let threads: Vec<Thread> = threads.into_iter().map(Result::unwrap).collect();
+        for _ in 0..50 {
+            let turns = futures_util::future::join_all(
+                threads.iter().map(|thread| thread.ask("go").into_future()),
+            )
+            .await;
+            drop(turns); // Each is an `Ok`: see the count below.
+            for _ in &threads {
+                let end = ends.next().await.unwrap().unwrap();
+                assert!(
+                    end.params().contains(r#""status":"interrupted""#),
+                    "{}",
+                    end.raw()
+                );
+            }
+        }
+        client.shutdown().await;
+    })
+    .await;
+}
+
+/// What happens in one turn of the storm, and what has to come of it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Plan {
+    /// Asked, streamed, done.
+    Plain,
+    /// Steered right after the start; the model answers once more.
+    Steered,
+    /// Steered through the thread, as if by somebody else.
+    Sent,
+    /// Interrupted right after the start.
+    Interrupted,
+    /// Dropped right after the start.
+    Dropped,
+    /// Read by two.
+    Followed,
+}
+
+impl Plan {
+    fn of(n: usize) -> Self {
+        [
+            Self::Plain,
+            Self::Steered,
+            Self::Plain,
+            Self::Interrupted,
+            Self::Followed,
+            Self::Sent,
+            Self::Plain,
+            Self::Dropped,
+            Self::Plain,
+            Self::Steered,
+        ][n % 10]
+    }
+}
+
+/// The text that the model says to the last thing that the user said.
+fn text(said: &str) -> String {
+    (0..20).map(|n| format!("{said}/{n} ")).collect()
+}
+
+fn answer(request: &ModelRequest, gates: &HashMap<String, Gate>) -> Reply {
+    let texts = request.user_texts();
+    let said = texts.last().copied().unwrap_or_default();
+    let mut reply = Reply::new();
+    for n in 0..20 {
+        reply = reply.delta(format!("{said}/{n} "));
+        // So that there is time for a steer or an interrupt in the middle of the sentence.
+        if n == 10
+            && let Some(gate) = gates.get(said)
+        {
+            reply = reply.hold(gate);
+        }
+    }
+    reply
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_thousand_turns_on_twenty_threads_every_one_ends_and_every_text_is_whole() {
+    const THREADS: usize = 20;
+    const TURNS: usize = 50;
+    let Some(rig) = Rig::new().await else { return };
+    within(240, async {
+        let begun = Instant::now();
+        let mut gates = HashMap::new();
+        for thread in 0..THREADS {
+            for n in 0..TURNS {
+                if matches!(
+                    Plan::of(thread + n),
+                    Plan::Steered | Plan::Sent | Plan::Interrupted | Plan::Dropped
+                ) {
+                    gates.insert(format!("{thread}-{n}"), Gate::new());
+                }
+            }
+        }
+        let gates = Arc::new(gates);
+        rig.model.respond_with({
+            let gates = gates.clone();
+            move |request: &ModelRequest| answer(request, &gates)
+        });
+        let client = rig.client().await;
+        let workers = (0..THREADS).map(|at| {
+            let (client, gates) = (client.clone(), gates.clone());
+            tokio::spawn(async move {
+                let thread = client
+                    .start_thread(ThreadStartParams::default())
+                    .await
+                    .unwrap();
+                let mut counts = HashMap::new();
+                for n in 0..TURNS {
+                    let plan = Plan::of(at + n);
+                    one(&thread, plan, &format!("{at}-{n}"), &gates).await;
+                    *counts.entry(format!("{plan:?}")).or_insert(0) += 1;
+                }
+                counts
+            })
+        });
+        let mut counts: HashMap<String, usize> = HashMap::new();
+        for worker in workers.collect::<Vec<_>>() {
+            for (plan, n) in worker.await.unwrap() {
+                *counts.entry(plan).or_default() += n;
+            }
+        }
+        eprintln!("{counts:?} in {:?}", begun.elapsed());
+        assert_eq!(counts.values().sum::<usize>(), 1000);
+        assert_eq!(rig.model.unexpected(), [""; 0]);
+        client.shutdown().await;
+    })
+    .await;
+}
+
+async fn one(thread: &Thread, plan: Plan, said: &str, gates: &HashMap<String, Gate>) {
+    let mut turn = thread.ask(said).await.unwrap();
+    // After a drop the next turn may come before the interrupt has ended the one before; then this joins that.
+    assert!(!turn.joined(), "{said}: {plan:?}");
+    let more = format!("{said}+");
+    let mut streamed = String::new();
+    match plan {
+        Plan::Interrupted => {
+            let status = turn.interrupt().await.unwrap();
+            assert_eq!(status, TurnStatus::Interrupted, "{said}");
+            let error = turn.finish().await.unwrap_err();
+            assert!(
+                matches!(&error, Error::Turn(e) if matches!(e.kind, TurnErrorKind::Interrupted))
+            );
+            return;
+        }
+        Plan::Dropped => {
+            let id = turn.id().to_owned();
+            let mut ends = thread
+                .client()
+                .events(Filter::all().method("turn/completed").turn(id));
+            drop(turn);
+            let end = ends.next().await.unwrap().unwrap();
+            assert!(end.params().contains("interrupted"), "{}", end.raw());
+            return;
+        }
+        Plan::Steered => {
+            turn.steer(more.as_str()).await.unwrap();
+            gates[said].open();
+        }
+        Plan::Sent => {
+            // In the middle of the sentence.
+            while !matches!(turn.next().await, Some(Ok(TurnEvent::Text(t))) if { streamed.push_str(&t); true })
+            {
+            }
+            let sent = thread.send(more.as_str()).await.unwrap();
+            assert!(matches!(sent, Sent::Steered(c) if c.turn_id() == turn.id()));
+            gates[said].open();
+        }
+        Plan::Plain | Plan::Followed => {}
+    }
+    let other = (plan == Plan::Followed).then(|| tokio::spawn(turn.follow().finish()));
+    let mut outcome = None;
+    while let Some(event) = turn.next().await {
+        match event.unwrap() {
+            TurnEvent::Text(delta) => streamed.push_str(&delta),
+            TurnEvent::Completed(done) => outcome = Some(done),
+            TurnEvent::Lagged(n) => panic!("{said}: lagged by {n}"),
+            _ => {}
+        }
+    }
+    let outcome = outcome.expect("an end");
+    assert_eq!(
+        outcome.status,
+        TurnStatus::Completed,
+        "{said}: {:?}",
+        outcome.failure
+    );
+    assert!(!outcome.recovered, "{said}");
+    let last = match plan {
+        Plan::Steered | Plan::Sent => more.as_str(),
+        _ => said,
+    };
+    assert_eq!(outcome.text, text(last), "{said}: {plan:?}");
+    // A steer cuts off what the model is saying, and makes it answer again in the same turn; what it had said by then
+    // is there all the same.
+    let before = streamed
+        .strip_suffix(&text(last))
+        .expect("the answer was streamed");
+    assert!(
+        text(said).starts_with(before),
+        "{said}: {plan:?}: {streamed}"
+    );
+    let messages = outcome.items.iter().filter_map(|item| match &item.item {
+        ThreadItem::AgentMessage(m) => Some((m.text.as_str(), item.completed)),
+        _ => None,
+    });
+    let messages: Vec<_> = messages.collect();
+    let joined: String = messages.iter().map(|(text, _)| *text).collect();
+    assert_eq!(joined, streamed, "{said}: {plan:?}");
+    for (message, completed) in messages {
+        let whole = message == text(last) || message == text(said);
+        assert!(whole || !completed, "{said}: {plan:?}: {message}");
+    }
+    if let Some(other) = other {
+        assert_eq!(other.await.unwrap().unwrap().text, outcome.text);
+    }
+}
+
+use std::future::IntoFuture as _;
