@@ -20,6 +20,8 @@ fn unknown_flags_and_bad_values_are_one_line_on_stderr_and_exit_2() {
         (&["proxy", "--cwd"], "--cwd"),
         (&["proxy", "stray"], "stray"),
         (&["fly"], "fly"),
+        (&["instance-runner", "--instances", "3"], "--cwd"),
+        (&["smoke_check"], "--cwd"),
     ] {
         let out = cas(args);
         let stderr = String::from_utf8(out.stderr).unwrap();

@@ -159,7 +159,7 @@ impl Fleet {
             options
                 .opt_out_notification_methods
                 .clone_from(&args.opt_out_notification_method);
-            let (notify, noticed) = mpsc::channel(1);
+            let (notify, seen) = mpsc::channel(1);
             notices.push(notify);
             let (method, params, within) =
                 (args.method.clone(), params.clone(), args.request_timeout_ms);
@@ -168,7 +168,7 @@ impl Fleet {
                 let Ok(permit) = starting.acquire_owned().await else {
                     return;
                 };
-                let (mut instance, life) = Instance::new(options, noticed);
+                let (mut instance, life) = Instance::new(options, seen);
                 let work = async move {
                     let started = instance.ready().await;
                     drop(permit);
