@@ -11,6 +11,12 @@
 //!
 //! `--messages N` and `--cas PATH` change the defaults. Linux only: CPU time and memory are read from `/proc`.
 
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    reason = "figures of a measurement"
+)]
+
 use std::{
     env, fs,
     io::{self, BufRead, BufReader, Read, Write},
