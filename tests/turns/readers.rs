@@ -11,11 +11,11 @@ use crate::common::{Rig, within};
 #[test]
 fn turns_and_threads_can_be_used_in_other_tasks() {
     fn everywhere<T: Send + Sync + 'static>() {}
+    fn elsewhere<T: Send + 'static>() {}
     everywhere::<Turn>();
     everywhere::<TurnControl>();
     everywhere::<Thread>();
     everywhere::<Event>();
-    fn elsewhere<T: Send + 'static>() {}
     elsewhere::<Pages<ThreadListParams>>();
     elsewhere::<cas_sdk::AskAs<String>>();
 }

@@ -114,7 +114,8 @@ impl Plan {
 
 /// The text that the model says to the last thing that the user said.
 fn text(said: &str) -> String {
-    (0..20).map(|n| format!("{said}/{n} ")).collect()
+    let words: Vec<String> = (0..20).map(|n| format!("{said}/{n} ")).collect();
+    words.concat()
 }
 
 fn answer(request: &ModelRequest, gates: &HashMap<String, Gate>) -> Reply {

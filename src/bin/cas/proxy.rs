@@ -28,7 +28,7 @@ pub(crate) struct Args {
     /// The working directory of the app-server [default: the current one]
     #[arg(long, value_name = "DIR")]
     cwd: Option<PathBuf>,
-    /// Where the last thread id is kept [default: ~/.codex/cas/state/<hash of the directory>.json]
+    /// Where the last thread id is kept [default: ~/.codex/cas/state/HASH-OF-THE-DIRECTORY.json]
     #[arg(long, value_name = "PATH")]
     state_file: Option<PathBuf>,
     /// `clientInfo.name` of the handshake
