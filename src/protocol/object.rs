@@ -54,7 +54,7 @@ impl<M: SerializeMap> Writer<'_, M> {
         }
     }
 
-    pub(crate) fn optional<T: Serialize>(&mut self, name: &str, value: &Option<T>) {
+    pub(crate) fn optional<T: Serialize>(&mut self, name: &str, value: Option<&T>) {
         if let Some(value) = value {
             self.field(name, value);
         }
@@ -244,8 +244,8 @@ macro_rules! object {
             fn write<M: ::serde::ser::SerializeMap>(&self, out: &mut $crate::protocol::object::Writer<'_, M>) {
                 $(out.field($required_wire, &self.$required);)*
                 $(out.field($nullable_wire, &self.$nullable);)*
-                $(out.optional($optional_wire, &self.$optional);)*
-                $(out.optional($present_wire, &self.$present);)*
+                $(out.optional($optional_wire, self.$optional.as_ref());)*
+                $(out.optional($present_wire, self.$present.as_ref());)*
                 $(out.field($filled_wire, &self.$filled);)*
                 $(out.unless_default($implied_wire, &self.$implied, &$implied_default);)*
             }
@@ -307,8 +307,8 @@ macro_rules! object {
             fn write<M: ::serde::ser::SerializeMap>(&self, out: &mut $crate::protocol::object::Writer<'_, M>) {
                 $(out.field($required_wire, &self.$required);)*
                 $(out.field($nullable_wire, &self.$nullable);)*
-                $(out.optional($optional_wire, &self.$optional);)*
-                $(out.optional($present_wire, &self.$present);)*
+                $(out.optional($optional_wire, self.$optional.as_ref());)*
+                $(out.optional($present_wire, self.$present.as_ref());)*
                 $(out.field($filled_wire, &self.$filled);)*
                 $(out.unless_default($implied_wire, &self.$implied, &$implied_default);)*
                 for (key, value) in &self.$extra {
