@@ -8,8 +8,9 @@ use super::{
     source::Source,
 };
 
-/// Responses that no rule finds.
-const RESPONSES: [(&str, &str); 9] = [
+/// Responses that no rule finds; `account/rateLimits/read` only in schemas before it took params.
+const RESPONSES: [(&str, &str); 10] = [
+    ("account/rateLimits/read", "GetAccountRateLimitsResponse"),
     ("account/gatewayOAuth/cancel", "GatewayOAuthCancelResponse"),
     ("account/logout", "LogoutAccountResponse"),
     (

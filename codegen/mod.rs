@@ -14,6 +14,7 @@
 //! three times the code. So all strings and unions are emitted by us, as calls of the macros in `src/protocol/`, and
 //! typify's structs are taken apart for their fields. See `types` for the seam.
 
+mod answers;
 mod docs;
 mod emit;
 mod fields;
@@ -97,8 +98,13 @@ pub(crate) fn generate(source: &source::Source, out: &Path) -> Result<Output> {
         methods: Vec::new(),
     };
     let warnings = methods::bind(&bundle, source, &mut model)?;
+    let mut files = emit::files(&model, out);
+    files.push((
+        "answers.json".into(),
+        answers::emit(&model, &bundle.definitions),
+    ));
     Ok(Output {
-        files: emit::files(&model, out),
+        files,
         warnings,
         log,
     })

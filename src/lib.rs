@@ -16,8 +16,10 @@
 // The rooms, from the front door to the engine.
 mod answer;
 mod ask;
+pub mod budget;
 mod builder;
 mod client;
+pub mod concepts;
 mod error;
 mod event;
 mod filter;
@@ -27,7 +29,10 @@ mod open;
 mod pages;
 mod policy;
 pub mod protocol;
+#[cfg(feature = "cli")]
+pub mod proxy;
 mod rpc_error;
+pub mod schema;
 mod send;
 mod strict;
 #[cfg(feature = "testing")]

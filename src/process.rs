@@ -187,7 +187,7 @@ impl Process {
     }
 
     /// Sends a signal to the whole group.
-    fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         if let Some(group) = self.group {
             // It fails if nothing of the group is left, and that is what is wanted.
             let _ = kill_process_group(group, signal);

@@ -54,26 +54,13 @@ pub(super) fn structure(ty: &Type, fields: &[Field], extra: Option<&str>, doc: &
     } else if default && !derived_default {
         let _ = write!(
             item,
-            "impl Default for {name} {{ fn default() -> Self {{ Self {{ {} }} }} }}",
+            "impl Default for {name} {{ #[inline] fn default() -> Self {{ Self {{ {} }} }} }}",
             initial(fields, extra.is_some())
         );
     }
 
     let mut text = pretty(&item);
-    let _ = writeln!(text, "object!({name} {{");
-    for (index, field) in fields.iter().enumerate() {
-        let _ = writeln!(
-            text,
-            "    {index} {} {:?} {},",
-            field.ident,
-            field.wire,
-            kind(field, ty.sent)
-        );
-    }
-    if extra.is_some() {
-        text.push_str("    ..extra\n");
-    }
-    text.push_str("});\n");
+    text.push_str(&object(ty, fields, extra.is_some()));
     if secret {
         let names = |secret: bool| {
             fields
@@ -106,16 +93,36 @@ pub(super) fn text(ty: &Type, doc: &str) -> String {
     format!("{}string_newtype!({name});\n\n", pretty(&item))
 }
 
-/// How `object!` treats the field. What we send does not mention defaults; what we received is written as codex does it.
-fn kind(field: &Field, sent: bool) -> String {
-    match &field.presence {
-        Presence::Required => "required".into(),
-        Presence::Nullable => "nullable".into(),
-        Presence::Optional => "optional".into(),
-        Presence::Any | Presence::Patch => "present".into(),
-        Presence::Default { expr, .. } if sent => format!("[{expr}]"),
-        Presence::Default { expr, .. } => format!("({expr})"),
+/// The call of `object!`, which has one group for each way to treat a field. What we send does not mention defaults; what
+/// we received is written as codex does it.
+fn object(ty: &Type, fields: &[Field], extra: bool) -> String {
+    let group = |field: &Field| match &field.presence {
+        Presence::Required => "required",
+        Presence::Nullable => "nullable",
+        Presence::Optional => "optional",
+        Presence::Any | Presence::Patch => "present",
+        Presence::Default { .. } if ty.sent => "implied",
+        Presence::Default { .. } => "filled",
+    };
+    let mut text = format!("object!({} {{\n", ty.name);
+    for name in [
+        "required", "nullable", "optional", "present", "filled", "implied",
+    ] {
+        let _ = write!(text, "    {name} {{");
+        for field in fields.iter().filter(|field| group(field) == name) {
+            let default = match &field.presence {
+                Presence::Default { expr, .. } => format!(" {expr}"),
+                _ => String::new(),
+            };
+            let _ = write!(text, "\n        {} {:?}{default},", field.ident, field.wire);
+        }
+        text.push_str(if text.ends_with('{') {
+            " }\n"
+        } else {
+            "\n    }\n"
+        });
     }
+    text + if extra { "    ..extra\n});\n" } else { "});\n" }
 }
 
 fn has_plain_default(field: &Field) -> bool {
@@ -162,7 +169,7 @@ fn constructor(name: &str, fields: &[Field], extra: bool) -> String {
     });
     let args = args.collect::<Vec<_>>().join(", ");
     let mut text = format!(
-        "impl {name} {{ /// With what is required.\n#[must_use] pub fn new({args}) -> Self {{ Self {{ {} }} }} }}",
+        "impl {name} {{ /// With what is required.\n#[inline]\n#[must_use] pub fn new({args}) -> Self {{ Self {{ {} }} }} }}",
         initial(fields, extra),
     );
     if let [only] = needed[..]
@@ -174,7 +181,7 @@ fn constructor(name: &str, fields: &[Field], extra: bool) -> String {
             let ident = &only.ident;
             let _ = write!(
                 text,
-                "impl From<{from}> for {name} {{ fn from({ident}: {from}) -> Self {{ Self::new({ident}) }} }}"
+                "impl From<{from}> for {name} {{ #[inline] fn from({ident}: {from}) -> Self {{ Self::new({ident}) }} }}"
             );
         }
     }
@@ -199,29 +206,46 @@ fn initial(fields: &[Field], extra: bool) -> String {
 }
 
 fn setters(name: &str, fields: &[Field]) -> String {
-    let mut text = String::new();
-    for field in fields {
-        let Field { ident, ty, .. } = field;
-        let kind = match &field.presence {
-            Presence::Required => continue,
+    let group = |field: &Field| {
+        let wrap = match &field.presence {
+            Presence::Required => return None,
             Presence::Default { .. } => "set",
             Presence::Nullable | Presence::Optional | Presence::Any => "some",
             Presence::Patch => "patch",
         };
-        if TAKEN.contains(&ident.as_str()) {
-            continue;
+        let into = if converts(&field.ty) { "_into" } else { "" };
+        (!TAKEN.contains(&field.ident.as_str())).then(|| format!("{wrap}{into}"))
+    };
+    if fields.iter().all(|field| group(field).is_none()) {
+        return String::new();
+    }
+    let mut text = format!("setters!({name} {{\n");
+    for name in [
+        "set",
+        "set_into",
+        "some",
+        "some_into",
+        "patch",
+        "patch_into",
+    ] {
+        let _ = write!(text, "    {name} {{");
+        for field in fields
+            .iter()
+            .filter(|field| group(field).is_some_and(|group| group == name))
+        {
+            let Field { ident, ty, .. } = field;
+            let null = if name.starts_with("patch") {
+                format!(" {ident}_null")
+            } else {
+                String::new()
+            };
+            let _ = write!(text, "\n        {ident}{null}: {ty},");
         }
-        let into = if converts(ty) { "_into" } else { "" };
-        let null = if kind == "patch" {
-            format!(" {ident}_null")
+        text.push_str(if text.ends_with('{') {
+            " }\n"
         } else {
-            String::new()
-        };
-        let _ = writeln!(text, "    {kind}{into} {ident}{null}: {ty},");
+            "\n    }\n"
+        });
     }
-    if text.is_empty() {
-        text
-    } else {
-        format!("setters!({name} {{\n{text}}});\n")
-    }
+    text + "});\n"
 }

@@ -8,7 +8,7 @@ use super::{
 };
 
 pub(super) fn words(ty: &Type, variants: &[Variant], doc: &str) -> String {
-    let derives = "Clone, Debug, PartialEq, Eq, Hash";
+    let derives = "Clone, Debug, PartialEq, Hash";
     let mut text = enumeration(
         ty,
         variants,
@@ -35,10 +35,7 @@ pub(super) fn tagged(ty: &Type, tag: &str, variants: &[Variant], doc: &str) -> S
         "Value",
     );
     let _ = writeln!(text, "tagged!({} {tag:?} {{", ty.name);
-    for variant in variants {
-        let _ = writeln!(text, "    {} = {:?},", with_payload(variant), variant.wire);
-    }
-    text + "});\n\n"
+    text + &groups("units", variants)
 }
 
 pub(super) fn keyed(ty: &Type, variants: &[Variant], doc: &str) -> String {
@@ -51,20 +48,33 @@ pub(super) fn keyed(ty: &Type, variants: &[Variant], doc: &str) -> String {
         unknown,
         "Value",
     );
-    let _ = writeln!(text, "keyed!({} {{\n    words {{", ty.name);
-    for variant in variants.iter().filter(|variant| variant.payload.is_none()) {
-        let _ = writeln!(text, "        {} = {:?},", variant.name, variant.wire);
+    let _ = writeln!(text, "keyed!({} {{", ty.name);
+    text + &groups("words", variants)
+}
+
+/// Variants without a payload, then those with one.
+fn groups(bare: &str, variants: &[Variant]) -> String {
+    let mut text = String::new();
+    for (name, with) in [(bare, false), ("objects", true)] {
+        let _ = write!(text, "    {name} {{");
+        for variant in variants
+            .iter()
+            .filter(|variant| variant.payload.is_some() == with)
+        {
+            let _ = write!(
+                text,
+                "\n        {} = {:?},",
+                with_payload(variant),
+                variant.wire
+            );
+        }
+        text.push_str(if text.ends_with('{') {
+            " }\n"
+        } else {
+            "\n    }\n"
+        });
     }
-    text.push_str("    }\n    objects {\n");
-    for variant in variants.iter().filter(|variant| variant.payload.is_some()) {
-        let _ = writeln!(
-            text,
-            "        {} = {:?},",
-            with_payload(variant),
-            variant.wire
-        );
-    }
-    text + "    }\n});\n\n"
+    text + "});\n\n"
 }
 
 pub(super) fn shaped(ty: &Type, variants: &[(Variant, Vec<Form>)], doc: &str) -> String {

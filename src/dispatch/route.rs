@@ -126,7 +126,7 @@ impl Dispatch {
     async fn tool_call(&self, case: Case<'_>) -> Answer {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
-        struct Call<'a> {
+        struct Params<'a> {
             #[serde(default)]
             thread_id: String,
             #[serde(default)]
@@ -138,7 +138,7 @@ impl Dispatch {
             #[serde(borrow, default)]
             arguments: Option<&'a RawValue>,
         }
-        let call: Call<'_> = match serde_json::from_str(case.params) {
+        let call: Params<'_> = match serde_json::from_str(case.params) {
             Ok(call) => call,
             Err(error) => {
                 let text = format!("item/tool/call cannot be decoded: {error}");

@@ -1,23 +1,4 @@
 //! Who answers the server's requests: one trait for each sort of request, and what every handler is told.
-//!
-//! | the server's request | handler | without one |
-//! |---|---|---|
-//! | `item/tool/call` | [`Tool`](crate::Tool), [`DynamicTool`](crate::DynamicTool) | the model is told that there is no such tool |
-//! | `item/tool/requestUserInput` | [`UserInput`] | no answers |
-//! | `item/{commandExecution,fileChange,permissions}/requestApproval`, `skill/requestApproval` | [`Approvals`], [`Policy`](crate::Policy) | refused |
-//! | `mcpServer/elicitation/request` | [`Elicitation`], [`Policy`](crate::Policy) for tool calls | refused |
-//! | `account/chatgptAuthTokens/refresh` | [`AuthRefresh`] | error -32601: the turn fails |
-//! | `attestation/generate` | [`Attestation`] | never asked |
-//! | `currentTime/read` | [`Clock`] | the time of this machine |
-//! | `execCommandApproval`, `applyPatchApproval` (v1) | none | error -32602 |
-//! | everything else | [`Fallback`] or [`CasClient::unclaimed_requests`] | error -32601 |
-//!
-//! What has no handler goes to the fallback before it is refused.
-//!
-//! Each request runs in a task of its own, at most 256 at once (then error -32001), off the reader, so a handler may
-//! call the client. It is answered exactly once: by its handler; by a refusal that fits its method if the handler fails
-//! or panics; or by nobody, when the server says that it is settled, the turn or the thread ends, or the connection does.
-//! Then the handler's future is dropped.
 
 mod approvals;
 mod attestation;

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::Handlers;
-use crate::{CasClient, error::Error, tool};
+use crate::{CasClient, error::Error, policy::Policy, tool};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -68,7 +68,7 @@ fn unreachable(handlers: &Handlers, policy: &Value) -> Vec<&'static str> {
     let approvals = handlers
         .approvals
         .as_ref()
-        .is_some_and(|p| p.wants_to_be_asked());
+        .is_some_and(Policy::wants_to_be_asked);
     let mut found = Vec::new();
     if approvals && off("sandbox_approval") && off("rules") {
         found.push("approvals of commands and changes of files");
@@ -87,7 +87,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::policy::{Policy, Rule};
+    use crate::policy::Rule;
 
     #[test]
     fn what_cannot_be_reached_is_told_by_what_there_is() {

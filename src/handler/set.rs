@@ -14,7 +14,8 @@ use crate::{
     tool::{DynamicTool, Tools},
 };
 
-/// Handlers for some threads only; see [`CasClient::with_handlers`](crate::CasClient::with_handlers).
+/// Who answers the server's requests. The builder has a method for each handler; a value of this type is for some threads
+/// only, see [`CasClient::with_handlers`](crate::CasClient::with_handlers).
 ///
 /// ```no_run
 /// # async fn run(client: cas_sdk::CasClient) -> Result<(), cas_sdk::Error> {
@@ -23,6 +24,26 @@ use crate::{
 /// let thread = trusted.start_thread(Default::default()).await?;
 /// # Ok(()) }
 /// ```
+///
+/// # What is answered by whom
+/// | the server's request | handler | without one |
+/// |---|---|---|
+/// | `item/tool/call` | [`Tool`](crate::Tool), [`DynamicTool`] | the model is told that there is no such tool |
+/// | `item/tool/requestUserInput` | [`UserInput`] | no answers |
+/// | `item/{commandExecution,fileChange,permissions}/requestApproval`, `skill/requestApproval` | [`Approvals`](crate::Approvals), [`Policy`] | refused |
+/// | `mcpServer/elicitation/request` | [`Elicitation`], [`Policy`] for tool calls | refused |
+/// | `account/chatgptAuthTokens/refresh` | [`AuthRefresh`](crate::AuthRefresh) | error -32601: the turn fails |
+/// | `attestation/generate` | [`Attestation`](crate::Attestation) | never asked |
+/// | `currentTime/read` | [`Clock`] | the time of this machine |
+/// | `execCommandApproval`, `applyPatchApproval` (v1) | none | error -32602 |
+/// | everything else | [`Fallback`] or [`unclaimed_requests`](crate::CasClient::unclaimed_requests) | error -32601 |
+///
+/// What has no handler goes to the fallback before it is refused.
+///
+/// Each request runs in a task of its own, at most 256 at once (then error -32001), off the reader, so a handler may
+/// call the client. It is answered exactly once: by its handler; by a refusal that fits its method if the handler fails
+/// or panics; or by nobody, when the server says that it is settled, the turn or the thread ends, or the connection does.
+/// Then the handler's future is dropped.
 #[derive(Clone, Default)]
 #[must_use = "handlers do nothing until a client is given them"]
 pub struct Handlers {
@@ -118,27 +139,17 @@ impl Handlers {
     }
 
     /// These, and those of `base` where there is none here.
-    pub(crate) fn over(&self, base: &Self) -> Self {
-        // What a limit limits is the handler it was set beside.
-        fn pick<H: Clone, L: Clone>(
-            mine: (&Option<H>, &Option<L>),
-            base: (&Option<H>, &Option<L>),
-        ) -> (Option<H>, Option<L>) {
-            match mine.0 {
-                Some(_) => (mine.0.clone(), mine.1.clone()),
-                None => (base.0.clone(), mine.1.clone().or(base.1.clone())),
-            }
-        }
-        let (approvals, approval_limit) = pick(
-            (&self.approvals, &self.approval_limit),
+    pub(crate) fn over(self, base: &Self) -> Self {
+        let (approvals, approval_limit) = beside(
+            (self.approvals, self.approval_limit),
             (&base.approvals, &base.approval_limit),
         );
-        let (user_input, user_input_limit) = pick(
-            (&self.user_input, &self.user_input_limit),
+        let (user_input, user_input_limit) = beside(
+            (self.user_input, self.user_input_limit),
             (&base.user_input, &base.user_input_limit),
         );
-        let (elicitation, elicitation_limit) = pick(
-            (&self.elicitation, &self.elicitation_limit),
+        let (elicitation, elicitation_limit) = beside(
+            (self.elicitation, self.elicitation_limit),
             (&base.elicitation, &base.elicitation_limit),
         );
         Self {
@@ -150,9 +161,20 @@ impl Handlers {
             elicitation,
             elicitation_limit,
             openai_forms: base.openai_forms,
-            clock: self.clock.clone().or_else(|| base.clock.clone()),
-            fallback: self.fallback.clone().or_else(|| base.fallback.clone()),
+            clock: self.clock.or_else(|| base.clock.clone()),
+            fallback: self.fallback.or_else(|| base.fallback.clone()),
         }
+    }
+}
+
+/// A handler and its limit, or those of the base. What a limit limits is the handler it was set beside.
+fn beside<H: Clone, L: Clone>(
+    mine: (Option<H>, Option<L>),
+    base: (&Option<H>, &Option<L>),
+) -> (Option<H>, Option<L>) {
+    match mine {
+        (Some(handler), limit) => (Some(handler), limit),
+        (None, limit) => (base.0.clone(), limit.or_else(|| base.1.clone())),
     }
 }
 

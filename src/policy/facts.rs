@@ -180,10 +180,10 @@ fn asks(profile: &Value) -> Vec<(Permission, Option<String>)> {
                         (_, Value::Null) | ("globScanMaxDepth", _) => {}
                         _ if !value.is_array() => asks.push((Permission::Other, UNTOLD)),
                         ("read", _) => {
-                            asks.extend(paths.iter().map(|p| (Permission::Read, text(p))))
+                            asks.extend(all(Permission::Read, paths));
                         }
                         ("write", _) => {
-                            asks.extend(paths.iter().map(|p| (Permission::Write, text(p))))
+                            asks.extend(all(Permission::Write, paths));
                         }
                         ("entries", _) => asks.extend(paths.iter().filter_map(entry)),
                         _ => asks.push((Permission::Other, UNTOLD)),
@@ -196,8 +196,16 @@ fn asks(profile: &Value) -> Vec<(Permission, Option<String>)> {
     asks
 }
 
-fn text(path: &Value) -> Option<String> {
-    Some(path.as_str().unwrap_or_default().to_owned())
+/// One permission for several paths.
+fn all(
+    permission: Permission,
+    paths: &[Value],
+) -> impl Iterator<Item = (Permission, Option<String>)> {
+    paths.iter().map(move |path| (permission, Some(text(path))))
+}
+
+fn text(path: &Value) -> String {
+    path.as_str().unwrap_or_default().to_owned()
 }
 
 fn entry(entry: &Value) -> Option<(Permission, Option<String>)> {
@@ -209,7 +217,7 @@ fn entry(entry: &Value) -> Option<(Permission, Option<String>)> {
     };
     let path = match entry["path"]["type"].as_str() {
         Some("path") => text(&entry["path"]["path"]),
-        _ => Some(String::new()),
+        _ => String::new(),
     };
-    Some((permission, path))
+    Some((permission, Some(path)))
 }

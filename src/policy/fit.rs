@@ -13,14 +13,13 @@ impl Offer {
         let mut ladder = Vec::new();
         match wanted {
             Decision::Cancel => return json!("cancel"),
-            Decision::Decline => {}
             Decision::AcceptAlways => ladder.extend(self.proposed.as_deref().map(amendment)),
             Decision::AcceptWithExecpolicyAmendment(words) => ladder.push(amendment(words)),
             Decision::ApplyNetworkPolicyAmendment { allow, host } => {
                 let action = if *allow { "allow" } else { "deny" };
                 ladder.push(json!({"applyNetworkPolicyAmendment": {"network_policy_amendment": {"action": action, "host": host}}}));
             }
-            Decision::AcceptForSession | Decision::Accept => {}
+            Decision::AcceptForSession | Decision::Accept | Decision::Decline => {}
         }
         if wanted.accepts() {
             if *wanted != Decision::Accept {

@@ -29,14 +29,14 @@ fn files(paths: &[&str]) -> Facts {
     )
 }
 
-fn permissions(profile: Value) -> Facts {
+fn permissions(profile: &Value) -> Facts {
     facts(
         PERMISSIONS,
         &json!({"threadId": "t", "cwd": "/repo", "permissions": profile}),
     )
 }
 
-fn mcp(server: &str, tool: &str, annotations: Value) -> Facts {
+fn mcp(server: &str, tool: &str, annotations: &Value) -> Facts {
     let meta = json!({"codex_approval_kind": "mcp_tool_call", "tool_name": tool, "tool_annotations": annotations});
     let params = json!({"threadId": "t", "serverName": server, "mode": "form", "message": "", "_meta": meta});
     Facts::of_elicitation(&ElicitationRequest::parse(&params.to_string()).unwrap()).unwrap()
@@ -221,9 +221,11 @@ fn files_are_accepted_only_if_all_are_known_to_be_inside() {
 #[test]
 fn permissions_are_accepted_only_if_nothing_else_is_asked_for() {
     let write = |path: &str| json!({"read": null, "write": [path], "entries": [{"path": {"type": "path", "path": path}, "access": "write"}]});
-    let inside = || permissions(json!({"fileSystem": write("/no/such/repo/out")}));
+    let inside = || permissions(&json!({"fileSystem": write("/no/such/repo/out")}));
     let both = || {
-        permissions(json!({"fileSystem": write("/no/such/repo/out"), "network": {"enabled": true}}))
+        permissions(
+            &json!({"fileSystem": write("/no/such/repo/out"), "network": {"enabled": true}}),
+        )
     };
     let within = || Rule::accept().within("/no/such/repo");
     assert!(accepts(within(), &inside()));
@@ -240,7 +242,7 @@ fn permissions_are_accepted_only_if_nothing_else_is_asked_for() {
         &both()
     ));
     assert!(
-        !accepts(within(), &permissions(json!({}))),
+        !accepts(within(), &permissions(&json!({}))),
         "nothing is asked for"
     );
     for odd in [
@@ -250,18 +252,15 @@ fn permissions_are_accepted_only_if_nothing_else_is_asked_for() {
         json!({"fileSystem": true}),
         json!({"teleport": true}),
     ] {
-        assert!(!accepts(within(), &permissions(odd.clone())), "{odd}");
+        assert!(!accepts(within(), &permissions(&odd)), "{odd}");
         let refuse = Policy::rules([Rule::decline().permission(Permission::Write)]);
-        assert!(
-            decided(&refuse, &permissions(odd.clone())).is_some(),
-            "{odd}"
-        );
+        assert!(decided(&refuse, &permissions(&odd)).is_some(), "{odd}");
     }
 }
 
 #[test]
 fn mcp_tools_skills_threads_and_directories_are_told_apart() {
-    let get = || mcp("docs", "get_page", Value::Null);
+    let get = || mcp("docs", "get_page", &Value::Null);
     assert!(accepts(
         Rule::accept().mcp_server("docs").mcp_tool("get_*"),
         &get()
@@ -300,10 +299,10 @@ fn the_presets_do_what_they_say() {
             command("ls"),
             files(&["/repo/a"]),
             facts(SKILL, &json!({"skillName": "s"})),
-            permissions(json!({"network": {"enabled": true}})),
-            mcp("s", "t", json!({"readOnlyHint": false})),
-            permissions(json!({"fileSystem": {"read": ["/etc"]}})),
-            mcp("s", "t", json!({"readOnlyHint": true})),
+            permissions(&json!({"network": {"enabled": true}})),
+            mcp("s", "t", &json!({"readOnlyHint": false})),
+            permissions(&json!({"fileSystem": {"read": ["/etc"]}})),
+            mcp("s", "t", &json!({"readOnlyHint": true})),
         ]
     };
     let each = |policy: &Policy| all().map(|facts| decided(policy, &facts));

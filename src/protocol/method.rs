@@ -1,4 +1,10 @@
 //! The macros behind the methods: the three traits and the four enums.
+//!
+//! Small functions are `#[inline]` here and in the other macros, because the compiler then makes code for those that
+//! somebody calls, in place of all of them.
+
+/// Params that are being decoded.
+pub(crate) type Text<'a> = serde_json::Deserializer<serde_json::de::StrRead<'a>>;
 
 macro_rules! call {
     ($params:ident, $method:literal, $experimental:literal, $response:ty) => {
@@ -68,6 +74,7 @@ macro_rules! client_request {
     ($($method:literal $variant:ident($params:ident),)*) => {
         impl ClientRequest {
             /// The method on the wire.
+            #[inline]
             #[must_use]
             pub const fn method(&self) -> &'static str {
                 match self {
@@ -83,11 +90,6 @@ macro_rules! client_request {
                 }
             }
         }
-        $(impl From<$params> for ClientRequest {
-            fn from(params: $params) -> Self {
-                Self::$variant(params)
-            }
-        })*
     };
 }
 
@@ -95,6 +97,7 @@ macro_rules! client_notification {
     ($($method:literal $variant:ident $(($params:ident))?,)*) => {
         impl ClientNotification {
             /// The method on the wire.
+            #[inline]
             #[must_use]
             pub const fn method(&self) -> &'static str {
                 match self {
@@ -135,16 +138,21 @@ macro_rules! server_message {
             /// # Errors
             /// If the params don't have the form that the schema gives them.
             pub fn decode(method: &str, params: &str) -> Result<Self, ::serde_json::Error> {
-                type Decode = fn(&str) -> Result<$name, ::serde_json::Error>;
-                static DECODERS: &[(&str, Decode)] =
-                    &[$(($method, |params| ::serde_json::from_str(params).map($name::$variant)),)*];
-                match DECODERS.binary_search_by(|(known, _)| (*known).cmp(method)) {
-                    Ok(index) => DECODERS[index].1(params),
-                    Err(_) => {
-                        let params = RawValue::from_string(params.to_owned())?;
-                        Ok(Self::Unknown { method: method.to_owned(), params })
+                use $crate::protocol::method::Text;
+                type Decode = fn(&mut Text<'_>) -> Result<$name, ::serde_json::Error>;
+                static DECODERS: &[(&str, Decode)] = &[$(($method, |text| {
+                    match ::serde::Deserialize::deserialize(text) {
+                        Ok(params) => Ok($name::$variant(params)),
+                        Err(error) => Err(error),
                     }
+                }),)*];
+                if let Ok(index) = DECODERS.binary_search_by(|(known, _)| (*known).cmp(method)) {
+                    let mut text = Text::from_str(params);
+                    let message = DECODERS[index].1(&mut text)?;
+                    return text.end().map(|()| message);
                 }
+                let params = RawValue::from_string(params.to_owned())?;
+                Ok(Self::Unknown { method: method.to_owned(), params })
             }
         }
         /// As `{"method": …, "params": …}`.

@@ -7,7 +7,7 @@
 use std::{borrow::Cow, fmt, marker::PhantomData};
 
 use serde::{
-    Deserialize, Deserializer, Serializer,
+    Deserialize, Deserializer, Serialize, Serializer,
     de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor},
     ser::SerializeMap,
 };
@@ -17,13 +17,7 @@ pub(crate) trait Object: Sized {
     /// Reads the fields that are left in `map`, in any order; unknown ones are skipped.
     fn read<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Self, A::Error>;
     /// Writes the fields into an object that is already open.
-    fn write<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error>;
-}
-
-pub(crate) fn read_object<'de, T: Object, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<T, D::Error> {
-    deserializer.deserialize_map(ObjectVisitor(PhantomData))
+    fn write<M: SerializeMap>(&self, out: &mut Writer<'_, M>);
 }
 
 pub(crate) fn write_object<T: Object, S: Serializer>(
@@ -31,11 +25,55 @@ pub(crate) fn write_object<T: Object, S: Serializer>(
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
     let mut map = serializer.serialize_map(None)?;
-    object.write(&mut map)?;
+    write_into(object, &mut map)?;
     map.end()
 }
 
-struct ObjectVisitor<T>(PhantomData<T>);
+pub(crate) fn write_into<T: Object, M: SerializeMap>(
+    object: &T,
+    map: &mut M,
+) -> Result<(), M::Error> {
+    let mut out = Writer {
+        map,
+        result: Ok(()),
+    };
+    object.write(&mut out);
+    out.result
+}
+
+/// An open object that remembers the first error, so that its users need not ask after each field.
+pub(crate) struct Writer<'a, M: SerializeMap> {
+    map: &'a mut M,
+    result: Result<(), M::Error>,
+}
+
+impl<M: SerializeMap> Writer<'_, M> {
+    pub(crate) fn field<T: Serialize>(&mut self, name: &str, value: &T) {
+        if self.result.is_ok() {
+            self.result = self.map.serialize_entry(name, value);
+        }
+    }
+
+    pub(crate) fn optional<T: Serialize>(&mut self, name: &str, value: Option<&T>) {
+        if let Some(value) = value {
+            self.field(name, value);
+        }
+    }
+
+    pub(crate) fn unless_default<T: Serialize + PartialEq>(
+        &mut self,
+        name: &str,
+        value: &T,
+        default: &T,
+    ) {
+        if value != default {
+            self.field(name, value);
+        }
+    }
+}
+
+/// Reads an [`Object`].
+pub(crate) struct ObjectVisitor<T>(pub(crate) PhantomData<T>);
 
 impl<'de, T: Object> Visitor<'de> for ObjectVisitor<T> {
     type Value = T;
@@ -99,63 +137,183 @@ impl<'de> Deserialize<'de> for Name<'de> {
     }
 }
 
-pub(crate) fn skip<'de, A: MapAccess<'de>>(map: &mut A) -> Result<(), A::Error> {
-    map.next_value::<IgnoredAny>().map(drop)
-}
-
-/// `!=` for two values of one type, so that `Vec::new()` on one side is no riddle.
-pub(crate) fn differ<T: PartialEq>(value: &T, default: &T) -> bool {
-    value != default
-}
-
-/// `object!(Name { 0 field "wireName" kind, … })` implements [`Object`], `Serialize` and `Deserialize`.
+/// A place for a field's value.
 ///
-/// The kinds: `required`; `nullable` (required, but may be `null`); `optional` (`null` means the same as absent);
-/// `present` (only absence is `None`, so a `null` is kept); `(default)` (absent means that value); `[default]` (the same,
-/// and the value is not written).
-/// `..extra` names the map that keeps all other keys.
+/// The fields are filled through `dyn`, because a table of places is a fraction of the code of a `match` with a call in
+/// each arm, seven hundred times. It costs an indirect call for each field, next to parsing its value.
+pub(crate) trait Fill<'de, A: MapAccess<'de>> {
+    fn fill(&mut self, map: &mut A) -> Result<(), A::Error>;
+}
+
+impl<'de, A: MapAccess<'de>, T: Deserialize<'de>> Fill<'de, A> for Option<T> {
+    fn fill(&mut self, map: &mut A) -> Result<(), A::Error> {
+        map.next_value_seed(Slot(self))
+    }
+}
+
+/// Reads what is left of an object into the slots, which are in the order of their names.
+pub(crate) fn read_fields<'de, A: MapAccess<'de>>(
+    map: &mut A,
+    names: &'static [&'static str],
+    slots: &mut [&mut dyn Fill<'de, A>],
+) -> Result<(), A::Error> {
+    while let Some(position) = map.next_key_seed(Position(names))? {
+        match slots.get_mut(position) {
+            Some(slot) => slot.fill(map)?,
+            None => drop(map.next_value::<IgnoredAny>()?),
+        }
+    }
+    Ok(())
+}
+
+/// Reads a value to where it belongs; `next_value` would be two more functions for each type.
+struct Slot<'a, T>(&'a mut Option<T>);
+
+impl<'de, T: Deserialize<'de>> DeserializeSeed<'de> for Slot<'_, T> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        match T::deserialize(deserializer) {
+            Ok(value) => {
+                *self.0 = Some(value);
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// `object!(Name { required { field "wireName", … } … })` implements [`Object`], `Serialize` and `Deserialize`.
+///
+/// The fields stand in groups: `required`; `nullable` (required, but may be `null`); `optional`
+/// (`null` means the same as absent); `present` (only absence is `None`, so a `null` is kept); `filled` (absent means the
+/// default behind the name); `implied` (the same, and the default is not written). `..extra` names the map that keeps all
+/// other keys. Groups, and not a word beside each field, so that no macro is called for each field; `match` in place of
+/// `?`, so that no conversion is compiled for each type.
 macro_rules! object {
-    ($name:ident { $($index:literal $field:ident $wire:literal $kind:tt,)* }) => {
+    ($name:ident {
+        required { $($required:ident $required_wire:literal,)* }
+        nullable { $($nullable:ident $nullable_wire:literal,)* }
+        optional { $($optional:ident $optional_wire:literal,)* }
+        present { $($present:ident $present_wire:literal,)* }
+        filled { $($filled:ident $filled_wire:literal $filled_default:expr,)* }
+        implied { $($implied:ident $implied_wire:literal $implied_default:expr,)* }
+    }) => {
         impl $crate::protocol::object::Object for $name {
             fn read<'de, A: ::serde::de::MapAccess<'de>>(map: &mut A) -> Result<Self, A::Error> {
-                $(let mut $field = None;)*
-                while let Some(index) = map.next_key_seed($crate::protocol::object::Position(&[$($wire),*]))? {
-                    match index {
-                        $($index => $field = Some(map.next_value()?),)*
-                        _ => $crate::protocol::object::skip(map)?,
-                    }
+                $(let mut $required = None;)*
+                $(let mut $nullable = None;)*
+                $(let mut $optional = None;)*
+                $(let mut $present = None;)*
+                $(let mut $filled = None;)*
+                $(let mut $implied = None;)*
+                let read = $crate::protocol::object::read_fields(
+                    map,
+                    &[
+                        $($required_wire,)* $($nullable_wire,)* $($optional_wire,)*
+                        $($present_wire,)* $($filled_wire,)* $($implied_wire,)*
+                    ],
+                    &mut [
+                        $(&mut $required,)* $(&mut $nullable,)* $(&mut $optional,)*
+                        $(&mut $present,)* $(&mut $filled,)* $(&mut $implied,)*
+                    ],
+                );
+                if let Err(error) = read {
+                    return Err(error);
                 }
-                Ok(Self { $($field: object!(@take $kind $field $wire A),)* })
+                Ok(Self {
+                    $($required: match $required {
+                        Some(value) => value,
+                        None => return Err(<A::Error as ::serde::de::Error>::missing_field($required_wire)),
+                    },)*
+                    $($nullable: $nullable.flatten(),)*
+                    $($optional: $optional.flatten(),)*
+                    $($present,)*
+                    $($filled: match $filled {
+                        Some(value) => value,
+                        None => $filled_default,
+                    },)*
+                    $($implied: match $implied {
+                        Some(value) => value,
+                        None => $implied_default,
+                    },)*
+                })
             }
 
-            #[allow(unused_variables)]
-            fn write<M: ::serde::ser::SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
-                $(object!(@put $kind self map $field $wire);)*
-                Ok(())
+            #[allow(unused_variables, reason = "an object may have no fields")]
+            fn write<M: ::serde::ser::SerializeMap>(&self, out: &mut $crate::protocol::object::Writer<'_, M>) {
+                $(out.field($required_wire, &self.$required);)*
+                $(out.field($nullable_wire, &self.$nullable);)*
+                $(out.optional($optional_wire, self.$optional.as_ref());)*
+                $(out.optional($present_wire, self.$present.as_ref());)*
+                $(out.field($filled_wire, &self.$filled);)*
+                $(out.unless_default($implied_wire, &self.$implied, &$implied_default);)*
             }
         }
         object!(@serde $name);
     };
-    ($name:ident { $($index:literal $field:ident $wire:literal $kind:tt,)* ..$extra:ident }) => {
+
+    ($name:ident {
+        required { $($required:ident $required_wire:literal,)* }
+        nullable { $($nullable:ident $nullable_wire:literal,)* }
+        optional { $($optional:ident $optional_wire:literal,)* }
+        present { $($present:ident $present_wire:literal,)* }
+        filled { $($filled:ident $filled_wire:literal $filled_default:expr,)* }
+        implied { $($implied:ident $implied_wire:literal $implied_default:expr,)* }
+        ..$extra:ident
+    }) => {
         impl $crate::protocol::object::Object for $name {
             fn read<'de, A: ::serde::de::MapAccess<'de>>(map: &mut A) -> Result<Self, A::Error> {
-                $(let mut $field = None;)*
+                use $crate::protocol::object::{Fill as _, Name};
+                $(let mut $required = None;)*
+                $(let mut $nullable = None;)*
+                $(let mut $optional = None;)*
+                $(let mut $present = None;)*
+                $(let mut $filled = None;)*
+                $(let mut $implied = None;)*
                 let mut $extra = ::std::collections::BTreeMap::new();
-                while let Some($crate::protocol::object::Name(key)) = map.next_key()? {
+                while let Some(Name(key)) = map.next_key()? {
                     match &*key {
-                        $($wire => $field = Some(map.next_value()?),)*
+                        $($required_wire => $required.fill(map)?,)*
+                        $($nullable_wire => $nullable.fill(map)?,)*
+                        $($optional_wire => $optional.fill(map)?,)*
+                        $($present_wire => $present.fill(map)?,)*
+                        $($filled_wire => $filled.fill(map)?,)*
+                        $($implied_wire => $implied.fill(map)?,)*
                         _ => drop($extra.insert(key.into_owned(), map.next_value()?)),
                     }
                 }
-                Ok(Self { $($field: object!(@take $kind $field $wire A),)* $extra })
+                Ok(Self {
+                    $($required: match $required {
+                        Some(value) => value,
+                        None => return Err(<A::Error as ::serde::de::Error>::missing_field($required_wire)),
+                    },)*
+                    $($nullable: $nullable.flatten(),)*
+                    $($optional: $optional.flatten(),)*
+                    $($present,)*
+                    $($filled: match $filled {
+                        Some(value) => value,
+                        None => $filled_default,
+                    },)*
+                    $($implied: match $implied {
+                        Some(value) => value,
+                        None => $implied_default,
+                    },)*
+                    $extra,
+                })
             }
 
-            fn write<M: ::serde::ser::SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
-                $(object!(@put $kind self map $field $wire);)*
+            #[allow(unused_variables, reason = "an object may have no fields")]
+            fn write<M: ::serde::ser::SerializeMap>(&self, out: &mut $crate::protocol::object::Writer<'_, M>) {
+                $(out.field($required_wire, &self.$required);)*
+                $(out.field($nullable_wire, &self.$nullable);)*
+                $(out.optional($optional_wire, self.$optional.as_ref());)*
+                $(out.optional($present_wire, self.$present.as_ref());)*
+                $(out.field($filled_wire, &self.$filled);)*
+                $(out.unless_default($implied_wire, &self.$implied, &$implied_default);)*
                 for (key, value) in &self.$extra {
-                    map.serialize_entry(key, value)?;
+                    out.field(key, value);
                 }
-                Ok(())
             }
         }
         object!(@serde $name);
@@ -169,119 +327,88 @@ macro_rules! object {
         }
         impl<'de> ::serde::Deserialize<'de> for $name {
             fn deserialize<D: ::serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                $crate::protocol::object::read_object(deserializer)
+                deserializer.deserialize_map($crate::protocol::object::ObjectVisitor(::std::marker::PhantomData))
             }
-        }
-    };
-
-    (@take required $slot:ident $wire:literal $access:ident) => {
-        match $slot {
-            Some(value) => value,
-            None => return Err(<$access::Error as ::serde::de::Error>::missing_field($wire)),
-        }
-    };
-    (@take nullable $slot:ident $wire:literal $access:ident) => { $slot.flatten() };
-    (@take optional $slot:ident $wire:literal $access:ident) => { $slot.flatten() };
-    (@take present $slot:ident $wire:literal $access:ident) => { $slot };
-    (@take [$default:expr] $slot:ident $wire:literal $access:ident) => {
-        match $slot {
-            Some(value) => value,
-            None => $default,
-        }
-    };
-    (@take ($default:expr) $slot:ident $wire:literal $access:ident) => {
-        match $slot {
-            Some(value) => value,
-            None => $default,
-        }
-    };
-
-    (@put required $this:ident $map:ident $field:ident $wire:literal) => { $map.serialize_entry($wire, &$this.$field)? };
-    (@put nullable $this:ident $map:ident $field:ident $wire:literal) => { $map.serialize_entry($wire, &$this.$field)? };
-    (@put optional $this:ident $map:ident $field:ident $wire:literal) => {
-        if let Some(value) = &$this.$field {
-            $map.serialize_entry($wire, value)?;
-        }
-    };
-    (@put present $this:ident $map:ident $field:ident $wire:literal) => {
-        if let Some(value) = &$this.$field {
-            $map.serialize_entry($wire, value)?;
-        }
-    };
-    (@put ($default:expr) $this:ident $map:ident $field:ident $wire:literal) => { $map.serialize_entry($wire, &$this.$field)? };
-    (@put [$default:expr] $this:ident $map:ident $field:ident $wire:literal) => {
-        if $crate::protocol::object::differ(&$this.$field, &$default) {
-            $map.serialize_entry($wire, &$this.$field)?;
         }
     };
 }
 
-/// `setters!(Name { some field: Type, … })` gives each field a method that takes and returns the struct.
+/// `setters!(Name { set { field: Type, … } … })` gives each field a method that takes and returns the struct.
 ///
-/// `some` wraps in `Some`, `some_into` converts first, `set`/`set_into` are for fields that are not optional, and
-/// `patch`/`patch_into` add `<field>_null` for fields where `null` and absent differ.
+/// The groups: `set` as it is, `set_into` converted, `some` and `some_into` wrapped in `Some`, `patch` and `patch_into` with
+/// one more method that sends `null`.
 macro_rules! setters {
-    ($name:ident { $($kind:ident $field:ident $($null:ident)?: $ty:ty,)* }) => {
+    ($name:ident {
+        set { $($set:ident: $set_type:ty,)* }
+        set_into { $($set_into:ident: $set_into_type:ty,)* }
+        some { $($some:ident: $some_type:ty,)* }
+        some_into { $($some_into:ident: $some_into_type:ty,)* }
+        patch { $($patch:ident $patch_null:ident: $patch_type:ty,)* }
+        patch_into { $($patch_into:ident $patch_into_null:ident: $patch_into_type:ty,)* }
+    }) => {
         impl $name {
-            $(setters!(@one $kind $field $($null)?: $ty);)*
-        }
-    };
-    (@one set $field:ident: $ty:ty) => {
-        #[doc = concat!("Sets [`", stringify!($field), "`](Self#structfield.", stringify!($field), ").")]
-        #[must_use]
-        pub fn $field(mut self, value: $ty) -> Self {
-            self.$field = value;
-            self
-        }
-    };
-    (@one set_into $field:ident: $ty:ty) => {
-        #[doc = concat!("Sets [`", stringify!($field), "`](Self#structfield.", stringify!($field), ").")]
-        #[must_use]
-        pub fn $field(mut self, value: impl Into<$ty>) -> Self {
-            self.$field = value.into();
-            self
-        }
-    };
-    (@one some $field:ident: $ty:ty) => {
-        #[doc = concat!("Sets [`", stringify!($field), "`](Self#structfield.", stringify!($field), ").")]
-        #[must_use]
-        pub fn $field(mut self, value: $ty) -> Self {
-            self.$field = Some(value);
-            self
-        }
-    };
-    (@one some_into $field:ident: $ty:ty) => {
-        #[doc = concat!("Sets [`", stringify!($field), "`](Self#structfield.", stringify!($field), ").")]
-        #[must_use]
-        pub fn $field(mut self, value: impl Into<$ty>) -> Self {
-            self.$field = Some(value.into());
-            self
-        }
-    };
-    (@one patch $field:ident $null:ident: $ty:ty) => {
-        #[doc = concat!("Sets [`", stringify!($field), "`](Self#structfield.", stringify!($field), ") to a value.")]
-        #[must_use]
-        pub fn $field(mut self, value: $ty) -> Self {
-            self.$field = Some(Some(value));
-            self
-        }
-        setters!(@null $field $null);
-    };
-    (@one patch_into $field:ident $null:ident: $ty:ty) => {
-        #[doc = concat!("Sets [`", stringify!($field), "`](Self#structfield.", stringify!($field), ") to a value.")]
-        #[must_use]
-        pub fn $field(mut self, value: impl Into<$ty>) -> Self {
-            self.$field = Some(Some(value.into()));
-            self
-        }
-        setters!(@null $field $null);
-    };
-    (@null $field:ident $null:ident) => {
-        #[doc = concat!("Sends `null` for [`", stringify!($field), "`](Self#structfield.", stringify!($field), "), which is not the same as leaving it out.")]
-        #[must_use]
-        pub fn $null(mut self) -> Self {
-            self.$field = Some(None);
-            self
+            $(#[doc = concat!("Sets [`", stringify!($set), "`](Self#structfield.", stringify!($set), ").")]
+            #[inline]
+            #[must_use]
+            pub fn $set(mut self, value: $set_type) -> Self {
+                self.$set = value;
+                self
+            }
+            )*
+            $(#[doc = concat!("Sets [`", stringify!($set_into), "`](Self#structfield.", stringify!($set_into), ").")]
+            #[inline]
+            #[must_use]
+            pub fn $set_into(mut self, value: impl Into<$set_into_type>) -> Self {
+                self.$set_into = value.into();
+                self
+            }
+            )*
+            $(#[doc = concat!("Sets [`", stringify!($some), "`](Self#structfield.", stringify!($some), ").")]
+            #[inline]
+            #[must_use]
+            pub fn $some(mut self, value: $some_type) -> Self {
+                self.$some = Some(value);
+                self
+            }
+            )*
+            $(#[doc = concat!("Sets [`", stringify!($some_into), "`](Self#structfield.", stringify!($some_into), ").")]
+            #[inline]
+            #[must_use]
+            pub fn $some_into(mut self, value: impl Into<$some_into_type>) -> Self {
+                self.$some_into = Some(value.into());
+                self
+            }
+            )*
+            $(#[doc = concat!("Sets [`", stringify!($patch), "`](Self#structfield.", stringify!($patch), ") to a value.")]
+            #[inline]
+            #[must_use]
+            pub fn $patch(mut self, value: $patch_type) -> Self {
+                self.$patch = Some(Some(value));
+                self
+            }
+            #[doc = concat!("Sends `null` for [`", stringify!($patch), "`](Self#structfield.", stringify!($patch), "), which is not leaving it out.")]
+            #[inline]
+            #[must_use]
+            pub fn $patch_null(mut self) -> Self {
+                self.$patch = Some(None);
+                self
+            }
+            )*
+            $(#[doc = concat!("Sets [`", stringify!($patch_into), "`](Self#structfield.", stringify!($patch_into), ") to a value.")]
+            #[inline]
+            #[must_use]
+            pub fn $patch_into(mut self, value: impl Into<$patch_into_type>) -> Self {
+                self.$patch_into = Some(Some(value.into()));
+                self
+            }
+            #[doc = concat!("Sends `null` for [`", stringify!($patch_into), "`](Self#structfield.", stringify!($patch_into), "), which is not leaving it out.")]
+            #[inline]
+            #[must_use]
+            pub fn $patch_into_null(mut self) -> Self {
+                self.$patch_into = Some(None);
+                self
+            }
+            )*
         }
     };
 }
@@ -290,6 +417,7 @@ macro_rules! setters {
 macro_rules! redacted {
     ($name:ident { $($shown:ident),*; $($hidden:ident),* }) => {
         impl ::std::fmt::Debug for $name {
+            #[inline]
             fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
                 f.debug_struct(stringify!($name))
                     $(.field(stringify!($shown), &self.$shown))*

@@ -1,34 +1,11 @@
 //! How generated string types are read and written: enums that keep values they don't know, and newtypes.
 
-use std::{fmt, marker::PhantomData};
-
-use serde::{Deserializer, de::Visitor};
-
-pub(crate) fn read_str<'de, T: for<'a> From<&'a str>, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<T, D::Error> {
-    deserializer.deserialize_str(StrVisitor(PhantomData))
-}
-
-struct StrVisitor<T>(PhantomData<T>);
-
-impl<T: for<'a> From<&'a str>> Visitor<'_> for StrVisitor<T> {
-    type Value = T;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a string")
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<T, E> {
-        Ok(T::from(text))
-    }
-}
-
 /// `open_enum!(Name { Variant = "wire", … })` for an enum that also has `Unknown(Box<str>)`.
 macro_rules! open_enum {
     ($name:ident { $($variant:ident = $wire:literal,)* }) => {
         impl $name {
             /// The value as it stands on the wire.
+            #[inline]
             #[must_use]
             pub fn as_str(&self) -> &str {
                 match self {
@@ -37,7 +14,10 @@ macro_rules! open_enum {
                 }
             }
         }
+        // Not derived: the derive adds a function that checks the fields, of which there are none worth checking.
+        impl Eq for $name {}
         impl From<&str> for $name {
+            #[inline]
             fn from(text: &str) -> Self {
                 match text {
                     $($wire => Self::$variant,)*
@@ -54,17 +34,20 @@ macro_rules! string_newtype {
     ($name:ident) => {
         impl $name {
             /// The string inside.
+            #[inline]
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
             }
         }
         impl From<&str> for $name {
+            #[inline]
             fn from(text: &str) -> Self {
                 Self(text.to_owned())
             }
         }
         impl From<String> for $name {
+            #[inline]
             fn from(text: String) -> Self {
                 Self(text)
             }
@@ -72,6 +55,7 @@ macro_rules! string_newtype {
         impl ::std::ops::Deref for $name {
             type Target = str;
 
+            #[inline]
             fn deref(&self) -> &str {
                 &self.0
             }
@@ -83,6 +67,7 @@ macro_rules! string_newtype {
 macro_rules! strings {
     (@common $name:ident) => {
         impl ::std::fmt::Display for $name {
+            #[inline]
             fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
                 f.pad(self.as_str())
             }
@@ -96,7 +81,11 @@ macro_rules! strings {
             fn deserialize<D: ::serde::Deserializer<'de>>(
                 deserializer: D,
             ) -> Result<Self, D::Error> {
-                $crate::protocol::strings::read_str(deserializer)
+                // A visitor for each type would be seven functions more.
+                match $crate::protocol::object::Name::deserialize(deserializer) {
+                    Ok(name) => Ok(Self::from(&*name.0)),
+                    Err(error) => Err(error),
+                }
             }
         }
     };

@@ -4,12 +4,13 @@
 use std::{fmt, marker::PhantomData};
 
 use serde::{
-    Deserializer,
+    Serializer,
     de::{DeserializeOwned, Error as _, IgnoredAny, MapAccess, Visitor},
+    ser::SerializeMap,
 };
 use serde_json::{Map, Value};
 
-use super::object::Name;
+use super::object::{Name, Object, write_into};
 
 /// An object whose variant is named by one of its fields.
 pub(crate) trait Tagged: DeserializeOwned {
@@ -19,13 +20,8 @@ pub(crate) trait Tagged: DeserializeOwned {
     fn unknown(object: Value) -> Self;
 }
 
-pub(crate) fn read_tagged<'de, T: Tagged, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<T, D::Error> {
-    deserializer.deserialize_map(TaggedVisitor(PhantomData))
-}
-
-struct TaggedVisitor<T>(PhantomData<T>);
+/// Reads a [`Tagged`] union.
+pub(crate) struct TaggedVisitor<T>(pub(crate) PhantomData<T>);
 
 impl<'de, T: Tagged> Visitor<'de> for TaggedVisitor<T> {
     type Value = T;
@@ -48,7 +44,7 @@ impl<'de, T: Tagged> Visitor<'de> for TaggedVisitor<T> {
         }
         let mut object = Map::new();
         object.insert(first.into_owned(), Value::String(tag.into_owned()));
-        collect(&mut object, map)?;
+        collect(&mut object, &mut map)?;
         Ok(T::unknown(Value::Object(object)))
     }
 }
@@ -64,22 +60,23 @@ fn read_late_tag<'de, T: Tagged, A: MapAccess<'de>>(
 ) -> Result<T, A::Error> {
     let mut object = Map::new();
     object.insert(first, map.next_value()?);
-    collect(&mut object, map)?;
-    let Some(tag) = object.remove(T::TAG) else {
-        return Err(A::Error::missing_field(T::TAG));
-    };
-    let mut text = format!("{{\"{}\":{tag}", T::TAG);
-    let rest = Value::Object(object).to_string();
-    if rest != "{}" {
-        text.push(',');
+    collect(&mut object, &mut map)?;
+    match tag_first(T::TAG, object) {
+        Some(text) => serde_json::from_str(&text).map_err(A::Error::custom),
+        None => Err(A::Error::missing_field(T::TAG)),
     }
-    text.push_str(&rest[1..]);
-    serde_json::from_str(&text).map_err(A::Error::custom)
+}
+
+fn tag_first(key: &str, mut object: Map<String, Value>) -> Option<String> {
+    let tag = object.remove(key)?;
+    let rest = Value::Object(object).to_string();
+    let comma = if rest == "{}" { "" } else { "," };
+    Some(format!("{{\"{key}\":{tag}{comma}{}", &rest[1..]))
 }
 
 fn collect<'de, A: MapAccess<'de>>(
     object: &mut Map<String, Value>,
-    mut map: A,
+    map: &mut A,
 ) -> Result<(), A::Error> {
     while let Some((key, value)) = map.next_entry()? {
         object.insert(key, value);
@@ -93,15 +90,20 @@ pub(crate) fn skip_rest<'de, A: MapAccess<'de>>(map: &mut A) -> Result<(), A::Er
     Ok(())
 }
 
-/// `tagged!(Name "type" { Variant(Payload) = "wire", Unit = "wire", … })`.
+/// `tagged!(Name "type" { units { Unit = "wire", … } objects { Variant(Payload) = "wire", … } })`.
 macro_rules! tagged {
-    ($name:ident $tag:literal { $($variant:ident $(($payload:ident))? = $wire:literal,)* }) => {
+    ($name:ident $tag:literal {
+        units { $($unit:ident = $unit_wire:literal,)* }
+        objects { $($object:ident($payload:ident) = $wire:literal,)* }
+    }) => {
         impl $name {
             #[doc = concat!("The value of `", $tag, "` on the wire; empty if an unknown object has none.")]
+            #[inline]
             #[must_use]
             pub fn tag(&self) -> &str {
                 match self {
-                    $(Self::$variant { .. } => $wire,)*
+                    $(Self::$unit => $unit_wire,)*
+                    $(Self::$object(_) => $wire,)*
                     Self::Unknown(object) => object[$tag].as_str().unwrap_or_default(),
                 }
             }
@@ -111,51 +113,69 @@ macro_rules! tagged {
 
             fn read<'de, A: ::serde::de::MapAccess<'de>>(tag: &str, map: &mut A) -> Option<Result<Self, A::Error>> {
                 Some(match tag {
-                    $($wire => tagged!(@read map $variant $($payload)?),)*
+                    $($unit_wire => match $crate::protocol::union::skip_rest(map) {
+                        Ok(()) => Ok(Self::$unit),
+                        Err(error) => Err(error),
+                    },)*
+                    $($wire => match <$payload as $crate::protocol::object::Object>::read(map) {
+                        Ok(payload) => Ok(Self::$object(payload)),
+                        Err(error) => Err(error),
+                    },)*
                     _ => return None,
                 })
             }
 
+            #[inline]
             fn unknown(object: ::serde_json::Value) -> Self {
                 Self::Unknown(object)
             }
         }
         impl<'de> ::serde::Deserialize<'de> for $name {
             fn deserialize<D: ::serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                $crate::protocol::union::read_tagged(deserializer)
+                deserializer.deserialize_map($crate::protocol::union::TaggedVisitor(::std::marker::PhantomData))
             }
         }
         impl ::serde::Serialize for $name {
             fn serialize<S: ::serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                use ::serde::ser::SerializeMap as _;
-                if let Self::Unknown(object) = self {
-                    return object.serialize(serializer);
-                }
-                let mut map = serializer.serialize_map(None)?;
-                map.serialize_entry($tag, self.tag())?;
+                use $crate::protocol::union::{write_unit, write_variant};
                 match self {
-                    $(tagged!(@pattern value $variant $($payload)?) => tagged!(@write map value $($payload)?),)*
-                    Self::Unknown(_) => {}
+                    $(Self::$unit => write_unit($tag, $unit_wire, serializer),)*
+                    $(Self::$object(payload) => write_variant($tag, $wire, payload, serializer),)*
+                    Self::Unknown(object) => object.serialize(serializer),
                 }
-                map.end()
             }
         }
-        $($(impl From<$payload> for $name {
-            fn from(value: $payload) -> Self {
-                Self::$variant(value)
+        $(impl From<$payload> for $name {
+            #[inline]
+            fn from(payload: $payload) -> Self {
+                Self::$object(payload)
             }
-        })?)*
+        })*
     };
-    (@read $map:ident $variant:ident) => { $crate::protocol::union::skip_rest($map).map(|()| Self::$variant) };
-    (@read $map:ident $variant:ident $payload:ident) => {
-        <$payload as $crate::protocol::object::Object>::read($map).map(Self::$variant)
-    };
-    (@pattern $value:ident $variant:ident) => { Self::$variant };
-    (@pattern $value:ident $variant:ident $payload:ident) => { Self::$variant($value) };
-    (@write $map:ident $value:ident) => { {} };
-    (@write $map:ident $value:ident $payload:ident) => {
-        $crate::protocol::object::Object::write($value, &mut $map)?
-    };
+}
+
+/// Writes a variant that has no fields but its tag.
+pub(crate) fn write_unit<S: Serializer>(
+    tag: &'static str,
+    wire: &str,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let mut map = serializer.serialize_map(Some(1))?;
+    map.serialize_entry(tag, wire)?;
+    map.end()
+}
+
+/// Writes a variant: its tag, then its fields.
+pub(crate) fn write_variant<T: Object, S: Serializer>(
+    tag: &'static str,
+    wire: &str,
+    payload: &T,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let mut map = serializer.serialize_map(None)?;
+    map.serialize_entry(tag, wire)?;
+    write_into(payload, &mut map)?;
+    map.end()
 }
 
 /// A union written as a bare string, or as an object with one key that names the variant.
@@ -166,13 +186,8 @@ pub(crate) trait Keyed: Sized {
     fn unknown(value: Value) -> Self;
 }
 
-pub(crate) fn read_keyed<'de, T: Keyed, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<T, D::Error> {
-    deserializer.deserialize_any(KeyedVisitor(PhantomData))
-}
-
-struct KeyedVisitor<T>(PhantomData<T>);
+/// Reads a [`Keyed`] union.
+pub(crate) struct KeyedVisitor<T>(pub(crate) PhantomData<T>);
 
 impl<'de, T: Keyed> Visitor<'de> for KeyedVisitor<T> {
     type Value = T;
@@ -196,7 +211,7 @@ impl<'de, T: Keyed> Visitor<'de> for KeyedVisitor<T> {
         }
         let mut object = Map::new();
         object.insert(key.into_owned(), map.next_value()?);
-        collect(&mut object, map)?;
+        collect(&mut object, &mut map)?;
         Ok(T::unknown(Value::Object(object)))
     }
 }
@@ -205,6 +220,7 @@ impl<'de, T: Keyed> Visitor<'de> for KeyedVisitor<T> {
 macro_rules! keyed {
     ($name:ident { words { $($word:ident = $word_wire:literal,)* } objects { $($object:ident($payload:ty) = $wire:literal,)* } }) => {
         impl $crate::protocol::union::Keyed for $name {
+            #[inline]
             fn from_word(word: &str) -> Option<Self> {
                 Some(match word {
                     $($word_wire => Self::$word,)*
@@ -215,18 +231,22 @@ macro_rules! keyed {
             #[allow(unused_variables)]
             fn read<'de, A: ::serde::de::MapAccess<'de>>(key: &str, map: &mut A) -> Option<Result<Self, A::Error>> {
                 Some(match key {
-                    $($wire => map.next_value().map(Self::$object),)*
+                    $($wire => match map.next_value() {
+                        Ok(payload) => Ok(Self::$object(payload)),
+                        Err(error) => Err(error),
+                    },)*
                     _ => return None,
                 })
             }
 
+            #[inline]
             fn unknown(value: ::serde_json::Value) -> Self {
                 Self::Unknown(value)
             }
         }
         impl<'de> ::serde::Deserialize<'de> for $name {
             fn deserialize<D: ::serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                $crate::protocol::union::read_keyed(deserializer)
+                deserializer.deserialize_any($crate::protocol::union::KeyedVisitor(::std::marker::PhantomData))
             }
         }
         impl ::serde::Serialize for $name {
@@ -303,6 +323,7 @@ macro_rules! shaped {
             }
         }
         $(impl From<$payload> for $name {
+            #[inline]
             fn from(value: $payload) -> Self {
                 Self::$variant(value)
             }

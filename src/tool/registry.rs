@@ -40,13 +40,11 @@ impl Tools {
     }
 
     /// These, and those of `base` that have other names.
-    pub(crate) fn over(&self, base: &Self) -> Self {
+    pub(crate) fn over(self, base: &Self) -> Self {
         let mut all = base.clone();
-        all.entries
-            .extend(self.entries.iter().map(|(k, v)| (k.clone(), v.clone())));
-        all.namespaces
-            .extend(self.namespaces.iter().map(|(k, v)| (k.clone(), v.clone())));
-        all.invalid = all.invalid.or_else(|| self.invalid.clone());
+        all.entries.extend(self.entries);
+        all.namespaces.extend(self.namespaces);
+        all.invalid = all.invalid.or(self.invalid);
         all
     }
 

@@ -38,6 +38,10 @@ impl Rig {
         Some(Self { codex, model, home })
     }
 
+    pub fn codex(&self) -> &std::path::Path {
+        &self.codex
+    }
+
     pub fn builder(&self) -> Builder {
         CasClient::builder()
             .codex(&self.codex)

@@ -1,6 +1,11 @@
 //! Every request of the server, answered well, refused, failed, answered with nonsense and left unanswered; against the
 //! real codex wherever it asks, else against a scripted peer.
 
+#![allow(
+    clippy::large_futures,
+    reason = "a test goes through a list of builders"
+)]
+
 #[path = "../common/mod.rs"]
 mod common;
 

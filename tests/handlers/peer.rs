@@ -50,7 +50,8 @@ impl Peer {
 
     /// Several messages in one write.
     pub(crate) async fn send_all(&mut self, messages: &[Value]) {
-        let lines: String = messages.iter().map(|m| format!("{m}\n")).collect();
+        let lines: Vec<String> = messages.iter().map(ToString::to_string).collect();
+        let lines = lines.join("\n") + "\n";
         self.output
             .write_all(lines.as_bytes())
             .await

@@ -22,7 +22,7 @@ fn audit() -> (Audits, impl Fn(&Audit) + Send + Sync + 'static) {
     let audits = Audits::default();
     let told = audits.clone();
     (audits, move |audit: &Audit| {
-        told.lock().unwrap().push(audit.clone())
+        told.lock().unwrap().push(audit.clone());
     })
 }
 

@@ -1,0 +1,109 @@
+//! One instance inside this process: the proxy, and the orchestrator's end of its lines.
+
+use std::time::Duration;
+
+use cas_sdk::proxy::{self, Notice, Options};
+use serde_json::{Value, json};
+use tokio::{
+    io::{
+        AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream, Lines, ReadHalf,
+        WriteHalf,
+    },
+    sync::mpsc,
+    time::timeout,
+};
+
+/// What the two sides hold for each other at most.
+const PIPE: usize = 16 * 1024;
+
+/// The orchestrator's end.
+pub(crate) struct Instance {
+    events: Lines<BufReader<ReadHalf<DuplexStream>>>,
+    commands: WriteHalf<DuplexStream>,
+}
+
+impl Instance {
+    /// An instance and the future that is its life; the one gets nowhere without the other.
+    pub(crate) fn new(
+        options: Options,
+        notices: mpsc::Receiver<Notice>,
+    ) -> (Self, impl Future<Output = u8> + Send) {
+        let (ours, theirs) = tokio::io::duplex(PIPE);
+        let (events, commands) = tokio::io::split(ours);
+        let (their_commands, their_events) = tokio::io::split(theirs);
+        let life = proxy::run(options, their_commands, their_events, notices);
+        let events = BufReader::with_capacity(PIPE, events).lines();
+        (Self { events, commands }, life)
+    }
+
+    /// Waits for `cas/ready`.
+    pub(crate) async fn ready(&mut self) -> Result<(), String> {
+        self.event(|event| event["type"] == "cas/ready")
+            .await
+            .map(drop)
+    }
+
+    /// Makes a request and waits for its answer.
+    pub(crate) async fn request(
+        &mut self,
+        method: &str,
+        params: &Value,
+        within: Duration,
+    ) -> Result<Value, String> {
+        let command =
+            json!({"type": "cas/request", "id": "the-request", "method": method, "params": params});
+        self.send(&command).await?;
+        let answer = self.event(|e| {
+            e["type"] == "cas/fromServer" && e["kind"] == "response" && e["id"] == "the-request"
+        });
+        let mut event = match timeout(within, answer).await {
+            Ok(event) => event?,
+            Err(_) => return Err(format!("no answer within {} ms", within.as_millis())),
+        };
+        match event["msg"].get("error") {
+            Some(error) => Err(format!(
+                "{} ({})",
+                error["message"]
+                    .as_str()
+                    .unwrap_or("an error without a message"),
+                error["code"]
+            )),
+            None => Ok(event["msg"]["result"].take()),
+        }
+    }
+
+    /// Asks for the end and reads until it is there.
+    pub(crate) async fn exit(mut self) {
+        if self.send(&json!({"type": "cas/exit"})).await.is_ok() {
+            while let Ok(Some(_)) = self.events.next_line().await {}
+        }
+    }
+
+    async fn send(&mut self, command: &Value) -> Result<(), String> {
+        let line = format!("{command}\n");
+        let sent = self.commands.write_all(line.as_bytes()).await;
+        sent.map_err(|_| "the instance has ended".to_owned())
+    }
+
+    /// The next event of some kind; an error if the instance ends before.
+    async fn event(&mut self, wanted: impl Fn(&Value) -> bool) -> Result<Value, String> {
+        let mut told = Vec::new();
+        while let Ok(Some(line)) = self.events.next_line().await {
+            let Ok(event) = serde_json::from_str::<Value>(&line) else {
+                continue;
+            };
+            if wanted(&event) {
+                return Ok(event);
+            }
+            if event["type"] == "cas/error" {
+                let text = |key: &str| event[key].as_str().map(str::to_owned);
+                told.extend(text("message"));
+                told.extend(text("error"));
+            }
+        }
+        if told.is_empty() {
+            told.push("the instance has ended".to_owned());
+        }
+        Err(told.join(": "))
+    }
+}

@@ -1,0 +1,340 @@
+//! `cas instance-runner`: the same request to many instances at once.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::IsTerminal as _,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use cas_sdk::proxy::{Notice, Options};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Value, json};
+use tokio::{
+    sync::{Semaphore, mpsc, watch},
+    task::JoinSet,
+};
+
+use crate::{
+    connect::millis,
+    instance::Instance,
+    out::{Failure, Result, complain, line},
+    proxy::Approvals,
+};
+
+/// Start many instances, make the same request to each, and report.
+///
+/// Each instance is a proxy with an app-server of its own. Exits with 0 only if every start and every request succeeded.
+#[derive(Debug, clap::Args)]
+#[command(args_override_self = true)]
+pub(crate) struct Args {
+    /// The working directory of the app-servers
+    #[arg(long, value_name = "DIR")]
+    cwd: PathBuf,
+    /// The codex executable [default: `$CAS_CODEX`, else codex on `$PATH`]
+    #[arg(long, value_name = "PATH")]
+    codex: Option<PathBuf>,
+    /// How many instances
+    #[arg(long, value_name = "N", default_value_t = 12)]
+    instances: usize,
+    /// How many of them may be starting at the same time
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    max_starting: usize,
+    /// The request to make
+    #[arg(long, value_name = "NAME", default_value = "thread/list")]
+    method: String,
+    /// Its params [default: one thread for thread/list, else none]
+    #[arg(long, value_name = "JSON", conflicts_with = "params_file")]
+    params_json: Option<String>,
+    /// A file with its params
+    #[arg(long, value_name = "PATH")]
+    params_file: Option<PathBuf>,
+    /// Where the instances keep their state files, one each [default: a temporary one]
+    #[arg(long, value_name = "DIR")]
+    state_file_dir: Option<PathBuf>,
+    /// Give each instance a `CODEX_HOME` of its own below this directory
+    #[arg(long, value_name = "DIR")]
+    codex_home_dir: Option<PathBuf>,
+    /// How long the request may take
+    #[arg(long, value_name = "N", default_value = "30000", value_parser = millis)]
+    request_timeout_ms: Duration,
+    /// Fail server requests, which nobody answers here, after this time; 0 waits for ever
+    #[arg(long, value_name = "N", default_value = "30000", value_parser = millis)]
+    server_request_timeout_ms: Duration,
+    #[command(flatten)]
+    approvals: Approvals,
+    /// Have the servers suppress a notification; may be given several times
+    #[arg(long, value_name = "METHOD")]
+    opt_out_notification_method: Vec<String>,
+    /// The instances are called this, a dash and their number
+    #[arg(long, value_name = "NAME", default_value = "cas-instance")]
+    client_prefix: String,
+    /// How many results to show
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    sample: usize,
+    /// Report as JSON
+    #[arg(long)]
+    json: bool,
+    /// Tell on stderr what each instance does
+    #[arg(long)]
+    verbose: bool,
+}
+
+/// What an instance tells: its number, and how its start or its request went.
+enum Told {
+    Started(usize, Result<(), String>),
+    Answered(usize, Result<Value, String>),
+}
+
+pub(crate) async fn run(args: Args) -> Result {
+    let params = params(&args)?;
+    let began = Instant::now();
+    let temporary = std::env::temp_dir().join(format!("cas-instances-{}", std::process::id()));
+    let state_dir = args.state_file_dir.as_ref().unwrap_or(&temporary);
+    fs::create_dir_all(state_dir).map_err(|e| format!("{}: {e}", state_dir.display()))?;
+
+    let mut fleet = Fleet::start(&args, &params, state_dir)?;
+    let done = tokio::select! {
+        done = fleet.collect(&args) => Some(done),
+        _ = tokio::signal::ctrl_c() => None,
+    };
+    fleet.end().await;
+    if args.state_file_dir.is_none() {
+        // Only what the instances of this run have written is in it.
+        let _ = fs::remove_dir_all(&temporary);
+    }
+    let Some(outcome) = done else {
+        complain("interrupted; all instances have been ended");
+        return Err(Failure::Exit(130));
+    };
+    outcome.report(&args, &params, state_dir, began.elapsed())
+}
+
+fn params(args: &Args) -> Result<Value> {
+    let text = match (&args.params_json, &args.params_file) {
+        (Some(text), _) => text.clone(),
+        (None, Some(file)) => fs::read_to_string(file)
+            .map_err(|e| Failure::Usage(format!("{}: {e}", file.display())))?,
+        (None, None) if args.method == "thread/list" => {
+            return Ok(json!({"cursor": null, "limit": 1}));
+        }
+        (None, None) => return Ok(json!({})),
+    };
+    serde_json::from_str(&text).map_err(|e| Failure::Usage(format!("the params are not JSON: {e}")))
+}
+
+/// The instances that run.
+struct Fleet {
+    tasks: JoinSet<()>,
+    told: mpsc::Receiver<Told>,
+    /// Set when all have started and may make their request.
+    go: watch::Sender<bool>,
+    notices: Vec<mpsc::Sender<Notice>>,
+}
+
+impl Fleet {
+    fn start(args: &Args, params: &Value, state_dir: &std::path::Path) -> Result<Self> {
+        let (tell, told) = mpsc::channel(16);
+        let (go, begin) = watch::channel(false);
+        let starting = Arc::new(Semaphore::new(args.max_starting.max(1)));
+        let mut tasks = JoinSet::new();
+        let mut notices = Vec::new();
+        for number in 1..=args.instances {
+            let name = format!("{}-{number}", args.client_prefix);
+            let mut options = Options::default();
+            options.codex.clone_from(&args.codex);
+            options.cwd = Some(args.cwd.clone());
+            options.state_file = Some(std::path::absolute(state_dir)?.join(format!("{name}.json")));
+            if let Some(dir) = &args.codex_home_dir {
+                let home = std::path::absolute(dir)?.join(&name);
+                fs::create_dir_all(&home).map_err(|e| format!("{}: {e}", home.display()))?;
+                options.env.push(("CODEX_HOME".into(), home.into()));
+            }
+            options.client_name = name;
+            options.approvals = args.approvals.policy();
+            options.server_request_timeout =
+                Some(args.server_request_timeout_ms).filter(|after| !after.is_zero());
+            options
+                .opt_out_notification_methods
+                .clone_from(&args.opt_out_notification_method);
+            let (notify, seen) = mpsc::channel(1);
+            notices.push(notify);
+            let (method, params, within) =
+                (args.method.clone(), params.clone(), args.request_timeout_ms);
+            let (tell, mut begin, starting) = (tell.clone(), begin.clone(), starting.clone());
+            tasks.spawn(async move {
+                let Ok(permit) = starting.acquire_owned().await else {
+                    return;
+                };
+                let (mut instance, life) = Instance::new(options, seen);
+                let work = async move {
+                    let started = instance.ready().await;
+                    drop(permit);
+                    let is_up = started.is_ok();
+                    // Nobody is left to tell only when the run is being ended.
+                    let _ = tell.send(Told::Started(number, started)).await;
+                    if is_up && begin.wait_for(|go| *go).await.is_ok() {
+                        let answer = instance.request(&method, &params, within).await;
+                        let _ = tell.send(Told::Answered(number, answer)).await;
+                    }
+                    instance.exit().await;
+                };
+                tokio::join!(life, work);
+            });
+        }
+        Ok(Self {
+            tasks,
+            told,
+            go,
+            notices,
+        })
+    }
+
+    async fn collect(&mut self, args: &Args) -> Outcome {
+        let bar = progress(args);
+        let began = Instant::now();
+        let mut outcome = Outcome::default();
+        bar.set_message("starting");
+        for _ in 0..args.instances {
+            match self.told.recv().await {
+                Some(Told::Started(_, Ok(()))) => outcome.started += 1,
+                Some(Told::Started(number, Err(error))) => {
+                    if args.verbose {
+                        complain(&format!("instance {number} did not start: {error}"));
+                    }
+                    outcome.start_failures.insert(number, error);
+                }
+                _ => break,
+            }
+            bar.inc(1);
+        }
+        outcome.starting = began.elapsed();
+        bar.set_message("asking");
+        let asked = Instant::now();
+        self.go.send_replace(true);
+        for _ in 0..outcome.started {
+            let Some(Told::Answered(number, answer)) = self.told.recv().await else {
+                break;
+            };
+            if args.verbose {
+                match &answer {
+                    Ok(_) => complain(&format!("instance {number} has answered")),
+                    Err(error) => complain(&format!("instance {number}: {error}")),
+                }
+            }
+            outcome.answers.insert(number, answer);
+            bar.inc(1);
+        }
+        outcome.asking = asked.elapsed();
+        bar.finish_and_clear();
+        outcome
+    }
+
+    /// Ends all instances, politely if that takes no longer than it should.
+    async fn end(self) {
+        let Self {
+            mut tasks,
+            told,
+            go,
+            notices,
+        } = self;
+        // Those that still wait for it have nothing to wait for any more.
+        drop((go, told));
+        for notify in &notices {
+            // Full or closed: it has been told, or has ended.
+            let _ = notify.try_send(Notice::Terminate);
+        }
+        let all = async { while tasks.join_next().await.is_some() {} };
+        // What is left after that is killed with its process group when the tasks are dropped.
+        let _ = tokio::time::timeout(Duration::from_secs(5), all).await;
+    }
+}
+
+#[derive(Default)]
+struct Outcome {
+    started: usize,
+    start_failures: BTreeMap<usize, String>,
+    answers: BTreeMap<usize, Result<Value, String>>,
+    starting: Duration,
+    asking: Duration,
+}
+
+impl Outcome {
+    fn report(
+        &self,
+        args: &Args,
+        params: &Value,
+        state_dir: &std::path::Path,
+        total: Duration,
+    ) -> Result {
+        let ok = self
+            .answers
+            .values()
+            .filter(|answer| answer.is_ok())
+            .count();
+        let failed = self.started - ok;
+        let millis = |took: Duration| u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        let samples: Vec<Value> = (self.answers.iter().take(args.sample))
+            .map(|(number, answer)| match answer {
+                Ok(result) => json!({"instance": number, "result": result}),
+                Err(error) => json!({"instance": number, "error": error}),
+            })
+            .collect();
+        let failures: Vec<Value> = (self.start_failures.iter())
+            .map(|(number, error)| json!({"instance": number, "error": error}))
+            .collect();
+        if args.json {
+            line(json!({
+                "demo": "cas-instance-runner",
+                "cwd": args.cwd,
+                "state_file_dir": state_dir,
+                "method": args.method,
+                "params": params,
+                "instances_requested": args.instances,
+                "instances_started": self.started,
+                "start_failures": failures,
+                "requests_ok": ok,
+                "requests_failed": failed,
+                "timing_ms": {
+                    "start_all_clients": millis(self.starting),
+                    "run_all_requests": millis(self.asking),
+                    "total": millis(total),
+                },
+                "sample_results": samples,
+            }))?;
+        } else {
+            line(format_args!(
+                "{} of {} instances started in {} ms; {ok} requests of {} answered, {failed} failed in {} ms",
+                self.started,
+                args.instances,
+                millis(self.starting),
+                self.started,
+                millis(self.asking)
+            ))?;
+            for (number, error) in &self.start_failures {
+                line(format_args!("  instance {number} did not start: {error}"))?;
+            }
+            for sample in &samples {
+                line(format_args!("  {sample}"))?;
+            }
+        }
+        if self.start_failures.is_empty() && ok == args.instances {
+            Ok(())
+        } else {
+            Err(Failure::Exit(1))
+        }
+    }
+}
+
+/// A bar on a terminal, nothing elsewhere.
+fn progress(args: &Args) -> ProgressBar {
+    if args.json || args.verbose || !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(args.instances as u64 * 2);
+    let style = ProgressStyle::with_template("{msg:>8} {wide_bar} {pos}/{len}");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar
+}

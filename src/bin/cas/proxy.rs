@@ -1,0 +1,160 @@
+//! `cas proxy`: the flags, and the standard streams around `cas_sdk::proxy`.
+
+use std::{path::PathBuf, time::Duration};
+
+use cas_sdk::proxy::{self, ApprovalPolicy, Decision, Notice, Options, SkillDecision};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::mpsc,
+};
+
+use crate::stdio::{self, Stdio};
+
+/// Carry JSON lines between an orchestrator and one `codex app-server`.
+///
+/// Starts the app-server, does the handshake, then takes commands on standard input (cas/request, cas/respond, cas/send,
+/// cas/state/get, cas/stats/get, cas/exit) and emits events on standard output (cas/ready, cas/fromServer,
+/// cas/serverRequest, …), one JSON object a line each. Approvals are answered by policy, all other server requests are
+/// passed on. The end of standard input ends the instance, once the requests that were made are answered.
+#[derive(Debug, clap::Args)]
+#[command(args_override_self = true)]
+#[command(
+    after_help = "Try it:\n  echo '{\"type\":\"cas/request\",\"method\":\"model/list\",\"params\":{}}' | cas proxy"
+)]
+pub(crate) struct Args {
+    /// The codex executable, started as `PATH app-server` [default: `$CAS_CODEX`, else codex on `$PATH`]
+    #[arg(long, value_name = "PATH")]
+    codex: Option<PathBuf>,
+    /// The working directory of the app-server [default: the current one]
+    #[arg(long, value_name = "DIR")]
+    cwd: Option<PathBuf>,
+    /// Where the last thread id is kept [default: ~/.codex/cas/state/<hash of the directory>.json]
+    #[arg(long, value_name = "PATH")]
+    state_file: Option<PathBuf>,
+    /// `clientInfo.name` of the handshake
+    #[arg(long, value_name = "NAME", default_value = "cas")]
+    client_name: String,
+    /// `clientInfo.title` of the handshake
+    #[arg(long, value_name = "TITLE", default_value = "cas skill")]
+    client_title: String,
+    /// `clientInfo.version` of the handshake
+    #[arg(long, value_name = "VERSION", default_value = "0.1.0")]
+    client_version: String,
+    /// Emit a cas/stats of kind heartbeat every N ms; 0 is never
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    heartbeat_ms: u64,
+    /// How many events may wait to be written before reading pauses
+    #[arg(long, value_name = "N", default_value_t = 20_000)]
+    max_out_queue: usize,
+    /// From SIGTERM to SIGKILL when the instance is to end
+    #[arg(long, value_name = "N", default_value_t = 2_000)]
+    kill_timeout_ms: u64,
+    /// Fail a forwarded server request that is not answered in time; 0 waits for ever
+    #[arg(long, value_name = "N", default_value_t = 30_000)]
+    server_request_timeout_ms: u64,
+    #[command(flatten)]
+    approvals: Approvals,
+    /// Have the server suppress a notification on this connection; may be given several times
+    #[arg(long, value_name = "METHOD")]
+    opt_out_notification_method: Vec<String>,
+}
+
+/// The flags that say what is answered to approval requests.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Approvals {
+    /// The answer to approval requests for commands
+    #[arg(
+        long,
+        value_name = "DECISION",
+        value_enum,
+        default_value = "auto",
+        hide_possible_values = false
+    )]
+    exec_approval: Decision,
+    /// The answer to approval requests for file changes
+    #[arg(long, value_name = "DECISION", value_enum, default_value = "auto")]
+    file_approval: Decision,
+    /// The answer to approval requests for skills
+    #[arg(long, value_name = "DECISION", value_enum, default_value = "auto")]
+    skill_approval: SkillDecision,
+    /// Decline commands, file changes and skills, whatever the other flags say
+    #[arg(long)]
+    read_only: bool,
+}
+
+impl Approvals {
+    pub(crate) fn policy(&self) -> ApprovalPolicy {
+        if self.read_only {
+            return ApprovalPolicy::READ_ONLY;
+        }
+        ApprovalPolicy {
+            exec: self.exec_approval,
+            file: self.file_approval,
+            skill: self.skill_approval,
+        }
+    }
+}
+
+impl Args {
+    fn options(self) -> Options {
+        let millis = |ms| (ms > 0).then(|| Duration::from_millis(ms));
+        let mut options = Options::default();
+        options.codex = self.codex;
+        options.cwd = self.cwd;
+        options.state_file = self.state_file;
+        options.client_name = self.client_name;
+        options.client_title = self.client_title;
+        options.client_version = self.client_version;
+        options.heartbeat = millis(self.heartbeat_ms);
+        options.max_out_queue = self.max_out_queue;
+        options.kill_timeout = Duration::from_millis(self.kill_timeout_ms);
+        options.server_request_timeout = millis(self.server_request_timeout_ms);
+        options.approvals = self.approvals.policy();
+        options.opt_out_notification_methods = self.opt_out_notification_method;
+        options
+    }
+}
+
+/// Runs the instance; returns the exit code.
+///
+/// # Errors
+/// If the standard streams or the signals can't be had.
+pub(crate) async fn run(args: Args) -> std::io::Result<u8> {
+    let (stdin, stdout) = (stdio::stdin()?, stdio::stdout()?);
+    let (mut interrupt, mut terminate) = (
+        signal(SignalKind::interrupt())?,
+        signal(SignalKind::terminate())?,
+    );
+    let watched = stdout.fd().map(|fd| fd.try_clone_to_owned()).transpose()?;
+    let (tell, notices) = mpsc::channel(4);
+    let watch = async move {
+        let closed = async {
+            match watched {
+                Some(fd) => Stdio::closed(fd).await.is_ok(),
+                None => false,
+            }
+        };
+        tokio::pin!(closed);
+        let mut open = true;
+        loop {
+            let notice = tokio::select! {
+                Some(()) = interrupt.recv() => Notice::Interrupt,
+                Some(()) = terminate.recv() => Notice::Terminate,
+                gone = &mut closed, if open => {
+                    open = false;
+                    if !gone {
+                        continue;
+                    }
+                    Notice::ReaderGone
+                }
+            };
+            if tell.send(notice).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    };
+    tokio::select! {
+        code = proxy::run(args.options(), stdin, stdout, notices) => Ok(code),
+        () = watch => unreachable!("it has no end"),
+    }
+}

@@ -1,0 +1,177 @@
+//! Standard input and output for one task: without a thread that copies, and without changing what others share.
+//!
+//! A pipe or terminal is opened a second time, so that only this process's own handle is non-blocking. Where that can't
+//! be (a socket, as Node makes them; or not on Linux), the shared handle is made non-blocking and put back at the end.
+
+use std::{
+    fs::File,
+    io::{self, Read as _, Write as _},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use rustix::fs::{FileType, Mode, OFlags, fcntl_getfl, fcntl_setfl, fstat};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, unix::AsyncFd};
+
+/// One of the two.
+pub(crate) struct Stdio {
+    io: Io,
+    /// The flags of the shared handle, if they were changed.
+    restore: Option<(OwnedFd, OFlags)>,
+}
+
+enum Io {
+    /// A pipe, a socket, a terminal.
+    Ready(AsyncFd<File>),
+    /// A file or a device, which is always ready.
+    Plain(File),
+}
+
+/// Standard input.
+///
+/// # Errors
+/// If it is closed or can't be watched.
+pub(crate) fn stdin() -> io::Result<Stdio> {
+    Stdio::new(
+        rustix::stdio::stdin(),
+        0,
+        OFlags::RDONLY,
+        Interest::READABLE,
+    )
+}
+
+/// Standard output.
+///
+/// # Errors
+/// If it is closed or can't be watched.
+pub(crate) fn stdout() -> io::Result<Stdio> {
+    Stdio::new(
+        rustix::stdio::stdout(),
+        1,
+        OFlags::WRONLY,
+        Interest::WRITABLE,
+    )
+}
+
+#[allow(
+    deprecated,
+    reason = "the successor of `with_interest` is not in the oldest tokio that serves"
+)]
+impl Stdio {
+    fn new(fd: BorrowedFd<'_>, number: u8, access: OFlags, interest: Interest) -> io::Result<Self> {
+        let kind = FileType::from_raw_mode(fstat(fd)?.st_mode);
+        let waits = match kind {
+            FileType::Fifo | FileType::Socket => true,
+            FileType::CharacterDevice => rustix::termios::isatty(fd),
+            _ => false,
+        };
+        if !waits {
+            let file = File::from(fd.try_clone_to_owned()?);
+            return Ok(Self {
+                io: Io::Plain(file),
+                restore: None,
+            });
+        }
+        let (file, restore) = match reopen(number, access) {
+            Some(file) if kind != FileType::Socket => (file, None),
+            _ => {
+                let flags = fcntl_getfl(fd)?;
+                let shared = fd.try_clone_to_owned()?;
+                fcntl_setfl(fd, flags | OFlags::NONBLOCK)?;
+                (File::from(fd.try_clone_to_owned()?), Some((shared, flags)))
+            }
+        };
+        Ok(Self {
+            io: Io::Ready(AsyncFd::with_interest(file, interest)?),
+            restore,
+        })
+    }
+
+    /// Waits until the other side has closed its end; for ever if that can't be known.
+    pub(crate) async fn closed(fd: impl AsFd) -> io::Result<()> {
+        let file = File::from(fd.as_fd().try_clone_to_owned()?);
+        // Asked for nothing, the kernel still reports an error: that the reading end is closed.
+        let watched = AsyncFd::with_interest(file, Interest::ERROR)?;
+        watched.ready(Interest::ERROR).await.map(drop)
+    }
+
+    /// The handle that is written to or read from.
+    pub(crate) fn fd(&self) -> Option<BorrowedFd<'_>> {
+        match &self.io {
+            Io::Ready(fd) => Some(fd.get_ref().as_fd()),
+            Io::Plain(_) => None,
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn reopen(number: u8, access: OFlags) -> Option<File> {
+    let flags = access | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    rustix::fs::open(format!("/proc/self/fd/{number}"), flags, Mode::empty())
+        .ok()
+        .map(File::from)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn reopen(_: u8, _: OFlags) -> Option<File> {
+    None // There, opening `/dev/fd/N` is a mere `dup`.
+}
+
+impl Drop for Stdio {
+    fn drop(&mut self) {
+        if let Some((shared, flags)) = self.restore.take() {
+            // The process is about to end, and there is nobody to tell.
+            let _ = fcntl_setfl(shared, flags);
+        }
+    }
+}
+
+impl AsyncRead for Stdio {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let mut read = |mut file: &File| {
+            let n = file.read(buf.initialize_unfilled())?;
+            buf.advance(n);
+            Ok(())
+        };
+        match &self.io {
+            Io::Plain(file) => Poll::Ready(read(file)),
+            Io::Ready(fd) => loop {
+                let mut guard = ready!(fd.poll_read_ready(cx))?;
+                if let Ok(done) = guard.try_io(|fd| read(fd.get_ref())) {
+                    return Poll::Ready(done);
+                }
+            },
+        }
+    }
+}
+
+impl AsyncWrite for Stdio {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match &self.io {
+            Io::Plain(file) => Poll::Ready((&mut &*file).write(bytes)),
+            Io::Ready(fd) => loop {
+                let mut guard = ready!(fd.poll_write_ready(cx))?;
+                if let Ok(done) = guard.try_io(|fd| (&mut fd.get_ref()).write(bytes)) {
+                    return Poll::Ready(done);
+                }
+            },
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}

@@ -1,0 +1,38 @@
+//! How things behave: ordering, cancellation, back-pressure, shutdown, versions. Nothing here but text.
+//!
+//! # Ordering
+//! Within a stream, events come in the order of the server. Between streams compare [`Event::seq`](crate::Event::seq).
+//! What the server said before it answered a request is in the queues before the request's future wakes. `turn/started`
+//! and items of a turn may come before the answer to `turn/start`; a [`Turn`](crate::Turn) has them all the same.
+//!
+//! # Cancellation
+//! Every future here may be dropped at any time. A dropped [`Request`](crate::Request) forgets the answer, not the work: the server may have
+//! carried it out. A frame is handed to the pipe whole, so nothing is left half-written. A dropped
+//! [`Turn`](crate::Turn) that has not ended is interrupted; [`Turn::detach`](crate::Turn::detach) lets it run. A handler's future is dropped when
+//! its request is withdrawn: somebody else answered, the turn ended, the connection ended.
+//!
+//! # Back-pressure
+//! The task that reads from the server waits for nobody. Each subscription has a bounded queue of two rings: one for what
+//! ends something (a turn, an item, a thread, a request of the server) and errors, one for all the rest. A full ring drops its oldest, and
+//! the reader of the stream gets [`Error::Lagged`](crate::Error::Lagged) at that place. So a slow reader loses pieces of text, not the end of the turn, and
+//! a turn's outcome is whole, since a completed item carries its full text.
+//! [`CasClient::wire`](crate::CasClient::wire) is the exception: nothing is lost on it, and while it is full nothing is read from the
+//! server.
+//!
+//! In the other direction 64 requests are in flight at most, and 16 more that are urgent; the others wait. The server has a
+//! queue of 128 and drops requests without an answer beyond that.
+//!
+//! # Time
+//! Requests have a deadline, 60 s unless set; it covers the wait for a place in flight. A turn has none, nor have
+//! approvals and questions to the user: people answer slowly.
+//!
+//! # Shutdown
+//! [`CasClient::shutdown`](crate::CasClient::shutdown), or the drop of the last client, [`Thread`](crate::Thread) and [`Turn`](crate::Turn), closes the server's input; a server that
+//! has not ended after the grace period gets SIGTERM, then SIGKILL, with its whole process group. The runtime's end kills
+//! the group at once. Handlers and event streams do not keep a server alive.
+//!
+//! # Versions
+//! The types are generated from one version's schema, and the protocol grows every week. What the server sends is read
+//! openly: an unknown method is an event, an unknown enum value or union member is `Unknown` with what came, an unknown field is
+//! in the raw text. What does not fit at all is an error of the one event, not of the connection. The generated types follow
+//! the schema and are outside the promise of semantic versioning.

@@ -1,0 +1,45 @@
+//! An instance as others drive it: one `codex app-server` behind a stream of JSON lines in both directions.
+//!
+//! This is what `cas proxy` runs. It speaks to the orchestrator in commands (`cas/request`, `cas/respond`, …) and events
+//! (`cas/fromServer`, `cas/serverRequest`, …), answers approvals by a fixed policy, and passes everything else on. From
+//! Rust, [`CasClient`](crate::CasClient) is the better way; this is for programs that speak the lines already, or pass
+//! them on to one that does.
+//!
+//! The server's messages are not rebuilt: `msg` is the very text that the server wrote. One task does all, so that an
+//! answer to the server never waits for a thread to wake up.
+//!
+//! ```text
+//!  commands ──► client_line ─┐            ┌─► frames ──► app-server
+//!                            ├─► Session ─┤
+//!  app-server ► server_line ─┘            └─► events ──► queue ──► stdout
+//! ```
+//!
+//! ```no_run
+//! # #[tokio::main(flavor = "current_thread")] async fn main() {
+//! use cas_sdk::proxy::{self, Options};
+//!
+//! let (orchestrator, instance) = tokio::io::duplex(64 * 1024);
+//! let (commands, events) = tokio::io::split(instance);
+//! let (_notices, receiver) = tokio::sync::mpsc::channel(1);
+//! let code = proxy::run(Options::default(), commands, events, receiver).await;
+//! # drop((orchestrator, code)); }
+//! ```
+
+mod answers;
+mod client;
+mod command;
+mod events;
+mod exit;
+mod options;
+mod pipes;
+mod policy;
+mod queue;
+mod run;
+mod scan;
+mod server;
+mod session;
+mod state;
+mod stats;
+
+pub use options::{ApprovalPolicy, Decision, Options, SkillDecision};
+pub use run::{Notice, run};

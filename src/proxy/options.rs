@@ -1,0 +1,133 @@
+//! What a proxy is told: the flags of `cas proxy` as a value.
+
+use std::{path::PathBuf, time::Duration};
+
+/// How an instance is to behave. [`Default`] is the contract's default for every field.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Options {
+    /// The codex executable, a path or a name on `$PATH`; started as `PATH app-server`. Default: `$CAS_CODEX`, else
+    /// `codex`.
+    pub codex: Option<PathBuf>,
+    /// The working directory of the app-server. Default: that of this process.
+    pub cwd: Option<PathBuf>,
+    /// Environment variables for the app-server beside those of this process.
+    pub env: Vec<(std::ffi::OsString, std::ffi::OsString)>,
+    /// Where the last thread id is kept; a relative path is below `cwd`. Default: `~/.codex/cas/state/<hash>.json`, the
+    /// hash being the first 16 hex digits of the SHA-256 of the absolute `cwd`.
+    pub state_file: Option<PathBuf>,
+    /// `clientInfo.name` of `initialize`. Default: `cas`.
+    pub client_name: String,
+    /// `clientInfo.title` of `initialize`. Default: `cas skill`.
+    pub client_title: String,
+    /// `clientInfo.version` of `initialize`. Default: `0.1.0`.
+    pub client_version: String,
+    /// How often to emit a `cas/stats` of kind `heartbeat`. Default: never.
+    pub heartbeat: Option<Duration>,
+    /// How many events may wait to be written before reading stops. Default: 20,000. What waits is also limited to about
+    /// 3 MiB, however few events that is.
+    pub max_out_queue: usize,
+    /// From SIGTERM to SIGKILL when the instance is to end. Default: 2 s.
+    pub kill_timeout: Duration,
+    /// How long the orchestrator may take to answer a forwarded server request; `None` waits for ever. Default: 30 s.
+    pub server_request_timeout: Option<Duration>,
+    /// How long the app-server may take to answer `initialize`. Default: 10 s.
+    pub handshake_timeout: Duration,
+    /// What is answered to the approval requests.
+    pub approvals: ApprovalPolicy,
+    /// Notifications that the server should not send, by their exact method.
+    pub opt_out_notification_methods: Vec<String>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            codex: None,
+            cwd: None,
+            env: Vec::new(),
+            state_file: None,
+            client_name: "cas".to_owned(),
+            client_title: "cas skill".to_owned(),
+            client_version: "0.1.0".to_owned(),
+            heartbeat: None,
+            max_out_queue: 20_000,
+            kill_timeout: Duration::from_secs(2),
+            server_request_timeout: Some(Duration::from_secs(30)),
+            handshake_timeout: Duration::from_secs(10),
+            approvals: ApprovalPolicy::default(),
+            opt_out_notification_methods: Vec::new(),
+        }
+    }
+}
+
+/// What the proxy answers to approval requests by itself. The default is `Auto` for each: everything is approved.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ApprovalPolicy {
+    /// `item/commandExecution/requestApproval`.
+    pub exec: Decision,
+    /// `item/fileChange/requestApproval`.
+    pub file: Decision,
+    /// `skill/requestApproval`.
+    pub skill: SkillDecision,
+}
+
+impl ApprovalPolicy {
+    /// Declines everything: `--read-only`.
+    pub const READ_ONLY: Self = Self {
+        exec: Decision::Decline,
+        file: Decision::Decline,
+        skill: SkillDecision::Decline,
+    };
+}
+
+/// The answer to a command's or a file change's approval request.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+#[cfg_attr(feature = "cli", value(rename_all = "camelCase"))]
+pub enum Decision {
+    /// The proposed execpolicy amendment if there is one, else for the session.
+    #[default]
+    Auto,
+    /// This one.
+    Accept,
+    /// This one and the like of it until the session ends.
+    AcceptForSession,
+    /// No; the turn goes on.
+    Decline,
+    /// No, and the turn is interrupted.
+    Cancel,
+}
+
+impl Decision {
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Accept => "accept",
+            Self::Auto | Self::AcceptForSession => "acceptForSession",
+            Self::Decline => "decline",
+            Self::Cancel => "cancel",
+        }
+    }
+}
+
+/// The answer to a skill's approval request.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+#[cfg_attr(feature = "cli", value(rename_all = "camelCase"))]
+pub enum SkillDecision {
+    /// Approve.
+    #[default]
+    Auto,
+    /// Yes.
+    Approve,
+    /// No.
+    Decline,
+}
+
+impl SkillDecision {
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Auto | Self::Approve => "approve",
+            Self::Decline => "decline",
+        }
+    }
+}

@@ -1,0 +1,331 @@
+//! What a proxy knows and decides. No I/O here but the state file: lines go in, frames and events come out.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    fmt::Write as _,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use serde_json::value::RawValue;
+
+use super::{
+    events::{Events, Keys, OwnedKeys},
+    options::{ApprovalPolicy, Options},
+    scan::Scan,
+    state::{self, State},
+    stats::{Counts, Snapshot},
+};
+
+/// Requests that may wait for the server's answer. It never answers some, and what waits must be bounded.
+pub(super) const MAX_PENDING: usize = 65_536;
+
+/// The id of the proxy's own request; the first that is allocated.
+const INITIALIZE: &str = "1";
+
+/// How far an instance has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// The server has not answered `initialize` yet; commands wait.
+    Handshake,
+    Ready,
+    /// The orchestrator wants the end.
+    Exit,
+    /// `initialize` was refused.
+    Refused,
+}
+
+/// A request of the orchestrator (or the handshake) that the server has not answered.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) method: Box<str>,
+    pub(super) client_request_id: Option<Box<str>>,
+    pub(super) internal: bool,
+    pub(super) keys: OwnedKeys,
+}
+
+/// A server request that the orchestrator has not answered.
+#[derive(Debug)]
+pub(super) struct Forwarded {
+    /// As it stands on the wire.
+    pub(super) id: Box<str>,
+    pub(super) method: Box<str>,
+    pub(super) keys: OwnedKeys,
+    /// Which of the deadlines is its own; an id may come again.
+    pub(super) deadline: u64,
+}
+
+/// Why a message goes to the server; the words of the contract.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Reason<'a> {
+    Handshake,
+    ClientRequest {
+        client_request_id: Option<&'a str>,
+    },
+    ClientRaw,
+    /// The rest are answers: they name the method that they answer.
+    Answer {
+        word: &'static str,
+        method: &'a str,
+        keys: Keys<'a>,
+    },
+}
+
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) events: Events,
+    /// What is to be written to the server.
+    pub(super) to_server: Vec<u8>,
+    pub(super) phase: Phase,
+    /// Reading has stopped because too much waits to be written.
+    pub(super) paused: bool,
+    /// Whether the server can still be written to.
+    pub(super) server_listens: bool,
+    pub(super) codex: String,
+    pub(super) cwd: PathBuf,
+    pub(super) pid: Option<u32>,
+    pub(super) counts: Counts,
+    pub(super) asked: HashMap<Box<str>, Asked>,
+    pub(super) forwarded: HashMap<Box<str>, Forwarded>,
+    pub(super) state: State,
+    pub(super) scan: Scan,
+    pub(super) approvals: ApprovalPolicy,
+    pub(super) answer_within: Option<Duration>,
+    max_out_queue: usize,
+    next_id: u64,
+    pub(super) user_agent: Option<Box<str>>,
+    /// In the order they end, since all last equally long.
+    pub(super) deadlines: VecDeque<(Instant, u64, Box<str>)>,
+    pub(super) next_deadline: u64,
+    started: Instant,
+    started_at_ms: u64,
+}
+
+impl Session {
+    pub(super) fn new(options: &Options) -> Self {
+        let here = std::env::current_dir().unwrap_or_default();
+        let cwd = options
+            .cwd
+            .as_deref()
+            .map_or_else(|| here.clone(), |cwd| state::absolute(&here, cwd));
+        let file = options.state_file.as_deref().map_or_else(
+            || state::default_file(&cwd),
+            |file| state::absolute(&cwd, file),
+        );
+        let codex = match (&options.codex, std::env::var_os("CAS_CODEX")) {
+            (Some(codex), _) => codex.display().to_string(),
+            (None, Some(codex)) if !codex.is_empty() => codex.to_string_lossy().into_owned(),
+            _ => "codex".to_owned(),
+        };
+        let events = Events::new(options.max_out_queue);
+        Self {
+            started_at_ms: events.now_ms(),
+            started: Instant::now(),
+            events,
+            to_server: Vec::new(),
+            phase: Phase::Handshake,
+            paused: false,
+            server_listens: false,
+            codex,
+            cwd,
+            pid: None,
+            counts: Counts::default(),
+            asked: HashMap::new(),
+            forwarded: HashMap::new(),
+            state: State::load(file),
+            scan: Scan::default(),
+            approvals: options.approvals,
+            answer_within: options.server_request_timeout,
+            max_out_queue: options.max_out_queue,
+            next_id: 1,
+            user_agent: None,
+            deadlines: VecDeque::new(),
+            next_deadline: 0,
+        }
+    }
+
+    /// Says what is about to be started.
+    pub(super) fn announce(&mut self) {
+        self.emit_state("loaded");
+        let (file, cwd) = (
+            self.state.file.display().to_string(),
+            self.cwd.display().to_string(),
+        );
+        let codex = &self.codex;
+        self.events.emit("starting", |m| {
+            m.value("codexPath", codex)
+                .value("stateFile", file)
+                .value("cwd", cwd);
+        });
+    }
+
+    /// Sends `initialize`.
+    pub(super) fn handshake(&mut self, options: &Options) {
+        let mut capabilities = serde_json::json!({"experimentalApi": true});
+        if !options.opt_out_notification_methods.is_empty() {
+            let mut methods: Vec<&str> = Vec::new();
+            for method in &options.opt_out_notification_methods {
+                if !methods.contains(&method.as_str()) {
+                    methods.push(method);
+                }
+            }
+            capabilities["optOutNotificationMethods"] = methods.into();
+        }
+        let params = serde_json::json!({
+            "clientInfo": {
+                "name": options.client_name,
+                "title": options.client_title,
+                "version": options.client_version,
+            },
+            "capabilities": capabilities,
+        });
+        let id = self.allocate_id();
+        debug_assert_eq!(id, INITIALIZE);
+        self.asked.insert(
+            id.clone().into(),
+            Asked {
+                method: r#""initialize""#.into(),
+                client_request_id: Some(r#""cas/initialize""#.into()),
+                internal: true,
+                keys: OwnedKeys::default(),
+            },
+        );
+        let frame = format!(r#"{{"method":"initialize","id":{id},"params":{params}}}"#);
+        self.send(&frame, Reason::Handshake);
+    }
+
+    pub(super) fn allocate_id(&mut self) -> String {
+        loop {
+            let id = self.next_id.to_string();
+            self.next_id += 1;
+            if !self.asked.contains_key(id.as_str()) {
+                return id;
+            }
+        }
+    }
+
+    /// Sends the answer to a server request.
+    pub(super) fn answer(&mut self, frame: &str, word: &'static str, method: &str, keys: Keys<'_>) {
+        self.send(frame, Reason::Answer { word, method, keys });
+    }
+
+    /// Sends a message, and says so.
+    pub(super) fn send(&mut self, frame: &str, reason: Reason<'_>) {
+        let Some(message) = self.scan.message(frame.as_bytes()) else {
+            debug_assert!(false, "made of JSON: {frame}");
+            return;
+        };
+        if !self.server_listens {
+            self.error("the app-server takes no messages any more", |m| {
+                m.raw("msg", Some(message.text));
+            });
+            return;
+        }
+        self.to_server.extend_from_slice(frame.as_bytes());
+        self.to_server.push(b'\n');
+        self.counts.to_server_messages += 1;
+        let (word, method, keys) = match reason {
+            Reason::Handshake => ("handshake", None, Keys::default()),
+            Reason::ClientRequest { .. } => ("clientRequest", None, Keys::default()),
+            Reason::ClientRaw => ("clientRaw", None, Keys::default()),
+            Reason::Answer { word, method, keys } => (word, Some(method), keys),
+        };
+        self.events.emit("toServer", |m| {
+            m.word("kind", message.kind().word())
+                .raw("method", method.or(message.method()))
+                .raw("id", message.id())
+                .keys(&Keys::of(&message).or(keys))
+                .word("reason", word);
+            if let Reason::ClientRequest { client_request_id } = reason {
+                m.raw("clientRequestId", client_request_id);
+            }
+            m.raw("msg", Some(message.text));
+        });
+    }
+
+    pub(super) fn error(
+        &mut self,
+        message: &str,
+        about: impl FnOnce(&mut super::events::Members<'_>),
+    ) {
+        self.events.emit("error", |m| {
+            m.value("message", message);
+            about(m);
+        });
+    }
+
+    pub(super) fn emit_state(&mut self, kind: &str) {
+        let Self { events, state, .. } = self;
+        events.emit("state", |m| {
+            m.word("kind", kind)
+                .value("stateFile", state.file.display().to_string());
+            m.raw("state", Some(&state.json));
+        });
+    }
+
+    /// Brings the state file up to date. Before the events that tell of it are written, so that whoever reads one finds
+    /// the file at least as new.
+    pub(super) fn save_state(&mut self) {
+        if let Err(error) = self.state.save() {
+            let file = self.state.file.display().to_string();
+            self.error("the state file can't be written", |m| {
+                m.value("stateFile", file).value("error", error.to_string());
+            });
+        }
+    }
+
+    pub(super) fn emit_stats(&mut self, kind: &str) {
+        let pause = format!("outQueue>={}", self.max_out_queue);
+        self.counts.out_queue_high_water = self.events.queue.high_water;
+        let state = RawValue::from_string(self.state.json.clone()).expect("it is JSON of ours");
+        let snapshot = serde_json::to_string(&Snapshot {
+            started_at_ms: self.started_at_ms,
+            uptime_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            ready: self.phase == Phase::Ready,
+            cwd: &self.cwd.display().to_string(),
+            app_server_user_agent: self.user_agent.as_deref(),
+            state_file: &self.state.file.display().to_string(),
+            state: &state,
+            pending_client_requests: self.asked.len(),
+            pending_server_requests: self.forwarded.len(),
+            out_queue_depth: self.events.queue.depth(),
+            io_paused: self.paused,
+            io_pause_reason: self.paused.then_some(&pause),
+            app_server_pid: self.pid,
+            stats: &self.counts,
+        });
+        self.events.emit("stats", |m| {
+            m.word("kind", kind)
+                .raw("snapshot", snapshot.as_deref().ok());
+        });
+    }
+
+    /// Pauses or resumes reading by what waits to be written. Returns whether reading is paused.
+    pub(super) fn balance(&mut self) -> bool {
+        if !self.paused && self.events.queue.is_full() {
+            self.paused = true;
+            self.counts.io_pauses += 1;
+            let mut reason = String::new();
+            let _ = write!(reason, "outQueue>={}", self.max_out_queue);
+            self.events.emit("ioPaused", |m| {
+                m.value("reason", reason);
+            });
+        } else if self.paused && self.events.queue.has_drained() {
+            self.paused = false;
+            self.counts.io_resumes += 1;
+            self.events.emit("ioResumed", |m| {
+                m.word("reason", "outQueue drained");
+            });
+        }
+        self.paused
+    }
+}
+
+/// An error answer.
+pub(super) fn refusal(id: &str, code: i32, message: &str, data: Option<&str>) -> String {
+    let message = serde_json::Value::from(message);
+    let data = data
+        .map(|data| format!(r#","data":{data}"#))
+        .unwrap_or_default();
+    format!(r#"{{"id":{id},"error":{{"code":{code},"message":{message}{data}}}}}"#)
+}

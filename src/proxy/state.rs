@@ -1,0 +1,153 @@
+//! The state file: the last thread id that was seen, for whoever comes after.
+
+use std::{
+    fs, io,
+    path::{Component, Path, PathBuf},
+};
+
+use serde::Deserialize;
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+/// The state, and whether the file has it.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) file: PathBuf,
+    /// The JSON text `{"v":1,"currentThreadId":…}`.
+    pub(super) json: String,
+    /// The JSON string, with its quotes.
+    thread: Option<Box<str>>,
+    dirty: bool,
+}
+
+impl State {
+    /// Reads the file. One that is missing, unreadable or not ours counts as empty.
+    pub(super) fn load(file: PathBuf) -> Self {
+        #[derive(Deserialize)]
+        struct File {
+            v: Value,
+            #[serde(rename = "currentThreadId", default)]
+            thread: Value,
+        }
+        let stored = fs::read(&file)
+            .ok()
+            .and_then(|text| serde_json::from_slice::<File>(&text).ok())
+            .filter(|file| file.v == 1 && file.thread.is_string());
+        let mut state = Self {
+            file,
+            json: String::new(),
+            thread: None,
+            dirty: false,
+        };
+        state.set(stored.map(|file| file.thread.to_string().into()));
+        state
+    }
+
+    /// Takes note of a thread (a JSON string); whether it is another than before.
+    pub(super) fn see(&mut self, thread: &str) -> bool {
+        if self.thread.as_deref() == Some(thread) {
+            return false;
+        }
+        self.set(Some(thread.into()));
+        self.dirty = true;
+        true
+    }
+
+    fn set(&mut self, thread: Option<Box<str>>) {
+        self.json = format!(
+            r#"{{"v":1,"currentThreadId":{}}}"#,
+            thread.as_deref().unwrap_or("null")
+        );
+        self.thread = thread;
+    }
+
+    /// Brings the file up to date, through a temporary file of its own so that nobody ever reads half of one.
+    pub(super) fn save(&mut self) -> io::Result<()> {
+        if !std::mem::take(&mut self.dirty) {
+            return Ok(());
+        }
+        let dir = self.file.parent().unwrap_or(Path::new("."));
+        fs::create_dir_all(dir)?;
+        let name = self.file.file_name().unwrap_or_default().to_string_lossy();
+        let own = dir.join(format!(".{name}.{}.tmp", uuid::Uuid::new_v4()));
+        let written = fs::write(&own, &self.json).and_then(|()| fs::rename(&own, &self.file));
+        if written.is_err() {
+            // What is there of it is of no use to anybody; the error to tell is the first one.
+            let _ = fs::remove_file(&own);
+        }
+        written
+    }
+}
+
+/// Where the state of a directory is kept unless told otherwise.
+pub(super) fn default_file(cwd: &Path) -> PathBuf {
+    let digest = Sha256::digest(cwd.as_os_str().as_encoded_bytes());
+    let hash = u64::from_be_bytes(*digest.first_chunk().expect("a SHA-256 has 32 bytes"));
+    let home = std::env::home_dir().unwrap_or_default();
+    home.join(".codex/cas/state")
+        .join(format!("{hash:016x}.json"))
+}
+
+/// A path made absolute by its text alone: `.` and `..` go, symbolic links stay.
+pub(super) fn absolute(base: &Path, path: &Path) -> PathBuf {
+    let mut out = PathBuf::new();
+    for part in base.join(path).components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => drop(out.pop()),
+            part => out.push(part),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_file_is_named_by_the_hash_of_the_directory() {
+        // printf /repo | sha256sum
+        let file = default_file(Path::new("/repo"));
+        assert!(
+            file.ends_with(".codex/cas/state/816fc349d3faebf8.json"),
+            "{}",
+            file.display()
+        );
+    }
+
+    #[test]
+    fn a_path_is_made_absolute_without_asking_the_file_system() {
+        let absolute = |path| absolute(Path::new("/a/b"), Path::new(path));
+        assert_eq!(absolute("../c/./d"), Path::new("/a/c/d"));
+        assert_eq!(absolute("/x/../../y/"), Path::new("/y"));
+        assert_eq!(absolute("."), Path::new("/a/b"));
+    }
+
+    #[test]
+    fn a_file_that_is_not_ours_counts_as_empty_and_ours_is_read_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("deep/down/state.json");
+        let empty = r#"{"v":1,"currentThreadId":null}"#;
+        assert_eq!(State::load(file.clone()).json, empty);
+        let mut state = State::load(file.clone());
+        assert!(state.see(r#""t-1""#) && !state.see(r#""t-1""#));
+        state.save().unwrap();
+        assert_eq!(
+            State::load(file.clone()).json,
+            r#"{"v":1,"currentThreadId":"t-1"}"#
+        );
+        for foreign in [
+            "",
+            "{",
+            "[]",
+            r#"{"v":2,"currentThreadId":"t"}"#,
+            r#"{"v":1,"currentThreadId":5}"#,
+        ] {
+            fs::write(&file, foreign).unwrap();
+            assert_eq!(State::load(file.clone()).json, empty, "{foreign}");
+        }
+        let left = fs::read_dir(file.parent().unwrap()).unwrap().count();
+        assert_eq!(left, 1, "no temporary file stays");
+    }
+}

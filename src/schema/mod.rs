@@ -1,0 +1,253 @@
+//! Whether the installed codex speaks the protocol that this crate was built with.
+
+mod drift;
+mod summary;
+
+use std::{
+    env, fs,
+    hash::{DefaultHasher, Hash, Hasher},
+    io::{self, Write as _},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+    process::{self, ExitStatus, Stdio},
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use tokio::{process::Command, task, time};
+
+pub use drift::{Changed, Changes, Drift};
+use summary::{Summary, summarise};
+
+/// The file that `codex app-server generate-json-schema` writes beside the many small ones.
+const BUNDLE: &str = "codex_app_server_protocol.schemas.json";
+
+/// How long codex may take to write its schema; it takes about a second.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// The last bytes of what codex said when it failed.
+const STDERR_TAIL: usize = 2000;
+
+/// Why two schemas could not be compared.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DriftError {
+    /// There is no such file, or it can't be looked at.
+    #[error("there is no codex to compare with at {}", path.display())]
+    Binary {
+        /// The path that was given.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The binary did not write its schema.
+    #[error("{} app-server generate-json-schema failed with {status}: {stderr}", path.display())]
+    Failed {
+        /// The binary.
+        path: PathBuf,
+        /// How it exited.
+        status: ExitStatus,
+        /// The end of what it said.
+        stderr: String,
+    },
+    /// The binary took too long and was killed.
+    #[error("{} wrote no schema within {after:?}", path.display())]
+    Timeout {
+        /// The binary.
+        path: PathBuf,
+        /// The limit.
+        after: Duration,
+    },
+    /// What the binary wrote is not a schema of the app-server.
+    #[error("{} wrote a schema that can't be read: {reason}", path.display())]
+    Schema {
+        /// The binary.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A temporary file or directory can't be used.
+    #[error("can't use {}", path.display())]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+/// Compares the methods, fields and values that this crate was built with to those of a codex binary, experimental ones
+/// included.
+///
+/// Runs `codex app-server generate-json-schema`, which takes a second; the outcome is kept in the user's cache directory
+/// (`$CAS_SDK_CACHE`, else `$XDG_CACHE_HOME/cas-sdk` or `~/.cache/cas-sdk`), by the binary's path, size and time of change. A
+/// cache that can't be read or written is done without.
+///
+/// Drift is no error: unknown methods, fields and values come through as such. It says what to expect.
+///
+/// # Errors
+/// If the binary is missing, fails, hangs for a minute, or writes something that is no schema.
+pub async fn drift(codex: &Path) -> Result<Drift, DriftError> {
+    let metadata = fs::metadata(codex).map_err(|source| DriftError::Binary {
+        path: codex.into(),
+        source,
+    })?;
+    let cached = cache_dir().map(|dir| dir.join(cache_name(codex, &metadata)));
+    if let Some(theirs) = cached.as_deref().and_then(cached_summary) {
+        return Ok(drift::compare(&built_in(), &theirs));
+    }
+    let dir = TempDir::new()?;
+    generate(codex, &dir.0).await?;
+    let path = codex.to_owned();
+    let work = task::spawn_blocking(move || {
+        let text = fs::read(dir.0.join(BUNDLE)).map_err(|error| error.to_string())?;
+        let bundle = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
+        let theirs = summarise(&bundle).map_err(String::from)?;
+        if let Some(path) = cached
+            && let Err(error) = store(&path, &summary::write(&theirs))
+        {
+            tracing::debug!(path = %path.display(), %error, "the schema is not cached");
+        }
+        Ok(drift::compare(&built_in(), &theirs))
+    });
+    match work.await {
+        Ok(outcome) => outcome.map_err(|reason| DriftError::Schema { path, reason }),
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(cancelled) => Err(DriftError::Io {
+                path,
+                source: io::Error::other(cancelled),
+            }),
+        },
+    }
+}
+
+/// The summary of the schema that the types were made from.
+fn built_in() -> Summary {
+    read(include_str!(concat!(env!("OUT_DIR"), "/summary.txt")))
+}
+
+fn read(text: &str) -> Summary {
+    text.lines()
+        .filter_map(|line| line.split_once('\t'))
+        .map(|(name, what)| (name.to_owned(), what.to_owned()))
+        .collect()
+}
+
+async fn generate(codex: &Path, out: &Path) -> Result<(), DriftError> {
+    let run = Command::new(codex)
+        .args([
+            "app-server",
+            "generate-json-schema",
+            "--experimental",
+            "--out",
+        ])
+        .arg(out)
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output();
+    let output = time::timeout(DEADLINE, run)
+        .await
+        .map_err(|_| DriftError::Timeout {
+            path: codex.into(),
+            after: DEADLINE,
+        })?
+        .map_err(|source| DriftError::Binary {
+            path: codex.into(),
+            source,
+        })?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let tail = output.stderr.len().saturating_sub(STDERR_TAIL);
+    Err(DriftError::Failed {
+        path: codex.into(),
+        status: output.status,
+        stderr: String::from_utf8_lossy(&output.stderr[tail..])
+            .trim()
+            .to_owned(),
+    })
+}
+
+fn cache_dir() -> Option<PathBuf> {
+    let dir = |variable| {
+        env::var_os(variable)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
+    dir("CAS_SDK_CACHE")
+        .or_else(|| Some(dir("XDG_CACHE_HOME")?.join("cas-sdk")))
+        .or_else(|| Some(dir("HOME")?.join(".cache/cas-sdk")))
+}
+
+/// The version of the crate is in it too: another one may summarise in another way.
+fn cache_name(codex: &Path, metadata: &fs::Metadata) -> String {
+    let mut hasher = DefaultHasher::new();
+    let path = fs::canonicalize(codex).unwrap_or_else(|_| codex.to_owned());
+    (
+        path,
+        metadata.size(),
+        metadata.mtime(),
+        metadata.mtime_nsec(),
+    )
+        .hash(&mut hasher);
+    format!(
+        "schema-{}-{:016x}.txt",
+        env!("CARGO_PKG_VERSION"),
+        hasher.finish()
+    )
+}
+
+fn cached_summary(path: &Path) -> Option<Summary> {
+    let summary = read(&fs::read_to_string(path).ok()?);
+    (!summary.is_empty()).then_some(summary)
+}
+
+/// Readers see all of a file or none of it.
+fn store(path: &Path, text: &str) -> io::Result<()> {
+    let dir = path.parent().unwrap_or(path);
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)?;
+    let temp = dir.join(format!(".schema-{}", unique()));
+    let written = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&temp)
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .and_then(|()| fs::rename(&temp, path));
+    if written.is_err() {
+        let _ = fs::remove_file(&temp);
+    }
+    written
+}
+
+fn unique() -> String {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    format!("{}-{count}-{:x}", process::id(), now.as_nanos())
+}
+
+/// A directory that is gone when it is dropped.
+struct TempDir(PathBuf);
+
+impl TempDir {
+    fn new() -> Result<Self, DriftError> {
+        let path = env::temp_dir().join(format!("cas-sdk-schema-{}", unique()));
+        match fs::DirBuilder::new().mode(0o700).create(&path) {
+            Ok(()) => Ok(Self(path)),
+            Err(source) => Err(DriftError::Io { path, source }),
+        }
+    }
+}
+
+impl Drop for TempDir {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}

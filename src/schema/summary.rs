@@ -1,0 +1,143 @@
+//! A schema bundle as a flat list of names, each with what it is, in a line: what two schemas are compared by.
+//!
+//! Compiled into the build script too, which writes the list of the schema that the types are made from.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+/// `method thread/start` → `ThreadStartParams`, `ThreadStartParams.cwd` → `string?`, `SandboxMode = "read-only"` → nothing.
+pub(crate) type Summary = BTreeMap<String, String>;
+
+/// The start of the names of methods.
+pub(crate) const METHOD: &str = "method ";
+
+const METHOD_ENUMS: [&str; 4] = [
+    "ClientRequest",
+    "ServerNotification",
+    "ServerRequest",
+    "ClientNotification",
+];
+
+/// Lists what a bundle has, or says why it is none.
+pub(crate) fn summarise(bundle: &Value) -> Result<Summary, &'static str> {
+    let top = bundle["definitions"]
+        .as_object()
+        .ok_or("it has no `definitions`")?;
+    let mut summary = Summary::new();
+    for group in METHOD_ENUMS {
+        let variants = top
+            .get(group)
+            .and_then(|group| group["oneOf"].as_array())
+            .ok_or("one of the four lists of methods is missing")?;
+        for variant in variants {
+            let properties = &variant["properties"];
+            if let Some(method) = properties["method"]["enum"][0].as_str() {
+                let params = name_of(&properties["params"]);
+                summary.insert(format!("{METHOD}{method}"), format!("{group}({params})"));
+            }
+        }
+    }
+    let nested = top.get("v2").and_then(Value::as_object);
+    for (name, definition) in top.iter().chain(nested.into_iter().flat_map(Map::iter)) {
+        let envelope = METHOD_ENUMS.contains(&name.as_str()) || name.starts_with("JSONRPC");
+        if name != "v2" && !envelope {
+            add(&mut summary, name, definition);
+        }
+    }
+    Ok(summary)
+}
+
+/// Adds what is inside of `schema`, under the name of `path`.
+fn add(summary: &mut Summary, path: &str, schema: &Value) {
+    for value in schema["enum"].as_array().into_iter().flatten() {
+        summary.insert(format!("{path} = {value}"), String::new());
+    }
+    let required = schema["required"].as_array();
+    for (field, property) in schema["properties"]
+        .as_object()
+        .into_iter()
+        .flat_map(Map::iter)
+    {
+        let needed = required.is_some_and(|required| required.iter().any(|name| name == field));
+        let mark = if needed { "" } else { "?" };
+        let place = format!("{path}.{field}");
+        summary.insert(place.clone(), format!("{}{mark}", name_of(property)));
+        // A single value is a tag, which is in the path already.
+        if property["enum"]
+            .as_array()
+            .is_none_or(|values| values.len() > 1)
+        {
+            add(summary, &place, property);
+        }
+    }
+    for word in ["oneOf", "anyOf", "allOf"] {
+        for branch in schema[word].as_array().into_iter().flatten() {
+            match tag(branch) {
+                Some(tag) => {
+                    let place = format!("{path} {tag}");
+                    summary.insert(place.clone(), String::new());
+                    add(summary, &place, branch);
+                }
+                None => add(summary, path, branch),
+            }
+        }
+    }
+    for word in ["items", "additionalProperties"] {
+        if let Some(inner) = schema.get(word) {
+            add(summary, path, inner);
+        }
+    }
+}
+
+/// What tells a branch from its siblings: the field with a single value.
+fn tag(branch: &Value) -> Option<String> {
+    let (field, property) = branch["properties"]
+        .as_object()?
+        .iter()
+        .find(|(_, property)| {
+            property["enum"]
+                .as_array()
+                .is_some_and(|values| values.len() == 1)
+        })?;
+    Some(format!("{field}={}", property["enum"][0].as_str()?))
+}
+
+/// A type in a few words.
+fn name_of(schema: &Value) -> String {
+    if let Some(target) = schema["$ref"].as_str() {
+        return target.rsplit('/').next().unwrap_or(target).to_owned();
+    }
+    for word in ["oneOf", "anyOf", "allOf"] {
+        if let Some(branches) = schema[word].as_array() {
+            let names: Vec<String> = branches.iter().map(name_of).collect();
+            return names.join("|");
+        }
+    }
+    let format = schema["format"].as_str();
+    let plain = |ty: &str| match ty {
+        "array" => format!("[{}]", name_of(&schema["items"])),
+        "integer" | "number" => format.unwrap_or(ty).to_owned(),
+        "object" if schema["additionalProperties"].is_object() => {
+            format!("{{{}}}", name_of(&schema["additionalProperties"]))
+        }
+        _ => ty.to_owned(),
+    };
+    match &schema["type"] {
+        Value::String(ty) => plain(ty),
+        Value::Array(types) => {
+            let names: Vec<String> = types.iter().filter_map(Value::as_str).map(plain).collect();
+            names.join("|")
+        }
+        _ => "any".into(),
+    }
+}
+
+/// As text, a name a line.
+pub(crate) fn write(summary: &Summary) -> String {
+    let mut text = String::new();
+    for (name, what) in summary {
+        text.extend([name.as_str(), "\t", what.as_str(), "\n"]);
+    }
+    text
+}

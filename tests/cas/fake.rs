@@ -1,0 +1,130 @@
+//! An app-server for what the real one won't do on request. It is this test binary, started again.
+//!
+//! | request | what it does |
+//! | --- | --- |
+//! | `initialize` | answers, unless `FAKE_MODE` says otherwise |
+//! | `fake/say` | writes `params.lines` as they are, then answers `{}` |
+//! | `fake/stderr` | writes `params.line` to stderr, then answers `{}` |
+//! | `fake/flood` | writes `params.count` notifications with 1,000 bytes each, then answers `{}` |
+//! | `fake/never` | nothing |
+//! | `fake/exit` | exits with `params.code` |
+//! | anything else | answers `{"params": …}` with the params as they came |
+//!
+//! `FAKE_ANSWERS`, a JSON object, has results by method; `{"error": …}` in the place of one is an error.
+//!
+//! Whatever is not a request is told back as `fake/heard`, to the byte.
+
+use std::{
+    fs,
+    io::{self, BufRead, Write},
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    process::exit,
+};
+
+use serde::Deserialize;
+use serde_json::{Value, json, value::RawValue};
+
+/// Makes an executable that is the fake; `prelude` is shell code that runs before it.
+pub fn executable(dir: &Path, prelude: &str) -> PathBuf {
+    let this = std::env::current_exe().unwrap();
+    let path = dir.join("codex");
+    // The harness of the tests prints to stdout, so the fake's is another.
+    let script = format!(
+        "#!/bin/sh\n{prelude}\nexec '{}' fake::app_server --exact --ignored --nocapture 3>&1 >/dev/null\n",
+        this.display()
+    );
+    fs::write(&path, script).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    path
+}
+
+#[test]
+#[ignore = "this is the fake app-server, which the other tests start"]
+fn app_server() {
+    let out = fs::File::options().write(true).open("/dev/fd/3").unwrap();
+    let mode = std::env::var("FAKE_MODE").unwrap_or_default();
+    if let Some(code) = mode.strip_prefix("exit ") {
+        exit(code.parse().unwrap());
+    }
+    serve(io::stdin().lock(), io::LineWriter::new(out), &mode).unwrap();
+    exit(0);
+}
+
+#[derive(Deserialize)]
+struct Request<'a> {
+    method: Option<String>,
+    #[serde(borrow)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    params: Option<&'a RawValue>,
+}
+
+fn serve(input: impl BufRead, mut out: impl Write, mode: &str) -> io::Result<()> {
+    let answers: Value = std::env::var("FAKE_ANSWERS")
+        .map_or(Value::Null, |text| serde_json::from_str(&text).unwrap());
+    for line in input.lines() {
+        let line = line?;
+        let Ok(Request {
+            method: Some(method),
+            id: Some(id),
+            params,
+        }) = serde_json::from_str(&line)
+        else {
+            if !line.contains(r#""method":"initialized""#) {
+                writeln!(
+                    out,
+                    "{}",
+                    json!({"method": "fake/heard", "params": {"line": line}})
+                )?;
+            }
+            continue;
+        };
+        let raw = params.map_or("null", RawValue::get);
+        let params: Value = serde_json::from_str(raw)?;
+        if let Some(answer) = answers.get(&method) {
+            match answer.get("error") {
+                Some(error) => writeln!(out, r#"{{"id":{id},"error":{error}}}"#)?,
+                None => writeln!(out, r#"{{"id":{id},"result":{answer}}}"#)?,
+            }
+            continue;
+        }
+        let mut result = json!({}).to_string();
+        match (method.as_str(), mode) {
+            ("initialize", "silent") => continue,
+            ("initialize", "refuse") => {
+                writeln!(
+                    out,
+                    r#"{{"id":{id},"error":{{"code":-32600,"message":"no"}}}}"#
+                )?;
+                continue;
+            }
+            ("initialize", _) => result = json!({"userAgent": "cas/9.9.9 (fake)"}).to_string(),
+            ("fake/say", _) => {
+                for line in params["lines"].as_array().into_iter().flatten() {
+                    writeln!(out, "{}", line.as_str().unwrap_or_default())?;
+                }
+            }
+            ("fake/bytes", _) => {
+                out.write_all(b"\xff\xfe not UTF-8 \x80\n")?;
+            }
+            ("fake/never", _) => continue,
+            ("fake/stderr", _) => eprintln!("{}", params["line"].as_str().unwrap_or_default()),
+            ("fake/flood", _) => {
+                let text = "x".repeat(1_000);
+                for n in 0..params["count"].as_u64().unwrap_or_default() {
+                    writeln!(
+                        out,
+                        r#"{{"method":"fake/flood","params":{{"n":{n},"text":"{text}"}}}}"#
+                    )?;
+                }
+            }
+            ("fake/exit", _) => {
+                exit(i32::try_from(params["code"].as_i64().unwrap_or_default()).unwrap())
+            }
+            _ => result = format!(r#"{{"params":{raw}}}"#),
+        }
+        writeln!(out, r#"{{"id":{id},"result":{result}}}"#)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,54 @@
+//! The command line: what is refused, and that nothing is started then.
+
+use std::process::{Command, Output};
+
+fn cas(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_cas"))
+        .args(args)
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn unknown_flags_and_bad_values_are_one_line_on_stderr_and_exit_2() {
+    for (args, told) in [
+        (&["proxy", "--fly"][..], "--fly"),
+        (&["proxy", "--exec-approval", "maybe"], "maybe"),
+        (&["proxy", "--skill-approval", "accept"], "accept"),
+        (&["proxy", "--heartbeat-ms", "often"], "often"),
+        (&["proxy", "--max-out-queue", "-1"], "-1"),
+        (&["proxy", "--cwd"], "--cwd"),
+        (&["proxy", "stray"], "stray"),
+        (&["fly"], "fly"),
+        (&["instance-runner", "--instances", "3"], "--cwd"),
+        (&["smoke_check"], "--cwd"),
+    ] {
+        let out = cas(args);
+        let stderr = String::from_utf8(out.stderr).unwrap();
+        assert_eq!(out.status.code(), Some(2), "{args:?}: {stderr}");
+        assert_eq!(stderr.lines().count(), 1, "{args:?}: {stderr}");
+        assert!(stderr.contains(told), "{args:?}: {stderr}");
+        assert!(out.stdout.is_empty(), "{args:?}");
+    }
+}
+
+#[test]
+fn a_codex_that_is_not_there_is_an_error_event_and_exit_1() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = dir.path().join("state.json");
+    let out = cas(&[
+        "proxy",
+        "--codex",
+        "/no/such/codex",
+        "--state-file",
+        state.to_str().unwrap(),
+    ]);
+    let events = String::from_utf8(out.stdout).unwrap();
+    let last: serde_json::Value = serde_json::from_str(events.lines().last().unwrap()).unwrap();
+    assert_eq!(out.status.code(), Some(1));
+    assert_eq!(last["type"], "cas/error");
+    assert!(
+        last["error"].as_str().unwrap().contains("/no/such/codex"),
+        "{last}"
+    );
+}

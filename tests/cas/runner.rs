@@ -1,0 +1,164 @@
+//! `cas instance-runner`: many instances at once, and none of them left.
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use serde_json::{Value, json};
+
+use crate::{
+    common::{eventually, is_alive},
+    fake,
+};
+
+fn runner(codex: &Path, dir: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cas"));
+    command
+        .args(["instance_runner", "--json", "--cwd"])
+        .arg(dir)
+        .arg("--codex")
+        .arg(codex);
+    command
+}
+
+#[test]
+fn every_instance_gets_the_request_and_the_report_counts_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let codex = fake::executable(dir.path(), "");
+    let states = dir.path().join("states");
+    let out = runner(&codex, dir.path())
+        .args([
+            "--instances",
+            "16",
+            "--method",
+            "x/y",
+            "--params-json",
+            r#"{"threadId":"t-1"}"#,
+            "--sample",
+            "2",
+        ])
+        .arg("--state-file-dir")
+        .arg(&states)
+        .output()
+        .unwrap();
+    let report: Value = serde_json::from_slice(&out.stdout).unwrap();
+    assert!(out.status.success(), "{report}");
+    for (key, value) in [
+        ("demo", json!("cas-instance-runner")),
+        ("cwd", json!(dir.path())),
+        ("state_file_dir", json!(states)),
+        ("method", json!("x/y")),
+        ("params", json!({"threadId": "t-1"})),
+        ("instances_requested", json!(16)),
+        ("instances_started", json!(16)),
+        ("start_failures", json!([])),
+        ("requests_ok", json!(16)),
+        ("requests_failed", json!(0)),
+        (
+            "sample_results",
+            json!([{"instance": 1, "result": {"params": {"threadId": "t-1"}}}, {"instance": 2, "result": {"params": {"threadId": "t-1"}}}]),
+        ),
+    ] {
+        assert_eq!(report[key], value, "{key}");
+    }
+    for key in ["start_all_clients", "run_all_requests", "total"] {
+        assert!(report["timing_ms"][key].is_u64(), "{report}");
+    }
+    assert_eq!(
+        fs::read_dir(states).unwrap().count(),
+        16,
+        "a state file for each"
+    );
+}
+
+#[test]
+fn each_instance_has_a_home_of_its_own_on_request() {
+    let dir = tempfile::tempdir().unwrap();
+    let codex = fake::executable(dir.path(), r#"echo x > "$CODEX_HOME/was-here""#);
+    let out = runner(&codex, dir.path())
+        .args([
+            "--instances",
+            "3",
+            "--client-prefix",
+            "worker",
+            "--codex-home-dir",
+        ])
+        .arg(dir.path().join("homes"))
+        .output()
+        .unwrap();
+    assert!(
+        out.status.success(),
+        "{}",
+        String::from_utf8_lossy(&out.stdout)
+    );
+    for number in 1..=3 {
+        assert!(
+            dir.path()
+                .join(format!("homes/worker-{number}/was-here"))
+                .exists()
+        );
+    }
+}
+
+#[test]
+fn what_fails_is_counted_and_the_exit_code_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    // Every other one does not start.
+    let odd = r#"case "$(mkdir first 2>&1)" in "") FAKE_MODE="exit 9"; export FAKE_MODE;; esac"#;
+    let codex = fake::executable(dir.path(), odd);
+    let answers = json!({"thread/list": {"error": {"code": -32600, "message": "no"}}});
+    let out = runner(&codex, dir.path())
+        .args(["--instances", "4"])
+        .env("FAKE_ANSWERS", answers.to_string())
+        .output()
+        .unwrap();
+    let report: Value = serde_json::from_slice(&out.stdout).unwrap();
+    assert_eq!(out.status.code(), Some(1));
+    assert_eq!(
+        (&report["instances_started"], &report["requests_failed"]),
+        (&json!(3), &json!(3))
+    );
+    assert_eq!(report["params"], json!({"cursor": null, "limit": 1}));
+    let failures = report["start_failures"].as_array().unwrap();
+    assert_eq!(failures.len(), 1);
+    assert!(failures[0]["instance"].is_u64() && failures[0]["error"].is_string());
+    assert_eq!(report["sample_results"][0]["error"], "no (-32600)");
+}
+
+#[tokio::test]
+async fn ctrl_c_ends_all_that_was_started() {
+    let dir = tempfile::tempdir().unwrap();
+    let codex = fake::executable(dir.path(), r#"echo $$ > "pid-$$""#);
+    // The request is never answered.
+    let mut child = runner(&codex, dir.path())
+        .args(["--instances", "4", "--method", "fake/never"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let pids = || -> Vec<u32> {
+        let names = fs::read_dir(dir.path())
+            .unwrap()
+            .flatten()
+            .map(|f| f.file_name());
+        names
+            .filter_map(|n| n.to_str()?.strip_prefix("pid-")?.parse().ok())
+            .collect()
+    };
+    eventually("all have started", || pids().len() == 4).await;
+    let pid = rustix::process::Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    eventually("all are gone", || {
+        pids().into_iter().all(|pid| !is_alive(pid))
+    })
+    .await;
+    let mut status = None;
+    eventually("the runner has ended", || {
+        status = child.try_wait().unwrap();
+        status.is_some()
+    })
+    .await;
+    assert_eq!(status.unwrap().code(), Some(130));
+}

@@ -1,0 +1,105 @@
+//! The schema as the corpus reads it: by pointer, with the errors of the export mended by a list of its own.
+
+use std::{fs, path::Path};
+
+use serde_json::{Value, json};
+
+/// What the export gets wrong; the wire has the second name.
+const WRONG_NAMES: [(&str, &str, &str); 8] = [
+    ("AccountSessionsSwitchResponse", "auth_url", "authUrl"),
+    ("AccountSessionsSwitchResponse", "login_id", "loginId"),
+    ("ThreadRealtimeItem", "item_id", "itemId"),
+    ("ThreadRealtimeItem", "turn_id", "turnId"),
+    ("ThreadTimelineEntry", "turn_id", "turnId"),
+    ("ThreadTimelineEntry", "started_at", "startedAt"),
+    ("ThreadTimelineEntry", "completed_at", "completedAt"),
+    ("ThreadTimelineEntry", "duration_ms", "durationMs"),
+];
+
+/// Objects of which the export forgot that they are maps.
+const LOST_MAPS: [(&str, &str); 3] = [
+    ("AppsConfig", "AppConfig"),
+    ("AppLinksConfig", "AppLinkConfig"),
+    ("AppToolsConfig", "AppToolConfig"),
+];
+
+pub(crate) struct Bundle(Value);
+
+/// One message of the protocol.
+pub(crate) struct Message {
+    pub(crate) method: String,
+    /// `None` if there are no params, which is sent as `null`.
+    pub(crate) params: Option<Value>,
+}
+
+impl Bundle {
+    pub(crate) fn load() -> Self {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("schema/codex_app_server_protocol.schemas.json");
+        let text = fs::read_to_string(path).expect("the schema is in the repository");
+        let mut root: Value = serde_json::from_str(&text).expect("the schema is JSON");
+        for (name, wrong, right) in WRONG_NAMES {
+            let definition = definition(&mut root, name);
+            let text = definition
+                .to_string()
+                .replace(&format!("\"{wrong}\""), &format!("\"{right}\""));
+            *definition = serde_json::from_str(&text).expect("still JSON");
+        }
+        for (name, value) in LOST_MAPS {
+            definition(&mut root, name)["additionalProperties"] =
+                json!({ "$ref": format!("#/definitions/v2/{value}") });
+        }
+        Self(root)
+    }
+
+    /// A definition by its name.
+    pub(crate) fn named(&self, name: &str) -> Option<Value> {
+        let places = ["v2/", ""];
+        places
+            .iter()
+            .map(|place| format!("#/definitions/{place}{name}"))
+            .find(|target| self.0.pointer(&target[1..]).is_some())
+            .map(|target| json!({ "$ref": target }))
+    }
+
+    /// What a reference refers to, and its name.
+    pub(crate) fn resolve<'a>(&self, target: &'a str) -> (&'a str, &Value) {
+        let name = target.rsplit('/').next().unwrap_or(target);
+        let schema = self.0.pointer(&target[1..]);
+        (name, schema.unwrap_or_else(|| panic!("{target} dangles")))
+    }
+
+    /// The messages of one of the four enums of methods.
+    pub(crate) fn messages(&self, group: &str) -> Vec<Message> {
+        let variants = self.0["definitions"][group]["oneOf"].as_array();
+        let variants = variants.expect("the bundle lists its methods");
+        let message = |variant: &Value| {
+            let properties = &variant["properties"];
+            let params = &properties["params"];
+            let branches = params["anyOf"].as_array().into_iter().flatten();
+            Message {
+                method: properties["method"]["enum"][0]
+                    .as_str()
+                    .expect("a method has a name")
+                    .to_owned(),
+                params: std::iter::once(params)
+                    .chain(branches)
+                    .find(|schema| schema["$ref"].is_string())
+                    .cloned(),
+            }
+        };
+        variants.iter().map(message).collect()
+    }
+}
+
+fn definition<'a>(root: &'a mut Value, name: &str) -> &'a mut Value {
+    let nested = root["definitions"]["v2"].get(name).is_some();
+    let definitions = &mut root["definitions"];
+    if nested {
+        &mut definitions["v2"][name]
+    } else {
+        definitions
+            .get_mut(name)
+            .expect("a definition of the schema")
+    }
+}

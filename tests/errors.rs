@@ -1,0 +1,383 @@
+//! The table of refusals against the real codex: a reworded message is noticed here.
+
+mod common;
+
+use std::{process::Stdio, time::Duration};
+
+use cas_sdk::{
+    CasClient, Error, Filter, RpcError, RpcErrorKind as Kind,
+    testing::{Gate, Reply},
+};
+use common::{Rig, within};
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
+    process::Command,
+};
+
+/// A thread that no server has.
+const NOBODY: &str = "0199d1a2-0000-7000-8000-000000000000";
+
+/// Rows that a test here provokes.
+const PROVOKED: &[&str] = &[
+    "Not initialized",
+    "Already initialized",
+    "thread not found: ",
+    "thread not loaded: ",
+    "no rollout found for thread id ",
+    "no archived rollout found for thread id ",
+    " already has an active writer",
+    " is archived. ",
+    "no active turn to steer",
+    "no active turn to interrupt",
+    "authentication required",
+    "Invalid request: unknown variant `",
+    "Invalid request: ",
+    "invalid thread id: ",
+    "invalid cursor: ",
+    " must not be empty",
+    "do not support",
+    "is not supported yet",
+];
+
+/// Rows that can't be, and why.
+const OUT_OF_REACH: &[(&str, &str)] = &[
+    (
+        "Server is draining",
+        "only a server on a socket drains; on stdio the signal ends the process at once",
+    ),
+    (
+        " is empty",
+        "needs a rollout file that was created and never written, which takes a crash at that moment",
+    ),
+];
+
+/// Kinds that are told by the code alone: -32001 (`Overloaded`) needs more requests in flight than the client allows itself,
+/// and -32603 (`Internal`) a failure inside the server.
+const TABLE: &str = include_str!("../src/rpc_error.rs");
+
+#[test]
+fn every_row_of_the_table_is_provoked_here_or_has_an_excuse() {
+    let (_, table) = TABLE.split_once("const TABLE").expect("the table");
+    let (table, _) = table.split_once("];").expect("its end");
+    let texts = table.split("Text::").skip(1);
+    let mut rows: Vec<&str> = texts.filter_map(|row| row.split('"').nth(1)).collect();
+    rows.sort_unstable();
+    let excused = OUT_OF_REACH.iter().map(|(row, _)| row);
+    let mut known: Vec<&str> = PROVOKED.iter().chain(excused).copied().collect();
+    known.sort_unstable();
+    assert_eq!(rows, known);
+}
+
+async fn refusal(client: &CasClient, method: &str, params: Value) -> RpcError {
+    match client.request_raw::<Value>(method, &params).await {
+        Err(Error::Rpc { source, .. }) => source.clone(),
+        other => panic!("{method} {params} was not refused: {other:?}"),
+    }
+}
+
+/// The kind, and the row that it must come from.
+async fn expect(client: &CasClient, method: &str, params: Value, row: &str, kind: Kind) {
+    assert!(row.is_empty() || PROVOKED.contains(&row), "{row}");
+    let error = refusal(client, method, params).await;
+    assert!(error.message.contains(row), "{method}: {error}");
+    assert_eq!(error.kind(), kind, "{method}: {error}");
+}
+
+async fn start(client: &CasClient, params: Value) -> String {
+    let answer: Value = client.request_raw("thread/start", &params).await.unwrap();
+    answer["thread"]["id"].as_str().unwrap().to_owned()
+}
+
+/// Runs a turn to its end.
+async fn turn(client: &CasClient, thread: &str) {
+    let mut ends = client.events(Filter::all().method("turn/completed").thread(thread));
+    let params = json!({ "threadId": thread, "input": [{ "type": "text", "text": "x" }] });
+    let _: Value = client.request_raw("turn/start", &params).await.unwrap();
+    ends.next().await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn what_names_a_thread_that_is_not_there_is_refused() {
+    let Some(rig) = Rig::new().await else { return };
+    within(60, async {
+        let client = rig.client().await;
+        let id = json!({ "threadId": NOBODY });
+        for (method, params, row, kind) in [
+            (
+                "turn/start",
+                json!({ "threadId": NOBODY, "input": [] }),
+                "thread not found: ",
+                Kind::ThreadNotFound,
+            ),
+            (
+                "thread/read",
+                id.clone(),
+                "thread not loaded: ",
+                Kind::ThreadNotLoaded,
+            ),
+            (
+                "thread/resume",
+                id.clone(),
+                "no rollout found for thread id ",
+                Kind::NoRollout,
+            ),
+            (
+                "thread/fork",
+                id.clone(),
+                "no rollout found for thread id ",
+                Kind::NoRollout,
+            ),
+            (
+                "thread/unarchive",
+                id,
+                "no archived rollout found for thread id ",
+                Kind::NoRollout,
+            ),
+            (
+                "thread/read",
+                json!({ "threadId": "nope" }),
+                "invalid thread id: ",
+                Kind::InvalidParams,
+            ),
+        ] {
+            expect(&client, method, params, row, kind).await;
+        }
+        client.shutdown().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_wrong_in_itself_is_refused() {
+    let Some(rig) = Rig::new().await else { return };
+    within(60, async {
+        let client = rig.client().await;
+        let thread = start(&client, json!({})).await;
+        let long = "x".repeat(1_048_577);
+        for (method, params, row, kind) in [
+            ("no/such/method", json!({}), "", Kind::UnknownMethod),
+            (
+                "initialize",
+                json!({ "clientInfo": { "name": "again", "version": "1" } }),
+                "Already initialized",
+                Kind::AlreadyInitialized,
+            ),
+            (
+                "thread/start",
+                json!({ "sandbox": "nope" }),
+                "Invalid request: unknown variant `",
+                Kind::InvalidParams,
+            ),
+            ("thread/read", json!({}), "Invalid request: ", Kind::InvalidParams),
+            (
+                "experimentalFeature/list",
+                json!({ "cursor": "zzz" }),
+                "invalid cursor: ",
+                Kind::InvalidParams,
+            ),
+            (
+                "turn/steer",
+                json!({ "threadId": thread, "expectedTurnId": "", "input": [{ "type": "text", "text": "x" }] }),
+                " must not be empty",
+                Kind::InvalidParams,
+            ),
+            (
+                "account/rateLimits/read",
+                Value::Null,
+                "authentication required",
+                Kind::AuthRequired,
+            ),
+            (
+                "turn/start",
+                json!({ "threadId": thread, "input": [{ "type": "text", "text": long }] }),
+                "",
+                Kind::InputTooLarge { max_chars: 1_048_576, actual_chars: 1_048_577 },
+            ),
+        ] {
+            expect(&client, method, params, row, kind).await;
+        }
+        client.shutdown().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn turns_of_threads_that_have_none_stored_can_not_be_read() {
+    let Some(rig) = Rig::new().await else { return };
+    within(60, async {
+        let client = rig.client().await;
+        let new = start(&client, json!({})).await;
+        let params = json!({ "threadId": new, "includeTurns": true });
+        let error = refusal(&client, "thread/read", params.clone()).await;
+        assert_eq!(error.code, -32601, "{error}");
+        let row = "is not supported yet";
+        expect(&client, "thread/read", params, row, Kind::Unsupported).await;
+        let ephemeral = start(&client, json!({ "ephemeral": true })).await;
+        let params = json!({ "threadId": ephemeral, "includeTurns": true });
+        expect(
+            &client,
+            "thread/read",
+            params,
+            "do not support",
+            Kind::Unsupported,
+        )
+        .await;
+        client.shutdown().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_turn_that_does_not_run_or_is_another_can_be_neither_steered_nor_interrupted() {
+    let Some(rig) = Rig::new().await else { return };
+    within(60, async {
+        let client = rig.client().await;
+        let thread = start(&client, json!({})).await;
+        let steer = json!({
+            "threadId": thread, "expectedTurnId": "wrong", "input": [{ "type": "text", "text": "x" }],
+        });
+        let interrupt = json!({ "threadId": thread, "turnId": "wrong" });
+        let row = "no active turn to steer";
+        expect(&client, "turn/steer", steer.clone(), row, Kind::NoActiveTurn).await;
+        let row = "no active turn to interrupt";
+        expect(&client, "turn/interrupt", interrupt.clone(), row, Kind::NoActiveTurn).await;
+
+        let gate = Gate::new();
+        rig.model.reply(Reply::new().delta("one").hold(&gate));
+        let mut started = client.events(Filter::all().method("turn/started"));
+        let params = json!({ "threadId": thread, "input": [{ "type": "text", "text": "x" }] });
+        let _: Value = client.request_raw("turn/start", &params).await.unwrap();
+        let started = started.next().await.unwrap().unwrap();
+        let mismatch = Kind::TurnMismatch {
+            expected: "wrong".into(),
+            actual: started.turn_id().unwrap().to_owned(),
+        };
+        expect(&client, "turn/steer", steer, "", mismatch.clone()).await;
+        expect(&client, "turn/interrupt", interrupt, "", mismatch).await;
+        gate.open();
+        client.shutdown().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_compaction_can_not_be_steered() {
+    let Some(rig) = Rig::new().await else { return };
+    within(60, async {
+        let client = rig.client().await;
+        let thread = start(&client, json!({})).await;
+        rig.model.reply(Reply::text("one"));
+        turn(&client, &thread).await;
+        let gate = Gate::new();
+        rig.model.reply(Reply::new().delta("so far").hold(&gate));
+        let mut started = client.events(Filter::all().method("turn/started"));
+        let params = json!({ "threadId": thread });
+        let _: Value = client
+            .request_raw("thread/compact/start", &params)
+            .await
+            .unwrap();
+        let started = started.next().await.unwrap().unwrap();
+        let steer = json!({
+            "threadId": thread,
+            "expectedTurnId": started.turn_id(),
+            "input": [{ "type": "text", "text": "x" }],
+        });
+        let kind = Kind::NotSteerable {
+            turn_kind: "compact".into(),
+        };
+        expect(&client, "turn/steer", steer, "", kind).await;
+        gate.open();
+        client.shutdown().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_thread_of_another_process_and_an_archived_one_can_not_be_resumed() {
+    let Some(rig) = Rig::new().await else { return };
+    within(60, async {
+        let client = rig.client().await;
+        let thread = start(&client, json!({})).await;
+        rig.model.reply(Reply::text("one"));
+        turn(&client, &thread).await;
+        let params = json!({ "threadId": thread });
+        let other = rig.client().await;
+        let row = " already has an active writer";
+        expect(
+            &other,
+            "thread/resume",
+            params.clone(),
+            row,
+            Kind::ActiveWriter,
+        )
+        .await;
+        other.shutdown().await;
+
+        let _: Value = client.request_raw("thread/archive", &params).await.unwrap();
+        expect(
+            &client,
+            "thread/resume",
+            params,
+            " is archived. ",
+            Kind::Archived,
+        )
+        .await;
+        client.shutdown().await;
+    })
+    .await;
+}
+
+/// The client itself neither speaks before the handshake nor lets an experimental method through, so this is by hand.
+#[tokio::test]
+async fn a_method_before_the_handshake_or_beyond_what_it_allows_is_refused() {
+    let Some(rig) = Rig::new().await else { return };
+    let codex = cas_sdk::testing::codex().await.unwrap();
+    let mut child = Command::new(codex)
+        .arg("app-server")
+        .env_clear()
+        .envs(rig.home.env())
+        .current_dir(rig.home.work_dir())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut ask = async |id: u64, method: &str, params: Value| -> Value {
+        let line = json!({ "id": id, "method": method, "params": params }).to_string() + "\n";
+        stdin.write_all(line.as_bytes()).await.unwrap();
+        loop {
+            let line = lines.next_line().await.unwrap().expect("an answer");
+            let line: Value = serde_json::from_str(&line).unwrap();
+            if line["id"] == id {
+                return line;
+            }
+        }
+    };
+    within(60, async {
+        let error = |answer: &Value| {
+            let error = &answer["error"];
+            let message = error["message"].as_str().unwrap_or_default();
+            RpcError::new(error["code"].as_i64().unwrap_or_default(), message, None)
+        };
+        let answer = ask(1, "thread/list", json!({})).await;
+        assert_eq!(error(&answer).kind(), Kind::NotInitialized, "{answer}");
+        let me = json!({ "clientInfo": { "name": "cas", "version": "1" } });
+        let answer = ask(2, "initialize", me).await;
+        assert!(answer["error"].is_null(), "{answer}");
+        let answer = ask(3, "collaborationMode/list", json!({})).await;
+        let what = "collaborationMode/list".to_owned();
+        let kind = Kind::ExperimentalRequired { what };
+        assert_eq!(error(&answer).kind(), kind, "{answer}");
+        let answer = ask(4, "thread/start", json!({ "dynamicTools": [] })).await;
+        let what = "thread/start.dynamicTools".to_owned();
+        let kind = Kind::ExperimentalRequired { what };
+        assert_eq!(error(&answer).kind(), kind, "{answer}");
+    })
+    .await;
+    drop(stdin);
+    let _ = tokio::time::timeout(Duration::from_secs(10), child.wait()).await;
+}

@@ -1,0 +1,108 @@
+//! `schema::drift` against the real codex, and against binaries that are none.
+
+mod common;
+
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command};
+
+use cas_sdk::{
+    schema::{self, DriftError},
+    testing,
+};
+use common::within;
+
+/// Whether the crate was built from another schema than that of the codex that the tests use.
+const FOREIGN: bool = option_env!("CAS_SCHEMA_DIR").is_some() || option_env!("CAS_CODEX").is_some();
+
+fn script(dir: &Path, text: &str) -> std::path::PathBuf {
+    let path = dir.join("codex");
+    fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    path
+}
+
+/// The cache is named by a variable of the process, so this runs in a process of its own.
+#[tokio::test]
+async fn the_real_codex_has_not_drifted_and_is_asked_once() {
+    let (Some(codex), false) = (testing::codex_or_skip().await, FOREIGN) else {
+        return;
+    };
+    let cache = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    // Counts its runs.
+    let count = dir.path().join("count");
+    let wrapper = script(
+        dir.path(),
+        &format!(
+            "echo run >> '{}'\nexec '{}' \"$@\"",
+            count.display(),
+            codex.display()
+        ),
+    );
+    let again = || {
+        Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "child_compares", "--ignored", "--nocapture"])
+            .env("CAS_SDK_CACHE", cache.path())
+            .env("CAS_DRIFT_OF", &wrapper)
+            .output()
+            .unwrap()
+    };
+    for _ in 0..2 {
+        let output = again();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{said}");
+        assert!(said.contains("no drift: the same methods"), "{said}");
+    }
+    assert_eq!(fs::read_to_string(&count).unwrap(), "run\n");
+
+    let files: Vec<_> = fs::read_dir(cache.path())
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .collect();
+    assert_eq!(files.len(), 1, "{files:?}");
+    let mode = files[0].metadata().unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+
+    // Another binary at the same place is asked again.
+    let text = fs::read_to_string(&wrapper).unwrap();
+    fs::write(&wrapper, text + "# newer\n").unwrap();
+    let output = again();
+    assert!(output.status.success());
+    assert_eq!(fs::read_to_string(&count).unwrap(), "run\nrun\n");
+}
+
+#[tokio::test]
+#[ignore = "run by the test above, in a process of its own"]
+async fn child_compares() {
+    let Some(codex) = std::env::var_os("CAS_DRIFT_OF") else {
+        return;
+    };
+    let drift = within(60, schema::drift(Path::new(&codex))).await.unwrap();
+    println!("{drift}");
+}
+
+#[tokio::test]
+async fn a_missing_binary_is_named() {
+    let error = schema::drift(Path::new("/nonexistent/codex"))
+        .await
+        .unwrap_err();
+    assert!(matches!(error, DriftError::Binary { .. }), "{error:?}");
+    assert!(error.to_string().contains("/nonexistent/codex"), "{error}");
+}
+
+#[tokio::test]
+async fn a_binary_that_fails_is_quoted() {
+    let dir = tempfile::tempdir().unwrap();
+    let codex = script(dir.path(), "echo no such command >&2; exit 3");
+    let error = within(30, schema::drift(&codex)).await.unwrap_err();
+    let text = error.to_string();
+    assert!(matches!(error, DriftError::Failed { .. }), "{text}");
+    assert!(text.contains("exit status: 3: no such command"), "{text}");
+}
+
+#[tokio::test]
+async fn a_binary_that_writes_no_schema_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let codex = script(dir.path(), "exit 0");
+    let error = within(30, schema::drift(&codex)).await.unwrap_err();
+    assert!(matches!(error, DriftError::Schema { .. }), "{error:?}");
+}
