@@ -64,7 +64,7 @@ impl Tracker {
                 let named = serde_json::from_str::<Named>(params).ok();
                 Some(Box::new(move |outcome| {
                     if let (Ok(_), Some(named)) = (outcome, named) {
-                        tracker.unfollow(&named.thread_id);
+                        tracker.let_go(&named.thread_id);
                     }
                     if let Some(then) = then {
                         then(outcome);
@@ -85,9 +85,22 @@ impl Tracker {
         if is_new {
             track.total.get_or_insert_with(TokenUsage::default);
         }
+        if !is_active {
+            track.active = None; // It may have ended while the thread was not followed.
+        }
         track.busy = is_active && track.active.is_none() && track.turns.is_empty();
     }
 
+    /// Its turns go on, unseen.
+    fn let_go(&self, thread: &str) {
+        let mut state = self.lock();
+        if let Some(track) = state.threads.get_mut(thread) {
+            track.followed = false;
+        }
+        state.tidy(thread);
+    }
+
+    /// It is gone, and its turns with it.
     pub(super) fn unfollow(&self, thread: &str) {
         let mut state = self.lock();
         if let Some(track) = state.threads.get_mut(thread) {

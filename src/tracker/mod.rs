@@ -52,6 +52,9 @@ pub(crate) struct Used {
     pub(crate) agents: TokenUsage,
 }
 
+/// How many ends are kept for turns that may yet turn out to be somebody's.
+const ENDS: usize = 64;
+
 pub(crate) struct Tracker {
     state: Mutex<State>,
     connection: OnceLock<Weak<Connection>>,
@@ -168,6 +171,9 @@ impl Track {
         }
         self.busy = false;
         if self.starting > 0 {
+            if self.ended.len() == ENDS {
+                self.ended.remove(0); // One `turn/start` may stay unanswered for ever.
+            }
             self.ended.push((turn.to_owned(), status.clone()));
         }
         if let Some(track) = self.turns.get_mut(turn) {

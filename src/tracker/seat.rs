@@ -17,7 +17,6 @@ impl Tracker {
             tracker: self.clone(),
             thread: thread.to_owned(),
             active: track.active.as_ref().map(|active| active.id.clone()),
-            busy: track.busy,
         }
     }
 
@@ -50,8 +49,6 @@ pub(crate) struct Starting {
     thread: String,
     /// The turn that ran when it was sent.
     active: Option<String>,
-    /// One ran, of which nothing else is known.
-    busy: bool,
 }
 
 impl Starting {
@@ -60,10 +57,12 @@ impl Starting {
     pub(crate) fn claim(self, turn: &str, fresh: bool) -> (Seat, bool) {
         let seat = self.tracker.seat(&self.thread, turn, Role::Reader);
         let mut state = self.tracker.lock();
-        let track = state.threads.get_mut(&self.thread);
-        let known = track.and_then(|track| track.turns.get_mut(turn));
-        let mut joined = self.busy || self.active.as_deref() == Some(turn);
-        if let Some(known) = known {
+        let Some(track) = state.threads.get_mut(&self.thread) else {
+            return (seat, false);
+        };
+        // A thread that was taken up while it was busy is no longer when its turn has ended or another has begun.
+        let mut joined = track.busy || self.active.as_deref() == Some(turn);
+        if let Some(known) = track.turns.get_mut(turn) {
             // Of several that were sent at once, the first one answered is the one that started it.
             joined = !fresh && (joined || known.seats > 1 || known.ours);
             known.ours |= !joined;

@@ -87,7 +87,8 @@ impl TurnControl {
     /// where it is refused, and asks the server for the real state where that goes on.
     ///
     /// # Errors
-    /// [`Error::Timeout`] if the server doesn't act on it, [`Error::Closed`] if the connection ends.
+    /// [`Error::Timeout`] if the server doesn't act on it, [`Error::Closed`] if the connection ends,
+    /// [`Error::NotFollowed`] if the thread is closed.
     pub async fn interrupt(&self) -> Result<TurnStatus, Error> {
         const METHOD: &str = "turn/interrupt";
         let within = self.thread.client().request_timeout();
@@ -186,7 +187,9 @@ impl TurnControl {
     fn lost(&self) -> Error {
         match self.thread.client().close_reason() {
             Some(reason) => Error::Closed(reason),
-            None => Error::Invalid(format!("thread {} was closed", self.thread.id())),
+            None => Error::NotFollowed {
+                thread_id: self.thread.id().to_owned(),
+            },
         }
     }
 

@@ -45,16 +45,20 @@ impl Turn {
                 continue;
             }
             // Once the end is known, only its record is waited for.
-            if self.progress().collector.end().is_some() {
-                match self.check {
-                    Some(_) => return Poll::Pending,
-                    None => match self.end() {
-                        Some(told) => return Poll::Ready(Some(told)),
-                        None => continue,
-                    },
+            let event = {
+                let mut progress = self.progress();
+                let over = progress.collector.end().is_some();
+                (!over).then(|| progress.events.poll_event(cx))
+            };
+            let Some(event) = event else {
+                if self.check.is_some() {
+                    return Poll::Pending;
                 }
-            }
-            let event = self.progress().events.poll_event(cx);
+                match self.end() {
+                    Some(told) => return Poll::Ready(Some(told)),
+                    None => continue,
+                }
+            };
             match event {
                 Poll::Ready(event) => {
                     if let Some(told) = self.hear(event) {

@@ -230,3 +230,40 @@ async fn on_a_closed_connection_the_reason_is_told() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn on_a_thread_that_was_busy_the_next_turn_is_ones_own() {
+    within(20, async {
+        let (_client, server, thread) = rig().await;
+        server.answer("thread/resume", |_| {
+            Ok(json!({"thread": {"id": T, "status": {"type": "active", "activeFlags": []}}}))
+        });
+        let thread = thread.client().resume_thread(T).await.unwrap();
+        let (turn, ()) = tokio::join!(thread.ask("go").into_future(), async {
+            let start = server.next("turn/start").await;
+            server.turn_completed(T, "foreign", "completed");
+            start.reply(started(U));
+        });
+        let turn = turn.unwrap();
+        assert!(!turn.joined());
+        server.turn_started(T, U);
+        drop(turn);
+        assert_eq!(server.next("turn/interrupt").await.params()["turnId"], U);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_turn_of_a_thread_that_was_let_go_can_still_be_interrupted() {
+    within(20, async {
+        let (_client, server, turn) = running().await;
+        server.answer("thread/unsubscribe", |_| {
+            Ok(json!({"status": "unsubscribed"}))
+        });
+        turn.thread().unsubscribe().await.unwrap();
+        assert!(!turn.thread().is_followed());
+        drop(turn);
+        assert_eq!(server.next("turn/interrupt").await.params()["turnId"], U);
+    })
+    .await;
+}

@@ -1,0 +1,49 @@
+//! An answer as a value: `cargo run --example structured_output -- "Linus Torvalds"`
+
+use cas_sdk::{CasClient, protocol::ThreadStartParams};
+
+/// The doc comments of the fields are what the model is told, and it fills them in this order.
+#[derive(Debug, serde::Deserialize, schemars::JsonSchema)]
+struct Person {
+    /// What is known of the person, in a sentence or two.
+    about: String,
+    /// The year of birth, if it is known.
+    born: Option<u16>,
+    /// What the person made.
+    works: Vec<Work>,
+}
+
+#[derive(Debug, serde::Deserialize, schemars::JsonSchema)]
+struct Work {
+    title: String,
+    kind: Kind,
+}
+
+#[derive(Debug, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum Kind {
+    Software,
+    Book,
+    Other,
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let name = std::env::args()
+        .nth(1)
+        .ok_or("usage: structured_output NAME")?;
+    let client = CasClient::builder().spawn().await?;
+    let thread = client.start_thread(ThreadStartParams::default()).await?;
+
+    let person: Person = thread.ask_as(format!("Who is {name}?")).await?;
+    println!("{}", person.about);
+    if let Some(year) = person.born {
+        println!("born {year}");
+    }
+    for work in person.works {
+        println!("- {} ({:?})", work.title, work.kind);
+    }
+
+    client.shutdown().await;
+    Ok(())
+}

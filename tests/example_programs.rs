@@ -1,0 +1,102 @@
+//! The examples that are whole programs, run as a user runs them: the real codex, and a scripted model.
+
+mod common;
+
+use std::{collections::HashMap, path::PathBuf, process::Stdio};
+
+use cas_sdk::testing::{self, Gate, Reply};
+use common::{Rig, within};
+use serde_json::{Value, json};
+
+/// Where the examples are; they are built if they are not.
+fn examples() -> HashMap<String, PathBuf> {
+    let build = std::process::Command::new(env!("CARGO"))
+        .args(["build", "--examples", "--message-format", "json"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .stderr(Stdio::inherit())
+        .output()
+        .expect("cargo runs");
+    assert!(build.status.success());
+    let messages = String::from_utf8(build.stdout).unwrap();
+    let messages = messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    messages
+        .filter_map(|message| {
+            let name = message["target"]["name"].as_str()?.to_owned();
+            Some((name, message["executable"].as_str()?.into()))
+        })
+        .collect()
+}
+
+/// What an example prints.
+async fn run(rig: &Rig, examples: &HashMap<String, PathBuf>, name: &str, args: &[&str]) -> String {
+    let codex = testing::codex().await.unwrap();
+    let child = tokio::process::Command::new(&examples[name])
+        .args(args)
+        .env_clear()
+        .envs(rig.home.env())
+        .env("CAS_CODEX", codex)
+        .current_dir(rig.home.work_dir())
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output();
+    let output = child.await.unwrap();
+    let (out, err) = (
+        String::from_utf8(output.stdout).unwrap(),
+        String::from_utf8(output.stderr).unwrap(),
+    );
+    assert!(output.status.success(), "{name}: {out}{err}");
+    out
+}
+
+#[tokio::test]
+async fn every_program_does_what_it_says() {
+    let Some(rig) = Rig::new().await else { return };
+    let examples = tokio::task::spawn_blocking(examples).await.unwrap();
+    within(120, async {
+        rig.model.reply(Reply::text("Rayleigh."));
+        let out = run(&rig, &examples, "ask", &["Why is the sky blue?"]).await;
+        assert_eq!(out, "Rayleigh.\n");
+
+        rig.model.reply(
+            Reply::new()
+                .commentary("Let me look.")
+                .function_call("c-1", "exec_command", json!({"cmd": "echo hi"})),
+        );
+        rig.model.reply(Reply::text("One file."));
+        let out = run(&rig, &examples, "stream", &["List the files here."]).await;
+        assert!(out.starts_with("Let me look.\n"), "{out}");
+        assert!(out.contains("[Some(0)]") && out.contains("echo hi"), "{out}");
+        assert!(out.ends_with("One file.\n[completed] 30 tokens\n"), "{out}");
+
+        rig.model.reply(Reply::new().delta("Rust ").hold(&Gate::new()));
+        rig.model.reply(Reply::text("A haiku."));
+        let out = run(&rig, &examples, "steer", &["A poem.", "A haiku instead."]).await;
+        assert_eq!(out, "it begins with \"Rust \"; steering\nA haiku.\n");
+        let last = rig.model.requests().pop().unwrap();
+        assert!(last.user_texts().contains(&"A haiku instead."));
+
+        let person = json!({
+            "about": "He made Linux.", "born": 1969,
+            "works": [{"title": "Linux", "kind": "software"}, {"title": "Just for Fun", "kind": "book"}],
+        });
+        rig.model.reply(Reply::text(person.to_string()));
+        let out = run(&rig, &examples, "structured_output", &["Linus Torvalds"]).await;
+        assert_eq!(out, "He made Linux.\nborn 1969\n- Linux (Software)\n- Just for Fun (Book)\n");
+
+        rig.model.reply(Reply::text("It is a typo."));
+        let out = run(&rig, &examples, "review", &["."]).await;
+        assert!(out.contains("It is a typo."), "{out}");
+
+        rig.model.reply(Reply::text("Here we are."));
+        let out = run(&rig, &examples, "resume", &["Where were we?"]).await;
+        assert!(out.contains("(Resumed)\nHere we are.\n"), "{out}");
+        let last = rig.model.requests().pop().unwrap();
+        let history = Value::from(last.input().to_vec()).to_string();
+        assert!(history.contains("It is a typo."), "not the latest: {history}");
+
+        assert_eq!(rig.model.unexpected(), [""; 0]);
+    })
+    .await;
+}
