@@ -91,7 +91,7 @@ fn serve(input: impl BufRead, mut out: impl Write, mode: &str) -> io::Result<()>
         }
         let mut result = json!({}).to_string();
         match (method.as_str(), mode) {
-            ("initialize", "silent") => continue,
+            ("initialize", "silent") | ("fake/never", _) => continue,
             ("initialize", "refuse") => {
                 writeln!(
                     out,
@@ -108,7 +108,6 @@ fn serve(input: impl BufRead, mut out: impl Write, mode: &str) -> io::Result<()>
             ("fake/bytes", _) => {
                 out.write_all(b"\xff\xfe not UTF-8 \x80\n")?;
             }
-            ("fake/never", _) => continue,
             ("fake/stderr", _) => eprintln!("{}", params["line"].as_str().unwrap_or_default()),
             ("fake/flood", _) => {
                 let text = "x".repeat(1_000);
