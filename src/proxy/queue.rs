@@ -6,8 +6,9 @@ use std::collections::VecDeque;
 /// the cache between the two.
 const CHUNK: usize = 64 * 1024;
 
-/// The bound beside the number of events: that many may be of any size.
-const MAX_BYTES: usize = 3 * 1024 * 1024;
+/// The bound beside the number of events: that many may be of any size. What the server asks waits in this line too while
+/// reading is paused, so it is short: at full speed, half of it is written in a third of a millisecond.
+const MAX_BYTES: usize = 256 * 1024;
 
 #[derive(Debug, Default)]
 struct Chunk {
