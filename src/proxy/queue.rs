@@ -6,8 +6,8 @@ use std::collections::VecDeque;
 /// the cache between the two.
 const CHUNK: usize = 64 * 1024;
 
-/// The bound beside the number of events: that many may be of any size. What the server asks waits in this line too while
-/// reading is paused, so it is short: at full speed, half of it is written in a third of a millisecond.
+/// The bound beside the number of events: that many may be of any size. While reading is paused, what the server asks waits
+/// until half of this is written, so it is short.
 const MAX_BYTES: usize = 256 * 1024;
 
 #[derive(Debug, Default)]
