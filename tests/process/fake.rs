@@ -13,6 +13,7 @@
 //! | sort | what it is |
 //! | --- | --- |
 //! | `plain` | a child in the group, with the pipe of its parent's output, as they all have |
+//! | `nameless` | one in the group, without the environment of its parent |
 //! | `setsid` | one in a session of its own |
 //! | `stranger` | the same, without the environment of its parent |
 //! | `daemon` | one in a session of its own, whose parent has ended |
@@ -191,7 +192,7 @@ fn start(sort: &str) -> u32 {
     command
         .args(["fake::grandchild", "--exact", "--ignored", "--nocapture"])
         .stdin(Stdio::null());
-    if sort == "stranger" {
+    if sort == "stranger" || sort == "nameless" {
         let run = std::env::var(RUN).unwrap();
         let dir = std::env::var("FAKE_DIR").unwrap();
         command.env_clear().env(RUN, run).env("FAKE_DIR", dir);
@@ -223,7 +224,7 @@ fn grandchild() {
         again.env("FAKE_FORKED", "1").spawn().unwrap();
         exit(0);
     }
-    if sort != "plain" {
+    if sort != "plain" && sort != "nameless" {
         rustix::process::setsid().unwrap();
     }
     let runtime = tokio::runtime::Runtime::new().unwrap();

@@ -10,7 +10,7 @@ use crate::{
 #[tokio::test]
 async fn what_has_left_the_group_the_session_or_its_parent_is_ended_by_a_shutdown() {
     within(120, async {
-        for sort in ["plain", "setsid", "stranger", "daemon"] {
+        for sort in ["plain", "nameless", "setsid", "stranger", "daemon"] {
             for mode in ["", "deaf"] {
                 let fake = Fake::new();
                 let client = fake.client(mode).await;
@@ -28,7 +28,7 @@ async fn what_has_left_the_group_the_session_or_its_parent_is_ended_by_a_shutdow
 #[tokio::test]
 async fn what_a_crashed_server_has_started_is_ended_too() {
     within(60, async {
-        for sort in ["plain", "setsid", "daemon"] {
+        for sort in ["plain", "nameless", "setsid", "daemon"] {
             let fake = Fake::new();
             let client = fake.client("").await;
             child(&client, sort).await;
