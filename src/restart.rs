@@ -259,9 +259,7 @@ impl Supervisor {
         }
         let client = client.with_own_handlers(kept.handlers);
         let thread = client.resume_thread(id).await?;
-        if let Some(kept) = self.0.core.lock().threads.get_mut(id) {
-            kept.thread = Some(thread.clone());
-        }
+        self.0.core.took_up(id, &thread);
         Ok(thread)
     }
 
@@ -276,10 +274,7 @@ impl Supervisor {
     pub fn states(&self) -> ServerStates {
         let state = self.0.core.state.subscribe();
         let states = stream::unfold((state, false), |(mut state, begun)| async move {
-            let over = matches!(
-                &*state.borrow(),
-                ServerState::GaveUp { .. } | ServerState::Stopped
-            );
+            let over = state.borrow().is_last();
             if begun
                 && (over && !state.has_changed().unwrap_or(false) || state.changed().await.is_err())
             {
@@ -296,9 +291,7 @@ impl Supervisor {
         let mut state = self.0.core.state.subscribe();
         self.0.stop.send_replace(true);
         // An error is the end of the task, and so of the server.
-        let _ = state
-            .wait_for(|s| matches!(s, ServerState::GaveUp { .. } | ServerState::Stopped))
-            .await;
+        let _ = state.wait_for(ServerState::is_last).await;
     }
 }
 
@@ -337,7 +330,8 @@ impl Task {
             };
             let lost = self.take_up_threads(&client).await;
             self.restarts += 1;
-            self.core.lock().client = Some(client.clone());
+            let before = self.core.lock().client.replace(client.clone());
+            drop(before);
             self.core.state.send_replace(ServerState::Running {
                 restarts: self.restarts,
                 lost,
@@ -395,11 +389,7 @@ impl Task {
         let mut lost = Vec::new();
         for (id, taken) in taken.await {
             match taken {
-                Ok(thread) => {
-                    if let Some(kept) = self.core.lock().threads.get_mut(&id) {
-                        kept.thread = Some(thread);
-                    }
-                }
+                Ok(thread) => self.core.took_up(&id, &thread),
                 Err(error) => lost.push((id, error)),
             }
         }
@@ -407,7 +397,32 @@ impl Task {
     }
 }
 
+impl Drop for Task {
+    fn drop(&mut self) {
+        // It has ended, or its runtime has, or nobody holds the supervisor any more.
+        if !self.core.state.borrow().is_last() {
+            self.core.end(ServerState::Stopped);
+        }
+    }
+}
+
+impl ServerState {
+    /// Nothing more follows.
+    fn is_last(&self) -> bool {
+        matches!(self, Self::GaveUp { .. } | Self::Stopped)
+    }
+}
+
 impl Core {
+    /// A kept thread is now this one.
+    fn took_up(&self, id: &str, thread: &Thread) {
+        let mut now = self.lock();
+        let kept = now.threads.get_mut(id);
+        let before = kept.and_then(|kept| kept.thread.replace(thread.clone()));
+        drop(now);
+        drop(before); // Perhaps the last of its client, with the handlers of others.
+    }
+
     /// Tells the end, and lets go of what would keep the server alive.
     fn end(&self, state: ServerState) {
         let now = std::mem::take(&mut *self.lock());

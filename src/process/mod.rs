@@ -174,7 +174,9 @@ impl Process {
         if by_itself {
             self.end_rest(grace).await;
         } else {
-            self.kill_rest(); // It has had its SIGTERM.
+            self.kill_all(); // It has had its SIGTERM.
+            self.gone(grace).await;
+            self.let_go();
         }
         (status, by_itself)
     }
@@ -184,13 +186,21 @@ impl Process {
         self.look();
         if self.kin.is_alive() {
             self.signal(Signal::TERM);
-            let deadline = Instant::now() + grace;
-            while self.kin.is_alive() && Instant::now() < deadline {
-                sleep(POLL).await;
-                self.look();
-            }
+            self.gone(grace).await;
+            self.kill_all();
+            self.gone(grace).await;
         }
-        self.kill_rest();
+        self.let_go();
+    }
+
+    /// Waits until nothing is left but the leader, for at most so long.
+    async fn gone(&mut self, grace: Duration) {
+        let deadline = Instant::now() + grace;
+        self.look();
+        while self.kin.is_alive() && Instant::now() < deadline {
+            sleep(POLL).await;
+            self.look();
+        }
     }
 
     /// Sends a signal to all that it started: the group at once, and each one that has left it.
@@ -205,6 +215,11 @@ impl Process {
 
     /// Kills what is left, once.
     pub(crate) fn kill_rest(&mut self) {
+        self.kill_all();
+        self.let_go();
+    }
+
+    fn kill_all(&mut self) {
         // The group's number can't be given out again while a member lives; if none does, this is at once after the
         // leader's end, so nobody else can have it yet.
         for _ in 0..ROUNDS {
@@ -214,7 +229,13 @@ impl Process {
                 break;
             }
         }
-        self.group = None;
+    }
+
+    /// Nothing is left that could be ended; from now on its numbers may be others'.
+    fn let_go(&mut self) {
+        if let Some(group) = self.group.take() {
+            let _ = kill_process_group(group, Signal::KILL); // Where there is no `/proc`, this is all there is.
+        }
         self.entry = None;
     }
 }

@@ -312,6 +312,7 @@ async fn it_ends_when_it_is_told_to_whatever_it_is_doing() {
         drop(supervisor);
         assert!(twin.client().await.is_ok());
         drop(twin);
+        assert!(matches!(states.next().await, Some(ServerState::Stopped)));
         assert!(states.next().await.is_none(), "the stream ends");
         fake.nothing_is_left().await;
     })
