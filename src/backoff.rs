@@ -19,7 +19,8 @@ impl Backoff {
         let whole = self.first.saturating_mul(doubled).min(self.longest);
         let half = whole / 2;
         let random = RandomState::new().hash_one(before) % 1_024;
-        half + (whole - half)
+        half + whole
+            .saturating_sub(half)
             .mul_f64(f64::from(u32::try_from(random).unwrap_or_default()) / 1_023.0)
     }
 }

@@ -11,14 +11,14 @@ fn every_row_of_the_table_names_a_test_that_is_there() {
     assert!(rows.len() > 80, "{}", rows.len());
     for row in rows {
         let cells: Vec<&str> = row.trim_matches('|').split(" | ").map(str::trim).collect();
-        let [failure, seen, rule, test] = cells[..] else {
+        let [failure, seen, rule, shown] = cells[..] else {
             panic!("not four cells: {row}")
         };
         assert!(
             !failure.is_empty() && !seen.is_empty() && !rule.is_empty(),
             "{row}"
         );
-        let named = test.trim_end_matches('†').trim();
+        let named = shown.trim_end_matches('†').trim();
         let link = named.strip_prefix('[').and_then(|t| t.strip_suffix(')'));
         let (name, path) = link.and_then(|t| t.split_once("](")).expect(row);
         let file = fs::read_to_string(docs.join(path)).expect(row);

@@ -138,7 +138,8 @@ impl Registry {
                 }
                 continue;
             }
-            if !(name.starts_with("app-server-") && name.ends_with(".json")) {
+            let of_ours = name.strip_prefix("app-server-");
+            if of_ours.and_then(|n| n.strip_suffix(".json")).is_none() {
                 continue;
             }
             let Some(record) = read(&entry) else {

@@ -144,7 +144,7 @@ async fn the_deadline_covers_the_attempts_and_the_pauses_together() {
                     .next(METHOD)
                     .await
                     .refuse(-32001, "Server overloaded; retry later.");
-                server.next(METHOD).await; // And never answers.
+                drop(server.next(METHOD).await); // It is never answered.
             }
         );
         let error = answer.unwrap_err();

@@ -40,7 +40,7 @@ async fn a_start_that_is_given_up_at_any_point_leaves_nothing() {
                     .builder(mode)
                     .registry(&registry)
                     .handshake_timeout(Duration::from_millis(300));
-                let start = polled(builder.spawn(), times).await;
+                let start = polled(Box::pin(builder.spawn()), times).await;
                 let started = start.is_some();
                 drop(start); // A client that came of it is dropped, too.
                 fake.nothing_is_left().await;

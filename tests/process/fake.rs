@@ -184,6 +184,7 @@ fn serve(mode: &str) -> io::Result<()> {
     Ok(())
 }
 
+#[expect(clippy::zombie_processes, reason = "what it starts is to outlive it")]
 /// Starts a child and returns its number when it runs.
 fn start(sort: &str) -> u32 {
     let ready = PathBuf::from(std::env::var("FAKE_DIR").unwrap()).join(format!("ready-{sort}"));

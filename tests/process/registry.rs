@@ -237,8 +237,8 @@ async fn a_registry_that_cannot_be_used_is_an_error_and_nothing_is_left_running(
         // Used by two at once, it serves both.
         let dir = fake.file("shared");
         let (a, b) = tokio::join!(
-            fake.builder("").registry(&dir).spawn(),
-            fake.builder("").registry(&dir).spawn()
+            Box::pin(fake.builder("").registry(&dir).spawn()),
+            Box::pin(fake.builder("").registry(&dir).spawn())
         );
         let (a, b) = (a.unwrap(), b.unwrap());
         assert_eq!(files(&dir).len(), 2);

@@ -1,16 +1,15 @@
 //! A server that is started again when it has ended by itself, and its threads taken up again.
 
+mod policy;
+mod state;
+
 use std::{
     collections::HashMap,
     fmt,
-    pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll},
-    time::Duration,
 };
 
-use futures_core::Stream;
-use futures_util::{StreamExt as _, future::join_all, stream};
+use futures_util::future::join_all;
 use tokio::{
     sync::watch,
     time::{Instant, sleep},
@@ -18,56 +17,13 @@ use tokio::{
 
 use crate::{
     Builder, CasClient, Handlers, Thread,
-    backoff::Backoff,
     error::{CloseCause, CloseReason, Error},
     protocol::ThreadStartParams,
     supervisor::AbortOnDrop,
 };
 
-/// When a [`Supervisor`] starts the server again, and when it gives up.
-///
-/// Default: it gives up after 5 failures in a row; the pauses begin with 200 ms and double up to 30 s, each shortened by
-/// up to half at random; a server that has run for a minute ends the row.
-#[derive(Debug, Clone, Copy)]
-#[must_use]
-pub struct Restart {
-    attempts: u32,
-    backoff: Backoff,
-    steady: Duration,
-}
-
-impl Default for Restart {
-    fn default() -> Self {
-        Self {
-            attempts: 5,
-            backoff: Backoff {
-                first: Duration::from_millis(200),
-                longest: Duration::from_secs(30),
-            },
-            steady: Duration::from_secs(60),
-        }
-    }
-}
-
-impl Restart {
-    /// How often in a row the server is started again before it is given up.
-    pub fn attempts(mut self, attempts: u32) -> Self {
-        self.attempts = attempts;
-        self
-    }
-
-    /// The pause before the first start of a row, and the longest one; in between it doubles.
-    pub fn backoff(mut self, first: Duration, longest: Duration) -> Self {
-        self.backoff = Backoff { first, longest };
-        self
-    }
-
-    /// How long a server has to run for its next end to be the first of a row.
-    pub fn steady(mut self, after: Duration) -> Self {
-        self.steady = after;
-        self
-    }
-}
+pub use policy::Restart;
+pub use state::{ServerState, ServerStates};
 
 /// Looks after a server: starts it again when it has crashed, and takes up the threads that it was told to keep.
 ///
@@ -100,35 +56,6 @@ struct Inner {
     core: Arc<Core>,
     stop: watch::Sender<bool>,
     _task: AbortOnDrop<()>,
-}
-
-/// How it stands with the server of a [`Supervisor`].
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub enum ServerState {
-    /// It runs.
-    Running {
-        /// How often it has been started again so far.
-        restarts: u64,
-        /// The threads that could not be taken up, and why. They stay registered: [`Supervisor::thread`] tries again.
-        lost: Vec<(String, Error)>,
-    },
-    /// It has ended, or could not be started, and will be started again.
-    Restarting {
-        /// Which attempt of this row is next, from 1.
-        attempt: u32,
-        /// The pause before it.
-        pause: Duration,
-        /// What happened: [`Error::Closed`] with the exit status and the end of stderr, or why it could not be started.
-        error: Error,
-    },
-    /// It has failed too often in a row. Nothing more follows.
-    GaveUp {
-        /// The last failure.
-        error: Error,
-    },
-    /// It was shut down. Nothing more follows.
-    Stopped,
 }
 
 struct Core {
@@ -273,17 +200,7 @@ impl Supervisor {
     /// one; `restarts` tells whether it has missed a crash.
     pub fn states(&self) -> ServerStates {
         let state = self.0.core.state.subscribe();
-        let states = stream::unfold((state, false), |(mut state, begun)| async move {
-            let over = state.borrow().is_last();
-            if begun
-                && (over && !state.has_changed().unwrap_or(false) || state.changed().await.is_err())
-            {
-                return None;
-            }
-            let now = state.borrow_and_update().clone();
-            Some((now, (state, true)))
-        });
-        ServerStates(Box::pin(states))
+        ServerStates::new(state)
     }
 
     /// Ends the server, as [`CasClient::shutdown`] does, and starts it no more. Returns when it is gone.
@@ -406,13 +323,6 @@ impl Drop for Task {
     }
 }
 
-impl ServerState {
-    /// Nothing more follows.
-    fn is_last(&self) -> bool {
-        matches!(self, Self::GaveUp { .. } | Self::Stopped)
-    }
-}
-
 impl Core {
     /// A kept thread is now this one.
     fn took_up(&self, id: &str, thread: &Thread) {
@@ -441,31 +351,6 @@ fn is_open(client: &CasClient) -> bool {
 
 fn shut_down() -> Error {
     Error::Closed(Arc::new(CloseReason::shutdown()))
-}
-
-/// A stream of states; see [`Supervisor::states`]. It ends after the last one.
-#[must_use = "a stream does nothing until it is read"]
-pub struct ServerStates(Pin<Box<dyn Stream<Item = ServerState> + Send>>);
-
-impl ServerStates {
-    /// The next state. `None` after the last one.
-    pub async fn next(&mut self) -> Option<ServerState> {
-        self.0.next().await
-    }
-}
-
-impl Stream for ServerStates {
-    type Item = ServerState;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<ServerState>> {
-        self.0.as_mut().poll_next(cx)
-    }
-}
-
-impl fmt::Debug for ServerStates {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ServerStates").finish_non_exhaustive()
-    }
 }
 
 impl fmt::Debug for Supervisor {
