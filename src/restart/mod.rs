@@ -278,12 +278,9 @@ impl Task {
                 () = sleep(pause) => {}
                 _ = self.stopped.wait_for(|stop| *stop) => return Err(ServerState::Stopped),
             }
-            // Not broken off by a stop: it ends within its own deadline, and then it is known that nothing is left.
+            // Not broken off by a stop: it ends within its own deadline, and then it is known that nothing is left. The
+            // stop is seen by who called.
             match self.builder.clone().spawn().await {
-                Ok(client) if *self.stopped.borrow() => {
-                    client.shutdown().await;
-                    return Err(ServerState::Stopped);
-                }
                 Ok(client) => return Ok(client),
                 Err(e) => error = e,
             }

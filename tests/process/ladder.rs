@@ -1,6 +1,6 @@
 //! The stop ladder: every rung, every way to come to it, each bounded.
 
-use std::{os::unix::process::ExitStatusExt as _, time::Instant};
+use std::{fs, os::unix::process::ExitStatusExt as _, time::Instant};
 
 use cas_sdk::{CloseCause, CloseReason};
 use rustix::process::{Pid, Signal, kill_process};
@@ -38,7 +38,14 @@ async fn each_rung_of_the_ladder_ends_what_the_one_before_did_not() {
         assert_eq!(status.signal(), Some(Signal::TERM.as_raw()));
         let status = shut_down("stubborn", |_| {}, 3).await.status.unwrap();
         assert_eq!(status.signal(), Some(Signal::KILL.as_raw()));
-        let stop = |pid| kill_process(pid, Signal::STOP).unwrap();
+        let stop = |pid: Pid| {
+            kill_process(pid, Signal::STOP).unwrap();
+            // All its threads, which takes a moment.
+            let stat = format!("/proc/{}/stat", pid.as_raw_pid());
+            while !fs::read_to_string(&stat).unwrap().contains(") T ") {
+                std::thread::yield_now();
+            }
+        };
         let status = shut_down("", stop, 3).await.status.unwrap();
         assert_eq!(
             status.signal(),
