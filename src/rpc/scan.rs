@@ -82,6 +82,43 @@ pub(crate) fn scan(line: &str) -> (Kind, Envelope) {
     (kind, env)
 }
 
+/// What the beginning of a line tells that was too long to keep: whether it is an answer or a request, with its id. Only
+/// what stands before the long part is known; what that does not settle is malformed.
+pub(crate) fn scan_head(head: &str) -> (Kind, Envelope) {
+    let mut env = Envelope::default();
+    let mut kind = Kind::Malformed;
+    let mut scanner = Scanner {
+        line: head.as_bytes(),
+        at: 0,
+    };
+    scanner.space();
+    // It ends with `None` at the latest where the line is cut.
+    let _ = scanner.object(|s, key, line| {
+        match &line[key.range()] {
+            b"method" if s.peek()? == b'"' => env.method = s.string()?.0,
+            b"id" => {
+                let is_text = s.peek()? == b'"';
+                let span = s.value()?;
+                s.peek()?; // A number that the cut may have shortened is not known.
+                if is_text || is_integer(&line[span.range()]) {
+                    env.id = span;
+                }
+            }
+            b"params" if !env.id.is_empty() && !env.method.is_empty() => {
+                kind = Kind::Request;
+                return None;
+            }
+            b"result" | b"error" if !env.id.is_empty() => {
+                kind = Kind::Response;
+                return None;
+            }
+            _ => drop(s.value()?),
+        }
+        Some(())
+    });
+    (kind, env)
+}
+
 struct Scanner<'a> {
     line: &'a [u8],
     at: usize,
@@ -434,6 +471,35 @@ mod tests {
         );
         assert_eq!(kind, Kind::Notification);
         assert_eq!((p.thread(), p.turn(), p.item()), (None, None, None));
+    }
+
+    #[test]
+    fn the_beginning_of_a_long_line_tells_who_waits_for_it() {
+        let head = |line| {
+            let (kind, env) = scan_head(line);
+            (kind, Parts::new(line, env).id())
+        };
+        for (line, told) in [
+            (r#"{"id":7,"result":{"a":"#, (Kind::Response, Some("7"))),
+            (r#"{"id":7,"error":{"a"#, (Kind::Response, Some("7"))),
+            (
+                r#"{"x":[1],"id":"a\"","method":"m","params":{"#,
+                (Kind::Request, Some(r#""a\"""#)),
+            ),
+            (
+                r#"{"method":"m","id":7,"params":"#,
+                (Kind::Request, Some("7")),
+            ),
+            // What was cut off might say otherwise.
+            (r#"{"method":"m","params":{"#, (Kind::Malformed, None)),
+            (r#"{"id":7"#, (Kind::Malformed, None)),
+            (r#"{"result":{"id":7},"id":7"#, (Kind::Malformed, None)),
+            (r#"{"id":null,"result":{"#, (Kind::Malformed, None)),
+            (r#"{"params":{"id":7,"result":1"#, (Kind::Malformed, None)),
+            ("xxxxxx", (Kind::Malformed, None)),
+        ] {
+            assert_eq!(head(line), told, "{line}");
+        }
     }
 
     #[test]
