@@ -23,6 +23,9 @@ pub mod concepts;
 mod error;
 mod event;
 mod filter;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod handler;
 mod input;
 mod open;

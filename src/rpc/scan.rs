@@ -176,6 +176,8 @@ impl Scanner<'_> {
 
     /// `params` or `result`: a value whose routing keys are wanted if it is an object.
     fn keyed(&mut self, env: &mut Envelope) -> Option<Span> {
+        // Of two that have the same name the last one counts.
+        [env.thread, env.turn, env.item, env.item_type] = [Span::default(); 4];
         if self.peek()? != b'{' {
             return self.value();
         }
@@ -208,6 +210,10 @@ impl Scanner<'_> {
 
     /// The `id` (and the `type`) of an object such as `params.turn`.
     fn nested(&mut self, id: &mut Span, mut kind: Option<&mut Span>) -> Option<()> {
+        *id = Span::default();
+        if let Some(kind) = &mut kind {
+            **kind = Span::default();
+        }
         if self.peek()? != b'{' {
             self.value()?;
             return Some(());
@@ -223,6 +229,7 @@ impl Scanner<'_> {
 
     /// A routing key: a plain string, else nothing.
     fn key(&mut self, out: &mut Span) -> Option<()> {
+        *out = Span::default();
         if self.peek()? == b'"' {
             let (span, escaped) = self.string()?;
             if !escaped {
