@@ -28,6 +28,7 @@ mod filter;
 pub mod fuzzing;
 mod handler;
 mod input;
+pub mod mine;
 mod open;
 mod pages;
 mod policy;
