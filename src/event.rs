@@ -78,7 +78,7 @@ impl Event {
         self.0.parts().item_type()
     }
 
-    /// The line exactly as the server wrote it, without its newline.
+    /// The line exactly as the server wrote it, without its newline; bytes that are not UTF-8 are replaced.
     #[must_use]
     pub fn raw(&self) -> &str {
         self.0.raw()

@@ -3,9 +3,10 @@
 use std::{sync::MutexGuard, time::Instant};
 
 use super::{
+    connection::NoAnswer,
     message::{Incoming, Kind, Parts},
     router::{Class, Pending, RawReply, Route, Router, State},
-    scan::{Envelope, scan},
+    scan::{Envelope, scan, scan_head},
 };
 use crate::error::rpc_error;
 
@@ -28,17 +29,32 @@ impl<'r> Batch<'r> {
     pub(crate) fn line(&mut self, bytes: &[u8]) {
         match std::str::from_utf8(bytes) {
             Ok(line) => {
-                let (kind, env) = scan(line);
-                match kind {
-                    Kind::Response => self.response(line, env),
-                    _ => self.event(line, kind, env),
-                }
+                self.text(line);
             }
-            Err(_) => self.event(
-                &String::from_utf8_lossy(bytes),
-                Kind::Malformed,
-                Envelope::default(),
-            ),
+            // One odd byte must not cost the answer or the end of a turn that it stands in.
+            Err(error) => {
+                tracing::warn!(%error, "a line from the server is not UTF-8");
+                self.text(&String::from_utf8_lossy(bytes));
+            }
+        }
+    }
+
+    fn text(&mut self, line: &str) {
+        let (kind, env) = scan(line);
+        match kind {
+            // Not the text: it may be anything.
+            Kind::Malformed => {
+                tracing::warn!(len = line.len(), "a line from the server is no JSON object");
+                self.event(line, kind, env);
+            }
+            Kind::Unknown => {
+                tracing::warn!(
+                    "a message from the server is neither request, answer nor notification"
+                );
+                self.event(line, kind, env);
+            }
+            Kind::Response => self.response(line, env),
+            _ => self.event(line, kind, env),
         }
     }
 
@@ -48,11 +64,31 @@ impl<'r> Batch<'r> {
             len,
             "a line from the server was over the limit and was skipped"
         );
-        self.event(
-            &String::from_utf8_lossy(head),
-            Kind::Malformed,
-            Envelope::default(),
-        );
+        let head = String::from_utf8_lossy(head);
+        let (kind, env) = scan_head(&head);
+        let id = Parts::new(&head, env).id().unwrap_or_default();
+        match kind {
+            Kind::Response => {
+                self.flush();
+                let state = self.state.get_or_insert_with(|| self.router.lock());
+                let pending = id
+                    .parse()
+                    .ok()
+                    .and_then(|id: u64| state.pending.remove(&id));
+                if let Some(Pending { tx, on_reply }) = pending {
+                    self.state = None; // The hook is dropped without the lock.
+                    drop(on_reply);
+                    let _ = tx.send(Err(NoAnswer::TooLong(len, head.as_ref().into())));
+                }
+            }
+            // The server would wait for ever.
+            Kind::Request => {
+                self.state = None;
+                self.router.dialect.skipped(id, len);
+            }
+            _ => {}
+        }
+        self.event(&head, Kind::Malformed, Envelope::default());
     }
 
     fn event(&mut self, line: &str, kind: Kind, env: Envelope) {
@@ -117,7 +153,12 @@ impl<'r> Batch<'r> {
         let parts = Parts::new(line, env);
         let id = parts.id().and_then(|id| id.parse::<u64>().ok());
         let Some(Pending { tx, on_reply }) = id.and_then(|id| state.pending.remove(&id)) else {
-            tracing::debug!("an answer came that nobody waits for");
+            if id.is_some_and(|id| self.router.has_used(id)) {
+                tracing::debug!("an answer came that nobody waits for any more");
+            } else {
+                tracing::warn!("the server answered what was never asked");
+                self.event(line, Kind::Response, env);
+            }
             return;
         };
         let outcome = match parts.error().filter(|e| *e != "null") {

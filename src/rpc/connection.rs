@@ -33,6 +33,8 @@ pub(crate) struct Limits {
 pub(crate) enum NoAnswer {
     Timeout,
     Closed(Arc<CloseReason>),
+    /// The answer was over the limit of a line: how long it was, and how it began.
+    TooLong(u64, Box<str>),
 }
 
 pub(crate) struct Connection {
@@ -82,7 +84,7 @@ impl Connection {
                 },
                 &frame,
             );
-            slot.answer().await.map_err(NoAnswer::Closed)
+            slot.answer().await
         };
         match deadline {
             None => call.await,
@@ -172,7 +174,10 @@ fn route<R: AsyncRead + Unpin>(lines: &mut Lines<R>, router: &Router, taps: &Tap
                 taps.note(false, text);
                 batch.line(text);
             }
-            Line::TooLong { len, head } => batch.too_long(len, &head),
+            Line::TooLong { len, head } => {
+                taps.skip();
+                batch.too_long(len, &head);
+            }
         }
     }
 }

@@ -37,6 +37,8 @@ pub(crate) struct Lines<R> {
     max_line: usize,
     /// The length so far of a line that is being skipped, and how it began.
     skipping: Option<(u64, Vec<u8>)>,
+    /// What was skipped so far ends with a carriage return, which does not count.
+    skipped_return: bool,
     eof: bool,
 }
 
@@ -50,6 +52,7 @@ impl<R: AsyncRead + Unpin> Lines<R> {
             searched: 0,
             max_line,
             skipping: None,
+            skipped_return: false,
             eof: false,
         }
     }
@@ -61,8 +64,10 @@ impl<R: AsyncRead + Unpin> Lines<R> {
         self.buf.advance(self.start);
         self.searched -= self.start;
         self.start = 0;
-        if self.buf.is_empty() && self.buf.capacity() > KEEP {
-            self.buf = BytesMut::with_capacity(READ);
+        if self.buf.len() < READ && self.buf.capacity() > KEEP {
+            let mut small = BytesMut::with_capacity(self.buf.len() + READ);
+            small.extend_from_slice(&self.buf);
+            self.buf = small;
         } else if self.buf.capacity() - self.buf.len() < READ {
             // Moves an unfinished line to the front, or doubles the buffer for a long one.
             self.buf.reserve(READ.max(self.buf.len()));
@@ -123,12 +128,16 @@ impl<R: AsyncRead + Unpin> Lines<R> {
         let newline = memchr(b'\n', &self.buf[self.start..]);
         let dropped = newline.unwrap_or(self.buf.len() - self.start);
         *len += dropped as u64;
+        if dropped > 0 {
+            self.skipped_return = self.buf[self.start + dropped - 1] == b'\r';
+        }
         self.start += dropped + usize::from(newline.is_some());
         self.searched = self.start;
         if newline.is_none() && !self.eof {
             return None;
         }
         let (len, head) = self.skipping.take()?;
+        let len = len - u64::from(self.skipped_return);
         Some(Line::TooLong { len, head })
     }
 
@@ -213,6 +222,25 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[tokio::test]
+    async fn the_memory_of_a_long_line_is_given_back_though_every_read_ends_within_a_line() {
+        let mut reads = vec![b"x".repeat(8 * 1024 * 1024), b"\nab".to_vec()];
+        reads.extend((0..4).map(|_| b"cd\nab".to_vec()));
+        let mut builder = tokio_test::io::Builder::new();
+        for read in &reads {
+            builder.read(read);
+        }
+        let mut lines = Lines::new(builder.build(), usize::MAX - 1);
+        let mut whole = 0;
+        while lines.fill().await.unwrap() {
+            while let Some(line) = lines.next() {
+                whole += usize::from(line == Line::Text(b"abcd"));
+            }
+        }
+        assert_eq!((whole, lines.next()), (4, Some(Line::Text(b"ab"))));
+        assert!(lines.buf.capacity() <= KEEP, "{}", lines.buf.capacity());
     }
 
     #[tokio::test]

@@ -18,11 +18,11 @@ pub enum Kind {
     Notification,
     /// A method with an id: the server waits for an answer.
     Request,
-    /// An id without a method, with a result or an error.
+    /// An id without a method, with a result or an error. An event only where no request of this client had the id.
     Response,
     /// A JSON object that is none of these.
     Unknown,
-    /// Not a JSON object, not UTF-8 (then `raw` has replacement characters), or too long (then `raw` is its beginning).
+    /// Not a JSON object, or too long (then `raw` is its beginning).
     Malformed,
 }
 

@@ -4,7 +4,7 @@
 //! subscriptions; it is let go before foreign code runs.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     ops::Range,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -15,6 +15,7 @@ use std::{
 use tokio::sync::oneshot;
 
 use super::{
+    connection::NoAnswer,
     message::{Incoming, Kind, Parts},
     queue::{Bounds, Queue},
 };
@@ -28,6 +29,8 @@ pub(crate) trait Dialect: Send + Sync + 'static {
     fn observe(&self, message: &Incoming);
     /// A request from the server.
     fn request(&self, message: &Incoming);
+    /// A request from the server that was too long to be read, of so many bytes.
+    fn skipped(&self, id: &str, len: u64);
     /// The connection has ended.
     fn closed(&self, reason: &Arc<CloseReason>);
 }
@@ -97,6 +100,8 @@ pub(crate) struct Router {
 pub(super) struct State {
     pub(super) seq: u64,
     pub(super) pending: HashMap<u64, Pending>,
+    /// Those whose caller has gone but whose hook has not, the oldest first; some may have been answered since.
+    forgotten: VecDeque<u64>,
     pub(super) subs: Vec<Sub>,
     next_sub: u64,
     pub(super) last: LastRoute,
@@ -104,7 +109,7 @@ pub(super) struct State {
 }
 
 pub(super) struct Pending {
-    pub(super) tx: oneshot::Sender<Result<Outcome, Arc<CloseReason>>>,
+    pub(super) tx: oneshot::Sender<Result<Outcome, NoAnswer>>,
     pub(super) on_reply: Option<OnReply>,
 }
 
@@ -172,6 +177,7 @@ impl Router {
             state: Mutex::new(State {
                 seq: 0,
                 pending: HashMap::new(),
+                forgotten: VecDeque::new(),
                 subs: Vec::new(),
                 next_sub: 0,
                 last: LastRoute::default(),
@@ -248,6 +254,11 @@ impl Router {
         self.next_id.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// Whether a request has had this id.
+    pub(super) fn has_used(&self, id: u64) -> bool {
+        (1..self.next_id.load(Ordering::Relaxed)).contains(&id)
+    }
+
     /// How many requests wait for an answer.
     pub(crate) fn pending(&self) -> usize {
         self.lock().pending.len()
@@ -273,7 +284,7 @@ impl Router {
             sub.queue.close(reason);
         }
         for request in pending.into_values() {
-            let _ = request.tx.send(Err(reason.clone()));
+            let _ = request.tx.send(Err(NoAnswer::Closed(reason.clone())));
         }
     }
 
@@ -286,31 +297,44 @@ impl Router {
 #[derive(Debug)]
 pub(crate) struct Slot {
     pub(crate) id: u64,
-    rx: oneshot::Receiver<Result<Outcome, Arc<CloseReason>>>,
+    rx: oneshot::Receiver<Result<Outcome, NoAnswer>>,
     keep: bool,
     router: Arc<Router>,
 }
 
 impl Slot {
     /// Waits for the answer or the end of the connection. Cancel safe.
-    pub(crate) async fn answer(&mut self) -> Result<Outcome, Arc<CloseReason>> {
+    pub(crate) async fn answer(&mut self) -> Result<Outcome, NoAnswer> {
         match (&mut self.rx).await {
             Ok(answer) => answer,
-            Err(_) => Err(self
-                .router
-                .closed()
-                .unwrap_or_else(|| Arc::new(CloseReason::shutdown()))),
+            Err(_) => Err(NoAnswer::Closed(
+                self.router
+                    .closed()
+                    .unwrap_or_else(|| Arc::new(CloseReason::shutdown())),
+            )),
         }
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
+        let mut state = self.router.lock();
         if !self.keep {
-            self.router.lock().pending.remove(&self.id);
+            state.pending.remove(&self.id);
+        } else if state.pending.contains_key(&self.id) {
+            state.forgotten.push_back(self.id);
+            if state.forgotten.len() > FORGOTTEN {
+                let oldest = state.forgotten.pop_front();
+                let gone = oldest.and_then(|id| state.pending.remove(&id));
+                drop(state);
+                drop(gone); // With its hook, so not under the lock.
+            }
         }
     }
 }
+
+/// How many answers may be waited for by a hook alone: the server never gives some.
+const FORGOTTEN: usize = 1_024;
 
 /// A live subscription; dropping it ends it.
 #[derive(Debug)]

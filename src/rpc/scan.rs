@@ -82,6 +82,43 @@ pub(crate) fn scan(line: &str) -> (Kind, Envelope) {
     (kind, env)
 }
 
+/// What the beginning of a line tells that was too long to keep: whether it is an answer or a request, with its id. Only
+/// what stands before the long part is known; what that does not settle is malformed.
+pub(crate) fn scan_head(head: &str) -> (Kind, Envelope) {
+    let mut env = Envelope::default();
+    let mut kind = Kind::Malformed;
+    let mut scanner = Scanner {
+        line: head.as_bytes(),
+        at: 0,
+    };
+    scanner.space();
+    // It ends with `None` at the latest where the line is cut.
+    let _ = scanner.object(|s, key, line| {
+        match &line[key.range()] {
+            b"method" if s.peek()? == b'"' => env.method = s.string()?.0,
+            b"id" => {
+                let is_text = s.peek()? == b'"';
+                let span = s.value()?;
+                s.peek()?; // A number that the cut may have shortened is not known.
+                if is_text || is_integer(&line[span.range()]) {
+                    env.id = span;
+                }
+            }
+            b"params" if !env.id.is_empty() && !env.method.is_empty() => {
+                kind = Kind::Request;
+                return None;
+            }
+            b"result" | b"error" if !env.id.is_empty() => {
+                kind = Kind::Response;
+                return None;
+            }
+            _ => drop(s.value()?),
+        }
+        Some(())
+    });
+    (kind, env)
+}
+
 struct Scanner<'a> {
     line: &'a [u8],
     at: usize,
@@ -139,6 +176,8 @@ impl Scanner<'_> {
 
     /// `params` or `result`: a value whose routing keys are wanted if it is an object.
     fn keyed(&mut self, env: &mut Envelope) -> Option<Span> {
+        // Of two that have the same name the last one counts.
+        [env.thread, env.turn, env.item, env.item_type] = [Span::default(); 4];
         if self.peek()? != b'{' {
             return self.value();
         }
@@ -171,6 +210,10 @@ impl Scanner<'_> {
 
     /// The `id` (and the `type`) of an object such as `params.turn`.
     fn nested(&mut self, id: &mut Span, mut kind: Option<&mut Span>) -> Option<()> {
+        *id = Span::default();
+        if let Some(kind) = &mut kind {
+            **kind = Span::default();
+        }
         if self.peek()? != b'{' {
             self.value()?;
             return Some(());
@@ -186,6 +229,7 @@ impl Scanner<'_> {
 
     /// A routing key: a plain string, else nothing.
     fn key(&mut self, out: &mut Span) -> Option<()> {
+        *out = Span::default();
         if self.peek()? == b'"' {
             let (span, escaped) = self.string()?;
             if !escaped {
@@ -434,6 +478,35 @@ mod tests {
         );
         assert_eq!(kind, Kind::Notification);
         assert_eq!((p.thread(), p.turn(), p.item()), (None, None, None));
+    }
+
+    #[test]
+    fn the_beginning_of_a_long_line_tells_who_waits_for_it() {
+        let head = |line| {
+            let (kind, env) = scan_head(line);
+            (kind, Parts::new(line, env).id())
+        };
+        for (line, told) in [
+            (r#"{"id":7,"result":{"a":"#, (Kind::Response, Some("7"))),
+            (r#"{"id":7,"error":{"a"#, (Kind::Response, Some("7"))),
+            (
+                r#"{"x":[1],"id":"a\"","method":"m","params":{"#,
+                (Kind::Request, Some(r#""a\"""#)),
+            ),
+            (
+                r#"{"method":"m","id":7,"params":"#,
+                (Kind::Request, Some("7")),
+            ),
+            // What was cut off might say otherwise.
+            (r#"{"method":"m","params":{"#, (Kind::Malformed, None)),
+            (r#"{"id":7"#, (Kind::Malformed, None)),
+            (r#"{"result":{"id":7},"id":7"#, (Kind::Malformed, None)),
+            (r#"{"id":null,"result":{"#, (Kind::Malformed, None)),
+            (r#"{"params":{"id":7,"result":1"#, (Kind::Malformed, None)),
+            ("xxxxxx", (Kind::Malformed, None)),
+        ] {
+            assert_eq!(head(line), told, "{line}");
+        }
     }
 
     #[test]
