@@ -27,6 +27,8 @@ mod normalise;
 mod schema;
 mod shape;
 mod source;
+#[cfg(test)]
+mod tests;
 mod types;
 
 use std::{
@@ -76,10 +78,13 @@ pub(crate) fn build() -> Result<()> {
             .ok_or_else(|| Error::new(format!("{variable} is not set")))
     };
     let out = dir("OUT_DIR")?;
-    let output = generate(
-        &source::Source::from_env(&dir("CARGO_MANIFEST_DIR")?, &out)?,
-        &out,
-    )?;
+    let source = source::Source::from_env(&dir("CARGO_MANIFEST_DIR")?, &out)?;
+    // For tests that can only speak of the schema in the repository.
+    println!("cargo::rustc-check-cfg=cfg(foreign_schema)");
+    if !source.vendored {
+        println!("cargo::rustc-cfg=foreign_schema");
+    }
+    let output = generate(&source, &out)?;
     for warning in &output.warnings {
         println!("cargo::warning={warning}");
     }

@@ -2,8 +2,11 @@
 //!
 //! What may differ afterwards, and nothing else: an optional field that was `null` may be absent, unless it is one of
 //! the three-state fields below; a field may appear or vanish if its value is the default that the schema gives for its
-//! absence; and a field that the schema does not have may vanish from the typed value (the raw message keeps it).
+//! absence; and a field that the schema does not have may vanish from the typed value (the raw message keeps it). A `null` where the
+//! schema has a default instead is read as that default.
 
+#[path = "../common/built_from.rs"]
+mod built_from;
 mod bundle;
 mod compare;
 mod generate;
@@ -19,9 +22,6 @@ use compare::{Outcome, backwards, compare};
 use generate::{Sample, UNHEARD_OF, samples};
 
 include!(concat!(env!("OUT_DIR"), "/for_tests.rs"));
-
-/// Whether the crate was built from another schema than its own, of which these tests can say nothing.
-const FOREIGN: bool = option_env!("CAS_SCHEMA_DIR").is_some() || option_env!("CAS_CODEX").is_some();
 
 /// Decodes and encodes again.
 type RoundTrip = fn(&str) -> Result<Value, serde_json::Error>;
@@ -136,7 +136,12 @@ fn tallies() -> BTreeMap<&'static str, Tally> {
                 }
             }
             let response = bundle.named(responses[method]);
-            assert!(response.is_some(), "{method} has no response in the schema");
+            // Of a foreign schema not every response is known.
+            let untyped = cfg!(foreign_schema) && responses[method] == "Value";
+            assert!(
+                response.is_some() || untyped,
+                "{method} has no response in the schema"
+            );
             for sample in values(response) {
                 let tally = tallies.entry(answers).or_default();
                 tally.check(&format!("{method} response"), &sample, by_response);
@@ -169,9 +174,6 @@ const THREE_STATE: &[&str] = &[
 
 #[test]
 fn every_message_of_the_schema_and_beyond_it_comes_back_as_it_was() {
-    if FOREIGN {
-        return;
-    }
     let tallies = tallies();
     let mut problems = Vec::new();
     let (mut plain, mut mutated) = (0, 0);
@@ -203,9 +205,11 @@ fn every_message_of_the_schema_and_beyond_it_comes_back_as_it_was() {
         problems.len(),
         shown.join("\n")
     );
-    assert!(plain > 20_000 && mutated > 4000, "the corpus has shrunk");
     let expected: BTreeSet<String> = THREE_STATE.iter().map(ToString::to_string).collect();
-    assert_eq!(kept, expected, "these keep a null, those should");
+    if !cfg!(foreign_schema) {
+        assert!(plain > 20_000 && mutated > 4000, "the corpus has shrunk");
+        assert_eq!(kept, expected, "these keep a null, those should");
+    }
     let both: Vec<_> = kept.intersection(&dropped).collect();
     assert!(both.is_empty(), "kept here, dropped there: {both:?}");
 }
@@ -225,9 +229,6 @@ fn a_new_method_keeps_its_name_and_its_params() {
 
 #[test]
 fn every_method_of_the_inventory_is_in_the_corpus() {
-    if FOREIGN {
-        return;
-    }
     let bundle = Bundle::load();
     for (group, kind) in [
         ("ClientRequest", MethodKind::Request),
