@@ -207,29 +207,25 @@ impl CasClient {
 
     /// `turn/steer`: adds input to the turn that is running. [`Turn::steer`](crate::Turn::steer) is more convenient.
     ///
-    /// # Errors
-    /// [`Error::Rpc`] of kind `NoActiveTurn`, `TurnMismatch` or `NotSteerable`, and as of [`request`](Self::request).
-    pub async fn steer_turn(
+    /// Refusals are [`Error::Rpc`] of kind `NoActiveTurn`, `TurnMismatch` or `NotSteerable`.
+    pub fn steer_turn(
         &self,
         params: protocol::TurnSteerParams,
-    ) -> Result<protocol::TurnSteerResponse, Error> {
-        self.request(params).urgent().await
+    ) -> Request<protocol::TurnSteerParams> {
+        self.request(params).urgent()
     }
 
     /// `experimentalFeature/list`: the features of this codex and whether they are on, a page at a time.
-    ///
-    /// # Errors
-    /// As of [`request`](Self::request).
-    pub async fn list_experimental_features(
+    pub fn list_experimental_features(
         &self,
         params: protocol::ExperimentalFeatureListParams,
-    ) -> Result<protocol::ExperimentalFeatureListResponse, Error> {
-        self.request(params).await
+    ) -> Request<protocol::ExperimentalFeatureListParams> {
+        self.request(params)
     }
 
     /// A handle to the same connection whose threads have these handlers, and the client's where it has none: those that
-    /// are started, resumed or forked through it, and the threads that they spawn. The handle that opened a thread last
-    /// decides.
+    /// are started, resumed or forked through it, and the threads of the sub-agents that they spawn. The handle that opened
+    /// a thread last decides.
     #[must_use]
     pub fn with_handlers(&self, handlers: Handlers) -> Self {
         let handlers = Arc::new(handlers.over(self.handlers()));

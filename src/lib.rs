@@ -25,6 +25,7 @@ mod event;
 mod filter;
 mod handler;
 mod input;
+pub mod mine;
 mod open;
 mod pages;
 mod policy;
