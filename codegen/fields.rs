@@ -5,7 +5,8 @@ use serde_json::Value;
 use super::{
     model::Presence,
     normalise::without_null,
-    shape::{self, Kind, Shaped},
+    schema::description,
+    shape::{Kind, Shaped},
 };
 use std::collections::BTreeMap;
 
@@ -98,9 +99,7 @@ pub(crate) fn presence(
 }
 
 fn is_patch(owner: &str, field: &str, schema: &Value) -> bool {
-    let text = shape::description(schema)
-        .unwrap_or_default()
-        .replace('\n', " ");
+    let text = description(schema).unwrap_or_default().replace('\n', " ");
     PATCHES.contains(&(owner, field))
         || owner.ends_with("Params")
             && PATCH_PHRASES
@@ -123,7 +122,7 @@ fn expression(value: &Value, schema: &Value, all: &BTreeMap<String, Shaped>) -> 
         Value::Bool(value) => value.to_string(),
         Value::Number(number) if number.is_i64() || number.is_u64() => number.to_string(),
         Value::String(word) => match super::load::reference(schema) {
-            None => format!("{word:?}"),
+            None => format!("String::from({word:?})"),
             Some(target) => match &all.get(target)?.kind {
                 Kind::Words(variants) => {
                     format!(

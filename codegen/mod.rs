@@ -1,30 +1,34 @@
 //! From the schema to the types.
 //!
-//! | pass | from → to | who does it |
-//! |---|---|---|
-//! | `source` | the two variables → a bundle's text | |
-//! | `load` | text → methods, flat definitions | |
-//! | `normalise` | definitions → definitions that are true | a table of patches, each logged |
-//! | `shape` | definitions → shapes; what is written in place gets a name | |
-//! | `types` | shapes → Rust types | **typify**, for what a field's schema is in Rust: names, numbers, maps, boxes |
-//! | `methods` | methods → params, response | rules, a table, and an error for what neither finds |
-//! | `emit` | model → source text | `prettyplease` for items, our own layout for macro calls |
+//! | pass | from → to |
+//! |---|---|
+//! | `source` | the two variables → a bundle's text |
+//! | `load` | text → methods, flat definitions |
+//! | `normalise` | definitions → definitions that are true: a table of patches, each logged |
+//! | `shape` | definitions → shapes; what is written in place gets a name (with `schema`, and `forms` for untagged unions) |
+//! | `types` | shapes → Rust types |
+//! | `methods` | methods → params, response: rules, a table, and an error for what neither finds |
+//! | `emit` | model → source text |
 //!
-//! typify alone would give closed enums and unions (one new value, and the message is lost), no three-state fields, and
-//! three times the code. So all strings and unions are emitted by us, as calls of the macros in `src/protocol/`, and
-//! typify's structs are taken apart for their fields. See `types` for the seam.
+//! There is no general generator under this. The usual one, typify, makes closed enums and unions (one new value, and the
+//! message is lost), no three-state fields, and three times the code. With all that taken away, its part was to spell the
+//! types of fields, a dozen forms, for a fifth of what the whole crate costs to build.
 
 mod answers;
 mod docs;
 mod emit;
 mod fields;
+mod forms;
 mod load;
 mod methods;
 mod model;
 mod names;
 mod normalise;
+mod schema;
 mod shape;
 mod source;
+#[cfg(test)]
+mod tests;
 mod types;
 
 use std::{
@@ -74,10 +78,13 @@ pub(crate) fn build() -> Result<()> {
             .ok_or_else(|| Error::new(format!("{variable} is not set")))
     };
     let out = dir("OUT_DIR")?;
-    let output = generate(
-        &source::Source::from_env(&dir("CARGO_MANIFEST_DIR")?, &out)?,
-        &out,
-    )?;
+    let source = source::Source::from_env(&dir("CARGO_MANIFEST_DIR")?, &out)?;
+    // For tests that can only speak of the schema in the repository.
+    println!("cargo::rustc-check-cfg=cfg(foreign_schema)");
+    if !source.vendored {
+        println!("cargo::rustc-cfg=foreign_schema");
+    }
+    let output = generate(&source, &out)?;
     for warning in &output.warnings {
         println!("cargo::warning={warning}");
     }

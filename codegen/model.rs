@@ -34,6 +34,8 @@ pub(crate) struct Type {
     pub(crate) area: &'static str,
     /// Whether users must be able to build one: it occurs in what a client sends.
     pub(crate) sent: bool,
+    /// Whether it is the fields of one variant of a tagged union, and occurs nowhere else.
+    pub(crate) payload: bool,
     pub(crate) shape: Shape,
 }
 
@@ -75,7 +77,7 @@ pub(crate) enum Form {
     Number,
     Text,
     List,
-    /// Keys that must be there, and keys that must have one of some strings.
+    /// Keys that must be there, and keys that must have one of some strings: where there is no string, they can't be there.
     Object {
         keys: Vec<String>,
         words: Vec<(String, Vec<String>)>,

@@ -1,18 +1,22 @@
 //! Definitions → shapes: what kind of Rust type each one becomes, with everything written in place lifted to a name.
 //!
 //! Openness is decided here. Every string enum and every union becomes a shape of its own, which we emit ourselves with
-//! room for values that the schema does not have; structs are left to typify.
+//! room for values that the schema does not have.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{
-    Error, Result,
+    Error, Result, forms,
     load::{Definitions, reference},
     model::{Form, Variant},
     names,
     normalise::without_null,
+    schema::{
+        branches, description, is_catch_all, is_keyed, needs_name, only_property, required,
+        single_word, tag, words,
+    },
 };
 
 /// A definition, classified; the schemas inside refer to names only.
@@ -180,8 +184,8 @@ impl Pass<'_> {
     fn shaped(&mut self, name: &str, home: &str, branches: &[Value]) -> Result<Kind> {
         let names = shaped_names(name, branches);
         let mut variants = Vec::new();
-        for (branch, variant_name) in branches.iter().zip(names) {
-            let forms = self.forms(branch);
+        let forms = forms::of(self.definitions, branches);
+        for ((branch, variant_name), forms) in branches.iter().zip(names).zip(forms) {
             let mut payload = branch.clone();
             if needs_name(&payload) {
                 payload = to(&self.name_payload(name, home, &variant_name, payload));
@@ -238,177 +242,10 @@ impl Pass<'_> {
             }
         }
     }
-
-    /// What values of a branch look like, following references.
-    fn forms(&self, schema: &Value) -> Vec<Form> {
-        if let Some(target) = reference(schema) {
-            return self
-                .definitions
-                .get(target)
-                .map(|schema| self.forms(schema))
-                .unwrap_or_default();
-        }
-        if let Some(branches) = branches(schema) {
-            return branches
-                .iter()
-                .flat_map(|branch| self.forms(branch))
-                .collect();
-        }
-        let form = match schema["type"].as_str() {
-            Some("null") => Form::Null,
-            Some("boolean") => Form::Bool,
-            Some("integer") => Form::Integer,
-            Some("number") => Form::Number,
-            Some("string") => Form::Text,
-            Some("array") => Form::List,
-            _ => self.object_form(schema),
-        };
-        vec![form]
-    }
-
-    fn object_form(&self, schema: &Value) -> Form {
-        let keys = required(schema).map(String::from).collect();
-        let properties = schema["properties"].as_object().into_iter().flatten();
-        let words = properties.filter_map(|(key, property)| {
-            let target = reference(property).and_then(|target| self.definitions.get(target));
-            let words = words(target.unwrap_or(property))?;
-            Some((
-                key.clone(),
-                words.into_iter().map(|word| word.wire).collect(),
-            ))
-        });
-        Form::Object {
-            keys,
-            words: words.collect(),
-        }
-    }
 }
 
 fn to(name: &str) -> Value {
     json!({ "$ref": format!("#/definitions/{name}") })
-}
-
-pub(crate) fn description(schema: &Value) -> Option<String> {
-    let text = schema
-        .get("description")
-        .and_then(Value::as_str)
-        .map(String::from);
-    if schema["deprecated"] == true {
-        return Some(format!("**Deprecated.** {}", text.unwrap_or_default()));
-    }
-    text
-}
-
-pub(crate) fn required(schema: &Value) -> impl Iterator<Item = &str> {
-    schema["required"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-}
-
-fn branches(schema: &Value) -> Option<&Vec<Value>> {
-    ["oneOf", "anyOf"]
-        .iter()
-        .find_map(|word| schema.get(*word)?.as_array())
-}
-
-/// The values of a string enum, also of one that is written as alternatives (which is how each gets a description).
-fn words(schema: &Value) -> Option<Vec<Variant>> {
-    if let Some(values) = schema.get("enum").and_then(Value::as_array) {
-        let doc = if values.len() == 1 {
-            description(schema)
-        } else {
-            None
-        };
-        return values
-            .iter()
-            .map(|value| {
-                let wire = value.as_str()?.to_owned();
-                Some(Variant {
-                    name: names::variant(&wire),
-                    wire,
-                    payload: None,
-                    doc: doc.clone(),
-                })
-            })
-            .collect();
-    }
-    if let Some(word) = schema.get("const").and_then(Value::as_str) {
-        return Some(vec![Variant {
-            name: names::variant(word),
-            wire: word.into(),
-            payload: None,
-            doc: description(schema),
-        }]);
-    }
-    branches(schema)?
-        .iter()
-        .map(words)
-        .try_fold(Vec::new(), |mut all, words| {
-            all.extend(words?);
-            Some(all)
-        })
-}
-
-fn single_word(schema: &Value) -> Option<&str> {
-    match schema
-        .get("enum")
-        .and_then(Value::as_array)
-        .map(Vec::as_slice)
-    {
-        Some([word]) => word.as_str(),
-        Some(_) => None,
-        None => schema.get("const")?.as_str(),
-    }
-}
-
-/// The required property that names the variant in every branch.
-fn tag(branches: &[Value]) -> Option<String> {
-    let first = branches.first()?;
-    required(first)
-        .find(|key| {
-            let values: Option<BTreeSet<&str>> = branches
-                .iter()
-                .map(|branch| {
-                    let listed = required(branch).any(|other| other == *key);
-                    single_word(&branch["properties"][*key]).filter(|_| listed)
-                })
-                .collect();
-            values.is_some_and(|values| values.len() == branches.len())
-        })
-        .map(String::from)
-}
-
-fn is_catch_all(schema: &Value) -> bool {
-    let types = schema["type"].as_array().map_or(0, Vec::len);
-    types > 1 && schema.get("properties").is_none() && schema.get("enum").is_none()
-}
-
-fn is_keyed(branches: &[Value]) -> bool {
-    branches
-        .iter()
-        .all(|branch| words(branch).is_some() || only_property(branch).is_some())
-        && branches
-            .iter()
-            .any(|branch| branch["additionalProperties"] == false)
-}
-
-fn only_property(schema: &Value) -> Option<(&String, &Value)> {
-    let properties: &Map<String, Value> = schema["properties"].as_object()?;
-    let mut both = properties.iter().zip(required(schema));
-    match (both.next(), both.next(), properties.len()) {
-        (Some(((name, property), required)), None, 1) if name == required => Some((name, property)),
-        _ => None,
-    }
-}
-
-/// Whether a schema that stands in place becomes a type of its own.
-fn needs_name(schema: &Value) -> bool {
-    reference(schema).is_none()
-        && (schema.get("properties").is_some()
-            || words(schema).is_some()
-            || branches(schema).is_some())
 }
 
 fn shaped_names(union: &str, branches: &[Value]) -> Vec<String> {

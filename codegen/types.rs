@@ -1,85 +1,54 @@
-//! Shapes → Rust types. The mapping from a field's schema to its Rust type is typify's.
+//! Shapes → Rust types.
 //!
-//! typify gets every struct with all properties required and none nullable, because what may be absent or null is
-//! decided in `fields`; every other shape is handed over as a replacement, a name it takes on trust. Payloads of unions
-//! travel in a struct made up for the purpose. From typify's output we take field names, types and the boxes that break
-//! cycles, and leave the rest (conversions, embedded schemas, derives), which would triple the size of the crate.
+//! By now a field's schema is one of a dozen forms: a reference, a scalar, or a list or a map of such. All else was given
+//! a name of its own in `shape`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use quote::ToTokens;
-use serde_json::{Value, json};
-use typify::{MapType, TypeSpace, TypeSpaceSettings};
+use heck::ToSnakeCase;
+use serde_json::Value;
 
 use super::{
     Error, Result, fields,
+    load::reference,
     model::{Field, Shape, Type, Variant},
     names,
     normalise::without_null,
-    shape::{self, Kind, Shaped},
+    schema::{description, required},
+    shape::{Kind, Shaped},
 };
 
-/// What the structs that carry payloads are called.
-const CARRIER: &str = "PayloadsOf";
-
 pub(crate) fn build(shapes: &BTreeMap<String, Shaped>) -> Result<BTreeMap<String, Type>> {
-    let structs = rust_structs(shapes)?;
-    shapes
+    let boxes = Boxes::new(shapes);
+    let mut types = shapes
         .iter()
-        .map(|(name, shaped)| Ok((name.clone(), one(name, shaped, shapes, &structs)?)))
-        .collect()
+        .map(|(name, shaped)| Ok((name.clone(), one(name, shaped, shapes, &boxes)?)))
+        .collect::<Result<BTreeMap<_, _>>>()?;
+    for shaped in shapes.values() {
+        if let Kind::Tagged { variants, .. } = &shaped.kind {
+            for payload in variants
+                .iter()
+                .filter_map(|variant| variant.payload.as_ref())
+            {
+                types
+                    .entry(payload.clone())
+                    .and_modify(|ty| ty.payload = true);
+            }
+        }
+    }
+    Ok(types)
 }
 
-/// A field of a struct as typify has it: identifier and type by wire name.
-type Fields = BTreeMap<String, (String, String)>;
-
-fn one(
-    name: &str,
-    shaped: &Shaped,
-    all: &BTreeMap<String, Shaped>,
-    structs: &BTreeMap<String, Fields>,
-) -> Result<Type> {
-    let lookup = |owner: &str, wire: &str| {
-        let found = structs.get(owner).and_then(|fields| fields.get(wire));
-        found
-            .cloned()
-            .ok_or_else(|| Error::new(format!("typify gave no field {wire} for {owner}")))
-    };
-    let carried = |index: usize| Ok(lookup(&format!("{CARRIER}{name}"), &format!("p{index}"))?.1);
-    let with = |variant: &Variant, payload| Variant {
-        payload,
+fn one(name: &str, shaped: &Shaped, all: &BTreeMap<String, Shaped>, boxes: &Boxes) -> Result<Type> {
+    let with = |variant: &Variant, payload: Option<&Value>| Variant {
+        payload: payload.map(|schema| boxes.around(name, schema)),
         ..variant.clone()
     };
     let shape = match &shaped.kind {
-        Kind::Struct(schema) => {
-            let required: BTreeSet<&str> = shape::required(schema).collect();
-            let mut list = Vec::new();
-            for (wire, property) in schema["properties"].as_object().into_iter().flatten() {
-                let (ident, ty) = lookup(name, wire)?;
-                list.push(Field {
-                    presence: fields::presence(
-                        name,
-                        wire,
-                        property,
-                        required.contains(wire.as_str()),
-                        all,
-                    ),
-                    doc: shape::description(property),
-                    secret: fields::is_secret(name, wire, &ty),
-                    wire: wire.clone(),
-                    ident,
-                    ty,
-                });
-            }
-            let extra = schema
-                .get("additionalProperties")
-                .map(|_| lookup(name, "").map(|(_, ty)| ty))
-                .transpose()?;
-            Shape::Struct {
-                fields: list,
-                extra,
-            }
-        }
+        Kind::Struct(schema) => Shape::Struct {
+            fields: struct_fields(name, schema, all, boxes)?,
+            extra: schema.get("additionalProperties").map(rust),
+        },
         Kind::Words(variants) => Shape::Words(variants.clone()),
         Kind::Tagged { tag, variants } => Shape::Tagged {
             tag: tag.clone(),
@@ -88,193 +57,197 @@ fn one(
         Kind::Keyed(variants) => Shape::Keyed(
             variants
                 .iter()
-                .enumerate()
-                .map(|(index, (variant, payload))| {
-                    Ok(with(
-                        variant,
-                        payload.as_ref().map(|_| carried(index)).transpose()?,
-                    ))
-                })
-                .collect::<Result<_>>()?,
+                .map(|(variant, payload)| with(variant, payload.as_ref()))
+                .collect(),
         ),
         Kind::Shaped(variants) => Shape::Shaped(
             variants
                 .iter()
-                .enumerate()
-                .map(|(index, (variant, forms, _))| {
-                    Ok((with(variant, Some(carried(index)?)), forms.clone()))
-                })
-                .collect::<Result<_>>()?,
+                .map(|(variant, forms, payload)| (with(variant, Some(payload)), forms.clone()))
+                .collect(),
         ),
         Kind::Text => Shape::Text,
-        Kind::Alias(_) => Shape::Alias(carried(0)?),
+        Kind::Alias(schema) => Shape::Alias(rust(schema)),
     };
     Ok(Type {
         name: name.into(),
         doc: shaped.doc.clone(),
         area: names::area(&shaped.home),
         sent: false,
+        payload: false,
         shape,
     })
 }
 
-/// Runs typify over all structs and carriers.
-fn rust_structs(shapes: &BTreeMap<String, Shaped>) -> Result<BTreeMap<String, Fields>> {
-    let mut settings = TypeSpaceSettings::default();
-    settings.with_map_type(MapType::new("::std::collections::BTreeMap"));
-    let mut definitions = BTreeMap::new();
-    for (name, shaped) in shapes {
-        let carry = |payloads: Vec<(usize, &Value)>| {
-            let properties = payloads
-                .into_iter()
-                .map(|(index, schema)| (format!("p{index}"), schema.clone()));
-            json!({ "type": "object", "properties": properties.collect::<serde_json::Map<_, _>>() })
-        };
-        let carrier = match &shaped.kind {
-            Kind::Struct(schema) => {
-                definitions.insert(name.clone(), plain(schema));
-                continue;
+fn struct_fields(
+    owner: &str,
+    schema: &Value,
+    all: &BTreeMap<String, Shaped>,
+    boxes: &Boxes,
+) -> Result<Vec<Field>> {
+    let needed: BTreeSet<&str> = required(schema).collect();
+    let mut idents = BTreeSet::new();
+    let properties = schema["properties"].as_object().into_iter().flatten();
+    properties
+        .map(|(wire, property)| {
+            let ident = ident(wire);
+            if !idents.insert(ident.clone()) {
+                return Err(Error::new(format!(
+                    "two fields of {owner} want the name {ident}"
+                )));
             }
-            Kind::Keyed(variants) => carry(
-                variants
-                    .iter()
-                    .enumerate()
-                    .filter_map(|(i, (_, payload))| Some((i, payload.as_ref()?)))
-                    .collect(),
-            ),
-            Kind::Shaped(variants) => carry(
-                variants
-                    .iter()
-                    .enumerate()
-                    .map(|(i, (.., payload))| (i, payload))
-                    .collect(),
-            ),
-            Kind::Alias(schema) => carry(vec![(0, schema)]),
-            Kind::Words(_) | Kind::Tagged { .. } | Kind::Text => Value::Null,
-        };
-        if !carrier.is_null() {
-            definitions.insert(format!("{CARRIER}{name}"), plain(&carrier));
-        }
-        settings.with_replacement(name, name, std::iter::empty());
-        definitions.insert(name.clone(), Value::Bool(true));
-    }
-    let definitions: Vec<_> = definitions
-        .into_iter()
-        .map(|(name, schema)| {
-            Ok((
-                name,
-                serde_json::from_value::<schemars08::schema::Schema>(schema)?,
-            ))
-        })
-        .collect::<std::result::Result<_, serde_json::Error>>()
-        .map_err(|error| Error::new(format!("typify's reader of schemas: {error}")))?;
-    let mut space = TypeSpace::new(&settings);
-    space
-        .add_ref_types(definitions)
-        .map_err(|error| Error::new(format!("typify: {error}")))?;
-    let file: syn::File = syn::parse2(space.to_stream())
-        .map_err(|error| Error::new(format!("typify's output: {error}")))?;
-    file.items
-        .iter()
-        .filter_map(|item| match item {
-            syn::Item::Struct(item) => Some(Ok((item.ident.to_string(), rust_fields(item)))),
-            _ => None,
+            let ty = boxes.around(owner, &without_null(property).0);
+            Ok(Field {
+                presence: fields::presence(
+                    owner,
+                    wire,
+                    property,
+                    needed.contains(wire.as_str()),
+                    all,
+                ),
+                doc: description(property),
+                secret: fields::is_secret(owner, wire, &ty),
+                wire: wire.clone(),
+                ident,
+                ty,
+            })
         })
         .collect()
 }
 
-/// The schema of a struct as typify is to see it: everything there, nothing null, no defaults.
-fn plain(schema: &Value) -> Value {
-    let mut plain = json!({ "type": "object" });
-    for (name, property) in schema["properties"].as_object().into_iter().flatten() {
-        let mut property = without_null(property).0;
-        if let Some(object) = property.as_object_mut() {
-            object
-                .retain(|key, _| !matches!(key.as_str(), "default" | "description" | "deprecated"));
+/// The Rust type for what a schema describes. What has no type of its own is any JSON value: that decodes whatever comes.
+pub(crate) fn rust(schema: &Value) -> String {
+    let (plain, nullable) = without_null(schema);
+    let ty = not_null(&plain);
+    if nullable {
+        format!("Option<{ty}>")
+    } else {
+        ty
+    }
+}
+
+fn not_null(schema: &Value) -> String {
+    if let Some(target) = reference(schema) {
+        return target.to_owned();
+    }
+    let format = schema["format"].as_str();
+    match schema["type"].as_str() {
+        Some("string") => "String".into(),
+        Some("boolean") => "bool".into(),
+        Some("integer") => match format {
+            Some("int8") => "i8",
+            Some("uint8") => "u8",
+            Some("int16") => "i16",
+            Some("uint16") => "u16",
+            Some("int32") => "i32",
+            Some("uint32") => "u32",
+            Some("uint64") => "u64",
+            _ => "i64",
         }
-        plain["properties"][name] = property;
-    }
-    match schema.get("additionalProperties") {
-        Some(extra) => plain["additionalProperties"] = extra.clone(),
-        // Without this typify takes an object without properties for a map.
-        None => plain["additionalProperties"] = false.into(),
-    }
-    plain["required"] = schema["properties"]
-        .as_object()
-        .into_iter()
-        .flatten()
-        .map(|(name, _)| name.as_str())
-        .collect();
-    plain
-}
-
-fn rust_fields(item: &syn::ItemStruct) -> Fields {
-    let mut fields = Fields::new();
-    for field in &item.fields {
-        let Some(ident) = &field.ident else { continue };
-        let mut wire = ident.to_string();
-        for attr in field
-            .attrs
-            .iter()
-            .filter(|attr| attr.path().is_ident("serde"))
-        {
-            // `flatten` has no wire name, and is found under the empty one.
-            let _ = attr.parse_nested_meta(|meta| {
-                if meta.path.is_ident("rename") {
-                    wire = meta.value()?.parse::<syn::LitStr>()?.value();
-                } else if meta.path.is_ident("flatten") {
-                    wire = String::new();
-                } else if meta.input.peek(syn::Token![=]) {
-                    meta.value()?.parse::<syn::Expr>()?;
-                }
-                Ok(())
-            });
-        }
-        let ty = if wire.is_empty() {
-            map_value(&field.ty)
-        } else {
-            short(&field.ty)
-        };
-        fields.insert(wire, (ident.to_string(), ty));
-    }
-    fields
-}
-
-/// The value type of a map.
-fn map_value(ty: &syn::Type) -> String {
-    let text = short(ty);
-    match text
-        .strip_prefix("BTreeMap<String, ")
-        .and_then(|rest| rest.strip_suffix('>'))
-    {
-        Some(value) => value.to_owned(),
-        // typify's own name for a map of anything.
-        None => "Value".to_owned(),
-    }
-}
-
-/// A type with its paths cut to their last segment (everything is imported), as one would write it.
-fn short(ty: &syn::Type) -> String {
-    let text = ty.to_token_stream().to_string().replace(' ', "");
-    let mut out = String::new();
-    let mut word = String::new();
-    let mut chars = text.chars().peekable();
-    while let Some(c) = chars.next() {
-        match c {
-            ':' => {
-                chars.next_if_eq(&':');
-                word.clear();
+        .into(),
+        Some("number") if format == Some("float") => "f32".into(),
+        Some("number") => "f64".into(),
+        Some("array") => format!("Vec<{}>", rust(&schema["items"])),
+        Some("object") => match schema.get("additionalProperties") {
+            Some(values) if !fields::is_anything(values) => {
+                format!("BTreeMap<String, {}>", rust(values))
             }
-            c if c.is_alphanumeric() || c == '_' => word.push(c),
-            c => {
-                out.push_str(&word);
-                word.clear();
-                out.push(c);
-                if c == ',' {
-                    out.push(' ');
-                }
-            }
+            _ => "Map<String, Value>".into(),
+        },
+        _ => "Value".into(),
+    }
+}
+
+/// The name of a field as Rust writes it.
+fn ident(wire: &str) -> String {
+    let name = wire.to_snake_case();
+    if KEYWORDS.contains(&name.as_str()) {
+        format!("{name}_")
+    } else if name.starts_with(|c: char| c.is_ascii_digit()) || name.is_empty() {
+        format!("_{name}")
+    } else {
+        name
+    }
+}
+
+/// The keywords of edition 2024, those that are only reserved included.
+const KEYWORDS: [&str; 52] = [
+    "abstract", "as", "async", "await", "become", "box", "break", "const", "continue", "crate",
+    "do", "dyn", "else", "enum", "extern", "false", "final", "fn", "for", "gen", "if", "impl",
+    "in", "let", "loop", "macro", "match", "mod", "move", "mut", "override", "priv", "pub", "ref",
+    "return", "self", "static", "struct", "super", "trait", "true", "try", "type", "typeof",
+    "union", "unsafe", "unsized", "use", "virtual", "where", "while", "yield",
+];
+
+/// Which types hold themselves, which takes a box somewhere on the way round.
+struct Boxes {
+    /// What each type holds in place: not in a list or a map, which are boxes already.
+    holds: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl Boxes {
+    fn new(shapes: &BTreeMap<String, Shaped>) -> Self {
+        let holds = shapes.iter().map(|(name, shaped)| {
+            let held: BTreeSet<String> = match &shaped.kind {
+                Kind::Struct(schema) => schema["properties"]
+                    .as_object()
+                    .into_iter()
+                    .flatten()
+                    .filter_map(|(_, property)| held(property))
+                    .collect(),
+                Kind::Tagged { variants, .. } => variants
+                    .iter()
+                    .filter_map(|variant| variant.payload.clone())
+                    .collect(),
+                Kind::Keyed(variants) => variants
+                    .iter()
+                    .filter_map(|(_, payload)| held(payload.as_ref()?))
+                    .collect(),
+                Kind::Shaped(variants) => variants
+                    .iter()
+                    .filter_map(|(.., payload)| held(payload))
+                    .collect(),
+                Kind::Alias(schema) => held(schema).into_iter().collect(),
+                Kind::Words(_) | Kind::Text => BTreeSet::new(),
+            };
+            (name.clone(), held)
+        });
+        Self {
+            holds: holds.collect(),
         }
     }
-    out + &word
+
+    /// The type of something that `owner` holds.
+    fn around(&self, owner: &str, schema: &Value) -> String {
+        match reference(schema) {
+            Some(target) if self.leads(target, owner) => format!("Box<{target}>"),
+            _ => rust(schema),
+        }
+    }
+
+    /// Whether a value of `from` holds a value of `to`, however deep.
+    fn leads(&self, from: &str, to: &str) -> bool {
+        let mut seen = BTreeSet::new();
+        let mut open = vec![from];
+        while let Some(name) = open.pop() {
+            if name == to {
+                return true;
+            }
+            if seen.insert(name) {
+                open.extend(
+                    self.holds
+                        .get(name)
+                        .into_iter()
+                        .flatten()
+                        .map(String::as_str),
+                );
+            }
+        }
+        false
+    }
+}
+
+/// The type that a schema refers to without a list or a map between.
+fn held(schema: &Value) -> Option<String> {
+    reference(&without_null(schema).0).map(String::from)
 }

@@ -104,6 +104,8 @@ impl Event {
     ///
     /// # Errors
     /// [`Error::Decode`] if the params don't fit the schema, or the event is no notification.
+    // Compiled for those who call it: the readers of all notifications hang on it.
+    #[inline]
     pub fn notification(&self) -> Result<&ServerNotification, Error> {
         type Memo = Result<ServerNotification, Error>;
         let decode = || -> Memo {

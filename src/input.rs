@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::protocol::UserInput;
+use crate::protocol::{UserInput, from_value};
 
 /// The input of a turn or of a steer, in parts. A plain string converts.
 ///
@@ -90,7 +90,7 @@ impl From<Input> for Vec<UserInput> {
         input
             .0
             .into_iter()
-            .filter_map(|part| serde_json::from_value(part).ok())
+            .filter_map(|part| from_value(&part).ok())
             .collect()
     }
 }

@@ -10,6 +10,7 @@ mod strings;
 mod union;
 
 pub use inventory::{MethodInfo, MethodKind, inventory};
+pub(crate) use object::from_value;
 pub use request_id::RequestId;
 
 /// What the generated files use.
@@ -19,20 +20,26 @@ mod macros {
             call, client_notification, client_request, no_params, notification, paged, server_call,
             server_message, write_message,
         },
-        object::{object, redacted, setters},
+        object::{object, payload, readable, redacted, setters, write_fields},
         strings::{open_enum, string_newtype, strings},
-        union::{keyed, shaped, tagged},
+        union::{keyed, shaped, tagged, variants_from},
     };
 }
 
 #[allow(
     unused_imports,
+    unused_mut,
+    unused_variables,
+    irrefutable_let_patterns,
     clippy::all,
     clippy::pedantic,
-    reason = "generated: names, docs and sizes are the schema's, and each file imports the same"
+    reason = "generated: names, docs and sizes are the schema's, each file imports the same, and an object may have no \
+              fields, or none that is required"
 )]
 mod generated {
-    use super::{Call, MethodInfo, Notification, RequestId, ServerCall, macros, object, union};
+    use super::{
+        Call, MethodInfo, Notification, Paged, RequestId, ServerCall, macros, method, object, union,
+    };
 
     include!(concat!(env!("OUT_DIR"), "/protocol.rs"));
 }

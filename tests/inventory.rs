@@ -1,5 +1,8 @@
 //! The built-in inventory says what the schema says, read here by other rules than the generator's.
 
+#[path = "common/built_from.rs"]
+mod built_from;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     env,
@@ -11,6 +14,7 @@ use std::{
 use cas_sdk::protocol::{MethodInfo, MethodKind, inventory};
 use serde_json::Value;
 
+/// With how many there are in the schema of the repository.
 const KINDS: [(MethodKind, &str, usize); 4] = [
     (MethodKind::Request, "ClientRequest", 184),
     (MethodKind::ServerRequest, "ServerRequest", 11),
@@ -18,18 +22,13 @@ const KINDS: [(MethodKind, &str, usize); 4] = [
     (MethodKind::ClientNotification, "ClientNotification", 1),
 ];
 
-/// Whether the crate was built from another schema than its own, of which these tests can say nothing.
-const FOREIGN: bool = option_env!("CAS_SCHEMA_DIR").is_some() || option_env!("CAS_CODEX").is_some();
-
 fn read(path: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 fn definitions() -> Value {
-    let bundle: Value =
-        serde_json::from_str(&read("schema/codex_app_server_protocol.schemas.json")).unwrap();
-    bundle["definitions"].clone()
+    built_from::bundle()["definitions"].clone()
 }
 
 /// The name of the type under `params`; `None` for `null` or nothing.
@@ -56,17 +55,16 @@ fn of(kind: MethodKind) -> impl Iterator<Item = &'static MethodInfo> {
 
 #[test]
 fn every_method_of_the_schema_is_in_the_inventory_with_its_params_and_nothing_else_is() {
-    if FOREIGN {
-        return;
-    }
     let definitions = definitions();
     for (kind, group, count) in KINDS {
         let schema: BTreeMap<&str, Option<String>> = methods(&definitions, group).collect();
         let ours: BTreeMap<&str, Option<&str>> = of(kind)
             .map(|method| (method.method, method.params))
             .collect();
-        assert_eq!(schema.len(), count, "{group}");
-        assert_eq!(of(kind).count(), count, "{group}: a method twice");
+        if !cfg!(foreign_schema) {
+            assert_eq!(schema.len(), count, "{group}");
+        }
+        assert_eq!(of(kind).count(), schema.len(), "{group}: a method twice");
         assert!(schema.keys().eq(ours.keys()), "{group}: {ours:?}");
         for (method, params) in schema {
             let answered = matches!(kind, MethodKind::Request | MethodKind::ServerRequest);
@@ -85,14 +83,7 @@ fn every_method_of_the_schema_is_in_the_inventory_with_its_params_and_nothing_el
 
 #[test]
 fn a_method_is_experimental_if_the_stable_schema_lacks_it() {
-    if FOREIGN {
-        return;
-    }
-    let stable = read("schema/stable-methods.txt");
-    let stable: BTreeSet<&str> = stable
-        .lines()
-        .filter(|line| !line.starts_with('#') && !line.is_empty())
-        .collect();
+    let stable = built_from::stable_methods();
     for method in inventory() {
         let ours = !method.experimental || method.kind == MethodKind::ClientNotification;
         assert_eq!(
@@ -102,16 +93,17 @@ fn a_method_is_experimental_if_the_stable_schema_lacks_it() {
             method.method
         );
     }
-    let known: BTreeSet<&str> = inventory().iter().map(|method| method.method).collect();
+    let known: BTreeSet<String> = inventory().iter().map(|m| m.method.to_owned()).collect();
     let gone: Vec<_> = stable.difference(&known).collect();
-    assert!(gone.is_empty(), "stable, but not in the schema: {gone:?}");
+    // An older schema lacks some of what is stable today.
+    assert!(
+        gone.is_empty() || cfg!(foreign_schema),
+        "stable, but not in the schema: {gone:?}"
+    );
 }
 
 #[test]
 fn every_response_of_the_schema_answers_a_method_and_every_request_has_one() {
-    if FOREIGN {
-        return;
-    }
     let definitions = definitions();
     let top = definitions.as_object().unwrap().keys();
     let nested = definitions["v2"].as_object().unwrap().keys();
@@ -120,14 +112,19 @@ fn every_response_of_the_schema_answers_a_method_and_every_request_has_one() {
         .map(String::as_str)
         .filter(|name| name.ends_with("Response") && !name.starts_with("JSONRPC"))
         .collect();
+    // `Value` is for a response that nothing is known of, which only happens to a foreign schema, and with a warning.
     let ours: BTreeSet<&str> = inventory()
         .iter()
         .filter_map(|method| method.response)
+        .filter(|response| !cfg!(foreign_schema) || *response != "Value")
         .collect();
     let invented: Vec<_> = ours.difference(&schema).collect();
     assert!(invented.is_empty(), "not in the schema: {invented:?}");
     let unused: Vec<_> = schema.difference(&ours).collect();
-    assert!(unused.is_empty(), "answers nothing: {unused:?}");
+    assert!(
+        unused.is_empty() || cfg!(foreign_schema),
+        "answers nothing: {unused:?}"
+    );
     for method in inventory() {
         let answered = matches!(method.kind, MethodKind::Request | MethodKind::ServerRequest);
         assert_eq!(answered, method.response.is_some(), "{}", method.method);
@@ -136,10 +133,8 @@ fn every_response_of_the_schema_answers_a_method_and_every_request_has_one() {
 
 /// The pairs of params and response, which the schema does not have, are in a file that people read.
 #[test]
+#[cfg_attr(foreign_schema, ignore = "the file is of the schema in the repository")]
 fn the_inventory_is_the_one_that_was_reviewed() {
-    if FOREIGN {
-        return;
-    }
     let mut text = String::from(
         "# kind, method, (params) -> response, * needs experimentalApi. Written by tests/inventory.rs with CAS_BLESS=1.\n",
     );

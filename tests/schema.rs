@@ -10,9 +10,6 @@ use cas_sdk::{
 };
 use common::within;
 
-/// Whether the crate was built from another schema than that of the codex that the tests use.
-const FOREIGN: bool = option_env!("CAS_SCHEMA_DIR").is_some() || option_env!("CAS_CODEX").is_some();
-
 fn script(dir: &Path, text: &str) -> std::path::PathBuf {
     let path = dir.join("codex");
     fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
@@ -22,8 +19,12 @@ fn script(dir: &Path, text: &str) -> std::path::PathBuf {
 
 /// The cache is named by a variable of the process, so this runs in a process of its own.
 #[tokio::test]
+#[cfg_attr(
+    foreign_schema,
+    ignore = "the codex of the tests is of the schema in the repository"
+)]
 async fn the_real_codex_has_not_drifted_and_is_asked_once() {
-    let (Some(codex), false) = (testing::codex_or_skip().await, FOREIGN) else {
+    let Some(codex) = testing::codex_or_skip().await else {
         return;
     };
     let cache = tempfile::tempdir().unwrap();
@@ -105,4 +106,37 @@ async fn a_binary_that_writes_no_schema_is_told() {
     let codex = script(dir.path(), "exit 0");
     let error = within(30, schema::drift(&codex)).await.unwrap_err();
     assert!(matches!(error, DriftError::Schema { .. }), "{error:?}");
+}
+
+/// Nothing else goes on, so the paused clock is at the limit at once.
+#[tokio::test(start_paused = true)]
+async fn a_binary_that_hangs_is_given_up_after_a_minute_and_killed() {
+    let dir = tempfile::tempdir().unwrap();
+    let codex = script(dir.path(), "mkfifo \"$0.fifo\"; read line < \"$0.fifo\"");
+    let error = schema::drift(&codex).await.unwrap_err();
+    assert!(
+        matches!(&error, DriftError::Timeout { after, .. } if after.as_secs() == 60),
+        "{error:?}"
+    );
+    let text = error.to_string();
+    assert!(text.contains(&codex.display().to_string()), "{text}");
+    assert!(text.contains("no schema within 60s"), "{text}");
+    tokio::time::resume();
+    within(30, async {
+        while is_running(&codex) {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+}
+
+/// Whether a process has the path of a script among its arguments.
+fn is_running(script: &Path) -> bool {
+    let script = script.as_os_str().as_encoded_bytes();
+    fs::read_dir("/proc").unwrap().flatten().any(|process| {
+        fs::read(process.path().join("cmdline")).is_ok_and(|line| {
+            line.split(|byte| *byte == 0)
+                .any(|argument| argument == script)
+        })
+    })
 }

@@ -10,7 +10,7 @@ use super::{
         names,
     },
     describe::{self, Describer},
-    doc_attrs, pretty,
+    doc_lines,
 };
 
 pub(super) fn emit(model: &Model, _: &Describer<'_>) -> String {
@@ -28,10 +28,10 @@ pub(super) fn emit(model: &Model, _: &Describer<'_>) -> String {
     {
         let name = params(method);
         let item = format!(
-            "{}#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]\npub struct {name};",
-            doc_attrs(&describe::no_params(method)),
+            "{}#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]\npub struct {name};\n",
+            doc_lines(&describe::no_params(method), ""),
         );
-        let _ = writeln!(text, "{}no_params!({name});\n", pretty(&item));
+        let _ = writeln!(text, "{item}no_params!({name});\n");
     }
     for method in of(Kind::Request) {
         let _ = writeln!(
@@ -81,8 +81,9 @@ pub(super) fn emit(model: &Model, _: &Describer<'_>) -> String {
     );
     text += &table("client_notification", &client);
 
-    let unknown = "/// A method that is not in the schema.\n\
-                   Unknown { /// The method.\n method: String, /// Its params as they came.\n params: Box<RawValue> },";
+    let unknown = "    /// A method that is not in the schema.\n    Unknown {\n        \
+                   /// The method.\n        method: String,\n        \
+                   /// Its params as they came.\n        params: Box<RawValue>,\n    },\n";
     let mut notifications: Vec<&Method> = of(Kind::Notification).collect();
     notifications.sort_by_key(|method| &method.name);
     text += &enumeration(
@@ -110,20 +111,18 @@ fn params(method: &Method) -> &str {
 
 fn enumeration(name: &str, doc: &str, methods: &[&Method], unknown: &str) -> String {
     let mut item = format!(
-        "{}#[derive(Clone, Debug)]\n#[non_exhaustive]\npub enum {name} {{",
-        doc_attrs(doc)
+        "{}#[derive(Clone, Debug)]\n#[non_exhaustive]\npub enum {name} {{\n",
+        doc_lines(doc, "")
     );
     for method in methods {
-        let _ = write!(
+        let _ = writeln!(
             item,
-            "{}{},",
-            doc_attrs(&describe::method(method)),
+            "{}    {},",
+            doc_lines(&describe::method(method), "    "),
             variant(method)
         );
     }
-    item.push_str(unknown);
-    item.push('}');
-    pretty(&item)
+    item + unknown + "}\n"
 }
 
 fn variant(method: &Method) -> String {

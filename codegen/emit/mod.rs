@@ -1,5 +1,4 @@
-//! Model → source text, one file an area. Items go through prettyplease; the macro calls that implement them are laid out
-//! here, one field or variant a line.
+//! Model → source text, one file an area, laid out here as rustfmt would do it: one field or variant a line.
 
 mod describe;
 mod methods;
@@ -56,11 +55,13 @@ fn one(ty: &Type, describer: &Describer<'_>) -> String {
         Shape::Keyed(variants) => unions::keyed(ty, variants, &doc),
         Shape::Shaped(variants) => unions::shaped(ty, variants, &doc),
         Shape::Text => structs::text(ty, &doc),
-        Shape::Alias(target) => pretty(&format!(
-            "{}pub type {} = {target};",
-            doc_attrs(&doc),
-            ty.name
-        )),
+        Shape::Alias(target) => {
+            format!(
+                "{}pub type {} = {target};\n\n",
+                doc_lines(&doc, ""),
+                ty.name
+            )
+        }
     }
 }
 
@@ -68,7 +69,7 @@ fn with_header(body: &str) -> String {
     format!(
         "// Generated from the schema by codegen/. Do not edit.\n\n\
          use std::collections::BTreeMap;\n\n\
-         use serde::Deserialize;\nuse serde_json::{{Map, Value, value::RawValue}};\n\n\
+         use serde::{{Deserialize, Serialize}};\nuse serde_json::{{Map, Value, value::RawValue}};\n\n\
          use super::{{macros::*, *}};\n\n{body}"
     )
 }
@@ -82,20 +83,11 @@ fn mount(root: &mut String, module: &str, out: &Path) {
     );
 }
 
-/// Formats items. What we make always parses; if it ever does not, the compiler's message about the raw text is the best
-/// there is.
-fn pretty(source: &str) -> String {
-    match syn::parse_file(source) {
-        Ok(file) => prettyplease::unparse(&file),
-        Err(_) => format!("{source}\n"),
-    }
-}
-
-/// Documentation as attributes, which prettyplease turns into `///` lines.
-fn doc_attrs(doc: &str) -> String {
-    doc.lines().fold(String::new(), |mut attrs, line| {
+/// Documentation as `///` lines, each behind `indent`.
+fn doc_lines(doc: &str, indent: &str) -> String {
+    doc.lines().fold(String::new(), |mut lines, line| {
         let space = if line.is_empty() { "" } else { " " };
-        let _ = writeln!(attrs, "#[doc = {:?}]", format!("{space}{line}"));
-        attrs
+        let _ = writeln!(lines, "{indent}///{space}{line}");
+        lines
     })
 }

@@ -4,8 +4,11 @@ use std::fmt::Write as _;
 
 use super::{
     super::model::{Field, Presence, Type},
-    describe, doc_attrs, pretty,
+    describe, doc_lines,
 };
+
+/// Longer lines are broken.
+const WIDTH: usize = 100;
 
 /// Methods that every struct has, so no setter may be called so.
 const TAKEN: [&str; 8] = [
@@ -24,42 +27,40 @@ pub(super) fn structure(ty: &Type, fields: &[Field], extra: Option<&str>, doc: &
     let secret = fields.iter().any(|field| field.secret);
     let default = ty.sent && fields.iter().all(|field| !field.needed());
     let derived_default = default && fields.iter().all(has_plain_default);
-    let mut derives = vec!["Clone", "PartialEq"];
+    let mut derives = vec!["Clone"];
     derives.extend((!secret).then_some("Debug"));
     derives.extend(derived_default.then_some("Default"));
 
-    let mut item = format!(
+    let mut text = format!(
         "{}#[derive({})]\n#[non_exhaustive]\npub struct {name} {{",
-        doc_attrs(doc),
+        doc_lines(doc, ""),
         derives.join(", ")
     );
     for field in fields {
         let _ = write!(
-            item,
-            "{}pub {}: {},",
-            doc_attrs(&describe::field(field)),
+            text,
+            "\n{}    pub {}: {},",
+            doc_lines(&describe::field(field), "    "),
             field.ident,
             field.full_type()
         );
     }
     if let Some(value) = extra {
         let _ = write!(
-            item,
-            "/// All other keys.\npub extra: BTreeMap<String, {value}>,"
+            text,
+            "\n    /// All other keys.\n    pub extra: BTreeMap<String, {value}>,"
         );
     }
-    item.push('}');
+    text.push_str(if text.ends_with('{') { "}\n" } else { "\n}\n" });
     if ty.sent && !default {
-        item.push_str(&constructor(name, fields, extra.is_some()));
+        text.push_str(&constructor(name, fields, extra.is_some()));
     } else if default && !derived_default {
         let _ = write!(
-            item,
-            "impl Default for {name} {{ #[inline] fn default() -> Self {{ Self {{ {} }} }} }}",
+            text,
+            "impl Default for {name} {{\n    #[inline]\n    fn default() -> Self {{\n        Self {{\n{}        }}\n    }}\n}}\n",
             initial(fields, extra.is_some())
         );
     }
-
-    let mut text = pretty(&item);
     text.push_str(&object(ty, fields, extra.is_some()));
     if secret {
         let names = |secret: bool| {
@@ -87,10 +88,10 @@ pub(super) fn structure(ty: &Type, fields: &[Field], extra: Option<&str>, doc: &
 pub(super) fn text(ty: &Type, doc: &str) -> String {
     let name = &ty.name;
     let item = format!(
-        "{}#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]\npub struct {name}(pub String);",
-        doc_attrs(doc),
+        "{}#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]\npub struct {name}(pub String);\n",
+        doc_lines(doc, ""),
     );
-    format!("{}string_newtype!({name});\n\n", pretty(&item))
+    format!("{item}string_newtype!({name});\n\n")
 }
 
 /// The call of `object!`, which has one group for each way to treat a field. What we send does not mention defaults; what
@@ -104,7 +105,8 @@ fn object(ty: &Type, fields: &[Field], extra: bool) -> String {
         Presence::Default { .. } if ty.sent => "implied",
         Presence::Default { .. } => "filled",
     };
-    let mut text = format!("object!({} {{\n", ty.name);
+    let call = if ty.payload { "payload" } else { "object" };
+    let mut text = format!("{call}!({} {{\n", ty.name);
     for name in [
         "required", "nullable", "optional", "present", "filled", "implied",
     ] {
@@ -128,7 +130,7 @@ fn object(ty: &Type, fields: &[Field], extra: bool) -> String {
 fn has_plain_default(field: &Field) -> bool {
     match &field.presence {
         Presence::Default { expr, .. } => {
-            matches!(expr.as_str(), "false" | "0" | "Vec::new()" | "\"\"")
+            matches!(expr.as_str(), "false" | "0" | "Vec::new()")
         }
         _ => true,
     }
@@ -167,9 +169,16 @@ fn constructor(name: &str, fields: &[Field], extra: bool) -> String {
             format!("{ident}: {ty}")
         }
     });
-    let args = args.collect::<Vec<_>>().join(", ");
+    let args: Vec<String> = args.collect();
+    let one_line = format!("    pub fn new({}) -> Self {{", args.join(", "));
+    let head = if one_line.len() <= WIDTH {
+        one_line
+    } else {
+        let args = args.join(",\n        ");
+        format!("    pub fn new(\n        {args},\n    ) -> Self {{")
+    };
     let mut text = format!(
-        "impl {name} {{ /// With what is required.\n#[inline]\n#[must_use] pub fn new({args}) -> Self {{ Self {{ {} }} }} }}",
+        "impl {name} {{\n    /// With what is required.\n    #[inline]\n    #[must_use]\n{head}\n        Self {{\n{}        }}\n    }}\n}}\n",
         initial(fields, extra),
     );
     if let [only] = needed[..]
@@ -181,26 +190,29 @@ fn constructor(name: &str, fields: &[Field], extra: bool) -> String {
             let ident = &only.ident;
             let _ = write!(
                 text,
-                "impl From<{from}> for {name} {{ #[inline] fn from({ident}: {from}) -> Self {{ Self::new({ident}) }} }}"
+                "impl From<{from}> for {name} {{\n    #[inline]\n    fn from({ident}: {from}) -> Self {{\n        Self::new({ident})\n    }}\n}}\n"
             );
         }
     }
     text
 }
 
+/// The fields of a new struct, one a line.
 fn initial(fields: &[Field], extra: bool) -> String {
     let mut text = String::new();
     for field in fields {
         let Field { ident, ty, .. } = field;
         let _ = match &field.presence {
-            Presence::Required if converts(ty) => write!(text, "{ident}: {ident}.into(),"),
-            Presence::Required => write!(text, "{ident},"),
-            Presence::Default { expr, .. } => write!(text, "{ident}: {expr},"),
-            _ => write!(text, "{ident}: None,"),
+            Presence::Required if converts(ty) => {
+                writeln!(text, "            {ident}: {ident}.into(),")
+            }
+            Presence::Required => writeln!(text, "            {ident},"),
+            Presence::Default { expr, .. } => writeln!(text, "            {ident}: {expr},"),
+            _ => writeln!(text, "            {ident}: None,"),
         };
     }
     if extra {
-        text.push_str("extra: BTreeMap::new(),");
+        text.push_str("            extra: BTreeMap::new(),\n");
     }
     text
 }

@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 
 use super::{
     super::model::{Form, Type, Variant},
-    describe, doc_attrs, pretty,
+    describe, doc_lines,
 };
 
 pub(super) fn words(ty: &Type, variants: &[Variant], doc: &str) -> String {
-    let derives = "Clone, Debug, PartialEq, Hash";
+    let derives = "Clone, Debug";
     let mut text = enumeration(
         ty,
         variants,
@@ -35,7 +35,7 @@ pub(super) fn tagged(ty: &Type, tag: &str, variants: &[Variant], doc: &str) -> S
         "Value",
     );
     let _ = writeln!(text, "tagged!({} {tag:?} {{", ty.name);
-    text + &groups("units", variants)
+    text + &groups("units", variants) + &conversions(ty, variants.iter()) + "\n"
 }
 
 pub(super) fn keyed(ty: &Type, variants: &[Variant], doc: &str) -> String {
@@ -49,7 +49,20 @@ pub(super) fn keyed(ty: &Type, variants: &[Variant], doc: &str) -> String {
         "Value",
     );
     let _ = writeln!(text, "keyed!({} {{", ty.name);
-    text + &groups("words", variants)
+    text + &groups("words", variants) + "\n"
+}
+
+/// Makes payloads into values of a union, if users have a use for that: nobody makes what only the server sends.
+fn conversions<'a>(ty: &Type, variants: impl Iterator<Item = &'a Variant>) -> String {
+    let with: Vec<&Variant> = variants.filter(|v| v.payload.is_some()).collect();
+    if !ty.sent || with.is_empty() {
+        return String::new();
+    }
+    let mut text = format!("variants_from!({} {{\n", ty.name);
+    for variant in with {
+        let _ = writeln!(text, "    {},", with_payload(variant));
+    }
+    text + "});\n"
 }
 
 /// Variants without a payload, then those with one.
@@ -74,7 +87,7 @@ fn groups(bare: &str, variants: &[Variant]) -> String {
             "\n    }\n"
         });
     }
-    text + "});\n\n"
+    text + "});\n"
 }
 
 pub(super) fn shaped(ty: &Type, variants: &[(Variant, Vec<Form>)], doc: &str) -> String {
@@ -97,7 +110,7 @@ pub(super) fn shaped(ty: &Type, variants: &[(Variant, Vec<Form>)], doc: &str) ->
             forms.join(", ")
         );
     }
-    text + "});\n\n"
+    text + "});\n" + &conversions(ty, only.iter()) + "\n"
 }
 
 fn with_payload(variant: &Variant) -> String {
@@ -115,26 +128,27 @@ fn enumeration(
     unknown_doc: &str,
     unknown: &str,
 ) -> String {
-    let mut item = format!(
-        "{}#[derive({derives})]\n#[non_exhaustive]\npub enum {} {{",
-        doc_attrs(doc),
+    let mut text = format!(
+        "{}#[derive({derives})]\n#[non_exhaustive]\npub enum {} {{\n",
+        doc_lines(doc, ""),
         ty.name
     );
     for variant in variants {
-        let _ = write!(
-            item,
-            "{}{},",
-            doc_attrs(&describe::variant(variant)),
+        let _ = writeln!(
+            text,
+            "{}    {},",
+            doc_lines(&describe::variant(variant), "    "),
             with_payload(variant)
         );
     }
-    let _ = write!(item, "{}Unknown({unknown}), }}", doc_attrs(unknown_doc));
-    pretty(&item)
+    text + &format!("    /// {unknown_doc}\n    Unknown({unknown}),\n}}\n")
 }
 
 fn strictness(form: &Form) -> usize {
     match form {
-        Form::Object { keys, words } => keys.len() + words.len(),
+        Form::Object { keys, words } => {
+            keys.len() + words.iter().filter(|(_, words)| !words.is_empty()).count()
+        }
         _ => usize::MAX,
     }
 }

@@ -20,7 +20,7 @@ use crate::{
         RequestContext, Responder, UnclaimedRequest,
     },
     policy::{DecidedBy, Facts, fit},
-    protocol::ToolRequestUserInputParams,
+    protocol::{ToolRequestUserInputParams, from_value},
     rpc::Incoming,
     tool::{ToolContext, ToolOutput},
 };
@@ -417,7 +417,7 @@ fn approval_request(
     Ok(match case.method {
         "item/commandExecution/requestApproval" => ApprovalRequest::Command(case.decode()?),
         "item/fileChange/requestApproval" => {
-            let changes = changes.and_then(|c| serde_json::from_value(c).ok());
+            let changes = changes.and_then(|c| from_value(&c).ok());
             ApprovalRequest::FileChange(FileChangeApproval {
                 params: case.decode()?,
                 changes: changes.unwrap_or_default(),

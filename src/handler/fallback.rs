@@ -133,6 +133,8 @@ impl UnclaimedRequest {
     ///
     /// # Errors
     /// [`Error::Decode`] if the params don't fit the schema.
+    // As of `Event::notification`.
+    #[inline]
     pub fn typed(&self) -> Result<ServerRequest, Error> {
         ServerRequest::decode(self.method(), self.params())
             .map_err(|e| Error::decode(self.method(), self.raw(), &e))

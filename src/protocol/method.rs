@@ -8,7 +8,7 @@ pub(crate) type Text<'a> = serde_json::Deserializer<serde_json::de::StrRead<'a>>
 
 macro_rules! call {
     ($params:ident, $method:literal, $experimental:literal, $response:ty) => {
-        impl $crate::protocol::Call for $params {
+        impl Call for $params {
             const METHOD: &'static str = $method;
             const EXPERIMENTAL: bool = $experimental;
             type Response = $response;
@@ -18,7 +18,7 @@ macro_rules! call {
 
 macro_rules! paged {
     ($params:ident, $item:ty) => {
-        impl $crate::protocol::Paged for $params {
+        impl Paged for $params {
             type Item = $item;
         }
     };
@@ -26,7 +26,7 @@ macro_rules! paged {
 
 macro_rules! notification {
     ($payload:ident, $methods:expr) => {
-        impl $crate::protocol::Notification for $payload {
+        impl Notification for $payload {
             const METHODS: &'static [&'static str] = &$methods;
         }
     };
@@ -34,7 +34,7 @@ macro_rules! notification {
 
 macro_rules! server_call {
     ($params:ident, $method:literal, $response:ty) => {
-        impl $crate::protocol::ServerCall for $params {
+        impl ServerCall for $params {
             const METHOD: &'static str = $method;
             type Response = $response;
         }
@@ -44,16 +44,14 @@ macro_rules! server_call {
 /// Params that are `null`: the server refuses a request without `params`, and one with `{}` here.
 macro_rules! no_params {
     ($name:ident) => {
-        impl ::serde::Serialize for $name {
-            fn serialize<S: ::serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        impl Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.serialize_unit()
             }
         }
-        impl<'de> ::serde::Deserialize<'de> for $name {
-            fn deserialize<D: ::serde::Deserializer<'de>>(
-                deserializer: D,
-            ) -> Result<Self, D::Error> {
-                ::serde::de::IgnoredAny::deserialize(deserializer).map(|_| Self)
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                serde::de::IgnoredAny::deserialize(deserializer).map(|_| Self)
             }
         }
     };
@@ -62,7 +60,7 @@ macro_rules! no_params {
 /// Writes `{"method": …, "params": …}`.
 macro_rules! write_message {
     ($serializer:ident, $method:expr $(, $params:expr)?) => {{
-        use ::serde::ser::SerializeMap as _;
+        use serde::ser::SerializeMap as _;
         let mut map = $serializer.serialize_map(None)?;
         map.serialize_entry("method", $method)?;
         $(map.serialize_entry("params", $params)?;)?
@@ -83,8 +81,8 @@ macro_rules! client_request {
             }
         }
         /// As `{"method": …, "params": …}`, without an id.
-        impl ::serde::Serialize for ClientRequest {
-            fn serialize<S: ::serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        impl Serialize for ClientRequest {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 match self {
                     $(Self::$variant(params) => write_message!(serializer, $method, params),)*
                 }
@@ -105,8 +103,8 @@ macro_rules! client_notification {
                 }
             }
         }
-        impl ::serde::Serialize for ClientNotification {
-            fn serialize<S: ::serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        impl Serialize for ClientNotification {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 match self {
                     $(client_notification!(@pattern params $variant $($params)?) =>
                         client_notification!(@write serializer $method params $($params)?),)*
@@ -137,17 +135,18 @@ macro_rules! server_message {
             ///
             /// # Errors
             /// If the params don't have the form that the schema gives them.
-            pub fn decode(method: &str, params: &str) -> Result<Self, ::serde_json::Error> {
-                use $crate::protocol::method::Text;
-                type Decode = fn(&mut Text<'_>) -> Result<$name, ::serde_json::Error>;
-                static DECODERS: &[(&str, Decode)] = &[$(($method, |text| {
-                    match ::serde::Deserialize::deserialize(text) {
+            #[inline]
+            pub fn decode(method: &str, params: &str) -> Result<Self, serde_json::Error> {
+                type Decode = fn(&mut method::Text<'_>) -> Result<$name, serde_json::Error>;
+                // Not a static, which would be compiled with the crate, and all that it refers to.
+                const DECODERS: &[(&str, Decode)] = &[$(($method, |text| {
+                    match serde::Deserialize::deserialize(text) {
                         Ok(params) => Ok($name::$variant(params)),
                         Err(error) => Err(error),
                     }
                 }),)*];
                 if let Ok(index) = DECODERS.binary_search_by(|(known, _)| (*known).cmp(method)) {
-                    let mut text = Text::from_str(params);
+                    let mut text = method::Text::from_str(params);
                     let message = DECODERS[index].1(&mut text)?;
                     return text.end().map(|()| message);
                 }
@@ -156,8 +155,8 @@ macro_rules! server_message {
             }
         }
         /// As `{"method": …, "params": …}`.
-        impl ::serde::Serialize for $name {
-            fn serialize<S: ::serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        impl Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 match self {
                     $(Self::$variant(params) => write_message!(serializer, $method, params),)*
                     Self::Unknown { method, params } => write_message!(serializer, method, params),

@@ -4,53 +4,41 @@
 //! crate together. `object!` expands to a third of that code, and it gives what the derive has not: a struct can be
 //! read from the middle of an object, which is how a tagged union decodes its variants without buffering.
 
-use std::{borrow::Cow, fmt, marker::PhantomData};
+use std::{borrow::Cow, collections::BTreeMap, fmt, marker::PhantomData};
 
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
-    de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor},
+    de::{DeserializeOwned, DeserializeSeed, Error, IgnoredAny, MapAccess, Visitor},
     ser::SerializeMap,
 };
+use serde_json::Value;
 
 /// A JSON object with known fields.
 pub(crate) trait Object: Sized {
     /// Reads the fields that are left in `map`, in any order; unknown ones are skipped.
     fn read<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Self, A::Error>;
-    /// Writes the fields into an object that is already open.
-    fn write<M: SerializeMap>(&self, out: &mut Writer<'_, M>);
 }
 
-pub(crate) fn write_object<T: Object, S: Serializer>(
-    object: &T,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    let mut map = serializer.serialize_map(None)?;
-    write_into(object, &mut map)?;
-    map.end()
-}
-
-pub(crate) fn write_into<T: Object, M: SerializeMap>(
-    object: &T,
-    map: &mut M,
-) -> Result<(), M::Error> {
-    let mut out = Writer {
-        map,
-        result: Ok(()),
-    };
-    object.write(&mut out);
-    out.result
+/// An object that is one variant of a union, and on the wire only together with the tag that says so. It has no
+/// `Serialize` and `Deserialize` of its own.
+pub(crate) trait Payload: Object {
+    /// Writes the fields behind the tag.
+    fn write<M: SerializeMap>(&self, out: &mut Writer<M>);
 }
 
 /// An open object that remembers the first error, so that its users need not ask after each field.
-pub(crate) struct Writer<'a, M: SerializeMap> {
-    map: &'a mut M,
-    result: Result<(), M::Error>,
-}
+pub(crate) struct Writer<M: SerializeMap>(Result<M, M::Error>);
 
-impl<M: SerializeMap> Writer<'_, M> {
-    pub(crate) fn field<T: Serialize>(&mut self, name: &str, value: &T) {
-        if self.result.is_ok() {
-            self.result = self.map.serialize_entry(name, value);
+impl<M: SerializeMap> Writer<M> {
+    pub(crate) fn open<S: Serializer<SerializeMap = M, Error = M::Error>>(serializer: S) -> Self {
+        Self(serializer.serialize_map(None))
+    }
+
+    pub(crate) fn field<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) {
+        if let Ok(map) = &mut self.0
+            && let Err(error) = map.serialize_entry(name, value)
+        {
+            self.0 = Err(error);
         }
     }
 
@@ -70,6 +58,13 @@ impl<M: SerializeMap> Writer<'_, M> {
             self.field(name, value);
         }
     }
+
+    pub(crate) fn end(self) -> Result<M::Ok, M::Error> {
+        match self.0 {
+            Ok(map) => map.end(),
+            Err(error) => Err(error),
+        }
+    }
 }
 
 /// Reads an [`Object`].
@@ -87,30 +82,38 @@ impl<'de, T: Object> Visitor<'de> for ObjectVisitor<T> {
     }
 }
 
-/// Reads a key as its position in a list of names; `usize::MAX` if it is not among them.
-pub(crate) struct Position(pub(crate) &'static [&'static str]);
+/// Reads a key as its position in a list of names, or as itself if it is not among them and `keep` says so.
+struct Key {
+    names: &'static [&'static str],
+    keep: bool,
+}
 
-impl<'de> DeserializeSeed<'de> for Position {
-    type Value = usize;
+enum Found {
+    At(usize),
+    Other(String),
+}
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<usize, D::Error> {
+impl<'de> DeserializeSeed<'de> for Key {
+    type Value = Found;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Found, D::Error> {
         deserializer.deserialize_identifier(self)
     }
 }
 
-impl Visitor<'_> for Position {
-    type Value = usize;
+impl Visitor<'_> for Key {
+    type Value = Found;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a name")
     }
 
-    fn visit_str<E>(self, name: &str) -> Result<usize, E> {
-        Ok(self
-            .0
-            .iter()
-            .position(|known| *known == name)
-            .unwrap_or(usize::MAX))
+    fn visit_str<E>(self, name: &str) -> Result<Found, E> {
+        Ok(match self.names.iter().position(|known| *known == name) {
+            Some(position) => Found::At(position),
+            None if self.keep => Found::Other(name.to_owned()),
+            None => Found::Other(String::new()),
+        })
     }
 }
 
@@ -145,25 +148,101 @@ pub(crate) trait Fill<'de, A: MapAccess<'de>> {
     fn fill(&mut self, map: &mut A) -> Result<(), A::Error>;
 }
 
+/// For what is kept as it is: `null` is for `T` to judge.
 impl<'de, A: MapAccess<'de>, T: Deserialize<'de>> Fill<'de, A> for Option<T> {
     fn fill(&mut self, map: &mut A) -> Result<(), A::Error> {
         map.next_value_seed(Slot(self))
     }
 }
 
-/// Reads what is left of an object into the slots, which are in the order of their names.
-pub(crate) fn read_fields<'de, A: MapAccess<'de>>(
+/// For fields where `null` says the same as absence.
+pub(crate) struct Maybe<T>(pub(crate) Option<T>);
+
+impl<'de, A: MapAccess<'de>, T: Deserialize<'de>> Fill<'de, A> for Maybe<T> {
+    fn fill(&mut self, map: &mut A) -> Result<(), A::Error> {
+        self.0 = map.next_value()?;
+        Ok(())
+    }
+}
+
+/// Takes the keys that are no fields.
+pub(crate) trait Others<'de, A: MapAccess<'de>> {
+    const KEEPS: bool;
+    fn take(&mut self, key: String, map: &mut A) -> Result<(), A::Error>;
+}
+
+/// Skips them.
+pub(crate) struct Skip;
+
+impl<'de, A: MapAccess<'de>> Others<'de, A> for Skip {
+    const KEEPS: bool = false;
+
+    fn take(&mut self, _: String, map: &mut A) -> Result<(), A::Error> {
+        map.next_value::<IgnoredAny>().map(drop)
+    }
+}
+
+impl<'de, A: MapAccess<'de>, T: Deserialize<'de>> Others<'de, A> for BTreeMap<String, T> {
+    const KEEPS: bool = true;
+
+    fn take(&mut self, key: String, map: &mut A) -> Result<(), A::Error> {
+        let value = map.next_value()?;
+        self.insert(key, value);
+        Ok(())
+    }
+}
+
+/// Reads what is left of an object into the slots, which are in the order of their names; the first `required` of them
+/// are full afterwards.
+pub(crate) fn read_fields<'de, A: MapAccess<'de>, O: Others<'de, A>>(
     map: &mut A,
     names: &'static [&'static str],
+    required: usize,
     slots: &mut [&mut dyn Fill<'de, A>],
+    others: &mut O,
 ) -> Result<(), A::Error> {
-    while let Some(position) = map.next_key_seed(Position(names))? {
-        match slots.get_mut(position) {
-            Some(slot) => slot.fill(map)?,
-            None => drop(map.next_value::<IgnoredAny>()?),
+    let keep = O::KEEPS;
+    let mut seen = Seen::default();
+    while let Some(found) = map.next_key_seed(Key { names, keep })? {
+        match found {
+            Found::At(position) => {
+                seen.insert(position);
+                slots[position].fill(map)?;
+            }
+            Found::Other(key) => others.take(key, map)?,
         }
     }
-    Ok(())
+    match (0..required).find(|position| !seen.contains(*position)) {
+        Some(missing) => Err(A::Error::missing_field(names[missing])),
+        None => Ok(()),
+    }
+}
+
+/// What `read_fields` would have said.
+#[cold]
+pub(crate) fn missing<E: Error>(names: &[&'static str]) -> E {
+    E::missing_field(names.first().copied().unwrap_or_default())
+}
+
+/// A set of positions; no type has as many required fields as there is room for.
+#[derive(Default)]
+struct Seen(u128);
+
+impl Seen {
+    fn insert(&mut self, position: usize) {
+        self.0 |= Self::bit(position);
+    }
+
+    fn contains(&self, position: usize) -> bool {
+        self.0 & Self::bit(position) != 0
+    }
+
+    fn bit(position: usize) -> u128 {
+        u32::try_from(position)
+            .ok()
+            .and_then(|position| 1_u128.checked_shl(position))
+            .unwrap_or(0)
+    }
 }
 
 /// Reads a value to where it belongs; `next_value` would be two more functions for each type.
@@ -183,14 +262,68 @@ impl<'de, T: Deserialize<'de>> DeserializeSeed<'de> for Slot<'_, T> {
     }
 }
 
-/// `object!(Name { required { field "wireName", … } … })` implements [`Object`], `Serialize` and `Deserialize`.
+/// `object!(Name { required { field "wireName", … } … })` implements [`Object`], `Serialize`, `Deserialize` and
+/// `PartialEq` (which, derived, would be one more impl for each type).
 ///
 /// The fields stand in groups: `required`; `nullable` (required, but may be `null`); `optional`
-/// (`null` means the same as absent); `present` (only absence is `None`, so a `null` is kept); `filled` (absent means the
-/// default behind the name); `implied` (the same, and the default is not written). `..extra` names the map that keeps all
-/// other keys. Groups, and not a word beside each field, so that no macro is called for each field; `match` in place of
-/// `?`, so that no conversion is compiled for each type.
+/// (`null` means the same as absent); `present` (only absence is `None`, so a `null` is kept); `filled` (absent and `null`
+/// mean the default behind the name); `implied` (the same, and the default is not written). `..extra` names the map that
+/// keeps all other keys. Groups, and not a word beside each field, so that no macro is called for each field; `match` in
+/// place of `?`, so that no conversion is compiled for each type.
 macro_rules! object {
+    ($name:ident $fields:tt) => {
+        readable!($name $fields);
+        impl Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                let mut out = object::Writer::open(serializer);
+                write_fields!(self out $fields);
+                out.end()
+            }
+        }
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                deserializer.deserialize_map(object::ObjectVisitor(std::marker::PhantomData))
+            }
+        }
+    };
+}
+
+/// The same for a [`Payload`].
+macro_rules! payload {
+    ($name:ident $fields:tt) => {
+        readable!($name $fields);
+        impl object::Payload for $name {
+            fn write<M: serde::ser::SerializeMap>(&self, out: &mut object::Writer<M>) {
+                write_fields!(self out $fields);
+            }
+        }
+    };
+}
+
+/// Writes the fields of `$self` to `$out`.
+macro_rules! write_fields {
+    ($self:ident $out:ident {
+        required { $($required:ident $required_wire:literal,)* }
+        nullable { $($nullable:ident $nullable_wire:literal,)* }
+        optional { $($optional:ident $optional_wire:literal,)* }
+        present { $($present:ident $present_wire:literal,)* }
+        filled { $($filled:ident $filled_wire:literal $filled_default:expr,)* }
+        implied { $($implied:ident $implied_wire:literal $implied_default:expr,)* }
+        $(..$extra:ident)?
+    }) => {
+        $($out.field($required_wire, &$self.$required);)*
+        $($out.field($nullable_wire, &$self.$nullable);)*
+        $($out.optional($optional_wire, $self.$optional.as_ref());)*
+        $($out.optional($present_wire, $self.$present.as_ref());)*
+        $($out.field($filled_wire, &$self.$filled);)*
+        $($out.unless_default($implied_wire, &$self.$implied, &$implied_default);)*
+        $(for (key, value) in &$self.$extra {
+            $out.field(key, value);
+        })?
+    };
+}
+
+macro_rules! readable {
     ($name:ident {
         required { $($required:ident $required_wire:literal,)* }
         nullable { $($nullable:ident $nullable_wire:literal,)* }
@@ -198,139 +331,71 @@ macro_rules! object {
         present { $($present:ident $present_wire:literal,)* }
         filled { $($filled:ident $filled_wire:literal $filled_default:expr,)* }
         implied { $($implied:ident $implied_wire:literal $implied_default:expr,)* }
+        $(..$extra:ident)?
     }) => {
-        impl $crate::protocol::object::Object for $name {
-            fn read<'de, A: ::serde::de::MapAccess<'de>>(map: &mut A) -> Result<Self, A::Error> {
+        impl object::Object for $name {
+            fn read<'de, A: serde::de::MapAccess<'de>>(map: &mut A) -> Result<Self, A::Error> {
                 $(let mut $required = None;)*
-                $(let mut $nullable = None;)*
-                $(let mut $optional = None;)*
+                $(let mut $nullable = object::Maybe(None);)*
+                $(let mut $optional = object::Maybe(None);)*
                 $(let mut $present = None;)*
-                $(let mut $filled = None;)*
-                $(let mut $implied = None;)*
-                let read = $crate::protocol::object::read_fields(
+                $(let mut $filled = object::Maybe(None);)*
+                $(let mut $implied = object::Maybe(None);)*
+                $(let mut $extra = BTreeMap::new();)?
+                const REQUIRED: &[&str] = &[$($required_wire,)*];
+                let read = object::read_fields(
                     map,
                     &[
                         $($required_wire,)* $($nullable_wire,)* $($optional_wire,)*
                         $($present_wire,)* $($filled_wire,)* $($implied_wire,)*
                     ],
+                    REQUIRED.len(),
                     &mut [
                         $(&mut $required,)* $(&mut $nullable,)* $(&mut $optional,)*
                         $(&mut $present,)* $(&mut $filled,)* $(&mut $implied,)*
                     ],
+                    readable!(@others $($extra)?),
                 );
                 if let Err(error) = read {
                     return Err(error);
                 }
+                // One way out for all of them: a way for each is most of what the compiler would keep of this function.
+                let ($(Some($required),)*) = ($($required,)*) else {
+                    return Err(object::missing(REQUIRED));
+                };
                 Ok(Self {
-                    $($required: match $required {
-                        Some(value) => value,
-                        None => return Err(<A::Error as ::serde::de::Error>::missing_field($required_wire)),
-                    },)*
-                    $($nullable: $nullable.flatten(),)*
-                    $($optional: $optional.flatten(),)*
+                    $($required,)*
+                    $($nullable: $nullable.0,)*
+                    $($optional: $optional.0,)*
                     $($present,)*
-                    $($filled: match $filled {
+                    $($filled: match $filled.0 {
                         Some(value) => value,
                         None => $filled_default,
                     },)*
-                    $($implied: match $implied {
+                    $($implied: match $implied.0 {
                         Some(value) => value,
                         None => $implied_default,
                     },)*
+                    $($extra,)?
                 })
             }
-
-            #[allow(unused_variables, reason = "an object may have no fields")]
-            fn write<M: ::serde::ser::SerializeMap>(&self, out: &mut $crate::protocol::object::Writer<'_, M>) {
-                $(out.field($required_wire, &self.$required);)*
-                $(out.field($nullable_wire, &self.$nullable);)*
-                $(out.optional($optional_wire, self.$optional.as_ref());)*
-                $(out.optional($present_wire, self.$present.as_ref());)*
-                $(out.field($filled_wire, &self.$filled);)*
-                $(out.unless_default($implied_wire, &self.$implied, &$implied_default);)*
-            }
         }
-        object!(@serde $name);
-    };
-
-    ($name:ident {
-        required { $($required:ident $required_wire:literal,)* }
-        nullable { $($nullable:ident $nullable_wire:literal,)* }
-        optional { $($optional:ident $optional_wire:literal,)* }
-        present { $($present:ident $present_wire:literal,)* }
-        filled { $($filled:ident $filled_wire:literal $filled_default:expr,)* }
-        implied { $($implied:ident $implied_wire:literal $implied_default:expr,)* }
-        ..$extra:ident
-    }) => {
-        impl $crate::protocol::object::Object for $name {
-            fn read<'de, A: ::serde::de::MapAccess<'de>>(map: &mut A) -> Result<Self, A::Error> {
-                use $crate::protocol::object::{Fill as _, Name};
-                $(let mut $required = None;)*
-                $(let mut $nullable = None;)*
-                $(let mut $optional = None;)*
-                $(let mut $present = None;)*
-                $(let mut $filled = None;)*
-                $(let mut $implied = None;)*
-                let mut $extra = ::std::collections::BTreeMap::new();
-                while let Some(Name(key)) = map.next_key()? {
-                    match &*key {
-                        $($required_wire => $required.fill(map)?,)*
-                        $($nullable_wire => $nullable.fill(map)?,)*
-                        $($optional_wire => $optional.fill(map)?,)*
-                        $($present_wire => $present.fill(map)?,)*
-                        $($filled_wire => $filled.fill(map)?,)*
-                        $($implied_wire => $implied.fill(map)?,)*
-                        _ => drop($extra.insert(key.into_owned(), map.next_value()?)),
-                    }
-                }
-                Ok(Self {
-                    $($required: match $required {
-                        Some(value) => value,
-                        None => return Err(<A::Error as ::serde::de::Error>::missing_field($required_wire)),
-                    },)*
-                    $($nullable: $nullable.flatten(),)*
-                    $($optional: $optional.flatten(),)*
-                    $($present,)*
-                    $($filled: match $filled {
-                        Some(value) => value,
-                        None => $filled_default,
-                    },)*
-                    $($implied: match $implied {
-                        Some(value) => value,
-                        None => $implied_default,
-                    },)*
-                    $extra,
-                })
-            }
-
-            #[allow(unused_variables, reason = "an object may have no fields")]
-            fn write<M: ::serde::ser::SerializeMap>(&self, out: &mut $crate::protocol::object::Writer<'_, M>) {
-                $(out.field($required_wire, &self.$required);)*
-                $(out.field($nullable_wire, &self.$nullable);)*
-                $(out.optional($optional_wire, self.$optional.as_ref());)*
-                $(out.optional($present_wire, self.$present.as_ref());)*
-                $(out.field($filled_wire, &self.$filled);)*
-                $(out.unless_default($implied_wire, &self.$implied, &$implied_default);)*
-                for (key, value) in &self.$extra {
-                    out.field(key, value);
-                }
-            }
-        }
-        object!(@serde $name);
-    };
-
-    (@serde $name:ident) => {
-        impl ::serde::Serialize for $name {
-            fn serialize<S: ::serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                $crate::protocol::object::write_object(self, serializer)
-            }
-        }
-        impl<'de> ::serde::Deserialize<'de> for $name {
-            fn deserialize<D: ::serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                deserializer.deserialize_map($crate::protocol::object::ObjectVisitor(::std::marker::PhantomData))
+        impl PartialEq for $name {
+            #[inline]
+            fn eq(&self, other: &Self) -> bool {
+                $(self.$required == other.$required &&)*
+                $(self.$nullable == other.$nullable &&)*
+                $(self.$optional == other.$optional &&)*
+                $(self.$present == other.$present &&)*
+                $(self.$filled == other.$filled &&)*
+                $(self.$implied == other.$implied &&)*
+                $(self.$extra == other.$extra &&)?
+                true
             }
         }
     };
+    (@others) => { &mut object::Skip };
+    (@others $extra:ident) => { &mut $extra };
 }
 
 /// `setters!(Name { set { field: Type, … } … })` gives each field a method that takes and returns the struct.
@@ -416,16 +481,21 @@ macro_rules! setters {
 /// `redacted!(Name { shown, shown; hidden, hidden })` is a `Debug` that never prints the hidden fields' values.
 macro_rules! redacted {
     ($name:ident { $($shown:ident),*; $($hidden:ident),* }) => {
-        impl ::std::fmt::Debug for $name {
+        impl std::fmt::Debug for $name {
             #[inline]
-            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.debug_struct(stringify!($name))
                     $(.field(stringify!($shown), &self.$shown))*
-                    $(.field(stringify!($hidden), &$crate::protocol::object::Redacted))*
+                    $(.field(stringify!($hidden), &object::Redacted))*
                     .finish()
             }
         }
     };
+}
+
+/// `serde_json::from_value` by way of text: the readers of the types are then compiled for one kind of input, not two.
+pub(crate) fn from_value<T: DeserializeOwned>(value: &Value) -> serde_json::Result<T> {
+    serde_json::from_str(&value.to_string())
 }
 
 /// Stands in for a secret in `Debug` output.
@@ -437,4 +507,4 @@ impl fmt::Debug for Redacted {
     }
 }
 
-pub(crate) use {object, redacted, setters};
+pub(crate) use {object, payload, readable, redacted, setters, write_fields};

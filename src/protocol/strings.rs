@@ -14,8 +14,20 @@ macro_rules! open_enum {
                 }
             }
         }
-        // Not derived: the derive adds a function that checks the fields, of which there are none worth checking.
+        // Not derived, because all of it can be told by the text, in three small functions.
+        impl PartialEq for $name {
+            #[inline]
+            fn eq(&self, other: &Self) -> bool {
+                self.as_str() == other.as_str()
+            }
+        }
         impl Eq for $name {}
+        impl std::hash::Hash for $name {
+            #[inline]
+            fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+                self.as_str().hash(state);
+            }
+        }
         impl From<&str> for $name {
             #[inline]
             fn from(text: &str) -> Self {
@@ -52,7 +64,7 @@ macro_rules! string_newtype {
                 Self(text)
             }
         }
-        impl ::std::ops::Deref for $name {
+        impl std::ops::Deref for $name {
             type Target = str;
 
             #[inline]
@@ -66,23 +78,21 @@ macro_rules! string_newtype {
 
 macro_rules! strings {
     (@common $name:ident) => {
-        impl ::std::fmt::Display for $name {
+        impl std::fmt::Display for $name {
             #[inline]
-            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.pad(self.as_str())
             }
         }
-        impl ::serde::Serialize for $name {
-            fn serialize<S: ::serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        impl Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.serialize_str(self.as_str())
             }
         }
-        impl<'de> ::serde::Deserialize<'de> for $name {
-            fn deserialize<D: ::serde::Deserializer<'de>>(
-                deserializer: D,
-            ) -> Result<Self, D::Error> {
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 // A visitor for each type would be seven functions more.
-                match $crate::protocol::object::Name::deserialize(deserializer) {
+                match object::Name::deserialize(deserializer) {
                     Ok(name) => Ok(Self::from(&*name.0)),
                     Err(error) => Err(error),
                 }

@@ -6,11 +6,10 @@ use std::{fmt, marker::PhantomData};
 use serde::{
     Serializer,
     de::{DeserializeOwned, Error as _, IgnoredAny, MapAccess, Visitor},
-    ser::SerializeMap,
 };
 use serde_json::{Map, Value};
 
-use super::object::{Name, Object, write_into};
+use super::object::{Name, Payload, Writer};
 
 /// An object whose variant is named by one of its fields.
 pub(crate) trait Tagged: DeserializeOwned {
@@ -108,16 +107,16 @@ macro_rules! tagged {
                 }
             }
         }
-        impl $crate::protocol::union::Tagged for $name {
+        impl union::Tagged for $name {
             const TAG: &'static str = $tag;
 
-            fn read<'de, A: ::serde::de::MapAccess<'de>>(tag: &str, map: &mut A) -> Option<Result<Self, A::Error>> {
+            fn read<'de, A: serde::de::MapAccess<'de>>(tag: &str, map: &mut A) -> Option<Result<Self, A::Error>> {
                 Some(match tag {
-                    $($unit_wire => match $crate::protocol::union::skip_rest(map) {
+                    $($unit_wire => match union::skip_rest(map) {
                         Ok(()) => Ok(Self::$unit),
                         Err(error) => Err(error),
                     },)*
-                    $($wire => match <$payload as $crate::protocol::object::Object>::read(map) {
+                    $($wire => match <$payload as object::Object>::read(map) {
                         Ok(payload) => Ok(Self::$object(payload)),
                         Err(error) => Err(error),
                     },)*
@@ -126,18 +125,18 @@ macro_rules! tagged {
             }
 
             #[inline]
-            fn unknown(object: ::serde_json::Value) -> Self {
+            fn unknown(object: serde_json::Value) -> Self {
                 Self::Unknown(object)
             }
         }
-        impl<'de> ::serde::Deserialize<'de> for $name {
-            fn deserialize<D: ::serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                deserializer.deserialize_map($crate::protocol::union::TaggedVisitor(::std::marker::PhantomData))
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                deserializer.deserialize_map(union::TaggedVisitor(std::marker::PhantomData))
             }
         }
-        impl ::serde::Serialize for $name {
-            fn serialize<S: ::serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                use $crate::protocol::union::{write_unit, write_variant};
+        impl Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                use union::{write_unit, write_variant};
                 match self {
                     $(Self::$unit => write_unit($tag, $unit_wire, serializer),)*
                     $(Self::$object(payload) => write_variant($tag, $wire, payload, serializer),)*
@@ -145,12 +144,6 @@ macro_rules! tagged {
                 }
             }
         }
-        $(impl From<$payload> for $name {
-            #[inline]
-            fn from(payload: $payload) -> Self {
-                Self::$object(payload)
-            }
-        })*
     };
 }
 
@@ -160,22 +153,22 @@ pub(crate) fn write_unit<S: Serializer>(
     wire: &str,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
-    let mut map = serializer.serialize_map(Some(1))?;
-    map.serialize_entry(tag, wire)?;
-    map.end()
+    let mut out = Writer::open(serializer);
+    out.field(tag, wire);
+    out.end()
 }
 
 /// Writes a variant: its tag, then its fields.
-pub(crate) fn write_variant<T: Object, S: Serializer>(
+pub(crate) fn write_variant<T: Payload, S: Serializer>(
     tag: &'static str,
     wire: &str,
     payload: &T,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
-    let mut map = serializer.serialize_map(None)?;
-    map.serialize_entry(tag, wire)?;
-    write_into(payload, &mut map)?;
-    map.end()
+    let mut out = Writer::open(serializer);
+    out.field(tag, wire);
+    payload.write(&mut out);
+    out.end()
 }
 
 /// A union written as a bare string, or as an object with one key that names the variant.
@@ -219,7 +212,7 @@ impl<'de, T: Keyed> Visitor<'de> for KeyedVisitor<T> {
 /// `keyed!(Name { words { Variant = "wire", … } objects { Variant(Payload) = "wire", … } })`.
 macro_rules! keyed {
     ($name:ident { words { $($word:ident = $word_wire:literal,)* } objects { $($object:ident($payload:ty) = $wire:literal,)* } }) => {
-        impl $crate::protocol::union::Keyed for $name {
+        impl union::Keyed for $name {
             #[inline]
             fn from_word(word: &str) -> Option<Self> {
                 Some(match word {
@@ -229,7 +222,7 @@ macro_rules! keyed {
             }
 
             #[allow(unused_variables)]
-            fn read<'de, A: ::serde::de::MapAccess<'de>>(key: &str, map: &mut A) -> Option<Result<Self, A::Error>> {
+            fn read<'de, A: serde::de::MapAccess<'de>>(key: &str, map: &mut A) -> Option<Result<Self, A::Error>> {
                 Some(match key {
                     $($wire => match map.next_value() {
                         Ok(payload) => Ok(Self::$object(payload)),
@@ -240,17 +233,17 @@ macro_rules! keyed {
             }
 
             #[inline]
-            fn unknown(value: ::serde_json::Value) -> Self {
+            fn unknown(value: serde_json::Value) -> Self {
                 Self::Unknown(value)
             }
         }
-        impl<'de> ::serde::Deserialize<'de> for $name {
-            fn deserialize<D: ::serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                deserializer.deserialize_any($crate::protocol::union::KeyedVisitor(::std::marker::PhantomData))
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                deserializer.deserialize_any(union::KeyedVisitor(std::marker::PhantomData))
             }
         }
-        impl ::serde::Serialize for $name {
-            fn serialize<S: ::serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        impl Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 match self {
                     $(Self::$word => serializer.serialize_str($word_wire),)*
                     $(Self::$object(value) => serializer.collect_map([($wire, value)]),)*
@@ -270,7 +263,8 @@ pub(crate) enum Shape {
     Number,
     Text,
     List,
-    /// An object with at least these keys, and one of these strings under each of those.
+    /// An object with at least these keys, and one of these strings under each of those: if there are none, it can't have
+    /// the key.
     Object(
         &'static [&'static str],
         &'static [(&'static str, &'static [&'static str])],
@@ -302,33 +296,39 @@ impl Shape {
 /// `shaped!(Name { Variant(Payload) = [Shape, …], … })`: the first form that fits and decodes is taken.
 macro_rules! shaped {
     ($name:ident { $($variant:ident($payload:ty) = [$($shape:expr),*],)* }) => {
-        impl<'de> ::serde::Deserialize<'de> for $name {
-            fn deserialize<D: ::serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                use $crate::protocol::union::Shape;
-                let value = ::serde_json::Value::deserialize(deserializer)?;
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                use union::Shape;
+                let value = serde_json::Value::deserialize(deserializer)?;
                 $(if [$($shape),*].iter().any(|shape: &Shape| shape.fits(&value))
-                    && let Ok(payload) = <$payload>::deserialize(&value)
+                    && let Ok(payload) = object::from_value::<$payload>(&value)
                 {
                     return Ok(Self::$variant(payload));
                 })*
                 Ok(Self::Unknown(value))
             }
         }
-        impl ::serde::Serialize for $name {
-            fn serialize<S: ::serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        impl Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 match self {
                     $(Self::$variant(value) => value.serialize(serializer),)*
                     Self::Unknown(value) => value.serialize(serializer),
                 }
             }
         }
+    };
+}
+
+/// `variants_from!(Name { Variant(Payload), … })`, for unions that users send.
+macro_rules! variants_from {
+    ($name:ident { $($variant:ident($payload:ty),)* }) => {
         $(impl From<$payload> for $name {
             #[inline]
-            fn from(value: $payload) -> Self {
-                Self::$variant(value)
+            fn from(payload: $payload) -> Self {
+                Self::$variant(payload)
             }
         })*
     };
 }
 
-pub(crate) use {keyed, shaped, tagged};
+pub(crate) use {keyed, shaped, tagged, variants_from};

@@ -4,7 +4,10 @@ use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 
 use super::Item;
-use crate::{Event, protocol::ThreadItem};
+use crate::{
+    Event,
+    protocol::{ThreadItem, from_value},
+};
 
 /// How much of a command's output is kept until the command has ended, in bytes; the latest. Then the server tells it.
 const OUTPUT: usize = 1024 * 1024;
@@ -152,7 +155,7 @@ impl Step {
     pub(super) fn to_item(&self, id: &str) -> Option<Item> {
         let item = match self.raw() {
             Some(raw) if !self.has_pieces() => serde_json::from_str(raw.get()).ok()?,
-            _ => serde_json::from_value(self.patched(id)?).ok()?,
+            _ => from_value(&self.patched(id)?).ok()?,
         };
         Some(Item {
             item,

@@ -1,7 +1,5 @@
 //! The schema as the corpus reads it: by pointer, with the errors of the export mended by a list of its own.
 
-use std::{fs, path::Path};
-
 use serde_json::{Value, json};
 
 /// What the export gets wrong; the wire has the second name.
@@ -34,20 +32,26 @@ pub(crate) struct Message {
 
 impl Bundle {
     pub(crate) fn load() -> Self {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("schema/codex_app_server_protocol.schemas.json");
-        let text = fs::read_to_string(path).expect("the schema is in the repository");
-        let mut root: Value = serde_json::from_str(&text).expect("the schema is JSON");
+        let mut root = crate::built_from::bundle();
         for (name, wrong, right) in WRONG_NAMES {
-            let definition = definition(&mut root, name);
+            let Some(definition) = definition(&mut root, name) else {
+                assert!(cfg!(foreign_schema), "{name} is gone");
+                continue;
+            };
             let text = definition
                 .to_string()
                 .replace(&format!("\"{wrong}\""), &format!("\"{right}\""));
             *definition = serde_json::from_str(&text).expect("still JSON");
         }
         for (name, value) in LOST_MAPS {
-            definition(&mut root, name)["additionalProperties"] =
-                json!({ "$ref": format!("#/definitions/v2/{value}") });
+            let known = definition(&mut root, value).is_some();
+            match definition(&mut root, name).filter(|_| known) {
+                Some(definition) => {
+                    definition["additionalProperties"] =
+                        json!({ "$ref": format!("#/definitions/v2/{value}") });
+                }
+                None => assert!(cfg!(foreign_schema), "{name} or {value} is gone"),
+            }
         }
         Self(root)
     }
@@ -92,14 +96,12 @@ impl Bundle {
     }
 }
 
-fn definition<'a>(root: &'a mut Value, name: &str) -> &'a mut Value {
+fn definition<'a>(root: &'a mut Value, name: &str) -> Option<&'a mut Value> {
     let nested = root["definitions"]["v2"].get(name).is_some();
     let definitions = &mut root["definitions"];
     if nested {
-        &mut definitions["v2"][name]
+        definitions["v2"].get_mut(name)
     } else {
-        definitions
-            .get_mut(name)
-            .expect("a definition of the schema")
+        definitions.get_mut(name)
     }
 }

@@ -29,6 +29,13 @@ pub(crate) fn compare(
             for (key, value) in was {
                 let path = format!("{path}/{key}");
                 match (is.get(key), free.get(&path)) {
+                    (now, Some(Free::NullForDefault(default))) if value.is_null() => {
+                        if now.is_some_and(|now| now != default) {
+                            outcome
+                                .differences
+                                .push(format!("{path}: null became {now:?}"));
+                        }
+                    }
                     (Some(now), note) => {
                         if let (Value::Null, Some(Free::Null(name))) = (now, note) {
                             outcome.kept_nulls.insert(name.clone());

@@ -16,6 +16,8 @@ pub(crate) enum Free {
     Null(String),
     /// A field may appear or vanish with this value, the schema's default.
     Default(Value),
+    /// A field that has this default was `null`, which the schema does not allow but means nothing else.
+    NullForDefault(Value),
     /// A field that the schema does not have may vanish; the raw message has it.
     Extra,
 }
@@ -222,8 +224,12 @@ fn properties(schema: &Value) -> impl Iterator<Item = (&String, &Value)> {
         .flat_map(Map::iter)
 }
 
+fn default_of(property: &Value) -> Option<&Value> {
+    property.get("default").filter(|default| !default.is_null())
+}
+
 fn note_default(sample: &mut Sample, key: &str, property: &Value, required: &[String]) {
-    if let Some(default) = property.get("default").filter(|default| !default.is_null())
+    if let Some(default) = default_of(property)
         && !required.iter().any(|name| name == key)
     {
         sample
@@ -357,6 +363,15 @@ fn object(bundle: &Bundle, schema: &Value, place: &Place) -> Vec<Sample> {
                 let name = format!("{}.{key}", place.owner());
                 sample.free.insert(format!("/{key}"), Free::Null(name));
             }
+            samples.push(sample);
+        } else if let Some(default) = default_of(property)
+            && !required.contains(key)
+        {
+            let mut sample = without(&least, key);
+            sample.mutated = true;
+            sample.value[key] = Value::Null;
+            let free = Free::NullForDefault(default.clone());
+            sample.free.insert(format!("/{key}"), free);
             samples.push(sample);
         }
     }

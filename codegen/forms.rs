@@ -1,0 +1,96 @@
+//! What values of an untagged union's branches look like, which is all there is to tell them apart by.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::{
+    load::{Definitions, reference},
+    model::Form,
+    schema::{branches, required, words},
+};
+
+/// The forms of each branch. A branch refuses the keys that only its siblings have: otherwise it would take their values
+/// too, and lose what is under those keys.
+pub(crate) fn of(definitions: &Definitions, union: &[Value]) -> Vec<Vec<Form>> {
+    let pass = Pass { definitions };
+    let keys: Vec<BTreeSet<&str>> = union.iter().map(|branch| pass.keys(branch)).collect();
+    let all = |(index, branch)| {
+        let siblings = keys.iter().enumerate().filter(|(other, _)| *other != index);
+        let foreign = siblings.flat_map(|(_, keys)| keys).copied().collect();
+        pass.forms(branch, &foreign)
+    };
+    union.iter().enumerate().map(all).collect()
+}
+
+#[derive(Clone, Copy)]
+struct Pass<'a> {
+    definitions: &'a Definitions,
+}
+
+impl<'a> Pass<'a> {
+    fn target(self, schema: &Value) -> Option<&'a Value> {
+        self.definitions.get(reference(schema)?)
+    }
+
+    /// All keys that values of a branch may have by name, following references.
+    fn keys(self, schema: &'a Value) -> BTreeSet<&'a str> {
+        if let Some(target) = self.target(schema) {
+            return self.keys(target);
+        }
+        if let Some(branches) = branches(schema) {
+            return branches
+                .iter()
+                .flat_map(|branch| self.keys(branch))
+                .collect();
+        }
+        let properties = schema["properties"].as_object().into_iter().flatten();
+        properties.map(|(key, _)| key.as_str()).collect()
+    }
+
+    fn forms(self, schema: &Value, foreign: &BTreeSet<&str>) -> Vec<Form> {
+        if reference(schema).is_some() {
+            return self
+                .target(schema)
+                .map(|schema| self.forms(schema, foreign))
+                .unwrap_or_default();
+        }
+        if let Some(branches) = branches(schema) {
+            return branches
+                .iter()
+                .flat_map(|branch| self.forms(branch, foreign))
+                .collect();
+        }
+        let form = match schema["type"].as_str() {
+            Some("null") => Form::Null,
+            Some("boolean") => Form::Bool,
+            Some("integer") => Form::Integer,
+            Some("number") => Form::Number,
+            Some("string") => Form::Text,
+            Some("array") => Form::List,
+            _ => self.object(schema, foreign),
+        };
+        vec![form]
+    }
+
+    fn object(self, schema: &Value, foreign: &BTreeSet<&str>) -> Form {
+        let keys = required(schema).map(String::from).collect();
+        let properties = schema["properties"].as_object();
+        let mut words: Vec<(String, Vec<String>)> = properties
+            .into_iter()
+            .flatten()
+            .filter_map(|(key, property)| {
+                let words = words(self.target(property).unwrap_or(property))?;
+                let words = words.into_iter().map(|word| word.wire);
+                Some((key.clone(), words.collect()))
+            })
+            .collect();
+        // In a map any key is its own.
+        if schema.get("additionalProperties").is_none() {
+            let own = |key: &str| properties.is_some_and(|own| own.contains_key(key));
+            let refused = foreign.iter().filter(|key| !own(key));
+            words.extend(refused.map(|key| ((*key).to_owned(), Vec::new())));
+        }
+        Form::Object { keys, words }
+    }
+}

@@ -1,0 +1,187 @@
+//! From types and methods to source text.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::super::{docs, generate};
+use super::{bundle, common, output, reference, source};
+
+fn object(properties: &Value, required: &[&str]) -> Value {
+    json!({ "type": "object", "properties": properties, "required": required })
+}
+
+/// The text of the output's file.
+fn file(bundle: &Value, name: &str) -> String {
+    let files = output(bundle).files;
+    files.into_iter().find(|(file, _)| file == name).unwrap().1
+}
+
+#[test]
+fn a_response_is_found_by_the_params_the_method_or_the_table() {
+    let empty = object(&json!({}), &[]);
+    let methods = [
+        ("thing/start", reference("ThingStartParams")),
+        ("thing/stop", Value::Null),
+        ("account/logout", Value::Null),
+    ];
+    let text = file(
+        &bundle(
+            &methods,
+            &json!({
+                "ThingStartParams": empty, "ThingStartResponse": empty, "ThingStopResponse": empty,
+                "LogoutAccountResponse": empty,
+            }),
+        ),
+        "protocol/methods.rs",
+    );
+    for call in [
+        "call!(ThingStartParams, \"thing/start\", false, ThingStartResponse);",
+        "call!(ThingStopParams, \"thing/stop\", true, ThingStopResponse);",
+        "call!(AccountLogoutParams, \"account/logout\", true, LogoutAccountResponse);",
+        "no_params!(ThingStopParams);",
+    ] {
+        assert!(text.contains(call), "{call} is not in {text}");
+    }
+}
+
+#[test]
+fn a_method_without_a_response_stops_the_build_or_is_a_warning_if_the_schema_is_foreign() {
+    let bundle = bundle(&[("thing/dream", Value::Null)], &json!({}));
+    let error = generate(&source(&bundle, true), Path::new("/out"))
+        .err()
+        .unwrap();
+    assert!(
+        error
+            .to_string()
+            .contains("no response type known for thing/dream"),
+        "{error}"
+    );
+    let output = generate(&source(&bundle, false), Path::new("/out")).unwrap();
+    assert!(
+        output.warnings[0].contains("thing/dream"),
+        "{:?}",
+        output.warnings
+    );
+    let methods = output
+        .files
+        .iter()
+        .find(|(name, _)| name == "protocol/methods.rs");
+    assert!(
+        methods
+            .unwrap()
+            .1
+            .contains("call!(ThingDreamParams, \"thing/dream\", true, Value);")
+    );
+}
+
+#[test]
+fn only_what_a_client_sends_has_constructors_and_setters() {
+    let fields = json!({ "id": { "type": "string" }, "note": { "type": ["string", "null"] } });
+    let text = common(&bundle(
+        &[("thing/start", reference("ThingStartParams"))],
+        &json!({
+            "ThingStartParams": object(&fields, &["id"]),
+            "ThingStartResponse": object(&fields, &["id"]),
+        }),
+    ));
+    let (params, response) = text.split_once("ThingStartResponse {").unwrap();
+    assert!(
+        params.contains("    pub fn new(id: impl Into<String>) -> Self {\n"),
+        "{params}"
+    );
+    assert!(
+        params.contains("impl From<&str> for ThingStartParams {"),
+        "{params}"
+    );
+    assert!(
+        params.contains("    some_into {\n        note: String,\n    }\n"),
+        "{params}"
+    );
+    assert!(
+        !response.contains("new(") && !response.contains("setters!"),
+        "{response}"
+    );
+}
+
+#[test]
+fn each_field_stands_in_the_group_that_says_how_it_is_read() {
+    let nullable = json!({ "type": ["string", "null"] });
+    let fields = json!({
+        "needed": { "type": "string" }, "neededOrNull": nullable, "optional": nullable,
+        "any": true, "count": { "type": "integer", "default": 5 }, "apiKey": { "type": "string" },
+    });
+    let text = common(&bundle(
+        &[],
+        &json!({
+            "Thing": object(&fields, &["needed", "neededOrNull", "apiKey"]),
+        }),
+    ));
+    let expected = "object!(Thing {\n    \
+        required {\n        api_key \"apiKey\",\n        needed \"needed\",\n    }\n    \
+        nullable {\n        needed_or_null \"neededOrNull\",\n    }\n    \
+        optional {\n        optional \"optional\",\n    }\n    \
+        present {\n        any \"any\",\n    }\n    \
+        filled {\n        count \"count\" 5,\n    }\n    \
+        implied { }\n});\n";
+    assert!(text.contains(expected), "{text}");
+    assert!(
+        text.contains("redacted!(Thing {") && text.contains("; api_key });"),
+        "{text}"
+    );
+    assert!(
+        text.contains("    /// Defaults to `5`.\n    pub count: i64,\n"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_list_with_a_cursor_comes_in_pages() {
+    let text = file(
+        &bundle(
+            &[("thing/list", reference("ThingListParams"))],
+            &json!({
+                "ThingListParams": object(&json!({ "cursor": { "type": ["string", "null"] } }), &[]),
+                "ThingListResponse": object(&json!({
+                    "data": { "type": "array", "items": reference("Thing") },
+                    "nextCursor": { "type": ["string", "null"] },
+                }), &["data"]),
+                "Thing": object(&json!({}), &[]),
+            }),
+        ),
+        "protocol/methods.rs",
+    );
+    assert!(text.contains("paged!(ThingListParams, Thing);"), "{text}");
+}
+
+#[test]
+fn answers_keep_what_they_refer_to_and_drop_the_prose() {
+    let mut schema = bundle(
+        &[],
+        &json!({
+            "AskParams": object(&json!({}), &[]),
+            "AskResponse": object(&json!({ "word": reference("Word") }), &[]),
+            "Word": { "type": "string", "description": "Prose." },
+            "Unused": { "type": "string" },
+        }),
+    );
+    schema["definitions"]["ServerRequest"]["oneOf"] = json!([{ "properties": { "method": { "enum": ["ask"] }, "params": reference("AskParams") } }]);
+    let answers: Value = serde_json::from_str(&file(&schema, "answers.json")).unwrap();
+    assert_eq!(answers["methods"], json!({ "ask": "AskResponse" }));
+    assert_eq!(answers["definitions"]["Word"], json!({ "type": "string" }));
+    assert_eq!(answers["definitions"].get("Unused"), None);
+}
+
+#[test]
+fn descriptions_are_safe_for_rustdoc() {
+    for (text, safe) in [
+        ("A <tag> and [a link]", "A \\<tag\\> and \\[a link\\]"),
+        ("Code `Vec<T>` stays", "Code `Vec<T>` stays"),
+        ("See https://x.y/z.", "See <https://x.y/z>."),
+        ("        indented", "   indented"),
+        ("```\n<raw>", "```text\n<raw>\n```"),
+    ] {
+        assert_eq!(docs::escape(text), safe);
+    }
+    assert_eq!(docs::first_sentence("One\nline. Two."), "One line.");
+}
