@@ -190,7 +190,8 @@ async fn whatever_ends_the_server_is_told_as_what_it_was_and_leaves_nothing() {
             };
             while sort == "Write" {
                 // One that is written before the pipe is closed is never answered.
-                let probe = client.request_raw::<Value>("x", &json!({}));
+                let nothing = json!({});
+                let probe = client.request_raw::<Value>("x", &nothing);
                 let probe = tokio::time::timeout(Duration::from_millis(100), probe).await;
                 if matches!(probe, Ok(Err(Error::Closed(_)))) {
                     break;
