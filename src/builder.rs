@@ -297,14 +297,13 @@ impl Builder {
             Some(dir) => Some(Registry::open(dir, self.grace).await?),
             None => None,
         };
-        let (
-            mut process,
-            Pipes {
-                stdin,
-                stdout,
-                stderr,
-            },
-        ) = Process::spawn(&program, &self.launch)?;
+        let (mut process, pipes) = Process::spawn(&program, &self.launch)?;
+        pipes.widen();
+        let Pipes {
+            stdin,
+            stdout,
+            stderr,
+        } = pipes;
         if let Some(registry) = &registry {
             process.register(registry)?;
         }

@@ -127,7 +127,6 @@ impl Process {
         let (Some(stdin), Some(stdout), Some(stderr)) = pipes else {
             return Err(failed(std::io::Error::other("its pipes are missing")));
         };
-        widen(&stdout);
         let pipes = Pipes {
             stdin,
             stdout,
@@ -253,15 +252,16 @@ const POLL: Duration = Duration::from_millis(10);
 /// How often killing is repeated because something was found that was not known before.
 const ROUNDS: usize = 8;
 
-/// How much the server's output pipe should hold: a busy server then fills it in fewer, larger reads, each with one
-/// wake-up.
+/// How much a widened pipe should hold.
+#[cfg(target_os = "linux")]
 const PIPE: usize = 256 * 1024;
 
-#[cfg(target_os = "linux")]
-fn widen(stdout: &ChildStdout) {
-    // Refused where the user has too many wide pipes already; the default of 64 KiB serves as well.
-    let _ = rustix::pipe::fcntl_setpipe_size(stdout, PIPE);
+impl Pipes {
+    /// Lets the server's output pipe hold more: a busy server then fills it in fewer, larger reads, each with one wake-up.
+    /// What it asks comes later behind all that, so this is for a reader that is never slow.
+    pub(crate) fn widen(&self) {
+        // Refused where the user has too many wide pipes already; the default of 64 KiB serves as well.
+        #[cfg(target_os = "linux")]
+        let _ = rustix::pipe::fcntl_setpipe_size(&self.stdout, PIPE);
+    }
 }
-
-#[cfg(not(target_os = "linux"))]
-fn widen(_: &ChildStdout) {}
