@@ -188,14 +188,8 @@ async fn whatever_ends_the_server_is_told_as_what_it_was_and_leaves_nothing() {
                 let client = client.clone();
                 tokio::spawn(async move { die(&client, &[]).await })
             };
-            while sort == "Write" {
-                // One that is written before the pipe is closed is never answered.
-                let nothing = json!({});
-                let probe = client.request_raw::<Value>("x", &nothing);
-                let probe = tokio::time::timeout(Duration::from_millis(100), probe).await;
-                if matches!(probe, Ok(Err(Error::Closed(_)))) {
-                    break;
-                }
+            if sort == "Write" {
+                until_closed(&client).await;
             }
             let told = [
                 dying.await.unwrap(),
@@ -217,5 +211,17 @@ async fn whatever_ends_the_server_is_told_as_what_it_was_and_leaves_nothing() {
             assert!(fake.left().is_empty(), "{prelude}: {:?}", fake.left());
         })
         .await;
+    }
+}
+
+/// Makes requests until the end shows. One that is written before the pipe is closed is never answered.
+async fn until_closed(client: &CasClient) {
+    loop {
+        let nothing = json!({});
+        let probe = client.request_raw::<Value>("x", &nothing);
+        let probe = tokio::time::timeout(Duration::from_millis(100), probe).await;
+        if matches!(probe, Ok(Err(Error::Closed(_)))) {
+            return;
+        }
     }
 }
