@@ -285,7 +285,8 @@ impl Builder {
     /// Starts `codex app-server` and does the handshake. Dropped midway it leaves no process.
     ///
     /// The server gets a process group of its own, and a variable `CAS_SDK_CHILD` in its environment by which on Linux
-    /// what it starts is found again, wherever it has gone.
+    /// what it starts is found again, wherever it has gone. All of that is ended with the server, whatever an agent has
+    /// put into the background included.
     ///
     /// # Errors
     /// [`Error::Spawn`] if codex can't be found or started or ends at once, [`Error::Handshake`] if it doesn't answer

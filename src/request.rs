@@ -98,7 +98,9 @@ impl<C: Call> Request<C> {
                 // What can't be over in time need not begin.
                 Some(pause)
                     if error.is_retryable()
-                        && deadline.is_none_or(|at| Instant::now() + pause < at) =>
+                        && deadline.is_none_or(|at| {
+                            pause < at.saturating_duration_since(Instant::now())
+                        }) =>
                 {
                     retries += 1;
                     sleep(pause).await;

@@ -17,7 +17,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::{
     process::{Child, ChildStderr, ChildStdin, ChildStdout, Command},
-    time::{Instant, sleep, timeout},
+    time::{sleep, timeout},
 };
 
 use self::{
@@ -194,12 +194,14 @@ impl Process {
 
     /// Waits until nothing is left but the leader, for at most so long.
     async fn gone(&mut self, grace: Duration) {
-        let deadline = Instant::now() + grace;
-        self.look();
-        while self.kin.is_alive() && Instant::now() < deadline {
-            sleep(POLL).await;
+        let gone = async {
             self.look();
-        }
+            while self.kin.is_alive() {
+                sleep(POLL).await;
+                self.look();
+            }
+        };
+        let _ = timeout(grace, gone).await;
     }
 
     /// Sends a signal to all that it started: the group at once, and each one that has left it.

@@ -17,7 +17,7 @@ use std::{
 
 use rustix::process::{Signal, geteuid, getpid};
 use serde::{Deserialize, Serialize};
-use tokio::time::{Instant, sleep};
+use tokio::time::{sleep, timeout};
 
 use super::{
     POLL,
@@ -209,15 +209,13 @@ async fn end(record: &Record, grace: Duration) {
             );
             kin.signal_each(signal);
         }
-        let deadline = Instant::now() + grace;
-        while child.is_alive() || kin.is_alive() {
-            if Instant::now() >= deadline {
-                break;
+        let gone = async {
+            while child.is_alive() || kin.is_alive() {
+                sleep(POLL).await;
+                kin.look();
             }
-            sleep(POLL).await;
-            kin.look();
-        }
-        if !(child.is_alive() || kin.is_alive()) {
+        };
+        if timeout(grace, gone).await.is_ok() {
             return;
         }
     }

@@ -1,7 +1,9 @@
 //! The state file: the last thread id that was seen, for whoever comes after.
 
 use std::{
-    fs, io,
+    fs::{self, OpenOptions},
+    io::{self, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
     path::{Component, Path, PathBuf},
 };
 
@@ -70,7 +72,14 @@ impl State {
         fs::create_dir_all(dir)?;
         let name = self.file.file_name().unwrap_or_default().to_string_lossy();
         let own = dir.join(format!(".{name}.{}.tmp", uuid::Uuid::new_v4()));
-        let written = fs::write(&own, &self.json).and_then(|()| fs::rename(&own, &self.file));
+        // For its owner alone, as the threads that it names.
+        let written = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&own)
+            .and_then(|mut file| file.write_all(self.json.as_bytes()))
+            .and_then(|()| fs::rename(&own, &self.file));
         if written.is_err() {
             // What is there of it is of no use to anybody; the error to tell is the first one.
             let _ = fs::remove_file(&own);
@@ -103,6 +112,8 @@ pub(super) fn absolute(base: &Path, path: &Path) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[test]
@@ -147,6 +158,10 @@ mod tests {
             fs::write(&file, foreign).unwrap();
             assert_eq!(State::load(file.clone()).json, empty, "{foreign}");
         }
+        assert!(state.see(r#""t-2""#));
+        state.save().unwrap();
+        let mode = fs::metadata(&file).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "whatever it was before");
         let left = fs::read_dir(file.parent().unwrap()).unwrap().count();
         assert_eq!(left, 1, "no temporary file stays");
     }

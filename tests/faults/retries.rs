@@ -87,6 +87,12 @@ async fn it_is_given_up_after_so_many_times_or_when_the_deadline_would_pass() {
         );
         assert!(begun.elapsed() <= deadline);
         assert!(server.calls(METHOD) > 8);
+
+        let before = server.calls(METHOD);
+        let retry = Retry::times(3).backoff(Duration::MAX, Duration::MAX);
+        let error = request(&client).retry(retry).await.unwrap_err();
+        assert!(error.is_retryable(), "{error:?}");
+        assert_eq!(server.calls(METHOD), before + 1);
     })
     .await;
 }

@@ -1,6 +1,9 @@
 //! The end of a connection is told to all that waits, once, after all that was said before it.
 
-use std::time::{Duration, Instant};
+use std::{
+    os::unix::process::ExitStatusExt as _,
+    time::{Duration, Instant},
+};
 
 use cas_sdk::{
     CasClient, CloseCause, CloseReason, Error, Filter, TurnErrorKind, protocol::ThreadStartParams,
@@ -141,4 +144,84 @@ async fn a_request_without_an_answer_ends_at_its_deadline_and_the_connection_goe
         client.shutdown().await;
     })
     .await;
+}
+
+#[tokio::test]
+async fn whatever_ends_the_server_is_told_as_what_it_was_and_leaves_nothing() {
+    // The fake is not the leader here, and what comes after it is done by the shell that is.
+    let after = |code: &str| {
+        let fake = std::env::current_exe().unwrap();
+        format!(
+            "'{}' fake::app_server --exact --ignored --nocapture 3>&1 >/dev/null; {code}",
+            fake.display()
+        )
+    };
+    let signal = |signal: i32| Some(Err(signal));
+    let table = [
+        // What is done before and after, the sort of the end, the exit code or the signal.
+        (String::new(), "Exited", Some(Ok(7))),
+        (after("exit 0"), "Exited", Some(Ok(0))),
+        (after("exit 1"), "Exited", Some(Ok(1))),
+        (after("kill -9 $$"), "Exited", signal(9)),
+        (after("kill -6 $$"), "Exited", signal(6)),
+        // It closes its output and stays: a rung or two further down it goes.
+        (after("exec >&-; exec sleep 300"), "Eof", signal(15)),
+        (after("trap '' TERM; exec >&-; sleep 300"), "Eof", signal(9)),
+        // It hears nothing more and says nothing.
+        (after("exec <&-; exec sleep 300"), "Write", signal(15)),
+        // Somebody with its pipes stays.
+        (after("setsid sleep 300 & exit 3"), "Exited", Some(Ok(3))),
+    ];
+    for (prelude, sort, status) in table {
+        within(30, async {
+            let fake = Fake::with(&prelude);
+            let builder = fake.builder("").request_timeout(Duration::from_secs(10));
+            let client = builder.spawn().await.unwrap();
+            let mut events = client.events(Filter::all().method("never"));
+            let waiting = {
+                let client = client.clone();
+                tokio::spawn(
+                    async move { client.request_raw::<Value>("fake/never", &json!({})).await },
+                )
+            };
+            let dying = {
+                let client = client.clone();
+                tokio::spawn(async move { die(&client, &[]).await })
+            };
+            if sort == "Write" {
+                until_closed(&client).await;
+            }
+            let told = [
+                dying.await.unwrap(),
+                waiting.await.unwrap().unwrap_err(),
+                events.next().await.unwrap().unwrap_err(),
+            ];
+            for error in told {
+                let Error::Closed(reason) = &error else {
+                    panic!("{prelude}: {error:?}")
+                };
+                let cause = format!("{:?}", reason.cause);
+                assert!(cause.starts_with(sort), "{prelude}: {reason:?}");
+                let ended = reason
+                    .status
+                    .map(|s| s.code().ok_or(s.signal().unwrap_or(0)));
+                assert_eq!(ended, status, "{prelude}: {reason:?}");
+            }
+            assert!(events.next().await.is_none());
+            assert!(fake.left().is_empty(), "{prelude}: {:?}", fake.left());
+        })
+        .await;
+    }
+}
+
+/// Makes requests until the end shows. One that is written before the pipe is closed is never answered.
+async fn until_closed(client: &CasClient) {
+    loop {
+        let nothing = json!({});
+        let probe = client.request_raw::<Value>("x", &nothing);
+        let probe = tokio::time::timeout(Duration::from_millis(100), probe).await;
+        if matches!(probe, Ok(Err(Error::Closed(_)))) {
+            return;
+        }
+    }
 }

@@ -68,6 +68,23 @@ async fn the_drop_of_the_last_handle_climbs_the_same_ladder() {
     .await;
 }
 
+#[tokio::test]
+async fn a_grace_without_end_is_one() {
+    within(60, async {
+        let fake = Fake::new();
+        let builder = fake.builder("").stop_grace(std::time::Duration::MAX);
+        let client = builder
+            .registry(fake.file("registry"))
+            .spawn()
+            .await
+            .unwrap();
+        crate::fake::child(&client, "polite").await;
+        client.shutdown().await;
+        assert!(fake.left().is_empty());
+    })
+    .await;
+}
+
 #[test]
 fn the_end_of_the_runtime_kills_at_once_even_what_ignores_signals() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
