@@ -27,6 +27,13 @@ fn now<T>(future: impl Future<Output = T>) -> T {
     futures_util::FutureExt::now_or_never(future).expect("nothing to wait for")
 }
 
+fn many() -> ProptestConfig {
+    ProptestConfig {
+        failure_persistence: None,
+        ..ProptestConfig::with_cases(2_000)
+    }
+}
+
 /// Each line as text, or as the length of one that was skipped.
 type Told = Vec<Result<Vec<u8>, u64>>;
 
@@ -80,15 +87,13 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
     vec(piece, 0..30).prop_map(|pieces| pieces.concat())
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2_000) })]
-
-    #[test]
-    fn any_cuts_of_any_bytes_give_the_same_lines(
+#[test]
+fn any_cuts_of_any_bytes_give_the_same_lines() {
+    proptest!(many(), |(
         input in bytes(),
         cuts in vec(any::<Index>(), 0..12),
         max_line in 1..60_usize,
-    ) {
+    )| {
         let cuts: BTreeSet<_> = cuts.iter().map(|cut| cut.index(input.len() + 1)).collect();
         let (mut chunks, mut start) = (Vec::new(), 0);
         for end in cuts.into_iter().chain([input.len()]) {
@@ -96,7 +101,7 @@ proptest! {
             start = end;
         }
         prop_assert_eq!(read_in(&chunks, max_line), framed(&input, max_line));
-    }
+    });
 }
 
 /// What a caller or the server may do next. An index picks among those that there are.
@@ -210,14 +215,10 @@ fn say(router: &Router, line: &str) {
     Batch::new(router).line(line.as_bytes());
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2_000) })]
-
-    /// Every request ends once at most, by its own answer and no other; at the end nothing waits and all places are free.
-    #[test]
-    fn whatever_happens_in_whatever_order_each_request_ends_once_and_by_its_own_answer(
-        ops in vec(op(), 0..80),
-    ) {
+/// Every request ends once at most, by its own answer and no other; at the end nothing waits and all places are free.
+#[test]
+fn whatever_happens_in_whatever_order_each_request_ends_once_and_by_its_own_answer() {
+    proptest!(many(), |(ops in vec(op(), 0..80))| {
         let pipe = Pipe::default();
         let router = Arc::new(Router::new(Arc::new(Nothing)));
         let connection = Connection::new(router.clone(), Outbox::new(Box::pin(pipe.clone())), LIMITS);
@@ -339,7 +340,7 @@ proptest! {
             connection.close(&Arc::new(CloseReason::shutdown()));
         }
         prop_assert_eq!(router.pending(), 0);
-    }
+    });
 }
 
 #[test]
