@@ -3,7 +3,7 @@
 use std::{
     future::{Future, IntoFuture as _},
     pin::{Pin, pin},
-    task::{Context, Poll, Waker},
+    task::{Context, Waker},
 };
 
 use cas_sdk::{
@@ -19,10 +19,7 @@ use crate::{Peer, ask, common::within};
 async fn polled(future: impl Future, n: usize) -> bool {
     let mut future = pin!(future);
     for _ in 0..n {
-        let poll = future
-            .as_mut()
-            .poll(&mut Context::from_waker(Waker::noop()));
-        if let Poll::Ready(_) = poll {
+        if poll_once(future.as_mut()) {
             return true;
         }
         for _ in 0..10 {
@@ -33,8 +30,9 @@ async fn polled(future: impl Future, n: usize) -> bool {
 }
 
 fn poll_once(future: Pin<&mut impl Future>) -> bool {
-    let poll = future.poll(&mut Context::from_waker(Waker::noop()));
-    matches!(poll, Poll::Ready(_))
+    future
+        .poll(&mut Context::from_waker(Waker::noop()))
+        .is_ready()
 }
 
 #[tokio::test]

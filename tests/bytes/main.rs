@@ -76,13 +76,13 @@ impl Peer {
 
     /// The connection still works, both ways.
     async fn is_well(&mut self, client: &CasClient) {
-        let ping = async { ask(client, "ping").await };
+        let call = ask(client, "ping");
         let pong = async {
             let id = self.asked("ping").await;
             self.say(format!(r#"{{"id":{id},"result":"pong"}}"#).as_bytes())
                 .await;
         };
-        let (answer, ()) = tokio::join!(ping, pong);
+        let (answer, ()) = tokio::join!(call, pong);
         assert_eq!(answer.unwrap(), "pong");
     }
 }
