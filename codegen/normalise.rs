@@ -228,7 +228,8 @@ fn merge(schema: &mut Value, properties: &Value, required: Option<&Value>) {
 
 /// Says of each object whether other keys mean something.
 ///
-/// `false` goes: unknown fields are ignored, not refused. `true` becomes `{}`, which says the same. An object without any properties is empty if it is a message, and free-form if not.
+/// `false` goes: unknown fields are ignored, not refused. `true` becomes `{}`, which says the same. An object without any
+/// properties is empty if it is a message, and free-form if not.
 fn open_objects(name: &str, definition: &mut Value) {
     let message = ["Params", "Response", "Notification"]
         .iter()
