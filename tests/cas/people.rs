@@ -1,11 +1,12 @@
 //! The commands for people, against the real codex.
 
 use std::{
-    io::Write as _,
+    io::{BufRead as _, BufReader, Write as _},
     process::{Command, Output, Stdio},
 };
 
 use cas_sdk::testing::{Gate, Reply};
+use rustix::process::{Pid, Signal};
 use serde_json::{Value, json};
 
 use crate::common::{Rig, within};
@@ -129,6 +130,36 @@ async fn a_turn_that_takes_too_long_is_steered_and_then_given_up() {
         );
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ctrl_c_interrupts_the_turn_and_leaves_nothing_running() {
+    let Some(rig) = Rig::new().await else { return };
+    rig.model
+        .reply(Reply::new().delta("Once upon ").hold(&Gate::new()));
+    let mut command = cas(&rig, &["ask", "--json", "A long story."]);
+    let told = within(60, async {
+        tokio::task::spawn_blocking(move || {
+            let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+            let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+            let mut next = || -> Option<Value> {
+                Some(serde_json::from_str(&lines.next()?.unwrap()).unwrap())
+            };
+            let thread = next().unwrap()["threadId"].as_str().unwrap().to_owned();
+            while next().unwrap()["event"] != "text" {}
+            rustix::process::kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+            while next().is_some() {}
+            assert_eq!(child.wait().unwrap().code(), Some(130));
+            thread
+        })
+        .await
+        .unwrap()
+    })
+    .await;
+    // The record says how the turn ended: it was not only left behind.
+    let read = run(&rig, &["threads", "read", &told, "--turns", "--json"]).await;
+    let status = &lines(&read)[0]["turns"][0]["status"];
+    assert_eq!(status, "interrupted");
 }
 
 #[tokio::test(flavor = "multi_thread")]
