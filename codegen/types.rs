@@ -180,7 +180,11 @@ impl Spelled {
             settings.with_replacement(name, name, std::iter::empty());
             definitions.insert(name.clone(), Value::Bool(true));
         }
-        definitions.extend(structs.iter().map(|(name, (schema, _))| (name.clone(), schema.clone())));
+        definitions.extend(
+            structs
+                .iter()
+                .map(|(name, (schema, _))| (name.clone(), schema.clone())),
+        );
         let definitions: BTreeMap<String, schemars08::schema::Schema> =
             serde_json::from_value(definitions.into())
                 .map_err(|error| Error::new(format!("typify's reader of schemas: {error}")))?;
@@ -237,7 +241,10 @@ fn place(index: usize) -> String {
 /// A struct with the payloads of a union, or with what an alias stands for.
 fn carrier(kind: &Kind) -> Option<Value> {
     let payloads: Vec<Option<&Value>> = match kind {
-        Kind::Keyed(variants) => variants.iter().map(|(_, payload)| payload.as_ref()).collect(),
+        Kind::Keyed(variants) => variants
+            .iter()
+            .map(|(_, payload)| payload.as_ref())
+            .collect(),
         Kind::Shaped(variants) => variants.iter().map(|(.., payload)| Some(payload)).collect(),
         Kind::Alias(schema) => vec![Some(schema)],
         Kind::Struct(_) | Kind::Words(_) | Kind::Tagged { .. } | Kind::Text => return None,
