@@ -12,7 +12,8 @@ use std::collections::BTreeMap;
 
 /// Fields where `null` is an order of its own ("clear it") although the description does not say so. The server declares
 /// them as `Option<Option<_>>`, which shows in the TypeScript export as `| null | null` or in what it does.
-const PATCHES: [(&str, &str); 6] = [
+const PATCHES: [(&str, &str); 7] = [
+    ("CollaborationModeMask", "reasoning_effort"),
     ("ThreadForkParams", "serviceTier"),
     ("ThreadGoalSetParams", "tokenBudget"),
     ("ThreadRealtimeStartParams", "prompt"),
@@ -20,6 +21,9 @@ const PATCHES: [(&str, &str); 6] = [
     ("ThreadStartParams", "serviceTier"),
     ("TurnStartParams", "serviceTier"),
 ];
+
+/// Fields whose description speaks of the fields inside: the TypeScript export has a plain `| null`.
+const NO_PATCHES: [(&str, &str); 1] = [("ThreadMetadataUpdateParams", "gitInfo")];
 
 /// How a description says that `null` is an order of its own.
 const PATCH_PHRASES: [&str; 6] = [
@@ -102,6 +106,7 @@ fn is_patch(owner: &str, field: &str, schema: &Value) -> bool {
     let text = description(schema).unwrap_or_default().replace('\n', " ");
     PATCHES.contains(&(owner, field))
         || owner.ends_with("Params")
+            && !NO_PATCHES.contains(&(owner, field))
             && PATCH_PHRASES
                 .iter()
                 .any(|phrase| text.to_lowercase().contains(phrase))

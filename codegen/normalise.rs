@@ -133,7 +133,7 @@ fn simplify(schema: &mut Value) {
     object.retain(|key, _| !CONSTRAINTS.contains(&key.as_str()));
     let numeric = type_names(object).any(|name| matches!(name, "integer" | "number"));
     match object.get("format").and_then(Value::as_str) {
-        // `usize` on the server is 64 bits wide, `uint` in typify is 32.
+        // `usize` on the server is 64 bits wide.
         Some("uint") => drop(object.insert("format".into(), "uint64".into())),
         Some("int") => drop(object.insert("format".into(), "int64".into())),
         Some(_) if !numeric => drop(object.remove("format")),
@@ -228,8 +228,8 @@ fn merge(schema: &mut Value, properties: &Value, required: Option<&Value>) {
 
 /// Says of each object whether other keys mean something.
 ///
-/// `false` goes: unknown fields are ignored, not refused. `true` beside properties becomes `{}`, because typify
-/// otherwise forgets the other keys. An object without any properties is empty if it is a message, and free-form if not.
+/// `false` goes: unknown fields are ignored, not refused. `true` becomes `{}`, which says the same. An object without any
+/// properties is empty if it is a message, and free-form if not.
 fn open_objects(name: &str, definition: &mut Value) {
     let message = ["Params", "Response", "Notification"]
         .iter()

@@ -1,16 +1,19 @@
-//! Shapes → Rust types.
+//! Shapes → Rust types. The mapping from a field's schema to its Rust type is typify's.
 //!
-//! By now a field's schema is one of a dozen forms: a reference, a scalar, or a list or a map of such. All else was given
-//! a name of its own in `shape`.
+//! typify gets every struct with all properties required and none nullable, because what may be absent or null is
+//! decided in `fields`; every other shape is handed over as a replacement, a name it takes on trust. Payloads of unions
+//! travel in a struct made up for the purpose. Of what typify knows then, the types of fields are asked for, with the
+//! boxes that break cycles; its output is never written: conversions, embedded schemas and derives would triple the size
+//! of the crate.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use heck::ToSnakeCase;
-use serde_json::Value;
+use serde_json::{Map, Value, json};
+use typify::{MapType, TypeDetails, TypeSpace, TypeSpaceSettings};
 
 use super::{
     Error, Result, fields,
-    load::reference,
     model::{Field, Shape, Type, Variant},
     names,
     normalise::without_null,
@@ -18,11 +21,14 @@ use super::{
     shape::{Kind, Shaped},
 };
 
+/// What the structs that carry payloads are called.
+const CARRIER: &str = "PayloadsOf";
+
 pub(crate) fn build(shapes: &BTreeMap<String, Shaped>) -> Result<BTreeMap<String, Type>> {
-    let boxes = Boxes::new(shapes);
+    let spelled = Spelled::new(shapes)?;
     let mut types = shapes
         .iter()
-        .map(|(name, shaped)| Ok((name.clone(), one(name, shaped, shapes, &boxes)?)))
+        .map(|(name, shaped)| Ok((name.clone(), one(name, shaped, shapes, &spelled)?)))
         .collect::<Result<BTreeMap<_, _>>>()?;
     for shaped in shapes.values() {
         if let Kind::Tagged { variants, .. } = &shaped.kind {
@@ -39,15 +45,26 @@ pub(crate) fn build(shapes: &BTreeMap<String, Shaped>) -> Result<BTreeMap<String
     Ok(types)
 }
 
-fn one(name: &str, shaped: &Shaped, all: &BTreeMap<String, Shaped>, boxes: &Boxes) -> Result<Type> {
-    let with = |variant: &Variant, payload: Option<&Value>| Variant {
-        payload: payload.map(|schema| boxes.around(name, schema)),
+fn one(
+    name: &str,
+    shaped: &Shaped,
+    all: &BTreeMap<String, Shaped>,
+    spelled: &Spelled,
+) -> Result<Type> {
+    let with = |variant: &Variant, payload: Option<String>| Variant {
+        payload,
         ..variant.clone()
     };
+    let carrier = format!("{CARRIER}{name}");
+    let carried =
+        |index: usize| -> Result<String> { Ok(spelled.field(&carrier, &place(index))?.to_owned()) };
     let shape = match &shaped.kind {
         Kind::Struct(schema) => Shape::Struct {
-            fields: struct_fields(name, schema, all, boxes)?,
-            extra: schema.get("additionalProperties").map(rust),
+            fields: struct_fields(name, schema, all, spelled)?,
+            extra: schema
+                .get("additionalProperties")
+                .map(|_| spelled.extra(name))
+                .transpose()?,
         },
         Kind::Words(variants) => Shape::Words(variants.clone()),
         Kind::Tagged { tag, variants } => Shape::Tagged {
@@ -57,17 +74,24 @@ fn one(name: &str, shaped: &Shaped, all: &BTreeMap<String, Shaped>, boxes: &Boxe
         Kind::Keyed(variants) => Shape::Keyed(
             variants
                 .iter()
-                .map(|(variant, payload)| with(variant, payload.as_ref()))
-                .collect(),
+                .enumerate()
+                .map(|(index, (variant, payload))| {
+                    let payload = payload.as_ref().map(|_| carried(index)).transpose()?;
+                    Ok(with(variant, payload))
+                })
+                .collect::<Result<_>>()?,
         ),
         Kind::Shaped(variants) => Shape::Shaped(
             variants
                 .iter()
-                .map(|(variant, forms, payload)| (with(variant, Some(payload)), forms.clone()))
-                .collect(),
+                .enumerate()
+                .map(|(index, (variant, forms, _))| {
+                    Ok((with(variant, Some(carried(index)?)), forms.clone()))
+                })
+                .collect::<Result<_>>()?,
         ),
         Kind::Text => Shape::Text,
-        Kind::Alias(schema) => Shape::Alias(rust(schema)),
+        Kind::Alias(_) => Shape::Alias(carried(0)?),
     };
     Ok(Type {
         name: name.into(),
@@ -83,12 +107,11 @@ fn struct_fields(
     owner: &str,
     schema: &Value,
     all: &BTreeMap<String, Shaped>,
-    boxes: &Boxes,
+    spelled: &Spelled,
 ) -> Result<Vec<Field>> {
     let needed: BTreeSet<&str> = required(schema).collect();
     let mut idents = BTreeSet::new();
-    let properties = schema["properties"].as_object().into_iter().flatten();
-    properties
+    properties(schema)
         .map(|(wire, property)| {
             let ident = ident(wire);
             if !idents.insert(ident.clone()) {
@@ -96,7 +119,7 @@ fn struct_fields(
                     "two fields of {owner} want the name {ident}"
                 )));
             }
-            let ty = boxes.around(owner, &without_null(property).0);
+            let ty = spelled.field(owner, wire)?.to_owned();
             Ok(Field {
                 presence: fields::presence(
                     owner,
@@ -113,49 +136,6 @@ fn struct_fields(
             })
         })
         .collect()
-}
-
-/// The Rust type for what a schema describes. What has no type of its own is any JSON value: that decodes whatever comes.
-pub(crate) fn rust(schema: &Value) -> String {
-    let (plain, nullable) = without_null(schema);
-    let ty = not_null(&plain);
-    if nullable {
-        format!("Option<{ty}>")
-    } else {
-        ty
-    }
-}
-
-fn not_null(schema: &Value) -> String {
-    if let Some(target) = reference(schema) {
-        return target.to_owned();
-    }
-    let format = schema["format"].as_str();
-    match schema["type"].as_str() {
-        Some("string") => "String".into(),
-        Some("boolean") => "bool".into(),
-        Some("integer") => match format {
-            Some("int8") => "i8",
-            Some("uint8") => "u8",
-            Some("int16") => "i16",
-            Some("uint16") => "u16",
-            Some("int32") => "i32",
-            Some("uint32") => "u32",
-            Some("uint64") => "u64",
-            _ => "i64",
-        }
-        .into(),
-        Some("number") if format == Some("float") => "f32".into(),
-        Some("number") => "f64".into(),
-        Some("array") => format!("Vec<{}>", rust(&schema["items"])),
-        Some("object") => match schema.get("additionalProperties") {
-            Some(values) if !fields::is_anything(values) => {
-                format!("BTreeMap<String, {}>", rust(values))
-            }
-            _ => "Map<String, Value>".into(),
-        },
-        _ => "Value".into(),
-    }
 }
 
 /// The name of a field as Rust writes it.
@@ -179,75 +159,151 @@ const KEYWORDS: [&str; 52] = [
     "union", "unsafe", "unsized", "use", "virtual", "where", "while", "yield",
 ];
 
-/// Which types hold themselves, which takes a box somewhere on the way round.
-struct Boxes {
-    /// What each type holds in place: not in a list or a map, which are boxes already.
-    holds: BTreeMap<String, BTreeSet<String>>,
-}
+/// The types of the fields of all structs and carriers, by struct and wire name. Where a struct keeps unknown keys, the
+/// map of them is under the empty name.
+struct Spelled(BTreeMap<String, BTreeMap<String, String>>);
 
-impl Boxes {
-    fn new(shapes: &BTreeMap<String, Shaped>) -> Self {
-        let holds = shapes.iter().map(|(name, shaped)| {
-            let held: BTreeSet<String> = match &shaped.kind {
-                Kind::Struct(schema) => schema["properties"]
-                    .as_object()
-                    .into_iter()
-                    .flatten()
-                    .filter_map(|(_, property)| held(property))
-                    .collect(),
-                Kind::Tagged { variants, .. } => variants
-                    .iter()
-                    .filter_map(|variant| variant.payload.clone())
-                    .collect(),
-                Kind::Keyed(variants) => variants
-                    .iter()
-                    .filter_map(|(_, payload)| held(payload.as_ref()?))
-                    .collect(),
-                Kind::Shaped(variants) => variants
-                    .iter()
-                    .filter_map(|(.., payload)| held(payload))
-                    .collect(),
-                Kind::Alias(schema) => held(schema).into_iter().collect(),
-                Kind::Words(_) | Kind::Text => BTreeSet::new(),
+impl Spelled {
+    fn new(shapes: &BTreeMap<String, Shaped>) -> Result<Self> {
+        let mut settings = TypeSpaceSettings::default();
+        settings.with_map_type(MapType::new("::std::collections::BTreeMap"));
+        let mut structs = BTreeMap::new();
+        let mut definitions = Map::new();
+        for (name, shaped) in shapes {
+            if let Kind::Struct(schema) = &shaped.kind {
+                structs.insert(name.clone(), plain(schema));
+                continue;
+            }
+            if let Some(carrier) = carrier(&shaped.kind) {
+                structs.insert(format!("{CARRIER}{name}"), plain(&carrier));
+            }
+            settings.with_replacement(name, name, std::iter::empty());
+            definitions.insert(name.clone(), Value::Bool(true));
+        }
+        definitions.extend(
+            structs
+                .iter()
+                .map(|(name, (schema, _))| (name.clone(), schema.clone())),
+        );
+        let definitions: BTreeMap<String, schemars08::schema::Schema> =
+            serde_json::from_value(definitions.into())
+                .map_err(|error| Error::new(format!("typify's reader of schemas: {error}")))?;
+        let mut space = TypeSpace::new(&settings);
+        space.add_ref_types(definitions).map_err(refused)?;
+        let mut spelled = BTreeMap::new();
+        for ty in space.iter_types() {
+            let (TypeDetails::Struct(details), Some((_, wires))) =
+                (ty.details(), structs.get(&ty.name()))
+            else {
+                continue;
             };
-            (name.clone(), held)
-        });
-        Self {
-            holds: holds.collect(),
+            let mut wires: Vec<&str> = wires.iter().map(String::as_str).collect();
+            let types: Vec<_> = details.properties().map(|(_, id)| id).collect();
+            if types.len() > wires.len() {
+                wires.push(""); // What is flattened comes last.
+            }
+            let mut own = BTreeMap::new();
+            for (wire, id) in wires.into_iter().zip(types) {
+                let ty = space.get_type(&id).map_err(refused)?.ident().to_string();
+                own.insert(wire.to_owned(), short(&ty));
+            }
+            spelled.insert(ty.name(), own);
         }
+        Ok(Self(spelled))
     }
 
-    /// The type of something that `owner` holds.
-    fn around(&self, owner: &str, schema: &Value) -> String {
-        match reference(schema) {
-            Some(target) if self.leads(target, owner) => format!("Box<{target}>"),
-            _ => rust(schema),
-        }
+    fn field(&self, owner: &str, wire: &str) -> Result<&str> {
+        let found = self.0.get(owner).and_then(|fields| fields.get(wire));
+        let found = found.map(String::as_str);
+        found.ok_or_else(|| Error::new(format!("typify gave no field {wire:?} for {owner}")))
     }
 
-    /// Whether a value of `from` holds a value of `to`, however deep.
-    fn leads(&self, from: &str, to: &str) -> bool {
-        let mut seen = BTreeSet::new();
-        let mut open = vec![from];
-        while let Some(name) = open.pop() {
-            if name == to {
-                return true;
-            }
-            if seen.insert(name) {
-                open.extend(
-                    self.holds
-                        .get(name)
-                        .into_iter()
-                        .flatten()
-                        .map(String::as_str),
-                );
-            }
-        }
-        false
+    /// The type of the values under keys that a struct does not name.
+    fn extra(&self, owner: &str) -> Result<String> {
+        let map = self.field(owner, "")?;
+        let value = map
+            .strip_prefix("BTreeMap<String, ")
+            .and_then(|rest| rest.strip_suffix('>'));
+        // Without such a prefix it is typify's own name for a map of anything.
+        Ok(value.unwrap_or("Value").to_owned())
     }
 }
 
-/// The type that a schema refers to without a list or a map between.
-fn held(schema: &Value) -> Option<String> {
-    reference(&without_null(schema).0).map(String::from)
+fn refused(error: typify::Error) -> Error {
+    Error::new(format!("typify: {error}"))
+}
+
+/// The name of the property in this place.
+fn place(index: usize) -> String {
+    format!("p{index:03}")
+}
+
+/// A struct with the payloads of a union, or with what an alias stands for.
+fn carrier(kind: &Kind) -> Option<Value> {
+    let payloads: Vec<Option<&Value>> = match kind {
+        Kind::Keyed(variants) => variants
+            .iter()
+            .map(|(_, payload)| payload.as_ref())
+            .collect(),
+        Kind::Shaped(variants) => variants.iter().map(|(.., payload)| Some(payload)).collect(),
+        Kind::Alias(schema) => vec![Some(schema)],
+        Kind::Struct(_) | Kind::Words(_) | Kind::Tagged { .. } | Kind::Text => return None,
+    };
+    let properties: Map<String, Value> = payloads
+        .into_iter()
+        .enumerate()
+        .filter_map(|(index, payload)| Some((place(index), payload?.clone())))
+        .collect();
+    Some(json!({ "properties": properties }))
+}
+
+fn properties(schema: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    schema["properties"].as_object().into_iter().flatten()
+}
+
+/// The schema of a struct as typify is to see it: everything there, nothing null, no defaults, and the properties called by
+/// their places, since typify gives fields in the order of its own names for them. Also their names, in that order.
+fn plain(schema: &Value) -> (Value, Vec<String>) {
+    let mut plain = json!({ "type": "object", "properties": {}, "required": [] });
+    let mut wires = Vec::new();
+    for (name, property) in properties(schema) {
+        let mut property = without_null(property).0;
+        if let Some(object) = property.as_object_mut() {
+            object
+                .retain(|key, _| !matches!(key.as_str(), "default" | "description" | "deprecated"));
+        }
+        let place = place(wires.len());
+        plain["properties"][&place] = property;
+        wires.push(name.clone());
+    }
+    plain["required"] = (0..wires.len()).map(place).collect();
+    // Without this typify takes an object without properties for a map.
+    let extra = schema.get("additionalProperties");
+    plain["additionalProperties"] = extra.cloned().unwrap_or(false.into());
+    (plain, wires)
+}
+
+/// A type with its paths cut to their last segment (everything is imported), as one would write it.
+fn short(tokens: &str) -> String {
+    let mut out = String::new();
+    let mut word = String::new();
+    let mut chars = tokens.chars().filter(|c| *c != ' ').peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            ':' => {
+                chars.next_if_eq(&':');
+                word.clear();
+            }
+            c if c.is_alphanumeric() || c == '_' => word.push(c),
+            c => {
+                out.push_str(&word);
+                word.clear();
+                out.push(c);
+                if c == ',' {
+                    out.push(' ');
+                }
+            }
+        }
+    }
+    out + &word
 }

@@ -6,6 +6,7 @@ mod inventory;
 mod method;
 mod object;
 mod request_id;
+mod setters;
 mod strings;
 mod union;
 
@@ -20,7 +21,8 @@ mod macros {
             call, client_notification, client_request, no_params, notification, paged, server_call,
             server_message, write_message,
         },
-        object::{object, payload, readable, redacted, setters, write_fields},
+        object::{object, payload, readable, redacted, write_fields},
+        setters::setters,
         strings::{open_enum, string_newtype, strings},
         union::{keyed, shaped, tagged, variants_from},
     };

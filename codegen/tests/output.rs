@@ -77,7 +77,11 @@ fn a_method_without_a_response_stops_the_build_or_is_a_warning_if_the_schema_is_
 
 #[test]
 fn only_what_a_client_sends_has_constructors_and_setters() {
-    let fields = json!({ "id": { "type": "string" }, "note": { "type": ["string", "null"] } });
+    let fields = json!({
+        "id": { "type": "string" },
+        "note": { "type": ["string", "null"] },
+        "count": { "type": "integer", "default": 5 },
+    });
     let text = common(&bundle(
         &[("thing/start", reference("ThingStartParams"))],
         &json!({
@@ -97,6 +101,15 @@ fn only_what_a_client_sends_has_constructors_and_setters() {
     assert!(
         params.contains("    some_into {\n        note: String,\n    }\n"),
         "{params}"
+    );
+    // What we send does not mention defaults; what we received is written as codex does it.
+    assert!(
+        params.contains("implied {\n        count \"count\" 5,"),
+        "{params}"
+    );
+    assert!(
+        response.contains("filled {\n        count \"count\" 5,"),
+        "{response}"
     );
     assert!(
         !response.contains("new(") && !response.contains("setters!"),

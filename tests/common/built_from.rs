@@ -35,13 +35,13 @@ fn bundle_in(dir: &Path) -> Value {
     serde_json::from_str(&text).expect("the schema is JSON")
 }
 
-pub fn bundle() -> Value {
+pub(crate) fn bundle() -> Value {
     let dir = of_codex("codex-schema").or_else(of_dir);
     bundle_in(&dir.unwrap_or_else(vendored))
 }
 
 /// The methods that need no `experimentalApi`.
-pub fn stable_methods() -> BTreeSet<String> {
+pub(crate) fn stable_methods() -> BTreeSet<String> {
     if let Some(dir) = of_codex("codex-schema-stable") {
         let bundle = bundle_in(&dir);
         let groups = ["ClientRequest", "ServerRequest", "ServerNotification"];

@@ -153,6 +153,7 @@ fn tallies() -> BTreeMap<&'static str, Tally> {
 
 /// Optional fields where absent and `null` differ: `null` clears, absence leaves alone.
 const THREE_STATE: &[&str] = &[
+    "CollaborationModeMask.reasoning_effort",
     "ProcessSpawnParams.outputBytesCap",
     "ProcessSpawnParams.timeoutMs",
     "ThreadForkParams.serviceTier",
@@ -162,7 +163,6 @@ const THREE_STATE: &[&str] = &[
     "ThreadMetadataGitInfoUpdateParams.branch",
     "ThreadMetadataGitInfoUpdateParams.originUrl",
     "ThreadMetadataGitInfoUpdateParams.sha",
-    "ThreadMetadataUpdateParams.gitInfo",
     "ThreadRealtimeStartParams.prompt",
     "ThreadResumeParams.serviceTier",
     "ThreadSectionUpdateParams.appearance",
