@@ -56,7 +56,7 @@ fn one(
         ..variant.clone()
     };
     let carrier = format!("{CARRIER}{name}");
-    let carried =
+    let payload_type =
         |index: usize| -> Result<String> { Ok(spelled.field(&carrier, &place(index))?.to_owned()) };
     let shape = match &shaped.kind {
         Kind::Struct(schema) => Shape::Struct {
@@ -76,7 +76,7 @@ fn one(
                 .iter()
                 .enumerate()
                 .map(|(index, (variant, payload))| {
-                    let payload = payload.as_ref().map(|_| carried(index)).transpose()?;
+                    let payload = payload.as_ref().map(|_| payload_type(index)).transpose()?;
                     Ok(with(variant, payload))
                 })
                 .collect::<Result<_>>()?,
@@ -86,12 +86,12 @@ fn one(
                 .iter()
                 .enumerate()
                 .map(|(index, (variant, forms, _))| {
-                    Ok((with(variant, Some(carried(index)?)), forms.clone()))
+                    Ok((with(variant, Some(payload_type(index)?)), forms.clone()))
                 })
                 .collect::<Result<_>>()?,
         ),
         Kind::Text => Shape::Text,
-        Kind::Alias(_) => Shape::Alias(carried(0)?),
+        Kind::Alias(_) => Shape::Alias(payload_type(0)?),
     };
     Ok(Type {
         name: name.into(),
@@ -189,7 +189,9 @@ impl Spelled {
             serde_json::from_value(definitions.into())
                 .map_err(|error| Error::new(format!("typify's reader of schemas: {error}")))?;
         let mut space = TypeSpace::new(&settings);
-        space.add_ref_types(definitions).map_err(refused)?;
+        space
+            .add_ref_types(definitions)
+            .map_err(|error| refused(&error))?;
         let mut spelled = BTreeMap::new();
         for ty in space.iter_types() {
             let (TypeDetails::Struct(details), Some((_, wires))) =
@@ -204,8 +206,12 @@ impl Spelled {
             }
             let mut own = BTreeMap::new();
             for (wire, id) in wires.into_iter().zip(types) {
-                let ty = space.get_type(&id).map_err(refused)?.ident().to_string();
-                own.insert(wire.to_owned(), short(&ty));
+                let ty = space
+                    .get_type(&id)
+                    .map_err(|error| refused(&error))?
+                    .ident()
+                    .to_string();
+                own.insert(wire.to_owned(), known(short(&ty), shapes));
             }
             spelled.insert(ty.name(), own);
         }
@@ -229,7 +235,7 @@ impl Spelled {
     }
 }
 
-fn refused(error: typify::Error) -> Error {
+fn refused(error: &typify::Error) -> Error {
     Error::new(format!("typify: {error}"))
 }
 
@@ -281,6 +287,22 @@ fn plain(schema: &Value) -> (Value, Vec<String>) {
     let extra = schema.get("additionalProperties");
     plain["additionalProperties"] = extra.cloned().unwrap_or(false.into());
     (plain, wires)
+}
+
+/// A type, or any JSON value in the place of one that only typify's own output would have: that decodes whatever comes.
+fn known(ty: String, shapes: &BTreeMap<String, Shaped>) -> String {
+    const COMMON: [&str; 18] = [
+        "BTreeMap", "Box", "Map", "Option", "String", "Value", "Vec", "bool", "f32", "f64", "i16",
+        "i32", "i64", "i8", "u16", "u32", "u64", "u8",
+    ];
+    let mut words = ty.split(|c: char| !c.is_alphanumeric() && c != '_');
+    let is_known =
+        |word: &str| word.is_empty() || COMMON.contains(&word) || shapes.contains_key(word);
+    if words.all(is_known) {
+        ty
+    } else {
+        "Value".into()
+    }
 }
 
 /// A type with its paths cut to their last segment (everything is imported), as one would write it.

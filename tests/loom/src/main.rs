@@ -1,4 +1,4 @@
-//! The one wake-up written by hand, in every interleaving: `cargo run --manifest-path loom/Cargo.toml`.
+//! The one wake-up written by hand, in every interleaving: `cargo run --manifest-path tests/loom/Cargo.toml`.
 //!
 //! The outbox keeps its writer task's waker. A caller writes its frame itself if nothing else waits, polling the pipe with
 //! that waker, or wakes the writer; all under one lock, and the wake-up itself outside of it. If a wake-up could be lost,
@@ -11,9 +11,9 @@
 
 #[path = "."]
 mod rpc {
-    #[path = "../../src/rpc/outbox.rs"]
+    #[path = "../../../src/rpc/outbox.rs"]
     pub(crate) mod outbox;
-    #[path = "../../src/rpc/tap.rs"]
+    #[path = "../../../src/rpc/tap.rs"]
     pub(crate) mod tap;
 
     pub(crate) mod sync {
