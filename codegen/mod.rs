@@ -6,13 +6,13 @@
 //! | `load` | text → methods, flat definitions |
 //! | `normalise` | definitions → definitions that are true: a table of patches, each logged |
 //! | `shape` | definitions → shapes; what is written in place gets a name (with `schema`, and `forms` for untagged unions) |
-//! | `types` | shapes → Rust types: **typify**, for the names and types of fields |
+//! | `types` | shapes → Rust types: **typify**, for what a field is in Rust |
 //! | `methods` | methods → params, response: rules, a table, and an error for what neither finds |
 //! | `emit` | model → source text |
 //!
 //! typify alone would give closed enums and unions (one new value, and the message is lost), no three-state fields, and
 //! three times the code. So all strings and unions are emitted by us, as calls of the macros in `src/protocol/`, and
-//! typify says what a field is in Rust: its name, its number, map or list, its box. See `types` for the seam.
+//! typify says what a field is in Rust: its number, map or list, its box. See `types` for the seam.
 
 mod answers;
 mod docs;
