@@ -15,7 +15,7 @@ use futures_core::Stream;
 use crate::{
     error::{CloseCause, CloseReason, Error},
     protocol::{Notification, ServerNotification},
-    rpc::{Incoming, Kind, queue::Next, router::Subscription},
+    rpc::{Incoming, Kind, message::Run, queue::Next, router::Subscription},
 };
 
 /// One line from the server: its text, and where it belongs. Cheap to clone; all subscribers share it.
@@ -205,7 +205,7 @@ impl Events {
     /// Puts events back, to be read again before all others.
     pub(crate) fn unread(&mut self, events: Vec<Event>) {
         for event in events.into_iter().rev() {
-            self.ready.push_front(Next::Message(event.0));
+            self.ready.push_front(Next::Messages(Run::one(event.0)));
         }
     }
 
@@ -220,18 +220,34 @@ impl Events {
         if self.ended {
             return Poll::Ready(None);
         }
-        if self.ready.is_empty() {
-            ready!(self.subscription.queue.poll_take(cx, &mut self.ready, TAKE));
-        }
-        Poll::Ready(match self.ready.pop_front() {
-            Some(Next::Message(message)) => Some(Ok(Event(message))),
-            Some(Next::Lagged(skipped)) => Some(Err(Error::Lagged { skipped })),
-            Some(Next::Closed(reason)) => {
-                self.ended = true;
-                closed(reason)
+        loop {
+            match self.ready.front_mut() {
+                Some(Next::Messages(run)) => {
+                    let message = run.pop();
+                    if run.is_empty() {
+                        self.ready.pop_front();
+                    }
+                    if let Some(message) = message {
+                        return Poll::Ready(Some(Ok(Event(message))));
+                    }
+                }
+                Some(&mut Next::Lagged(skipped)) => {
+                    self.ready.pop_front();
+                    return Poll::Ready(Some(Err(Error::Lagged { skipped })));
+                }
+                Some(Next::Closed(reason)) => {
+                    let end = closed(reason.clone());
+                    self.ended = true;
+                    return Poll::Ready(end);
+                }
+                None => {
+                    // A stream that is always ready would keep its task from ever giving way to others.
+                    let budget = ready!(tokio::task::coop::poll_proceed(cx));
+                    ready!(self.subscription.queue.poll_take(cx, &mut self.ready, TAKE));
+                    budget.made_progress();
+                }
             }
-            None => None,
-        })
+        }
     }
 }
 

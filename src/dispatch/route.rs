@@ -19,7 +19,7 @@ use crate::{
         ElicitationRequest, FileChangeApproval, Grant, HandlerError, Handlers, RefreshRequest,
         RequestContext, Responder, UnclaimedRequest,
     },
-    policy::{DecidedBy, Facts, fit},
+    policy::{DecidedBy, Facts, Policy, fit},
     protocol::ToolRequestUserInputParams,
     rpc::Incoming,
     tool::{ToolContext, ToolOutput},
@@ -91,19 +91,62 @@ async fn run_within<A>(
 }
 
 impl Dispatch {
-    pub(super) async fn answer(&self, message: &Incoming) -> Answer {
+    fn case<'a>(&self, message: &'a Incoming) -> Option<Case<'a>> {
         let parts = message.parts();
-        let method = parts.method().unwrap_or_default();
-        let Some(cx) = self.context(message) else {
-            return Answer::refusal(method); // The client is gone.
-        };
-        let case = Case {
+        Some(Case {
             message,
-            method,
+            method: parts.method().unwrap_or_default(),
             params: parts.params().unwrap_or("null"),
             handlers: self.threads().handlers(parts.thread()),
-            cx,
+            cx: self.context(message)?,
+        })
+    }
+
+    /// The answer that needs nobody: a refusal, or the decision of a policy that looks at nothing but the request.
+    /// `None` if anybody else has a say. It runs in the reader, so that the server need not wait for a task.
+    pub(super) fn at_once(&self, message: &Incoming) -> Option<Answer> {
+        let case = self.case(message)?;
+        match case.method {
+            "item/commandExecution/requestApproval"
+            | "item/fileChange/requestApproval"
+            | "item/permissions/requestApproval"
+            | "skill/requestApproval" => {
+                let policy = case.handlers.approvals.as_ref();
+                if policy.is_some_and(Policy::looks_at_files) {
+                    return None;
+                }
+                let facts = self.facts(&case).0;
+                let ruled = policy.and_then(|policy| policy.decide(&facts));
+                by_policy(&case, &facts, ruled).or_else(|| {
+                    let asked = policy.is_some_and(|policy| policy.handler.is_some());
+                    (!asked).then(|| self.refuse(&case))?
+                })
+            }
+            "execCommandApproval" | "applyPatchApproval" => Some(deprecated(case.method)),
+            "item/tool/requestUserInput" if case.handlers.user_input.is_none() => {
+                self.refuse(&case)
+            }
+            "item/tool/call"
+            | "item/tool/requestUserInput"
+            | "mcpServer/elicitation/request"
+            | "account/chatgptAuthTokens/refresh"
+            | "attestation/generate"
+            | "currentTime/read" => None,
+            _ => self.refuse(&case),
+        }
+    }
+
+    /// The refusal of what nobody claims, unless somebody may.
+    fn refuse(&self, case: &Case<'_>) -> Option<Answer> {
+        (!self.has_fallback(case)).then(|| refused(case.method))
+    }
+
+    pub(super) async fn answer(&self, message: &Incoming) -> Answer {
+        let Some(case) = self.case(message) else {
+            // The client is gone.
+            return Answer::refusal(message.parts().method().unwrap_or_default());
         };
+        let method = case.method;
         match method {
             "item/tool/call" => self.tool_call(case).await,
             "item/commandExecution/requestApproval"
@@ -115,10 +158,7 @@ impl Dispatch {
             "account/chatgptAuthTokens/refresh" => self.auth_refresh(case).await,
             "attestation/generate" => self.attestation(case).await,
             "currentTime/read" => self.clock(case).await,
-            "execCommandApproval" | "applyPatchApproval" => {
-                tracing::error!(method, "a deprecated request of the server was refused");
-                Answer::deprecated(method)
-            }
+            "execCommandApproval" | "applyPatchApproval" => deprecated(method),
             _ => self.unclaimed(case).await,
         }
     }
@@ -174,26 +214,26 @@ impl Dispatch {
         }
     }
 
-    async fn approval(&self, case: Case<'_>) -> Answer {
+    /// What a policy may look at, and the changes of files that wait for approval.
+    fn facts(&self, case: &Case<'_>) -> (Facts, Option<Value>) {
         let parts = case.message.parts();
         let changes = self.threads().changes(parts.thread(), parts.item());
         let facts = Facts::read(case.method, case.params, changes.as_ref());
+        (facts, changes)
+    }
+
+    async fn approval(&self, case: Case<'_>) -> Answer {
+        let (facts, changes) = self.facts(&case);
         let (ruled, facts) = match by_rule(&case.handlers, facts).await {
             Ok(ruled) => ruled,
             Err(error) => return case.failed(error),
         };
-        if let Some((decision, rule)) = ruled {
-            return decide(&case, &facts, &decision, DecidedBy::Rule(rule));
+        if let Some(answer) = by_policy(&case, &facts, ruled) {
+            return answer;
         }
         let policy = case.handlers.approvals.as_ref();
         let Some(handler) = policy.and_then(|p| p.handler.clone()) else {
-            return match policy {
-                Some(policy) if policy.closed => {
-                    let by = DecidedBy::Rule("Policy::decline".to_owned());
-                    decide(&case, &facts, &Decision::Decline, by)
-                }
-                _ => self.unclaimed(case).await,
-            };
+            return self.unclaimed(case).await;
         };
         let request = match approval_request(&case, changes) {
             Ok(request) => request,
@@ -353,12 +393,31 @@ impl Dispatch {
                 return answered.await.unwrap_or_else(dropped).by_fallback();
             }
         }
-        tracing::warn!(
-            method = case.method,
-            "no handler for a request of the server"
-        );
-        Answer::refusal(case.method)
+        refused(case.method)
     }
+}
+
+fn refused(method: &str) -> Answer {
+    tracing::warn!(method, "no handler for a request of the server");
+    Answer::refusal(method)
+}
+
+fn deprecated(method: &str) -> Answer {
+    tracing::error!(method, "a deprecated request of the server was refused");
+    Answer::deprecated(method)
+}
+
+/// What a policy decides without its handler: by a rule, or because there is none.
+fn by_policy(case: &Case<'_>, facts: &Facts, ruled: Option<(Decision, String)>) -> Option<Answer> {
+    let policy = case.handlers.approvals.as_ref()?;
+    let (decision, rule) = match ruled {
+        Some(ruled) => ruled,
+        None if policy.closed && policy.handler.is_none() => {
+            (Decision::Decline, "Policy::decline".to_owned())
+        }
+        None => return None,
+    };
+    Some(decide(case, facts, &decision, DecidedBy::Rule(rule)))
 }
 
 /// What the rules of the policy decide. They may look at links in the file system, which may block.

@@ -122,7 +122,41 @@ macro_rules! client_notification {
 
 /// The methods must be sorted.
 macro_rules! server_message {
-    ($name:ident { $($method:literal $variant:ident($params:ident),)* }) => {
+    (ServerNotification { $($method:literal $variant:ident($params:ident),)* }) => {
+        /// The method of a notification, for [`opt_out_notification_methods`] and [`Filter::method`].
+        ///
+        /// [`opt_out_notification_methods`]: crate::Builder::opt_out_notification_methods
+        /// [`Filter::method`]: crate::Filter::method
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[non_exhaustive]
+        pub enum NotificationMethod {
+            $(#[doc = concat!("`", $method, "`")] $variant,)*
+        }
+        impl NotificationMethod {
+            /// All that the schema has, in the order of their names.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// The method on the wire.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                const NAMES: &[&str] = &[$($method,)*];
+                NAMES[self as usize]
+            }
+        }
+        impl From<NotificationMethod> for String {
+            fn from(method: NotificationMethod) -> Self {
+                method.as_str().to_owned()
+            }
+        }
+        impl ::std::fmt::Display for NotificationMethod {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+        server_message!(@message ServerNotification { $($method $variant($params),)* });
+    };
+    ($name:ident { $($rest:tt)* }) => { server_message!(@message $name { $($rest)* }); };
+    (@message $name:ident { $($method:literal $variant:ident($params:ident),)* }) => {
         impl $name {
             /// The method on the wire.
             #[must_use]

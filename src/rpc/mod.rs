@@ -13,6 +13,7 @@ pub(crate) mod message;
 pub(crate) mod outbox;
 pub(crate) mod queue;
 pub(crate) mod router;
+mod routes;
 pub(crate) mod scan;
 pub(crate) mod tap;
 
