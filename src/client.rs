@@ -342,6 +342,11 @@ impl CasClient {
                 source,
             }),
             Err(NoAnswer::Closed(reason)) => Err(Error::Closed(reason)),
+            Err(NoAnswer::TooLong(len, head)) => Err(Error::Decode {
+                method: method.to_owned(),
+                raw: (*head).into(),
+                reason: format!("the answer has {len} bytes, more than the builder's `max_line`"),
+            }),
             Err(NoAnswer::Timeout) => Err(Error::Timeout {
                 method: method.to_owned(),
                 after: deadline.unwrap_or_default(),

@@ -78,7 +78,7 @@ impl Event {
         self.0.parts().item_type()
     }
 
-    /// The line exactly as the server wrote it, without its newline.
+    /// The line exactly as the server wrote it, without its newline; bytes that are not UTF-8 are replaced.
     #[must_use]
     pub fn raw(&self) -> &str {
         self.0.raw()
@@ -105,22 +105,22 @@ impl Event {
     /// # Errors
     /// [`Error::Decode`] if the params don't fit the schema, or the event is no notification.
     pub fn notification(&self) -> Result<&ServerNotification, Error> {
-        type Memo = Result<ServerNotification, Error>;
+        type Memo = Result<ServerNotification, serde_json::Error>;
+        if self.kind() != Kind::Notification {
+            return Err(Error::Decode {
+                method: self.method().to_owned(),
+                raw: self.raw().into(),
+                reason: "not a notification".to_owned(),
+            });
+        }
+        let parts = self.0.parts();
+        let (method, params) = (parts.method(), parts.params());
         let decode = || -> Memo {
-            if self.kind() != Kind::Notification {
-                let reason = "not a notification".to_owned();
-                return Err(Error::Decode {
-                    method: self.method().to_owned(),
-                    raw: self.raw().into(),
-                    reason,
-                });
-            }
-            ServerNotification::decode(self.method(), self.params())
-                .map_err(|e| Error::decode(self.method(), self.raw(), &e))
+            ServerNotification::decode(method.unwrap_or_default(), params.unwrap_or("null"))
         };
         match self.0.memo::<Memo>(decode) {
             Some(Ok(notification)) => Ok(notification),
-            Some(Err(error)) => Err(error.clone()),
+            Some(Err(error)) => Err(Error::decode(self.method(), self.raw(), error)),
             None => Err(Error::Invalid(
                 "the event was decoded as another type".to_owned(),
             )),

@@ -40,7 +40,8 @@ struct Fields {
 }
 
 impl Filter {
-    /// Every notification, every server request, and every line that is neither. Responses go to their callers only.
+    /// Every notification, every server request, and every line that is neither. Responses go to their callers; one that
+    /// nobody has asked for is an event.
     pub fn all() -> Self {
         Self(Expr::Fields(Box::default()))
     }

@@ -28,7 +28,8 @@ pub enum Direction {
 }
 
 impl WireLine {
-    /// The number of the line, over both directions, without gaps from the first line of this stream on.
+    /// The number of the line, over both directions. From the first line of this stream on there are no gaps, except
+    /// that a line longer than the builder's [`max_line`](crate::Builder::max_line) has a number but is not here.
     #[must_use]
     pub fn number(&self) -> u64 {
         self.0.number
@@ -72,7 +73,7 @@ const BOUND: usize = 4_096;
 impl CasClient {
     /// Every line of both directions from now on, none lost.
     ///
-    /// This is the one stream that the client waits for: while 4,096 lines wait to be read from it, nothing is read from
+    /// This is the one stream that the client waits for: while 4,096 lines or 16 MiB wait to be read from it, nothing is read from
     /// the server, not even answers. Read it in a task of its own, or drop it.
     pub fn wire(&self) -> Wire {
         Wire(self.taps().open(BOUND))

@@ -1,11 +1,11 @@
 //! What the dispatcher watches for in the notifications: what withdraws a request, and what a request leaves out.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::Dispatch;
+use super::{Answer, Dispatch};
 use crate::{
     error::CloseReason,
     rpc::{
@@ -85,6 +85,14 @@ impl Dialect for Dispatch {
 
     fn request(&self, message: &Incoming) {
         self.accept(message);
+    }
+
+    fn skipped(&self, id: &str, len: u64) {
+        let text = format!("the request has {len} bytes, more than is read");
+        let answer = Answer::error(-32600, &text);
+        if let Some(connection) = self.connection.get().and_then(Weak::upgrade) {
+            connection.reply(id, answer.key, &answer.body);
+        }
     }
 
     fn closed(&self, _reason: &Arc<CloseReason>) {

@@ -175,15 +175,29 @@ macro_rules! server_message {
                 use $crate::protocol::method::Text;
                 type Decode = fn(&mut Text<'_>) -> Result<$name, ::serde_json::Error>;
                 static DECODERS: &[(&str, Decode)] = &[$(($method, |text| {
-                    match ::serde::Deserialize::deserialize(text) {
-                        Ok(params) => Ok($name::$variant(params)),
+                    match <$params as ::serde::Deserialize>::deserialize(text) {
+                        Ok(params) => Ok($name::$variant(params.into())),
                         Err(error) => Err(error),
                     }
                 }),)*];
-                if let Ok(index) = DECODERS.binary_search_by(|(known, _)| (*known).cmp(method)) {
+                // In a flood it is mostly the one before.
+                static LAST: ::std::sync::atomic::AtomicUsize = ::std::sync::atomic::AtomicUsize::new(0);
+                let last = LAST.load(::std::sync::atomic::Ordering::Relaxed);
+                let index = if DECODERS.get(last).is_some_and(|(known, _)| *known == method) {
+                    Some(last)
+                } else {
+                    DECODERS.binary_search_by(|(known, _)| (*known).cmp(method)).ok()
+                };
+                if let Some(index) = index {
+                    if index != last {
+                        LAST.store(index, ::std::sync::atomic::Ordering::Relaxed);
+                    }
                     let mut text = Text::from_str(params);
-                    let message = DECODERS[index].1(&mut text)?;
-                    return text.end().map(|()| message);
+                    let message = DECODERS[index].1(&mut text);
+                    return match text.end() {
+                        Err(error) if message.is_ok() => Err(error),
+                        _ => message,
+                    };
                 }
                 let params = RawValue::from_string(params.to_owned())?;
                 Ok(Self::Unknown { method: method.to_owned(), params })

@@ -3,10 +3,11 @@
 use std::{sync::MutexGuard, time::Instant};
 
 use super::{
+    connection::NoAnswer,
     message::{Draft, Incoming, Kind, Parts, Run, TEXT},
     router::{Class, Pending, RawReply, Route, Router, State},
     routes::Plan,
-    scan::{Envelope, Scan, Scanned},
+    scan::{Envelope, Scan, Scanned, scan_head},
 };
 use crate::error::rpc_error;
 
@@ -40,15 +41,32 @@ impl<'r> Batch<'r> {
 
     pub(crate) fn line(&mut self, bytes: &[u8]) {
         match std::str::from_utf8(bytes) {
-            Ok(line) => {
-                let scanned = self.desk.scan.next(line);
-                match scanned.kind {
-                    Kind::Response => self.response(line, scanned.env),
-                    _ => self.event(line, scanned),
-                }
+            Ok(line) => self.text(line),
+            // One odd byte must not cost the answer or the end of a turn that it stands in.
+            Err(error) => {
+                tracing::warn!(%error, "a line from the server is not UTF-8");
+                self.text(&String::from_utf8_lossy(bytes));
             }
-            Err(_) => self.malformed(bytes),
         }
+    }
+
+    fn text(&mut self, line: &str) {
+        let scanned = self.desk.scan.next(line);
+        match scanned.kind {
+            Kind::Response => {
+                self.response(line, scanned.env);
+                return;
+            }
+            // Not the text: it may be anything.
+            Kind::Malformed => {
+                tracing::warn!(len = line.len(), "a line from the server is no JSON object");
+            }
+            Kind::Unknown => tracing::warn!(
+                "a message from the server is neither request, answer nor notification"
+            ),
+            Kind::Notification | Kind::Request => {}
+        }
+        self.event(line, scanned);
     }
 
     /// A line that was too long to keep.
@@ -57,17 +75,29 @@ impl<'r> Batch<'r> {
             len,
             "a line from the server was over the limit and was skipped"
         );
-        self.malformed(head);
-    }
-
-    fn malformed(&mut self, bytes: &[u8]) {
-        self.desk.scan = Scan::default(); // It is by the line before, which is this one.
-        let scanned = Scanned {
-            kind: Kind::Malformed,
-            env: Envelope::default(),
-            same: false,
-        };
-        self.event(&String::from_utf8_lossy(bytes), scanned);
+        self.desk.scan = Scan::default(); // It goes by the line before, which is this one.
+        let head = String::from_utf8_lossy(head);
+        let (kind, env) = scan_head(&head);
+        let id = Parts::new(&head, env).id().unwrap_or_default();
+        match kind {
+            Kind::Response => {
+                self.flush();
+                let id = id.parse().ok();
+                if let Some(Pending { tx, on_reply }) =
+                    id.and_then(|id| self.router.take_pending(id))
+                {
+                    drop(on_reply);
+                    let _ = tx.send(Err(NoAnswer::TooLong(len, head.as_ref().into())));
+                }
+            }
+            // The server would wait for ever.
+            Kind::Request => {
+                self.release();
+                self.router.dialect.skipped(id, len);
+            }
+            _ => {}
+        }
+        self.event(&head, Scanned::odd(Kind::Malformed, Envelope::default()));
     }
 
     fn event(&mut self, line: &str, scanned: Scanned) {
@@ -149,18 +179,20 @@ impl<'r> Batch<'r> {
     }
 
     fn response(&mut self, line: &str, env: Envelope) {
-        // NB. What was said before the answer is in the queues before the caller wakes.
-        self.finish();
-        let state = self.state();
-        state.seq += 1;
-        state.flush();
-        self.release();
         let parts = Parts::new(line, env);
         let id = parts.id().and_then(|id| id.parse::<u64>().ok());
         let Some(Pending { tx, on_reply }) = id.and_then(|id| self.router.take_pending(id)) else {
-            tracing::debug!("an answer came that nobody waits for");
+            if id.is_some_and(|id| self.router.has_used(id)) {
+                tracing::debug!("an answer came that nobody waits for any more");
+            } else {
+                tracing::warn!("the server answered what was never asked");
+                self.event(line, Scanned::odd(Kind::Response, env));
+            }
             return;
         };
+        // NB. What was said before the answer is in the queues before the caller wakes.
+        self.state().seq += 1;
+        self.flush();
         let outcome = match parts.error().filter(|e| *e != "null") {
             Some(error) => Err(rpc_error(error)),
             None => Ok(RawReply {
@@ -187,6 +219,13 @@ impl<'r> Batch<'r> {
         }
     }
 
+    /// Lets the readers see all that came so far, and lets the lock go.
+    fn flush(&mut self) {
+        self.finish();
+        self.state().flush();
+        self.state = None;
+    }
+
     /// Lets the lock go.
     fn release(&mut self) {
         self.finish();
@@ -196,8 +235,11 @@ impl<'r> Batch<'r> {
 
 impl Drop for Batch<'_> {
     fn drop(&mut self) {
-        self.finish();
         // Staged messages outlive a lock that was let go in between, so look again.
-        self.state().flush();
+        self.flush();
     }
 }
+
+#[cfg(test)]
+#[path = "batch_tests.rs"]
+mod tests;

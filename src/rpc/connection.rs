@@ -33,6 +33,8 @@ pub(crate) struct Limits {
 pub(crate) enum NoAnswer {
     Timeout,
     Closed(Arc<CloseReason>),
+    /// The answer was over the limit of a line: how long it was, and how it began.
+    TooLong(u64, Box<str>),
 }
 
 pub(crate) struct Connection {
@@ -78,7 +80,7 @@ impl Connection {
             let frame = request_frame(slot.id, send.method, send.params);
             self.outbox
                 .send(Lane::Request { alone: slot.alone }, &frame);
-            slot.answer().await.map_err(NoAnswer::Closed)
+            slot.answer().await
         };
         match deadline {
             None => call.await,
@@ -173,7 +175,10 @@ fn route<R: AsyncRead + Unpin>(
                 taps.note(false, text);
                 batch.line(text);
             }
-            Line::TooLong { len, head } => batch.too_long(len, &head),
+            Line::TooLong { len, head } => {
+                taps.skip();
+                batch.too_long(len, &head);
+            }
         }
     }
 }

@@ -61,8 +61,10 @@ impl<R: AsyncRead + Unpin> Lines<R> {
         self.buf.advance(self.start);
         self.searched -= self.start;
         self.start = 0;
-        if self.buf.is_empty() && self.buf.capacity() > KEEP {
-            self.buf = BytesMut::with_capacity(READ);
+        if self.buf.len() < READ && self.buf.capacity() > KEEP {
+            let mut small = BytesMut::with_capacity(self.buf.len() + READ);
+            small.extend_from_slice(&self.buf);
+            self.buf = small;
         } else if self.buf.capacity() - self.buf.len() < READ {
             // Moves an unfinished line to the front, or doubles the buffer for a long one.
             self.buf.reserve(READ.max(self.buf.len()));
@@ -213,6 +215,25 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[tokio::test]
+    async fn the_memory_of_a_long_line_is_given_back_though_every_read_ends_within_a_line() {
+        let mut reads = vec![b"x".repeat(8 * 1024 * 1024), b"\nab".to_vec()];
+        reads.extend((0..4).map(|_| b"cd\nab".to_vec()));
+        let mut builder = tokio_test::io::Builder::new();
+        for read in &reads {
+            builder.read(read);
+        }
+        let mut lines = Lines::new(builder.build(), usize::MAX - 1);
+        let mut whole = 0;
+        while lines.fill().await.unwrap() {
+            while let Some(line) = lines.next() {
+                whole += usize::from(line == Line::Text(b"abcd"));
+            }
+        }
+        assert_eq!((whole, lines.next()), (4, Some(Line::Text(b"ab"))));
+        assert!(lines.buf.capacity() <= KEEP, "{}", lines.buf.capacity());
     }
 
     #[tokio::test]

@@ -8,7 +8,7 @@ use std::{
     fmt, hint,
     ops::Range,
     sync::{
-        Arc, OnceLock,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Instant,
@@ -17,9 +17,9 @@ use std::{
 use super::scan::Envelope;
 
 /// The most lines of a block.
-pub(super) const LINES: usize = 64;
+pub(super) const LINES: usize = 32;
 /// The most text of a block of more than one line, in bytes.
-pub(super) const TEXT: usize = 16 * 1024;
+pub(super) const TEXT: usize = 8 * 1024;
 
 /// What a line turned out to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -29,11 +29,11 @@ pub enum Kind {
     Notification,
     /// A method with an id: the server waits for an answer.
     Request,
-    /// An id without a method, with a result or an error.
+    /// An id without a method, with a result or an error. An event only where no request of this client had the id.
     Response,
     /// A JSON object that is none of these.
     Unknown,
-    /// Not a JSON object, not UTF-8 (then `raw` has replacement characters), or too long (then `raw` is its beginning).
+    /// Not a JSON object, or too long (then `raw` is its beginning).
     Malformed,
 }
 
@@ -46,10 +46,16 @@ pub(crate) struct Incoming {
 
 struct Block {
     received_at: Instant,
-    text: Box<str>,
-    first: Entry,
-    /// Most blocks of a quiet connection have one line, and need no room for more.
-    rest: Box<[Entry]>,
+    text: String,
+    entries: Entries,
+    /// Where the buffers go afterwards.
+    spares: Option<Arc<Spares>>,
+}
+
+/// Most blocks of a quiet connection have one line, and need no list.
+enum Entries {
+    One(Entry),
+    Many(Vec<Entry>),
 }
 
 struct Entry {
@@ -66,9 +72,40 @@ struct Entry {
 
 impl Block {
     fn entry(&self, at: u32) -> &Entry {
-        match at.checked_sub(1) {
-            None => &self.first,
-            Some(at) => &self.rest[at as usize],
+        match &self.entries {
+            Entries::One(entry) => entry,
+            Entries::Many(entries) => &entries[at as usize],
+        }
+    }
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        if let (Some(spares), Entries::Many(entries)) = (&self.spares, &mut self.entries) {
+            entries.clear();
+            self.text.clear();
+            spares.put(std::mem::take(&mut self.text), std::mem::take(entries));
+        }
+    }
+}
+
+/// The buffers of full blocks that have gone, for those that come: large ones are dear to allocate.
+#[derive(Default)]
+struct Spares(Mutex<Vec<(String, Vec<Entry>)>>);
+
+/// How many buffers are kept. A queue that is full has more, but one that is read has not.
+const SPARES: usize = 16;
+
+impl Spares {
+    fn take(&self) -> (String, Vec<Entry>) {
+        let spare = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        spare.unwrap_or_else(|| (String::with_capacity(TEXT), Vec::with_capacity(LINES)))
+    }
+
+    fn put(&self, text: String, entries: Vec<Entry>) {
+        let mut spares = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if spares.len() < SPARES {
+            spares.push((text, entries));
         }
     }
 }
@@ -84,9 +121,9 @@ impl Incoming {
     ) -> Self {
         let block = Block {
             received_at,
-            text: line.into(),
-            first: Entry::new(seq, 0, line, kind, env),
-            rest: Box::default(),
+            text: line.to_owned(),
+            entries: Entries::One(Entry::new(seq, 0, line, kind, env)),
+            spares: None,
         };
         Self {
             block: Arc::new(block),
@@ -96,6 +133,12 @@ impl Incoming {
 
     fn entry(&self) -> &Entry {
         self.block.entry(self.at)
+    }
+
+    /// How many hold its block.
+    #[cfg(test)]
+    pub(super) fn holders(&self) -> usize {
+        Arc::strong_count(&self.block)
     }
 
     pub(crate) fn seq(&self) -> u64 {
@@ -280,6 +323,7 @@ impl fmt::Debug for Run {
 pub(super) struct Draft {
     text: String,
     entries: Vec<Entry>,
+    spares: Arc<Spares>,
 }
 
 impl Draft {
@@ -296,20 +340,36 @@ impl Draft {
 
     /// What was gathered; `None` if that is nothing.
     pub(super) fn finish(&mut self, received_at: Instant) -> Option<Run> {
-        let mut entries = self.entries.drain(..);
-        let first = entries.next()?;
-        let block = Block {
-            received_at,
-            text: self.text.as_str().into(),
-            first,
-            rest: entries.collect(),
+        let lines = self.entries.len();
+        let is_full = lines > LINES / 2 || (lines > 1 && self.text.len() > TEXT / 2);
+        let block = if is_full {
+            let (text, entries) = self.spares.take();
+            Block {
+                received_at,
+                text: std::mem::replace(&mut self.text, text),
+                entries: Entries::Many(std::mem::replace(&mut self.entries, entries)),
+                spares: Some(self.spares.clone()),
+            }
+        } else {
+            let last = self.entries.pop()?;
+            let entries = if lines == 1 {
+                Entries::One(last)
+            } else {
+                Entries::Many(self.entries.drain(..).chain([last]).collect())
+            };
+            let text = self.text.as_str().to_owned();
+            self.text.clear();
+            Block {
+                received_at,
+                text,
+                entries,
+                spares: None,
+            }
         };
-        self.text.clear();
-        let end = u32::try_from(block.rest.len()).unwrap_or_default() + 1;
         Some(Run {
             block: Arc::new(block),
             next: 0,
-            end,
+            end: u32::try_from(lines).unwrap_or_default(),
         })
     }
 }
@@ -358,3 +418,7 @@ impl<'a> Parts<'a> {
         self.env.item_type.of(self.line)
     }
 }
+
+#[cfg(test)]
+#[path = "message_tests.rs"]
+mod tests;

@@ -44,9 +44,14 @@ struct State {
     replies: BytesMut,
     requests: BytesMut,
     writer: Waker,
-    error: Option<io::ErrorKind>,
+    error: Option<io::Error>,
     closing: bool,
+    max_waiting: usize,
 }
+
+/// How many bytes may wait for a server that does not read. It takes thousands of requests that nobody waits for any
+/// more, or of answers to requests of the server, to get there: the connection is of no use then, and memory is.
+const WAITING: usize = 256 * 1024 * 1024;
 
 impl Outbox {
     pub(crate) fn new(sink: Sink) -> Self {
@@ -58,6 +63,7 @@ impl Outbox {
             writer: Waker::noop().clone(),
             error: None,
             closing: false,
+            max_waiting: WAITING,
         });
         Self {
             state,
@@ -73,6 +79,13 @@ impl Outbox {
     pub(crate) fn send(&self, lane: Lane, frame: &[u8]) {
         let mut state = self.lock();
         if state.sink.is_none() || state.closing {
+            return;
+        }
+        if state.replies.len() + state.requests.len() > state.max_waiting {
+            state.error = Some(io::Error::other("the server does not read what it is sent"));
+            let waker = state.writer.clone();
+            drop(state);
+            waker.wake();
             return;
         }
         // Under the lock: the numbers of the lines are in the order in which they are written.
@@ -109,10 +122,10 @@ impl Outbox {
             if state.poll_flush(cx).is_pending() {
                 return Poll::Pending;
             }
-            match state.error {
-                Some(kind) => {
+            match state.error.take() {
+                Some(error) => {
                     state.sink = None;
-                    Poll::Ready(Err(kind.into()))
+                    Poll::Ready(Err(error))
                 }
                 None if state.closing => {
                     state.sink = None; // Dropping the pipe is the end of file that the server waits for.
@@ -169,12 +182,12 @@ impl State {
             }
             match sink.as_mut().poll_write(cx, &self.current) {
                 Poll::Ready(Ok(0)) => {
-                    self.error = Some(io::ErrorKind::WriteZero);
+                    self.error = Some(io::ErrorKind::WriteZero.into());
                     return Poll::Ready(());
                 }
                 Poll::Ready(Ok(n)) => self.current.advance(n),
                 Poll::Ready(Err(e)) => {
-                    self.error = Some(e.kind());
+                    self.error = Some(e);
                     return Poll::Ready(());
                 }
                 Poll::Pending => return Poll::Pending,
@@ -186,7 +199,7 @@ impl State {
         }
         match sink.as_mut().poll_flush(cx) {
             Poll::Ready(Err(e)) => {
-                self.error = Some(e.kind());
+                self.error = Some(e);
                 Poll::Ready(())
             }
             other => other.map(drop),
@@ -235,6 +248,31 @@ mod tests {
             .unwrap();
         assert_eq!(all, "request-1\nreply\nrequest-2\n");
         driver.await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_server_that_does_not_read_ends_the_writer_before_memory_does() {
+        let (near, mut far) = tokio::io::duplex(4);
+        let outbox = Arc::new(Outbox::new(Box::pin(near)));
+        outbox.lock().max_waiting = 1_000;
+        let driver = tokio::spawn({
+            let outbox = outbox.clone();
+            async move { outbox.drive().await }
+        });
+        for _ in 0..10_000 {
+            outbox.send(Lane::Reply, b"{\"id\":1,\"result\":{}}\n");
+        }
+        assert!(outbox.lock().replies.capacity() < 4_000);
+        let end = timeout(Duration::from_secs(5), driver)
+            .await
+            .unwrap()
+            .unwrap();
+        assert!(end.unwrap_err().to_string().contains("does not read"));
+        // The pipe has been let go.
+        timeout(Duration::from_secs(5), far.read_to_end(&mut Vec::new()))
+            .await
+            .unwrap()
+            .unwrap();
     }
 
     #[tokio::test]

@@ -303,3 +303,7 @@ mod tests {
         assert_eq!(take(&queue), ["2", "3"]);
     }
 }
+
+#[cfg(test)]
+#[path = "queue_model_tests.rs"]
+mod model_tests;

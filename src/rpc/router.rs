@@ -4,7 +4,7 @@
 //! subscriptions; it is let go before foreign code runs.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     ops::Range,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -15,6 +15,7 @@ use std::{
 use tokio::sync::oneshot;
 
 use super::{
+    connection::NoAnswer,
     message::{Incoming, Kind, Parts, Run},
     queue::{Bounds, Queue},
     routes::{Plan, Routes},
@@ -29,6 +30,8 @@ pub(crate) trait Dialect: Send + Sync + 'static {
     fn observe(&self, message: &Incoming);
     /// A request from the server.
     fn request(&self, message: &Incoming);
+    /// A request from the server that was too long to be read, of so many bytes.
+    fn skipped(&self, id: &str, len: u64);
     /// The connection has ended.
     fn closed(&self, reason: &Arc<CloseReason>);
 }
@@ -108,11 +111,13 @@ pub(super) struct State {
 #[derive(Default)]
 struct Waiting {
     requests: HashMap<u64, Pending>,
+    /// Those whose caller has gone but whose hook has not, the oldest first; some may have been answered since.
+    forgotten: VecDeque<u64>,
     closed: Option<Arc<CloseReason>>,
 }
 
 pub(super) struct Pending {
-    pub(super) tx: oneshot::Sender<Result<Outcome, Arc<CloseReason>>>,
+    pub(super) tx: oneshot::Sender<Result<Outcome, NoAnswer>>,
     pub(super) on_reply: Option<OnReply>,
 }
 
@@ -190,6 +195,7 @@ impl Router {
             alone,
             rx,
             keep,
+            answered: false,
             router: self.clone(),
         })
     }
@@ -242,6 +248,11 @@ impl Router {
         self.next_id.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// Whether a request has had this id.
+    pub(super) fn has_used(&self, id: u64) -> bool {
+        (1..self.next_id.load(Ordering::Relaxed)).contains(&id)
+    }
+
     /// Why the connection has ended, if it has.
     pub(crate) fn closed(&self) -> Option<Arc<CloseReason>> {
         self.lock().closed.clone()
@@ -268,7 +279,7 @@ impl Router {
             sub.queue.close(reason);
         }
         for request in requests.into_values() {
-            let _ = request.tx.send(Err(reason.clone()));
+            let _ = request.tx.send(Err(NoAnswer::Closed(reason.clone())));
         }
     }
 
@@ -287,35 +298,54 @@ pub(crate) struct Slot {
     pub(crate) id: u64,
     /// No other request was on its way when this one was made.
     pub(crate) alone: bool,
-    rx: oneshot::Receiver<Result<Outcome, Arc<CloseReason>>>,
+    rx: oneshot::Receiver<Result<Outcome, NoAnswer>>,
     keep: bool,
+    /// There is nothing left to take away.
+    answered: bool,
     router: Arc<Router>,
 }
 
 impl Slot {
     /// Waits for the answer or the end of the connection. Cancel safe.
-    pub(crate) async fn answer(&mut self) -> Result<Outcome, Arc<CloseReason>> {
+    pub(crate) async fn answer(&mut self) -> Result<Outcome, NoAnswer> {
         match (&mut self.rx).await {
             Ok(answer) => {
-                self.keep = true; // There is nothing left to take away.
+                self.answered = true;
                 answer
             }
-            Err(_) => Err(self
-                .router
-                .closed()
-                .unwrap_or_else(|| Arc::new(CloseReason::shutdown()))),
+            Err(_) => Err(NoAnswer::Closed(
+                self.router
+                    .closed()
+                    .unwrap_or_else(|| Arc::new(CloseReason::shutdown())),
+            )),
         }
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        if !self.keep {
-            let gone = self.router.take_pending(self.id);
-            drop(gone); // Not under the lock: to drop a channel may wake its other end.
+        if self.answered {
+            return;
         }
+        let mut pending = self.router.waiting();
+        let gone = if !self.keep {
+            pending.requests.remove(&self.id)
+        } else if pending.requests.contains_key(&self.id) {
+            pending.forgotten.push_back(self.id);
+            let oldest = (pending.forgotten.len() > FORGOTTEN)
+                .then(|| pending.forgotten.pop_front())
+                .flatten();
+            oldest.and_then(|id| pending.requests.remove(&id))
+        } else {
+            None
+        };
+        drop(pending);
+        drop(gone); // With its hook, so not under the lock.
     }
 }
+
+/// How many answers may be waited for by a hook alone: the server never gives some.
+const FORGOTTEN: usize = 1_024;
 
 /// A live subscription; dropping it ends it.
 #[derive(Debug)]

@@ -90,6 +90,14 @@ pub(crate) struct Scanned {
     pub(crate) same: bool,
 }
 
+impl Scanned {
+    /// What is like no other line.
+    pub(crate) fn odd(kind: Kind, env: Envelope) -> Self {
+        let same = false;
+        Self { kind, env, same }
+    }
+}
+
 /// What is known after a routing key: it depends on nothing that follows.
 #[derive(Debug, Clone, Copy)]
 struct Mark {
@@ -108,31 +116,33 @@ impl Scan {
     pub(crate) fn next(&mut self, line: &str) -> Scanned {
         let bytes = line.as_bytes();
         let mut scanner = Scanner::new(bytes);
-        let known = self.mark.filter(|_| bytes.starts_with(&self.begin));
-        let whole = match &known {
-            Some(mark) => scanner.resume(mark),
-            None => scanner.message(),
+        let known = match &self.mark {
+            Some(mark) if bytes.starts_with(&self.begin) => Some(scanner.resume(mark)),
+            _ => None,
         };
-        let env = match whole {
-            Some(()) => scanner.env,
-            None => Envelope::default(),
-        };
+        let whole = known.unwrap_or_else(|| scanner.message());
+        if whole.is_none() {
+            scanner.env = Envelope::default();
+            scanner.mark = None;
+        }
+        let env = scanner.env;
         let kind = match whole {
             Some(()) => env.kind(),
             None => Kind::Malformed,
         };
-        let same = known.is_some() && self.kind == Some(kind) && self.keys == env.keys();
+        let keys = env.keys();
+        let same = known.is_some() && self.kind == Some(kind) && self.keys == keys;
         if !same {
             // NB. `same` is by the line before, so what is kept must be of the line before.
             self.mark = None;
             if let (None, Some(mark)) = (known, scanner.mark)
-                && env.keys().iter().all(|key| key.range().end <= mark.at)
+                && keys.iter().all(|key| key.range().end <= mark.at)
             {
                 self.begin.clear();
                 self.begin.extend_from_slice(&bytes[..mark.at]);
                 self.mark = Some(mark);
                 self.kind = Some(kind);
-                self.keys = env.keys();
+                self.keys = keys;
             }
         }
         Scanned { kind, env, same }
@@ -160,6 +170,40 @@ impl Envelope {
             self.item_type,
         ]
     }
+}
+
+/// What the beginning of a line tells that was too long to keep: whether it is an answer or a request, with its id. Only
+/// what stands before the long part is known; what that does not settle is malformed.
+pub(crate) fn scan_head(head: &str) -> (Kind, Envelope) {
+    let mut env = Envelope::default();
+    let mut kind = Kind::Malformed;
+    let mut scanner = Scanner::new(head.as_bytes());
+    scanner.space();
+    // It ends with `None` at the latest where the line is cut.
+    let _ = scanner.object(|s, key| {
+        match &s.line[key.range()] {
+            b"method" if s.peek()? == b'"' => env.method = s.string()?.0,
+            b"id" => {
+                let is_text = s.peek()? == b'"';
+                let span = s.value()?;
+                s.peek()?; // A number that the cut may have shortened is not known.
+                if is_text || is_integer(&s.line[span.range()]) {
+                    env.id = span;
+                }
+            }
+            b"params" if !env.id.is_empty() && !env.method.is_empty() => {
+                kind = Kind::Request;
+                return None;
+            }
+            b"result" | b"error" if !env.id.is_empty() => {
+                kind = Kind::Response;
+                return None;
+            }
+            _ => drop(s.value()?),
+        }
+        Some(())
+    });
+    (kind, env)
 }
 
 struct Scanner<'a> {
@@ -254,6 +298,9 @@ impl<'a> Scanner<'a> {
 
     /// `params` or `result`: a value whose routing keys are wanted if it is an object.
     fn keyed(&mut self) -> Option<Span> {
+        // Of two that have the same name the last one counts.
+        let env = &mut self.env;
+        [env.thread, env.turn, env.item, env.item_type] = [Span::default(); 4];
         if self.peek()? != b'{' {
             return self.value();
         }
@@ -266,12 +313,12 @@ impl<'a> Scanner<'a> {
     /// A member of the params, which begin at `start`.
     fn param(&mut self, key: Span, start: usize, nested: &mut Nested) -> Option<()> {
         match &self.line[key.range()] {
-            b"threadId" => self.env.thread = self.key(self.env.thread)?,
-            b"turnId" => self.env.turn = self.key(self.env.turn)?,
-            b"itemId" => self.env.item = self.key(self.env.item)?,
-            b"thread" => nested[0] = self.nested(nested[0], false)?,
-            b"turn" => nested[1] = self.nested(nested[1], false)?,
-            b"item" => nested[2] = self.nested(nested[2], true)?,
+            b"threadId" => self.env.thread = self.key()?,
+            b"turnId" => self.env.turn = self.key()?,
+            b"itemId" => self.env.item = self.key()?,
+            b"thread" => nested[0] = self.nested(None)?.0,
+            b"turn" => nested[1] = self.nested(None)?.0,
+            b"item" => (nested[2], self.env.item_type) = self.nested(Some(b"type"))?,
             _ => {
                 self.value()?;
                 return Some(());
@@ -302,33 +349,34 @@ impl<'a> Scanner<'a> {
         Span::new(start, self.at)
     }
 
-    /// The `id` of an object such as `params.turn`; its `type` too, if it is that of an item.
-    fn nested(&mut self, mut id: Span, is_item: bool) -> Option<Span> {
+    /// The `id` of an object such as `params.turn`, and another key of it.
+    fn nested(&mut self, other: Option<&[u8]>) -> Option<(Span, Span)> {
+        let mut found = (Span::default(), Span::default());
         if self.peek()? != b'{' {
             self.value()?;
-            return Some(id);
+            return Some(found);
         }
         self.object(|s, key| {
             match &s.line[key.range()] {
-                b"id" => id = s.key(id)?,
-                b"type" if is_item => s.env.item_type = s.key(s.env.item_type)?,
+                b"id" => found.0 = s.key()?,
+                key if Some(key) == other => found.1 = s.key()?,
                 _ => {
                     s.value()?;
                 }
             }
             Some(())
         })?;
-        Some(id)
+        Some(found)
     }
 
-    /// A routing key: a plain string, else what was there.
-    fn key(&mut self, before: Span) -> Option<Span> {
+    /// A routing key: a plain string, else nothing.
+    fn key(&mut self) -> Option<Span> {
         if self.peek()? != b'"' {
             self.value()?;
-            return Some(before);
+            return Some(Span::default());
         }
         let (span, escaped) = self.string()?;
-        Some(if escaped { before } else { span })
+        Some(if escaped { Span::default() } else { span })
     }
 
     /// Walks the members of the object at the cursor; `each` must consume the value.
@@ -379,24 +427,9 @@ impl<'a> Scanner<'a> {
             }
             b'{' | b'[' => self.container()?,
             _ => {
-                while let Some(b) = self.line.get(self.at) {
-                    if matches!(
-                        b,
-                        b',' | b'}'
-                            | b']'
-                            | b' '
-                            | b'\t'
-                            | b'\r'
-                            | b'\n'
-                            | b'"'
-                            | b'{'
-                            | b'['
-                            | b':'
-                    ) {
-                        break;
-                    }
-                    self.at += 1;
-                }
+                let rest = &self.line[start..];
+                let end = rest.iter().position(|b| ENDS[usize::from(*b)]);
+                self.at = start + end.unwrap_or(rest.len());
                 if self.at == start {
                     return None;
                 }
@@ -459,6 +492,21 @@ impl<'a> Scanner<'a> {
     }
 }
 
+/// What ends a number, `true`, `false` or `null`.
+const ENDS: [bool; 256] = {
+    let mut ends = [false; 256];
+    let mut at = 0;
+    while at < ENDING.len() {
+        ends[ENDING[at] as usize] = true;
+        at += 1;
+    }
+    ends
+};
+const ENDING: &[u8] = b",}] \t\r\n\"{[:";
+
+/// How many words of eight bytes are looked at one by one.
+const SHORT: usize = 6;
+
 /// Where the first quote or backslash is.
 ///
 /// Most strings of a message are short: eight bytes at a time are then less work than the call of a vectorized search.
@@ -470,11 +518,9 @@ fn quote_or_escape(bytes: &[u8]) -> Option<usize> {
     fn zeros(word: u64) -> u64 {
         word.wrapping_sub(ONES) & !word & TOPS
     }
+    let (words, _) = bytes.as_chunks();
     let mut at = 0;
-    while at < 40 {
-        let Some(word) = bytes[at..].first_chunk() else {
-            break;
-        };
+    for word in words.iter().take(SHORT) {
         let word = u64::from_le_bytes(*word);
         let found =
             zeros(word ^ (ONES * u64::from(b'"'))) | zeros(word ^ (ONES * u64::from(b'\\')));
@@ -492,234 +538,5 @@ fn is_integer(token: &[u8]) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::rpc::message::Parts;
-
-    fn parts(line: &str) -> (Kind, Parts<'_>) {
-        let (kind, env) = scan(line);
-        (kind, Parts::new(line, env))
-    }
-
-    #[test]
-    fn a_notification_shows_its_method_params_and_routing_keys() {
-        let (kind, p) = parts(
-            r#"{"method":"item/completed","params":{"item":{"type":"agentMessage","id":"i-1","x":{"id":"no"}},"threadId":"t","turnId":"u"},"emittedAtMs":17}"#,
-        );
-        assert_eq!(kind, Kind::Notification);
-        assert_eq!(p.method(), Some("item/completed"));
-        assert_eq!(
-            (p.thread(), p.turn(), p.item()),
-            (Some("t"), Some("u"), Some("i-1"))
-        );
-        assert_eq!(p.item_type(), Some("agentMessage"));
-        assert_eq!(p.emitted_at_ms(), Some(17));
-        assert!(p.params().unwrap().starts_with("{\"item\""));
-    }
-
-    #[test]
-    fn a_direct_key_wins_over_a_nested_one_in_any_order() {
-        for line in [
-            r#"{"method":"m","params":{"turn":{"id":"nested"},"turnId":"direct"}}"#,
-            r#"{"method":"m","params":{"turnId":"direct","turn":{"id":"nested"}}}"#,
-        ] {
-            assert_eq!(parts(line).1.turn(), Some("direct"));
-        }
-        assert_eq!(
-            parts(r#"{"method":"m","params":{"turn":{"a":[1,"}"],"id":"n"}}}"#)
-                .1
-                .turn(),
-            Some("n")
-        );
-    }
-
-    #[test]
-    fn requests_and_responses_are_told_apart_by_the_method() {
-        assert_eq!(
-            parts(r#"{"id":0,"method":"m","params":null}"#).0,
-            Kind::Request
-        );
-        assert_eq!(parts(r#"{"id":0,"result":{}}"#).0, Kind::Response);
-        assert_eq!(
-            parts(r#" { "error" : {"code":-1} , "id" : "a" } "#).1.id(),
-            Some("\"a\"")
-        );
-        assert_eq!(parts(r#"{"error":{"code":-1},"id":"a"}"#).0, Kind::Response);
-        assert_eq!(parts(r#"{"id":1}"#).0, Kind::Unknown);
-        assert_eq!(parts("{}").0, Kind::Unknown);
-    }
-
-    #[test]
-    fn ids_that_cannot_be_answered_and_odd_methods_make_an_unknown_message() {
-        for line in [
-            r#"{"id":null,"method":"m"}"#,
-            r#"{"id":1.5,"method":"m"}"#,
-            r#"{"id":true,"result":1}"#,
-            r#"{"id":{},"method":"m"}"#,
-            r#"{"method":5}"#,
-            r#"{"method":"","params":{}}"#,
-            r#"{"method":"a\/b"}"#,
-        ] {
-            assert_eq!(parts(line).0, Kind::Unknown, "{line}");
-        }
-    }
-
-    #[test]
-    fn big_integers_are_ids_and_kept_to_the_letter() {
-        let (kind, p) = parts(r#"{"id":99999999999999999999999,"method":"m"}"#);
-        assert_eq!(
-            (kind, p.id()),
-            (Kind::Request, Some("99999999999999999999999"))
-        );
-    }
-
-    #[test]
-    fn what_is_not_one_json_object_is_malformed() {
-        for line in [
-            "",
-            " ",
-            "[]",
-            "hello",
-            "{",
-            r#"{"a"}"#,
-            r#"{"a":1"#,
-            r#"{"a":"x}"#,
-            r#"{"a":1} x"#,
-            r#"{"a":}"#,
-            "{,}",
-            r#"{"a":"\"}"#,
-            "{\"a\":[1}",
-        ] {
-            assert_eq!(parts(line).0, Kind::Malformed, "{line}");
-        }
-    }
-
-    #[test]
-    fn wrong_types_in_routing_keys_are_no_keys() {
-        let (kind, p) = parts(
-            r#"{"method":"m","params":{"threadId":5,"turnId":null,"item":[1],"turn":"x","thread":{"id":{}}}}"#,
-        );
-        assert_eq!(kind, Kind::Notification);
-        assert_eq!((p.thread(), p.turn(), p.item()), (None, None, None));
-    }
-
-    #[test]
-    fn depth_costs_no_stack() {
-        let deep = format!(
-            r#"{{"method":"m","params":{}{}}}"#,
-            "[".repeat(1_000_000),
-            "]".repeat(1_000_000)
-        );
-        assert_eq!(parts(&deep).0, Kind::Notification);
-    }
-
-    #[test]
-    fn a_line_reads_the_same_whatever_came_before_it() {
-        let lines = [
-            r#"{"method":"m","params":{"threadId":"t","turnId":"u","delta":"a"}}"#,
-            r#"{"method":"m","params":{"threadId":"t","turnId":"u","delta":"a \" quoted one"},"emittedAtMs":1}"#,
-            r#"{"method":"m","params":{"threadId":"t","turnId":"u","itemId":"i"}}"#,
-            r#"{"method":"m","params":{"threadId":"t","turnId":"u","threadId":"other"}}"#,
-            r#"{"method":"m","params":{"threadId":"t","turnId":"u"},"method":"n"}"#,
-            r#"{"method":"m","params":{"threadId":"t","turnId":"u"},"method":""}"#,
-            r#"{"method":"m","params":{"threadId":"t","turnId":"u"},"id":7}"#,
-            r#"{"method":"m","params":{"threadId":"t","turnId":"u","turn":{"id":"v"}}}"#,
-            r#"{"method":"m","params":{"turn":{"id":"v"},"threadId":"t","x":{}}}"#,
-            r#"{"method":"m","params":{"turn":{"id":"v"},"threadId":"t","turnId":"u"}}"#,
-            r#"{"method":"m","params":{"item":{"id":"i","type":"x"},"threadId":"t"}}"#,
-            r#"{"method":"m","params":{"item":{"id":"i","type":"y"},"threadId":"t"}}"#,
-            r#"{"params":{"threadId":"t","turnId":"u"},"method":"m"}"#,
-            r#"{"params":{"threadId":"t","turnId":"u"},"method":"n"}"#,
-            r#"{"params":{"threadId":"t","turnId":"u"},"params":{"a":1},"method":"n"}"#,
-            r#"{"method":5,"params":{"threadId":"t"}}"#,
-            r#"{"method":"m","params":{"threadId":"t","turnId":"u","delta":"#,
-            r#"{"method":"m","params":{"threadId":"t","turnId":"u"]}"#,
-            r#"{"method":"m","params":{"threadId":"t","turnId":"u"}} x"#,
-            r#"{"id":1,"result":{"thread":{"id":"t"}}}"#,
-            r#"{"id":2,"result":{"thread":{"id":"t"}}}"#,
-            "{}",
-            "x",
-        ];
-        let words = |line: &str, env: Envelope| {
-            let p = Parts::new(line, env);
-            let all = [
-                p.method(),
-                p.id(),
-                p.params(),
-                p.error(),
-                p.thread(),
-                p.turn(),
-                p.item(),
-                p.item_type(),
-            ];
-            (
-                all.map(|part| part.map(str::to_owned)),
-                p.emitted_at_ms(),
-                p.result_range(),
-            )
-        };
-        for first in lines {
-            for second in lines {
-                let mut scan = super::Scan::default();
-                for line in [first, first, second, second, first] {
-                    let (kind, env) = super::scan(line);
-                    let got = scan.next(line);
-                    assert_eq!(got.kind, kind, "{line} after {first}");
-                    assert_eq!(
-                        words(line, got.env),
-                        words(line, env),
-                        "{line} after {first}"
-                    );
-                }
-                // What is called the same is the same.
-                let mut scan = super::Scan::default();
-                let one = scan.next(first);
-                let two = scan.next(second);
-                if two.same {
-                    let keys =
-                        |line: &'static str, s: Scanned| s.env.keys().map(|key| key.of(line));
-                    assert_eq!(
-                        (one.kind, keys(first, one)),
-                        (two.kind, keys(second, two)),
-                        "{first} {second}"
-                    );
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn lines_that_begin_alike_are_known_to_go_where_the_last_one_went() {
-        let mut scan = super::Scan::default();
-        let line = |text: &str| {
-            format!(r#"{{"method":"m","params":{{"threadId":"t","turnId":"u","delta":"{text}"}}}}"#)
-        };
-        let same: Vec<_> = ["a", "b", "c"]
-            .iter()
-            .map(|text| scan.next(&line(text)).same)
-            .collect();
-        assert_eq!(same, [false, true, true]);
-        assert!(!scan.next(r#"{"method":"n"}"#).same);
-        assert!(!scan.next(&line("d")).same, "what was between is forgotten");
-    }
-
-    #[test]
-    fn a_quote_is_found_wherever_it_stands() {
-        for len in 0..100 {
-            let mut text = vec![b'x'; len];
-            assert_eq!(quote_or_escape(&text), None);
-            // These differ from what is looked for in one bit.
-            for near in [b'#', b'!', b'\\' + 1, b'\\' - 1, 0xdc, 0xa2, 0, 0x80, 0xff] {
-                text.fill(near);
-                assert_eq!(quote_or_escape(&text), None, "{near}");
-                for at in 0..len {
-                    for wanted in [b'"', b'\\'] {
-                        text[at] = wanted;
-                        assert_eq!(quote_or_escape(&text), Some(at));
-                        text[at] = near;
-                    }
-                }
-            }
-        }
-    }
-}
+#[path = "scan_tests.rs"]
+mod tests;

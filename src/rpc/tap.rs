@@ -47,12 +47,13 @@ pub(crate) struct Tap {
 #[derive(Debug, Default)]
 struct Queue {
     lines: VecDeque<Tapped>,
+    bytes: usize,
     ended: bool,
     waker: Option<Waker>,
 }
 
 impl Taps {
-    /// A tap that makes the reader wait while `bound` lines wait to be read from it.
+    /// A tap that makes the reader wait while `bound` lines, or 16 MiB of them, wait to be read from it.
     pub(crate) fn open(self: &Arc<Self>, bound: usize) -> Arc<Tap> {
         let mut state = lock(&self.state);
         let queue = Queue {
@@ -87,6 +88,13 @@ impl Taps {
         }
     }
 
+    /// A line was too long to keep: its number stays free.
+    pub(crate) fn skip(&self) {
+        if self.any.load(Ordering::Acquire) {
+            lock(&self.state).number += 1;
+        }
+    }
+
     /// Waits until every tap has room. Cancel safe.
     pub(crate) async fn room(&self) {
         while self.any.load(Ordering::Acquire) {
@@ -105,8 +113,7 @@ impl Taps {
             .iter()
             .filter_map(Weak::upgrade)
             .collect();
-        taps.iter()
-            .any(|tap| lock(&tap.queue).lines.len() >= tap.bound)
+        taps.iter().any(|tap| tap.is_full(&lock(&tap.queue)))
     }
 
     /// Nothing more will come.
@@ -123,9 +130,17 @@ impl Taps {
     }
 }
 
+/// The bound beside the number of lines: that many may be of any size.
+const MAX_BYTES: usize = 16 * 1024 * 1024;
+
 impl Tap {
+    fn is_full(&self, queue: &Queue) -> bool {
+        queue.lines.len() >= self.bound || queue.bytes >= MAX_BYTES
+    }
+
     fn push(&self, line: Tapped) {
         let mut queue = lock(&self.queue);
+        queue.bytes += line.line.len();
         queue.lines.push_back(line);
         if let Some(waker) = queue.waker.take() {
             waker.wake();
@@ -134,8 +149,10 @@ impl Tap {
 
     pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Poll<Option<Tapped>> {
         let mut queue = lock(&self.queue);
+        let was_full = self.is_full(&queue);
         if let Some(line) = queue.lines.pop_front() {
-            let has_room = queue.lines.len() + 1 == self.bound;
+            queue.bytes -= line.line.len();
+            let has_room = was_full && !self.is_full(&queue);
             drop(queue);
             if has_room {
                 self.owner.room.notify_waiters();
