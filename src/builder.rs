@@ -20,7 +20,7 @@ use crate::{
         Fallback, Handlers, UserInput,
     },
     policy::{Audit, Policy},
-    process::{Launch, Pipes, Process, find_codex},
+    process::{Launch, Pipes, Process, Registry, find_codex},
     rpc::{Connection, Limits, Router, outbox::Outbox, queue::Bounds},
     supervisor::{Peer, supervise},
     tool::DynamicTool,
@@ -39,6 +39,7 @@ pub struct Builder {
     request_timeout: Duration,
     handshake_timeout: Duration,
     grace: Duration,
+    registry: Option<PathBuf>,
     desk: Desk,
 }
 
@@ -67,6 +68,7 @@ impl Default for Builder {
             request_timeout: Duration::from_secs(60),
             handshake_timeout: Duration::from_secs(10),
             grace: Duration::from_secs(2),
+            registry: None,
             desk: Desk::default(),
         }
     }
@@ -255,6 +257,18 @@ impl Builder {
         self
     }
 
+    /// Keeps a record of the running server in this directory, one file each, and first ends the servers that other
+    /// hosts have left there which were killed and could not: for a program that is started again after a crash. It is
+    /// made if it is not there, and may be shared by any number of programs. Default: none. Linux only.
+    ///
+    /// A killed host rarely leaves anything, since a server ends at the end of its input; this is for one that hangs, and
+    /// for what it has started. The record names the processes by number and start time, and one that does not have both
+    /// is not touched. Files that are not such records are left alone.
+    pub fn registry(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.registry = Some(dir.into());
+        self
+    }
+
     /// Requests in flight at once; the others wait. Default: 64. The server drops requests without an answer above
     /// about 160.
     pub fn in_flight(mut self, requests: usize) -> Self {
@@ -277,20 +291,29 @@ impl Builder {
 
     /// Starts `codex app-server` and does the handshake. Dropped midway it leaves no process.
     ///
+    /// The server gets a process group of its own, and a variable `CAS_SDK_CHILD` in its environment by which on Linux
+    /// what it starts is found again, wherever it has gone.
+    ///
     /// # Errors
     /// [`Error::Spawn`] if codex can't be found or started or ends at once, [`Error::Handshake`] if it doesn't answer
     /// as it should, [`Error::Invalid`] for a tool that the server would refuse.
     pub async fn spawn(self) -> Result<CasClient, Error> {
         self.desk.handlers.tools.check()?;
         let program = find_codex(self.launch.codex.as_deref())?;
-        let (
-            process,
-            Pipes {
-                stdin,
-                stdout,
-                stderr,
-            },
-        ) = Process::spawn(&program, &self.launch)?;
+        let registry = match &self.registry {
+            Some(dir) => Some(Registry::open(dir, self.grace).await?),
+            None => None,
+        };
+        let (mut process, pipes) = Process::spawn(&program, &self.launch)?;
+        pipes.widen();
+        let Pipes {
+            stdin,
+            stdout,
+            stderr,
+        } = pipes;
+        if let Some(registry) = &registry {
+            process.register(registry)?;
+        }
         let pid = process.id();
         self.start(stdout, stdin, Peer::Process(Box::new(process), stderr), pid)
             .await

@@ -2,8 +2,6 @@
 
 use std::{
     fmt,
-    future::{Future, IntoFuture},
-    pin::Pin,
     sync::{Arc, OnceLock, Weak},
     time::Duration,
 };
@@ -20,6 +18,7 @@ use crate::{
     filter::Filter,
     handler::Handlers,
     protocol::{self, Call},
+    request::Request,
     rpc::{
         Connection,
         connection::{NoAnswer, Send as Frame},
@@ -170,12 +169,7 @@ impl CasClient {
     /// # Ok(()) }
     /// ```
     pub fn request<C: Call>(&self, params: C) -> Request<C> {
-        Request {
-            client: self.clone(),
-            params,
-            timeout: Some(self.shared.options.request_timeout),
-            urgent: false,
-        }
+        Request::new(self, params)
     }
 
     /// Makes a request by its method's name, for what the types don't know.
@@ -207,29 +201,25 @@ impl CasClient {
 
     /// `turn/steer`: adds input to the turn that is running. [`Turn::steer`](crate::Turn::steer) is more convenient.
     ///
-    /// # Errors
-    /// [`Error::Rpc`] of kind `NoActiveTurn`, `TurnMismatch` or `NotSteerable`, and as of [`request`](Self::request).
-    pub async fn steer_turn(
+    /// Refusals are [`Error::Rpc`] of kind `NoActiveTurn`, `TurnMismatch` or `NotSteerable`.
+    pub fn steer_turn(
         &self,
         params: protocol::TurnSteerParams,
-    ) -> Result<protocol::TurnSteerResponse, Error> {
-        self.request(params).urgent().await
+    ) -> Request<protocol::TurnSteerParams> {
+        self.request(params).urgent()
     }
 
     /// `experimentalFeature/list`: the features of this codex and whether they are on, a page at a time.
-    ///
-    /// # Errors
-    /// As of [`request`](Self::request).
-    pub async fn list_experimental_features(
+    pub fn list_experimental_features(
         &self,
         params: protocol::ExperimentalFeatureListParams,
-    ) -> Result<protocol::ExperimentalFeatureListResponse, Error> {
-        self.request(params).await
+    ) -> Request<protocol::ExperimentalFeatureListParams> {
+        self.request(params)
     }
 
     /// A handle to the same connection whose threads have these handlers, and the client's where it has none: those that
-    /// are started, resumed or forked through it, and the threads that they spawn. The handle that opened a thread last
-    /// decides.
+    /// are started, resumed or forked through it, and the threads of the sub-agents that they spawn. The handle that opened
+    /// a thread last decides.
     #[must_use]
     pub fn with_handlers(&self, handlers: Handlers) -> Self {
         let handlers = Arc::new(handlers.over(self.handlers()));
@@ -299,6 +289,14 @@ impl CasClient {
     pub(crate) fn handlers(&self) -> &Arc<Handlers> {
         let base = self.shared.dispatch.threads().base();
         self.handlers.as_ref().unwrap_or(base)
+    }
+
+    /// The same connection with the handlers of another handle, see [`own_handlers`](Self::own_handlers).
+    pub(crate) fn with_own_handlers(&self, handlers: Option<Arc<Handlers>>) -> Self {
+        Self {
+            handlers,
+            ..self.clone()
+        }
     }
 
     /// The handlers that are not the client's own.
@@ -385,94 +383,5 @@ impl WeakClient {
             _owner: None,
             handlers: None,
         })
-    }
-}
-
-/// A request that is sent when it is awaited.
-///
-/// Dropped midway, it forgets the answer, not the work: the server may have carried it out.
-#[derive(Debug)]
-#[must_use = "a request is not sent until it is awaited"]
-pub struct Request<C> {
-    client: CasClient,
-    params: C,
-    timeout: Option<Duration>,
-    urgent: bool,
-}
-
-impl<C: Call> Request<C> {
-    /// The deadline of this request, the wait for a place among those in flight included.
-    pub fn timeout(mut self, after: Duration) -> Self {
-        self.timeout = Some(after);
-        self
-    }
-
-    /// No deadline: for a request that lasts as long as its work, such as `command/exec`.
-    pub fn no_timeout(mut self) -> Self {
-        self.timeout = None;
-        self
-    }
-
-    /// Lets the request pass the others that wait for their place in flight; for what ends or steers their work.
-    pub fn urgent(mut self) -> Self {
-        self.urgent = true;
-        self
-    }
-
-    /// The response with its text as the server wrote it, decoded when asked for.
-    ///
-    /// # Errors
-    /// [`Error::Rpc`] if the server refuses, [`Error::Timeout`] if it doesn't answer in time, [`Error::Closed`] if the
-    /// connection ends, [`Error::Encode`] and [`Error::Invalid`] if nothing could be sent.
-    pub async fn raw(self) -> Result<RawResponse<C>, Error> {
-        self.client.check::<C>()?;
-        let params =
-            serde_json::to_string(&self.params).map_err(|e| Error::encode(C::METHOD, &e))?;
-        let reply = self
-            .client
-            .send(C::METHOD, &params, self.timeout, self.urgent, None)
-            .await?;
-        Ok(RawResponse {
-            reply,
-            call: std::marker::PhantomData,
-        })
-    }
-}
-
-impl<C: Call + Send + 'static> IntoFuture for Request<C> {
-    type Output = Result<C::Response, Error>;
-    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move { self.raw().await?.decode() })
-    }
-}
-
-/// A response and its exact text.
-pub struct RawResponse<C> {
-    reply: RawReply,
-    call: std::marker::PhantomData<fn() -> C>,
-}
-
-impl<C: Call> RawResponse<C> {
-    /// The JSON text of the result.
-    #[must_use]
-    pub fn result(&self) -> &str {
-        self.reply.result()
-    }
-
-    /// The typed response.
-    ///
-    /// # Errors
-    /// [`Error::Decode`] if the result doesn't fit the schema.
-    pub fn decode(&self) -> Result<C::Response, Error> {
-        serde_json::from_str(self.result()).map_err(|e| Error::decode(C::METHOD, self.result(), &e))
-    }
-}
-
-impl<C> fmt::Debug for RawResponse<C> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Not the text: it may hold a token.
-        f.debug_struct("RawResponse").finish_non_exhaustive()
     }
 }

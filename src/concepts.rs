@@ -28,8 +28,16 @@
 //!
 //! # Shutdown
 //! [`CasClient::shutdown`](crate::CasClient::shutdown), or the drop of the last client, [`Thread`](crate::Thread) and [`Turn`](crate::Turn), closes the server's input; a server that
-//! has not ended after the grace period gets SIGTERM, then SIGKILL, with its whole process group. The runtime's end kills
-//! the group at once. Handlers and event streams do not keep a server alive.
+//! has not ended after the grace period gets SIGTERM, then SIGKILL, with all that it has started: the process group, and on
+//! Linux also what has left that. The runtime's end kills them at once. Handlers and event streams do not keep a server
+//! alive. A program that is killed leaves no server, since that ends with its input;
+//! [`Builder::registry`](crate::Builder::registry) is for one that hangs.
+//!
+//! # Crashes
+//! The end of the connection fails each request, turn and stream once, with the exit status and the end of stderr, after
+//! what was said before it. [`Builder::supervise`](crate::Builder::supervise) starts the server again and takes up its
+//! threads. Nothing is repeated by itself; [`Request::retry`](crate::Request::retry) repeats what the server was too busy
+//! to take, and only that.
 //!
 //! # Versions
 //! The types are generated from one version's schema, and the protocol grows every week. What the server sends is read

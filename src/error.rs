@@ -52,7 +52,7 @@ pub enum Error {
         /// The method whose response, notification or request it was.
         method: String,
         /// The JSON text as it came.
-        raw: Arc<str>,
+        raw: RawText,
         /// What does not fit, and where.
         reason: String,
     },
@@ -103,6 +103,14 @@ impl Error {
         self.rpc().map(RpcError::kind)
     }
 
+    /// Whether the server was too busy and has not carried the request out, so that it may be made again: the refusal of
+    /// kind [`Overloaded`](RpcErrorKind::Overloaded), and nothing else. After a [`Timeout`](Self::Timeout) the server may
+    /// still carry the request out.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        self.rpc_kind() == Some(RpcErrorKind::Overloaded)
+    }
+
     pub(crate) fn encode(method: &str, error: &serde_json::Error) -> Self {
         Self::Encode {
             method: method.to_owned(),
@@ -116,6 +124,38 @@ impl Error {
             raw: raw.into(),
             reason: error.to_string(),
         }
+    }
+}
+
+/// A JSON text as it came. Its `Debug` does not show it: it may hold a token, or be very long.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RawText(Arc<str>);
+
+impl RawText {
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::ops::Deref for RawText {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for RawText {
+    fn from(text: &str) -> Self {
+        Self(text.into())
+    }
+}
+
+impl fmt::Debug for RawText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RawText({} bytes)", self.0.len())
     }
 }
 
@@ -138,6 +178,15 @@ pub enum SpawnError {
         /// The executable.
         program: PathBuf,
         /// What the operating system said.
+        #[source]
+        source: Arc<std::io::Error>,
+    },
+    /// The directory of the [`registry`](crate::Builder::registry) can't be used; nothing is left running.
+    #[error("the registry {} cannot be used", .dir.display())]
+    Registry {
+        /// The directory.
+        dir: PathBuf,
+        /// What is wrong with it.
         #[source]
         source: Arc<std::io::Error>,
     },

@@ -16,6 +16,7 @@
 // The rooms, from the front door to the engine.
 mod answer;
 mod ask;
+mod backoff;
 pub mod budget;
 mod builder;
 mod client;
@@ -25,12 +26,16 @@ mod event;
 mod filter;
 mod handler;
 mod input;
+pub mod mine;
 mod open;
 mod pages;
 mod policy;
 pub mod protocol;
 #[cfg(feature = "cli")]
 pub mod proxy;
+mod request;
+mod restart;
+mod retry;
 mod rpc_error;
 pub mod schema;
 mod send;
@@ -52,9 +57,9 @@ mod tracker;
 pub use answer::AskAs;
 pub use ask::Ask;
 pub use builder::Builder;
-pub use client::{CasClient, RawResponse, Request, ServerInfo};
+pub use client::{CasClient, ServerInfo};
 pub use dispatch::PendingRequest;
-pub use error::{CloseCause, CloseReason, Error, RpcError, RpcErrorKind, SpawnError};
+pub use error::{CloseCause, CloseReason, Error, RawText, RpcError, RpcErrorKind, SpawnError};
 pub use event::{Event, Events, TypedEvents};
 pub use filter::Filter;
 pub use handler::{
@@ -68,6 +73,9 @@ pub use open::Resume;
 pub use pages::Pages;
 pub use policy::{Audit, DecidedBy, Permission, Policy, Rule, Subject};
 pub use process::find_codex;
+pub use request::{RawResponse, Request};
+pub use restart::{Restart, ServerState, ServerStates, Supervisor};
+pub use retry::Retry;
 pub use rpc::Kind;
 pub use send::Sent;
 pub use thread::{Origin, Thread};

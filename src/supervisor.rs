@@ -14,8 +14,8 @@ use crate::{
 /// Flipped to stop; shared with the client, whose last clone flips it.
 pub(crate) type Stop = watch::Sender<bool>;
 
-/// What the supervisor looks after.
-pub(crate) struct Supervisor {
+/// What the task looks after.
+struct Care {
     connection: Arc<Connection>,
     process: Option<Process>,
     stop: watch::Receiver<bool>,
@@ -27,7 +27,7 @@ pub(crate) struct Supervisor {
 }
 
 /// Ends a task when its owner goes.
-struct AbortOnDrop<T>(JoinHandle<T>);
+pub(crate) struct AbortOnDrop<T>(pub(crate) JoinHandle<T>);
 
 impl<T> Drop for AbortOnDrop<T> {
     fn drop(&mut self) {
@@ -80,7 +80,7 @@ where
         }
         Peer::Foreign => (None, None),
     };
-    let supervisor = Supervisor {
+    let care = Care {
         connection: connection.clone(),
         process,
         stop,
@@ -91,14 +91,14 @@ where
         done,
     };
     // Owned by nobody on purpose: it ends by itself, for every cause it watches, and its end is what `done` tells.
-    drop(tokio::spawn(supervisor.run()));
+    drop(tokio::spawn(care.run()));
     Supervised {
         stop: stop_tx,
         done: done_rx,
     }
 }
 
-impl Supervisor {
+impl Care {
     async fn run(self) {
         let Self {
             connection,
@@ -139,6 +139,9 @@ impl Supervisor {
 
         // NB. The order matters: the end of its input is what asks the server to go, and reading goes on meanwhile, since
         // what it said before it went is delivered.
+        if let Some(process) = &mut process {
+            process.look();
+        }
         connection.outbox.close();
         if let Some(process) = &mut process {
             if status.is_none() {
@@ -148,7 +151,7 @@ impl Supervisor {
                     cause = CloseCause::Exited; // Its output ends a moment before it does.
                 }
             } else {
-                process.kill_rest();
+                process.end_rest(grace).await;
             }
         }
         if !read_ended {

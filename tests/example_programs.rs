@@ -96,6 +96,19 @@ async fn every_program_does_what_it_says() {
         let history = Value::from(last.input().to_vec()).to_string();
         assert!(history.contains("It is a typo."), "not the latest: {history}");
 
+        let out = run(&rig, &examples, "requests", &["x/y"]).await;
+        assert!(out.contains(" models\n"), "{out}");
+        assert_eq!(out.matches(" (").count(), 5, "{out}");
+        assert!(out.ends_with("this codex has no x/y\n"), "{out}");
+
+        rig.model.reply(Reply::text("Hello."));
+        let out = run(&rig, &examples, "events", &["Say hello."]).await;
+        let told = "thread 0: turn/started\nthread 0: turn/completed\n2 items\n";
+        assert_eq!(out, told);
+
+        let out = run(&rig, &examples, "instances", &["2"]).await;
+        assert_eq!(out, "2 instances answered: [0, 0] threads\n");
+
         assert_eq!(rig.model.unexpected(), [""; 0]);
     })
     .await;

@@ -52,12 +52,14 @@ impl Dialect for Dispatch {
                 }
             }
             "thread/started" => self.threads().started(message),
+            "turn/started" => self.threads().turn_started(message),
             "item/started" => self.threads().item_started(message),
             // A tool call is not said to be resolved, but its item ends.
             "item/completed" => {
                 let (Some(thread), Some(item)) = (parts.thread(), parts.item()) else {
                     return;
                 };
+                self.threads().agents_called(message);
                 self.threads().item_completed(thread, item);
                 self.withdraw(|_, open| {
                     open.call_id.as_deref() == Some(item)

@@ -1,7 +1,7 @@
 //! What is known of the threads: which have handlers of their own, and which changes of files wait for approval.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -19,6 +19,10 @@ use crate::{
 /// How many changes are kept until they are approved. More than that wait nowhere.
 const MOST_CHANGES: usize = 1024;
 
+/// How many turns are remembered by which a sub-agent's thread can be told. It starts soon after, or is linked by the call
+/// that spawned it.
+const MOST_ROOTS: usize = 1024;
+
 pub(crate) struct Threads {
     base: Arc<Handlers>,
     state: Mutex<State>,
@@ -28,6 +32,8 @@ pub(crate) struct Threads {
 struct State {
     /// The handlers of the threads that have others than the client, until `thread/closed`.
     own: HashMap<String, Arc<Handlers>>,
+    /// The last turns of those threads, and the thread of each.
+    roots: VecDeque<(String, String)>,
     /// `item/started` of changes of files, by thread and item: the request for approval does not repeat them.
     changes: HashMap<(String, String), Incoming>,
 }
@@ -67,14 +73,16 @@ impl Threads {
                 return;
             };
             let mut state = threads.lock();
-            match handlers {
+            let before = match handlers {
                 Some(handlers) => state.own.insert(opened.thread.id, handlers),
                 None => state.own.remove(&opened.thread.id),
             };
+            drop(state);
+            drop(before); // Handlers are foreign code, so not under the lock.
         })
     }
 
-    /// A thread that another one has spawned has its handlers: what the parent may not do, the child may not either.
+    /// `thread/started`: names the thread that spawned it, where one did.
     pub(super) fn started(&self, message: &Incoming) {
         #[derive(Deserialize)]
         struct Started {
@@ -86,24 +94,75 @@ impl Threads {
             id: String,
             parent_thread_id: Option<String>,
         }
-        if self.lock().own.is_empty() {
-            return;
+        if let Some(Started { thread }) = self.read(message)
+            && let Some(parent) = thread.parent_thread_id
+        {
+            self.lock().inherit(&parent, thread.id);
         }
-        let params = message.parts().params().unwrap_or_default();
-        let Ok(Started {
-            thread:
-                Child {
-                    id,
-                    parent_thread_id: Some(parent),
-                },
-        }) = serde_json::from_str(params)
-        else {
+    }
+
+    /// `turn/started`: names the turn that the work began with. It comes before anything that a sub-agent asks, and is
+    /// the only link that surely does; codex 0.169.0 tells no `thread/started` of a sub-agent.
+    pub(super) fn turn_started(&self, message: &Incoming) {
+        #[derive(Deserialize)]
+        struct Started {
+            turn: Turn,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Turn {
+            id: String,
+            root_turn_id: Option<String>,
+        }
+        let Some(Started { turn }) = self.read(message) else {
+            return;
+        };
+        let Some(thread) = message.parts().thread() else {
             return;
         };
         let mut state = self.lock();
-        if let Some(handlers) = state.own.get(&parent).cloned() {
-            state.own.entry(id).or_insert(handlers);
+        if state.own.contains_key(thread) {
+            state.roots.truncate(MOST_ROOTS - 1);
+            state.roots.push_front((turn.id, thread.to_owned()));
+        } else if let Some(root) = turn.root_turn_id
+            && let Some((_, parent)) = state.roots.iter().find(|(id, _)| *id == root)
+        {
+            let parent = parent.clone();
+            state.inherit(&parent, thread.to_owned());
         }
+    }
+
+    /// A call of the agent by which it spawns others, or speaks with them.
+    pub(super) fn agents_called(&self, message: &Incoming) {
+        #[derive(Deserialize)]
+        struct Completed {
+            item: Call,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Call {
+            #[serde(default)]
+            receiver_thread_ids: Vec<String>,
+        }
+        if message.parts().item_type() != Some("collabAgentToolCall") {
+            return;
+        }
+        if let Some(Completed { item }) = self.read(message)
+            && let Some(parent) = message.parts().thread()
+        {
+            let mut state = self.lock();
+            for child in item.receiver_thread_ids {
+                state.inherit(parent, child);
+            }
+        }
+    }
+
+    /// The params of a message, if there are handlers that could be inherited.
+    fn read<'m, T: Deserialize<'m>>(&self, message: &'m Incoming) -> Option<T> {
+        if self.lock().own.is_empty() {
+            return None;
+        }
+        serde_json::from_str(message.parts().params()?).ok()
     }
 
     pub(super) fn item_started(&self, message: &Incoming) {
@@ -130,7 +189,11 @@ impl Threads {
 
     pub(super) fn closed(&self, thread: &str) {
         self.turn_completed(thread);
-        self.lock().own.remove(thread);
+        let mut state = self.lock();
+        state.roots.retain(|(_, of)| of != thread);
+        let own = state.own.remove(thread);
+        drop(state);
+        drop(own); // Handlers are foreign code, so not under the lock.
     }
 
     pub(super) fn all_closed(&self) {
@@ -165,5 +228,14 @@ impl Threads {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// A thread that another one has spawned has its handlers: what the parent may not do, the child may not either.
+    fn inherit(&mut self, parent: &str, child: String) {
+        if let Some(handlers) = self.own.get(parent).cloned() {
+            self.own.entry(child).or_insert(handlers);
+        }
     }
 }

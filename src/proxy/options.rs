@@ -25,7 +25,7 @@ pub struct Options {
     /// How often to emit a `cas/stats` of kind `heartbeat`. Default: never.
     pub heartbeat: Option<Duration>,
     /// How many events may wait to be written before reading stops. Default: 20,000. What waits is also limited to about
-    /// 3 MiB, however few events that is.
+    /// 256 KiB, however few events that is.
     pub max_out_queue: usize,
     /// From SIGTERM to SIGKILL when the instance is to end. Default: 2 s.
     pub kill_timeout: Duration,

@@ -6,8 +6,9 @@ use std::collections::VecDeque;
 /// the cache between the two.
 const CHUNK: usize = 64 * 1024;
 
-/// The bound beside the number of events: that many may be of any size.
-const MAX_BYTES: usize = 3 * 1024 * 1024;
+/// The bound beside the number of events: that many may be of any size. While reading is paused, what the server asks waits
+/// until half of this is written, so it is short.
+const MAX_BYTES: usize = 256 * 1024;
 
 #[derive(Debug, Default)]
 struct Chunk {

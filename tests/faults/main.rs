@@ -7,6 +7,7 @@ mod ends;
 mod interrupts;
 mod pages;
 mod readers;
+mod retries;
 mod sends;
 mod starts;
 mod usage;

@@ -174,6 +174,40 @@ async fn the_threads_that_a_thread_spawns_have_its_handlers() {
 }
 
 #[tokio::test]
+async fn a_spawned_thread_is_known_by_its_root_turn_or_by_the_call_that_spawned_it() {
+    within(30, async {
+        let (client, mut peer) =
+            Peer::connect(CasClient::builder().approvals(Policy::auto())).await;
+        let careful = client.with_handlers(Handlers::new().approvals(Policy::decline()));
+        open(&careful, &mut peer, "parent").await;
+        let turn = |thread: &str, id: &str, root: Value| json!({"threadId": thread, "turn": {"id": id, "rootTurnId": root}});
+        peer.notify("turn/started", turn("parent", "u-1", json!("u-1")))
+            .await;
+        peer.notify("turn/started", turn("by-turn", "u-2", json!("u-1")))
+            .await;
+        let call = json!({"type": "collabAgentToolCall", "id": "i", "receiverThreadIds": ["by-call"]});
+        peer.notify(
+            "item/completed",
+            json!({"threadId": "parent", "turnId": "u-1", "item": call}),
+        )
+        .await;
+        peer.notify("turn/started", turn("other", "u-3", json!("u-3")))
+            .await;
+        peer.notify("turn/started", turn("older", "u-4", Value::Null))
+            .await;
+        for (thread, word) in [
+            ("by-turn", "decline"),
+            ("by-call", "decline"),
+            ("other", "acceptForSession"),
+            ("older", "acceptForSession"),
+        ] {
+            assert_eq!(decision(&mut peer, thread).await, word, "{thread}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn the_handle_that_opened_a_thread_last_decides() {
     within(30, async {
         let (client, mut peer) = Peer::connect(CasClient::builder()).await;

@@ -1,14 +1,22 @@
 //! `cas`: codex app-server from the command line.
 
+mod ask;
 mod connect;
+mod database;
+mod doctor;
 mod instance;
 mod instance_runner;
+mod lists;
 mod logs;
+mod manual;
+mod mine;
+mod mine_text;
 mod out;
 mod proxy;
 mod rate_limits;
 mod smoke_check;
 mod stdio;
+mod threads;
 
 use std::process::ExitCode;
 
@@ -35,6 +43,17 @@ enum Command {
     InstanceRunner(Box<instance_runner::Args>),
     #[command(alias = "rate_limits")]
     RateLimits(rate_limits::Args),
+    Ask(Box<ask::Args>),
+    Threads(threads::Args),
+    Steer(threads::Steer),
+    /// List the experimental features of codex and whether they are on.
+    Features(lists::Args),
+    /// List the models that can be asked.
+    Models(lists::Args),
+    Doctor(doctor::Args),
+    Mine(Box<mine::Args>),
+    Man(manual::Man),
+    Completions(manual::Completions),
 }
 
 fn main() -> ExitCode {
@@ -63,6 +82,15 @@ async fn run(command: Command) -> Result<ExitCode> {
         Command::SmokeCheck(args) => smoke_check::run(args).await?,
         Command::InstanceRunner(args) => instance_runner::run(*args).await?,
         Command::RateLimits(args) => rate_limits::run(args).await?,
+        Command::Ask(args) => ask::run(*args).await?,
+        Command::Threads(args) => threads::run(args).await?,
+        Command::Steer(args) => threads::steer(args).await?,
+        Command::Features(args) => lists::features(args).await?,
+        Command::Models(args) => lists::models(args).await?,
+        Command::Doctor(args) => doctor::run(args).await?,
+        Command::Mine(args) => mine::run(*args).await?,
+        Command::Man(args) => manual::man(&args)?,
+        Command::Completions(args) => manual::completions(&args)?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -67,3 +67,11 @@ pub(crate) fn line(text: impl fmt::Display) -> Result {
     let mut out = io::stdout().lock();
     writeln!(out, "{text}").map_err(Failure::Output)
 }
+
+/// A part of a line, to be seen at once.
+pub(crate) fn part(text: &str) -> Result {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(Failure::Output)
+}

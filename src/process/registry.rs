@@ -1,0 +1,231 @@
+//! The registry: which children run for which host, on disk, so that the next start ends what a killed host left.
+//!
+//! One file a child, `app-server-PID-START.json`, readable by its owner alone, written beside its place and renamed into
+//! it. What is not such a file, or can't be read, is left alone.
+
+use std::{
+    fs::{self, DirBuilder, OpenOptions},
+    io::{self, Read as _, Write as _},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use rustix::process::{Signal, geteuid, getpid};
+use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, sleep};
+
+use super::{
+    POLL,
+    kin::{Ident, Kin},
+};
+use crate::error::SpawnError;
+
+const VERSION: u32 = 1;
+
+/// Far more than a record takes; a larger file is not one.
+const LARGEST: u64 = 4096;
+
+/// A directory of records that is ready for use.
+#[derive(Debug)]
+pub(crate) struct Registry {
+    dir: PathBuf,
+    host: Ident,
+    place: Place,
+}
+
+/// A record that is taken away again when nothing is left of its child.
+#[derive(Debug)]
+pub(super) struct Entry(PathBuf);
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        // It may have been taken away already, by hand or by another host after this one was taken for dead.
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// Where a process number means anything.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Place {
+    /// The start of the machine: before it, all numbers were others'.
+    boot: String,
+    /// The namespace of process numbers: containers that share a directory don't share those.
+    namespace: String,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Record {
+    version: u32,
+    #[serde(flatten)]
+    place: Place,
+    host: Ident,
+    child: Ident,
+    mark: String,
+}
+
+impl Registry {
+    /// Makes the directory if it is not there, and ends what hosts that are dead have left, each step within `grace`.
+    pub(crate) async fn open(dir: &Path, grace: Duration) -> Result<Self, SpawnError> {
+        let failed = |source| unusable(dir, source);
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(dir)
+            .map_err(failed)?;
+        let host = Ident::of(getpid()).ok_or_else(|| {
+            let text = "it needs a system that tells when a process was started in /proc";
+            failed(io::Error::new(io::ErrorKind::Unsupported, text))
+        })?;
+        let this = Self {
+            dir: dir.to_owned(),
+            host,
+            place: Place::current().map_err(failed)?,
+        };
+        let left = this.left_behind().map_err(failed)?;
+        let ends = left.into_iter().map(|(path, record)| async move {
+            end(&record, grace).await;
+            drop(Entry(path));
+        });
+        futures_util::future::join_all(ends).await;
+        Ok(this)
+    }
+
+    /// Puts a child on record.
+    pub(super) fn enter(&self, kin: &Kin) -> Result<Entry, SpawnError> {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let failed = |source| unusable(&self.dir, source);
+        let child = kin
+            .leader()
+            .ok_or_else(|| failed(io::Error::other("the child's start time is not known")))?;
+        let record = Record {
+            version: VERSION,
+            place: self.place.clone(),
+            host: self.host,
+            child,
+            mark: kin.mark().to_owned(),
+        };
+        let text = serde_json::to_string(&record).map_err(|e| failed(e.into()))?;
+        let Ident { pid, start } = child;
+        let path = self.dir.join(format!("app-server-{pid}-{start}.json"));
+        let Ident { pid, start } = self.host;
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let unfinished = Entry(self.dir.join(format!(".{pid}-{start}-{count}.tmp")));
+        OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&unfinished.0)
+            .and_then(|mut file| file.write_all(text.as_bytes()))
+            .and_then(|()| fs::rename(&unfinished.0, &path))
+            .map_err(failed)?;
+        Ok(Entry(path))
+    }
+
+    /// The records of hosts that are dead. Those of before the machine was started are taken away on the way.
+    fn left_behind(&self) -> io::Result<Vec<(PathBuf, Record)>> {
+        let mut left = Vec::new();
+        for entry in fs::read_dir(&self.dir)?.flatten() {
+            let name = entry.file_name();
+            let Some(name) = name.to_str() else { continue };
+            if let Some(host) = unfinished_by(name) {
+                if host != self.host && !host.is_alive() {
+                    drop(Entry(entry.path()));
+                }
+                continue;
+            }
+            let of_ours = name.strip_prefix("app-server-");
+            if of_ours.and_then(|n| n.strip_suffix(".json")).is_none() {
+                continue;
+            }
+            let Some(record) = read(&entry) else {
+                tracing::debug!(
+                    name,
+                    "a file in the registry is not a record of this version"
+                );
+                continue;
+            };
+            if record.place.boot != self.place.boot {
+                drop(Entry(entry.path()));
+            } else if record.place == self.place
+                && record.host != self.host
+                && !record.host.is_alive()
+            {
+                left.push((entry.path(), record));
+            }
+        }
+        Ok(left)
+    }
+}
+
+impl Place {
+    fn current() -> io::Result<Self> {
+        let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
+        let namespace = fs::read_link("/proc/self/ns/pid")?;
+        Ok(Self {
+            boot: boot.trim().to_owned(),
+            namespace: namespace.to_string_lossy().into_owned(),
+        })
+    }
+}
+
+/// The host that was writing a record under this name.
+fn unfinished_by(name: &str) -> Option<Ident> {
+    let mut parts = name.strip_prefix('.')?.strip_suffix(".tmp")?.split('-');
+    let (pid, start) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+    Some(Ident { pid, start })
+}
+
+/// `None` for anything but a whole record of this user.
+fn read(entry: &fs::DirEntry) -> Option<Record> {
+    // Neither a link nor a pipe, which would not end.
+    let about = entry.metadata().ok()?;
+    if !about.is_file() || about.len() > LARGEST || about.uid() != geteuid().as_raw() {
+        return None;
+    }
+    let mut text = String::new();
+    let file = fs::File::open(entry.path()).ok()?;
+    file.take(LARGEST).read_to_string(&mut text).ok()?;
+    let record: Record = serde_json::from_str(&text).ok()?;
+    let sound = record.version == VERSION && !record.mark.is_empty() && record.child.pid > 1;
+    sound.then_some(record)
+}
+
+/// Ends a child that has no host any more. Its input is at its end, so it gets the time to go by itself first.
+async fn end(record: &Record, grace: Duration) {
+    let child = record.child;
+    let mut kin = Kin::of_another(Some(child), record.mark.clone());
+    kin.look();
+    for signal in [None, Some(Signal::TERM), Some(Signal::KILL)] {
+        if let Some(signal) = signal {
+            tracing::warn!(
+                pid = child.pid,
+                ?signal,
+                "a killed host has left an app-server"
+            );
+            kin.signal_each(signal);
+        }
+        let deadline = Instant::now() + grace;
+        while child.is_alive() || kin.is_alive() {
+            if Instant::now() >= deadline {
+                break;
+            }
+            sleep(POLL).await;
+            kin.look();
+        }
+        if !(child.is_alive() || kin.is_alive()) {
+            return;
+        }
+    }
+}
+
+fn unusable(dir: &Path, source: io::Error) -> SpawnError {
+    SpawnError::Registry {
+        dir: dir.to_owned(),
+        source: Arc::new(source),
+    }
+}

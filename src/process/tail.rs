@@ -1,0 +1,61 @@
+//! The child's stderr: always drained, the end of it kept.
+
+use std::{
+    collections::VecDeque,
+    sync::{Mutex, PoisonError},
+};
+
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+
+/// The last of what the child wrote to stderr.
+#[derive(Debug, Default)]
+pub(crate) struct Tail(Mutex<VecDeque<u8>>);
+
+impl Tail {
+    const KEEP: usize = 64 * 1024;
+
+    /// Drains stderr until its end, whatever bytes it holds, and traces it line by line.
+    pub(crate) async fn drain<R: AsyncRead + Unpin>(&self, mut stderr: R) {
+        let mut buf = vec![0; 8 * 1024];
+        let mut line = Vec::new();
+        while let Ok(n @ 1..) = stderr.read(&mut buf).await {
+            self.push(&buf[..n]);
+            if tracing::enabled!(target: "cas_sdk::stderr", tracing::Level::DEBUG) {
+                for part in buf[..n].split_inclusive(|b| *b == b'\n') {
+                    line.extend_from_slice(part);
+                    if part.ends_with(b"\n") || line.len() > Self::KEEP {
+                        tracing::debug!(target: "cas_sdk::stderr", "{}", String::from_utf8_lossy(&line).trim_end());
+                        line.clear();
+                    }
+                }
+            }
+        }
+    }
+
+    fn push(&self, bytes: &[u8]) {
+        let mut tail = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        tail.extend(&bytes[bytes.len().saturating_sub(Self::KEEP)..]);
+        let excess = tail.len().saturating_sub(Self::KEEP);
+        tail.drain(..excess);
+    }
+
+    pub(crate) fn text(&self) -> String {
+        let tail = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (a, b) = tail.as_slices();
+        String::from_utf8_lossy(&[a, b].concat()).into_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_tail_keeps_the_end_of_a_long_stderr_without_newlines() {
+        let tail = Tail::default();
+        let text = [b"x".repeat(200_000).as_slice(), b"\xff the end"].concat();
+        tail.drain(&text[..]).await;
+        assert_eq!(tail.text().len(), Tail::KEEP + "\u{fffd}".len() - 1);
+        assert!(tail.text().ends_with("\u{fffd} the end"));
+    }
+}

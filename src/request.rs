@@ -1,0 +1,160 @@
+//! A typed request: its deadline, whether it passes the others, whether it is made again; and its response.
+
+use std::{
+    fmt,
+    future::{Future, IntoFuture},
+    pin::Pin,
+    time::Duration,
+};
+
+use tokio::time::{Instant, sleep};
+
+use crate::{CasClient, error::Error, protocol::Call, retry::Retry, rpc::router::RawReply};
+
+/// A request that is sent when it is awaited.
+///
+/// Dropped midway, it forgets the answer, not the work: the server may have carried it out.
+#[must_use = "a request is not sent until it is awaited"]
+pub struct Request<C> {
+    client: CasClient,
+    params: C,
+    timeout: Option<Duration>,
+    urgent: bool,
+    retry: Option<Retry>,
+}
+
+impl<C: Call> Request<C> {
+    pub(crate) fn new(client: &CasClient, params: C) -> Self {
+        Self {
+            client: client.clone(),
+            params,
+            timeout: Some(client.request_timeout()),
+            urgent: false,
+            retry: None,
+        }
+    }
+
+    /// The deadline of this request, the wait for a place among those in flight and retries included.
+    pub fn timeout(mut self, after: Duration) -> Self {
+        self.timeout = Some(after);
+        self
+    }
+
+    /// No deadline: for a request that lasts as long as its work, such as `command/exec`.
+    pub fn no_timeout(mut self) -> Self {
+        self.timeout = None;
+        self
+    }
+
+    /// Lets the request pass the others that wait for their place in flight; for what ends or steers their work.
+    pub fn urgent(mut self) -> Self {
+        self.urgent = true;
+        self
+    }
+
+    /// Makes the request again where the server was too busy to take it, which is -32001 and means that nothing was
+    /// carried out. Default: that is an error. With the limit of requests [in flight](crate::Builder::in_flight) it
+    /// takes other clients of the same server to get there.
+    ///
+    /// Nothing else is retried, a request without an answer least of all: the server may have carried it out.
+    pub fn retry(mut self, policy: Retry) -> Self {
+        self.retry = Some(policy);
+        self
+    }
+
+    /// The response with its text as the server wrote it, decoded when asked for.
+    ///
+    /// # Errors
+    /// [`Error::Rpc`] if the server refuses, [`Error::Timeout`] if it doesn't answer in time, [`Error::Closed`] if the
+    /// connection ends, [`Error::Encode`] and [`Error::Invalid`] if nothing could be sent.
+    pub async fn raw(self) -> Result<RawResponse<C>, Error> {
+        self.client.check::<C>()?;
+        let params =
+            serde_json::to_string(&self.params).map_err(|e| Error::encode(C::METHOD, &e))?;
+        let deadline = self
+            .timeout
+            .and_then(|after| Instant::now().checked_add(after));
+        let mut retries = 0;
+        loop {
+            let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+            let send = self
+                .client
+                .send(C::METHOD, &params, left, self.urgent, None);
+            let error = match send.await {
+                Ok(reply) => {
+                    return Ok(RawResponse {
+                        reply,
+                        call: std::marker::PhantomData,
+                    });
+                }
+                Err(Error::Timeout { method, after }) => {
+                    let after = self.timeout.unwrap_or(after);
+                    return Err(Error::Timeout { method, after });
+                }
+                Err(error) => error,
+            };
+            let pause = self.retry.and_then(|policy| policy.pause(retries));
+            match pause {
+                // What can't be over in time need not begin.
+                Some(pause)
+                    if error.is_retryable()
+                        && deadline.is_none_or(|at| Instant::now() + pause < at) =>
+                {
+                    retries += 1;
+                    sleep(pause).await;
+                }
+                _ => return Err(error),
+            }
+        }
+    }
+}
+
+impl<C: Call> fmt::Debug for Request<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not the params: they may hold a token.
+        f.debug_struct("Request")
+            .field("method", &C::METHOD)
+            .field("timeout", &self.timeout)
+            .field("urgent", &self.urgent)
+            .field("retry", &self.retry)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<C: Call + Send + 'static> IntoFuture for Request<C> {
+    type Output = Result<C::Response, Error>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move { self.raw().await?.decode() })
+    }
+}
+
+/// A response and its exact text.
+pub struct RawResponse<C> {
+    reply: RawReply,
+    call: std::marker::PhantomData<fn() -> C>,
+}
+
+impl<C: Call> RawResponse<C> {
+    /// The JSON text of the result.
+    #[must_use]
+    pub fn result(&self) -> &str {
+        self.reply.result()
+    }
+
+    /// The typed response.
+    ///
+    /// # Errors
+    /// [`Error::Decode`] if the result doesn't fit the schema.
+    pub fn decode(&self) -> Result<C::Response, Error> {
+        serde_json::from_str(self.result()).map_err(|e| Error::decode(C::METHOD, self.result(), &e))
+    }
+}
+
+impl<C> fmt::Debug for RawResponse<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not the text: it may hold a token.
+        f.debug_struct("RawResponse").finish_non_exhaustive()
+    }
+}

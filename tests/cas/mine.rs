@@ -1,0 +1,227 @@
+//! `cas mine`: what is stored comes out whole, once, and can be searched.
+
+use std::{fs, os::unix::fs::PermissionsExt as _};
+
+use cas_sdk::{mine::Mine, testing::Reply};
+use serde_json::Value;
+
+use crate::{
+    common::{Rig, within},
+    people::run,
+};
+
+/// A home with some threads of one turn each; the newest last.
+async fn rig(threads: usize) -> Option<(Rig, Vec<String>)> {
+    let rig = Rig::new().await?;
+    let client = rig.client().await;
+    let mut ids = Vec::new();
+    for n in 0..threads {
+        rig.model
+            .reply(Reply::text(format!("the flaky test number {n}")));
+        let thread = client
+            .start_thread(cas_sdk::protocol::ThreadStartParams::default())
+            .await
+            .unwrap();
+        thread
+            .ask(format!("question {n}").as_str())
+            .await
+            .unwrap()
+            .finish()
+            .await
+            .unwrap();
+        ids.push(thread.id().to_owned());
+    }
+    client.shutdown().await;
+    Some((rig, ids))
+}
+
+fn entries(file: &std::path::Path) -> Vec<Value> {
+    let text = fs::read_to_string(file).unwrap();
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_stream_has_every_thread_with_its_turns_and_passes_over_what_is_known() {
+    let Some((rig, ids)) = rig(3).await else {
+        return;
+    };
+    within(60, async {
+        let client = rig.client().await;
+        let mut mining = client.mine(Mine::default().include_turns(true));
+        let mut mined = Vec::new();
+        while let Some(thread) = mining.next().await {
+            mined.push(thread.unwrap());
+        }
+        let mut found: Vec<_> = mined.iter().map(|m| m.id().to_owned()).collect();
+        found.sort_unstable();
+        let mut expected = ids.clone();
+        expected.sort_unstable();
+        assert_eq!(found, expected);
+        assert!(mined.is_sorted_by_key(|m| std::cmp::Reverse(m.updated_at())));
+        for thread in &mined {
+            let turns = thread.turns.as_deref().unwrap();
+            assert_eq!(turns.len(), 1);
+            let types: Vec<_> = turns[0]["items"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|i| i["type"].as_str().unwrap())
+                .collect();
+            assert_eq!(types, ["userMessage", "agentMessage"]);
+        }
+        let known = mined[1..]
+            .iter()
+            .map(|m| (m.id().to_owned(), m.updated_at()));
+        let mut rest = client.mine(Mine::default().known(known));
+        let left = rest.next().await.unwrap().unwrap();
+        assert_eq!(left.id(), mined[0].id());
+        assert!(left.turns.is_none() && rest.next().await.is_none());
+        let later = mined[0].updated_at() + 1;
+        assert!(
+            client
+                .mine(Mine::default().since(later))
+                .next()
+                .await
+                .is_none()
+        );
+        client.shutdown().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_is_continued_where_it_was_broken_off() {
+    let Some((rig, ids)) = rig(3).await else {
+        return;
+    };
+    within(60, async {
+        let file = rig.home.work_dir().join("sessions.jsonl");
+        let path = file.to_str().unwrap();
+        assert!(run(&rig, &["mine", "--out", path]).await.status.success());
+        assert_eq!(entries(&file).len(), ids.len());
+        assert!(entries(&file)[0].get("turns").is_none());
+
+        let mode = fs::metadata(&file).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "conversations are for the user alone");
+
+        // With turns it is more than what is known.
+        assert!(
+            run(&rig, &["mine", "--out", path, "--include-turns"])
+                .await
+                .status
+                .success()
+        );
+        assert_eq!(entries(&file).len(), 2 * ids.len());
+
+        // A run that was killed in the middle of a line.
+        let text = fs::read_to_string(&file).unwrap();
+        fs::write(&file, &text[..text.len() - 100]).unwrap();
+        let out = run(&rig, &["mine", "--out", path, "--include-turns"]).await;
+        assert!(out.status.success());
+        assert_eq!(
+            String::from_utf8_lossy(&out.stderr).trim(),
+            "cas: 1 threads written, 0 of them without their turns"
+        );
+        let last = entries(&file).pop().unwrap();
+        assert_eq!(last["turns"][0]["items"][1]["type"], "agentMessage");
+        assert_eq!(entries(&file).len(), 2 * ids.len());
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_is_filled_once_and_its_words_are_found() {
+    let Some((rig, ids)) = rig(2).await else {
+        return;
+    };
+    within(60, async {
+        let file = rig.home.work_dir().join("sessions.db");
+        let path = file.to_str().unwrap();
+        let mine = ["mine", "--sqlite", path, "--include-turns"];
+        let out = run(&rig, &mine).await;
+        assert!(
+            out.status.success(),
+            "{}",
+            String::from_utf8_lossy(&out.stderr)
+        );
+        let again = run(&rig, &mine).await;
+        assert!(String::from_utf8_lossy(&again.stderr).contains("0 threads"));
+
+        let search = |query: &'static str| {
+            let rig = &rig;
+            async move {
+                let out = run(rig, &["mine", "search", query, "--sqlite", path, "--json"]).await;
+                assert!(
+                    out.status.success(),
+                    "{}",
+                    String::from_utf8_lossy(&out.stderr)
+                );
+                let text = String::from_utf8(out.stdout).unwrap();
+                text.lines()
+                    .map(|line| serde_json::from_str(line).unwrap())
+                    .collect::<Vec<Value>>()
+            }
+        };
+        let hits = search("\"flaky test\" AND 1").await;
+        assert_eq!(hits.len(), 1, "{hits:?}");
+        assert_eq!(
+            (&hits[0]["threadId"], &hits[0]["type"]),
+            (&Value::from(ids[1].as_str()), &"agentMessage".into())
+        );
+        assert!(
+            hits[0]["snippet"]
+                .as_str()
+                .unwrap()
+                .contains("[flaky test]")
+        );
+        assert_eq!(search("question").await.len(), 2);
+        assert!(search("nothing").await.is_empty());
+
+        // A thread that goes on is read anew, and is not there twice.
+        rig.model.reply(Reply::text("another word: xylophone"));
+        assert!(
+            run(&rig, &["ask", "--thread", &ids[0], "more"])
+                .await
+                .status
+                .success()
+        );
+        assert!(run(&rig, &mine).await.status.success());
+        assert_eq!(search("xylophone").await.len(), 1);
+        assert_eq!(search("question").await.len(), 2);
+
+        let filtered = run(
+            &rig,
+            &[
+                "mine",
+                "--sqlite",
+                path,
+                "--filter",
+                "searchTerm=no such title",
+            ],
+        )
+        .await;
+        assert!(String::from_utf8_lossy(&filtered.stderr).contains("0 threads"));
+        let refused = run(
+            &rig,
+            &["mine", "--sqlite", path, "--filter", "sourceKinds=[1]"],
+        )
+        .await;
+        assert_eq!(
+            refused.status.code(),
+            Some(1),
+            "a filter that the server refuses"
+        );
+        for file in fs::read_dir(rig.home.work_dir()).unwrap() {
+            let mode = file.unwrap().metadata().unwrap().permissions().mode();
+            assert_eq!(mode & 0o077, 0);
+        }
+
+        let bad = run(&rig, &["mine", "search", "\"", "--sqlite", path]).await;
+        assert_eq!(bad.status.code(), Some(1));
+        let neither = run(&rig, &["mine"]).await;
+        assert_eq!(neither.status.code(), Some(2));
+    })
+    .await;
+}

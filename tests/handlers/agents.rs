@@ -1,0 +1,61 @@
+//! Sub-agents of the real codex: what they ask is answered by the handlers of the thread that spawned them.
+
+use cas_sdk::{
+    Handlers, Policy,
+    testing::{ModelRequest, Reply},
+};
+use serde_json::json;
+
+use crate::{
+    approvals::{escalated, rig},
+    common::within,
+    start, turn,
+};
+
+/// The parent spawns a child which wants to run a command outside of the sandbox, and waits for it.
+fn play(request: &ModelRequest) -> Reply {
+    let texts = request.user_texts();
+    if texts.last().is_some_and(|text| text.contains("CHILD TASK")) {
+        return match request.tool_output("c-1") {
+            None => escalated("c-1", "touch made-by-the-child"),
+            Some(_) => Reply::text("child done"),
+        };
+    }
+    let spawned = (request.tool_output("spawn")).map(|o| o.as_str().unwrap_or_default().to_owned());
+    match (spawned, request.tool_output("wait")) {
+        (None, _) => Reply::new().namespaced_call(
+            "spawn",
+            "multi_agent_v1",
+            "spawn_agent",
+            json!({"message": "CHILD TASK"}),
+        ),
+        (Some(spawned), None) => {
+            let spawned: serde_json::Value = serde_json::from_str(&spawned).unwrap_or_default();
+            let targets = json!({"targets": [spawned["agent_id"]]});
+            Reply::new().namespaced_call("wait", "multi_agent_v1", "wait_agent", targets)
+        }
+        (Some(_), Some(_)) => Reply::text("parent done"),
+    }
+}
+
+#[tokio::test]
+async fn a_sub_agent_has_the_handlers_of_the_thread_that_spawned_it_and_not_the_clients() {
+    for (client, thread, ran) in [
+        (Policy::auto(), Policy::decline(), false),
+        (Policy::decline(), Policy::auto(), true),
+    ] {
+        let Some(rig) = rig().await else { return };
+        within(60, async {
+            rig.model.respond_with(play);
+            let client = rig.builder().approvals(client).spawn().await.unwrap();
+            let handle = client.with_handlers(Handlers::new().approvals(thread));
+            let parent = start(&handle).await;
+            let outcome = turn(&parent).await;
+            assert_eq!(outcome.text, "parent done");
+            let made = rig.home.work_dir().join("made-by-the-child");
+            assert_eq!(made.exists(), ran);
+            client.shutdown().await;
+        })
+        .await;
+    }
+}

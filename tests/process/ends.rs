@@ -1,0 +1,144 @@
+//! The end of a connection is told to all that waits, once, after all that was said before it.
+
+use std::time::{Duration, Instant};
+
+use cas_sdk::{
+    CasClient, CloseCause, CloseReason, Error, Filter, TurnErrorKind, protocol::ThreadStartParams,
+};
+use serde_json::{Value, json};
+
+use crate::{
+    common::within,
+    fake::{Fake, child},
+};
+
+fn check(reason: &CloseReason) {
+    assert_eq!(reason.cause, CloseCause::Exited, "{reason}");
+    assert_eq!(reason.status.and_then(|s| s.code()), Some(7), "{reason}");
+    assert!(reason.stderr_tail.contains("out of luck"), "{reason}");
+    let text = reason.to_string();
+    assert!(text.contains('7') && text.contains("out of luck"), "{text}");
+}
+
+/// Has the fake say these lines and exit with 7.
+async fn die(client: &CasClient, lines: &[Value]) -> Error {
+    let params = json!({"lines": lines, "stderr": "out of luck", "code": 7});
+    let answer = client.request_raw::<Value>("fake/die", &params).await;
+    answer.unwrap_err()
+}
+
+#[tokio::test]
+async fn every_request_turn_and_stream_fails_once_with_the_status_after_what_was_said() {
+    within(60, async {
+        let fake = Fake::new();
+        let client = fake.client("").await;
+        let thread = client
+            .start_thread(ThreadStartParams::default())
+            .await
+            .unwrap();
+        let turn = thread.ask("go").await.unwrap();
+        let mut events = client.events(Filter::all().method("x/*"));
+        let mut wire = client.wire();
+        let waiting: Vec<_> = (0..10)
+            .map(|_| {
+                let client = client.clone();
+                tokio::spawn(async move {
+                    let nothing = json!({});
+                    client.request_raw::<Value>("fake/never", &nothing).await
+                })
+            })
+            .collect();
+        let count = 2_000;
+        let mut lines: Vec<Value> = (0..count)
+            .map(|n| json!({"method": "x/y", "params": {"n": n}}))
+            .collect();
+        let item = json!({"type": "agentMessage", "id": "m", "text": "half a", "phase": null});
+        lines.push(json!({"method": "item/completed", "params": {"threadId": "t", "turnId": "u", "item": item}}));
+
+        let Error::Closed(reason) = die(&client, &lines).await else {
+            panic!("the request that it died of fails, too")
+        };
+        check(&reason);
+        for request in waiting {
+            let Error::Closed(reason) = request.await.unwrap().unwrap_err() else {
+                panic!("a request fails with the reason")
+            };
+            check(&reason);
+        }
+        for n in 0..count {
+            let event = events.next().await.unwrap().unwrap();
+            assert!(event.params().contains(&n.to_string()), "what was said first");
+        }
+        let Some(Err(Error::Closed(reason))) = events.next().await else {
+            panic!("a stream fails with the reason")
+        };
+        check(&reason);
+        assert!(events.next().await.is_none(), "once");
+        let Error::Turn(end) = turn.finish().await.unwrap_err() else {
+            panic!("a turn fails")
+        };
+        let TurnErrorKind::Closed(reason) = &end.kind else {
+            panic!("with the reason")
+        };
+        check(reason);
+        assert_eq!(end.outcome.text, "half a");
+        let mut lines = 0;
+        while wire.next().await.is_some() {
+            lines += 1;
+        }
+        assert!(lines > count, "the wire has all, and ends");
+        let after = client.request_raw::<Value>("x/y", &json!({})).await;
+        assert!(matches!(after, Err(Error::Closed(_))), "{after:?}");
+        let mut late = client.events(Filter::all());
+        assert!(matches!(late.next().await, Some(Err(Error::Closed(_)))));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_end_is_noticed_though_what_the_server_started_holds_the_pipe() {
+    within(60, async {
+        for sort in ["plain", "setsid", "stranger"] {
+            let fake = Fake::new();
+            let client = fake.client("").await;
+            child(&client, sort).await;
+            let begun = Instant::now();
+            let Error::Closed(reason) = die(&client, &[]).await else {
+                panic!("it fails with the reason")
+            };
+            check(&reason);
+            assert!(begun.elapsed() < Duration::from_secs(5), "{sort}");
+            for pid in fake.left() {
+                // Of the stranger of a crash nothing is known any more.
+                assert_eq!(sort, "stranger");
+                let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+                rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_request_without_an_answer_ends_at_its_deadline_and_the_connection_goes_on() {
+    within(60, async {
+        let fake = Fake::new();
+        let builder = fake.builder("").request_timeout(Duration::from_millis(200));
+        let client = builder.spawn().await.unwrap();
+        let answer = client.request_raw::<Value>("fake/never", &json!({})).await;
+        let Err(Error::Timeout { method, after }) = answer else {
+            panic!("{answer:?}")
+        };
+        assert_eq!(
+            (method.as_str(), after),
+            ("fake/never", Duration::from_millis(200))
+        );
+        let answer: Value = client
+            .request_raw("fake/echo", &json!({"a": 1}))
+            .await
+            .unwrap();
+        assert_eq!(answer, json!({"a": 1}));
+        client.shutdown().await;
+    })
+    .await;
+}

@@ -1,0 +1,221 @@
+//! Programs that are killed and can't clean up, and npm's way to start codex, which puts a Node in between.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use cas_sdk::{CasClient, testing::CODEX_VERSION};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::{
+    common::{Rig, is_alive, within},
+    fake::{Fake, GRACE, RUN, child, marked},
+};
+
+/// A program that uses the crate and is about to be killed. It is this test binary, started again.
+pub(crate) struct Host {
+    child: Child,
+    /// The server that it has started.
+    pub(crate) server: u32,
+}
+
+impl Host {
+    /// Starts one whose server is `codex`, and waits until that runs.
+    pub(crate) fn start(codex: &Path, out: &Path, prepare: impl FnOnce(&mut Command)) -> Self {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command
+            .args(["hosts::host", "--exact", "--ignored", "--nocapture"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        prepare(&mut command);
+        command.env("HOST_CODEX", codex).env("HOST_OUT", out);
+        let mut child = command.spawn().unwrap();
+        let begun = Instant::now();
+        loop {
+            if let Ok(Ok(server)) = fs::read_to_string(out).map(|text| text.parse()) {
+                return Self { child, server };
+            }
+            assert!(child.try_wait().unwrap().is_none(), "the host has ended");
+            assert!(begun.elapsed() < Duration::from_secs(20), "no server");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// One whose server is the fake.
+    pub(crate) fn of(fake: &Fake, mode: &str, prepare: impl FnOnce(&mut Command)) -> Self {
+        let out = fake.file(&format!("host-{:?}", Instant::now()));
+        Self::start(&fake.codex(), &out, |command| {
+            command
+                .env(RUN, fake.run())
+                .env("FAKE_DIR", fake.file(""))
+                .env("FAKE_MODE", mode);
+            prepare(command);
+        })
+    }
+
+    /// Kills it, so that it can do nothing more.
+    pub(crate) fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+#[test]
+#[ignore = "this is the host that the other tests kill"]
+fn host() {
+    let Ok(out) = std::env::var("HOST_OUT") else {
+        return;
+    };
+    let var = |name| std::env::var(name).ok();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let mut builder = CasClient::builder()
+            .codex(var("HOST_CODEX").unwrap())
+            .stop_grace(GRACE);
+        if let Some(dir) = var("HOST_REGISTRY") {
+            builder = builder.registry(dir);
+        }
+        let client = builder.spawn().await.unwrap();
+        for sort in var("HOST_CHILDREN").unwrap_or_default().split_whitespace() {
+            child(&client, sort).await;
+        }
+        let pid = client.pid().unwrap().to_string();
+        fs::write(format!("{out}~"), pid).unwrap();
+        fs::rename(format!("{out}~"), out).unwrap();
+        tokio::time::sleep(Duration::from_secs(300)).await;
+    });
+}
+
+#[tokio::test]
+async fn a_host_that_is_killed_leaves_no_app_server() {
+    let Some(rig) = Rig::new().await else { return };
+    within(60, async {
+        let fake = Fake::new();
+        let mut host = Host::start(rig.codex(), &fake.file("out"), |command| {
+            command
+                .env_clear()
+                .envs(rig.home.env())
+                .env(RUN, fake.run());
+        });
+        assert!(is_alive(host.server));
+        host.kill();
+        fake.nothing_is_left().await;
+        assert!(!is_alive(host.server));
+
+        let mut host = Host::of(&fake, "", |_| {});
+        host.kill();
+        fake.nothing_is_left().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn npms_shim_and_the_codex_behind_it_are_ended_together() {
+    let Some(rig) = Rig::new().await else { return };
+    let Some((shim, _dir)) = shim(rig.codex()) else {
+        return;
+    };
+    within(120, async {
+        let fake = Fake::new();
+        let path = std::env::var("PATH").unwrap_or_default();
+        let start = || async {
+            let builder = rig.builder().codex(&shim).env("PATH", &path);
+            let client = builder.env(RUN, fake.run()).spawn().await.unwrap();
+            // A newer Node becomes codex, an older one starts it.
+            assert!(!fake.left().is_empty());
+            client
+        };
+
+        let client = start().await;
+        let reason = client.shutdown().await;
+        assert_eq!(reason.status.and_then(|s| s.code()), Some(0));
+        assert!(fake.left().is_empty());
+
+        drop(start().await);
+        fake.nothing_is_left().await;
+
+        // The shim is killed, and codex is not told.
+        let client = start().await;
+        let shim_pid = i32::try_from(client.pid().unwrap()).unwrap();
+        kill_process(Pid::from_raw(shim_pid).unwrap(), Signal::KILL).unwrap();
+        let reason = client.closed().await;
+        assert!(reason.to_string().contains("signal: 9"), "{reason}");
+        assert!(fake.left().is_empty());
+
+        let mut host = Host::start(&shim, &fake.file("out"), |command| {
+            command.env_clear().envs(rig.home.env());
+            command.env("PATH", &path).env(RUN, fake.run());
+        });
+        host.kill();
+        fake.nothing_is_left().await;
+        assert!(marked(fake.run()).is_empty());
+    })
+    .await;
+}
+
+/// The script that npm links as `codex`: the one beside the binary, else fetched.
+fn shim(codex: &Path) -> Option<(PathBuf, Option<tempfile::TempDir>)> {
+    let skip = |why: &str| {
+        let ci = std::env::var("CI").unwrap_or_default();
+        assert!(ci != "true" && ci != "1", "this must not be skipped: {why}");
+        eprintln!("SKIPPED: no shim to test with: {why}");
+        None
+    };
+    if which::which("node").is_err() {
+        return skip("there is no Node");
+    }
+    let beside = codex.ancestors().map(|dir| dir.join("codex/bin/codex.js"));
+    if let Some(shim) = beside.into_iter().find(|path| path.is_file()) {
+        executable(&shim)?;
+        return Some((shim, None));
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let npm = Command::new("npm")
+        .args([
+            "install",
+            "--omit=optional",
+            "--ignore-scripts",
+            "--no-audit",
+            "--no-fund",
+        ])
+        .args(["--global=false", "--no-save", "--prefix"])
+        .arg(dir.path())
+        .arg(format!("@openai/codex@{CODEX_VERSION}"))
+        .current_dir(dir.path())
+        .stdout(Stdio::null())
+        .status();
+    if !npm.is_ok_and(|status| status.success()) {
+        return skip("npm did not get it");
+    }
+    // The package of the platform is there already, whatever it is called there.
+    let package = codex.ancestors().find(|dir| dir.join("vendor").is_dir())?;
+    let platform = match std::env::consts::ARCH {
+        "aarch64" => "codex-linux-arm64",
+        _ => "codex-linux-x64",
+    };
+    let packages = dir.path().join("node_modules/@openai");
+    let _ = fs::remove_dir_all(packages.join(platform));
+    std::os::unix::fs::symlink(package, packages.join(platform)).unwrap();
+    let shim = packages.join("codex/bin/codex.js");
+    executable(&shim)?;
+    Some((shim, Some(dir)))
+}
+
+/// npm makes it so when it links it.
+fn executable(shim: &Path) -> Option<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = fs::metadata(shim).ok()?.permissions().mode();
+    if mode & 0o111 == 0 {
+        fs::set_permissions(shim, fs::Permissions::from_mode(mode | 0o755)).ok()?;
+    }
+    Some(())
+}

@@ -1,0 +1,250 @@
+//! Secrets do not come out: not in traces, not in errors, not in `Debug`, not in what is kept of stderr.
+
+use std::{
+    fmt::Debug,
+    io,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use cas_sdk::{
+    CasClient, Error, Filter, HandlerError, RefreshRequest, Tokens,
+    protocol::{
+        ApiKeyLoginAccountParams, ChatgptAuthTokensLoginAccountParams, LoginAccountParams,
+        ThreadStartParams,
+    },
+    testing::{FakeServer, Reply, jwt},
+};
+use serde_json::{Value, json};
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::{
+    common::{Rig, within},
+    fake::Fake,
+};
+
+/// Everything that could end up in a log.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
+    }
+
+    fn say(&self, what: &impl Debug) {
+        let text = format!("{what:?}\n{what:#?}\n");
+        self.0.lock().unwrap().extend(text.bytes());
+    }
+
+    /// An error in all the ways in which it is printed.
+    fn error(&self, error: &Error) {
+        self.say(error);
+        let mut source: Option<&dyn std::error::Error> = Some(error);
+        while let Some(error) = source {
+            let text = format!("{error} {error:?}\n");
+            self.0.lock().unwrap().extend(text.bytes());
+            source = error.source();
+        }
+    }
+
+    /// All traces of this thread, of every level, while the guard lives.
+    fn traces(&self) -> tracing::subscriber::DefaultGuard {
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::TRACE)
+            .with_writer(self.clone())
+            .finish();
+        tracing::subscriber::set_default(subscriber)
+    }
+}
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Log {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+/// Valid in base64, too.
+const MARKER: &str = "mArKeR-5ecret-7f3abc";
+
+/// A token that codex takes for one, with the marker in the place of the signature.
+fn token() -> String {
+    let token = jwt("org-1", "pro");
+    let (unsigned, _) = token.rsplit_once('.').unwrap();
+    format!("{unsigned}.{MARKER}")
+}
+
+#[tokio::test]
+async fn the_real_codex_is_told_secrets_in_every_way_and_nobody_else_is() {
+    let Some(rig) = Rig::with(cas_sdk::testing::CodexHomeBuilder::chatgpt_auth).await else {
+        return;
+    };
+    let log = Log::default();
+    let _traces = log.traces();
+    within(120, async {
+        rig.model.require_bearer("none");
+        let new = token();
+        let handler = {
+            let log = log.clone();
+            move |request: RefreshRequest, _cx| {
+                let tokens = Tokens::new(&new, "org-1").plan("pro");
+                log.say(&request);
+                log.say(&tokens);
+                async { Ok::<_, HandlerError>(tokens) }
+            }
+        };
+        let builder = rig
+            .builder()
+            .env("SOME_API_KEY", MARKER)
+            .env("OTHER", format!("x={MARKER}"))
+            .config("mcp_servers.m.command", "\"true\"")
+            .config("mcp_servers.m.env.KEY", &format!("\"{MARKER}\""))
+            .auth_refresh(handler);
+        log.say(&builder);
+        let client = builder.clone().spawn().await.unwrap();
+        let mut wire = client.wire();
+        let mut events = client.events(Filter::all());
+        log.say(&client);
+
+        let login = |params: LoginAccountParams| {
+            let request = client.request(params);
+            log.say(&request);
+            request
+        };
+        let key = LoginAccountParams::ApiKey(ApiKeyLoginAccountParams::new(format!("sk-{MARKER}")));
+        log.say(&key);
+        let answer = login(key).await;
+        log.say(&answer);
+        let wrong = ChatgptAuthTokensLoginAccountParams::new("org-1", MARKER);
+        log.error(
+            &login(LoginAccountParams::ChatgptAuthTokens(wrong))
+                .await
+                .unwrap_err(),
+        );
+        let right = ChatgptAuthTokensLoginAccountParams::new("org-1", token());
+        let answer = login(LoginAccountParams::ChatgptAuthTokens(right)).await;
+        log.say(&answer.unwrap());
+
+        // The model refuses the token; the handler gives another, which it refuses too.
+        rig.model.reply(Reply::text("never"));
+        let thread = client
+            .start_thread(ThreadStartParams::default())
+            .await
+            .unwrap();
+        log.say(&thread);
+        let turn = thread.ask("go").await.unwrap();
+        log.say(&turn);
+        log.error(&turn.finish().await.unwrap_err());
+
+        // What was sent holds the secrets, so they were where they could have got out.
+        let mut seen = 0;
+        let mut kept = Vec::new();
+        let reason = client.shutdown().await;
+        while let Some(line) = wire.next().await {
+            seen += usize::from(line.text().contains(MARKER));
+            log.say(&line);
+            kept.push(line);
+        }
+        assert!(
+            seen >= 4,
+            "three logins and a refresh, and {seen} were seen"
+        );
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(event) => log.say(&event),
+                Err(error) => log.error(&error),
+            }
+        }
+        log.say(&reason);
+        log.say(&reason.stderr_tail);
+        let failed = builder.env("CODEX_HOME", "/no/such/home").spawn().await;
+        log.error(&failed.unwrap_err());
+    })
+    .await;
+    let text = log.text();
+    assert!(text.contains("connection closed"), "the traces are there");
+    assert!(text.contains("Builder"), "and the rest");
+    for line in text.lines() {
+        assert!(!line.contains(MARKER), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn what_the_server_says_of_secrets_is_not_repeated() {
+    let log = Log::default();
+    let _traces = log.traces();
+    within(60, async {
+        let (client, server) = FakeServer::connect(CasClient::builder()).await.unwrap();
+        server.answer("x/y", |_| Ok(json!({"token": MARKER})));
+        let answer = client.request_raw::<Vec<u8>>("x/y", &json!({})).await;
+        let error = answer.unwrap_err();
+        let Error::Decode { raw, .. } = &error else {
+            panic!("{error:?}")
+        };
+        assert!(raw.contains(MARKER), "it is there for who asks for it");
+        log.error(&error);
+        // Lines of every sort, good and bad.
+        let mut unclaimed = client.unclaimed_requests();
+        server.line(&format!("not JSON {MARKER}"));
+        server.line(&json!({"id": 99, "result": MARKER}).to_string());
+        server.line(&json!({"method": "x/z", "params": {"token": MARKER}}).to_string());
+        server.line(&json!({"method": 7, "token": MARKER}).to_string());
+        server.call(1, "x/w", json!({"token": MARKER}));
+        let request = unclaimed.next().await.unwrap();
+        log.say(&request);
+        log.say(&client.pending_requests());
+        drop(request);
+        server.reply_to(1).await;
+        server.call(
+            2,
+            "account/chatgptAuthTokens/refresh",
+            json!({"reason": 7, "x": MARKER}),
+        );
+        log.say(&server.reply_to(2).await["result"]);
+        server.call(
+            3,
+            "item/tool/call",
+            json!({"tool": "t", "arguments": {"key": MARKER}}),
+        );
+        server.reply_to(3).await;
+        client.shutdown().await;
+    })
+    .await;
+    let text = log.text();
+    for line in text.lines() {
+        assert!(!line.contains(MARKER), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn the_environment_of_a_server_is_not_on_record() {
+    within(60, async {
+        let fake = Fake::new();
+        let dir = fake.file("registry");
+        let builder = fake.builder("").env("SOME_API_KEY", MARKER).registry(&dir);
+        let client = builder.spawn().await.unwrap();
+        let files: Vec<_> = std::fs::read_dir(&dir).unwrap().flatten().collect();
+        assert_eq!(files.len(), 1);
+        let text = std::fs::read_to_string(files[0].path()).unwrap();
+        let record: Value = serde_json::from_str(&text).unwrap();
+        assert!(record["child"]["pid"].is_u64());
+        assert!(!text.contains(MARKER), "{text}");
+        tokio::time::timeout(Duration::from_secs(10), client.shutdown())
+            .await
+            .unwrap();
+    })
+    .await;
+}
