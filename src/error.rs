@@ -279,13 +279,13 @@ pub(crate) fn rpc_error(raw: &str) -> RpcError {
         data: Option<Box<RawValue>>,
     }
     match serde_json::from_str::<Wire>(raw) {
-        Ok(w) => RpcError::new(
+        Ok(w) if raw.starts_with('{') => RpcError::new(
             w.code,
             w.message,
             w.data
                 .as_deref()
                 .and_then(|d| serde_json::from_str(d.get()).ok()),
         ),
-        Err(_) => RpcError::new(0, raw.to_owned(), None),
+        _ => RpcError::new(0, raw.to_owned(), None),
     }
 }

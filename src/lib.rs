@@ -24,6 +24,9 @@ pub mod concepts;
 mod error;
 mod event;
 mod filter;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod handler;
 mod input;
 pub mod mine;

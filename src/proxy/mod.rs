@@ -30,6 +30,8 @@ mod client;
 mod command;
 mod events;
 mod exit;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod options;
 mod pipes;
 mod policy;

@@ -37,6 +37,8 @@ pub(crate) struct Lines<R> {
     max_line: usize,
     /// The length so far of a line that is being skipped, and how it began.
     skipping: Option<(u64, Vec<u8>)>,
+    /// What was skipped so far ends with a carriage return, which does not count.
+    skipped_return: bool,
     eof: bool,
 }
 
@@ -50,6 +52,7 @@ impl<R: AsyncRead + Unpin> Lines<R> {
             searched: 0,
             max_line,
             skipping: None,
+            skipped_return: false,
             eof: false,
         }
     }
@@ -125,12 +128,16 @@ impl<R: AsyncRead + Unpin> Lines<R> {
         let newline = memchr(b'\n', &self.buf[self.start..]);
         let dropped = newline.unwrap_or(self.buf.len() - self.start);
         *len += dropped as u64;
+        if dropped > 0 {
+            self.skipped_return = self.buf[self.start + dropped - 1] == b'\r';
+        }
         self.start += dropped + usize::from(newline.is_some());
         self.searched = self.start;
         if newline.is_none() && !self.eof {
             return None;
         }
         let (len, head) = self.skipping.take()?;
+        let len = len - u64::from(self.skipped_return);
         Some(Line::TooLong { len, head })
     }
 

@@ -10,11 +10,14 @@ mod batch;
 pub(crate) mod connection;
 pub(crate) mod line;
 pub(crate) mod message;
+#[cfg(test)]
+mod model_tests;
 pub(crate) mod outbox;
 pub(crate) mod queue;
 pub(crate) mod router;
 mod routes;
 pub(crate) mod scan;
+mod sync;
 pub(crate) mod tap;
 
 pub(crate) use connection::{Connection, Limits};

@@ -8,14 +8,17 @@ use std::{
     future::poll_fn,
     io,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, PoisonError},
     task::{Context, Poll, Waker},
 };
 
 use bytes::{Buf as _, BytesMut};
 use tokio::io::AsyncWrite;
 
-use super::tap::Taps;
+use super::{
+    sync::{Mutex, MutexGuard},
+    tap::Taps,
+};
 
 pub(crate) type Sink = Pin<Box<dyn AsyncWrite + Send>>;
 

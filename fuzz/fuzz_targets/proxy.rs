@@ -1,0 +1,39 @@
+//! Lines of both sides into the proxy's session: those that begin with `<` are the server's, the others the
+//! orchestrator's commands.
+//!
+//! Whatever comes in, what goes out is JSON, a line each, numbered without a gap.
+
+#![no_main]
+
+use cas_sdk::fuzzing::Proxy;
+use libfuzzer_sys::fuzz_target;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+#[derive(Deserialize)]
+struct Head {
+    seq: u64,
+}
+
+fuzz_target!(|data: &[u8]| {
+    let mut proxy = Proxy::ready();
+    for line in data.split(|b| *b == b'\n') {
+        match line.strip_prefix(b"<") {
+            Some(line) => proxy.server_line(line),
+            None => proxy.client_line(line),
+        }
+    }
+    let (events, frames) = proxy.into_output();
+    let events = std::str::from_utf8(&events).expect("events are text");
+    for (n, event) in (1..).zip(events.lines()) {
+        // Deeper than serde goes is JSON too, but not for this check.
+        match serde_json::from_str::<Head>(event) {
+            Ok(head) => assert_eq!(head.seq, n, "{event}"),
+            Err(error) => panic!("{error}: {event}"),
+        }
+    }
+    let frames = std::str::from_utf8(&frames).expect("frames are text");
+    for frame in frames.lines() {
+        assert!(serde_json::from_str::<IgnoredAny>(frame).is_ok(), "{frame}");
+    }
+});

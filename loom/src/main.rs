@@ -1,0 +1,193 @@
+//! The one wake-up written by hand, in every interleaving: `cargo run --manifest-path loom/Cargo.toml`.
+//!
+//! The outbox keeps its writer task's waker. A caller writes its frame itself if nothing else waits, polling the pipe with
+//! that waker, or wakes the writer; all under one lock, and the wake-up itself outside of it. If a wake-up could be lost,
+//! the writer would sleep for ever in one of the interleavings, which loom reports as a deadlock.
+
+#![allow(
+    dead_code,
+    reason = "the crate uses more of the file than these models do"
+)]
+
+#[path = "."]
+mod rpc {
+    #[path = "../../src/rpc/outbox.rs"]
+    pub(crate) mod outbox;
+    #[path = "../../src/rpc/tap.rs"]
+    pub(crate) mod tap;
+
+    pub(crate) mod sync {
+        pub(crate) use loom::sync::{Mutex, MutexGuard};
+    }
+}
+
+use std::{
+    io,
+    pin::Pin,
+    sync::atomic::{AtomicUsize, Ordering},
+    task::{Context, Poll, Waker},
+};
+
+use loom::{
+    future::block_on,
+    sync::{Arc, Condvar, Mutex},
+    thread,
+};
+use rpc::outbox::{Lane, Outbox};
+use tokio::io::AsyncWrite;
+
+const ALONE: Lane = Lane::Request { alone: true };
+const NOT_ALONE: Lane = Lane::Request { alone: false };
+
+/// A pipe with so much room, whose reader makes more of it.
+#[derive(Clone)]
+struct Pipe(Arc<(Mutex<State>, Condvar)>);
+
+struct State {
+    room: usize,
+    written: Vec<u8>,
+    waker: Option<Waker>,
+}
+
+impl Pipe {
+    fn new(room: usize) -> Self {
+        let state = State {
+            room,
+            written: Vec::new(),
+            waker: None,
+        };
+        Self(Arc::new((Mutex::new(state), Condvar::new())))
+    }
+
+    fn make_room(&self, room: usize) {
+        let mut state = self.0.0.lock().expect("no panic");
+        state.room += room;
+        let waker = state.waker.take();
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Waits for so many bytes. What comes is whole frames, in whatever order.
+    fn frames(&self, bytes: usize) -> Vec<u8> {
+        let mut state = self.0.0.lock().expect("no panic");
+        while state.written.len() < bytes {
+            state = self.0.1.wait(state).expect("no panic");
+        }
+        state.written.clone()
+    }
+}
+
+/// The frames, sorted.
+fn sorted(bytes: &[u8]) -> Vec<&[u8]> {
+    let mut frames: Vec<_> = bytes.split_inclusive(|b| *b == b'\n').collect();
+    frames.sort_unstable();
+    frames
+}
+
+impl AsyncWrite for Pipe {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let mut state = self.0.0.lock().expect("no panic");
+        let n = buf.len().min(state.room);
+        if n == 0 {
+            state.waker = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        state.room -= n;
+        state.written.extend_from_slice(&buf[..n]);
+        self.0.1.notify_one();
+        Poll::Ready(Ok(n))
+    }
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+fn model(name: &str, work: impl Fn() + Send + Sync + 'static) {
+    let runs = std::sync::Arc::new(AtomicUsize::new(0));
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(3);
+    builder.check({
+        let runs = runs.clone();
+        move || {
+            runs.fetch_add(1, Ordering::Relaxed);
+            work();
+        }
+    });
+    println!("{name}: {} interleavings", runs.load(Ordering::Relaxed));
+}
+
+/// An outbox on a pipe, with its writer, callers, and a reader that makes room. All that is sent has to arrive before
+/// anything else happens: the end, too, would wake the writer.
+fn run(room: usize, callers: &'static [&'static [(Lane, &'static [u8])]], more_room: usize) {
+    let pipe = Pipe::new(room);
+    let outbox = std::sync::Arc::new(Outbox::new(Box::pin(pipe.clone())));
+    let writer = thread::spawn({
+        let outbox = outbox.clone();
+        move || block_on(outbox.drive()).expect("the pipe is whole")
+    });
+    let (last, others) = callers.split_last().expect("a caller");
+    let send = |outbox: &Outbox, frames: &[(Lane, &[u8])]| {
+        for (lane, frame) in frames {
+            outbox.send(*lane, frame);
+        }
+    };
+    let threads: Vec<_> = others
+        .iter()
+        .map(|frames| {
+            let outbox = outbox.clone();
+            thread::spawn(move || send(&outbox, frames))
+        })
+        .collect();
+    send(&outbox, last);
+    if more_room > 0 {
+        pipe.make_room(more_room);
+    }
+    let sent: Vec<u8> = callers
+        .iter()
+        .flat_map(|frames| frames.iter())
+        .flat_map(|(_, frame)| frame.iter().copied())
+        .collect();
+    assert_eq!(sorted(&pipe.frames(sent.len())), sorted(&sent));
+    outbox.close();
+    for thread in threads {
+        thread.join().expect("no panic");
+    }
+    writer.join().expect("no panic");
+}
+
+fn main() {
+    model("a caller that writes by itself", || {
+        run(100, &[&[(ALONE, b"a\n")]], 0)
+    });
+    model("a caller that leaves it to the writer", || {
+        run(100, &[&[(NOT_ALONE, b"a\n")]], 0)
+    });
+    model("one after the other", || {
+        run(
+            100,
+            &[&[(ALONE, b"a\n"), (NOT_ALONE, b"b\n"), (Lane::Reply, b"c\n")]],
+            0,
+        )
+    });
+    model("two callers at once", || {
+        run(100, &[&[(ALONE, b"a\n")], &[(NOT_ALONE, b"b\n")]], 0)
+    });
+    model("a pipe that is full at first", || {
+        run(0, &[&[(ALONE, b"a\n")]], 100)
+    });
+    model("a pipe that is full in the middle of a frame", || {
+        run(3, &[&[(ALONE, b"aaaa\n"), (Lane::Reply, b"b\n")]], 100)
+    });
+    model("two callers and a pipe that is full", || {
+        run(1, &[&[(ALONE, b"a\n")], &[(NOT_ALONE, b"b\n")]], 100)
+    });
+}

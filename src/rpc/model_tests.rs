@@ -1,0 +1,365 @@
+//! Random cuts of random bytes, and random interleavings of all that can happen to requests, against models.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    future::Future,
+    io,
+    pin::Pin,
+    sync::{Arc, Mutex},
+    task::{Context, Poll, Waker},
+};
+
+use proptest::{collection::vec, prelude::*, sample::Index};
+use tokio::io::AsyncWrite;
+
+use super::{
+    Connection, Incoming, Limits, Router,
+    batch::{Batch, Desk},
+    connection::{NoAnswer, Send as Frame},
+    line::{Line, Lines},
+    outbox::Outbox,
+    router::{Class, Dialect, Outcome},
+};
+use crate::error::CloseReason;
+
+/// Runs what never has to wait for anything but itself.
+fn now<T>(future: impl Future<Output = T>) -> T {
+    futures_util::FutureExt::now_or_never(future).expect("nothing to wait for")
+}
+
+/// Each line as text, or as the length of one that was skipped.
+type Told = Vec<Result<Vec<u8>, u64>>;
+
+/// What framing has to come to, said without haste.
+fn framed(input: &[u8], max_line: usize) -> Told {
+    let mut pieces: Vec<_> = input.split(|b| *b == b'\n').collect();
+    let last = pieces.pop().unwrap_or_default();
+    let pieces = pieces.into_iter().chain((!last.is_empty()).then_some(last));
+    pieces
+        .map(|line| line.strip_suffix(b"\r").unwrap_or(line))
+        .filter(|line| !line.is_empty())
+        .map(|line| {
+            if line.len() > max_line {
+                Err(line.len() as u64)
+            } else {
+                Ok(line.to_vec())
+            }
+        })
+        .collect()
+}
+
+fn read_in(chunks: &[&[u8]], max_line: usize) -> Told {
+    let mut builder = tokio_test::io::Builder::new();
+    for chunk in chunks.iter().filter(|chunk| !chunk.is_empty()) {
+        builder.read(chunk);
+    }
+    let mut lines = Lines::new(builder.build(), max_line);
+    let mut told = Vec::new();
+    loop {
+        let more = now(lines.fill()).expect("no error");
+        while let Some(line) = lines.next() {
+            told.push(match line {
+                Line::Text(text) => Ok(text.to_vec()),
+                Line::TooLong { len, .. } => Err(len),
+            });
+        }
+        if !more {
+            return told;
+        }
+    }
+}
+
+fn bytes() -> impl Strategy<Value = Vec<u8>> {
+    let piece = prop_oneof![
+        4 => vec(any::<u8>(), 0..20),
+        4 => Just(b"\n".to_vec()),
+        2 => Just(b"\r".to_vec()),
+        2 => Just(b"\r\n".to_vec()),
+        1 => vec(Just(b'x'), 30..80),
+    ];
+    vec(piece, 0..30).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2_000) })]
+
+    #[test]
+    fn any_cuts_of_any_bytes_give_the_same_lines(
+        input in bytes(),
+        cuts in vec(any::<Index>(), 0..12),
+        max_line in 1..60_usize,
+    ) {
+        let cuts: BTreeSet<_> = cuts.iter().map(|cut| cut.index(input.len() + 1)).collect();
+        let (mut chunks, mut start) = (Vec::new(), 0);
+        for end in cuts.into_iter().chain([input.len()]) {
+            chunks.push(&input[start..end]);
+            start = end;
+        }
+        prop_assert_eq!(read_in(&chunks, max_line), framed(&input, max_line));
+    }
+}
+
+/// What a caller or the server may do next. An index picks among those that there are.
+#[derive(Debug, Clone)]
+enum Op {
+    Ask {
+        urgent: bool,
+        hooked: bool,
+    },
+    Poll(Index),
+    Drop(Index),
+    /// Of those that the server has heard of, answered before or not.
+    Answer {
+        of: Index,
+        refuse: bool,
+    },
+    AnswerTooLong(Index),
+    AnswerNobody(u64),
+    /// The pipe takes this many bytes more.
+    Write(usize),
+    Close,
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        10 => (any::<bool>(), any::<bool>()).prop_map(|(urgent, hooked)| Op::Ask { urgent, hooked }),
+        10 => any::<Index>().prop_map(Op::Poll),
+        5 => any::<Index>().prop_map(Op::Drop),
+        10 => (any::<Index>(), any::<bool>()).prop_map(|(of, refuse)| Op::Answer { of, refuse }),
+        1 => any::<Index>().prop_map(Op::AnswerTooLong),
+        1 => any::<u64>().prop_map(Op::AnswerNobody),
+        10 => (1..200_usize).prop_map(Op::Write),
+        1 => Just(Op::Close),
+    ]
+}
+
+/// A pipe that takes as many bytes as it is told.
+#[derive(Clone, Default)]
+struct Pipe(Arc<Mutex<(Vec<u8>, usize)>>);
+
+impl AsyncWrite for Pipe {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let mut state = self.0.lock().unwrap();
+        let n = buf.len().min(state.1);
+        state.1 -= n;
+        state.0.extend_from_slice(&buf[..n]);
+        if n == 0 {
+            Poll::Pending
+        } else {
+            Poll::Ready(Ok(n))
+        }
+    }
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+struct Nothing;
+
+impl Dialect for Nothing {
+    fn class(&self, _: &str) -> Class {
+        Class::default()
+    }
+    fn observe(&self, _: &Incoming) {}
+    fn request(&self, _: &Incoming) {}
+    fn skipped(&self, _: &str, _: u64) {}
+    fn closed(&self, _: &Arc<CloseReason>) {}
+}
+
+type Running<'a> = Pin<Box<dyn Future<Output = Result<Outcome, NoAnswer>> + 'a>>;
+
+const LIMITS: Limits = Limits {
+    in_flight: 3,
+    urgent: 1,
+    line: 1_000,
+};
+
+fn poll<T>(future: Pin<&mut (impl Future<Output = T> + ?Sized)>) -> Option<T> {
+    match future.poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => Some(value),
+        Poll::Pending => None,
+    }
+}
+
+/// The ids of the whole frames that the server has heard, in order, with the names of the requests.
+fn heard(pipe: &Pipe) -> Vec<(u64, String)> {
+    let state = pipe.0.lock().unwrap();
+    let whole = state
+        .0
+        .iter()
+        .rposition(|b| *b == b'\n')
+        .map_or(0, |end| end + 1);
+    let text = std::str::from_utf8(&state.0[..whole]).expect("frames are text");
+    text.lines()
+        .map(|line| {
+            let frame: serde_json::Value = serde_json::from_str(line).expect("frames are whole");
+            let id = frame["id"].as_u64().expect("an id");
+            (id, frame["method"].as_str().expect("a method").to_owned())
+        })
+        .collect()
+}
+
+fn say(router: &Router, line: &str) {
+    Batch::new(router, &mut Desk::default()).line(line.as_bytes());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2_000) })]
+
+    /// Every request ends once at most, by its own answer and no other; at the end nothing waits and all places are free.
+    #[test]
+    fn whatever_happens_in_whatever_order_each_request_ends_once_and_by_its_own_answer(
+        ops in vec(op(), 0..80),
+    ) {
+        let pipe = Pipe::default();
+        let router = Arc::new(Router::new(Arc::new(Nothing)));
+        let connection = Connection::new(router.clone(), Outbox::new(Box::pin(pipe.clone())), LIMITS);
+        let mut driver: Pin<Box<dyn Future<Output = _>>> = Box::pin(connection.outbox.drive());
+        let (mut driving, mut closed) = (true, false);
+        let hooks = Arc::new(Mutex::new(BTreeMap::<usize, usize>::new()));
+        // The name of each request is its method, so that the server can tell it in the answer.
+        let names: Vec<String> = (0..ops.len()).map(|n| format!("r{n}")).collect();
+        let mut running: Vec<(usize, Running<'_>)> = Vec::new();
+        // The model: what the server has answered first, by request.
+        let mut answers = BTreeMap::<String, &str>::new();
+        let mut polled = BTreeSet::new();
+
+        for (n, op) in ops.iter().enumerate() {
+            match op {
+                Op::Ask { urgent, hooked } => {
+                    let on_reply = hooked.then(|| {
+                        let hooks = hooks.clone();
+                        Box::new(move |_: &Outcome| *hooks.lock().unwrap().entry(n).or_default() += 1) as _
+                    });
+                    running.push((n, Box::pin(connection.request(Frame {
+                        method: &names[n],
+                        params: "{}",
+                        urgent: *urgent,
+                        deadline: None,
+                        on_reply,
+                    }))));
+                }
+                Op::Poll(which) if !running.is_empty() => {
+                    let at = which.index(running.len());
+                    polled.insert(running[at].0);
+                    if let Some(end) = poll(running[at].1.as_mut()) {
+                        let (n, _) = running.swap_remove(at);
+                        let told = match end {
+                            Ok(Ok(reply)) => {
+                                prop_assert_eq!(reply.result(), format!("\"{}\"", names[n]));
+                                "result"
+                            }
+                            Ok(Err(error)) => {
+                                prop_assert_eq!(error.message, names[n].as_str());
+                                "error"
+                            }
+                            Err(NoAnswer::TooLong(..)) => "too long",
+                            Err(NoAnswer::Closed(_)) => {
+                                prop_assert!(closed);
+                                "closed"
+                            }
+                            Err(NoAnswer::Timeout) => "timeout",
+                        };
+                        prop_assert_eq!(told, answers.get(&names[n]).copied().unwrap_or("closed"));
+                    }
+                }
+                Op::Drop(which) if !running.is_empty() => {
+                    drop(running.swap_remove(which.index(running.len())));
+                }
+                Op::Answer { of, refuse } => {
+                    let heard = heard(&pipe);
+                    if !heard.is_empty() && !closed {
+                        let (id, name) = &heard[of.index(heard.len())];
+                        if *refuse {
+                            say(&router, &format!(r#"{{"id":{id},"error":{{"code":1,"message":"{name}"}}}}"#));
+                        } else {
+                            say(&router, &format!(r#"{{"id":{id},"result":"{name}"}}"#));
+                        }
+                        answers.entry(name.clone()).or_insert(if *refuse { "error" } else { "result" });
+                    }
+                }
+                Op::AnswerTooLong(of) => {
+                    let heard = heard(&pipe);
+                    if !heard.is_empty() && !closed {
+                        let (id, name) = &heard[of.index(heard.len())];
+                        let head = format!(r#"{{"id":{id},"result":"xxxx"#);
+                        Batch::new(&router, &mut Desk::default()).too_long(5_000, head.as_bytes());
+                        answers.entry(name.clone()).or_insert("too long");
+                    }
+                }
+                Op::AnswerNobody(id) => say(&router, &format!(r#"{{"id":{},"result":1}}"#, id.saturating_add(1_000))),
+                Op::Write(bytes) => {
+                    pipe.0.lock().unwrap().1 += bytes;
+                    if driving {
+                        driving = poll(driver.as_mut()).is_none();
+                    }
+                }
+                Op::Close => {
+                    closed = true;
+                    connection.close(&Arc::new(CloseReason::shutdown()));
+                }
+                Op::Poll(_) | Op::Drop(_) => {}
+            }
+            let waits = router.pending();
+            prop_assert!(waits <= polled.len(), "only what was polled can wait");
+            prop_assert!(!closed || waits == 0);
+        }
+
+        // An id is one request's for ever.
+        let heard = heard(&pipe);
+        let ids: BTreeSet<_> = heard.iter().map(|(id, _)| *id).collect();
+        let asked: BTreeSet<_> = heard.iter().map(|(_, name)| name.clone()).collect();
+        prop_assert_eq!((ids.len(), asked.len()), (heard.len(), heard.len()));
+        prop_assert!(hooks.lock().unwrap().values().all(|runs| *runs == 1), "a hook runs once");
+
+        drop(running);
+        if !closed {
+            // All places are free again: as many as there are can be taken at once.
+            let mut places: Vec<_> = (0..=LIMITS.in_flight)
+                .map(|_| Box::pin(connection.request(Frame {
+                    method: "place", params: "{}", urgent: false, deadline: None, on_reply: None,
+                })))
+                .collect();
+            let before = router.pending();
+            for place in &mut places {
+                prop_assert!(poll(place.as_mut()).is_none());
+            }
+            prop_assert_eq!(router.pending() - before, LIMITS.in_flight);
+            drop(places);
+            // Only what keeps account of an answer may still wait for it.
+            let hooked = ops.iter().filter(|op| matches!(op, Op::Ask { hooked: true, .. })).count();
+            prop_assert!(router.pending() <= hooked);
+            connection.close(&Arc::new(CloseReason::shutdown()));
+        }
+        prop_assert_eq!(router.pending(), 0);
+    }
+}
+
+#[test]
+fn hooks_whose_caller_has_gone_wait_for_an_answer_but_not_in_any_number() {
+    let router = Arc::new(Router::new(Arc::new(Nothing)));
+    let dropped = Arc::new(());
+    for _ in 0..10_000 {
+        let held = dropped.clone();
+        let slot = router
+            .expect(Some(Box::new(move |_| drop(held))))
+            .expect("open");
+        drop(slot);
+    }
+    assert_eq!(router.pending(), 1_024);
+    assert_eq!(Arc::strong_count(&dropped), 1_025);
+    // The newest are those that are kept.
+    say(&router, r#"{"id":10000,"result":1}"#);
+    say(&router, r#"{"id":1,"result":1}"#);
+    assert_eq!(
+        (router.pending(), Arc::strong_count(&dropped)),
+        (1_023, 1_024)
+    );
+}

@@ -1,0 +1,55 @@
+//! The last line, which may not be one.
+
+use cas_sdk::{CasClient, CloseCause, Error, Filter, Kind};
+
+use crate::{Peer, ask, common::within, next};
+
+#[tokio::test]
+async fn what_was_said_before_the_end_counts_with_or_without_its_newline() {
+    within(30, async {
+        for (last, kind) in [
+            ("{\"method\":\"last\"}", Kind::Notification),
+            ("{\"method\":\"last\"}\r", Kind::Notification),
+            ("{\"method\":\"la", Kind::Malformed),
+        ] {
+            let (client, mut peer) = Peer::connect(CasClient::builder()).await;
+            let mut events = client.events(Filter::all());
+            peer.write(b"{\"method\":\"first\"}\n").await;
+            peer.write(last.as_bytes()).await;
+            drop(peer);
+            assert_eq!(next(&mut events).await.method(), "first");
+            let event = next(&mut events).await;
+            assert_eq!((event.kind(), event.raw()), (kind, last.trim_end()));
+            let end = events.next().await.unwrap();
+            assert!(
+                matches!(&end, Err(Error::Closed(r)) if r.cause == CloseCause::Eof),
+                "{end:?}"
+            );
+            assert!(events.next().await.is_none());
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_answer_is_an_answer_without_its_newline_but_not_without_its_end() {
+    within(30, async {
+        for (rest, whole) in [("\"right\"}", true), ("\"rig", false)] {
+            let (client, mut peer) = Peer::connect(CasClient::builder()).await;
+            let (first, second, ()) = tokio::join!(ask(&client, "x"), ask(&client, "x"), async {
+                let id = peer.asked("x").await;
+                peer.asked("x").await;
+                peer.write(format!("{{\"id\":{id},\"result\":{rest}").as_bytes())
+                    .await;
+                drop(peer);
+            });
+            if whole {
+                assert_eq!(first.unwrap(), "right");
+            } else {
+                assert!(matches!(first, Err(Error::Closed(_))), "{first:?}");
+            }
+            assert!(matches!(second, Err(Error::Closed(_))), "{second:?}");
+        }
+    })
+    .await;
+}

@@ -1,0 +1,147 @@
+//! Lines that are no messages, and messages with the wrong things in them.
+
+use cas_sdk::{
+    CasClient, Filter, Kind,
+    protocol::{MethodKind, inventory},
+};
+
+use crate::{Peer, common::within, next, odd_values};
+
+#[tokio::test]
+async fn a_line_that_is_no_message_is_one_event_and_nothing_else_is_lost() {
+    use Kind::{Malformed, Unknown};
+    within(30, async {
+        let (client, mut peer) = Peer::connect(CasClient::builder()).await;
+        let mut events = client.events(Filter::all());
+        let lines: [(&[u8], Kind); 26] = [
+            (b"hello", Malformed),
+            (b"\x1b[31m2026-01-01 ERROR something\x1b[0m", Malformed),
+            (b"\0", Malformed),
+            (b"\xef\xbb\xbf{}", Malformed),
+            (b"\xff\xfe\x80", Malformed),
+            (b"\r\r", Malformed),
+            (b"{\"method\":\"m\"}\r{\"method\":\"m\"}", Malformed),
+            (b"{\"method\":\"m\"}{\"method\":\"m\"}", Malformed),
+            (b"[]", Malformed),
+            (b"5", Malformed),
+            (b"null", Malformed),
+            (b"\"text\"", Malformed),
+            (b"{", Malformed),
+            (b"}", Malformed),
+            (b"{\"method\":\"m\",\"params\":{\"a\":\"", Malformed),
+            (b"Content-Length: 20\r", Malformed),
+            (b"{}", Unknown),
+            (b"{\"jsonrpc\":\"2.0\"}", Unknown),
+            (b"{\"id\":1}", Unknown),
+            (b"{\"method\":5}", Unknown),
+            (b"{\"method\":null,\"id\":1,\"result\":{}}", Unknown),
+            (b"{\"method\":\"\"}", Unknown),
+            (b"{\"id\":null,\"method\":\"m\"}", Unknown),
+            (b"{\"id\":1.5,\"method\":\"m\"}", Unknown),
+            (b"{\"id\":{},\"method\":\"m\"}", Unknown),
+            (
+                b"{\"id\":null,\"error\":{\"code\":-32700,\"message\":\"parse error\"}}",
+                Unknown,
+            ),
+        ];
+        for (line, kind) in lines {
+            peer.say(line).await;
+            peer.say(b"{\"method\":\"mark\"}").await;
+            let told = String::from_utf8_lossy(line);
+            let event = next(&mut events).await;
+            let line = told.strip_suffix('\r').unwrap_or(&told);
+            assert_eq!((event.raw(), event.kind()), (line, kind));
+            assert!(event.notification().is_err());
+            assert_eq!(next(&mut events).await.method(), "mark");
+        }
+        peer.is_well(&client).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_empty_line_is_nothing_at_all() {
+    within(30, async {
+        let (client, mut peer) = Peer::connect(CasClient::builder()).await;
+        let mut events = client.events(Filter::all());
+        peer.write(b"\n\n\r\n\r\n\n").await;
+        peer.say(b"{\"method\":\"mark\"}\r").await;
+        let event = next(&mut events).await;
+        assert_eq!(
+            (event.method(), event.raw()),
+            ("mark", "{\"method\":\"mark\"}")
+        );
+        peer.is_well(&client).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_byte_that_is_not_utf_8_does_not_cost_the_message_it_stands_in() {
+    within(30, async {
+        let (client, mut peer) = Peer::connect(CasClient::builder()).await;
+        let mut events = client.events(Filter::all().thread("t"));
+        peer.say(b"{\"method\":\"turn/completed\",\"params\":{\"threadId\":\"t\",\"x\":\"\xff\"}}")
+            .await;
+        let event = next(&mut events).await;
+        assert_eq!(
+            (event.kind(), event.method()),
+            (Kind::Notification, "turn/completed")
+        );
+        assert!(event.params().contains('\u{fffd}'));
+
+        let (answer, ()) = tokio::join!(crate::ask(&client, "x"), async {
+            let id = peer.asked("x").await;
+            peer.write(format!("{{\"id\":{id},\"result\":\"a").as_bytes())
+                .await;
+            peer.say(b"\xc3\x28\"}").await;
+        });
+        assert_eq!(answer.unwrap(), "a\u{fffd}(");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn no_params_of_any_notification_hurt_more_than_their_own_event() {
+    within(120, async {
+        let (client, mut peer) = Peer::connect(CasClient::builder()).await;
+        let mut events = client.events(Filter::all());
+        let (mut sent, mut refused) = (0, 0);
+        let known = inventory()
+            .iter()
+            .filter(|m| m.kind == MethodKind::Notification);
+        for method in known.map(|m| m.method).chain(["never/heard/of"]) {
+            for params in odd_values() {
+                let line = format!(r#"{{"method":"{method}","params":{params}}}"#);
+                peer.say(line.as_bytes()).await;
+                let event = next(&mut events).await;
+                assert!(event.raw() == line, "{}", &line[..line.len().min(200)]);
+                assert_eq!((event.kind(), event.method()), (Kind::Notification, method));
+                refused += usize::from(event.notification().is_err());
+                sent += 1;
+            }
+            peer.say(format!(r#"{{"method":"{method}"}}"#).as_bytes())
+                .await;
+            assert_eq!(next(&mut events).await.params(), "null");
+        }
+        assert!(sent > 1_000 && refused > sent / 2, "{refused} of {sent}");
+        peer.is_well(&client).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_member_that_comes_twice_counts_as_it_came_last() {
+    within(30, async {
+        let (client, mut peer) = Peer::connect(CasClient::builder()).await;
+        let mut events = client.events(Filter::all());
+        peer.say(
+            br#"{"method":"a","params":{"threadId":"x"},"method":"b","params":{"turnId":"y"}}"#,
+        )
+        .await;
+        let event = next(&mut events).await;
+        assert_eq!((event.method(), event.params()), ("b", r#"{"turnId":"y"}"#));
+        assert_eq!((event.thread_id(), event.turn_id()), (None, Some("y")));
+    })
+    .await;
+}

@@ -1,0 +1,342 @@
+//! An hour's traffic in a few minutes: ten million events, a hundred thousand requests, a thousand processes; afterwards
+//! memory, files and processes are as they were.
+//!
+//! `cargo test --test soak -- --ignored --nocapture`; see docs/reliability.md for figures.
+
+mod common;
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use cas_sdk::{CasClient, Error, Filter};
+use common::{eventually, within};
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream},
+    task::JoinSet,
+};
+
+const EVENTS: u64 = 10_000_000;
+const REQUESTS: u64 = 100_000;
+const SPAWNS: usize = 1_000;
+
+/// What must not grow.
+#[derive(Debug, Clone, Copy)]
+struct Held {
+    memory_kib: usize,
+    files: usize,
+    threads: usize,
+    children: usize,
+}
+
+impl Held {
+    fn now() -> Self {
+        let status = fs::read_to_string("/proc/self/status").unwrap();
+        let value = |key| {
+            let line = status.lines().find_map(|line| line.strip_prefix(key));
+            let word = line.unwrap().split_whitespace().next().unwrap();
+            word.parse().unwrap()
+        };
+        Self {
+            memory_kib: value("VmRSS:"),
+            files: fs::read_dir("/proc/self/fd").unwrap().count(),
+            threads: value("Threads:"),
+            children: children(),
+        }
+    }
+}
+
+/// Processes of which this one is the parent; a zombie is one.
+fn children() -> usize {
+    let me = std::process::id().to_string();
+    let stats = fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|entry| fs::read_to_string(entry.ok()?.path().join("stat")).ok());
+    stats
+        .filter(|stat| {
+            let after = stat.rsplit(')').next().unwrap_or_default();
+            after.split_whitespace().nth(1) == Some(&me)
+        })
+        .count()
+}
+
+/// The samples of a phase: the first is taken when it has warmed up.
+#[derive(Debug)]
+struct Phase {
+    name: &'static str,
+    begun: Instant,
+    samples: Vec<Held>,
+}
+
+impl Phase {
+    fn begin(name: &'static str) -> Self {
+        Self {
+            name,
+            begun: Instant::now(),
+            samples: Vec::new(),
+        }
+    }
+
+    fn sample(&mut self) {
+        self.samples.push(Held::now());
+    }
+
+    fn is_flat(self) {
+        let (first, last) = (self.samples[0], *self.samples.last().unwrap());
+        let most = self
+            .samples
+            .iter()
+            .map(|held| held.memory_kib)
+            .max()
+            .unwrap();
+        eprintln!(
+            "{:10} {:6.1} s   memory {:6} KiB, then at most {:6}, at last {:6}   files {} {}   threads {} {}   children {} {}",
+            self.name,
+            self.begun.elapsed().as_secs_f32(),
+            first.memory_kib,
+            most,
+            last.memory_kib,
+            first.files,
+            last.files,
+            first.threads,
+            last.threads,
+            first.children,
+            last.children,
+        );
+        assert!(self.samples.len() > 5);
+        assert!(most < first.memory_kib + 16 * 1024, "{:?}", self.samples);
+        assert_eq!(first.files, last.files);
+        assert_eq!(first.children, last.children);
+        assert!(last.threads <= first.threads + 2);
+    }
+}
+
+async fn connected() -> (CasClient, BufReader<DuplexStream>) {
+    let (near, far) = tokio::io::duplex(256 * 1024);
+    let (read, write) = tokio::io::split(near);
+    let mut far = BufReader::new(far);
+    let (client, ()) = tokio::join!(CasClient::builder().connect(read, write), async {
+        far.read_line(&mut String::new()).await.unwrap();
+        far.write_all(b"{\"id\":1,\"result\":{}}\n").await.unwrap();
+        far.read_line(&mut String::new()).await.unwrap();
+    });
+    (client.unwrap(), far)
+}
+
+/// A thousand lines of a turn of its own, in a thread of its own.
+fn turn(n: u64) -> String {
+    let ids = format!(r#""threadId":"thr-{n}","turnId":"turn-{n}""#);
+    let mut lines = format!(
+        "{{\"method\":\"thread/started\",\"params\":{{\"thread\":{{\"id\":\"thr-{n}\"}}}}}}\n\
+         {{\"method\":\"turn/started\",\"params\":{{{ids},\"turn\":{{\"id\":\"turn-{n}\"}}}}}}\n"
+    );
+    for item in 0..49 {
+        for _ in 0..19 {
+            lines += &format!(
+                "{{\"method\":\"item/agentMessage/delta\",\"params\":{{{ids},\"itemId\":\"i-{item}\",\"delta\":\"some words and \\\"more\\\"\"}}}}\n"
+            );
+        }
+        lines += &format!(
+            "{{\"method\":\"item/completed\",\"params\":{{{ids},\"item\":{{\"type\":\"agentMessage\",\"id\":\"i-{item}\",\"text\":\"all of it\"}}}}}}\n"
+        );
+    }
+    for used in 0..15 {
+        lines += &format!(
+            "{{\"method\":\"thread/tokenUsage/updated\",\"params\":{{{ids},\"tokenUsage\":{{\"total\":{{\"totalTokens\":{used}}}}}}}}}\n"
+        );
+    }
+    lines += &format!(
+        "not JSON\n\
+         {{\"method\":\"turn/completed\",\"params\":{{{ids},\"turn\":{{\"id\":\"turn-{n}\",\"status\":\"completed\",\"items\":[]}}}}}}\n\
+         {{\"method\":\"thread/closed\",\"params\":{{\"threadId\":\"thr-{n}\"}}}}\n"
+    );
+    lines
+}
+
+/// Events to a reader that keeps up, to one that does not, to one that comes and goes, and to one that never reads.
+async fn events() {
+    let mut phase = Phase::begin("events");
+    let (client, mut far) = connected().await;
+    let over = Arc::new(AtomicBool::new(false));
+    let mut readers = JoinSet::new();
+    for slow in [false, true] {
+        let (mut events, over) = (client.events(Filter::all()), over.clone());
+        readers.spawn(async move {
+            let mut n = 0;
+            loop {
+                n += match events.next().await {
+                    Some(Ok(_)) => 1,
+                    Some(Err(Error::Lagged { skipped })) => skipped,
+                    _ => return n,
+                };
+                if slow && !over.load(Ordering::Relaxed) {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            }
+        });
+    }
+    let _never_read = client.events(Filter::all());
+    let per_turn = turn(0).lines().count() as u64;
+    assert_eq!(per_turn, 1_000);
+    for n in 0..EVENTS / per_turn {
+        let mut fleeting = client.events(Filter::all().thread(format!("thr-{n}")));
+        far.write_all(turn(n).as_bytes()).await.unwrap();
+        if n % 10 == 0 {
+            fleeting.next().await.unwrap().unwrap();
+        }
+        if n % 500 == 499 {
+            phase.sample();
+        }
+    }
+    drop(far);
+    client.closed().await;
+    drop(client);
+    over.store(true, Ordering::Relaxed);
+    while let Some(n) = readers.join_next().await {
+        assert_eq!(n.unwrap(), EVENTS, "read or counted as skipped");
+    }
+    phase.is_flat();
+}
+
+/// Requests that are answered, refused, given up and never answered, and requests of the server between them.
+async fn requests() {
+    let mut phase = Phase::begin("requests");
+    let (client, far) = connected().await;
+    let server = tokio::spawn(async move {
+        let (read, mut write) = tokio::io::split(far);
+        let mut lines = BufReader::new(read).lines();
+        let mut answered = 0_u64;
+        while let Ok(Some(line)) = lines.next_line().await {
+            let message: Value = serde_json::from_str(&line).unwrap();
+            let id = &message["id"];
+            let mut out = match message["method"].as_str() {
+                Some("echo") => format!("{}\n", json!({"id": id, "result": message["params"]})),
+                Some("refuse") => {
+                    format!(
+                        "{}\n",
+                        json!({"id": id, "error": {"code": -32001, "message": "no"}})
+                    )
+                }
+                Some(_) => continue,
+                None => {
+                    answered += 1;
+                    continue;
+                }
+            };
+            if id.as_u64().unwrap() % 4 == 0 {
+                out += &format!(
+                    "{}\n",
+                    json!({"id": id, "method": "item/commandExecution/requestApproval", "params": {}})
+                );
+            }
+            if write.write_all(out.as_bytes()).await.is_err() {
+                break;
+            }
+        }
+        answered
+    });
+    for round in 0..REQUESTS / 1_000 {
+        let mut callers = JoinSet::new();
+        for n in 0..100 {
+            let client = client.clone();
+            callers.spawn(async move {
+                for k in 0..10 {
+                    let params = json!({"n": n, "k": k});
+                    match (n + k) % 20 {
+                        0 => drop(
+                            client
+                                .request_raw::<Value>("refuse", &params)
+                                .await
+                                .unwrap_err(),
+                        ),
+                        1 => {
+                            let call = client.request_raw::<Value>("turn/start", &params);
+                            drop(tokio::time::timeout(Duration::from_micros(200), call).await);
+                        }
+                        _ => assert_eq!(
+                            client.request_raw::<Value>("echo", &params).await.unwrap(),
+                            params
+                        ),
+                    }
+                }
+            });
+        }
+        while let Some(done) = callers.join_next().await {
+            done.unwrap();
+        }
+        if round >= 10 && round % 10 == 9 {
+            phase.sample();
+        }
+    }
+    assert!(client.pending_requests().len() <= 256);
+    client.shutdown().await;
+    drop(client);
+    assert!(server.await.unwrap() > REQUESTS / 5);
+    phase.is_flat();
+}
+
+/// Processes that are shut down, dropped, killed and that end by themselves, each with a child of its own.
+async fn spawns(codex: &Path) {
+    let mut phase = Phase::begin("processes");
+    let mut pids = Vec::new();
+    for n in 0..SPAWNS {
+        let client = CasClient::builder().codex(codex).spawn().await.unwrap();
+        pids.push(client.pid().unwrap());
+        match n % 4 {
+            0 => drop(client.shutdown().await),
+            1 => drop(client),
+            2 => drop(
+                client
+                    .request_raw::<Value>("die", &json!({}))
+                    .await
+                    .unwrap_err(),
+            ),
+            _ => drop(
+                tokio::spawn(async move { client.shutdown().await })
+                    .await
+                    .unwrap(),
+            ),
+        }
+        if n % 100 == 99 {
+            eventually("no child is left", || children() == 0).await;
+            phase.sample();
+        }
+    }
+    eventually("nothing of any group is left", || {
+        pids.iter().all(|pid| !group_exists(*pid))
+    })
+    .await;
+    phase.is_flat();
+}
+
+fn group_exists(pgid: u32) -> bool {
+    let pgid = rustix::process::Pid::from_raw(pgid.cast_signed()).unwrap();
+    rustix::process::test_kill_process_group(pgid).is_ok()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "it takes minutes; see the top of the file"]
+async fn an_hours_traffic_leaves_memory_files_and_processes_as_they_were() {
+    let dir = tempfile::tempdir().unwrap();
+    let codex = dir.path().join("codex");
+    let script = "#!/bin/sh\n\
+        sleep 1000 &\n\
+        read -r line; echo '{\"id\":1,\"result\":{}}'; read -r line\n\
+        read -r line && exit 7\n";
+    fs::write(&codex, script).unwrap();
+    fs::set_permissions(&codex, fs::Permissions::from_mode(0o755)).unwrap();
+    within(3_600, async {
+        events().await;
+        requests().await;
+        spawns(&codex).await;
+    })
+    .await;
+}
