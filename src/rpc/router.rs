@@ -253,6 +253,12 @@ impl Router {
         (1..self.next_id.load(Ordering::Relaxed)).contains(&id)
     }
 
+    /// How many requests wait for an answer.
+    #[cfg(test)]
+    pub(crate) fn pending(&self) -> usize {
+        self.waiting().requests.len()
+    }
+
     /// Why the connection has ended, if it has.
     pub(crate) fn closed(&self) -> Option<Arc<CloseReason>> {
         self.lock().closed.clone()
