@@ -305,7 +305,6 @@ impl Builder {
             None => None,
         };
         let (mut process, pipes) = Process::spawn(&program, &self.launch)?;
-        pipes.widen();
         let Pipes {
             stdin,
             stdout,

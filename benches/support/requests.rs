@@ -45,7 +45,8 @@ async fn answer(mut far: DuplexStream) {
 }
 
 async fn ask(client: &CasClient) {
-    let answer = client.request_raw::<Value>("thread/loaded/list", &json!({}));
+    let params = json!({});
+    let answer = client.request_raw::<Value>("thread/loaded/list", &params);
     answer.await.expect("an answer");
 }
 
