@@ -19,6 +19,9 @@ use crate::{
 };
 
 /// One line from the server: its text, and where it belongs. Cheap to clone; all subscribers share it.
+///
+/// Short lines that were read together are kept together, up to 32 of them and 8 KiB: an event that is held holds those
+/// too, and what was decoded of them. To keep many for long, keep their [`raw`](Self::raw) text.
 #[derive(Clone)]
 pub struct Event(Incoming);
 
