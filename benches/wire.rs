@@ -26,6 +26,9 @@ use serde_json::Value;
 use tokio::io::AsyncWriteExt as _;
 
 const LINES: usize = 20_000;
+const SIZE: u32 = 20_000;
+/// Of the traffic's 2,000 lines.
+const PERIODS: u32 = 10;
 const ROUNDS: usize = 15;
 
 fn traffic() -> Arc<[u8]> {
@@ -75,7 +78,7 @@ impl Readers {
             .collect();
         let mut readers: Vec<_> = filters.into_iter().map(|f| client.events(f)).collect();
         let bytes = bytes.clone();
-        Case::new(name, LINES, move || {
+        Case::new(name, SIZE, move || {
             let all = std::mem::take(&mut readers);
             readers = runtime.block_on(async {
                 let reads = all.into_iter().map(|reader| read(reader, events, decode));
@@ -150,12 +153,12 @@ fn floor_cases(bytes: &Arc<[u8]>) -> [Case; 2] {
     [
         Case::new(
             "floor: borrowed envelope and typed delta",
-            LINES,
+            SIZE,
             move || {
                 black_box(floors::typed(black_box(&typed)));
             },
         ),
-        Case::new("floor: count newlines", LINES, move || {
+        Case::new("floor: count newlines", SIZE, move || {
             black_box(floors::newlines(black_box(&newlines)));
         }),
     ]
@@ -192,7 +195,7 @@ fn main() {
     let [mut floor, mut newlines] = floor_cases(&bytes);
     let mut cases = event_cases(&bytes);
     let mut calls = [requests::round_trip(), requests::at_once()];
-    let mut splice = proxy::splice(LINES / 2_000);
+    let mut splice = proxy::splice(PERIODS);
     for _ in 0..ROUNDS {
         let measured = [&mut floor, &mut newlines, &mut splice].into_iter();
         measured

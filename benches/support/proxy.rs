@@ -70,7 +70,7 @@ impl Proxy {
     }
 
     /// Has it flood, and reads to the end of that.
-    fn flood(&mut self, periods: usize) -> io::Result<()> {
+    fn flood(&mut self, periods: u32) -> io::Result<()> {
         let ask = json!({"type": "cas/request", "method": "flood", "params": {"periods": periods}});
         self.stdin.write_all(format!("{ask}\n").as_bytes())?;
         let (mut buf, mut tail) = (vec![0; 64 * 1024], Vec::new());
@@ -98,7 +98,7 @@ impl Drop for Proxy {
 }
 
 /// Wall time only: the CPU time of this process is that of the reader.
-pub(crate) fn splice(periods: usize) -> Case {
+pub(crate) fn splice(periods: u32) -> Case {
     let mut proxy = Proxy::start().expect("cas proxy starts");
     Case::new("cas proxy, lines through it", periods * 2_000, move || {
         proxy.flood(periods).expect("the flood comes through");

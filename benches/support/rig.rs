@@ -52,14 +52,14 @@ pub(crate) fn two_threads() -> Runtime {
 /// Something to measure: a run of it does `size` things of a kind.
 pub(crate) struct Case {
     pub(crate) name: String,
-    pub(crate) size: usize,
+    pub(crate) size: u32,
     run: Box<dyn FnMut()>,
     wall: Duration,
     cpu: Duration,
 }
 
 impl Case {
-    pub(crate) fn new(name: impl Into<String>, size: usize, run: impl FnMut() + 'static) -> Self {
+    pub(crate) fn new(name: impl Into<String>, size: u32, run: impl FnMut() + 'static) -> Self {
         Self {
             name: name.into(),
             size,
@@ -78,12 +78,12 @@ impl Case {
     }
 
     pub(crate) fn bench(&mut self, group: &mut BenchmarkGroup<'_, WallTime>) {
-        group.throughput(Throughput::Elements(self.size as u64));
+        group.throughput(Throughput::Elements(u64::from(self.size)));
         group.bench_function(&self.name, |b| b.iter(|| (self.run)()));
     }
 
     pub(crate) fn row(&self, floor: &Self) {
-        let each = |time: Duration, of: &Self| time.as_secs_f64() * 1e9 / of.size as f64;
+        let each = |time: Duration, of: &Self| time.as_secs_f64() * 1e9 / f64::from(of.size);
         let (wall, cpu) = (each(self.wall, self), each(self.cpu, self));
         println!(
             "{:<52} {wall:>9.0} {cpu:>9.0} {:>8.2} {:>8.2}",

@@ -4,6 +4,7 @@
 //! server's word that somebody else has answered, the end of the turn and the end of the connection all go through it.
 
 mod answer;
+mod at_once;
 mod observe;
 mod pending;
 mod refresh;

@@ -12,14 +12,17 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json, value::RawValue};
 use tokio::{sync::oneshot, time::timeout};
 
-use super::{Answer, Dispatch};
+use super::{
+    Answer, Dispatch,
+    at_once::{by_policy, deprecated, refused},
+};
 use crate::{
     handler::{
         ApprovalAnswer, ApprovalRequest, Decision, ElicitationAnswer, ElicitationAsk,
         ElicitationRequest, FileChangeApproval, Grant, HandlerError, Handlers, RefreshRequest,
         RequestContext, Responder, UnclaimedRequest,
     },
-    policy::{DecidedBy, Facts, Policy, fit},
+    policy::{DecidedBy, Facts, fit},
     protocol::ToolRequestUserInputParams,
     rpc::Incoming,
     tool::{ToolContext, ToolOutput},
@@ -31,12 +34,12 @@ const ATTESTATION_LIMIT: Duration = Duration::from_millis(80);
 const CLOCK_LIMIT: Duration = Duration::from_secs(9);
 
 /// A request on its way to its handler.
-struct Case<'a> {
-    message: &'a Incoming,
-    method: &'a str,
-    params: &'a str,
-    handlers: Arc<Handlers>,
-    cx: RequestContext,
+pub(super) struct Case<'a> {
+    pub(super) message: &'a Incoming,
+    pub(super) method: &'a str,
+    pub(super) params: &'a str,
+    pub(super) handlers: Arc<Handlers>,
+    pub(super) cx: RequestContext,
 }
 
 impl Case<'_> {
@@ -91,7 +94,7 @@ async fn run_within<A>(
 }
 
 impl Dispatch {
-    fn case<'a>(&self, message: &'a Incoming) -> Option<Case<'a>> {
+    pub(super) fn case<'a>(&self, message: &'a Incoming) -> Option<Case<'a>> {
         let parts = message.parts();
         Some(Case {
             message,
@@ -100,45 +103,6 @@ impl Dispatch {
             handlers: self.threads().handlers(parts.thread()),
             cx: self.context(message)?,
         })
-    }
-
-    /// The answer that needs nobody: a refusal, or the decision of a policy that looks at nothing but the request.
-    /// `None` if anybody else has a say. It runs in the reader, so that the server need not wait for a task.
-    pub(super) fn at_once(&self, message: &Incoming) -> Option<Answer> {
-        let case = self.case(message)?;
-        match case.method {
-            "item/commandExecution/requestApproval"
-            | "item/fileChange/requestApproval"
-            | "item/permissions/requestApproval"
-            | "skill/requestApproval" => {
-                let policy = case.handlers.approvals.as_ref();
-                if policy.is_some_and(Policy::looks_at_files) {
-                    return None;
-                }
-                let facts = self.facts(&case).0;
-                let ruled = policy.and_then(|policy| policy.decide(&facts));
-                by_policy(&case, &facts, ruled).or_else(|| {
-                    let asked = policy.is_some_and(|policy| policy.handler.is_some());
-                    (!asked).then(|| self.refuse(&case))?
-                })
-            }
-            "execCommandApproval" | "applyPatchApproval" => Some(deprecated(case.method)),
-            "item/tool/requestUserInput" if case.handlers.user_input.is_none() => {
-                self.refuse(&case)
-            }
-            "item/tool/call"
-            | "item/tool/requestUserInput"
-            | "mcpServer/elicitation/request"
-            | "account/chatgptAuthTokens/refresh"
-            | "attestation/generate"
-            | "currentTime/read" => None,
-            _ => self.refuse(&case),
-        }
-    }
-
-    /// The refusal of what nobody claims, unless somebody may.
-    fn refuse(&self, case: &Case<'_>) -> Option<Answer> {
-        (!self.has_fallback(case)).then(|| refused(case.method))
     }
 
     pub(super) async fn answer(&self, message: &Incoming) -> Answer {
@@ -215,7 +179,7 @@ impl Dispatch {
     }
 
     /// What a policy may look at, and the changes of files that wait for approval.
-    fn facts(&self, case: &Case<'_>) -> (Facts, Option<Value>) {
+    pub(super) fn facts(&self, case: &Case<'_>) -> (Facts, Option<Value>) {
         let parts = case.message.parts();
         let changes = self.threads().changes(parts.thread(), parts.item());
         let facts = Facts::read(case.method, case.params, changes.as_ref());
@@ -363,7 +327,7 @@ impl Dispatch {
         }
     }
 
-    fn has_fallback(&self, case: &Case<'_>) -> bool {
+    pub(super) fn has_fallback(&self, case: &Case<'_>) -> bool {
         case.handlers.fallback.is_some() || self.taker().is_some()
     }
 
@@ -397,29 +361,6 @@ impl Dispatch {
     }
 }
 
-fn refused(method: &str) -> Answer {
-    tracing::warn!(method, "no handler for a request of the server");
-    Answer::refusal(method)
-}
-
-fn deprecated(method: &str) -> Answer {
-    tracing::error!(method, "a deprecated request of the server was refused");
-    Answer::deprecated(method)
-}
-
-/// What a policy decides without its handler: by a rule, or because there is none.
-fn by_policy(case: &Case<'_>, facts: &Facts, ruled: Option<(Decision, String)>) -> Option<Answer> {
-    let policy = case.handlers.approvals.as_ref()?;
-    let (decision, rule) = match ruled {
-        Some(ruled) => ruled,
-        None if policy.closed && policy.handler.is_none() => {
-            (Decision::Decline, "Policy::decline".to_owned())
-        }
-        None => return None,
-    };
-    Some(decide(case, facts, &decision, DecidedBy::Rule(rule)))
-}
-
 /// What the rules of the policy decide. They may look at links in the file system, which may block.
 async fn by_rule(
     handlers: &Arc<Handlers>,
@@ -440,7 +381,7 @@ async fn by_rule(
 }
 
 /// A decision as the method has it.
-fn decide(case: &Case<'_>, facts: &Facts, decision: &Decision, by: DecidedBy) -> Answer {
+pub(super) fn decide(case: &Case<'_>, facts: &Facts, decision: &Decision, by: DecidedBy) -> Answer {
     let word: Value = match case.method {
         "item/commandExecution/requestApproval" => facts.offer().command(decision),
         "item/fileChange/requestApproval" => fit::file_change(decision).into(),

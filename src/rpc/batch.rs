@@ -112,7 +112,8 @@ impl<'r> Batch<'r> {
             None => self.plan(line, kind, env),
         };
         if plan.class.observed {
-            self.observed(Incoming::new(seq, self.now, line, kind, env), plan.class);
+            let message = Incoming::new(seq, self.now, line, kind, env);
+            self.observed(&message, plan.class);
             return;
         }
         if self.state().routes.set(plan).is_empty() {
@@ -156,12 +157,12 @@ impl<'r> Batch<'r> {
     }
 
     /// What the dialect wants to see: it sees it first.
-    fn observed(&mut self, message: Incoming, class: Class) {
+    fn observed(&mut self, message: &Incoming, class: Class) {
         self.release(); // The dialect may call back.
         if message.kind() == Kind::Request {
-            self.router.dialect.request(&message);
+            self.router.dialect.request(message);
         } else {
-            self.router.dialect.observe(&message);
+            self.router.dialect.observe(message);
         }
         let state = self.state();
         let run = Run::one(message.clone());

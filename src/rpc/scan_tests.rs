@@ -1,6 +1,6 @@
 //! What the envelope of a line is, line by line and after other lines.
 
-use super::*;
+use super::{scanner::quote_or_escape, *};
 use crate::rpc::message::Parts;
 
 fn parts(line: &str) -> (Kind, Parts<'_>) {
