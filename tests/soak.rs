@@ -6,6 +6,7 @@
 mod common;
 
 use std::{
+    fmt::Write as _,
     fs,
     os::unix::fs::PermissionsExt as _,
     path::Path,
@@ -89,7 +90,7 @@ impl Phase {
         self.samples.push(Held::now());
     }
 
-    fn is_flat(self) {
+    fn end(self) {
         let (first, last) = (self.samples[0], *self.samples.last().unwrap());
         let most = self
             .samples
@@ -133,31 +134,37 @@ async fn connected() -> (CasClient, BufReader<DuplexStream>) {
 
 /// A thousand lines of a turn of its own, in a thread of its own.
 fn turn(n: u64) -> String {
-    let ids = format!(r#""threadId":"thr-{n}","turnId":"turn-{n}""#);
-    let mut lines = format!(
-        "{{\"method\":\"thread/started\",\"params\":{{\"thread\":{{\"id\":\"thr-{n}\"}}}}}}\n\
-         {{\"method\":\"turn/started\",\"params\":{{{ids},\"turn\":{{\"id\":\"turn-{n}\"}}}}}}\n"
+    let (mut lines, ids) = (
+        String::new(),
+        format!(r#""threadId":"thr-{n}","turnId":"turn-{n}""#),
+    );
+    let mut say = |method: &str, params: &str| {
+        writeln!(lines, r#"{{"method":"{method}","params":{{{params}}}}}"#).unwrap();
+    };
+    say("thread/started", &format!(r#""thread":{{"id":"thr-{n}"}}"#));
+    say(
+        "turn/started",
+        &format!(r#"{ids},"turn":{{"id":"turn-{n}"}}"#),
     );
     for item in 0..49 {
         for _ in 0..19 {
-            lines += &format!(
-                "{{\"method\":\"item/agentMessage/delta\",\"params\":{{{ids},\"itemId\":\"i-{item}\",\"delta\":\"some words and \\\"more\\\"\"}}}}\n"
-            );
+            let delta = format!(r#"{ids},"itemId":"i-{item}","delta":"some words and \"more\"""#);
+            say("item/agentMessage/delta", &delta);
         }
-        lines += &format!(
-            "{{\"method\":\"item/completed\",\"params\":{{{ids},\"item\":{{\"type\":\"agentMessage\",\"id\":\"i-{item}\",\"text\":\"all of it\"}}}}}}\n"
-        );
+        let item = format!(r#"{{"type":"agentMessage","id":"i-{item}","text":"all of it"}}"#);
+        say("item/completed", &format!(r#"{ids},"item":{item}"#));
     }
     for used in 0..15 {
-        lines += &format!(
-            "{{\"method\":\"thread/tokenUsage/updated\",\"params\":{{{ids},\"tokenUsage\":{{\"total\":{{\"totalTokens\":{used}}}}}}}}}\n"
+        let usage = format!(r#"{{"total":{{"totalTokens":{used}}}}}"#);
+        say(
+            "thread/tokenUsage/updated",
+            &format!(r#"{ids},"tokenUsage":{usage}"#),
         );
     }
-    lines += &format!(
-        "not JSON\n\
-         {{\"method\":\"turn/completed\",\"params\":{{{ids},\"turn\":{{\"id\":\"turn-{n}\",\"status\":\"completed\",\"items\":[]}}}}}}\n\
-         {{\"method\":\"thread/closed\",\"params\":{{\"threadId\":\"thr-{n}\"}}}}\n"
-    );
+    say("and \" this is not JSON", "");
+    let end = format!(r#"{{"id":"turn-{n}","status":"completed","items":[]}}"#);
+    say("turn/completed", &format!(r#"{ids},"turn":{end}"#));
+    say("thread/closed", &format!(r#""threadId":"thr-{n}""#));
     lines
 }
 
@@ -203,7 +210,7 @@ async fn events() {
     while let Some(n) = readers.join_next().await {
         assert_eq!(n.unwrap(), EVENTS, "read or counted as skipped");
     }
-    phase.is_flat();
+    phase.end();
 }
 
 /// Requests that are answered, refused, given up and never answered, and requests of the server between them.
@@ -231,11 +238,9 @@ async fn requests() {
                     continue;
                 }
             };
-            if id.as_u64().unwrap() % 4 == 0 {
-                out += &format!(
-                    "{}\n",
-                    json!({"id": id, "method": "item/commandExecution/requestApproval", "params": {}})
-                );
+            if id.as_u64().unwrap().is_multiple_of(4) {
+                let ask = json!({"id": id, "method": "item/commandExecution/requestApproval", "params": {}});
+                writeln!(out, "{ask}").unwrap();
             }
             if write.write_all(out.as_bytes()).await.is_err() {
                 break;
@@ -280,7 +285,7 @@ async fn requests() {
     client.shutdown().await;
     drop(client);
     assert!(server.await.unwrap() > REQUESTS / 5);
-    phase.is_flat();
+    phase.end();
 }
 
 /// Processes that are shut down, dropped, killed and that end by themselves, each with a child of its own.
@@ -314,7 +319,7 @@ async fn spawns(codex: &Path) {
         pids.iter().all(|pid| !group_exists(*pid))
     })
     .await;
-    phase.is_flat();
+    phase.end();
 }
 
 fn group_exists(pgid: u32) -> bool {

@@ -165,6 +165,10 @@ fn run(room: usize, callers: &'static [&'static [(Lane, &'static [u8])]], more_r
 }
 
 fn main() {
+    every_wake_up_arrives();
+}
+
+fn every_wake_up_arrives() {
     model("a caller that writes by itself", || {
         run(100, &[&[(ALONE, b"a\n")]], 0)
     });

@@ -27,6 +27,13 @@ fn now<T>(future: impl Future<Output = T>) -> T {
     futures_util::FutureExt::now_or_never(future).expect("nothing to wait for")
 }
 
+fn many() -> ProptestConfig {
+    ProptestConfig {
+        failure_persistence: None,
+        ..ProptestConfig::with_cases(2_000)
+    }
+}
+
 /// Each line as text, or as the length of one that was skipped.
 type Told = Vec<Result<Vec<u8>, u64>>;
 
@@ -80,15 +87,13 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
     vec(piece, 0..30).prop_map(|pieces| pieces.concat())
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2_000) })]
-
-    #[test]
-    fn any_cuts_of_any_bytes_give_the_same_lines(
+#[test]
+fn any_cuts_of_any_bytes_give_the_same_lines() {
+    proptest!(many(), |(
         input in bytes(),
         cuts in vec(any::<Index>(), 0..12),
         max_line in 1..60_usize,
-    ) {
+    )| {
         let cuts: BTreeSet<_> = cuts.iter().map(|cut| cut.index(input.len() + 1)).collect();
         let (mut chunks, mut start) = (Vec::new(), 0);
         for end in cuts.into_iter().chain([input.len()]) {
@@ -96,7 +101,7 @@ proptest! {
             start = end;
         }
         prop_assert_eq!(read_in(&chunks, max_line), framed(&input, max_line));
-    }
+    });
 }
 
 /// What a caller or the server may do next. An index picks among those that there are.
@@ -181,7 +186,7 @@ const LIMITS: Limits = Limits {
     line: 1_000,
 };
 
-fn poll<T>(future: Pin<&mut (impl Future<Output = T> + ?Sized)>) -> Option<T> {
+fn poll_once<T>(future: Pin<&mut (impl Future<Output = T> + ?Sized)>) -> Option<T> {
     match future.poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(value) => Some(value),
         Poll::Pending => None,
@@ -210,136 +215,163 @@ fn say(router: &Router, line: &str) {
     Batch::new(router, &mut Desk::default()).line(line.as_bytes());
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2_000) })]
+#[test]
+fn whatever_happens_in_whatever_order_each_request_ends_once_and_by_its_own_answer() {
+    proptest!(many(), |(ops in vec(op(), 0..80))| interleaved(&ops)?);
+}
 
-    /// Every request ends once at most, by its own answer and no other; at the end nothing waits and all places are free.
-    #[test]
-    fn whatever_happens_in_whatever_order_each_request_ends_once_and_by_its_own_answer(
-        ops in vec(op(), 0..80),
-    ) {
-        let pipe = Pipe::default();
-        let router = Arc::new(Router::new(Arc::new(Nothing)));
-        let connection = Connection::new(router.clone(), Outbox::new(Box::pin(pipe.clone())), LIMITS);
-        let mut driver: Pin<Box<dyn Future<Output = _>>> = Box::pin(connection.outbox.drive());
-        let (mut driving, mut closed) = (true, false);
-        let hooks = Arc::new(Mutex::new(BTreeMap::<usize, usize>::new()));
-        // The name of each request is its method, so that the server can tell it in the answer.
-        let names: Vec<String> = (0..ops.len()).map(|n| format!("r{n}")).collect();
-        let mut running: Vec<(usize, Running<'_>)> = Vec::new();
-        // The model: what the server has answered first, by request.
-        let mut answers = BTreeMap::<String, &str>::new();
-        let mut polled = BTreeSet::new();
+/// Every request ends once at most, by its own answer and no other; at the end nothing waits and all places are free.
+#[expect(
+    clippy::too_many_lines,
+    reason = "one interleaving is read from its beginning to its end"
+)]
+fn interleaved(ops: &[Op]) -> Result<(), TestCaseError> {
+    let pipe = Pipe::default();
+    let router = Arc::new(Router::new(Arc::new(Nothing)));
+    let connection = Connection::new(router.clone(), Outbox::new(Box::pin(pipe.clone())), LIMITS);
+    let mut driver: Pin<Box<dyn Future<Output = _>>> = Box::pin(connection.outbox.drive());
+    let (mut driving, mut closed) = (true, false);
+    let hooks = Arc::new(Mutex::new(BTreeMap::<usize, usize>::new()));
+    // The name of each request is its method, so that the server can tell it in the answer.
+    let names: Vec<String> = (0..ops.len()).map(|n| format!("r{n}")).collect();
+    let mut running: Vec<(usize, Running<'_>)> = Vec::new();
+    // The model: what the server has answered first, by request.
+    let mut answers = BTreeMap::<String, &str>::new();
+    let mut polled = BTreeSet::new();
 
-        for (n, op) in ops.iter().enumerate() {
-            match op {
-                Op::Ask { urgent, hooked } => {
-                    let on_reply = hooked.then(|| {
-                        let hooks = hooks.clone();
-                        Box::new(move |_: &Outcome| *hooks.lock().unwrap().entry(n).or_default() += 1) as _
-                    });
-                    running.push((n, Box::pin(connection.request(Frame {
+    for (n, op) in ops.iter().enumerate() {
+        match op {
+            Op::Ask { urgent, hooked } => {
+                let on_reply = hooked.then(|| {
+                    let hooks = hooks.clone();
+                    Box::new(move |_: &Outcome| *hooks.lock().unwrap().entry(n).or_default() += 1)
+                        as _
+                });
+                running.push((
+                    n,
+                    Box::pin(connection.request(Frame {
                         method: &names[n],
                         params: "{}",
                         urgent: *urgent,
                         deadline: None,
                         on_reply,
-                    }))));
-                }
-                Op::Poll(which) if !running.is_empty() => {
-                    let at = which.index(running.len());
-                    polled.insert(running[at].0);
-                    if let Some(end) = poll(running[at].1.as_mut()) {
-                        let (n, _) = running.swap_remove(at);
-                        let told = match end {
-                            Ok(Ok(reply)) => {
-                                prop_assert_eq!(reply.result(), format!("\"{}\"", names[n]));
-                                "result"
-                            }
-                            Ok(Err(error)) => {
-                                prop_assert_eq!(error.message, names[n].as_str());
-                                "error"
-                            }
-                            Err(NoAnswer::TooLong(..)) => "too long",
-                            Err(NoAnswer::Closed(_)) => {
-                                prop_assert!(closed);
-                                "closed"
-                            }
-                            Err(NoAnswer::Timeout) => "timeout",
-                        };
-                        prop_assert_eq!(told, answers.get(&names[n]).copied().unwrap_or("closed"));
-                    }
-                }
-                Op::Drop(which) if !running.is_empty() => {
-                    drop(running.swap_remove(which.index(running.len())));
-                }
-                Op::Answer { of, refuse } => {
-                    let heard = heard(&pipe);
-                    if !heard.is_empty() && !closed {
-                        let (id, name) = &heard[of.index(heard.len())];
-                        if *refuse {
-                            say(&router, &format!(r#"{{"id":{id},"error":{{"code":1,"message":"{name}"}}}}"#));
-                        } else {
-                            say(&router, &format!(r#"{{"id":{id},"result":"{name}"}}"#));
+                    })),
+                ));
+            }
+            Op::Poll(which) if !running.is_empty() => {
+                let at = which.index(running.len());
+                polled.insert(running[at].0);
+                if let Some(end) = poll_once(running[at].1.as_mut()) {
+                    let (n, _) = running.swap_remove(at);
+                    let told = match end {
+                        Ok(Ok(reply)) => {
+                            prop_assert_eq!(reply.result(), format!("\"{}\"", names[n]));
+                            "result"
                         }
-                        answers.entry(name.clone()).or_insert(if *refuse { "error" } else { "result" });
-                    }
+                        Ok(Err(error)) => {
+                            prop_assert_eq!(error.message, names[n].as_str());
+                            "error"
+                        }
+                        Err(NoAnswer::TooLong(..)) => "too long",
+                        Err(NoAnswer::Closed(_)) => {
+                            prop_assert!(closed);
+                            "closed"
+                        }
+                        Err(NoAnswer::Timeout) => "timeout",
+                    };
+                    prop_assert_eq!(told, answers.get(&names[n]).copied().unwrap_or("closed"));
                 }
-                Op::AnswerTooLong(of) => {
-                    let heard = heard(&pipe);
-                    if !heard.is_empty() && !closed {
-                        let (id, name) = &heard[of.index(heard.len())];
-                        let head = format!(r#"{{"id":{id},"result":"xxxx"#);
-                        Batch::new(&router, &mut Desk::default()).too_long(5_000, head.as_bytes());
-                        answers.entry(name.clone()).or_insert("too long");
-                    }
-                }
-                Op::AnswerNobody(id) => say(&router, &format!(r#"{{"id":{},"result":1}}"#, id.saturating_add(1_000))),
-                Op::Write(bytes) => {
-                    pipe.0.lock().unwrap().1 += bytes;
-                    if driving {
-                        driving = poll(driver.as_mut()).is_none();
-                    }
-                }
-                Op::Close => {
-                    closed = true;
-                    connection.close(&Arc::new(CloseReason::shutdown()));
-                }
-                Op::Poll(_) | Op::Drop(_) => {}
             }
-            let waits = router.pending();
-            prop_assert!(waits <= polled.len(), "only what was polled can wait");
-            prop_assert!(!closed || waits == 0);
-        }
-
-        // An id is one request's for ever.
-        let heard = heard(&pipe);
-        let ids: BTreeSet<_> = heard.iter().map(|(id, _)| *id).collect();
-        let asked: BTreeSet<_> = heard.iter().map(|(_, name)| name.clone()).collect();
-        prop_assert_eq!((ids.len(), asked.len()), (heard.len(), heard.len()));
-        prop_assert!(hooks.lock().unwrap().values().all(|runs| *runs == 1), "a hook runs once");
-
-        drop(running);
-        if !closed {
-            // All places are free again: as many as there are can be taken at once.
-            let mut places: Vec<_> = (0..=LIMITS.in_flight)
-                .map(|_| Box::pin(connection.request(Frame {
-                    method: "place", params: "{}", urgent: false, deadline: None, on_reply: None,
-                })))
-                .collect();
-            let before = router.pending();
-            for place in &mut places {
-                prop_assert!(poll(place.as_mut()).is_none());
+            Op::Drop(which) if !running.is_empty() => {
+                drop(running.swap_remove(which.index(running.len())));
             }
-            prop_assert_eq!(router.pending() - before, LIMITS.in_flight);
-            drop(places);
-            // Only what keeps account of an answer may still wait for it.
-            let hooked = ops.iter().filter(|op| matches!(op, Op::Ask { hooked: true, .. })).count();
-            prop_assert!(router.pending() <= hooked);
-            connection.close(&Arc::new(CloseReason::shutdown()));
+            Op::Answer { of, refuse } => {
+                let heard = heard(&pipe);
+                if !heard.is_empty() && !closed {
+                    let (id, name) = &heard[of.index(heard.len())];
+                    if *refuse {
+                        say(
+                            &router,
+                            &format!(r#"{{"id":{id},"error":{{"code":1,"message":"{name}"}}}}"#),
+                        );
+                    } else {
+                        say(&router, &format!(r#"{{"id":{id},"result":"{name}"}}"#));
+                    }
+                    answers
+                        .entry(name.clone())
+                        .or_insert(if *refuse { "error" } else { "result" });
+                }
+            }
+            Op::AnswerTooLong(of) => {
+                let heard = heard(&pipe);
+                if !heard.is_empty() && !closed {
+                    let (id, name) = &heard[of.index(heard.len())];
+                    let begun = format!(r#"{{"id":{id},"result":"xxxx"#);
+                    Batch::new(&router, &mut Desk::default()).too_long(5_000, begun.as_bytes());
+                    answers.entry(name.clone()).or_insert("too long");
+                }
+            }
+            Op::AnswerNobody(id) => say(
+                &router,
+                &format!(r#"{{"id":{},"result":1}}"#, id.saturating_add(1_000)),
+            ),
+            Op::Write(bytes) => {
+                pipe.0.lock().unwrap().1 += bytes;
+                if driving {
+                    driving = poll_once(driver.as_mut()).is_none();
+                }
+            }
+            Op::Close => {
+                closed = true;
+                connection.close(&Arc::new(CloseReason::shutdown()));
+            }
+            Op::Poll(_) | Op::Drop(_) => {}
         }
-        prop_assert_eq!(router.pending(), 0);
+        let waits = router.pending();
+        prop_assert!(waits <= polled.len(), "only what was polled can wait");
+        prop_assert!(!closed || waits == 0);
     }
+
+    // An id is one request's for ever.
+    let heard = heard(&pipe);
+    let ids: BTreeSet<_> = heard.iter().map(|(id, _)| *id).collect();
+    let asked: BTreeSet<_> = heard.iter().map(|(_, name)| name.clone()).collect();
+    prop_assert_eq!((ids.len(), asked.len()), (heard.len(), heard.len()));
+    prop_assert!(
+        hooks.lock().unwrap().values().all(|runs| *runs == 1),
+        "a hook runs once"
+    );
+
+    drop(running);
+    if !closed {
+        // All places are free again: as many as there are can be taken at once.
+        let mut places: Vec<_> = (0..=LIMITS.in_flight)
+            .map(|_| {
+                Box::pin(connection.request(Frame {
+                    method: "place",
+                    params: "{}",
+                    urgent: false,
+                    deadline: None,
+                    on_reply: None,
+                }))
+            })
+            .collect();
+        let before = router.pending();
+        for place in &mut places {
+            prop_assert!(poll_once(place.as_mut()).is_none());
+        }
+        prop_assert_eq!(router.pending() - before, LIMITS.in_flight);
+        drop(places);
+        // Only what keeps account of an answer may still wait for it.
+        let hooked = ops
+            .iter()
+            .filter(|op| matches!(op, Op::Ask { hooked: true, .. }))
+            .count();
+        prop_assert!(router.pending() <= hooked);
+        connection.close(&Arc::new(CloseReason::shutdown()));
+    }
+    prop_assert_eq!(router.pending(), 0);
+    Ok(())
 }
 
 #[test]
