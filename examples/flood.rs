@@ -115,7 +115,7 @@ async fn read(mut events: Events, slow: bool) -> Result<Counts, Failure> {
                 counts.deltas += 1;
                 counts.bytes += delta.delta.len() as u64;
             }
-            ServerNotification::Error(error) => counts.note = error.error.message.clone(),
+            ServerNotification::Error(error) => counts.note.clone_from(&error.error.message),
             ServerNotification::TurnCompleted(_) => break,
             _ => {}
         }

@@ -27,7 +27,9 @@ pub(crate) async fn connected() -> (CasClient, DuplexStream) {
             .expect("initialized");
         far.into_inner()
     });
+    // Room for a whole run: what is measured is to be read, all of it.
     let client = CasClient::builder()
+        .event_queue(100_000, usize::MAX)
         .connect(read, write)
         .await
         .expect("connects");
