@@ -92,7 +92,7 @@ impl Readers {
                     tokio::join!(write, futures_util::future::join_all(reads)).1
                 }
             });
-            black_box(&idle);
+            black_box((&client, &idle));
         })
     }
 }
