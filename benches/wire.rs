@@ -1,131 +1,244 @@
-//! From bytes to delivered events, through an in-memory pipe, beside what no client can do without.
+//! From bytes to delivered events, requests and the proxy, beside what no client can do without.
+//!
+//! `cargo bench --bench wire` first prints a table of ratios, each the least of interleaved runs, then criterion's own
+//! figures. `cargo bench --bench wire -- table` prints the table alone.
 
+#[path = "support/floors.rs"]
+mod floors;
 #[path = "support/mix.rs"]
 mod mix;
+#[path = "support/proxy.rs"]
+mod proxy;
+#[path = "support/requests.rs"]
+mod requests;
+#[path = "support/rig.rs"]
+mod rig;
 
-use std::{borrow::Cow, hint::black_box, time::Duration};
+use std::{collections::BTreeMap, hint::black_box, sync::Arc, time::Duration};
 
-use cas_sdk::{CasClient, Filter, protocol::ServerNotification};
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use serde_json::value::RawValue;
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream};
+use cas_sdk::{
+    Events, Filter,
+    protocol::{NotificationMethod as Method, ServerNotification},
+};
+use criterion::Criterion;
+use rig::{Case, connected, one_thread, two_threads};
+use serde_json::Value;
+use tokio::io::AsyncWriteExt as _;
 
 const LINES: usize = 20_000;
+const SIZE: u32 = 20_000;
+/// Of the traffic's 2,000 lines.
+const PERIODS: u32 = 10;
+const ROUNDS: usize = 15;
 
-fn traffic() -> Vec<u8> {
+fn traffic() -> Arc<[u8]> {
     let period = mix::period();
-    period
-        .iter()
-        .cycle()
-        .take(LINES)
-        .flat_map(|l| l.bytes())
-        .collect()
+    let lines = period.iter().cycle().take(LINES);
+    lines.flat_map(|line| line.bytes()).collect()
 }
 
-/// A client and the pipe that plays its server.
-async fn connected() -> (CasClient, DuplexStream) {
-    let (near, far) = tokio::io::duplex(256 * 1024);
-    let (read, write) = tokio::io::split(near);
-    let serve = tokio::spawn(async move {
-        let mut far = BufReader::new(far);
-        far.read_line(&mut String::new()).await.expect("initialize");
-        far.write_all(b"{\"id\":1,\"result\":{\"userAgent\":\"bench/0\"}}\n")
-            .await
-            .expect("its answer");
-        far.read_line(&mut String::new())
-            .await
-            .expect("initialized");
-        far.into_inner()
-    });
-    let client = CasClient::builder()
-        .connect(read, write)
-        .await
-        .expect("connects");
-    (client, serve.await.expect("a server"))
+/// Who reads what.
+struct Readers {
+    name: &'static str,
+    filters: Vec<Filter>,
+    /// How many events each of them gets.
+    events: usize,
+    decode: bool,
+    /// Subscriptions beside them that match nothing.
+    others: usize,
+    /// The readers are tasks of their own, on a runtime of two threads.
+    spawned: bool,
 }
 
-fn floor(bytes: &[u8]) -> usize {
-    #[derive(serde::Deserialize)]
-    struct Envelope<'a> {
-        #[serde(borrow)]
-        method: Cow<'a, str>,
-        #[serde(borrow)]
-        params: &'a RawValue,
-    }
-    #[derive(serde::Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    #[expect(dead_code, reason = "decoded for the cost of it")]
-    struct Delta<'a> {
-        #[serde(borrow)]
-        thread_id: Cow<'a, str>,
-        #[serde(borrow)]
-        turn_id: Cow<'a, str>,
-        #[serde(borrow)]
-        item_id: Cow<'a, str>,
-        #[serde(borrow)]
-        #[serde(rename = "delta")]
-        text: Cow<'a, str>,
-    }
-    let mut length = 0;
-    for line in bytes.split_inclusive(|b| *b == b'\n') {
-        let envelope: Envelope<'_> = serde_json::from_slice(line).expect("a message");
-        if envelope.method == "item/agentMessage/delta" {
-            let delta: Delta<'_> = serde_json::from_str(envelope.params.get()).expect("a delta");
-            length += delta.text.len();
+impl Readers {
+    fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            filters: vec![Filter::all().thread(mix::THREAD)],
+            events: LINES,
+            decode: true,
+            others: 0,
+            spawned: false,
         }
     }
-    length
+
+    fn case(self, bytes: &Arc<[u8]>) -> Case {
+        let Self {
+            name,
+            filters,
+            events,
+            decode,
+            others,
+            spawned,
+        } = self;
+        let runtime = if spawned { two_threads() } else { one_thread() };
+        let (client, mut server) = runtime.block_on(connected());
+        let idle: Vec<_> = (0..others)
+            .map(|n| client.events(Filter::all().thread(format!("other-{n}"))))
+            .collect();
+        let mut readers: Vec<_> = filters.into_iter().map(|f| client.events(f)).collect();
+        let bytes = bytes.clone();
+        Case::new(name, SIZE, move || {
+            let all = std::mem::take(&mut readers);
+            readers = runtime.block_on(async {
+                let reads = all.into_iter().map(|reader| read(reader, events, decode));
+                let write = async { server.write_all(&bytes).await.expect("written") };
+                if spawned {
+                    let tasks: Vec<_> = reads.map(tokio::spawn).collect();
+                    write.await;
+                    let ended = futures_util::future::join_all(tasks).await;
+                    ended.into_iter().map(|r| r.expect("a reader")).collect()
+                } else {
+                    tokio::join!(write, futures_util::future::join_all(reads)).1
+                }
+            });
+            black_box((&client, &idle));
+        })
+    }
 }
 
-fn wire(c: &mut Criterion) {
-    let bytes = traffic();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime");
-    let mut group = c.benchmark_group("wire");
-    group
-        .throughput(Throughput::Elements(LINES as u64))
-        .measurement_time(Duration::from_secs(5))
-        .sample_size(20);
+async fn read(mut events: Events, count: usize, decode: bool) -> Events {
+    for _ in 0..count {
+        let event = events.next().await.expect("an event").expect("none lost");
+        if decode && let Ok(ServerNotification::ItemAgentMessageDelta(d)) = event.notification() {
+            black_box(d.delta.len());
+        }
+    }
+    events
+}
 
-    group.bench_function("floor: count newlines", |b| {
-        b.iter(|| memchr::memchr_iter(b'\n', black_box(&bytes)).count());
-    });
-    group.bench_function("floor: borrowed envelope and delta", |b| {
-        b.iter(|| floor(black_box(&bytes)));
-    });
-    for (name, readers, decode) in [
-        ("1 reader, raw", 1, false),
-        ("1 reader, typed", 1, true),
-        ("4 readers, typed", 4, true),
-    ] {
-        group.bench_function(name, |b| {
-            let (client, mut server) = runtime.block_on(connected());
-            let mut all: Vec<_> = (0..readers)
-                .map(|_| client.events(Filter::all().thread(mix::THREAD)))
-                .collect();
-            b.iter(|| {
-                runtime.block_on(async {
-                    let write = async { server.write_all(&bytes).await.expect("written") };
-                    let read = futures_util::future::join_all(all.iter_mut().map(async |events| {
-                        for _ in 0..LINES {
-                            let event = events.next().await.expect("an event").expect("none lost");
-                            if decode
-                                && let Ok(ServerNotification::ItemAgentMessageDelta(d)) =
-                                    event.notification()
-                            {
-                                black_box(d.delta.len());
-                            }
-                        }
-                    }));
-                    tokio::join!(write, read)
-                })
-            });
+fn event_cases(bytes: &Arc<[u8]>) -> Vec<Case> {
+    let all = Filter::all().thread(mix::THREAD);
+    let usage = all.clone().method(Method::ThreadTokenUsageUpdated);
+    [
+        Readers {
+            decode: false,
+            ..Readers::new("1 reader, not decoded")
+        },
+        Readers::new("1 reader, typed"),
+        Readers {
+            spawned: true,
+            ..Readers::new("1 reader, typed, in another task")
+        },
+        Readers {
+            filters: vec![all.clone(); 4],
+            ..Readers::new("4 readers, typed")
+        },
+        Readers {
+            filters: vec![all; 4],
+            spawned: true,
+            ..Readers::new("4 readers, typed, in other tasks")
+        },
+        Readers {
+            others: 15,
+            ..Readers::new("1 reader, typed, of 16 subscriptions")
+        },
+        Readers {
+            others: 255,
+            ..Readers::new("1 reader, typed, of 256 subscriptions")
+        },
+        Readers {
+            filters: vec![usage],
+            events: LINES / 200,
+            ..Readers::new("1 reader of one line in 200")
+        },
+    ]
+    .into_iter()
+    .map(|readers| readers.case(bytes))
+    .collect()
+}
+
+fn floor_cases(bytes: &Arc<[u8]>) -> [Case; 2] {
+    let (typed, newlines) = (bytes.clone(), bytes.clone());
+    [
+        Case::new(
+            "floor: borrowed envelope and typed delta",
+            SIZE,
+            move || {
+                black_box(floors::typed(black_box(&typed)));
+            },
+        ),
+        Case::new("floor: count newlines", SIZE, move || {
+            black_box(floors::newlines(black_box(&newlines)));
+        }),
+    ]
+}
+
+/// One real notification of each method, as the transcripts have them.
+fn real_notifications() -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/transcripts");
+    for file in std::fs::read_dir(dir).expect("the transcripts") {
+        let text = std::fs::read_to_string(file.expect("a file").path()).expect("text");
+        for line in text.lines() {
+            let line: Value = serde_json::from_str(line).expect("JSON");
+            let message = &line["msg"];
+            if line["dir"] == "s2c"
+                && message.get("id").is_none()
+                && let Some(method) = message["method"].as_str()
+            {
+                let params = message["params"].to_string();
+                found.entry(method.to_owned()).or_insert(params);
+            }
+        }
+    }
+    found
+}
+
+fn main() {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    if args.first().is_some_and(|arg| arg == "app-server") {
+        proxy::server().expect("an orchestrator");
+        return;
+    }
+    let bytes = traffic();
+    let [mut floor, mut newlines] = floor_cases(&bytes);
+    let mut cases = event_cases(&bytes);
+    let mut calls = [requests::round_trip(), requests::at_once()];
+    let mut splice = proxy::splice(PERIODS);
+    for _ in 0..ROUNDS {
+        let measured = [&mut floor, &mut newlines, &mut splice].into_iter();
+        measured
+            .chain(&mut cases)
+            .chain(&mut calls)
+            .for_each(Case::measure);
+    }
+    println!(
+        "least of {ROUNDS} interleaved runs; ns for each line or request, and the ratio to the floor\n"
+    );
+    println!(
+        "{:<52} {:>9} {:>9} {:>8} {:>8}",
+        "", "wall ns", "CPU ns", "× wall", "× CPU"
+    );
+    let rows = [&floor, &newlines].into_iter().chain(&cases).chain(&calls);
+    rows.chain([&splice]).for_each(|case| case.row(&floor));
+    let (median, p99) = (0..3)
+        .map(|_| requests::under_flood(&bytes, 1_000))
+        .min_by_key(|(_, p99)| *p99)
+        .unwrap_or_default();
+    println!("server request to answer in a saturating flood: median {median:?}, p99 {p99:?}");
+    if args.iter().any(|arg| arg == "table" || arg == "--test") {
+        return;
+    }
+
+    let mut criterion = Criterion::default()
+        .configure_from_args()
+        .warm_up_time(Duration::from_millis(200))
+        .measurement_time(Duration::from_secs(1))
+        .sample_size(10);
+    let mut group = criterion.benchmark_group("wire");
+    let measured = [&mut floor, &mut newlines, &mut splice].into_iter();
+    for case in measured.chain(&mut cases).chain(&mut calls) {
+        case.bench(&mut group);
+    }
+    group.finish();
+    let mut group = criterion.benchmark_group("decode");
+    group.measurement_time(Duration::from_millis(300));
+    for (method, params) in real_notifications() {
+        group.bench_function(&method, |b| {
+            b.iter(|| ServerNotification::decode(black_box(&method), black_box(&params)));
         });
     }
     group.finish();
+    criterion.final_summary();
 }
-
-criterion_group!(benches, wire);
-criterion_main!(benches);

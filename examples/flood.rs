@@ -1,6 +1,6 @@
 //! Measures the client as a process: spawns any program as its codex, consumes one turn and prints one line of JSON.
 //!
-//! `cargo run --release --example flood -- PROGRAM [--mode typed|four|idle-15|slow|floor|newlines|calls]`
+//! `cargo run --release --example flood -- PROGRAM [--mode typed|four|idle-15|slow|floor|newlines|calls|at-once]`
 //! where PROGRAM is usually `target/release/examples/flood_server`. CPU time is what `time` says of this process.
 
 use std::{
@@ -59,8 +59,10 @@ struct Counts {
 
 async fn client(program: String, mode: String) -> Result<Counts, Failure> {
     let client = CasClient::builder().codex(program).spawn().await?;
-    if mode == "calls" {
-        return tokio::spawn(calls(client)).await?;
+    match mode.as_str() {
+        "calls" => return tokio::spawn(calls(client)).await?,
+        "at-once" => return tokio::spawn(at_once(client)).await?,
+        _ => {}
     }
     let thread = client.start_thread(ThreadStartParams::default()).await?;
     let all = || client.events(Filter::all().thread(thread.id()).kind(Kind::Notification));
@@ -113,7 +115,7 @@ async fn read(mut events: Events, slow: bool) -> Result<Counts, Failure> {
                 counts.deltas += 1;
                 counts.bytes += delta.delta.len() as u64;
             }
-            ServerNotification::Error(error) => counts.note = error.error.message.clone(),
+            ServerNotification::Error(error) => counts.note.clone_from(&error.error.message),
             ServerNotification::TurnCompleted(_) => break,
             _ => {}
         }
@@ -124,7 +126,7 @@ async fn read(mut events: Events, slow: bool) -> Result<Counts, Failure> {
     Ok(counts)
 }
 
-/// Round trips one after the other, then 10,000 at once.
+/// Round trips one after the other.
 async fn calls(client: CasClient) -> Result<Counts, Failure> {
     let mut took = Vec::new();
     for _ in 0..20_000 {
@@ -135,18 +137,35 @@ async fn calls(client: CasClient) -> Result<Counts, Failure> {
         took.push(at.elapsed());
     }
     took.sort_unstable();
-    let at = Instant::now();
+    let note = format!("median {:?}, p99 {:?}", took[10_000], took[19_800]);
+    Ok(Counts {
+        events: 20_000,
+        note,
+        ..Counts::default()
+    })
+}
+
+/// 10,000 requests at once, thirty times.
+async fn at_once(client: CasClient) -> Result<Counts, Failure> {
     let params = json!({});
-    let ten_thousand = (0..10_000)
-        .map(|_| client.request_raw::<serde_json::Value>(ThreadLoadedListParams::METHOD, &params));
-    futures_util::future::try_join_all(ten_thousand).await?;
-    let rate = 10_000.0 / at.elapsed().as_secs_f64();
+    let mut took = Vec::new();
+    for _ in 0..30 {
+        let at = Instant::now();
+        let all = (0..10_000).map(|_| {
+            client.request_raw::<serde_json::Value>(ThreadLoadedListParams::METHOD, &params)
+        });
+        futures_util::future::try_join_all(all).await?;
+        took.push(at.elapsed());
+    }
+    took.sort_unstable();
+    let rate = |took: Duration| 10_000.0 / took.as_secs_f64();
     let note = format!(
-        "round trip median {:?}, p99 {:?}; at once {rate:.0}/s",
-        took[10_000], took[19_800]
+        "best {:.0}/s, median {:.0}/s",
+        rate(took[0]),
+        rate(took[15])
     );
     Ok(Counts {
-        events: 30_000,
+        events: 300_000,
         note,
         ..Counts::default()
     })

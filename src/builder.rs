@@ -144,7 +144,14 @@ impl Builder {
         self
     }
 
-    /// Notifications that the server should not send on this connection, by their exact method.
+    /// Notifications that the server should not send on this connection, by their exact method: a
+    /// [`NotificationMethod`](crate::protocol::NotificationMethod), or a string for one that the schema doesn't have.
+    ///
+    /// ```
+    /// use cas_sdk::{CasClient, protocol::NotificationMethod as Method};
+    /// let builder = CasClient::builder()
+    ///     .opt_out_notification_methods([Method::ItemReasoningTextDelta, Method::TurnDiffUpdated]);
+    /// ```
     pub fn opt_out_notification_methods<S: Into<String>>(
         mut self,
         methods: impl IntoIterator<Item = S>,
@@ -299,7 +306,6 @@ impl Builder {
             None => None,
         };
         let (mut process, pipes) = Process::spawn(&program, &self.launch)?;
-        pipes.widen();
         let Pipes {
             stdin,
             stdout,

@@ -15,10 +15,13 @@ use futures_core::Stream;
 use crate::{
     error::{CloseCause, CloseReason, Error},
     protocol::{Notification, ServerNotification},
-    rpc::{Incoming, Kind, queue::Next, router::Subscription},
+    rpc::{Incoming, Kind, message::Run, queue::Next, router::Subscription},
 };
 
 /// One line from the server: its text, and where it belongs. Cheap to clone; all subscribers share it.
+///
+/// Short lines that were read together are kept together, up to 32 of them and 8 KiB: an event that is held holds those
+/// too, and what was decoded of them. To keep many for long, keep their [`raw`](Self::raw) text.
 #[derive(Clone)]
 pub struct Event(Incoming);
 
@@ -107,22 +110,22 @@ impl Event {
     // Compiled for those who call it: the readers of all notifications hang on it.
     #[inline]
     pub fn notification(&self) -> Result<&ServerNotification, Error> {
-        type Memo = Result<ServerNotification, Error>;
+        type Memo = Result<ServerNotification, serde_json::Error>;
+        if self.kind() != Kind::Notification {
+            return Err(Error::Decode {
+                method: self.method().to_owned(),
+                raw: self.raw().into(),
+                reason: "not a notification".to_owned(),
+            });
+        }
+        let parts = self.0.parts();
+        let (method, params) = (parts.method(), parts.params());
         let decode = || -> Memo {
-            if self.kind() != Kind::Notification {
-                let reason = "not a notification".to_owned();
-                return Err(Error::Decode {
-                    method: self.method().to_owned(),
-                    raw: self.raw().into(),
-                    reason,
-                });
-            }
-            ServerNotification::decode(self.method(), self.params())
-                .map_err(|e| Error::decode(self.method(), self.raw(), &e))
+            ServerNotification::decode(method.unwrap_or_default(), params.unwrap_or("null"))
         };
         match self.0.memo::<Memo>(decode) {
             Some(Ok(notification)) => Ok(notification),
-            Some(Err(error)) => Err(error.clone()),
+            Some(Err(error)) => Err(Error::decode(self.method(), self.raw(), error)),
             None => Err(Error::Invalid(
                 "the event was decoded as another type".to_owned(),
             )),
@@ -207,7 +210,7 @@ impl Events {
     /// Puts events back, to be read again before all others.
     pub(crate) fn unread(&mut self, events: Vec<Event>) {
         for event in events.into_iter().rev() {
-            self.ready.push_front(Next::Message(event.0));
+            self.ready.push_front(Next::Messages(Run::one(event.0)));
         }
     }
 
@@ -222,18 +225,34 @@ impl Events {
         if self.ended {
             return Poll::Ready(None);
         }
-        if self.ready.is_empty() {
-            ready!(self.subscription.queue.poll_take(cx, &mut self.ready, TAKE));
-        }
-        Poll::Ready(match self.ready.pop_front() {
-            Some(Next::Message(message)) => Some(Ok(Event(message))),
-            Some(Next::Lagged(skipped)) => Some(Err(Error::Lagged { skipped })),
-            Some(Next::Closed(reason)) => {
-                self.ended = true;
-                closed(reason)
+        loop {
+            match self.ready.front_mut() {
+                Some(Next::Messages(run)) => {
+                    let message = run.pop();
+                    if run.is_empty() {
+                        self.ready.pop_front();
+                    }
+                    if let Some(message) = message {
+                        return Poll::Ready(Some(Ok(Event(message))));
+                    }
+                }
+                Some(&mut Next::Lagged(skipped)) => {
+                    self.ready.pop_front();
+                    return Poll::Ready(Some(Err(Error::Lagged { skipped })));
+                }
+                Some(Next::Closed(reason)) => {
+                    let end = closed(reason.clone());
+                    self.ended = true;
+                    return Poll::Ready(end);
+                }
+                None => {
+                    // A stream that is always ready would keep its task from ever giving way to others.
+                    let budget = ready!(tokio::task::coop::poll_proceed(cx));
+                    ready!(self.subscription.queue.poll_take(cx, &mut self.ready, TAKE));
+                    budget.made_progress();
+                }
             }
-            None => None,
-        })
+        }
     }
 }
 

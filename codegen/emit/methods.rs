@@ -88,7 +88,7 @@ pub(super) fn emit(model: &Model, _: &Describer<'_>) -> String {
     notifications.sort_by_key(|method| &method.name);
     text += &enumeration(
         "ServerNotification",
-        "A notification of the server, with its payload.",
+        "A notification of the server, with its payload; boxed but for the deltas, of which there are many.",
         &notifications,
         unknown,
     );
@@ -119,10 +119,21 @@ fn enumeration(name: &str, doc: &str, methods: &[&Method], unknown: &str) -> Str
             item,
             "{}    {},",
             doc_lines(&describe::method(method), "    "),
-            variant(method)
+            match &method.params {
+                Some(params) if is_boxed(method) => {
+                    format!("{}(Box<{params}>)", names::method(&method.name))
+                }
+                _ => variant(method),
+            }
         );
     }
     item + unknown + "}\n"
+}
+
+/// Of deltas there are many, and they are small; the largest payload is ten times as large, which every one of them
+/// would have to be.
+fn is_boxed(method: &Method) -> bool {
+    method.kind == Kind::Notification && !params(method).ends_with("DeltaNotification")
 }
 
 fn variant(method: &Method) -> String {

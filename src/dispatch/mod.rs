@@ -4,6 +4,7 @@
 //! server's word that somebody else has answered, the end of the turn and the end of the connection all go through it.
 
 mod answer;
+mod at_once;
 mod observe;
 mod pending;
 mod refresh;
@@ -12,7 +13,7 @@ mod threads;
 
 use std::{
     collections::HashMap,
-    panic::AssertUnwindSafe,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
 };
 
@@ -165,14 +166,16 @@ impl Dispatch {
                 return;
             }
         }
+        let at_once = catch_unwind(AssertUnwindSafe(|| self.at_once(message)));
+        if let Some(answer) = at_once.unwrap_or_else(|_| Some(failed())) {
+            self.settle(message, answer);
+            return;
+        }
         let task = tokio::spawn({
             let message = message.clone();
             async move {
                 let answer = AssertUnwindSafe(myself.answer(&message)).catch_unwind();
-                let answer = answer.await.unwrap_or_else(|_| {
-                    tracing::error!("answering a request of the server panicked");
-                    Answer::error(-32603, "the client failed")
-                });
+                let answer = answer.await.unwrap_or_else(|_| failed());
                 myself.settle(&message, answer);
             }
         });
@@ -252,6 +255,12 @@ impl Dispatch {
     fn lock(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The answer of a client with a bug.
+fn failed() -> Answer {
+    tracing::error!("answering a request of the server panicked");
+    Answer::error(-32603, "the client failed")
 }
 
 /// Whether a method asks for a decision, which the audit is told.

@@ -12,7 +12,10 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json, value::RawValue};
 use tokio::{sync::oneshot, time::timeout};
 
-use super::{Answer, Dispatch};
+use super::{
+    Answer, Dispatch,
+    at_once::{by_policy, deprecated, refused},
+};
 use crate::{
     handler::{
         ApprovalAnswer, ApprovalRequest, Decision, ElicitationAnswer, ElicitationAsk,
@@ -31,12 +34,12 @@ const ATTESTATION_LIMIT: Duration = Duration::from_millis(80);
 const CLOCK_LIMIT: Duration = Duration::from_secs(9);
 
 /// A request on its way to its handler.
-struct Case<'a> {
-    message: &'a Incoming,
-    method: &'a str,
-    params: &'a str,
-    handlers: Arc<Handlers>,
-    cx: RequestContext,
+pub(super) struct Case<'a> {
+    pub(super) message: &'a Incoming,
+    pub(super) method: &'a str,
+    pub(super) params: &'a str,
+    pub(super) handlers: Arc<Handlers>,
+    pub(super) cx: RequestContext,
 }
 
 impl Case<'_> {
@@ -91,19 +94,23 @@ async fn run_within<A>(
 }
 
 impl Dispatch {
-    pub(super) async fn answer(&self, message: &Incoming) -> Answer {
+    pub(super) fn case<'a>(&self, message: &'a Incoming) -> Option<Case<'a>> {
         let parts = message.parts();
-        let method = parts.method().unwrap_or_default();
-        let Some(cx) = self.context(message) else {
-            return Answer::refusal(method); // The client is gone.
-        };
-        let case = Case {
+        Some(Case {
             message,
-            method,
+            method: parts.method().unwrap_or_default(),
             params: parts.params().unwrap_or("null"),
             handlers: self.threads().handlers(parts.thread()),
-            cx,
+            cx: self.context(message)?,
+        })
+    }
+
+    pub(super) async fn answer(&self, message: &Incoming) -> Answer {
+        let Some(case) = self.case(message) else {
+            // The client is gone.
+            return Answer::refusal(message.parts().method().unwrap_or_default());
         };
+        let method = case.method;
         match method {
             "item/tool/call" => self.tool_call(case).await,
             "item/commandExecution/requestApproval"
@@ -115,10 +122,7 @@ impl Dispatch {
             "account/chatgptAuthTokens/refresh" => self.auth_refresh(case).await,
             "attestation/generate" => self.attestation(case).await,
             "currentTime/read" => self.clock(case).await,
-            "execCommandApproval" | "applyPatchApproval" => {
-                tracing::error!(method, "a deprecated request of the server was refused");
-                Answer::deprecated(method)
-            }
+            "execCommandApproval" | "applyPatchApproval" => deprecated(method),
             _ => self.unclaimed(case).await,
         }
     }
@@ -174,26 +178,26 @@ impl Dispatch {
         }
     }
 
-    async fn approval(&self, case: Case<'_>) -> Answer {
+    /// What a policy may look at, and the changes of files that wait for approval.
+    pub(super) fn facts(&self, case: &Case<'_>) -> (Facts, Option<Value>) {
         let parts = case.message.parts();
         let changes = self.threads().changes(parts.thread(), parts.item());
         let facts = Facts::read(case.method, case.params, changes.as_ref());
+        (facts, changes)
+    }
+
+    async fn approval(&self, case: Case<'_>) -> Answer {
+        let (facts, changes) = self.facts(&case);
         let (ruled, facts) = match by_rule(&case.handlers, facts).await {
             Ok(ruled) => ruled,
             Err(error) => return case.failed(error),
         };
-        if let Some((decision, rule)) = ruled {
-            return decide(&case, &facts, &decision, DecidedBy::Rule(rule));
+        if let Some(answer) = by_policy(&case, &facts, ruled) {
+            return answer;
         }
         let policy = case.handlers.approvals.as_ref();
         let Some(handler) = policy.and_then(|p| p.handler.clone()) else {
-            return match policy {
-                Some(policy) if policy.closed => {
-                    let by = DecidedBy::Rule("Policy::decline".to_owned());
-                    decide(&case, &facts, &Decision::Decline, by)
-                }
-                _ => self.unclaimed(case).await,
-            };
+            return self.unclaimed(case).await;
         };
         let request = match approval_request(&case, changes) {
             Ok(request) => request,
@@ -323,7 +327,7 @@ impl Dispatch {
         }
     }
 
-    fn has_fallback(&self, case: &Case<'_>) -> bool {
+    pub(super) fn has_fallback(&self, case: &Case<'_>) -> bool {
         case.handlers.fallback.is_some() || self.taker().is_some()
     }
 
@@ -353,11 +357,7 @@ impl Dispatch {
                 return answered.await.unwrap_or_else(dropped).by_fallback();
             }
         }
-        tracing::warn!(
-            method = case.method,
-            "no handler for a request of the server"
-        );
-        Answer::refusal(case.method)
+        refused(case.method)
     }
 }
 
@@ -381,7 +381,7 @@ async fn by_rule(
 }
 
 /// A decision as the method has it.
-fn decide(case: &Case<'_>, facts: &Facts, decision: &Decision, by: DecidedBy) -> Answer {
+pub(super) fn decide(case: &Case<'_>, facts: &Facts, decision: &Decision, by: DecidedBy) -> Answer {
     let word: Value = match case.method {
         "item/commandExecution/requestApproval" => facts.offer().command(decision),
         "item/fileChange/requestApproval" => fit::file_change(decision).into(),

@@ -40,8 +40,9 @@ use crate::{
 ///
 /// What has no handler goes to the fallback before it is refused.
 ///
-/// Each request runs in a task of its own, at most 256 at once (then error -32001), off the reader, so a handler may
-/// call the client. It is answered exactly once: by its handler; by a refusal that fits its method if the handler fails
+/// What no handler, no fallback and nothing on disk has a say in, such as a rule that needs only the request, is answered
+/// at once. Any other request runs in a task of its own, at most 256 at once (then error -32001), off the reader, so a
+/// handler may call the client. It is answered exactly once: by its handler; by a refusal that fits its method if the handler fails
 /// or panics; or by nobody, when the server says that it is settled, the turn or the thread ends, or the connection does.
 /// Then the handler's future is dropped.
 #[derive(Clone, Default)]

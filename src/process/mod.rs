@@ -253,17 +253,3 @@ const POLL: Duration = Duration::from_millis(10);
 
 /// How often killing is repeated because something was found that was not known before.
 const ROUNDS: usize = 8;
-
-/// How much a widened pipe should hold.
-#[cfg(target_os = "linux")]
-const PIPE: usize = 256 * 1024;
-
-impl Pipes {
-    /// Lets the server's output pipe hold more: a busy server then fills it in fewer, larger reads, each with one wake-up.
-    /// What it asks comes later behind all that, so this is for a reader that is never slow.
-    pub(crate) fn widen(&self) {
-        // Refused where the user has too many wide pipes already; the default of 64 KiB serves as well.
-        #[cfg(target_os = "linux")]
-        let _ = rustix::pipe::fcntl_setpipe_size(&self.stdout, PIPE);
-    }
-}

@@ -120,7 +120,41 @@ macro_rules! client_notification {
 
 /// The methods must be sorted.
 macro_rules! server_message {
-    ($name:ident { $($method:literal $variant:ident($params:ident),)* }) => {
+    (ServerNotification { $($method:literal $variant:ident($params:ident),)* }) => {
+        /// The method of a notification, for [`opt_out_notification_methods`] and [`Filter::method`].
+        ///
+        /// [`opt_out_notification_methods`]: crate::Builder::opt_out_notification_methods
+        /// [`Filter::method`]: crate::Filter::method
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[non_exhaustive]
+        pub enum NotificationMethod {
+            $(#[doc = concat!("`", $method, "`")] $variant,)*
+        }
+        impl NotificationMethod {
+            /// All that the schema has, in the order of their names.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// The method on the wire.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                const NAMES: &[&str] = &[$($method,)*];
+                NAMES[self as usize]
+            }
+        }
+        impl From<NotificationMethod> for String {
+            fn from(method: NotificationMethod) -> Self {
+                method.as_str().to_owned()
+            }
+        }
+        impl ::std::fmt::Display for NotificationMethod {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+        server_message!(@message ServerNotification { $($method $variant($params),)* });
+    };
+    ($name:ident { $($rest:tt)* }) => { server_message!(@message $name { $($rest)* }); };
+    (@message $name:ident { $($method:literal $variant:ident($params:ident),)* }) => {
         impl $name {
             /// The method on the wire.
             #[must_use]
@@ -136,17 +170,30 @@ macro_rules! server_message {
             /// # Errors
             /// If the params don't have the form that the schema gives them.
             #[inline]
-            pub fn decode(method: &str, params: &str) -> Result<Self, serde_json::Error> {
-                type Decode = fn(&mut method::Text<'_>) -> Result<$name, serde_json::Error>;
+            pub fn decode(method: &str, params: &str) -> Result<Self, ::serde_json::Error> {
+                use ::std::sync::atomic::{AtomicUsize, Ordering};
+                use $crate::protocol::method::Text;
+                type Decode = fn(&mut Text<'_>) -> Result<$name, ::serde_json::Error>;
                 // Not a static, which would be compiled with the crate, and all that it refers to.
                 const DECODERS: &[(&str, Decode)] = &[$(($method, |text| {
-                    match serde::Deserialize::deserialize(text) {
-                        Ok(params) => Ok($name::$variant(params)),
+                    match <$params as ::serde::Deserialize>::deserialize(text) {
+                        Ok(params) => Ok($name::$variant(params.into())),
                         Err(error) => Err(error),
                     }
                 }),)*];
-                if let Ok(index) = DECODERS.binary_search_by(|(known, _)| (*known).cmp(method)) {
-                    let mut text = method::Text::from_str(params);
+                // In a flood it is mostly the one before.
+                static LAST: AtomicUsize = AtomicUsize::new(0);
+                let last = LAST.load(Ordering::Relaxed);
+                let index = if DECODERS.get(last).is_some_and(|(known, _)| *known == method) {
+                    Some(last)
+                } else {
+                    DECODERS.binary_search_by(|(known, _)| (*known).cmp(method)).ok()
+                };
+                if let Some(index) = index {
+                    if index != last {
+                        LAST.store(index, Ordering::Relaxed);
+                    }
+                    let mut text = Text::from_str(params);
                     let message = DECODERS[index].1(&mut text)?;
                     return text.end().map(|()| message);
                 }

@@ -4,23 +4,36 @@ use std::{sync::MutexGuard, time::Instant};
 
 use super::{
     connection::NoAnswer,
-    message::{Incoming, Kind, Parts},
+    message::{Draft, Incoming, Kind, Parts, Run, TEXT},
     router::{Class, Pending, RawReply, Route, Router, State},
-    scan::{Envelope, scan, scan_head},
+    routes::Plan,
+    scan::{Envelope, Scan, Scanned, scan_head},
 };
 use crate::error::rpc_error;
+
+/// What the reader keeps from one read to the next.
+#[derive(Default)]
+pub(crate) struct Desk {
+    scan: Scan,
+    draft: Draft,
+}
 
 /// Routes the lines of one read: one lock and, for each subscription, one wake-up.
 pub(crate) struct Batch<'r> {
     router: &'r Router,
+    desk: &'r mut Desk,
+    /// What is to be done with the lines of the draft. NB. It holds for as long as the lock does.
+    plan: Plan,
     state: Option<MutexGuard<'r, State>>,
     now: Instant,
 }
 
 impl<'r> Batch<'r> {
-    pub(crate) fn new(router: &'r Router) -> Self {
+    pub(crate) fn new(router: &'r Router, desk: &'r mut Desk) -> Self {
         Self {
             router,
+            desk,
+            plan: Plan::default(),
             state: None,
             now: Instant::now(),
         }
@@ -28,9 +41,7 @@ impl<'r> Batch<'r> {
 
     pub(crate) fn line(&mut self, bytes: &[u8]) {
         match std::str::from_utf8(bytes) {
-            Ok(line) => {
-                self.text(line);
-            }
+            Ok(line) => self.text(line),
             // One odd byte must not cost the answer or the end of a turn that it stands in.
             Err(error) => {
                 tracing::warn!(%error, "a line from the server is not UTF-8");
@@ -40,22 +51,22 @@ impl<'r> Batch<'r> {
     }
 
     fn text(&mut self, line: &str) {
-        let (kind, env) = scan(line);
-        match kind {
+        let scanned = self.desk.scan.next(line);
+        match scanned.kind {
+            Kind::Response => {
+                self.response(line, scanned.env);
+                return;
+            }
             // Not the text: it may be anything.
             Kind::Malformed => {
                 tracing::warn!(len = line.len(), "a line from the server is no JSON object");
-                self.event(line, kind, env);
             }
-            Kind::Unknown => {
-                tracing::warn!(
-                    "a message from the server is neither request, answer nor notification"
-                );
-                self.event(line, kind, env);
-            }
-            Kind::Response => self.response(line, env),
-            _ => self.event(line, kind, env),
+            Kind::Unknown => tracing::warn!(
+                "a message from the server is neither request, answer nor notification"
+            ),
+            Kind::Notification | Kind::Request => {}
         }
+        self.event(line, scanned);
     }
 
     /// A line that was too long to keep.
@@ -64,103 +75,125 @@ impl<'r> Batch<'r> {
             len,
             "a line from the server was over the limit and was skipped"
         );
+        self.desk.scan = Scan::default(); // It goes by the line before, which is this one.
         let head = String::from_utf8_lossy(head);
         let (kind, env) = scan_head(&head);
         let id = Parts::new(&head, env).id().unwrap_or_default();
         match kind {
             Kind::Response => {
                 self.flush();
-                let state = self.state.get_or_insert_with(|| self.router.lock());
-                let pending = id
-                    .parse()
-                    .ok()
-                    .and_then(|id: u64| state.pending.remove(&id));
-                if let Some(Pending { tx, on_reply }) = pending {
-                    self.state = None; // The hook is dropped without the lock.
+                let id = id.parse().ok();
+                if let Some(Pending { tx, on_reply }) =
+                    id.and_then(|id| self.router.take_pending(id))
+                {
                     drop(on_reply);
                     let _ = tx.send(Err(NoAnswer::TooLong(len, head.as_ref().into())));
                 }
             }
             // The server would wait for ever.
             Kind::Request => {
-                self.state = None;
+                self.release();
                 self.router.dialect.skipped(id, len);
             }
             _ => {}
         }
-        self.event(&head, Kind::Malformed, Envelope::default());
+        self.event(&head, Scanned::odd(Kind::Malformed, Envelope::default()));
     }
 
-    fn event(&mut self, line: &str, kind: Kind, env: Envelope) {
-        let now = self.now;
-        let parts = Parts::new(line, env);
-        let route = Route::of(kind, &parts);
-        let dialect = &self.router.dialect;
-        let state = self.state.get_or_insert_with(|| self.router.lock());
+    fn event(&mut self, line: &str, scanned: Scanned) {
+        let Scanned { kind, env, same } = scanned;
+        let router = self.router;
+        let state = self.state.get_or_insert_with(|| router.lock());
         state.seq += 1;
         let seq = state.seq;
-        if !state.last.is(&route) {
-            let State { last, subs, .. } = &mut **state;
-            last.remember(&route);
-            last.class = match kind {
-                Kind::Notification => dialect.class(route.method.unwrap_or_default()),
-                Kind::Request => Class {
-                    vital: true,
-                    observed: true,
-                },
-                _ => Class::default(),
-            };
-            last.to.extend(
-                subs.iter()
-                    .enumerate()
-                    .filter(|(_, s)| (s.matcher)(&route))
-                    .map(|(i, _)| i),
-            );
-        }
-        let class = state.last.class;
-        if state.last.to.is_empty() && !class.observed {
+        let known = if same { state.routes.last() } else { None };
+        let plan = match known {
+            Some(plan) => plan,
+            None => self.plan(line, kind, env),
+        };
+        if plan.class.observed {
+            let message = Incoming::new(seq, self.now, line, kind, env);
+            self.observed(&message, plan.class);
             return;
         }
-        let message = Incoming::new(seq, now, line.into(), kind, env);
-        if class.observed {
-            self.state = None; // The dialect may call back.
-            if kind == Kind::Request {
-                dialect.request(&message);
-            } else {
-                dialect.observe(&message);
-            }
+        if self.state().routes.set(plan).is_empty() {
+            return;
         }
-        let state = self.state.get_or_insert_with(|| self.router.lock());
-        // NB. The list may have changed while the lock was let go; then `last` is invalid and is made anew.
-        let State { last, subs, .. } = &mut **state;
-        if last.valid {
-            for &i in &last.to {
-                subs[i].staged.push((message.clone(), class.vital));
-            }
+        if line.len() > TEXT {
+            self.finish();
+            let message = Incoming::new(seq, self.now, line, kind, env);
+            self.state().stage(plan, Run::one(message));
+            return;
+        }
+        if plan != self.plan || !self.desk.draft.has_room(line.len()) {
+            self.finish();
+            self.plan = plan;
+        }
+        self.desk.draft.push(seq, line, kind, env);
+    }
+
+    /// What is done with lines like this.
+    fn plan(&mut self, line: &str, kind: Kind, env: Envelope) -> Plan {
+        let route = Route::of(kind, &Parts::new(line, env));
+        if let Some(plan) = self.state().routes.find(&route) {
+            return plan;
+        }
+        self.finish(); // Its plan may be forgotten.
+        let class = match kind {
+            Kind::Notification => self.router.dialect.class(route.method.unwrap_or_default()),
+            Kind::Request => Class {
+                vital: true,
+                observed: true,
+            },
+            _ => Class::default(),
+        };
+        let state = self.state();
+        let subs = state.subs.iter().enumerate();
+        let to: Vec<_> = subs
+            .filter(|(_, s)| (s.matcher)(&route))
+            .map(|(at, _)| at)
+            .collect();
+        state.routes.learn(&route, class, &to)
+    }
+
+    /// What the dialect wants to see: it sees it first.
+    fn observed(&mut self, message: &Incoming, class: Class) {
+        self.release(); // The dialect may call back.
+        if message.kind() == Kind::Request {
+            self.router.dialect.request(message);
         } else {
-            let route = Route::of(kind, &parts);
-            for sub in subs.iter_mut().filter(|s| (s.matcher)(&route)) {
-                sub.staged.push((message.clone(), class.vital));
+            self.router.dialect.observe(message);
+        }
+        let state = self.state();
+        let run = Run::one(message.clone());
+        if let Some(plan) = state.routes.last() {
+            state.stage(plan, run);
+            return;
+        }
+        // NB. The subscriptions have changed meanwhile.
+        let route = Route::of(message.kind(), &message.parts());
+        for sub in &mut state.subs {
+            if (sub.matcher)(&route) {
+                sub.staged.push((run.clone(), class.vital));
             }
         }
     }
 
     fn response(&mut self, line: &str, env: Envelope) {
-        // NB. What was said before the answer is in the queues before the caller wakes.
-        self.flush();
-        let state = self.state.get_or_insert_with(|| self.router.lock());
-        state.seq += 1;
         let parts = Parts::new(line, env);
         let id = parts.id().and_then(|id| id.parse::<u64>().ok());
-        let Some(Pending { tx, on_reply }) = id.and_then(|id| state.pending.remove(&id)) else {
+        let Some(Pending { tx, on_reply }) = id.and_then(|id| self.router.take_pending(id)) else {
             if id.is_some_and(|id| self.router.has_used(id)) {
                 tracing::debug!("an answer came that nobody waits for any more");
             } else {
                 tracing::warn!("the server answered what was never asked");
-                self.event(line, Kind::Response, env);
+                self.event(line, Scanned::odd(Kind::Response, env));
             }
             return;
         };
+        // NB. What was said before the answer is in the queues before the caller wakes.
+        self.state().seq += 1;
+        self.flush();
         let outcome = match parts.error().filter(|e| *e != "null") {
             Some(error) => Err(rpc_error(error)),
             None => Ok(RawReply {
@@ -169,25 +202,45 @@ impl<'r> Batch<'r> {
             }),
         };
         if let Some(hook) = on_reply {
-            self.state = None;
             hook(&outcome);
         }
         let _ = tx.send(Ok(outcome));
     }
 
-    fn flush(&mut self) {
-        if let Some(state) = &mut self.state {
-            for sub in state.subs.iter_mut().filter(|s| !s.staged.is_empty()) {
-                sub.queue.push_all(sub.staged.drain(..));
-            }
+    fn state(&mut self) -> &mut State {
+        let router = self.router;
+        self.state.get_or_insert_with(|| router.lock())
+    }
+
+    /// Stages the lines of the draft.
+    fn finish(&mut self) {
+        if let Some(run) = self.desk.draft.finish(self.now) {
+            let plan = self.plan;
+            self.state().stage(plan, run);
         }
+    }
+
+    /// Lets the readers see all that came so far, and lets the lock go.
+    fn flush(&mut self) {
+        self.finish();
+        self.state().flush();
+        self.state = None;
+    }
+
+    /// Lets the lock go.
+    fn release(&mut self) {
+        self.finish();
+        self.state = None;
     }
 }
 
 impl Drop for Batch<'_> {
     fn drop(&mut self) {
         // Staged messages outlive a lock that was let go in between, so look again.
-        self.state.get_or_insert_with(|| self.router.lock());
         self.flush();
     }
 }
+
+#[cfg(test)]
+#[path = "batch_tests.rs"]
+mod tests;

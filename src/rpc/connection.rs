@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use super::{
-    batch::Batch,
+    batch::{Batch, Desk},
     line::{Line, Lines},
     outbox::{Lane, Outbox},
     router::{OnReply, Outcome, Router},
@@ -78,12 +78,8 @@ impl Connection {
                 .expect(send.on_reply)
                 .map_err(NoAnswer::Closed)?;
             let frame = request_frame(slot.id, send.method, send.params);
-            self.outbox.send(
-                Lane::Request {
-                    alone: self.router.pending() == 1,
-                },
-                &frame,
-            );
+            self.outbox
+                .send(Lane::Request { alone: slot.alone }, &frame);
             slot.answer().await
         };
         match deadline {
@@ -154,9 +150,10 @@ pub(crate) async fn read<R: AsyncRead + Unpin>(
     router: &Router,
     taps: &Taps,
 ) -> io::Result<()> {
+    let mut desk = Desk::default();
     loop {
         let more = lines.fill().await?;
-        route(&mut lines, router, taps);
+        route(&mut lines, router, taps, &mut desk);
         taps.room().await;
         if !more {
             return Ok(());
@@ -165,10 +162,14 @@ pub(crate) async fn read<R: AsyncRead + Unpin>(
 }
 
 /// Routes all lines that are there, without a wait in between: it holds the router's lock for most of the time.
-fn route<R: AsyncRead + Unpin>(lines: &mut Lines<R>, router: &Router, taps: &Taps) {
-    let mut batch = None;
+fn route<R: AsyncRead + Unpin>(
+    lines: &mut Lines<R>,
+    router: &Router,
+    taps: &Taps,
+    desk: &mut Desk,
+) {
+    let mut batch = Batch::new(router, desk);
     while let Some(line) = lines.next() {
-        let batch = batch.get_or_insert_with(|| Batch::new(router));
         match line {
             Line::Text(text) => {
                 taps.note(false, text);

@@ -1,14 +1,25 @@
-//! A line from the server, shared by all who receive it, and the parts of it that its envelope names.
+//! Lines from the server, shared by all who receive them, and the parts of them that their envelopes name.
+//!
+//! Lines that were read together and go to the same subscriptions share a [`Block`]: in a flood that is one set of
+//! allocations for up to [`LINES`] of them. A block is small, so that keeping one event keeps little else.
 
 use std::{
     any::Any,
-    fmt,
+    fmt, hint,
     ops::Range,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Instant,
 };
 
 use super::scan::Envelope;
+
+/// The most lines of a block.
+pub(super) const LINES: usize = 32;
+/// The most text of a block of more than one line, in bytes.
+pub(super) const TEXT: usize = 8 * 1024;
 
 /// What a line turned out to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -28,60 +39,166 @@ pub enum Kind {
 
 /// A line from the server with its envelope, shared by all who receive it.
 #[derive(Clone)]
-pub(crate) struct Incoming(Arc<Inner>);
+pub(crate) struct Incoming {
+    block: Arc<Block>,
+    at: u32,
+}
 
-struct Inner {
-    seq: u64,
+struct Block {
     received_at: Instant,
+    text: String,
+    entries: Entries,
+    /// Where the buffers go afterwards.
+    spares: Option<Arc<Spares>>,
+}
+
+/// Most blocks of a quiet connection have one line, and need no list.
+enum Entries {
+    One(Entry),
+    Many(Vec<Entry>),
+}
+
+struct Entry {
+    seq: u64,
+    start: u32,
+    end: u32,
     kind: Kind,
+    /// Somebody is making the decoded value, or has made it.
+    claimed: AtomicBool,
     env: Envelope,
-    raw: Box<str>,
     /// The decoded value, made by the first who asks for it.
     memo: OnceLock<Box<dyn Any + Send + Sync>>,
 }
 
+impl Block {
+    fn entry(&self, at: u32) -> &Entry {
+        match &self.entries {
+            Entries::One(entry) => entry,
+            Entries::Many(entries) => &entries[at as usize],
+        }
+    }
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        if let (Some(spares), Entries::Many(entries)) = (&self.spares, &mut self.entries) {
+            entries.clear();
+            self.text.clear();
+            spares.put(std::mem::take(&mut self.text), std::mem::take(entries));
+        }
+    }
+}
+
+/// The buffers of full blocks that have gone, for those that come: large ones are dear to allocate.
+#[derive(Default)]
+struct Spares(Mutex<Vec<(String, Vec<Entry>)>>);
+
+/// How many buffers are kept. A queue that is full has more, but one that is read has not.
+const SPARES: usize = 16;
+
+impl Spares {
+    fn take(&self) -> (String, Vec<Entry>) {
+        let spare = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        spare.unwrap_or_else(|| (String::with_capacity(TEXT), Vec::with_capacity(LINES)))
+    }
+
+    fn put(&self, text: String, entries: Vec<Entry>) {
+        let mut spares = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if spares.len() < SPARES {
+            spares.push((text, entries));
+        }
+    }
+}
+
 impl Incoming {
+    /// A line in a block of its own.
     pub(crate) fn new(
         seq: u64,
         received_at: Instant,
-        raw: Box<str>,
+        line: &str,
         kind: Kind,
         env: Envelope,
     ) -> Self {
-        Self(Arc::new(Inner {
-            seq,
+        let block = Block {
             received_at,
-            kind,
-            env,
-            raw,
-            memo: OnceLock::new(),
-        }))
+            text: line.to_owned(),
+            entries: Entries::One(Entry::new(seq, 0, line, kind, env)),
+            spares: None,
+        };
+        Self {
+            block: Arc::new(block),
+            at: 0,
+        }
+    }
+
+    fn entry(&self) -> &Entry {
+        self.block.entry(self.at)
+    }
+
+    /// How many hold its block.
+    #[cfg(test)]
+    pub(super) fn holders(&self) -> usize {
+        Arc::strong_count(&self.block)
     }
 
     pub(crate) fn seq(&self) -> u64 {
-        self.0.seq
+        self.entry().seq
     }
     pub(crate) fn received_at(&self) -> Instant {
-        self.0.received_at
+        self.block.received_at
     }
     pub(crate) fn kind(&self) -> Kind {
-        self.0.kind
+        self.entry().kind
     }
     pub(crate) fn raw(&self) -> &str {
-        &self.0.raw
+        let entry = self.entry();
+        &self.block.text[entry.start as usize..entry.end as usize]
     }
     pub(crate) fn parts(&self) -> Parts<'_> {
         Parts {
-            line: &self.0.raw,
-            env: self.0.env,
+            line: self.raw(),
+            env: self.entry().env,
         }
     }
+
+    /// The value that `make` makes, once for all who hold the message; `None` if it was made as another type.
     pub(crate) fn memo<T: Any + Send + Sync>(&self, make: impl FnOnce() -> T) -> Option<&T> {
-        // Not `get_or_init`: readers of the same event on two threads would park, which costs more than to decode twice.
-        if self.0.memo.get().is_none() {
-            let _ = self.0.memo.set(Box::new(make()));
+        let entry = self.entry();
+        // Two readers of the same events tend to meet at each of them. Decoding takes about a microsecond, which is less
+        // than it takes to park a thread and wake it.
+        if entry.memo.get().is_none() && entry.claimed.swap(true, Ordering::Relaxed) {
+            for _ in 0..SPINS {
+                if entry.memo.get().is_some() {
+                    break;
+                }
+                hint::spin_loop();
+            }
         }
-        self.0.memo.get()?.downcast_ref()
+        entry
+            .memo
+            .get_or_init(|| Box::new(make()))
+            .downcast_ref::<T>()
+    }
+}
+
+const SPINS: usize = 100;
+
+impl Entry {
+    /// Lines are shorter than 4 GiB, and only short ones share a block.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the line limit is below 4 GiB"
+    )]
+    fn new(seq: u64, start: usize, line: &str, kind: Kind, env: Envelope) -> Self {
+        Self {
+            seq,
+            start: start as u32,
+            end: (start + line.len()) as u32,
+            kind,
+            claimed: AtomicBool::new(false),
+            env,
+            memo: OnceLock::new(),
+        }
     }
 }
 
@@ -89,10 +206,171 @@ impl fmt::Debug for Incoming {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Not the text: it may hold a token.
         f.debug_struct("Incoming")
-            .field("seq", &self.0.seq)
-            .field("kind", &self.0.kind)
+            .field("seq", &self.seq())
+            .field("kind", &self.kind())
             .field("method", &self.parts().method())
             .finish_non_exhaustive()
+    }
+}
+
+/// Consecutive lines of a block, as a queue holds them.
+#[derive(Clone)]
+pub(crate) struct Run {
+    block: Arc<Block>,
+    next: u32,
+    end: u32,
+}
+
+impl Run {
+    pub(crate) fn one(message: Incoming) -> Self {
+        Self {
+            block: message.block,
+            next: message.at,
+            end: message.at + 1,
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        (self.end - self.next) as usize
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.next == self.end
+    }
+
+    /// The text of all its lines, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        if self.is_empty() {
+            return 0;
+        }
+        let (first, last) = (self.block.entry(self.next), self.block.entry(self.end - 1));
+        (last.end - first.start) as usize // A block's lines stand side by side.
+    }
+
+    /// The number of its first line; the highest there is if it is empty.
+    pub(crate) fn seq(&self) -> u64 {
+        if self.is_empty() {
+            return u64::MAX;
+        }
+        self.block.entry(self.next).seq
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Incoming> {
+        if self.is_empty() {
+            return None;
+        }
+        self.next += 1;
+        Some(Incoming {
+            block: self.block.clone(),
+            at: self.next - 1,
+        })
+    }
+
+    /// Drops the first line, and says how long it was.
+    pub(crate) fn skip(&mut self) -> usize {
+        if self.is_empty() {
+            return 0;
+        }
+        let entry = self.block.entry(self.next);
+        self.next += 1;
+        (entry.end - entry.start) as usize
+    }
+
+    /// Takes the lines before the number `seq` off the front, at most `max`.
+    pub(crate) fn split(&mut self, seq: u64, max: usize) -> Self {
+        let mut front = self.clone();
+        let most = u32::try_from(max).map_or(self.end, |max| self.end.min(self.next + max));
+        let ends_before = |at: u32| at == self.next || self.block.entry(at - 1).seq < seq;
+        if ends_before(most) {
+            self.next = most;
+        } else {
+            let mut at = self.next;
+            while ends_before(at + 1) {
+                at += 1;
+            }
+            self.next = at;
+        }
+        front.end = self.next;
+        front
+    }
+
+    /// The lines that `keep` says, as runs.
+    pub(crate) fn filter(mut self, mut keep: impl FnMut(&Incoming) -> bool) -> Vec<Self> {
+        let mut kept: Vec<Self> = Vec::new();
+        while let Some(message) = self.pop() {
+            if keep(&message) {
+                match kept.last_mut() {
+                    Some(run) if run.end == message.at => run.end += 1,
+                    _ => kept.push(Self::one(message)),
+                }
+            }
+        }
+        kept
+    }
+}
+
+impl fmt::Debug for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Run")
+            .field("seq", &self.seq())
+            .field("len", &self.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A block that is being gathered.
+#[derive(Default)]
+pub(super) struct Draft {
+    text: String,
+    entries: Vec<Entry>,
+    spares: Arc<Spares>,
+}
+
+impl Draft {
+    /// Whether a line of this length may come to those that are there.
+    pub(super) fn has_room(&self, len: usize) -> bool {
+        self.entries.len() < LINES && self.text.len() + len <= TEXT
+    }
+
+    pub(super) fn push(&mut self, seq: u64, line: &str, kind: Kind, env: Envelope) {
+        self.entries
+            .push(Entry::new(seq, self.text.len(), line, kind, env));
+        self.text.push_str(line);
+    }
+
+    /// What was gathered; `None` if that is nothing.
+    pub(super) fn finish(&mut self, received_at: Instant) -> Option<Run> {
+        let lines = self.entries.len();
+        let is_full = lines > LINES / 2 || (lines > 1 && self.text.len() > TEXT / 2);
+        let block = if is_full {
+            let (text, entries) = self.spares.take();
+            Block {
+                received_at,
+                text: std::mem::replace(&mut self.text, text),
+                entries: Entries::Many(std::mem::replace(&mut self.entries, entries)),
+                spares: Some(self.spares.clone()),
+            }
+        } else {
+            let last = self.entries.pop()?;
+            let entries = if lines == 1 {
+                Entries::One(last)
+            } else {
+                Entries::Many(self.entries.drain(..).chain([last]).collect())
+            };
+            let text = self.text.as_str().to_owned();
+            self.text.clear();
+            Block {
+                received_at,
+                text,
+                entries,
+                spares: None,
+            }
+        };
+        Some(Run {
+            block: Arc::new(block),
+            next: 0,
+            end: u32::try_from(lines).unwrap_or_default(),
+        })
     }
 }
 
@@ -140,3 +418,7 @@ impl<'a> Parts<'a> {
         self.env.item_type.of(self.line)
     }
 }
+
+#[cfg(test)]
+#[path = "message_tests.rs"]
+mod tests;

@@ -15,6 +15,7 @@ mod model_tests;
 pub(crate) mod outbox;
 pub(crate) mod queue;
 pub(crate) mod router;
+mod routes;
 pub(crate) mod scan;
 mod sync;
 pub(crate) mod tap;

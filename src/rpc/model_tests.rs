@@ -14,7 +14,7 @@ use tokio::io::AsyncWrite;
 
 use super::{
     Connection, Incoming, Limits, Router,
-    batch::Batch,
+    batch::{Batch, Desk},
     connection::{NoAnswer, Send as Frame},
     line::{Line, Lines},
     outbox::Outbox,
@@ -212,7 +212,7 @@ fn heard(pipe: &Pipe) -> Vec<(u64, String)> {
 }
 
 fn say(router: &Router, line: &str) {
-    Batch::new(router).line(line.as_bytes());
+    Batch::new(router, &mut Desk::default()).line(line.as_bytes());
 }
 
 #[test]
@@ -307,7 +307,7 @@ fn interleaved(ops: &[Op]) -> Result<(), TestCaseError> {
                 if !heard.is_empty() && !closed {
                     let (id, name) = &heard[of.index(heard.len())];
                     let begun = format!(r#"{{"id":{id},"result":"xxxx"#);
-                    Batch::new(&router).too_long(5_000, begun.as_bytes());
+                    Batch::new(&router, &mut Desk::default()).too_long(5_000, begun.as_bytes());
                     answers.entry(name.clone()).or_insert("too long");
                 }
             }

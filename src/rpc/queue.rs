@@ -10,7 +10,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use super::message::Incoming;
+use super::message::{Incoming, Run};
 use crate::error::CloseReason;
 
 /// The bounds of each ring of a queue.
@@ -23,7 +23,7 @@ pub(crate) struct Bounds {
 /// What a reader gets next.
 #[derive(Debug, Clone)]
 pub(crate) enum Next {
-    Message(Incoming),
+    Messages(Run),
     /// So many were dropped here.
     Lagged(u64),
     /// The connection has ended and all that came before has been read.
@@ -46,7 +46,9 @@ struct State {
 #[derive(Debug, Clone)]
 struct Ring {
     bounds: Bounds,
-    items: VecDeque<Incoming>,
+    /// None of them is empty.
+    runs: VecDeque<Run>,
+    events: usize,
     bytes: usize,
 }
 
@@ -54,35 +56,56 @@ impl Ring {
     fn new(bounds: Bounds) -> Self {
         Self {
             bounds,
-            items: VecDeque::new(),
+            runs: VecDeque::new(),
+            events: 0,
             bytes: 0,
         }
     }
 
-    /// Adds one, and calls `dropped` with each that has to go for it. The newest always stays.
-    fn push(&mut self, item: Incoming, mut dropped: impl FnMut(&Incoming)) {
-        self.bytes += item.raw().len();
-        self.items.push_back(item);
-        while self.items.len() > self.bounds.events.max(1)
-            || (self.bytes > self.bounds.bytes && self.items.len() > 1)
+    /// Adds lines, and calls `dropped` with the number of each that has to go for it. The newest always stays.
+    fn push(&mut self, run: Run, mut dropped: impl FnMut(u64)) {
+        self.events += run.len();
+        self.bytes += run.bytes();
+        self.runs.push_back(run);
+        while self.events > self.bounds.events.max(1)
+            || (self.bytes > self.bounds.bytes && self.events > 1)
         {
-            if let Some(old) = self.pop() {
-                dropped(&old);
+            let Some(oldest) = self.runs.front_mut() else {
+                break;
+            };
+            dropped(oldest.seq());
+            self.events -= 1;
+            self.bytes -= oldest.skip();
+            if oldest.is_empty() {
+                self.runs.pop_front();
             }
         }
     }
 
-    fn pop(&mut self) -> Option<Incoming> {
-        let item = self.items.pop_front()?;
-        self.bytes -= item.raw().len();
-        if self.items.is_empty() && self.items.capacity() > 1024 {
-            self.items = VecDeque::new(); // A flood that has passed should not be paid for ever after.
+    /// Takes the oldest, as far as they are before the number `seq` and no more than `max`.
+    fn take(&mut self, seq: u64, max: usize) -> Option<Run> {
+        let oldest = self.runs.front_mut()?;
+        let taken = oldest.split(seq, max);
+        self.events -= taken.len();
+        self.bytes -= taken.bytes();
+        if oldest.is_empty() {
+            self.runs.pop_front();
+            if self.runs.is_empty() && self.runs.capacity() > 1024 {
+                self.runs = VecDeque::new(); // A flood that has passed should not be paid for ever after.
+            }
         }
-        Some(item)
+        Some(taken)
     }
 
-    fn next_seq(&self) -> u64 {
-        self.items.front().map_or(u64::MAX, Incoming::seq)
+    fn retain(&mut self, mut keep: impl FnMut(&Incoming) -> bool) {
+        let runs = std::mem::take(&mut self.runs).into_iter();
+        self.runs = runs.flat_map(|run| run.filter(&mut keep)).collect();
+        self.events = self.runs.iter().map(Run::len).sum();
+        self.bytes = self.runs.iter().map(Run::bytes).sum();
+    }
+
+    fn seq(&self) -> u64 {
+        self.runs.front().map_or(u64::MAX, Run::seq)
     }
 }
 
@@ -98,20 +121,20 @@ impl Queue {
     }
 
     /// Adds a batch, each with its `vital` mark, and wakes the reader once.
-    pub(crate) fn push_all(&self, batch: impl IntoIterator<Item = (Incoming, bool)>) {
+    pub(crate) fn push_all(&self, batch: impl IntoIterator<Item = (Run, bool)>) {
         let mut guard = self.lock();
         let state = &mut *guard;
-        for (item, vital) in batch {
+        for (run, vital) in batch {
             let ring = if vital {
                 &mut state.vital
             } else {
                 &mut state.ordinary
             };
             let lagged = &mut state.lagged;
-            ring.push(item, |old| {
-                let (count, first) = lagged.get_or_insert((0, old.seq()));
+            ring.push(run, |seq| {
+                let (count, first) = lagged.get_or_insert((0, seq));
                 *count += 1;
-                *first = (*first).min(old.seq());
+                *first = (*first).min(seq);
             });
         }
         let waker = state.waker.take();
@@ -136,11 +159,8 @@ impl Queue {
     /// Keeps only what `keep` says; for a subscription that has just learned what it is about.
     pub(crate) fn retain(&self, mut keep: impl FnMut(&Incoming) -> bool) {
         let mut state = self.lock();
-        for ring in [Lane::Vital, Lane::Ordinary] {
-            let ring = state.ring(ring);
-            ring.items.retain(&mut keep);
-            ring.bytes = ring.items.iter().map(|i| i.raw().len()).sum();
-        }
+        state.vital.retain(&mut keep);
+        state.ordinary.retain(keep);
     }
 
     /// Nothing more will come. What is queued can still be read.
@@ -154,7 +174,7 @@ impl Queue {
         }
     }
 
-    /// Moves up to `max` entries to `out`, oldest first. Pending if there are none; after the end, `Closed` each time.
+    /// Moves up to `max` messages to `out`, oldest first. Pending if there are none; after the end, `Closed` each time.
     pub(crate) fn poll_take(
         &self,
         cx: &mut Context<'_>,
@@ -162,11 +182,14 @@ impl Queue {
         max: usize,
     ) -> Poll<()> {
         let mut state = self.lock();
-        for _ in 0..max {
-            match state.pop() {
-                Some(next) => out.push_back(next),
-                None => break,
+        let mut left = max;
+        while left > 0
+            && let Some(next) = state.pop(left)
+        {
+            if let Next::Messages(run) = &next {
+                left -= run.len();
             }
+            out.push_back(next);
         }
         if out.is_empty() {
             if let Some(reason) = &state.closed {
@@ -187,34 +210,22 @@ impl Queue {
     }
 }
 
-#[derive(Clone, Copy)]
-enum Lane {
-    Vital,
-    Ordinary,
-}
-
 impl State {
-    fn ring(&mut self, lane: Lane) -> &mut Ring {
-        match lane {
-            Lane::Vital => &mut self.vital,
-            Lane::Ordinary => &mut self.ordinary,
-        }
-    }
-
-    fn pop(&mut self) -> Option<Next> {
-        let (vital, ordinary) = (self.vital.next_seq(), self.ordinary.next_seq());
+    fn pop(&mut self, max: usize) -> Option<Next> {
+        let (vital, ordinary) = (self.vital.seq(), self.ordinary.seq());
+        let gap = self.lagged.map_or(u64::MAX, |(_, first)| first);
         if let Some((count, first)) = self.lagged
             && first < vital.min(ordinary)
         {
             self.lagged = None;
             return Some(Next::Lagged(count));
         }
-        let lane = if vital < ordinary {
-            Lane::Vital
+        let (ring, other) = if vital < ordinary {
+            (&mut self.vital, ordinary)
         } else {
-            Lane::Ordinary
+            (&mut self.ordinary, vital)
         };
-        self.ring(lane).pop().map(Next::Message)
+        ring.take(other.min(gap), max).map(Next::Messages)
     }
 }
 
@@ -230,10 +241,10 @@ mod tests {
         bytes: 1_000_000,
     };
 
-    fn message(seq: u64) -> Incoming {
-        let raw = format!(r#"{{"method":"m","params":{{"n":{seq}}}}}"#).into_boxed_str();
+    fn message(seq: u64) -> Run {
+        let raw = format!(r#"{{"method":"m","params":{{"n":{seq}}}}}"#);
         let (kind, env) = scan(&raw);
-        Incoming::new(seq, Instant::now(), raw, kind, env)
+        Run::one(Incoming::new(seq, Instant::now(), &raw, kind, env))
     }
 
     fn take(queue: &Queue) -> Vec<String> {
@@ -243,13 +254,17 @@ mod tests {
             &mut out,
             usize::MAX,
         );
-        out.into_iter()
-            .map(|n| match n {
-                Next::Message(m) => m.seq().to_string(),
-                Next::Lagged(n) => format!("lagged {n}"),
-                Next::Closed(_) => "closed".into(),
-            })
-            .collect()
+        let mut told = Vec::new();
+        for next in out {
+            match next {
+                Next::Messages(mut run) => {
+                    told.extend(std::iter::from_fn(|| run.pop()).map(|m| m.seq().to_string()));
+                }
+                Next::Lagged(n) => told.push(format!("lagged {n}")),
+                Next::Closed(_) => told.push("closed".into()),
+            }
+        }
+        told
     }
 
     #[test]
@@ -288,3 +303,7 @@ mod tests {
         assert_eq!(take(&queue), ["2", "3"]);
     }
 }
+
+#[cfg(test)]
+#[path = "queue_model_tests.rs"]
+mod model_tests;

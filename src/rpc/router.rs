@@ -16,8 +16,9 @@ use tokio::sync::oneshot;
 
 use super::{
     connection::NoAnswer,
-    message::{Incoming, Kind, Parts},
+    message::{Incoming, Kind, Parts, Run},
     queue::{Bounds, Queue},
+    routes::{Plan, Routes},
 };
 use crate::error::{CloseReason, RpcError};
 
@@ -45,7 +46,7 @@ pub(crate) struct Class {
 }
 
 /// What a filter may look at. All that is decided from this is the same for messages that agree in it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Route<'a> {
     pub(crate) kind: Kind,
     pub(crate) method: Option<&'a str>,
@@ -92,19 +93,26 @@ pub(crate) type Outcome = Result<RawReply, RpcError>;
 pub(crate) type OnReply = Box<dyn FnOnce(&Outcome) + Send>;
 
 pub(crate) struct Router {
-    pub(super) state: Mutex<State>,
+    state: Mutex<State>,
+    /// Apart from the subscriptions, so that callers don't wait while a flood is routed.
+    pending: Mutex<Waiting>,
     next_id: AtomicU64,
     pub(super) dialect: Arc<dyn Dialect>,
 }
 
 pub(super) struct State {
     pub(super) seq: u64,
-    pub(super) pending: HashMap<u64, Pending>,
-    /// Those whose caller has gone but whose hook has not, the oldest first; some may have been answered since.
-    forgotten: VecDeque<u64>,
     pub(super) subs: Vec<Sub>,
     next_sub: u64,
-    pub(super) last: LastRoute,
+    pub(super) routes: Routes,
+    closed: Option<Arc<CloseReason>>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    requests: HashMap<u64, Pending>,
+    /// Those whose caller has gone but whose hook has not, the oldest first; some may have been answered since.
+    forgotten: VecDeque<u64>,
     closed: Option<Arc<CloseReason>>,
 }
 
@@ -116,58 +124,37 @@ pub(super) struct Pending {
 pub(super) struct Sub {
     id: u64,
     pub(super) matcher: Matcher,
-    pub(super) queue: Arc<Queue>,
-    pub(super) staged: Vec<(Incoming, bool)>,
+    queue: Arc<Queue>,
+    pub(super) staged: Vec<(Run, bool)>,
 }
 
-/// The route of the previous event and who got it: in a flood most events look alike to every filter.
-#[derive(Default)]
-pub(super) struct LastRoute {
-    pub(super) valid: bool,
-    kind: Option<Kind>,
-    keys: [Option<String>; 5],
-    pub(super) class: Class,
-    pub(super) to: Vec<usize>,
-}
-
-impl LastRoute {
-    pub(super) fn is(&self, route: &Route<'_>) -> bool {
-        let Route {
-            kind,
-            method,
-            thread,
-            turn,
-            item,
-            item_type,
-        } = *route;
-        let now = [item, method, turn, thread, item_type];
-        self.valid
-            && self.kind == Some(kind)
-            && self.keys.iter().zip(now).all(|(a, b)| a.as_deref() == b)
+impl State {
+    /// Hands lines to the subscriptions of a plan, who see them when they are flushed.
+    pub(super) fn stage(&mut self, plan: Plan, run: Run) {
+        let Self { routes, subs, .. } = self;
+        let (last, others) = match routes.set(plan).split_last() {
+            Some((last, others)) => (*last, others),
+            None => return,
+        };
+        for &at in others {
+            subs[at].staged.push((run.clone(), plan.class.vital));
+        }
+        subs[last].staged.push((run, plan.class.vital));
     }
 
-    pub(super) fn remember(&mut self, route: &Route<'_>) {
-        let Route {
-            kind,
-            method,
-            thread,
-            turn,
-            item,
-            item_type,
-        } = *route;
-        for (slot, now) in self
-            .keys
-            .iter_mut()
-            .zip([item, method, turn, thread, item_type])
-        {
-            match (slot.as_mut(), now) {
-                (Some(s), Some(n)) => n.clone_into(s),
-                _ => *slot = now.map(str::to_owned),
-            }
+    /// Lets the readers of the subscriptions see what was staged.
+    pub(super) fn flush(&mut self) {
+        for sub in &mut self.subs {
+            sub.flush();
         }
-        self.kind = Some(kind);
-        self.valid = true;
-        self.to.clear();
+    }
+}
+
+impl Sub {
+    fn flush(&mut self) {
+        if !self.staged.is_empty() {
+            self.queue.push_all(self.staged.drain(..));
+        }
     }
 }
 
@@ -176,13 +163,12 @@ impl Router {
         Self {
             state: Mutex::new(State {
                 seq: 0,
-                pending: HashMap::new(),
-                forgotten: VecDeque::new(),
                 subs: Vec::new(),
                 next_sub: 0,
-                last: LastRoute::default(),
+                routes: Routes::default(),
                 closed: None,
             }),
+            pending: Mutex::default(),
             next_id: AtomicU64::new(1),
             dialect,
         }
@@ -196,17 +182,20 @@ impl Router {
     ) -> Result<Slot, Arc<CloseReason>> {
         let id = self.next_id();
         let (tx, rx) = oneshot::channel();
-        let mut state = self.lock();
-        if let Some(reason) = &state.closed {
+        let mut pending = self.waiting();
+        if let Some(reason) = &pending.closed {
             return Err(reason.clone());
         }
         let keep = on_reply.is_some();
-        state.pending.insert(id, Pending { tx, on_reply });
-        drop(state);
+        let alone = pending.requests.is_empty();
+        pending.requests.insert(id, Pending { tx, on_reply });
+        drop(pending);
         Ok(Slot {
             id,
+            alone,
             rx,
             keep,
+            answered: false,
             router: self.clone(),
         })
     }
@@ -215,14 +204,19 @@ impl Router {
     pub(crate) fn expect_hooked(&self, on_reply: OnReply) -> Option<u64> {
         let id = self.next_id();
         let (tx, _) = oneshot::channel();
-        let mut state = self.lock();
-        if state.closed.is_some() {
-            drop(state);
+        let mut pending = self.waiting();
+        if pending.closed.is_some() {
+            drop(pending);
             return None; // And the hook is dropped without the lock.
         }
         let on_reply = Some(on_reply);
-        state.pending.insert(id, Pending { tx, on_reply });
+        pending.requests.insert(id, Pending { tx, on_reply });
         Some(id)
+    }
+
+    /// The request that an answer is for.
+    pub(super) fn take_pending(&self, id: u64) -> Option<Pending> {
+        self.waiting().requests.remove(&id)
     }
 
     /// Adds a subscription. On a connection that has ended it is closed from the start.
@@ -240,7 +234,7 @@ impl Router {
                 queue: queue.clone(),
                 staged: Vec::new(),
             });
-            state.last.valid = false;
+            state.routes.forget();
         }
         drop(state);
         Subscription {
@@ -260,8 +254,9 @@ impl Router {
     }
 
     /// How many requests wait for an answer.
+    #[cfg(test)]
     pub(crate) fn pending(&self) -> usize {
-        self.lock().pending.len()
+        self.waiting().requests.len()
     }
 
     /// Why the connection has ended, if it has.
@@ -276,14 +271,20 @@ impl Router {
             return;
         }
         state.closed = Some(reason.clone());
-        let pending = std::mem::take(&mut state.pending);
         let subs = std::mem::take(&mut state.subs);
+        state.routes.forget();
         drop(state);
+        let requests = {
+            let mut pending = self.waiting();
+            pending.closed = Some(reason.clone());
+            std::mem::take(&mut pending.requests)
+        };
         self.dialect.closed(reason);
-        for sub in subs {
+        for mut sub in subs {
+            sub.flush();
             sub.queue.close(reason);
         }
-        for request in pending.into_values() {
+        for request in requests.into_values() {
             let _ = request.tx.send(Err(NoAnswer::Closed(reason.clone())));
         }
     }
@@ -291,14 +292,22 @@ impl Router {
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The room for one answer.
 #[derive(Debug)]
 pub(crate) struct Slot {
     pub(crate) id: u64,
+    /// No other request was on its way when this one was made.
+    pub(crate) alone: bool,
     rx: oneshot::Receiver<Result<Outcome, NoAnswer>>,
     keep: bool,
+    /// There is nothing left to take away.
+    answered: bool,
     router: Arc<Router>,
 }
 
@@ -306,7 +315,10 @@ impl Slot {
     /// Waits for the answer or the end of the connection. Cancel safe.
     pub(crate) async fn answer(&mut self) -> Result<Outcome, NoAnswer> {
         match (&mut self.rx).await {
-            Ok(answer) => answer,
+            Ok(answer) => {
+                self.answered = true;
+                answer
+            }
             Err(_) => Err(NoAnswer::Closed(
                 self.router
                     .closed()
@@ -318,18 +330,23 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let mut state = self.router.lock();
-        if !self.keep {
-            state.pending.remove(&self.id);
-        } else if state.pending.contains_key(&self.id) {
-            state.forgotten.push_back(self.id);
-            if state.forgotten.len() > FORGOTTEN {
-                let oldest = state.forgotten.pop_front();
-                let gone = oldest.and_then(|id| state.pending.remove(&id));
-                drop(state);
-                drop(gone); // With its hook, so not under the lock.
-            }
+        if self.answered {
+            return;
         }
+        let mut pending = self.router.waiting();
+        let gone = if !self.keep {
+            pending.requests.remove(&self.id)
+        } else if pending.requests.contains_key(&self.id) {
+            pending.forgotten.push_back(self.id);
+            let oldest = (pending.forgotten.len() > FORGOTTEN)
+                .then(|| pending.forgotten.pop_front())
+                .flatten();
+            oldest.and_then(|id| pending.requests.remove(&id))
+        } else {
+            None
+        };
+        drop(pending);
+        drop(gone); // With its hook, so not under the lock.
     }
 }
 
@@ -358,7 +375,7 @@ impl Subscription {
             staged: s.staged.clone(),
         });
         state.subs.extend(twin); // Without one the connection has ended, and the queue says so.
-        state.last.valid = false;
+        state.routes.forget();
         drop(state);
         Self {
             id,
@@ -385,7 +402,7 @@ impl Drop for Subscription {
             .iter()
             .position(|s| s.id == self.id)
             .map(|at| state.subs.remove(at));
-        state.last.valid = false;
+        state.routes.forget();
         drop(state);
         drop(gone); // With all its messages, so not under the lock.
     }
@@ -407,10 +424,9 @@ impl Binder {
         let mut state = router.lock();
         if let Some(sub) = state.subs.iter_mut().find(|s| s.id == self.id) {
             sub.matcher = matcher.clone();
-            let staged = std::mem::take(&mut sub.staged);
-            sub.queue.push_all(staged);
+            sub.flush();
         }
-        state.last.valid = false;
+        state.routes.forget();
         drop(state);
         self.queue
             .retain(|m| matcher(&Route::of(m.kind(), &m.parts())));

@@ -1,0 +1,329 @@
+//! The rules of delivery, from bytes to streams: random traffic to random subscriptions, cut into random reads.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, Weak},
+    task::{Context, Waker},
+};
+
+use proptest::{collection::vec, prelude::*};
+
+use super::*;
+use crate::{
+    Filter,
+    error::CloseReason,
+    rpc::{
+        queue::{Bounds, Next},
+        router::{Dialect, OnReply, Subscription},
+    },
+};
+
+const ROOM: Bounds = Bounds {
+    events: 1_000_000,
+    bytes: usize::MAX,
+};
+
+/// Keeps what it is shown, and may do something then.
+#[derive(Default)]
+struct Watcher {
+    seen: Mutex<Vec<u64>>,
+    then: Mutex<Option<Box<dyn FnMut() + Send>>>,
+}
+
+impl Watcher {
+    fn see(&self, message: &Incoming) {
+        self.seen.lock().unwrap().push(message.seq());
+        if let Some(then) = &mut *self.then.lock().unwrap() {
+            then();
+        }
+    }
+}
+
+impl Dialect for Watcher {
+    fn class(&self, method: &str) -> Class {
+        Class {
+            vital: method.starts_with("vital"),
+            observed: method.ends_with("observed"),
+        }
+    }
+    fn observe(&self, message: &Incoming) {
+        self.see(message);
+    }
+    fn request(&self, message: &Incoming) {
+        self.see(message);
+    }
+    fn skipped(&self, _: &str, _: u64) {}
+    fn closed(&self, _: &Arc<CloseReason>) {}
+}
+
+fn rig() -> (Arc<Router>, Arc<Watcher>, Desk) {
+    let watcher = Arc::<Watcher>::default();
+    (
+        Arc::new(Router::new(watcher.clone())),
+        watcher,
+        Desk::default(),
+    )
+}
+
+fn read(router: &Router, desk: &mut Desk, lines: &[String]) {
+    let mut batch = Batch::new(router, desk);
+    for line in lines {
+        batch.line(line.as_bytes());
+    }
+}
+
+fn subscribe(router: &Arc<Router>, filter: Filter) -> Subscription {
+    router.subscribe(filter.into_matcher(), ROOM)
+}
+
+fn take(subscription: &Subscription) -> Vec<Incoming> {
+    let mut out = VecDeque::new();
+    let cx = &mut Context::from_waker(Waker::noop());
+    let _ = subscription.queue.poll_take(cx, &mut out, usize::MAX);
+    let mut all = Vec::new();
+    for next in out {
+        match next {
+            Next::Messages(mut run) => all.extend(std::iter::from_fn(|| run.pop())),
+            Next::Lagged(n) => panic!("lagged {n}"),
+            Next::Closed(_) => {}
+        }
+    }
+    all
+}
+
+fn seqs(subscription: &Subscription) -> Vec<u64> {
+    take(subscription).iter().map(Incoming::seq).collect()
+}
+
+const METHODS: [&str; 5] = [
+    "delta",
+    "delta/more",
+    "vital/end",
+    "vital/observed",
+    "observed",
+];
+
+/// A line of the traffic: what it is, whom it is about, how much it says.
+#[derive(Debug, Clone)]
+struct Said {
+    method: usize,
+    thread: usize,
+    is_request: bool,
+    is_odd: bool,
+    len: usize,
+}
+
+impl Said {
+    fn line(&self) -> String {
+        let Self {
+            method,
+            thread,
+            is_request,
+            is_odd,
+            len,
+        } = self;
+        let (method, text) = (METHODS[*method], "x".repeat(*len));
+        if *is_odd {
+            return format!("odd {text}");
+        }
+        let id = if *is_request { r#""id":5,"# } else { "" };
+        format!(
+            r#"{{{id}"method":"{method}","params":{{"threadId":"t{thread}","delta":"{text}"}}}}"#
+        )
+    }
+
+    fn is_for(&self, wanted: &Wanted) -> bool {
+        let (method, thread) = wanted;
+        let of_method = method.is_none_or(|m| m == self.method);
+        let of_thread = thread.is_none_or(|t| t == self.thread);
+        if self.is_odd {
+            return method.is_none() && thread.is_none();
+        }
+        of_method && of_thread
+    }
+}
+
+type Wanted = (Option<usize>, Option<usize>);
+
+fn filter((method, thread): &Wanted) -> Filter {
+    let mut filter = Filter::all();
+    if let Some(method) = method {
+        filter = filter.method(METHODS[*method]);
+    }
+    if let Some(thread) = thread {
+        filter = filter.thread(format!("t{thread}"));
+    }
+    filter
+}
+
+fn said() -> impl Strategy<Value = Said> {
+    let len = prop_oneof![20 => 0..200_usize, 1 => 5_000..40_000_usize];
+    let odd = prop::bool::weighted(0.05);
+    // Mostly the same for a while, as a flood is.
+    let method = prop_oneof![6 => Just(0_usize), 1 => 0..METHODS.len()];
+    (method, 0..3_usize, prop::bool::weighted(0.05), odd, len).prop_map(
+        |(method, thread, is_request, is_odd, len)| Said {
+            method,
+            thread,
+            is_request,
+            is_odd,
+            len,
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn each_subscription_gets_what_its_filter_takes_in_order_however_it_was_read(
+        traffic in vec(said(), 0..300),
+        cuts in vec(1..100_usize, 1..10),
+        wanted in vec((prop::option::of(0..METHODS.len()), prop::option::of(0..3_usize)), 0..6),
+        joins in vec(any::<bool>(), 6),
+    ) {
+        let (router, watcher, mut desk) = rig();
+        let mut live: Vec<(&Wanted, u64, Subscription)> = Vec::new();
+        let mut waiting = wanted.iter();
+        let mut rest = &traffic[..];
+        let mut read_so_far = 0;
+        for (cut, join) in cuts.iter().cycle().zip(joins.iter().cycle()) {
+            if *join && let Some(wanted) = waiting.next() {
+                live.push((wanted, read_so_far, subscribe(&router, filter(wanted))));
+            }
+            let (now, later) = rest.split_at(rest.len().min(*cut));
+            read(&router, &mut desk, &now.iter().map(Said::line).collect::<Vec<_>>());
+            read_so_far += now.len() as u64;
+            rest = later;
+            if rest.is_empty() {
+                break;
+            }
+        }
+        for (wanted, since, subscription) in &live {
+            let expected = (1..).zip(&traffic).filter(|(seq, said)| seq > since && said.is_for(wanted));
+            let expected: Vec<_> = expected.map(|(seq, said)| (seq, said.line())).collect();
+            let got = take(subscription);
+            let got: Vec<_> = got.iter().map(|m| (m.seq(), m.raw().to_owned())).collect();
+            prop_assert_eq!(got, expected);
+        }
+        let observed = (1..).zip(&traffic).filter(|(_, said)| {
+            !said.is_odd && (said.is_request || METHODS[said.method].ends_with("observed"))
+        });
+        let observed: Vec<u64> = observed.map(|(seq, _)| seq).collect();
+        prop_assert_eq!(&*watcher.seen.lock().unwrap(), &observed);
+    }
+}
+
+fn delta(thread: &str) -> String {
+    format!(r#"{{"method":"delta","params":{{"threadId":"{thread}","delta":"text"}}}}"#)
+}
+
+#[test]
+fn lines_that_are_read_together_share_what_they_are_kept_in() {
+    let (router, _, mut desk) = rig();
+    let (one, other) = (
+        subscribe(&router, Filter::all()),
+        subscribe(&router, Filter::all()),
+    );
+    read(&router, &mut desk, &vec![delta("t"); 10]);
+    let (first, second) = (take(&one), take(&other));
+    assert_eq!((first.len(), second.len()), (10, 10));
+    let text = |m: &Incoming| m.raw().as_ptr();
+    assert!(first.iter().zip(&second).all(|(a, b)| text(a) == text(b)));
+    assert_eq!(
+        text(&first[1]),
+        text(&first[0]).wrapping_add(first[0].raw().len())
+    );
+}
+
+#[test]
+fn what_a_dropped_subscription_held_is_freed() {
+    let (router, _, mut desk) = rig();
+    let subscription = subscribe(&router, Filter::all());
+    read(&router, &mut desk, &vec![delta("t"); 100]);
+    let queue: Weak<_> = Arc::downgrade(&subscription.queue);
+    let kept = {
+        let mut out = VecDeque::new();
+        let copy = subscription.fork();
+        let cx = &mut Context::from_waker(Waker::noop());
+        let _ = copy.queue.poll_take(cx, &mut out, 1);
+        match out.pop_front() {
+            Some(Next::Messages(mut run)) => run.pop().unwrap(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!(kept.holders() > 1);
+    drop(subscription);
+    assert!(queue.upgrade().is_none());
+    assert_eq!(kept.holders(), 1, "only what somebody still holds is left");
+    read(&router, &mut desk, &[delta("t")]);
+    assert_eq!(kept.holders(), 1);
+}
+
+#[test]
+fn a_subscription_made_while_a_line_is_looked_at_gets_that_line_and_those_after_it() {
+    let (router, watcher, mut desk) = rig();
+    let early = subscribe(&router, Filter::all());
+    let late = Arc::new(Mutex::new(None));
+    *watcher.then.lock().unwrap() = Some(Box::new({
+        let (router, late) = (router.clone(), late.clone());
+        move || {
+            let mut late = late.lock().unwrap();
+            late.get_or_insert_with(|| subscribe(&router, Filter::all()));
+        }
+    }));
+    let lines = ["delta", "delta", "observed", "delta", "delta"]
+        .map(|method| format!(r#"{{"method":"{method}","params":{{"threadId":"t"}}}}"#));
+    read(&router, &mut desk, &lines);
+    assert_eq!(seqs(&early), [1, 2, 3, 4, 5]);
+    assert_eq!(seqs(late.lock().unwrap().as_ref().unwrap()), [3, 4, 5]);
+}
+
+#[test]
+fn a_subscription_that_an_answer_binds_has_what_came_before_and_nothing_foreign() {
+    let (router, _, mut desk) = rig();
+    let subscription = subscribe(&router, Filter::all());
+    let binder = subscription.binder();
+    let hook: OnReply = Box::new(move |_| binder.bind(&Filter::all().thread("b").into_matcher()));
+    let slot = router.expect(Some(hook)).unwrap();
+    let answer = format!(r#"{{"id":{},"result":{{}}}}"#, slot.id);
+    let lines = [
+        delta("a"),
+        delta("b"),
+        answer,
+        delta("b"),
+        delta("a"),
+        delta("b"),
+    ];
+    read(&router, &mut desk, &lines);
+    assert_eq!(seqs(&subscription), [2, 4, 6]);
+}
+
+#[tokio::test]
+async fn what_was_said_before_an_answer_is_there_when_the_caller_wakes() {
+    let (router, _, mut desk) = rig();
+    let subscription = subscribe(&router, Filter::all());
+    let mut slot = router.expect(None).unwrap();
+    let mut batch = Batch::new(&router, &mut desk);
+    batch.line(delta("t").as_bytes());
+    batch.line(format!(r#"{{"id":{},"result":{{}}}}"#, slot.id).as_bytes());
+    // The reader is still in the middle of its batch.
+    slot.answer().await.unwrap().unwrap();
+    assert_eq!(seqs(&subscription), [1]);
+    drop(batch);
+}
+
+#[test]
+fn a_thousand_subscriptions_get_what_is_theirs() {
+    let (router, _, mut desk) = rig();
+    let all: Vec<_> = (0..1_000)
+        .map(|n| subscribe(&router, Filter::all().thread(format!("t{n}"))))
+        .collect();
+    for _ in 0..3 {
+        let lines: Vec<_> = (0..1_000).map(|n| delta(&format!("t{n}"))).collect();
+        read(&router, &mut desk, &lines);
+    }
+    for (n, subscription) in (1..).zip(&all) {
+        assert_eq!(seqs(subscription), [n, n + 1_000, n + 2_000]);
+    }
+}
