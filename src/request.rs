@@ -11,6 +11,9 @@ use tokio::time::{Instant, sleep};
 
 use crate::{CasClient, error::Error, protocol::Call, retry::Retry, rpc::router::RawReply};
 
+/// Timers are a millisecond coarse: a pause that ends in the deadline's own leaves an attempt no time at all.
+const TICKS: Duration = Duration::from_millis(2);
+
 /// A request that is sent when it is awaited.
 ///
 /// Dropped midway, it forgets the answer, not the work: the server may have carried it out.
@@ -99,7 +102,8 @@ impl<C: Call> Request<C> {
                 Some(pause)
                     if error.is_retryable()
                         && deadline.is_none_or(|at| {
-                            pause < at.saturating_duration_since(Instant::now())
+                            let left = at.saturating_duration_since(Instant::now());
+                            pause.saturating_add(TICKS) < left
                         }) =>
                 {
                     retries += 1;
