@@ -7,7 +7,8 @@
 //! let mut threads = client.mine(Mine::default().include_turns(true));
 //! while let Some(mined) = threads.next().await {
 //!     let mined = mined?;
-//!     println!("{} has {} turns", mined.id(), mined.turns.unwrap_or_default().len());
+//!     let turns = mined.turns.as_ref().map_or(0, Vec::len);
+//!     println!("{} has {turns} turns", mined.id());
 //! }
 //! # Ok(()) }
 //! ```
