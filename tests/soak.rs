@@ -114,8 +114,8 @@ impl Phase {
         );
         assert!(self.samples.len() > 5);
         assert!(most < first.memory_kib + 16 * 1024, "{:?}", self.samples);
-        assert_eq!(first.files, last.files);
-        assert_eq!(first.children, last.children);
+        assert!(last.files <= first.files, "{:?}", self.samples);
+        assert!(last.children <= first.children, "{:?}", self.samples);
         assert!(last.threads <= first.threads + 2);
     }
 }
