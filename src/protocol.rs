@@ -2,6 +2,7 @@
 
 use serde::{Serialize, de::DeserializeOwned};
 
+mod fields;
 mod inventory;
 mod method;
 mod object;
@@ -11,7 +12,7 @@ mod strings;
 mod union;
 
 pub use inventory::{MethodInfo, MethodKind, inventory};
-pub(crate) use object::from_value;
+pub(crate) use object::{Maybe, Name, Need, from_value, read_object};
 pub use request_id::RequestId;
 
 /// What the generated files use.
@@ -19,9 +20,9 @@ mod macros {
     pub(crate) use super::{
         method::{
             call, client_notification, client_request, no_params, notification, paged, server_call,
-            server_message, write_message,
+            server_message,
         },
-        object::{object, payload, readable, redacted, write_fields},
+        object::{object, payload, redacted},
         setters::setters,
         strings::{open_enum, string_newtype, strings},
         union::{keyed, shaped, tagged, variants_from},

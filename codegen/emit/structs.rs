@@ -10,6 +10,9 @@ use super::{
 /// Longer lines are broken.
 const WIDTH: usize = 100;
 
+/// How many fields a row has at most; see `src/protocol/fields.rs`.
+const ROW: usize = 8;
+
 /// Methods that every struct has, so no setter may be called so.
 const TAKEN: [&str; 8] = [
     "new",
@@ -107,24 +110,49 @@ fn object(ty: &Type, fields: &[Field], extra: bool) -> String {
     };
     let call = if ty.payload { "payload" } else { "object" };
     let mut text = format!("{call}!({} {{\n", ty.name);
+    let mut row = Vec::new();
     for name in [
         "required", "nullable", "optional", "present", "filled", "implied",
     ] {
-        let _ = write!(text, "    {name} {{");
-        for field in fields.iter().filter(|field| group(field) == name) {
+        let wrap = match name {
+            "required" => "Need",
+            "present" => "Kept",
+            _ => "Maybe",
+        };
+        let fields: Vec<_> = fields.iter().filter(|f| group(f) == name).collect();
+        if fields.is_empty() {
+            continue;
+        }
+        let _ = writeln!(text, "    {name} {{");
+        for field in fields {
             let default = match &field.presence {
                 Presence::Default { expr, .. } => format!(" {expr}"),
                 _ => String::new(),
             };
-            let _ = write!(text, "\n        {} {:?}{default},", field.ident, field.wire);
+            let _ = writeln!(text, "        {} {:?}{default},", field.ident, field.wire);
+            row.push(format!("{wrap}({})", field.ident));
         }
-        text.push_str(if text.ends_with('{') {
-            " }\n"
-        } else {
-            "\n    }\n"
-        });
+        text.push_str("    }\n");
     }
-    text + if extra { "    ..extra\n});\n" } else { "});\n" }
+    let row = tuple(&row);
+    text + &match (ty.payload, extra) {
+        (true, _) => format!("}} read_rest {row});\n"),
+        (false, false) => format!("}} read_object {row});\n"),
+        (false, true) => format!("    ..extra\n}} read_open_object ({row}, extra));\n"),
+    }
+}
+
+/// A tuple of any length: a long one has tuples in it, one a line.
+fn tuple(parts: &[String]) -> String {
+    match parts {
+        [only] => format!("({only},)"),
+        parts if parts.len() <= ROW => format!("({})", parts.join(", ")),
+        parts => {
+            let size = parts.len().div_ceil(ROW).max(ROW);
+            let rows: Vec<String> = parts.chunks(size).map(tuple).collect();
+            format!("(\n    {},\n)", rows.join(",\n    "))
+        }
+    }
 }
 
 fn has_plain_default(field: &Field) -> bool {

@@ -135,8 +135,8 @@ fn each_field_stands_in_the_group_that_says_how_it_is_read() {
         nullable {\n        needed_or_null \"neededOrNull\",\n    }\n    \
         optional {\n        optional \"optional\",\n    }\n    \
         present {\n        any \"any\",\n    }\n    \
-        filled {\n        count \"count\" 5,\n    }\n    \
-        implied { }\n});\n";
+        filled {\n        count \"count\" 5,\n    }\n\
+        } read_object (Need(api_key), Need(needed), Maybe(needed_or_null), Maybe(optional), Kept(any), Maybe(count)));\n";
     assert!(text.contains(expected), "{text}");
     assert!(
         text.contains("redacted!(Thing {") && text.contains("; api_key });"),
@@ -146,6 +146,27 @@ fn each_field_stands_in_the_group_that_says_how_it_is_read() {
         text.contains("    /// Defaults to `5`.\n    pub count: i64,\n"),
         "{text}"
     );
+}
+
+#[test]
+fn a_row_that_is_too_long_for_a_tuple_has_tuples_in_it() {
+    let properties: serde_json::Map<_, _> = (0..70)
+        .map(|n| (format!("f{n:02}"), json!({ "type": "string" })))
+        .collect();
+    let required: Vec<&str> = properties.keys().map(String::as_str).collect();
+    let thing = object(&json!(properties), &required);
+    let text = common(&bundle(&[], &json!({ "Thing": thing })));
+    let (_, row) = text.split_once("read_object ").unwrap();
+    let mut widest = vec![0];
+    for c in row.chars().take_while(|c| *c != ';') {
+        match c {
+            '(' => widest.push(0),
+            ',' => *widest.last_mut().unwrap() += 1,
+            ')' => assert!(widest.pop().unwrap() <= 8, "{row}"),
+            _ => {}
+        }
+    }
+    assert_eq!(row.matches("Need(").count(), 70);
 }
 
 #[test]

@@ -3,6 +3,10 @@
 //! Small functions are `#[inline]` here and in the other macros, because the compiler then makes code for those that
 //! somebody calls, in place of all of them.
 
+use serde::{Serialize, Serializer};
+
+use super::object::Writer;
+
 /// Params that are being decoded.
 pub(crate) type Text<'a> = serde_json::Deserializer<serde_json::de::StrRead<'a>>;
 
@@ -58,14 +62,22 @@ macro_rules! no_params {
 }
 
 /// Writes `{"method": …, "params": …}`.
-macro_rules! write_message {
-    ($serializer:ident, $method:expr $(, $params:expr)?) => {{
-        use serde::ser::SerializeMap as _;
-        let mut map = $serializer.serialize_map(None)?;
-        map.serialize_entry("method", $method)?;
-        $(map.serialize_entry("params", $params)?;)?
-        map.end()
-    }};
+pub(crate) fn write<S: Serializer, P: Serialize + ?Sized>(
+    serializer: S,
+    method: &str,
+    params: &P,
+) -> Result<S::Ok, S::Error> {
+    let mut out = Writer::open(serializer);
+    out.field("method", method);
+    out.field("params", params);
+    out.end()
+}
+
+/// Writes `{"method": …}`.
+pub(crate) fn write_bare<S: Serializer>(serializer: S, method: &str) -> Result<S::Ok, S::Error> {
+    let mut out = Writer::open(serializer);
+    out.field("method", method);
+    out.end()
 }
 
 macro_rules! client_request {
@@ -84,7 +96,7 @@ macro_rules! client_request {
         impl Serialize for ClientRequest {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 match self {
-                    $(Self::$variant(params) => write_message!(serializer, $method, params),)*
+                    $(Self::$variant(params) => method::write(serializer, $method, params),)*
                 }
             }
         }
@@ -114,8 +126,8 @@ macro_rules! client_notification {
     };
     (@pattern $name:ident $variant:ident) => { Self::$variant };
     (@pattern $name:ident $variant:ident $params:ident) => { Self::$variant($name) };
-    (@write $serializer:ident $method:literal $name:ident) => { write_message!($serializer, $method) };
-    (@write $serializer:ident $method:literal $name:ident $params:ident) => { write_message!($serializer, $method, $name) };
+    (@write $serializer:ident $method:literal $name:ident) => { method::write_bare($serializer, $method) };
+    (@write $serializer:ident $method:literal $name:ident $params:ident) => { method::write($serializer, $method, $name) };
 }
 
 /// The methods must be sorted.
@@ -205,8 +217,8 @@ macro_rules! server_message {
         impl Serialize for $name {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 match self {
-                    $(Self::$variant(params) => write_message!(serializer, $method, params),)*
-                    Self::Unknown { method, params } => write_message!(serializer, method, params),
+                    $(Self::$variant(params) => method::write(serializer, $method, params),)*
+                    Self::Unknown { method: name, params } => method::write(serializer, name, params),
                 }
             }
         }
@@ -215,5 +227,5 @@ macro_rules! server_message {
 
 pub(crate) use {
     call, client_notification, client_request, no_params, notification, paged, server_call,
-    server_message, write_message,
+    server_message,
 };

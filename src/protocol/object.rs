@@ -1,8 +1,9 @@
-//! How generated structs are read and written: one small trait, one macro, helpers that are compiled once.
+//! How generated structs are read and written: one macro, and helpers that are compiled once.
 //!
 //! `#[derive(Serialize, Deserialize)]` on some 700 structs costs more compiler time and memory than the rest of the
-//! crate together. `object!` expands to a third of that code, and it gives what the derive has not: a struct can be
-//! read from the middle of an object, which is how a tagged union decodes its variants without buffering.
+//! crate together. `object!` expands to a fraction of that code: to read a struct is one call that returns its fields as
+//! a row (see `fields`). `payload!` gives what the derive has not: a struct can be read from the middle of an object,
+//! which is how a tagged union decodes its variants without buffering.
 
 use std::{borrow::Cow, collections::BTreeMap, fmt, marker::PhantomData};
 
@@ -13,15 +14,13 @@ use serde::{
 };
 use serde_json::Value;
 
-/// A JSON object with known fields.
-pub(crate) trait Object: Sized {
-    /// Reads the fields that are left in `map`, in any order; unknown ones are skipped.
-    fn read<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Self, A::Error>;
-}
+pub(crate) use super::fields::*;
 
 /// An object that is one variant of a union, and on the wire only together with the tag that says so. It has no
 /// `Serialize` and `Deserialize` of its own.
-pub(crate) trait Payload: Object {
+pub(crate) trait Payload: Sized {
+    /// Reads the fields that are left in `map`, in any order; unknown ones are skipped.
+    fn read<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Self, A::Error>;
     /// Writes the fields behind the tag.
     fn write<M: SerializeMap>(&self, out: &mut Writer<M>);
 }
@@ -48,37 +47,11 @@ impl<M: SerializeMap> Writer<M> {
         }
     }
 
-    pub(crate) fn unless_default<T: Serialize + PartialEq>(
-        &mut self,
-        name: &str,
-        value: &T,
-        default: &T,
-    ) {
-        if value != default {
-            self.field(name, value);
-        }
-    }
-
     pub(crate) fn end(self) -> Result<M::Ok, M::Error> {
         match self.0 {
             Ok(map) => map.end(),
             Err(error) => Err(error),
         }
-    }
-}
-
-/// Reads an [`Object`].
-pub(crate) struct ObjectVisitor<T>(pub(crate) PhantomData<T>);
-
-impl<'de, T: Object> Visitor<'de> for ObjectVisitor<T> {
-    type Value = T;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<T, A::Error> {
-        T::read(&mut map)
     }
 }
 
@@ -118,6 +91,7 @@ impl Visitor<'_> for Key {
 }
 
 /// A string, borrowed from the input where that is possible.
+#[derive(Debug)]
 pub(crate) struct Name<'de>(pub(crate) Cow<'de, str>);
 
 impl<'de> Deserialize<'de> for Name<'de> {
@@ -140,149 +114,182 @@ impl<'de> Deserialize<'de> for Name<'de> {
     }
 }
 
-/// A place for a field's value.
-///
-/// The fields are filled through `dyn`, because a table of places is a fraction of the code of a `match` with a call in
-/// each arm, seven hundred times. It costs an indirect call for each field, next to parsing its value.
-pub(crate) trait Fill<'de, A: MapAccess<'de>> {
-    fn fill(&mut self, map: &mut A) -> Result<(), A::Error>;
+/// Reads what is left of an object: the fields with these names, in groups, and what `others` makes of the rest.
+pub(crate) fn read_rest<'de, A: MapAccess<'de>, R: Row<'de>>(
+    map: &mut A,
+    names: &'static [&'static str],
+) -> Result<R, A::Error> {
+    read_with(map, names, &mut Skip)
 }
 
-/// For what is kept as it is: `null` is for `T` to judge.
-impl<'de, A: MapAccess<'de>, T: Deserialize<'de>> Fill<'de, A> for Option<T> {
-    fn fill(&mut self, map: &mut A) -> Result<(), A::Error> {
-        map.next_value_seed(Slot(self))
+fn read_with<'de, A: MapAccess<'de>, R: Row<'de>, O: Others<'de>>(
+    map: &mut A,
+    names: &'static [&'static str],
+    others: &mut O,
+) -> Result<R, A::Error> {
+    let keep = O::KEEPS;
+    let mut slots = R::start();
+    loop {
+        let read = match map.next_key_seed(Key { names, keep }) {
+            Ok(Some(Found::At(position))) => R::fill(&mut slots, position, map),
+            Ok(Some(Found::Other(key))) => others.take(key, map),
+            Ok(None) => break,
+            Err(error) => Err(error),
+        };
+        read?;
+    }
+    match R::done(slots) {
+        Ok(row) => Ok(row),
+        Err(missing) => Err(A::Error::missing_field(names[missing])),
     }
 }
 
-/// For fields where `null` says the same as absence.
-pub(crate) struct Maybe<T>(pub(crate) Option<T>);
+/// Reads an object.
+pub(crate) fn read_object<'de, D: Deserializer<'de>, R: Row<'de>>(
+    deserializer: D,
+    names: &'static [&'static str],
+) -> Result<R, D::Error> {
+    let others = Skip;
+    let fields = Fields::<R, _> {
+        names,
+        others,
+        row: PhantomData,
+    };
+    match deserializer.deserialize_map(fields) {
+        Ok((row, Skip)) => Ok(row),
+        Err(error) => Err(error),
+    }
+}
 
-impl<'de, A: MapAccess<'de>, T: Deserialize<'de>> Fill<'de, A> for Maybe<T> {
-    fn fill(&mut self, map: &mut A) -> Result<(), A::Error> {
-        self.0 = map.next_value()?;
-        Ok(())
+/// Reads an object with all its fields.
+pub(crate) fn read_open_object<'de, D: Deserializer<'de>, R: Row<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+    names: &'static [&'static str],
+) -> Result<(R, BTreeMap<String, T>), D::Error> {
+    let others = BTreeMap::new();
+    deserializer.deserialize_map(Fields {
+        names,
+        others,
+        row: PhantomData,
+    })
+}
+
+struct Fields<R, O> {
+    names: &'static [&'static str],
+    others: O,
+    row: PhantomData<R>,
+}
+
+impl<'de, R: Row<'de>, O: Others<'de>> Visitor<'de> for Fields<R, O> {
+    type Value = (R, O);
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(R, O), A::Error> {
+        match read_with(&mut map, self.names, &mut self.others) {
+            Ok(row) => Ok((row, self.others)),
+            Err(error) => Err(error),
+        }
     }
 }
 
 /// Takes the keys that are no fields.
-pub(crate) trait Others<'de, A: MapAccess<'de>> {
+trait Others<'de> {
     const KEEPS: bool;
-    fn take(&mut self, key: String, map: &mut A) -> Result<(), A::Error>;
+    fn take<A: MapAccess<'de>>(&mut self, key: String, map: &mut A) -> Result<(), A::Error>;
 }
 
 /// Skips them.
-pub(crate) struct Skip;
+struct Skip;
 
-impl<'de, A: MapAccess<'de>> Others<'de, A> for Skip {
+impl<'de> Others<'de> for Skip {
     const KEEPS: bool = false;
 
-    fn take(&mut self, _: String, map: &mut A) -> Result<(), A::Error> {
+    fn take<A: MapAccess<'de>>(&mut self, _: String, map: &mut A) -> Result<(), A::Error> {
         map.next_value::<IgnoredAny>().map(drop)
     }
 }
 
-impl<'de, A: MapAccess<'de>, T: Deserialize<'de>> Others<'de, A> for BTreeMap<String, T> {
+impl<'de, T: Deserialize<'de>> Others<'de> for BTreeMap<String, T> {
     const KEEPS: bool = true;
 
-    fn take(&mut self, key: String, map: &mut A) -> Result<(), A::Error> {
+    fn take<A: MapAccess<'de>>(&mut self, key: String, map: &mut A) -> Result<(), A::Error> {
         let value = map.next_value()?;
         self.insert(key, value);
         Ok(())
     }
 }
 
-/// Reads what is left of an object into the slots, which are in the order of their names; the first `required` of them
-/// are full afterwards.
-pub(crate) fn read_fields<'de, A: MapAccess<'de>, O: Others<'de, A>>(
-    map: &mut A,
-    names: &'static [&'static str],
-    required: usize,
-    slots: &mut [&mut dyn Fill<'de, A>],
-    others: &mut O,
-) -> Result<(), A::Error> {
-    let keep = O::KEEPS;
-    let mut seen = Seen::default();
-    while let Some(found) = map.next_key_seed(Key { names, keep })? {
-        match found {
-            Found::At(position) => {
-                seen.insert(position);
-                slots[position].fill(map)?;
-            }
-            Found::Other(key) => others.take(key, map)?,
-        }
-    }
-    match (0..required).find(|position| !seen.contains(*position)) {
-        Some(missing) => Err(A::Error::missing_field(names[missing])),
-        None => Ok(()),
-    }
+/// A value that is not what is meant by its absence.
+pub(crate) fn unlike<'a, T: PartialEq>(value: &'a T, default: &T) -> Option<&'a T> {
+    (value != default).then_some(value)
 }
 
-/// What `read_fields` would have said.
-#[cold]
-pub(crate) fn missing<E: Error>(names: &[&'static str]) -> E {
-    E::missing_field(names.first().copied().unwrap_or_default())
-}
-
-/// A set of positions; no type has as many required fields as there is room for.
-#[derive(Default)]
-struct Seen(u128);
-
-impl Seen {
-    fn insert(&mut self, position: usize) {
-        self.0 |= Self::bit(position);
-    }
-
-    fn contains(&self, position: usize) -> bool {
-        self.0 & Self::bit(position) != 0
-    }
-
-    fn bit(position: usize) -> u128 {
-        u32::try_from(position)
-            .ok()
-            .and_then(|position| 1_u128.checked_shl(position))
-            .unwrap_or(0)
-    }
-}
-
-/// Reads a value to where it belongs; `next_value` would be two more functions for each type.
-struct Slot<'a, T>(&'a mut Option<T>);
-
-impl<'de, T: Deserialize<'de>> DeserializeSeed<'de> for Slot<'_, T> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        match T::deserialize(deserializer) {
-            Ok(value) => {
-                *self.0 = Some(value);
-                Ok(())
-            }
-            Err(error) => Err(error),
-        }
-    }
-}
-
-/// `object!(Name { required { field "wireName", … } … })` implements [`Object`], `Serialize`, `Deserialize` and
-/// `PartialEq` (which, derived, would be one more impl for each type).
+/// `object!(Name { required { field "wireName", … } … })` implements `Serialize`, `Deserialize` and `PartialEq` (which,
+/// derived, would be one more impl for each type).
 ///
 /// The fields stand in groups: `required`; `nullable` (required, but may be `null`); `optional`
 /// (`null` means the same as absent); `present` (only absence is `None`, so a `null` is kept); `filled` (absent and `null`
-/// mean the default behind the name); `implied` (the same, and the default is not written). `..extra` names the map that
-/// keeps all other keys. Groups, and not a word beside each field, so that no macro is called for each field; `match` in
-/// place of `?`, so that no conversion is compiled for each type.
+/// mean the default behind the name); `implied` (the same, and the default is not written). `..extra` names the map
+/// that keeps all other keys. Behind the groups stands what reads them all, and the row of fields that it reads.
 macro_rules! object {
-    ($name:ident $fields:tt) => {
-        readable!($name $fields);
+    ($name:ident {
+        $(required { $($required:ident $required_wire:literal,)* })?
+        $(nullable { $($nullable:ident $nullable_wire:literal,)* })?
+        $(optional { $($optional:ident $optional_wire:literal,)* })?
+        $(present { $($present:ident $present_wire:literal,)* })?
+        $(filled { $($filled:ident $filled_wire:literal $filled_default:expr,)* })?
+        $(implied { $($implied:ident $implied_wire:literal $implied_default:expr,)* })?
+        $(..$extra:ident)?
+    } $read:ident $row:tt) => {
         impl Serialize for $name {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 let mut out = object::Writer::open(serializer);
-                write_fields!(self out $fields);
+                $($(out.field($required_wire, &self.$required);)*)?
+                $($(out.field($nullable_wire, &self.$nullable);)*)?
+                $($(out.optional($optional_wire, self.$optional.as_ref());)*)?
+                $($(out.optional($present_wire, self.$present.as_ref());)*)?
+                $($(out.field($filled_wire, &self.$filled);)*)?
+                $($(out.optional($implied_wire, object::unlike(&self.$implied, &$implied_default));)*)?
+                $(for (key, value) in &self.$extra {
+                    out.field(key, value);
+                })?
                 out.end()
             }
         }
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                deserializer.deserialize_map(object::ObjectVisitor(std::marker::PhantomData))
+                let read = object::$read(
+                    deserializer,
+                    &[
+                        $($($required_wire,)*)? $($($nullable_wire,)*)? $($($optional_wire,)*)?
+                        $($($present_wire,)*)? $($($filled_wire,)*)? $($($implied_wire,)*)?
+                    ],
+                );
+                match read {
+                    Ok($row) => Ok(Self {
+                        $($($required,)*)? $($($nullable,)*)? $($($optional,)*)? $($($present,)*)?
+                        $($($filled: match $filled { Some(value) => value, None => $filled_default },)*)?
+                        $($($implied: match $implied { Some(value) => value, None => $implied_default },)*)?
+                        $($extra,)?
+                    }),
+                    Err(error) => Err(error),
+                }
+            }
+        }
+        impl PartialEq for $name {
+            #[inline]
+            fn eq(&self, other: &Self) -> bool {
+                $($(self.$required == other.$required &&)*)?
+                $($(self.$nullable == other.$nullable &&)*)?
+                $($(self.$optional == other.$optional &&)*)?
+                $($(self.$present == other.$present &&)*)?
+                $($(self.$filled == other.$filled &&)*)?
+                $($(self.$implied == other.$implied &&)*)?
+                $(self.$extra == other.$extra &&)?
+                true
             }
         }
     };
@@ -290,112 +297,55 @@ macro_rules! object {
 
 /// The same for a [`Payload`].
 macro_rules! payload {
-    ($name:ident $fields:tt) => {
-        readable!($name $fields);
-        impl object::Payload for $name {
-            fn write<M: serde::ser::SerializeMap>(&self, out: &mut object::Writer<M>) {
-                write_fields!(self out $fields);
-            }
-        }
-    };
-}
-
-/// Writes the fields of `$self` to `$out`.
-macro_rules! write_fields {
-    ($self:ident $out:ident {
-        required { $($required:ident $required_wire:literal,)* }
-        nullable { $($nullable:ident $nullable_wire:literal,)* }
-        optional { $($optional:ident $optional_wire:literal,)* }
-        present { $($present:ident $present_wire:literal,)* }
-        filled { $($filled:ident $filled_wire:literal $filled_default:expr,)* }
-        implied { $($implied:ident $implied_wire:literal $implied_default:expr,)* }
-        $(..$extra:ident)?
-    }) => {
-        $($out.field($required_wire, &$self.$required);)*
-        $($out.field($nullable_wire, &$self.$nullable);)*
-        $($out.optional($optional_wire, $self.$optional.as_ref());)*
-        $($out.optional($present_wire, $self.$present.as_ref());)*
-        $($out.field($filled_wire, &$self.$filled);)*
-        $($out.unless_default($implied_wire, &$self.$implied, &$implied_default);)*
-        $(for (key, value) in &$self.$extra {
-            $out.field(key, value);
-        })?
-    };
-}
-
-macro_rules! readable {
     ($name:ident {
-        required { $($required:ident $required_wire:literal,)* }
-        nullable { $($nullable:ident $nullable_wire:literal,)* }
-        optional { $($optional:ident $optional_wire:literal,)* }
-        present { $($present:ident $present_wire:literal,)* }
-        filled { $($filled:ident $filled_wire:literal $filled_default:expr,)* }
-        implied { $($implied:ident $implied_wire:literal $implied_default:expr,)* }
-        $(..$extra:ident)?
-    }) => {
-        impl object::Object for $name {
+        $(required { $($required:ident $required_wire:literal,)* })?
+        $(nullable { $($nullable:ident $nullable_wire:literal,)* })?
+        $(optional { $($optional:ident $optional_wire:literal,)* })?
+        $(present { $($present:ident $present_wire:literal,)* })?
+        $(filled { $($filled:ident $filled_wire:literal $filled_default:expr,)* })?
+        $(implied { $($implied:ident $implied_wire:literal $implied_default:expr,)* })?
+    } $read:ident $row:tt) => {
+        impl object::Payload for $name {
             fn read<'de, A: serde::de::MapAccess<'de>>(map: &mut A) -> Result<Self, A::Error> {
-                $(let mut $required = None;)*
-                $(let mut $nullable = object::Maybe(None);)*
-                $(let mut $optional = object::Maybe(None);)*
-                $(let mut $present = None;)*
-                $(let mut $filled = object::Maybe(None);)*
-                $(let mut $implied = object::Maybe(None);)*
-                $(let mut $extra = BTreeMap::new();)?
-                const REQUIRED: &[&str] = &[$($required_wire,)*];
-                let read = object::read_fields(
+                let read = object::$read(
                     map,
                     &[
-                        $($required_wire,)* $($nullable_wire,)* $($optional_wire,)*
-                        $($present_wire,)* $($filled_wire,)* $($implied_wire,)*
+                        $($($required_wire,)*)? $($($nullable_wire,)*)? $($($optional_wire,)*)?
+                        $($($present_wire,)*)? $($($filled_wire,)*)? $($($implied_wire,)*)?
                     ],
-                    REQUIRED.len(),
-                    &mut [
-                        $(&mut $required,)* $(&mut $nullable,)* $(&mut $optional,)*
-                        $(&mut $present,)* $(&mut $filled,)* $(&mut $implied,)*
-                    ],
-                    readable!(@others $($extra)?),
                 );
-                if let Err(error) = read {
-                    return Err(error);
+                match read {
+                    Ok($row) => Ok(Self {
+                        $($($required,)*)? $($($nullable,)*)? $($($optional,)*)? $($($present,)*)?
+                        $($($filled: match $filled { Some(value) => value, None => $filled_default },)*)?
+                        $($($implied: match $implied { Some(value) => value, None => $implied_default },)*)?
+                    }),
+                    Err(error) => Err(error),
                 }
-                // One way out for all of them: a way for each is most of what the compiler would keep of this function.
-                let ($(Some($required),)*) = ($($required,)*) else {
-                    return Err(object::missing(REQUIRED));
-                };
-                Ok(Self {
-                    $($required,)*
-                    $($nullable: $nullable.0,)*
-                    $($optional: $optional.0,)*
-                    $($present,)*
-                    $($filled: match $filled.0 {
-                        Some(value) => value,
-                        None => $filled_default,
-                    },)*
-                    $($implied: match $implied.0 {
-                        Some(value) => value,
-                        None => $implied_default,
-                    },)*
-                    $($extra,)?
-                })
+            }
+
+            fn write<M: serde::ser::SerializeMap>(&self, out: &mut object::Writer<M>) {
+                $($(out.field($required_wire, &self.$required);)*)?
+                $($(out.field($nullable_wire, &self.$nullable);)*)?
+                $($(out.optional($optional_wire, self.$optional.as_ref());)*)?
+                $($(out.optional($present_wire, self.$present.as_ref());)*)?
+                $($(out.field($filled_wire, &self.$filled);)*)?
+                $($(out.optional($implied_wire, object::unlike(&self.$implied, &$implied_default));)*)?
             }
         }
         impl PartialEq for $name {
             #[inline]
             fn eq(&self, other: &Self) -> bool {
-                $(self.$required == other.$required &&)*
-                $(self.$nullable == other.$nullable &&)*
-                $(self.$optional == other.$optional &&)*
-                $(self.$present == other.$present &&)*
-                $(self.$filled == other.$filled &&)*
-                $(self.$implied == other.$implied &&)*
-                $(self.$extra == other.$extra &&)?
+                $($(self.$required == other.$required &&)*)?
+                $($(self.$nullable == other.$nullable &&)*)?
+                $($(self.$optional == other.$optional &&)*)?
+                $($(self.$present == other.$present &&)*)?
+                $($(self.$filled == other.$filled &&)*)?
+                $($(self.$implied == other.$implied &&)*)?
                 true
             }
         }
     };
-    (@others) => { &mut object::Skip };
-    (@others $extra:ident) => { &mut $extra };
 }
 
 /// `redacted!(Name { shown, shown; hidden, hidden })` is a `Debug` that never prints the hidden fields' values.
@@ -427,4 +377,4 @@ impl fmt::Debug for Redacted {
     }
 }
 
-pub(crate) use {object, payload, readable, redacted, write_fields};
+pub(crate) use {object, payload, redacted};

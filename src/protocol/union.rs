@@ -112,14 +112,8 @@ macro_rules! tagged {
 
             fn read<'de, A: serde::de::MapAccess<'de>>(tag: &str, map: &mut A) -> Option<Result<Self, A::Error>> {
                 Some(match tag {
-                    $($unit_wire => match union::skip_rest(map) {
-                        Ok(()) => Ok(Self::$unit),
-                        Err(error) => Err(error),
-                    },)*
-                    $($wire => match <$payload as object::Object>::read(map) {
-                        Ok(payload) => Ok(Self::$object(payload)),
-                        Err(error) => Err(error),
-                    },)*
+                    $($unit_wire => union::read_unit(map, Self::$unit),)*
+                    $($wire => union::read_variant::<$payload, Self, A>(map, Self::$object),)*
                     _ => return None,
                 })
             }
@@ -145,6 +139,25 @@ macro_rules! tagged {
             }
         }
     };
+}
+
+/// Reads a variant that has no fields but its tag.
+pub(crate) fn read_unit<'de, T, A: MapAccess<'de>>(map: &mut A, unit: T) -> Result<T, A::Error> {
+    match skip_rest(map) {
+        Ok(()) => Ok(unit),
+        Err(error) => Err(error),
+    }
+}
+
+/// Reads a variant behind its tag.
+pub(crate) fn read_variant<'de, P: Payload, T, A: MapAccess<'de>>(
+    map: &mut A,
+    variant: fn(P) -> T,
+) -> Result<T, A::Error> {
+    match P::read(map) {
+        Ok(payload) => Ok(variant(payload)),
+        Err(error) => Err(error),
+    }
 }
 
 /// Writes a variant that has no fields but its tag.
