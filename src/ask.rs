@@ -73,6 +73,7 @@ impl Ask {
     }
 
     /// How hard the model should think, for this turn and later ones.
+    #[inline]
     pub fn effort(self, effort: protocol::ReasoningEffort) -> Self {
         self.field("effort", effort)
     }
@@ -83,16 +84,19 @@ impl Ask {
     }
 
     /// What is asked before it is done, for this turn and later ones.
+    #[inline]
     pub fn approval_policy(self, policy: protocol::AskForApproval) -> Self {
         self.field("approvalPolicy", policy)
     }
 
     /// What commands may touch, for this turn and later ones.
+    #[inline]
     pub fn sandbox_policy(self, policy: protocol::SandboxPolicy) -> Self {
         self.field("sandboxPolicy", policy)
     }
 
     /// The mode of working together, such as planning before doing, for this turn and later ones. Experimental.
+    #[inline]
     pub fn collaboration_mode(self, mode: protocol::CollaborationMode) -> Self {
         self.field("collaborationMode", mode)
     }

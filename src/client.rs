@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use tokio::sync::watch;
 
@@ -18,6 +18,7 @@ use crate::{
     filter::Filter,
     handler::Handlers,
     protocol::{self, Call},
+    read::readable,
     request::Request,
     rpc::{
         Connection,
@@ -72,23 +73,22 @@ pub(crate) struct Parts {
     pub(crate) options: Options,
 }
 
-/// What the server said of itself in the handshake.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[non_exhaustive]
-pub struct ServerInfo {
-    /// `<client>/<version of codex> (<system>) …`; the only place that names the version.
-    #[serde(default)]
-    pub user_agent: String,
-    /// Its `CODEX_HOME`.
-    #[serde(default)]
-    pub codex_home: String,
-    /// `unix` or `windows`.
-    #[serde(default)]
-    pub platform_family: String,
-    /// `linux`, `macos`, `windows`.
-    #[serde(default)]
-    pub platform_os: String,
+readable! {
+    /// What the server said of itself in the handshake.
+    #[derive(Debug, Clone)]
+    #[non_exhaustive]
+    pub struct ServerInfo {
+        maybe {
+            /// `<client>/<version of codex> (<system>) …`; the only place that names the version.
+            pub user_agent: String = "userAgent",
+            /// Its `CODEX_HOME`.
+            pub codex_home: String = "codexHome",
+            /// `unix` or `windows`.
+            pub platform_family: String = "platformFamily",
+            /// `linux`, `macos`, `windows`.
+            pub platform_os: String = "platformOs",
+        }
+    }
 }
 
 impl ServerInfo {

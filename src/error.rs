@@ -5,7 +5,7 @@ use std::{fmt, path::PathBuf, process::ExitStatus, sync::Arc, time::Duration};
 use serde_json::value::RawValue;
 
 pub use crate::rpc_error::{RpcError, RpcErrorKind};
-use crate::turn::TurnError;
+use crate::{read::readable, turn::TurnError};
 
 /// The error of everything in this crate.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -269,17 +269,13 @@ impl std::error::Error for CloseReason {}
 
 /// Decodes the server's error object, and keeps what can't be decoded as the message.
 pub(crate) fn rpc_error(raw: &str) -> RpcError {
-    #[derive(serde::Deserialize)]
-    struct Wire {
-        #[serde(default)]
-        code: i64,
-        #[serde(default)]
-        message: String,
-        #[serde(default)]
-        data: Option<Box<RawValue>>,
+    readable! {
+        struct Wire {
+            maybe { code: i64 = "code", message: String = "message", data: Option<Box<RawValue>> = "data", }
+        }
     }
     match serde_json::from_str::<Wire>(raw) {
-        Ok(w) if raw.starts_with('{') => RpcError::new(
+        Ok(w) => RpcError::new(
             w.code,
             w.message,
             w.data

@@ -74,6 +74,8 @@ impl From<&String> for Input {
 }
 
 impl From<Vec<UserInput>> for Input {
+    // Compiled for those who call it, as what follows.
+    #[inline]
     fn from(parts: Vec<UserInput>) -> Self {
         Self(
             parts
@@ -85,6 +87,7 @@ impl From<Vec<UserInput>> for Input {
 }
 
 impl From<Input> for Vec<UserInput> {
+    #[inline]
     fn from(input: Input) -> Self {
         // The type is open, so nothing that is a JSON object is refused.
         input

@@ -36,6 +36,7 @@ mod policy;
 pub mod protocol;
 #[cfg(feature = "cli")]
 pub mod proxy;
+mod read;
 mod request;
 mod restart;
 mod retry;

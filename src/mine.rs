@@ -13,6 +13,8 @@
 //! # Ok(()) }
 //! ```
 
+// `#[inline]` throughout, as in `protocol`: this is compiled for those who call it, in place of all who use the crate.
+
 use std::{
     collections::HashMap,
     fmt,
@@ -25,7 +27,7 @@ use futures_core::Stream;
 use futures_util::stream::try_unfold;
 use serde_json::{Map, Value, json};
 
-use crate::{CasClient, error::Error};
+use crate::{CasClient, error::Error, read::Page};
 
 /// How many threads, and how many turns, are asked for at a time.
 const THREADS: u32 = 50;
@@ -43,30 +45,35 @@ pub struct Mine {
 
 impl Mine {
     /// Only threads of this working directory.
+    #[inline]
     pub fn cwd(self, dir: impl AsRef<std::path::Path>) -> Self {
         let dir = dir.as_ref().display().to_string();
         self.filter("cwd", dir)
     }
 
     /// Only threads that were updated at this time or later, in seconds since the epoch.
+    #[inline]
     pub fn since(mut self, seconds: i64) -> Self {
         self.since = Some(seconds);
         self
     }
 
     /// The archived threads instead of the others.
+    #[inline]
     pub fn archived(self, archived: bool) -> Self {
         self.filter("archived", archived)
     }
 
     /// Any other filter of `thread/list` by its wire name, such as `sourceKinds` (the server's default is the interactive
     /// ones), `modelProviders` or `searchTerm`. The order and the size of the pages are given.
+    #[inline]
     pub fn filter(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.filters.insert(name.to_owned(), value.into());
         self
     }
 
     /// Whether to read the turns with all their items too. Default: false.
+    #[inline]
     pub fn include_turns(mut self, include: bool) -> Self {
         self.include_turns = include;
         self
@@ -77,6 +84,7 @@ impl Mine {
     ///
     /// `updatedAt` is in whole seconds, so a thread that was listed in the very second of its last update may have changed
     /// after that; [`MinedThread::is_settled`] tells which are safe to give here.
+    #[inline]
     pub fn known(mut self, threads: impl IntoIterator<Item = (String, i64)>) -> Self {
         self.known.extend(threads);
         self
@@ -100,18 +108,21 @@ pub struct MinedThread {
 impl MinedThread {
     /// The id of the thread.
     #[must_use]
+    #[inline]
     pub fn id(&self) -> &str {
         self.thread["id"].as_str().unwrap_or_default()
     }
 
     /// When it was last updated, in seconds since the epoch.
     #[must_use]
+    #[inline]
     pub fn updated_at(&self) -> i64 {
         self.thread["updatedAt"].as_i64().unwrap_or_default()
     }
 
     /// Whether what was read is all there was for this `updatedAt`: it was listed later than in the second of the update.
     #[must_use]
+    #[inline]
     pub fn is_settled(&self) -> bool {
         self.updated_at() < self.listed_at
     }
@@ -121,6 +132,7 @@ impl CasClient {
     /// Reads the stored threads, last updated first: `thread/list` page by page, and the turns by `thread/turns/list`.
     ///
     /// What fails for one thread is told with that thread; a list that fails ends the stream with the error.
+    #[inline]
     pub fn mine(&self, mine: Mine) -> Mining {
         let Mine {
             mut filters,
@@ -163,6 +175,7 @@ struct State {
 }
 
 impl State {
+    #[inline]
     async fn advance(mut self) -> Result<Option<(MinedThread, Self)>, Error> {
         loop {
             let Some(thread) = self.page.next() else {
@@ -170,10 +183,9 @@ impl State {
                     return Ok(None);
                 }
                 self.listed_at = now();
-                let page: Page = self.client.request_raw("thread/list", &self.params).await?;
-                self.more = page.next_cursor.is_some();
-                self.params
-                    .insert("cursor".to_owned(), page.next_cursor.into());
+                let page: Page<_> = self.client.request_raw("thread/list", &self.params).await?;
+                self.more = !page.next_cursor.is_null();
+                self.params.insert("cursor".to_owned(), page.next_cursor);
                 self.page = page.data.into_iter();
                 continue;
             };
@@ -204,11 +216,13 @@ impl State {
     }
 }
 
+#[inline]
 fn now() -> i64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     i64::try_from(now.unwrap_or_default().as_secs()).unwrap_or(i64::MAX)
 }
 
+#[inline]
 async fn turns(client: &CasClient, thread: &str) -> Result<Vec<Value>, Error> {
     let mut turns = Vec::new();
     let mut cursor = Value::Null;
@@ -220,21 +234,13 @@ async fn turns(client: &CasClient, thread: &str) -> Result<Vec<Value>, Error> {
             "itemsView": "full",
             "sortDirection": "asc",
         });
-        let page: Page = client.request_raw("thread/turns/list", &params).await?;
+        let page: Page<_> = client.request_raw("thread/turns/list", &params).await?;
         turns.extend(page.data);
-        match page.next_cursor {
-            Some(next) => cursor = next.into(),
-            None => return Ok(turns),
+        if page.next_cursor.is_null() {
+            return Ok(turns);
         }
+        cursor = page.next_cursor;
     }
-}
-
-#[derive(serde::Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Page {
-    data: Vec<Value>,
-    #[serde(default)]
-    next_cursor: Option<String>,
 }
 
 /// A stream of [`MinedThread`]s; see [`CasClient::mine`]. Dropping it ends the mining.
@@ -246,6 +252,7 @@ impl Mining {
     ///
     /// # Errors
     /// As of [`request`](CasClient::request).
+    #[inline]
     pub async fn next(&mut self) -> Option<Result<MinedThread, Error>> {
         std::future::poll_fn(|cx| self.0.as_mut().poll_next(cx)).await
     }
@@ -254,12 +261,14 @@ impl Mining {
 impl Stream for Mining {
     type Item = Result<MinedThread, Error>;
 
+    #[inline]
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.0.as_mut().poll_next(cx)
     }
 }
 
 impl fmt::Debug for Mining {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Mining").finish_non_exhaustive()
     }

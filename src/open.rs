@@ -5,13 +5,14 @@ use std::{
     pin::Pin,
 };
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::{
     CasClient, Origin, Thread,
     error::{Error, RpcErrorKind},
     protocol::{Call, ThreadForkParams, ThreadResumeParams, ThreadStartParams},
+    read::at,
 };
 
 impl CasClient {
@@ -73,14 +74,6 @@ impl CasClient {
         params: Map<String, Value>,
         origin: Origin,
     ) -> Result<Thread, Error> {
-        #[derive(Deserialize)]
-        struct Opened {
-            thread: Id,
-        }
-        #[derive(Deserialize)]
-        struct Id {
-            id: String,
-        }
         self.check::<C>()?;
         self.handlers().tools.check()?;
         let params = Value::Object(params).to_string();
@@ -91,10 +84,10 @@ impl CasClient {
             .send(C::METHOD, &params, deadline, false, Some(opening))
             .await?;
         self.look_over(C::METHOD, reply.result()).await;
-        let opened: Opened = serde_json::from_str(reply.result())
+        let id = at(reply.result(), &["thread", "id"])
             .map_err(|e| Error::decode(C::METHOD, reply.result(), &e))?;
         let text = reply.result().to_owned();
-        Ok(Thread::new(self, opened.thread.id, origin, text))
+        Ok(Thread::new(self, id, origin, text))
     }
 }
 
@@ -174,6 +167,8 @@ impl IntoFuture for Resume {
     type Output = Result<Thread, Error>;
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 
+    // Compiled for those who call it: the writers of all that a thread can be resumed with hang on it.
+    #[inline]
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(self.run())
     }

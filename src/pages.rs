@@ -9,10 +9,9 @@ use std::{
 };
 
 use futures_core::Stream;
-use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::{CasClient, error::Error, protocol::Paged};
+use crate::{CasClient, error::Error, protocol::Paged, read::Page};
 
 impl CasClient {
     /// All items of a list, fetched page by page as they are read. The params carry the filters and, as `limit`, the
@@ -68,14 +67,6 @@ enum Next<T> {
     Fetching(Fetch<T>),
     Fail(Error),
     End,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", bound = "T: Deserialize<'de>")]
-struct Page<T> {
-    data: Vec<T>,
-    #[serde(default)]
-    next_cursor: Option<Value>,
 }
 
 impl<C: Paged> Pages<C> {
@@ -137,15 +128,12 @@ impl<C: Paged> Pages<C> {
     fn turn(&mut self, page: Page<C::Item>) {
         self.items = page.data.into();
         self.next = match page.next_cursor {
-            None | Some(Value::Null) => Next::End,
+            Value::Null => Next::End,
             // A server that goes round in circles must not keep a program busy for ever.
-            Some(cursor) if self.params.get("cursor") == Some(&cursor) => {
-                Next::Fail(Error::Invalid(format!(
-                    "{} gave the same cursor twice: {cursor}",
-                    C::METHOD
-                )))
-            }
-            Some(cursor) => {
+            cursor if self.params.get("cursor") == Some(&cursor) => Next::Fail(Error::Invalid(
+                format!("{} gave the same cursor twice: {cursor}", C::METHOD),
+            )),
+            cursor => {
                 self.params.insert("cursor".to_owned(), cursor);
                 Next::Fetch
             }

@@ -2,10 +2,15 @@
 
 use std::{fmt, sync::Arc};
 
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::{CasClient, Events, Filter, error::Error, protocol};
+use crate::{
+    CasClient, Events, Filter,
+    error::Error,
+    protocol,
+    read::{at, readable},
+};
 
 /// A thread. Clones are the same thread.
 ///
@@ -95,10 +100,10 @@ impl Thread {
     ///
     /// # Errors
     /// [`Error::Decode`] if it doesn't fit the schema, or was only named; [`read`](Self::read) asks the server.
+    // Compiled for those who call it: the readers of all that a thread consists of hang on it.
+    #[inline]
     pub fn info(&self) -> Result<protocol::Thread, Error> {
-        let opened: Holder<protocol::Thread> = serde_json::from_str(self.opened())
-            .map_err(|e| Error::decode("thread/start", self.opened(), &e))?;
-        Ok(opened.thread)
+        at(self.opened(), &["thread"]).map_err(|e| Error::decode("thread/start", self.opened(), &e))
     }
 
     /// Everything that the server says about this thread from now on.
@@ -113,7 +118,7 @@ impl Thread {
     /// As of [`CasClient::request`]; a thread that does not exist is `ThreadNotLoaded`.
     pub async fn read(&self) -> Result<protocol::Thread, Error> {
         let params = json!({"threadId": self.id()});
-        let read: Holder<protocol::Thread> = self.call("thread/read", &params).await?;
+        let read: Holder = self.call("thread/read", &params).await?;
         Ok(read.thread)
     }
 
@@ -179,10 +184,11 @@ impl Thread {
     }
 }
 
-/// A response that carries a thread.
-#[derive(Deserialize)]
-struct Holder<T> {
-    thread: T,
+readable! {
+    /// A response that carries a thread.
+    struct Holder {
+        needed { thread: protocol::Thread = "thread", }
+    }
 }
 
 impl fmt::Debug for Thread {

@@ -18,7 +18,6 @@ use std::{
 };
 
 use futures_util::FutureExt as _;
-use serde::Deserialize;
 use tokio::{sync::mpsc, task::AbortHandle};
 
 use self::refresh::Refresher;
@@ -26,6 +25,7 @@ use crate::{
     client::WeakClient,
     handler::{Erased, Handlers, RefreshRequest, RequestContext, Responder, Tokens, request_id},
     policy::AuditFn,
+    read::at,
     rpc::{Connection, Incoming},
     tracker::Tracker,
 };
@@ -269,10 +269,5 @@ fn is_decision(method: &str) -> bool {
 }
 
 fn call_id(params: &str) -> Option<String> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Keys {
-        call_id: Option<String>,
-    }
-    serde_json::from_str::<Keys>(params).ok()?.call_id
+    at(params, &["callId"]).ok()
 }

@@ -2,12 +2,12 @@
 
 use std::sync::{Arc, Weak};
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{Answer, Dispatch};
 use crate::{
     error::CloseReason,
+    read::at,
     rpc::{
         Incoming,
         router::{Class, Dialect},
@@ -39,16 +39,9 @@ impl Dialect for Dispatch {
         let parts = message.parts();
         match parts.method().unwrap_or_default() {
             "serverRequest/resolved" => {
-                #[derive(Deserialize)]
-                #[serde(rename_all = "camelCase")]
-                struct Resolved<'a> {
-                    #[serde(borrow)]
-                    request_id: &'a RawValue,
-                }
-                if let Ok(resolved) =
-                    serde_json::from_str::<Resolved<'_>>(parts.params().unwrap_or_default())
-                {
-                    self.withdraw(|id, _| id == resolved.request_id.get());
+                let params = parts.params().unwrap_or_default();
+                if let Ok(resolved) = at::<&RawValue>(params, &["requestId"]) {
+                    self.withdraw(|id, _| id == resolved.get());
                 }
             }
             "thread/started" => self.threads().started(message),

@@ -8,7 +8,7 @@ use std::{
 };
 
 use futures_util::FutureExt as _;
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json, value::RawValue};
 use tokio::{sync::oneshot, time::timeout};
 
@@ -18,12 +18,12 @@ use super::{
 };
 use crate::{
     handler::{
-        ApprovalAnswer, ApprovalRequest, Decision, ElicitationAnswer, ElicitationAsk,
-        ElicitationRequest, FileChangeApproval, Grant, HandlerError, Handlers, RefreshRequest,
-        RequestContext, Responder, UnclaimedRequest,
+        ApprovalAnswer, Decision, ElicitationAnswer, ElicitationAsk, ElicitationRequest, Grant,
+        HandlerError, Handlers, RefreshRequest, RequestContext, Responder, UnclaimedRequest,
+        Undecoded, undecodable,
     },
     policy::{DecidedBy, Facts, fit},
-    protocol::{ToolRequestUserInputParams, from_value},
+    read::{at, readable},
     rpc::Incoming,
     tool::{ToolContext, ToolOutput},
 };
@@ -44,9 +44,7 @@ pub(super) struct Case<'a> {
 
 impl Case<'_> {
     fn decode<T: DeserializeOwned>(&self) -> Result<T, HandlerError> {
-        serde_json::from_str(self.params).map_err(|e| {
-            HandlerError::rpc(-32602, format!("{} cannot be decoded: {e}", self.method))
-        })
+        serde_json::from_str(self.params).map_err(|e| undecodable(self.method, &e))
     }
 
     /// The refusal of a request whose handler failed.
@@ -128,19 +126,16 @@ impl Dispatch {
     }
 
     async fn tool_call(&self, case: Case<'_>) -> Answer {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Params<'a> {
-            #[serde(default)]
-            thread_id: String,
-            #[serde(default)]
-            turn_id: String,
-            call_id: String,
-            tool: String,
-            #[serde(default)]
-            namespace: Option<String>,
-            #[serde(borrow, default)]
-            arguments: Option<&'a RawValue>,
+        readable! {
+            struct Params<'de> {
+                needed { call_id: String = "callId", tool: String = "tool", }
+                maybe {
+                    thread_id: String = "threadId",
+                    turn_id: String = "turnId",
+                    namespace: Option<String> = "namespace",
+                    arguments: Option<&'de RawValue> = "arguments",
+                }
+            }
         }
         let call: Params<'_> = match serde_json::from_str(case.params) {
             Ok(call) => call,
@@ -199,10 +194,7 @@ impl Dispatch {
         let Some(handler) = policy.and_then(|p| p.handler.clone()) else {
             return self.unclaimed(case).await;
         };
-        let request = match approval_request(&case, changes) {
-            Ok(request) => request,
-            Err(error) => return case.failed(error),
-        };
+        let request = (Undecoded::new(case.message), changes);
         let limit = case.handlers.approval_limit.as_ref();
         match run(limit.map(|l| l.after), handler(request, case.cx.clone())).await {
             Some(Ok(ApprovalAnswer::Decision(decision))) => {
@@ -221,11 +213,9 @@ impl Dispatch {
         let Some(handler) = case.handlers.user_input.clone() else {
             return self.unclaimed(case).await;
         };
-        let request: ToolRequestUserInputParams = match case.decode() {
-            Ok(request) => request,
-            Err(error) => return case.failed(error),
-        };
-        let asked: Vec<_> = request.questions.iter().map(|q| q.id.clone()).collect();
+        let asked: Value = at(case.params, &["questions"]).unwrap_or_default();
+        let asked = asked.as_array().map(Vec::as_slice).unwrap_or_default();
+        let request = Undecoded::new(case.message);
         let limit = case.handlers.user_input_limit.as_ref();
         let answers = match run(limit.map(|l| l.after), handler(request, case.cx.clone())).await {
             Some(Ok(answers)) => answers,
@@ -234,7 +224,7 @@ impl Dispatch {
         };
         for id in answers
             .questions()
-            .filter(|id| !asked.iter().any(|a| a == id))
+            .filter(|id| !asked.iter().any(|a| a["id"] == **id))
         {
             tracing::warn!(id, "an answer is for a question that was not asked");
         }
@@ -408,24 +398,6 @@ fn granted(grant: &Grant, by: DecidedBy) -> Answer {
         "grant"
     };
     Answer::result(grant.to_wire().to_string()).decided(by, what)
-}
-
-fn approval_request(
-    case: &Case<'_>,
-    changes: Option<Value>,
-) -> Result<ApprovalRequest, HandlerError> {
-    Ok(match case.method {
-        "item/commandExecution/requestApproval" => ApprovalRequest::Command(case.decode()?),
-        "item/fileChange/requestApproval" => {
-            let changes = changes.and_then(|c| from_value(&c).ok());
-            ApprovalRequest::FileChange(FileChangeApproval {
-                params: case.decode()?,
-                changes: changes.unwrap_or_default(),
-            })
-        }
-        "item/permissions/requestApproval" => ApprovalRequest::Permissions(case.decode()?),
-        _ => ApprovalRequest::Skill(case.decode()?),
-    })
 }
 
 /// Whole seconds since 1970; negative before.

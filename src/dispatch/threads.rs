@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::{
     handler::Handlers,
+    read::{at, readable},
     rpc::{
         Incoming,
         router::{OnReply, Outcome},
@@ -58,24 +59,16 @@ impl Threads {
     /// What runs when a thread has been opened, before anything else of it is routed: from then on it has these
     /// handlers, or those of the client.
     pub(crate) fn opening(self: &Arc<Self>, handlers: Option<Arc<Handlers>>) -> OnReply {
-        #[derive(Deserialize)]
-        struct Opened {
-            thread: Id,
-        }
-        #[derive(Deserialize)]
-        struct Id {
-            id: String,
-        }
         let threads = self.clone();
         Box::new(move |outcome: &Outcome| {
             let Ok(reply) = outcome else { return };
-            let Ok(opened) = serde_json::from_str::<Opened>(reply.result()) else {
+            let Ok(thread) = at::<String>(reply.result(), &["thread", "id"]) else {
                 return;
             };
             let mut state = threads.lock();
             let before = match handlers {
-                Some(handlers) => state.own.insert(opened.thread.id, handlers),
-                None => state.own.remove(&opened.thread.id),
+                Some(handlers) => state.own.insert(thread, handlers),
+                None => state.own.remove(&thread),
             };
             drop(state);
             drop(before); // Handlers are foreign code, so not under the lock.
@@ -84,17 +77,13 @@ impl Threads {
 
     /// `thread/started`: names the thread that spawned it, where one did.
     pub(super) fn started(&self, message: &Incoming) {
-        #[derive(Deserialize)]
-        struct Started {
-            thread: Child,
+        readable! {
+            struct Child {
+                needed { id: String = "id", }
+                maybe { parent_thread_id: Option<String> = "parentThreadId", }
+            }
         }
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Child {
-            id: String,
-            parent_thread_id: Option<String>,
-        }
-        if let Some(Started { thread }) = self.read(message)
+        if let Some(thread) = self.read::<Child>(message, &["thread"])
             && let Some(parent) = thread.parent_thread_id
         {
             self.lock().inherit(&parent, thread.id);
@@ -104,17 +93,13 @@ impl Threads {
     /// `turn/started`: names the turn that the work began with. It comes before anything that a sub-agent asks, and is
     /// the only link that surely does; codex 0.169.0 tells no `thread/started` of a sub-agent.
     pub(super) fn turn_started(&self, message: &Incoming) {
-        #[derive(Deserialize)]
-        struct Started {
-            turn: Turn,
+        readable! {
+            struct Turn {
+                needed { id: String = "id", }
+                maybe { root_turn_id: Option<String> = "rootTurnId", }
+            }
         }
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Turn {
-            id: String,
-            root_turn_id: Option<String>,
-        }
-        let Some(Started { turn }) = self.read(message) else {
+        let Some(turn) = self.read::<Turn>(message, &["turn"]) else {
             return;
         };
         let Some(thread) = message.parts().thread() else {
@@ -134,35 +119,29 @@ impl Threads {
 
     /// A call of the agent by which it spawns others, or speaks with them.
     pub(super) fn agents_called(&self, message: &Incoming) {
-        #[derive(Deserialize)]
-        struct Completed {
-            item: Call,
-        }
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Call {
-            #[serde(default)]
-            receiver_thread_ids: Vec<String>,
-        }
         if message.parts().item_type() != Some("collabAgentToolCall") {
             return;
         }
-        if let Some(Completed { item }) = self.read(message)
+        if let Some(called) = self.read::<Vec<String>>(message, &["item", "receiverThreadIds"])
             && let Some(parent) = message.parts().thread()
         {
             let mut state = self.lock();
-            for child in item.receiver_thread_ids {
+            for child in called {
                 state.inherit(parent, child);
             }
         }
     }
 
-    /// The params of a message, if there are handlers that could be inherited.
-    fn read<'m, T: Deserialize<'m>>(&self, message: &'m Incoming) -> Option<T> {
+    /// What stands at a path in the params, if there are handlers that could be inherited.
+    fn read<'m, T: Deserialize<'m>>(
+        &self,
+        message: &'m Incoming,
+        path: &'static [&'static str],
+    ) -> Option<T> {
         if self.lock().own.is_empty() {
             return None;
         }
-        serde_json::from_str(message.parts().params()?).ok()
+        at(message.parts().params()?, path).ok()
     }
 
     pub(super) fn item_started(&self, message: &Incoming) {
@@ -203,18 +182,9 @@ impl Threads {
 
     /// The changes of an item that waits for approval.
     pub(super) fn changes(&self, thread: Option<&str>, item: Option<&str>) -> Option<Value> {
-        #[derive(Deserialize)]
-        struct Started {
-            item: Item,
-        }
-        #[derive(Deserialize)]
-        struct Item {
-            changes: Value,
-        }
         let key = (thread?.to_owned(), item?.to_owned());
         let message = self.lock().changes.get(&key).cloned()?;
-        let started: Started = serde_json::from_str(message.parts().params()?).ok()?;
-        Some(started.item.changes)
+        at(message.parts().params()?, &["item", "changes"]).ok()
     }
 
     fn forget(&self, gone: impl Fn(&str, &str) -> bool) {

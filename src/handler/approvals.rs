@@ -6,13 +6,16 @@ use std::{
     sync::Arc,
 };
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{Erased, HandlerError, RequestContext};
-use crate::protocol::{
-    CommandExecutionRequestApprovalParams, FileChangeRequestApprovalParams, FileUpdateChange,
-    PermissionsRequestApprovalParams,
+use super::{Erased, HandlerError, RequestContext, Undecoded};
+use crate::{
+    protocol::{
+        CommandExecutionRequestApprovalParams, FileChangeRequestApprovalParams, FileUpdateChange,
+        PermissionsRequestApprovalParams, from_value,
+    },
+    read::readable,
 };
 
 /// Answers the server's requests for approval. Every default is a refusal.
@@ -160,17 +163,18 @@ pub struct FileChangeApproval {
     pub changes: Vec<FileUpdateChange>,
 }
 
-/// A request to approve the use of a skill.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[non_exhaustive]
-pub struct SkillApproval {
-    /// The item that uses it.
-    #[serde(default)]
-    pub item_id: String,
-    /// Its name.
-    #[serde(default)]
-    pub skill_name: String,
+readable! {
+    /// A request to approve the use of a skill.
+    #[derive(Debug, Clone)]
+    #[non_exhaustive]
+    pub struct SkillApproval {
+        maybe {
+            /// The item that uses it.
+            pub item_id: String = "itemId",
+            /// Its name.
+            pub skill_name: String = "skillName",
+        }
+    }
 }
 
 /// The answer to a request for approval.
@@ -313,14 +317,30 @@ pub(crate) enum ApprovalAnswer {
     Grant(Grant),
 }
 
-pub(crate) type ApprovalHandler = Erased<ApprovalRequest, ApprovalAnswer>;
+/// The changes of files are those that the request is about.
+pub(crate) type ApprovalHandler = Erased<(Undecoded, Option<Value>), ApprovalAnswer>;
+
+impl ApprovalRequest {
+    #[inline]
+    fn decode(request: &Undecoded, changes: Option<&Value>) -> Result<Self, HandlerError> {
+        Ok(match request.method() {
+            "item/commandExecution/requestApproval" => Self::Command(request.decode()?),
+            "item/fileChange/requestApproval" => Self::FileChange(FileChangeApproval {
+                params: request.decode()?,
+                changes: changes.and_then(|c| from_value(c).ok()).unwrap_or_default(),
+            }),
+            "item/permissions/requestApproval" => Self::Permissions(request.decode()?),
+            _ => Self::Skill(request.decode()?),
+        })
+    }
+}
 
 pub(crate) fn erase(handler: impl Approvals) -> ApprovalHandler {
     let handler = Arc::new(handler);
-    Arc::new(move |request, cx| {
+    Arc::new(move |(request, changes), cx| {
         let handler = handler.clone();
         Box::pin(async move {
-            Ok(match request {
+            Ok(match ApprovalRequest::decode(&request, changes.as_ref())? {
                 ApprovalRequest::Command(request) => {
                     ApprovalAnswer::Decision(handler.command(*request, cx).await?)
                 }

@@ -2,9 +2,10 @@
 
 use std::{fmt, future::Future, sync::Arc};
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::{Erased, HandlerError, RequestContext};
+use crate::read::readable;
 
 /// Answers `account/chatgptAuthTokens/refresh`, which codex asks when a backend has refused the token it was given with
 /// `account/login/start`.
@@ -38,17 +39,18 @@ where
     }
 }
 
-/// Why tokens are needed, and for whom.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[non_exhaustive]
-pub struct RefreshRequest {
-    /// `unauthorized`: a backend answered 401.
-    #[serde(default)]
-    pub reason: String,
-    /// The account that codex used until now.
-    #[serde(default)]
-    pub previous_account_id: Option<String>,
+readable! {
+    /// Why tokens are needed, and for whom.
+    #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+    #[non_exhaustive]
+    pub struct RefreshRequest {
+        maybe {
+            /// `unauthorized`: a backend answered 401.
+            pub reason: String = "reason",
+            /// The account that codex used until now.
+            pub previous_account_id: Option<String> = "previousAccountId",
+        }
+    }
 }
 
 /// What codex logs in with. Its `Debug` does not show the token.

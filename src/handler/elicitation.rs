@@ -2,10 +2,11 @@
 
 use std::{fmt, future::Future, sync::Arc};
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::{Decision, Erased, HandlerError, RequestContext};
+use crate::read::readable;
 
 /// Answers `mcpServer/elicitation/request`. There is no time limit unless
 /// [`Handlers::elicitation_limit`](super::Handlers::elicitation_limit) sets one.
@@ -245,23 +246,25 @@ impl fmt::Debug for ElicitationAnswer {
 impl ElicitationRequest {
     /// Reads the params. Only what can't be told without is required of them.
     pub(crate) fn parse(params: &str) -> Result<Self, serde_json::Error> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase", default)]
-        #[derive(Default)]
-        struct Wire {
-            thread_id: String,
-            turn_id: Option<String>,
-            server_name: String,
-            #[serde(rename = "_meta")]
-            meta: Value,
-            mode: String,
-            message: String,
-            requested_schema: Value,
-            url: String,
-            elicitation_id: String,
-            title: String,
-            description: String,
-            challenge: String,
+        readable! {
+            struct Wire {
+                maybe {
+                    thread_id: String = "threadId",
+                    turn_id: Option<String> = "turnId",
+                    server_name: String = "serverName",
+                    meta: Value = "_meta",
+                    mode: String = "mode",
+                    message: String = "message",
+                }
+                maybe {
+                    requested_schema: Value = "requestedSchema",
+                    url: String = "url",
+                    elicitation_id: String = "elicitationId",
+                    title: String = "title",
+                    description: String = "description",
+                    challenge: String = "challenge",
+                }
+            }
         }
         let wire: Wire = serde_json::from_str(params)?;
         let message = wire.message;

@@ -14,8 +14,9 @@ mod user_input;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use serde::de::DeserializeOwned;
 
-use crate::{CasClient, protocol::RequestId};
+use crate::{CasClient, protocol::RequestId, rpc::Incoming};
 
 pub(crate) use approvals::{ApprovalAnswer, ApprovalHandler, erase as erase_approvals};
 pub use approvals::{
@@ -50,6 +51,30 @@ pub struct RequestContext {
     pub turn_id: Option<String>,
     /// The item that the request names.
     pub item_id: Option<String>,
+}
+
+/// A request before its params are decoded. What has a large type is decoded where the handler is put in its box, so that
+/// the readers of the type are compiled for those who have such a handler.
+pub(crate) struct Undecoded(Incoming);
+
+impl Undecoded {
+    pub(crate) fn new(message: &Incoming) -> Self {
+        Self(message.clone())
+    }
+
+    pub(crate) fn method(&self) -> &str {
+        self.0.parts().method().unwrap_or_default()
+    }
+
+    pub(crate) fn decode<T: DeserializeOwned>(&self) -> Result<T, HandlerError> {
+        let parts = self.0.parts();
+        serde_json::from_str(parts.params().unwrap_or("null"))
+            .map_err(|error| undecodable(self.method(), &error))
+    }
+}
+
+pub(crate) fn undecodable(method: &str, error: &serde_json::Error) -> HandlerError {
+    HandlerError::rpc(-32602, format!("{method} cannot be decoded: {error}"))
 }
 
 /// A handler without its type.

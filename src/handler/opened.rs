@@ -2,25 +2,23 @@
 
 use std::path::PathBuf;
 
-use serde::Deserialize;
 use serde_json::Value;
 
 use super::Handlers;
-use crate::{CasClient, error::Error, policy::Policy, tool};
+use crate::{CasClient, error::Error, policy::Policy, read::readable, tool};
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Opened {
-    thread: Thread,
-    #[serde(default)]
-    approval_policy: Value,
+readable! {
+    struct Opened {
+        needed { thread: Thread = "thread", }
+        maybe { approval_policy: Value = "approvalPolicy", }
+    }
 }
 
-#[derive(Deserialize)]
-struct Thread {
-    id: String,
-    #[serde(default)]
-    path: Option<PathBuf>,
+readable! {
+    struct Thread {
+        needed { id: String = "id", }
+        maybe { path: Option<PathBuf> = "path", }
+    }
 }
 
 impl CasClient {

@@ -6,11 +6,10 @@ use serde_json::Value;
 
 use super::{
     Answers, Clock, Decision, Elicitation, ElicitationAnswer, Erased, Fallback, UnclaimedRequest,
-    UserInput, clock, elicitation, fallback, user_input,
+    Undecoded, UserInput, clock, elicitation, fallback, user_input,
 };
 use crate::{
     policy::Policy,
-    protocol::ToolRequestUserInputParams,
     tool::{DynamicTool, Tools},
 };
 
@@ -51,7 +50,7 @@ pub struct Handlers {
     pub(crate) tools: Tools,
     pub(crate) approvals: Option<Policy>,
     pub(crate) approval_limit: Option<Limit<Decision>>,
-    pub(crate) user_input: Option<Erased<ToolRequestUserInputParams, Answers>>,
+    pub(crate) user_input: Option<Erased<Undecoded, Answers>>,
     pub(crate) user_input_limit: Option<Limit<Answers>>,
     pub(crate) elicitation: Option<elicitation::ElicitationHandler>,
     pub(crate) elicitation_limit: Option<Limit<ElicitationAnswer>>,

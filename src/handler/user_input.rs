@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, future::Future, sync::Arc};
 
 use serde_json::{Value, json};
 
-use super::{Erased, HandlerError, RequestContext};
+use super::{Erased, HandlerError, RequestContext, Undecoded};
 use crate::protocol::ToolRequestUserInputParams;
 
 /// Answers `item/tool/requestUserInput`: the model asks the user one or more questions, each with options to choose
@@ -79,10 +79,10 @@ impl fmt::Debug for Answers {
     }
 }
 
-pub(crate) fn erase(handler: impl UserInput) -> Erased<ToolRequestUserInputParams, Answers> {
+pub(crate) fn erase(handler: impl UserInput) -> Erased<Undecoded, Answers> {
     let handler = Arc::new(handler);
     Arc::new(move |request, cx| {
         let handler = handler.clone();
-        Box::pin(async move { handler.answer(request, cx).await })
+        Box::pin(async move { handler.answer(request.decode()?, cx).await })
     })
 }

@@ -1,10 +1,12 @@
 //! What a request for approval is about, read leniently: rules decide also about params that the types don't fit.
 
-use serde::Deserialize;
 use serde_json::Value;
 
 use super::rule::{Permission, Subject};
-use crate::handler::{ElicitationAsk, ElicitationRequest};
+use crate::{
+    handler::{ElicitationAsk, ElicitationRequest},
+    read::readable,
+};
 
 /// What a request for approval is about.
 #[derive(Debug, Default)]
@@ -35,20 +37,25 @@ pub(crate) struct Offer {
     pub(super) human: bool,
 }
 
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct Wire {
-    thread_id: Option<String>,
-    kind: Option<String>,
-    command: Option<String>,
-    cwd: Option<String>,
-    network_approval_context: Value,
-    additional_permissions: Value,
-    permissions: Value,
-    available_decisions: Option<Vec<Value>>,
-    proposed_execpolicy_amendment: Option<Vec<String>>,
-    grant_root: Option<String>,
-    skill_name: Option<String>,
+readable! {
+    #[derive(Default)]
+    struct Wire {
+        maybe {
+            thread_id: Option<String> = "threadId",
+            kind: Option<String> = "kind",
+            command: Option<String> = "command",
+            cwd: Option<String> = "cwd",
+            grant_root: Option<String> = "grantRoot",
+            skill_name: Option<String> = "skillName",
+        }
+        maybe {
+            network_approval_context: Value = "networkApprovalContext",
+            additional_permissions: Value = "additionalPermissions",
+            permissions: Value = "permissions",
+            available_decisions: Option<Vec<Value>> = "availableDecisions",
+            proposed_execpolicy_amendment: Option<Vec<String>> = "proposedExecpolicyAmendment",
+        }
+    }
 }
 
 impl Facts {

@@ -11,7 +11,8 @@ use std::{
 };
 
 use rustix::process::{Pid, Signal};
-use serde::{Deserialize, Serialize};
+
+use crate::read::readable;
 
 /// The environment variable that marks a child and what it starts.
 pub(super) const MARK: &str = "CAS_SDK_CHILD";
@@ -22,12 +23,16 @@ pub(super) fn mark() -> String {
     format!("{:016x}{:016x}", random.hash_one(0), random.hash_one(1))
 }
 
-/// A process and no other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub(super) struct Ident {
-    pub(super) pid: i32,
-    /// In clock ticks since the machine was started.
-    pub(super) start: u64,
+readable! {
+    /// A process and no other.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+    pub(super) struct Ident {
+        needed {
+            pub(super) pid: i32 = "pid",
+            /// In clock ticks since the machine was started.
+            pub(super) start: u64 = "start",
+        }
+    }
 }
 
 impl Ident {

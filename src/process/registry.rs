@@ -16,14 +16,14 @@ use std::{
 };
 
 use rustix::process::{Signal, geteuid, getpid};
-use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
 use super::{
     POLL,
     kin::{Ident, Kin},
 };
-use crate::error::SpawnError;
+use crate::{error::SpawnError, read::readable};
 
 const VERSION: u32 = 1;
 
@@ -50,7 +50,7 @@ impl Drop for Entry {
 }
 
 /// Where a process number means anything.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug)]
 struct Place {
     /// The start of the machine: before it, all numbers were others'.
     boot: String,
@@ -58,14 +58,32 @@ struct Place {
     namespace: String,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-struct Record {
-    version: u32,
-    #[serde(flatten)]
-    place: Place,
-    host: Ident,
-    child: Ident,
-    mark: String,
+readable! {
+    #[derive(Debug)]
+    struct Record {
+        needed {
+            version: u32 = "version",
+            boot: String = "boot",
+            namespace: String = "namespace",
+            host: Ident = "host",
+            child: Ident = "child",
+            mark: String = "mark",
+        }
+    }
+}
+
+impl Record {
+    fn to_json(&self) -> Value {
+        let ident = |ident: Ident| json!({"pid": ident.pid, "start": ident.start});
+        json!({
+            "version": self.version,
+            "boot": self.boot,
+            "namespace": self.namespace,
+            "host": ident(self.host),
+            "child": ident(self.child),
+            "mark": self.mark,
+        })
+    }
 }
 
 impl Registry {
@@ -104,12 +122,13 @@ impl Registry {
             .ok_or_else(|| failed(io::Error::other("the child's start time is not known")))?;
         let record = Record {
             version: VERSION,
-            place: self.place.clone(),
+            boot: self.place.boot.clone(),
+            namespace: self.place.namespace.clone(),
             host: self.host,
             child,
             mark: kin.mark().to_owned(),
         };
-        let text = serde_json::to_string(&record).map_err(|e| failed(e.into()))?;
+        let text = record.to_json().to_string();
         let Ident { pid, start } = child;
         let path = self.dir.join(format!("app-server-{pid}-{start}.json"));
         let Ident { pid, start } = self.host;
@@ -149,9 +168,9 @@ impl Registry {
                 );
                 continue;
             };
-            if record.place.boot != self.place.boot {
+            if record.boot != self.place.boot {
                 drop(Entry(entry.path()));
-            } else if record.place == self.place
+            } else if record.namespace == self.place.namespace
                 && record.host != self.host
                 && !record.host.is_alive()
             {

@@ -1,5 +1,7 @@
 //! Whether the installed codex speaks the protocol that this crate was built with.
 
+// `#[inline]` throughout, as in `protocol`: this is compiled for those who call it, in place of all who use the crate.
+
 mod drift;
 mod summary;
 
@@ -87,6 +89,7 @@ pub enum DriftError {
 ///
 /// # Errors
 /// If the binary is missing, fails, hangs for a minute, or writes something that is no schema.
+#[inline]
 pub async fn drift(codex: &Path) -> Result<Drift, DriftError> {
     let metadata = fs::metadata(codex).map_err(|source| DriftError::Binary {
         path: codex.into(),
@@ -123,10 +126,12 @@ pub async fn drift(codex: &Path) -> Result<Drift, DriftError> {
 }
 
 /// The summary of the schema that the types were made from.
+#[inline]
 fn built_in() -> Summary {
     read(include_str!(concat!(env!("OUT_DIR"), "/summary.txt")))
 }
 
+#[inline]
 fn read(text: &str) -> Summary {
     text.lines()
         .filter_map(|line| line.split_once('\t'))
@@ -134,6 +139,7 @@ fn read(text: &str) -> Summary {
         .collect()
 }
 
+#[inline]
 async fn generate(codex: &Path, out: &Path) -> Result<(), DriftError> {
     let run = Command::new(codex)
         .args([
@@ -169,6 +175,7 @@ async fn generate(codex: &Path, out: &Path) -> Result<(), DriftError> {
     })
 }
 
+#[inline]
 fn cache_dir() -> Option<PathBuf> {
     let dir = |variable| {
         env::var_os(variable)
@@ -181,6 +188,7 @@ fn cache_dir() -> Option<PathBuf> {
 }
 
 /// The version of the crate is in it too: another one may summarise in another way.
+#[inline]
 fn cache_name(codex: &Path, metadata: &fs::Metadata) -> String {
     let mut hasher = DefaultHasher::new();
     let path = fs::canonicalize(codex).unwrap_or_else(|_| codex.to_owned());
@@ -198,12 +206,14 @@ fn cache_name(codex: &Path, metadata: &fs::Metadata) -> String {
     )
 }
 
+#[inline]
 fn cached_summary(path: &Path) -> Option<Summary> {
     let summary = read(&fs::read_to_string(path).ok()?);
     (!summary.is_empty()).then_some(summary)
 }
 
 /// Readers see all of a file or none of it.
+#[inline]
 fn store(path: &Path, text: &str) -> io::Result<()> {
     let dir = path.parent().unwrap_or(path);
     fs::DirBuilder::new()
@@ -224,6 +234,7 @@ fn store(path: &Path, text: &str) -> io::Result<()> {
     written
 }
 
+#[inline]
 fn unique() -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let now = std::time::SystemTime::now()
@@ -237,6 +248,7 @@ fn unique() -> String {
 struct TempDir(PathBuf);
 
 impl TempDir {
+    #[inline]
     fn new() -> Result<Self, DriftError> {
         let path = env::temp_dir().join(format!("cas-sdk-schema-{}", unique()));
         match fs::DirBuilder::new().mode(0o700).create(&path) {
@@ -247,6 +259,7 @@ impl TempDir {
 }
 
 impl Drop for TempDir {
+    #[inline]
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }

@@ -20,6 +20,7 @@ const METHOD_ENUMS: [&str; 4] = [
 ];
 
 /// Lists what a bundle has, or says why it is none.
+#[inline]
 pub(crate) fn summarise(bundle: &Value) -> Result<Summary, &'static str> {
     let top = bundle["definitions"]
         .as_object()
@@ -49,6 +50,7 @@ pub(crate) fn summarise(bundle: &Value) -> Result<Summary, &'static str> {
 }
 
 /// Adds what is inside of `schema`, under the name of `path`.
+#[inline]
 fn add(summary: &mut Summary, path: &str, schema: &Value) {
     for value in schema["enum"].as_array().into_iter().flatten() {
         summary.insert(format!("{path} = {value}"), String::new());
@@ -91,6 +93,7 @@ fn add(summary: &mut Summary, path: &str, schema: &Value) {
 }
 
 /// What tells a branch from its siblings: the field with a single value.
+#[inline]
 fn tag(branch: &Value) -> Option<String> {
     let (field, property) = branch["properties"]
         .as_object()?
@@ -104,6 +107,7 @@ fn tag(branch: &Value) -> Option<String> {
 }
 
 /// A type in a few words.
+#[inline]
 fn name_of(schema: &Value) -> String {
     if let Some(target) = schema["$ref"].as_str() {
         return target.rsplit('/').next().unwrap_or(target).to_owned();
@@ -134,6 +138,7 @@ fn name_of(schema: &Value) -> String {
 }
 
 /// As text, a name a line.
+#[inline]
 pub(crate) fn write(summary: &Summary) -> String {
     let mut text = String::new();
     for (name, what) in summary {

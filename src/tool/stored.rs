@@ -8,8 +8,9 @@ use std::{
     path::Path,
 };
 
-use serde::Deserialize;
 use serde_json::Value;
+
+use crate::read::{at, readable};
 
 type Key<'a> = (Option<&'a str>, &'a str);
 
@@ -23,24 +24,20 @@ pub(crate) fn differences(file: &Path, specs: Option<&Value>) -> Vec<String> {
 }
 
 fn read(file: &Path) -> Option<Value> {
-    #[derive(Deserialize)]
-    struct First {
-        payload: Meta,
-    }
-    #[derive(Deserialize)]
-    struct Meta {
-        #[serde(default)]
-        dynamic_tools: Value,
+    readable! {
+        struct Meta {
+            maybe { dynamic_tools: Value = "dynamic_tools", }
+        }
     }
     /// The line has the instructions too; this is many times what they take.
     const LONGEST: u64 = 4 * 1024 * 1024;
-    let mut line = Vec::new();
+    let mut line = String::new();
     let file = std::fs::File::open(file).ok()?;
     BufReader::new(file.take(LONGEST))
-        .read_until(b'\n', &mut line)
+        .read_line(&mut line)
         .ok()?;
-    let first: First = serde_json::from_slice(&line).ok()?;
-    Some(first.payload.dynamic_tools)
+    let meta: Meta = at(&line, &["payload"]).ok()?;
+    Some(meta.dynamic_tools)
 }
 
 fn compare(stored: &Value, registered: &Value) -> Vec<String> {

@@ -3,10 +3,12 @@
 
 use std::sync::Arc;
 
-use serde::Deserialize;
-
 use super::Tracker;
-use crate::{rpc::router::OnReply, turn::TokenUsage};
+use crate::{
+    read::{at, readable},
+    rpc::router::OnReply,
+    turn::TokenUsage,
+};
 
 impl Tracker {
     /// Whether turns of this thread can be seen here.
@@ -25,25 +27,17 @@ impl Tracker {
         params: &str,
         then: Option<OnReply>,
     ) -> Option<OnReply> {
-        #[derive(Deserialize)]
-        struct Opened {
-            thread: Thread,
+        readable! {
+            struct Thread {
+                needed { id: String = "id", }
+                maybe { status: Status = "status", }
+            }
         }
-        #[derive(Deserialize)]
-        struct Thread {
-            id: String,
-            #[serde(default)]
-            status: Status,
-        }
-        #[derive(Deserialize, Default)]
-        struct Status {
-            #[serde(rename = "type", default)]
-            is: String,
-        }
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Named {
-            thread_id: String,
+        readable! {
+            #[derive(Default)]
+            struct Status {
+                maybe { is: String = "type", }
+            }
         }
         let tracker = self.clone();
         match method {
@@ -51,7 +45,7 @@ impl Tracker {
                 let is_new = method == "thread/start";
                 Some(Box::new(move |outcome| {
                     if let Ok(reply) = outcome
-                        && let Ok(Opened { thread }) = serde_json::from_str(reply.result())
+                        && let Ok(thread) = at::<Thread>(reply.result(), &["thread"])
                     {
                         tracker.follow(&thread.id, is_new, thread.status.is == "active");
                     }
@@ -61,10 +55,10 @@ impl Tracker {
                 }))
             }
             "thread/unsubscribe" => {
-                let named = serde_json::from_str::<Named>(params).ok();
+                let named = at::<String>(params, &["threadId"]).ok();
                 Some(Box::new(move |outcome| {
                     if let (Ok(_), Some(named)) = (outcome, named) {
-                        tracker.let_go(&named.thread_id);
+                        tracker.let_go(&named);
                     }
                     if let Some(then) = then {
                         then(outcome);

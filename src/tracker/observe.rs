@@ -1,10 +1,9 @@
 //! What the notifications say of threads and turns. Runs in the reader, in order.
 
-use serde::Deserialize;
-
 use super::{Active, Phase, Tracker};
 use crate::{
-    protocol::TurnStatus,
+    protocol::{Name, TurnStatus},
+    read::at,
     rpc::{Incoming, router::Class},
 };
 
@@ -48,20 +47,8 @@ impl Tracker {
     }
 
     fn started(&self, thread: &str, turn: &str, params: &str) {
-        #[derive(Deserialize)]
-        struct Started {
-            turn: Root,
-        }
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Root {
-            #[serde(default)]
-            root_turn_id: Option<String>,
-        }
-        let root = serde_json::from_str::<Started>(params)
-            .ok()
-            .and_then(|started| started.turn.root_turn_id)
-            .unwrap_or_else(|| turn.to_owned());
+        let root = at::<Option<String>>(params, &["turn", "rootTurnId"]);
+        let root = root.ok().flatten().unwrap_or_else(|| turn.to_owned());
         let unwanted = {
             let mut state = self.lock();
             let track = state.threads.entry(thread.to_owned()).or_default();
@@ -92,17 +79,8 @@ impl Tracker {
     }
 
     fn completed(&self, thread: &str, turn: &str, params: &str) {
-        #[derive(Deserialize)]
-        struct Completed {
-            turn: End,
-        }
-        #[derive(Deserialize)]
-        struct End {
-            status: TurnStatus,
-        }
         // The end is the end, whatever it looks like.
-        let status = serde_json::from_str::<Completed>(params)
-            .map_or(TurnStatus::Completed, |completed| completed.turn.status);
+        let status = at(params, &["turn", "status"]).unwrap_or(TurnStatus::Completed);
         let mut state = self.lock();
         if let Some(track) = state.threads.get_mut(thread) {
             track.end(turn, &status);
@@ -133,20 +111,10 @@ impl Tracker {
     }
 
     fn status(&self, thread: &str, params: &str) {
-        #[derive(Deserialize)]
-        struct Changed<'a> {
-            #[serde(borrow)]
-            status: Status<'a>,
-        }
-        #[derive(Deserialize)]
-        struct Status<'a> {
-            #[serde(borrow, rename = "type")]
-            is: std::borrow::Cow<'a, str>,
-        }
-        let Ok(Changed { status }) = serde_json::from_str(params) else {
+        let Ok(Name(status)) = at(params, &["status", "type"]) else {
             return;
         };
-        match &*status.is {
+        match &*status {
             "notLoaded" => self.unfollow(thread),
             "idle" | "systemError" => {
                 if let Some(track) = self.lock().threads.get_mut(thread) {

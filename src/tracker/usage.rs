@@ -1,9 +1,10 @@
 //! Who used which tokens. The server counts by thread; here it is added up by turn, with the sub-agents'.
 
-use serde::Deserialize;
-
 use super::{State, Tracker, TurnTrack};
-use crate::turn::TokenUsage;
+use crate::{
+    read::{at, readable},
+    turn::TokenUsage,
+};
 
 /// To whom a count belongs.
 enum Share {
@@ -14,17 +15,12 @@ enum Share {
 impl Tracker {
     /// `thread/tokenUsage/updated`: the total of the thread, and what the last response took.
     pub(super) fn used(&self, thread: &str, turn: &str, params: &str) {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Updated {
-            token_usage: Usage,
+        readable! {
+            struct Usage {
+                needed { total: TokenUsage = "total", last: TokenUsage = "last", }
+            }
         }
-        #[derive(Deserialize)]
-        struct Usage {
-            total: TokenUsage,
-            last: TokenUsage,
-        }
-        let Ok(Updated { token_usage }) = serde_json::from_str(params) else {
+        let Ok(token_usage) = at::<Usage>(params, &["tokenUsage"]) else {
             return;
         };
         let mut state = self.lock();
@@ -49,23 +45,13 @@ impl Tracker {
 
     /// A call that names the threads of sub-agents.
     pub(super) fn agents(&self, thread: &str, turn: &str, params: &str) {
-        #[derive(Deserialize)]
-        struct Completed {
-            item: Call,
-        }
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Call {
-            #[serde(default)]
-            receiver_thread_ids: Vec<String>,
-        }
-        let Ok(Completed { item }) = serde_json::from_str(params) else {
+        let Ok(called) = at::<Vec<String>>(params, &["item", "receiverThreadIds"]) else {
             return;
         };
         let mut state = self.lock();
         // A sub-agent's own sub-agents count where it counts.
         if let Some((owner, _)) = state.owner(thread, turn) {
-            owner.agents.extend(item.receiver_thread_ids);
+            owner.agents.extend(called);
         }
     }
 }

@@ -2,14 +2,13 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use serde::Deserialize;
-
 use super::{
     Turn, TurnControl,
     progress::{Progress, of_turn},
 };
 use crate::{
     Event, Events, Thread,
+    read::at,
     rpc::router::OnReply,
     tracker::{Seat, Starting},
 };
@@ -41,24 +40,15 @@ impl Binding {
 
     /// Runs in the reader as soon as the answer is there: from then on the subscription is about the one turn.
     pub(crate) fn hook(&mut self) -> Option<OnReply> {
-        #[derive(Deserialize)]
-        struct Started {
-            turn: Id,
-        }
-        #[derive(Deserialize)]
-        struct Id {
-            id: String,
-        }
         let starting = self.starting.take()?;
         let binder = self.events.subscription().binder();
         let (bound, thread) = (self.bound.clone(), self.thread.id().to_owned());
         let fresh = self.fresh;
         Some(Box::new(move |outcome| {
             let Ok(reply) = outcome else { return };
-            let Ok(started) = serde_json::from_str::<Started>(reply.result()) else {
+            let Ok(turn) = at::<String>(reply.result(), &["turn", "id"]) else {
                 return;
             };
-            let turn = started.turn.id;
             binder.bind(&of_turn(&thread, &turn));
             let seat = starting.claim(&turn, fresh);
             *bound.lock().unwrap_or_else(PoisonError::into_inner) = Some(seat);

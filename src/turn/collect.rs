@@ -1,8 +1,7 @@
 //! Gathers a turn from its events. The server's own summary at the end is not enough: it has one message at most.
 
-use std::{borrow::Cow, collections::HashMap, time::Duration};
+use std::{collections::HashMap, time::Duration};
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{
@@ -10,8 +9,9 @@ use super::{
     item::{Piece, Step},
 };
 use crate::{
-    Event,
-    protocol::{CodexErrorInfo, ThreadItem, ThreadTokenUsage, TurnStatus},
+    Error, Event,
+    protocol::{CodexErrorInfo, Name, ThreadItem, ThreadTokenUsage, TurnStatus},
+    read::{at, readable},
 };
 
 /// All that is known of a turn so far.
@@ -46,27 +46,22 @@ pub(super) struct Record {
     pub(super) items: Vec<(String, Box<RawValue>)>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Delta<'a> {
-    #[serde(borrow, rename = "delta")]
-    text: Cow<'a, str>,
-    #[serde(default)]
-    summary_index: usize,
-    #[serde(default)]
-    content_index: usize,
+readable! {
+    struct Delta<'de> {
+        needed { text: Name<'de> = "delta", }
+        maybe { summary_index: usize = "summaryIndex", content_index: usize = "contentIndex", }
+    }
 }
 
-/// A `TurnError` of the wire.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Failure {
-    #[serde(default)]
-    message: String,
-    #[serde(default)]
-    codex_error_info: Option<CodexErrorInfo>,
-    #[serde(default)]
-    additional_details: Option<String>,
+readable! {
+    /// A `TurnError` of the wire.
+    pub(super) struct Failure {
+        maybe {
+            message: String = "message",
+            codex_error_info: Option<CodexErrorInfo> = "codexErrorInfo",
+            additional_details: Option<String> = "additionalDetails",
+        }
+    }
 }
 
 impl From<Failure> for TurnFailure {
@@ -121,9 +116,9 @@ impl Collector {
     fn piece(&mut self, event: &Event, piece: impl Fn(&Delta<'_>) -> Piece) -> Option<String> {
         let delta: Delta<'_> = event.params_as().ok()?;
         if let Some(item) = event.item_id() {
-            self.step(item).piece(piece(&delta), &delta.text);
+            self.step(item).piece(piece(&delta), &delta.text.0);
         }
-        Some(delta.text.into_owned())
+        Some(delta.text.0.into_owned())
     }
 
     fn item(&mut self, event: &Event, completed: bool) -> Option<Box<ThreadItem>> {
@@ -132,23 +127,17 @@ impl Collector {
     }
 
     fn usage(&mut self, event: &Event) -> Option<TurnEvent> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Usage {
-            token_usage: ThreadTokenUsage,
-        }
-        let usage = event.params_as::<Usage>().ok()?.token_usage;
+        let usage: ThreadTokenUsage = at(event.params(), &["tokenUsage"]).ok()?;
         self.thread_usage = Some(usage.clone());
         Some(TurnEvent::Usage(Box::new(usage)))
     }
 
     fn error(&mut self, event: &Event) -> Option<TurnEvent> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Failed {
-            error: Failure,
-            #[serde(default)]
-            will_retry: bool,
+        readable! {
+            struct Failed {
+                needed { error: Failure = "error", }
+                maybe { will_retry: bool = "willRetry", }
+            }
         }
         let failed = event.params_as::<Failed>().ok()?;
         let failure = TurnFailure::from(failed.error);
@@ -160,22 +149,14 @@ impl Collector {
     }
 
     fn completed(&mut self, event: &Event) {
-        #[derive(Deserialize)]
-        struct Completed<'a> {
-            #[serde(borrow)]
-            turn: Ended<'a>,
+        readable! {
+            struct Ended<'de> {
+                needed { status: TurnStatus = "status", }
+                maybe { duration_ms: Option<u64> = "durationMs", error: Option<&'de RawValue> = "error", }
+            }
         }
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Ended<'a> {
-            status: TurnStatus,
-            #[serde(default)]
-            duration_ms: Option<u64>,
-            #[serde(borrow, default)]
-            error: Option<&'a RawValue>,
-        }
-        match event.params_as::<Completed<'_>>() {
-            Ok(Completed { turn }) => {
+        match at::<Ended<'_>>(event.params(), &["turn"]) {
+            Ok(turn) => {
                 let error = turn
                     .error
                     .and_then(|e| serde_json::from_str::<Failure>(e.get()).ok());
@@ -188,7 +169,7 @@ impl Collector {
             // The end is the end, whatever it looks like.
             Err(error) => {
                 self.failure = Some(TurnFailure {
-                    message: error.to_string(),
+                    message: Error::decode(event.method(), event.raw(), &error).to_string(),
                     info: None,
                     details: None,
                 });
@@ -315,16 +296,16 @@ impl Collector {
             let Some(Item { item, completed }) = step.to_item(id) else {
                 continue;
             };
-            let item = Box::new(item);
-            events.push(TurnEvent::ItemStarted(item.clone()));
+            events.push(TurnEvent::ItemStarted(Box::new(item)));
             if let Some((text, _)) = step.message().filter(|(text, _)| !text.is_empty()) {
                 events.push(TurnEvent::Text(text));
             }
             if let Some(text) = step.reasoning().filter(|text| !text.is_empty()) {
                 events.push(TurnEvent::Reasoning(text));
             }
-            if completed {
-                events.push(TurnEvent::ItemCompleted(item));
+            // Read again and not cloned: the clones of all that an item can be would be compiled for this.
+            if completed && let Some(Item { item, .. }) = step.to_item(id) {
+                events.push(TurnEvent::ItemCompleted(Box::new(item)));
             }
         }
         events

@@ -1,12 +1,12 @@
 //! One step of a turn, put together from its beginning, its pieces and its end.
 
-use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 
 use super::Item;
 use crate::{
     Event,
     protocol::{ThreadItem, from_value},
+    read::{at, readable},
 };
 
 /// How much of a command's output is kept until the command has ended, in bytes; the latest. Then the server tells it.
@@ -45,15 +45,11 @@ pub(super) enum Piece {
     Content(usize),
 }
 
-/// What is read of an agent's message; leniently, so that the text is never lost to an odd field.
-#[derive(Deserialize)]
-struct Message {
-    #[serde(default, rename = "type")]
-    is: String,
-    #[serde(default)]
-    text: String,
-    #[serde(default)]
-    phase: Option<String>,
+readable! {
+    /// What is read of an agent's message; leniently, so that the text is never lost to an odd field.
+    struct Message {
+        maybe { is: String = "type", text: String = "text", phase: Option<String> = "phase", }
+    }
 }
 
 impl Step {
@@ -240,10 +236,5 @@ fn is_empty(value: &Value) -> bool {
 }
 
 fn item_of(event: &Event) -> Option<&RawValue> {
-    #[derive(Deserialize)]
-    struct Carrier<'a> {
-        #[serde(borrow)]
-        item: &'a RawValue,
-    }
-    event.params_as::<Carrier<'_>>().ok().map(|c| c.item)
+    at(event.params(), &["item"]).ok()
 }

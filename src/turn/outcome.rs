@@ -86,8 +86,8 @@ impl TurnOutcome {
     }
 }
 
-/// A turn that ended other than well, with all that it had produced.
-#[derive(Debug, Clone)]
+/// A turn that ended other than well, with all that it had produced. Its `Debug` counts the items and does not show them.
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct TurnError {
     /// How it ended.
@@ -120,6 +120,19 @@ impl TurnError {
     #[must_use]
     pub fn info(&self) -> Option<&CodexErrorInfo> {
         self.outcome.failure.as_ref()?.info.as_ref()
+    }
+}
+
+impl fmt::Debug for TurnError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TurnError")
+            .field("kind", &self.kind)
+            .field("thread_id", &self.outcome.thread_id)
+            .field("turn_id", &self.outcome.turn_id)
+            .field("status", &self.outcome.status)
+            .field("failure", &self.outcome.failure)
+            .field("items", &self.outcome.items.len())
+            .finish_non_exhaustive()
     }
 }
 

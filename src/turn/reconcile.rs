@@ -10,6 +10,7 @@ use crate::{
     Thread,
     error::{Error, RpcErrorKind},
     protocol::TurnStatus,
+    read::{Page, at, readable},
 };
 
 /// What the server says of a turn.
@@ -33,25 +34,15 @@ const PAGE: usize = 10;
 const ITEMS: usize = 100;
 const ITEM_PAGES: usize = 100;
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", bound = "T: Deserialize<'de>")]
-struct Page<T> {
-    data: Vec<T>,
-    #[serde(default)]
-    next_cursor: Value,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Turn {
-    id: String,
-    status: TurnStatus,
-    #[serde(default)]
-    duration_ms: Option<u64>,
-    #[serde(default)]
-    error: Option<Failure>,
-    #[serde(default)]
-    items: Vec<Box<RawValue>>,
+readable! {
+    struct Turn {
+        needed { id: String = "id", status: TurnStatus = "status", }
+        maybe {
+            duration_ms: Option<u64> = "durationMs",
+            error: Option<Failure> = "error",
+            items: Vec<Box<RawValue>> = "items",
+        }
+    }
 }
 
 impl Turn {
@@ -115,22 +106,14 @@ pub(super) async fn record(thread: &Thread, turn: &str) -> Result<Record, Error>
 }
 
 async fn status(thread: &Thread) -> Result<String, Error> {
-    #[derive(Deserialize)]
-    struct Read {
-        thread: State,
-    }
-    #[derive(Deserialize)]
-    struct State {
-        status: Status,
-    }
-    #[derive(Deserialize)]
-    struct Status {
-        #[serde(rename = "type")]
-        is: String,
-    }
     let params = json!({"threadId": thread.id()});
-    let read: Read = call(thread, "thread/read", &params).await?;
-    Ok(read.thread.status.is)
+    call(
+        thread,
+        "thread/read",
+        &params,
+        &["thread", "status", "type"],
+    )
+    .await
 }
 
 fn is_gone(error: &Error) -> bool {
@@ -153,7 +136,7 @@ async fn find(thread: &Thread, turn: &str) -> Result<Option<Turn>, Error> {
             "threadId": thread.id(), "cursor": cursor, "limit": PAGE,
             "sortDirection": "desc", "itemsView": "notLoaded",
         });
-        let page: Page<Turn> = match call(thread, "thread/turns/list", &params).await {
+        let page: Page<Turn> = match call(thread, "thread/turns/list", &params, &[]).await {
             Ok(page) => page,
             Err(error) if is_unknown(&error) => return find_in_all(thread, turn).await,
             Err(error) => return Err(error),
@@ -171,26 +154,23 @@ async fn find(thread: &Thread, turn: &str) -> Result<Option<Turn>, Error> {
 
 /// Older servers have no list of turns, only the whole thread.
 async fn find_in_all(thread: &Thread, turn: &str) -> Result<Option<Turn>, Error> {
-    #[derive(Deserialize)]
-    struct Read {
-        thread: Turns,
-    }
-    #[derive(Deserialize)]
-    struct Turns {
-        #[serde(default)]
-        turns: Vec<Turn>,
+    readable! {
+        struct Turns {
+            maybe { turns: Vec<Turn> = "turns", }
+        }
     }
     let params = json!({"threadId": thread.id(), "includeTurns": true});
-    let read: Read = call(thread, "thread/read", &params).await?;
-    let mut turns = read.thread.turns.into_iter();
+    let read: Turns = call(thread, "thread/read", &params, &["thread"]).await?;
+    let mut turns = read.turns.into_iter();
     Ok(turns.find(|found| found.id == turn))
 }
 
 /// The items of a turn, oldest first.
 async fn items(thread: &Thread, turn: &str) -> Result<Vec<(String, Box<RawValue>)>, Error> {
-    #[derive(Deserialize)]
-    struct Entry {
-        item: Box<RawValue>,
+    readable! {
+        struct Entry {
+            needed { item: Box<RawValue> = "item", }
+        }
     }
     let mut all = Vec::new();
     let mut cursor = Value::Null;
@@ -199,7 +179,7 @@ async fn items(thread: &Thread, turn: &str) -> Result<Vec<(String, Box<RawValue>
             "threadId": thread.id(), "turnId": turn, "cursor": cursor,
             "limit": ITEMS, "sortDirection": "asc",
         });
-        let page: Page<Entry> = match call(thread, "thread/items/list", &params).await {
+        let page: Page<Entry> = match call(thread, "thread/items/list", &params, &[]).await {
             Ok(page) => page,
             Err(error) if is_unknown(&error) => {
                 let found = find_in_all(thread, turn).await?;
@@ -222,11 +202,7 @@ async fn items(thread: &Thread, turn: &str) -> Result<Vec<(String, Box<RawValue>
 }
 
 fn with_id(item: Box<RawValue>) -> Option<(String, Box<RawValue>)> {
-    #[derive(Deserialize)]
-    struct Id {
-        id: String,
-    }
-    let id = serde_json::from_str::<Id>(item.get()).ok()?.id;
+    let id = at(item.get(), &["id"]).ok()?;
     Some((id, item))
 }
 
@@ -237,15 +213,17 @@ fn is_unknown(error: &Error) -> bool {
     )
 }
 
+/// What stands at a path in the answer.
 async fn call<T: for<'de> Deserialize<'de>>(
     thread: &Thread,
     method: &str,
     params: &Value,
+    path: &'static [&'static str],
 ) -> Result<T, Error> {
     let client = thread.client();
     let deadline = Some(client.request_timeout());
     let reply = client
         .send(method, &params.to_string(), deadline, true, None)
         .await?;
-    serde_json::from_str(reply.result()).map_err(|e| Error::decode(method, reply.result(), &e))
+    at(reply.result(), path).map_err(|e| Error::decode(method, reply.result(), &e))
 }

@@ -4,35 +4,55 @@ use std::{iter::Sum, ops::Add};
 
 use serde::{Deserialize, Deserializer};
 
+use crate::protocol::{Maybe, read_object};
+
 /// How many tokens were used.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TokenUsage {
     /// All of them, input and output.
-    #[serde(rename = "totalTokens", deserialize_with = "count")]
     pub total: u64,
     /// What the model was given, cached or not.
-    #[serde(rename = "inputTokens", deserialize_with = "count")]
     pub input: u64,
     /// The part of the input that came from the cache.
-    #[serde(rename = "cachedInputTokens", deserialize_with = "count")]
     pub cached_input: u64,
     /// The part of the input that was written to the cache.
-    #[serde(rename = "cacheWriteInputTokens", deserialize_with = "count")]
     pub cache_write_input: u64,
     /// What the model gave back, its reasoning included.
-    #[serde(rename = "outputTokens", deserialize_with = "count")]
     pub output: u64,
     /// The part of the output that was reasoning.
-    #[serde(rename = "reasoningOutputTokens", deserialize_with = "count")]
     pub reasoning_output: u64,
 }
 
-/// The wire's type is signed; a negative count is none.
-fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-    let count = i64::deserialize(deserializer)?;
-    Ok(u64::try_from(count).unwrap_or(0))
+impl<'de> Deserialize<'de> for TokenUsage {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let names = &[
+            "totalTokens",
+            "inputTokens",
+            "cachedInputTokens",
+            "cacheWriteInputTokens",
+            "outputTokens",
+            "reasoningOutputTokens",
+        ];
+        let (
+            Maybe(total),
+            Maybe(input),
+            Maybe(cached),
+            Maybe(written),
+            Maybe(output),
+            Maybe(reasoning),
+        ) = read_object(deserializer, names)?;
+        // The wire's type is signed; a negative count is none.
+        let count = |count: i64| u64::try_from(count).unwrap_or(0);
+        Ok(Self {
+            total: count(total),
+            input: count(input),
+            cached_input: count(cached),
+            cache_write_input: count(written),
+            output: count(output),
+            reasoning_output: count(reasoning),
+        })
+    }
 }
 
 impl TokenUsage {

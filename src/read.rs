@@ -1,0 +1,153 @@
+//! Reading what this crate needs of a message, without types for the rest.
+//!
+//! `#[derive(Deserialize)]` on all the small structs that are read here was a tenth of the crate's memory when it is
+//! compiled; this is a fraction of it. See `docs/build-cost.md`.
+
+use std::{fmt, marker::PhantomData};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, Visitor},
+};
+use serde_json::Value;
+
+use crate::protocol::{Maybe, Name, Need, read_object};
+
+/// The value at the end of a path of keys.
+pub(crate) fn at<'de, T: Deserialize<'de>>(
+    text: &'de str,
+    path: &'static [&'static str],
+) -> serde_json::Result<T> {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    // Without `?`, which would be one more function for each type.
+    match At(path, PhantomData).deserialize(&mut deserializer) {
+        Ok(value) => match deserializer.end() {
+            Ok(()) => Ok(value),
+            Err(error) => Err(error),
+        },
+        Err(error) => Err(error),
+    }
+}
+
+struct At<T>(&'static [&'static str], PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> DeserializeSeed<'de> for At<T> {
+    type Value = T;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<T, D::Error> {
+        if self.0.is_empty() {
+            T::deserialize(deserializer)
+        } else {
+            deserializer.deserialize_map(self)
+        }
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for At<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<T, A::Error> {
+        let Some((wanted, rest)) = self.0.split_first() else {
+            return Err(A::Error::custom("no key"));
+        };
+        let mut value = None;
+        while let Some(Name(key)) = map.next_key()? {
+            if key == *wanted {
+                match map.next_value_seed(At(rest, PhantomData)) {
+                    Ok(found) => value = Some(found),
+                    Err(error) => return Err(error),
+                }
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        match value {
+            Some(value) => Ok(value),
+            None => Err(A::Error::missing_field(wanted)),
+        }
+    }
+}
+
+/// One page of a list.
+pub(crate) struct Page<T> {
+    pub(crate) data: Vec<T>,
+    /// `null` on the last page.
+    pub(crate) next_cursor: Value,
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Page<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let read = read_object(deserializer, &["data", "nextCursor"]);
+        read.map(|(Need(data), Maybe(next_cursor))| Self { data, next_cursor })
+    }
+}
+
+/// A struct with a `Deserialize` that asks for the fields in `needed` and takes the default for those in `maybe` that are
+/// absent. At most eight fields in each; there may be more than one `maybe`.
+macro_rules! readable {
+    ($(#[$meta:meta])* $vis:vis struct $name:ident $(<$life:lifetime>)? {
+        $(needed { $($(#[$needed_meta:meta])* $needed_vis:vis $needed:ident: $needed_type:ty = $needed_wire:literal,)* })*
+        $(maybe { $($(#[$maybe_meta:meta])* $maybe_vis:vis $maybe:ident: $maybe_type:ty = $maybe_wire:literal,)* })*
+    }) => {
+        $(#[$meta])*
+        $vis struct $name $(<$life>)? {
+            $($($(#[$needed_meta])* $needed_vis $needed: $needed_type,)*)*
+            $($($(#[$maybe_meta])* $maybe_vis $maybe: $maybe_type,)*)*
+        }
+        impl<'de> serde::Deserialize<'de> for $name $(<$life>)? {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let names = &[$($($needed_wire,)*)* $($($maybe_wire,)*)*];
+                match $crate::protocol::read_object(deserializer, names) {
+                    Ok((
+                        $(($($crate::protocol::Need($needed),)*),)*
+                        $(($($crate::protocol::Maybe($maybe),)*),)*
+                    )) => Ok(Self { $($($needed,)*)* $($($maybe,)*)* }),
+                    Err(error) => Err(error),
+                }
+            }
+        }
+    };
+}
+
+pub(crate) use readable;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    readable! {
+        struct Thing<'de> {
+            needed { id: String = "id", }
+            maybe { note: Option<Name<'de>> = "note", count: u64 = "theCount", }
+        }
+    }
+
+    #[test]
+    fn what_is_needed_must_be_there_and_the_rest_has_a_default() {
+        let thing: Thing<'_> =
+            serde_json::from_str(r#"{"note":null,"more":[1],"id":"a","theCount":2}"#).unwrap();
+        assert_eq!((thing.id.as_str(), thing.count), ("a", 2));
+        assert!(thing.note.is_none());
+        let thing: Thing<'_> = serde_json::from_str(r#"{"id":"a","note":"b"}"#).unwrap();
+        assert_eq!((&*thing.note.unwrap().0, thing.count), ("b", 0));
+        let error = serde_json::from_str::<Thing<'_>>(r#"{"note":"b"}"#)
+            .err()
+            .unwrap();
+        assert!(error.to_string().contains("missing field `id`"), "{error}");
+    }
+
+    #[test]
+    fn a_value_is_found_by_its_path_whatever_stands_beside_it() {
+        let text = r#"{"a":{"z":0},"thread":{"x":[{}],"id":"t","y":null},"b":1}"#;
+        assert_eq!(at::<String>(text, &["thread", "id"]).unwrap(), "t");
+        assert_eq!(at::<Option<String>>(text, &["thread", "y"]).unwrap(), None);
+        for path in [&["thread", "no"][..], &["b", "id"], &["thread", "id", "of"]] {
+            assert!(at::<String>(text, path).is_err(), "{path:?}");
+        }
+        assert!(at::<u8>(r#"{"b":1} x"#, &["b"]).is_err());
+    }
+}
