@@ -11,7 +11,9 @@ use super::{
 use std::collections::BTreeMap;
 
 /// Fields where `null` is an order of its own ("clear it") although the description does not say so. The server declares
-/// them as `Option<Option<_>>`, which shows in the TypeScript export as `| null | null` or in what it does.
+/// them as `Option<Option<_>>`, which shows in the TypeScript export as `| null | null` or in what it does: codex 0.169.0
+/// keeps a goal's `tokenBudget` of 1000 if it is absent, and takes it away if it is `null` (not so `objective` and `status`,
+/// of which a `null` changes nothing).
 const PATCHES: [(&str, &str); 7] = [
     ("CollaborationModeMask", "reasoning_effort"),
     ("ThreadForkParams", "serviceTier"),

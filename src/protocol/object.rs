@@ -122,6 +122,10 @@ pub(crate) fn read_rest<'de, A: MapAccess<'de>, R: Row<'de>>(
     read_with(map, names, &mut Skip)
 }
 
+#[expect(
+    clippy::question_mark,
+    reason = "a `?` is one more function for each type"
+)]
 fn read_with<'de, A: MapAccess<'de>, R: Row<'de>, O: Others<'de>>(
     map: &mut A,
     names: &'static [&'static str],
@@ -136,7 +140,9 @@ fn read_with<'de, A: MapAccess<'de>, R: Row<'de>, O: Others<'de>>(
             Ok(None) => break,
             Err(error) => Err(error),
         };
-        read?;
+        if let Err(error) = read {
+            return Err(error);
+        }
     }
     match R::done(slots) {
         Ok(row) => Ok(row),
