@@ -138,9 +138,9 @@ impl Event {
     /// [`Error::Decode`] if the params don't fit.
     #[must_use]
     pub fn get<N: Notification>(&self) -> Option<Result<N, Error>> {
-        N::METHODS
-            .contains(&self.method())
-            .then(|| self.params_as())
+        N::METHODS.contains(&self.method()).then(|| {
+            N::decode(self.params()).map_err(|e| Error::decode(self.method(), self.raw(), &e))
+        })
     }
 }
 

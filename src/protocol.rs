@@ -2,6 +2,7 @@
 
 use serde::{Serialize, de::DeserializeOwned};
 
+mod delta;
 mod inventory;
 mod method;
 mod object;
@@ -40,7 +41,8 @@ mod macros {
 )]
 mod generated {
     use super::{
-        Call, MethodInfo, Notification, Paged, RequestId, ServerCall, macros, method, object, union,
+        Call, MethodInfo, Notification, Paged, RequestId, ServerCall, delta, macros, method,
+        object, union,
     };
 
     include!(concat!(env!("OUT_DIR"), "/protocol.rs"));
@@ -67,6 +69,15 @@ pub trait Paged: Call {
 pub trait Notification: DeserializeOwned + Send + Sync + 'static {
     /// The methods that carry this payload; almost always one.
     const METHODS: &'static [&'static str];
+
+    /// Reads the params of such a notification.
+    ///
+    /// # Errors
+    /// If they don't have the form that the schema gives them.
+    #[inline]
+    fn decode(params: &str) -> Result<Self, serde_json::Error> {
+        serde_json::from_str(params)
+    }
 }
 
 /// The params of a request from the server: names the method and fixes the type of the answer.

@@ -51,7 +51,8 @@ pub(super) fn emit(model: &Model, _: &Describer<'_>) -> String {
             .push(&method.name);
     }
     for (payload, methods) in payloads {
-        let _ = writeln!(text, "notification!({payload}, {methods:?});");
+        let delta = if is_delta(payload) { ", delta" } else { "" };
+        let _ = writeln!(text, "notification!({payload}, {methods:?}{delta});");
     }
     for method in of(Kind::ServerRequest) {
         let response = method.response.as_deref().unwrap_or("Value");
@@ -133,7 +134,11 @@ fn enumeration(name: &str, doc: &str, methods: &[&Method], unknown: &str) -> Str
 /// Of deltas there are many, and they are small; the largest payload is ten times as large, which every one of them
 /// would have to be.
 fn is_boxed(method: &Method) -> bool {
-    method.kind == Kind::Notification && !params(method).ends_with("DeltaNotification")
+    method.kind == Kind::Notification && !is_delta(params(method))
+}
+
+fn is_delta(payload: &str) -> bool {
+    payload.ends_with("DeltaNotification")
 }
 
 fn variant(method: &Method) -> String {

@@ -3,9 +3,6 @@
 //! Small functions are `#[inline]` here and in the other macros, because the compiler then makes code for those that
 //! somebody calls, in place of all of them.
 
-/// Params that are being decoded.
-pub(crate) type Text<'a> = serde_json::Deserializer<serde_json::de::StrRead<'a>>;
-
 macro_rules! call {
     ($params:ident, $method:literal, $experimental:literal, $response:ty) => {
         impl Call for $params {
@@ -25,9 +22,15 @@ macro_rules! paged {
 }
 
 macro_rules! notification {
-    ($payload:ident, $methods:expr) => {
+    ($payload:ident, $methods:expr $(, $delta:ident)?) => {
         impl Notification for $payload {
             const METHODS: &'static [&'static str] = &$methods;
+            $(
+                #[inline]
+                fn decode(params: &str) -> Result<Self, serde_json::Error> {
+                    $delta::read(params)
+                }
+            )?
         }
     };
 }
@@ -151,10 +154,12 @@ macro_rules! server_message {
                 f.write_str(self.as_str())
             }
         }
-        server_message!(@message ServerNotification { $($method $variant($params),)* });
+        server_message!(@message ServerNotification by Notification::decode { $($method $variant($params),)* });
     };
-    ($name:ident { $($rest:tt)* }) => { server_message!(@message $name { $($rest)* }); };
-    (@message $name:ident { $($method:literal $variant:ident($params:ident),)* }) => {
+    ($name:ident { $($rest:tt)* }) => {
+        server_message!(@message $name by ::serde_json::from_str { $($rest)* });
+    };
+    (@message $name:ident by $decode:path { $($method:literal $variant:ident($params:ident),)* }) => {
         impl $name {
             /// The method on the wire.
             #[must_use]
@@ -172,11 +177,11 @@ macro_rules! server_message {
             #[inline]
             pub fn decode(method: &str, params: &str) -> Result<Self, ::serde_json::Error> {
                 use ::std::sync::atomic::{AtomicUsize, Ordering};
-                use $crate::protocol::method::Text;
-                type Decode = fn(&mut Text<'_>) -> Result<$name, ::serde_json::Error>;
+                type Decode = fn(&str) -> Result<$name, ::serde_json::Error>;
                 // Not a static, which would be compiled with the crate, and all that it refers to.
-                const DECODERS: &[(&str, Decode)] = &[$(($method, |text| {
-                    match <$params as ::serde::Deserialize>::deserialize(text) {
+                const DECODERS: &[(&str, Decode)] = &[$(($method, |params| {
+                    let params: Result<$params, _> = $decode(params);
+                    match params {
                         Ok(params) => Ok($name::$variant(params.into())),
                         Err(error) => Err(error),
                     }
@@ -193,9 +198,7 @@ macro_rules! server_message {
                     if index != last {
                         LAST.store(index, Ordering::Relaxed);
                     }
-                    let mut text = Text::from_str(params);
-                    let message = DECODERS[index].1(&mut text)?;
-                    return text.end().map(|()| message);
+                    return DECODERS[index].1(params);
                 }
                 let params = RawValue::from_string(params.to_owned())?;
                 Ok(Self::Unknown { method: method.to_owned(), params })
