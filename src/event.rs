@@ -15,7 +15,12 @@ use futures_core::Stream;
 use crate::{
     error::{CloseCause, CloseReason, Error},
     protocol::{Notification, ServerNotification},
-    rpc::{Incoming, Kind, message::Run, queue::Next, router::Subscription},
+    rpc::{
+        Incoming, Kind,
+        message::{Parts, Run, Value},
+        queue::Next,
+        router::Subscription,
+    },
 };
 
 /// One line from the server: its text, and where it belongs. Cheap to clone; all subscribers share it.
@@ -118,10 +123,16 @@ impl Event {
                 reason: "not a notification".to_owned(),
             });
         }
-        let parts = self.0.parts();
-        let (method, params) = (parts.method(), parts.params());
-        let decode = || -> Memo {
-            ServerNotification::decode(method.unwrap_or_default(), params.unwrap_or("null"))
+        let decode = |parts: Parts<'_>, spare: Option<Value>| -> Value {
+            let (method, params) = (parts.method(), parts.params());
+            let (method, params) = (method.unwrap_or_default(), params.unwrap_or("null"));
+            if let Some(mut spare) = spare
+                && let Some(Ok(notification)) = spare.downcast_mut::<Memo>()
+                && notification.refill(method, params)
+            {
+                return spare;
+            }
+            Box::new(ServerNotification::decode(method, params))
         };
         match self.0.memo::<Memo>(decode) {
             Some(Ok(notification)) => Ok(notification),

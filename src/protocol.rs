@@ -78,6 +78,12 @@ pub trait Notification: DeserializeOwned + Send + Sync + 'static {
     fn decode(params: &str) -> Result<Self, serde_json::Error> {
         serde_json::from_str(params)
     }
+
+    /// Reads such params into this value. `false` if that was not possible; then the value is of no use.
+    #[doc(hidden)]
+    fn refill(&mut self, _: &str) -> bool {
+        false
+    }
 }
 
 /// The params of a request from the server: names the method and fixes the type of the answer.

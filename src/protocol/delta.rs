@@ -1,47 +1,90 @@
 //! Deltas, read from their text.
 //!
-//! Most of a flood are small objects of plain strings, and half of what a general reader does with one of them is not
-//! needed: strings are copied straight from the text here. Whatever is not so simple is left to `serde_json`, value by
-//! value or as a whole, and so is every error.
+//! Most of a flood are small objects of plain strings, and most of what a general reader does with one of them is not
+//! needed: the strings are copied straight from the text, if there is one of these values to spare into its own strings.
+//! Whatever is not so simple is left to `serde_json`, value by value or as a whole, and so is every error.
 
-use std::fmt;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
-use serde::de::{
-    DeserializeOwned, DeserializeSeed, Error, MapAccess, value::BorrowedStrDeserializer,
-};
-
-use super::object::Object;
 use crate::words::end_of_plain;
 
-/// Reads an object from its text, exactly as `serde_json` does.
-pub(crate) fn read<T: Object + DeserializeOwned>(text: &str) -> Result<T, serde_json::Error> {
-    match simple(text) {
-        Some(value) => Ok(value),
+/// A payload of strings and integers, all of them required.
+pub(crate) trait Delta: DeserializeOwned {
+    fn blank() -> Self;
+
+    /// Reads all fields from the text of the object. `None` if the text is not simple, or wrong: then nothing is known of
+    /// the value.
+    fn fill(&mut self, text: &str) -> Option<()>;
+}
+
+/// Reads a payload exactly as `serde_json` does.
+pub(crate) fn read<T: Delta>(text: &str) -> Result<T, serde_json::Error> {
+    let mut value = T::blank();
+    match value.fill(text) {
+        Some(()) => Ok(value),
         None => serde_json::from_str(text),
     }
 }
 
-/// The same of what is simple. `None` of what is not, or is wrong.
-fn simple<T: Object>(text: &str) -> Option<T> {
-    let mut members = Members {
-        text,
-        at: 0,
-        first: true,
-    };
-    members.take(b'{').ok()?;
-    let value = T::read(&mut members).ok()?;
-    members.space();
-    (members.at == text.len()).then_some(value)
+/// Where the value of a field goes.
+pub(crate) enum Place<'a> {
+    Text(&'a mut String),
+    Integer(&'a mut i64),
 }
 
-/// The members of an object, of which those at the cursor and behind it are to be read.
-struct Members<'a> {
+impl<'a> From<&'a mut String> for Place<'a> {
+    fn from(place: &'a mut String) -> Self {
+        Self::Text(place)
+    }
+}
+
+impl<'a> From<&'a mut i64> for Place<'a> {
+    fn from(place: &'a mut i64) -> Self {
+        Self::Integer(place)
+    }
+}
+
+/// A string that has room for more bytes is not filled again: one large delta should not be paid for ever after.
+const KEEP: usize = 1024;
+
+/// Fills the fields of [`Delta::fill`], of which there are less than 32.
+pub(crate) fn fill(text: &str, fields: &mut [(&str, Place<'_>)]) -> Option<()> {
+    let mut cursor = Cursor { text, at: 0 };
+    let mut missing = (1_u32 << fields.len()) - 1;
+    cursor.take(b'{')?;
+    if cursor.peek()? == b'}' {
+        return None;
+    }
+    loop {
+        let key = cursor.plain()?;
+        cursor.take(b':')?;
+        match fields
+            .iter_mut()
+            .zip(0..)
+            .find(|((name, _), _)| *name == key)
+        {
+            Some(((_, place), at)) => {
+                missing &= !(1 << at);
+                cursor.value(place)?;
+            }
+            None => cursor.scalar::<IgnoredAny>().map(drop)?,
+        }
+        match cursor.peek()? {
+            b',' => cursor.at += 1,
+            b'}' => break cursor.at += 1,
+            _ => return None,
+        }
+    }
+    cursor.space();
+    (missing == 0 && cursor.at == text.len()).then_some(())
+}
+
+struct Cursor<'a> {
     text: &'a str,
     at: usize,
-    first: bool,
 }
 
-impl<'a> Members<'a> {
+impl<'a> Cursor<'a> {
     fn space(&mut self) {
         while let Some(b' ' | b'\t' | b'\r' | b'\n') = self.text.as_bytes().get(self.at) {
             self.at += 1;
@@ -49,21 +92,22 @@ impl<'a> Members<'a> {
     }
 
     /// The next byte that is no space. It stays where it is.
-    fn peek(&mut self) -> Result<u8, NotSimple> {
+    #[inline]
+    fn peek(&mut self) -> Option<u8> {
         self.space();
-        self.text.as_bytes().get(self.at).copied().ok_or(NotSimple)
+        self.text.as_bytes().get(self.at).copied()
     }
 
-    fn take(&mut self, byte: u8) -> Result<(), NotSimple> {
-        if self.peek()? != byte {
-            return Err(NotSimple);
-        }
-        self.at += 1;
-        Ok(())
+    fn take(&mut self, byte: u8) -> Option<()> {
+        (self.peek()? == byte).then(|| self.at += 1)
     }
 
-    /// The string behind the quote at the cursor, if all of it stands for itself.
+    /// A string that stands for itself. If it does not, it is still to be read.
+    #[inline]
     fn plain(&mut self) -> Option<&'a str> {
+        if self.peek()? != b'"' {
+            return None;
+        }
         let text = &self.text[self.at + 1..];
         let len = end_of_plain(text.as_bytes())?;
         if text.as_bytes()[len] != b'"' {
@@ -73,15 +117,33 @@ impl<'a> Members<'a> {
         Some(&text[..len])
     }
 
-    /// The text of the string, number or word at the cursor.
-    fn scalar(&mut self) -> Result<&'a str, NotSimple> {
+    fn value(&mut self, place: &mut Place<'_>) -> Option<()> {
+        match place {
+            Place::Text(place) => match self.plain() {
+                Some(text) => {
+                    if place.capacity() > KEEP {
+                        **place = String::new();
+                    }
+                    place.clear();
+                    place.push_str(text);
+                }
+                None => **place = self.scalar()?,
+            },
+            Place::Integer(place) => **place = self.scalar()?,
+        }
+        Some(())
+    }
+
+    /// A string, number or word, as the library reads it.
+    fn scalar<T: DeserializeOwned>(&mut self) -> Option<T> {
+        self.space();
         let text = &self.text[self.at..];
         let bytes = text.as_bytes();
         let mut len = 0;
         if bytes.first() == Some(&b'"') {
             len = 1;
             loop {
-                match *bytes.get(len).ok_or(NotSimple)? {
+                match *bytes.get(len)? {
                     b'"' => break len += 1,
                     b'\\' => len += 2,
                     _ => len += 1,
@@ -93,60 +155,7 @@ impl<'a> Members<'a> {
             }
         }
         self.at += len;
-        Ok(&text[..len])
-    }
-}
-
-impl<'de> MapAccess<'de> for Members<'de> {
-    type Error = NotSimple;
-
-    fn next_key_seed<K: DeserializeSeed<'de>>(
-        &mut self,
-        seed: K,
-    ) -> Result<Option<K::Value>, NotSimple> {
-        if self.peek()? == b'}' {
-            self.at += 1;
-            return Ok(None);
-        }
-        if !std::mem::take(&mut self.first) {
-            self.take(b',')?;
-        }
-        if self.peek()? != b'"' {
-            return Err(NotSimple);
-        }
-        let key = self.plain().ok_or(NotSimple)?;
-        seed.deserialize(BorrowedStrDeserializer::new(key))
-            .map(Some)
-    }
-
-    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, NotSimple> {
-        self.take(b':')?;
-        if self.peek()? == b'"'
-            && let Some(value) = self.plain()
-        {
-            return seed.deserialize(BorrowedStrDeserializer::new(value));
-        }
-        let mut text = serde_json::Deserializer::from_str(self.scalar()?);
-        let value = seed.deserialize(&mut text).map_err(|_| NotSimple)?;
-        text.end().map(|()| value).map_err(|_| NotSimple)
-    }
-}
-
-/// There is something about the text that is not simple, or wrong.
-#[derive(Debug)]
-struct NotSimple;
-
-impl Error for NotSimple {
-    fn custom<T: fmt::Display>(_: T) -> Self {
-        Self
-    }
-}
-
-impl std::error::Error for NotSimple {}
-
-impl fmt::Display for NotSimple {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("not a simple object")
+        serde_json::from_str(&text[..len]).ok()
     }
 }
 

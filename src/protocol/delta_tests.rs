@@ -2,13 +2,16 @@ use proptest::{prelude::*, sample::select};
 
 use super::*;
 use crate::protocol::{
-    AgentMessageDeltaNotification as Delta, CommandExecOutputDeltaNotification as Output,
-    Notification, ReasoningTextDeltaNotification as Reasoning, ServerNotification,
+    AgentMessageDeltaNotification as Message, Notification,
+    ReasoningTextDeltaNotification as Reasoning, ServerNotification,
 };
 
+const METHOD: &str = "item/agentMessage/delta";
+
 /// Read simply, if it is simple; and that nothing else comes of it than `serde_json` makes of the text.
-fn read_simply<T: Object + DeserializeOwned + PartialEq + fmt::Debug>(text: &str) -> Option<T> {
-    let simply = simple::<T>(text);
+fn read_simply<T: Delta + PartialEq + std::fmt::Debug>(text: &str) -> Option<T> {
+    let mut value = T::blank();
+    let simply = value.fill(text).map(|()| value);
     if let Some(value) = &simply {
         assert_eq!(
             value,
@@ -24,7 +27,7 @@ fn read_simply<T: Object + DeserializeOwned + PartialEq + fmt::Debug>(text: &str
 #[test]
 fn a_delta_of_plain_strings_is_simple() {
     let text = r#"{"threadId":"t","turnId":"u","itemId":"i","delta":"größer — naïve ☃ 数据"}"#;
-    let delta: Delta = read_simply(text).expect("simple");
+    let delta: Message = read_simply(text).expect("simple");
     assert_eq!(delta.delta, "größer — naïve ☃ 数据");
     assert_eq!(
         [delta.thread_id, delta.turn_id, delta.item_id],
@@ -36,7 +39,7 @@ fn a_delta_of_plain_strings_is_simple() {
 fn escapes_numbers_and_words_are_left_to_the_library_value_by_value() {
     let text = r#" { "delta" : "\"ä\" \u00e4\n" , "itemId":"i", "threadId":"t","turnId":"u", "new":null, "n":-1.5E+3 } "#;
     assert_eq!(
-        read_simply::<Delta>(text).expect("simple").delta,
+        read_simply::<Message>(text).expect("simple").delta,
         "\"ä\" ä\n"
     );
     let text = r#"{"contentIndex":3,"delta":"","itemId":"i","threadId":"t","turnId":"u"}"#;
@@ -46,30 +49,48 @@ fn escapes_numbers_and_words_are_left_to_the_library_value_by_value() {
             .content_index,
         3
     );
-    let text = r#"{"capReached":true,"deltaBase64":"eA==","processId":"p","stream":"stdnew"}"#;
-    assert_eq!(
-        read_simply::<Output>(text).expect("simple").stream.as_str(),
-        "stdnew"
-    );
 }
 
 #[test]
-fn what_is_nested_is_left_to_the_library_as_a_whole() {
+fn what_is_nested_and_what_is_wrong_is_left_to_the_library_as_a_whole() {
     let text = r#"{"threadId":"t","turnId":"u","itemId":"i","delta":"d","new":{"a":[1]}}"#;
-    assert_eq!(read_simply::<Delta>(text), None);
-    assert_eq!(Delta::decode(text).expect("right").delta, "d");
+    assert_eq!(read_simply::<Message>(text), None);
+    assert_eq!(Message::decode(text).expect("right").delta, "d");
+    let text = r#"{"threadId":"t","turnId":"u","itemId":"i","delta":1}"#;
+    assert_eq!(read_simply::<Message>(text), None);
+    let error = ServerNotification::decode(METHOD, text).expect_err("no string");
+    assert!(
+        error.to_string().contains("column 51"),
+        "of the whole text: {error}"
+    );
 }
 
 #[test]
-fn a_delta_is_read_simply_wherever_it_is_asked_for() {
-    // Of the two texts only one is told apart: the library would say where in the whole text the mistake is, too.
-    let text = r#"{"threadId":"t","turnId":"u","itemId":"i","delta":1}"#;
-    let error = ServerNotification::decode("item/agentMessage/delta", text).expect_err("no string");
+fn a_value_is_filled_again_with_the_next_of_its_method() {
+    let text =
+        |delta: &str| format!(r#"{{"threadId":"t","turnId":"u","itemId":"i","delta":"{delta}"}}"#);
+    let mut value =
+        ServerNotification::decode(METHOD, &text(&"x".repeat(2 * KEEP))).expect("right");
+    assert!(value.refill(METHOD, &text("the next")));
+    let ServerNotification::ItemAgentMessageDelta(delta) = &value else {
+        panic!("another method")
+    };
+    assert_eq!(delta.delta, "the next");
+    assert!(delta.delta.capacity() <= KEEP, "a large one is given back");
+    let place = delta.delta.as_ptr();
+    assert!(value.refill(METHOD, &text("shorter")));
+    let ServerNotification::ItemAgentMessageDelta(delta) = &value else {
+        panic!("another method")
+    };
     assert_eq!(
-        error.to_string(),
-        Delta::decode(text).expect_err("no string").to_string()
+        (delta.delta.as_str(), delta.delta.as_ptr()),
+        ("shorter", place)
     );
-    assert_eq!(error.column(), 51);
+    assert!(!value.refill("item/plan/delta", &text("of another method")));
+    assert!(
+        !value.refill(METHOD, r#"{"threadId":"t"}"#),
+        "something is missing"
+    );
 }
 
 /// Pieces of objects, put together in any order.
@@ -106,10 +127,7 @@ fn text() -> impl Strategy<Value = String> {
         "\"contentIndex\":7",
         "\"contentIndex\":1.5",
         "\u{a0}",
-        "\"stream\":\"stdout\"",
-        "\"capReached\":false",
-        "\"deltaBase64\":\"\"",
-        "\"processId\":\"p\"",
+        "{}",
         ",\"x\":0",
     ];
     proptest::collection::vec(select(pieces), 0..16).prop_map(|pieces| pieces.concat())
@@ -153,8 +171,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
     #[test]
     fn any_text_is_read_as_the_library_reads_it(text in prop_oneof![text(), almost()]) {
-        read_simply::<Delta>(&text);
+        read_simply::<Message>(&text);
         read_simply::<Reasoning>(&text);
-        read_simply::<Output>(&text);
     }
 }

@@ -22,15 +22,30 @@ macro_rules! paged {
 }
 
 macro_rules! notification {
-    ($payload:ident, $methods:expr $(, $delta:ident)?) => {
+    ($payload:ident, $methods:expr) => {
         impl Notification for $payload {
             const METHODS: &'static [&'static str] = &$methods;
-            $(
-                #[inline]
-                fn decode(params: &str) -> Result<Self, serde_json::Error> {
-                    $delta::read(params)
-                }
-            )?
+        }
+    };
+    // With the fields of a delta that is simple.
+    ($payload:ident, $methods:expr, { $($field:ident $wire:literal,)* }) => {
+        impl Notification for $payload {
+            const METHODS: &'static [&'static str] = &$methods;
+
+            fn decode(params: &str) -> Result<Self, serde_json::Error> {
+                delta::read(params)
+            }
+            fn refill(&mut self, params: &str) -> bool {
+                delta::Delta::fill(self, params).is_some()
+            }
+        }
+        impl delta::Delta for $payload {
+            fn blank() -> Self {
+                Self { $($field: Default::default(),)* }
+            }
+            fn fill(&mut self, text: &str) -> Option<()> {
+                delta::fill(text, &mut [$(($wire, (&mut self.$field).into()),)*])
+            }
         }
     };
 }
@@ -147,6 +162,15 @@ macro_rules! server_message {
         impl From<NotificationMethod> for String {
             fn from(method: NotificationMethod) -> Self {
                 method.as_str().to_owned()
+            }
+        }
+        impl ServerNotification {
+            /// Reads the next one of the same method into this one, if that saves work. Otherwise nothing is known of it.
+            pub(crate) fn refill(&mut self, method: &str, params: &str) -> bool {
+                self.method() == method && match self {
+                    $(Self::$variant(payload) => payload.refill(params),)*
+                    Self::Unknown { .. } => false,
+                }
             }
         }
         impl ::std::fmt::Display for NotificationMethod {
