@@ -234,12 +234,13 @@ impl Incoming {
         make: impl Fn(Parts<'_>, Option<Value>) -> Value,
     ) -> Option<&T> {
         let entry = self.entry();
-        // Two readers of the same events tend to meet at each of them. Decoding takes less than a microsecond, which is
-        // less than it takes to park a thread and wake it.
+        // Two readers of the same events tend to meet at each of them. What the one who comes late would do while it waits
+        // is better spent on what both ask for next, and parking a thread takes longer than decoding.
         if entry.memo.get().is_none() && entry.claimed.swap(true, Ordering::Relaxed) {
-            self.make_next(&make);
+            let is_made = || entry.memo.get().is_some();
+            while !is_made() && self.make_next(&make) {}
             for _ in 0..SPINS {
-                if entry.memo.get().is_some() {
+                if is_made() {
                     break;
                 }
                 hint::spin_loop();
@@ -251,31 +252,26 @@ impl Incoming {
         made.downcast_ref::<T>()
     }
 
-    /// Makes the value of one of the next lines, if they are like this one: it is what the reader who makes this one's
-    /// will ask for next, and so will this reader, so that they share the work.
-    fn make_next(&self, make: impl Fn(Parts<'_>, Option<Value>) -> Value) {
+    /// Makes the value of one of the next lines. `false` if somebody is at all of them.
+    fn make_next(&self, make: impl Fn(Parts<'_>, Option<Value>) -> Value) -> bool {
         let Entries::Many(entries) = &self.block.entries else {
-            return;
+            return false;
         };
-        let method = self.parts().method();
-        for (entry, at) in entries
-            .iter()
-            .zip(0..)
-            .skip(self.at as usize + 1)
-            .take(AHEAD)
-        {
-            let parts = self.block.parts(at);
-            if parts.method() == method && !entry.claimed.swap(true, Ordering::Relaxed) {
-                entry.memo.get_or_init(|| make(parts, self.block.value()));
-                return;
+        let next = entries.iter().zip(0..).skip(self.at as usize + 1);
+        for (entry, at) in next {
+            if entry.memo.get().is_none() && !entry.claimed.swap(true, Ordering::Relaxed) {
+                entry
+                    .memo
+                    .get_or_init(|| make(self.block.parts(at), self.block.value()));
+                return true;
             }
         }
+        false
     }
 }
 
-/// How far ahead a value is made.
-const AHEAD: usize = 4;
-const SPINS: usize = 100;
+/// Some 20 µs, which is what it costs to park a thread and wake it. Large values take five.
+const SPINS: usize = 500;
 
 impl Entry {
     /// Lines are shorter than 4 GiB, and only short ones share a block.
