@@ -7,6 +7,7 @@ mod agents;
 mod answers;
 mod basics;
 mod inputs;
+mod midnight;
 mod opening;
 mod readers;
 mod special;
