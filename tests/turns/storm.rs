@@ -11,7 +11,10 @@ use cas_sdk::{
 };
 use futures_util::FutureExt as _;
 
-use crate::common::{Rig, within};
+use crate::{
+    common::{Rig, within},
+    interrupted,
+};
 
 #[tokio::test]
 async fn two_hundred_interrupts_right_after_the_start_all_land() {
@@ -68,12 +71,7 @@ async fn two_hundred_turns_dropped_right_after_the_start_are_all_interrupted() {
             .await;
             drop(turns); // Each is an `Ok`: see the count below.
             for _ in &threads {
-                let end = ends.next().await.unwrap().unwrap();
-                assert!(
-                    end.params().contains(r#""status":"interrupted""#),
-                    "{}",
-                    end.raw()
-                );
+                interrupted(&mut ends).await;
             }
         }
         client.shutdown().await;
