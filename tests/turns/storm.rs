@@ -140,7 +140,7 @@ async fn of_a_thousand_turns_on_twenty_threads_every_one_ends_and_every_text_is_
     const THREADS: usize = 20;
     const TURNS: usize = 50;
     let Some(rig) = Rig::new().await else { return };
-    within(240, async {
+    within(480, async {
         let begun = Instant::now();
         let mut gates = HashMap::new();
         for thread in 0..THREADS {
