@@ -107,8 +107,9 @@ impl Event {
             .map_err(|e| Error::decode(self.method(), self.raw(), &e))
     }
 
-    /// The typed notification, decoded at most once for all who hold the event. An unknown method is
-    /// `ServerNotification::Unknown`, not an error.
+    /// The typed notification, decoded at most once for all who hold the event, when one of them asks. An unknown method
+    /// is `ServerNotification::Unknown`, not an error. A reader that would have to wait for another one to decode the
+    /// event decodes some of the next ones meanwhile.
     ///
     /// # Errors
     /// [`Error::Decode`] if the params don't fit the schema, or the event is no notification.

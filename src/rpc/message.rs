@@ -50,6 +50,7 @@ enum Hold {
     Block(Arc<Block>),
     /// A reader's own, with a count of its own: several readers of the same events would otherwise take the one count
     /// away from each other's core twice an event.
+    #[expect(clippy::redundant_allocation, reason = "the count is what is wanted")]
     Share(Arc<Arc<Block>>),
 }
 
@@ -246,10 +247,10 @@ impl Incoming {
                 hint::spin_loop();
             }
         }
-        let made = entry
+        let value = entry
             .memo
             .get_or_init(|| make(self.parts(), self.block.value()));
-        made.downcast_ref::<T>()
+        value.downcast_ref::<T>()
     }
 
     /// Makes the value of one of the next lines. `false` if somebody is at all of them.
