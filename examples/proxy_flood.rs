@@ -32,6 +32,16 @@ use serde_json::{Value, json};
 const THREAD: &str = "0199a213-81c0-7800-8aa1-bbab2a035a53";
 const TURN: &str = "0199a213-81c5-7d12-9f3e-3c5d8e2f1a00";
 
+/// Prints a line. Whoever reads it may have seen enough, such as `head`; then there is nothing left to do.
+macro_rules! tell {
+    ($($what:tt)*) => {
+        match writeln!(io::stdout(), $($what)*) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => exit(0),
+            told => told?,
+        }
+    };
+}
+
 fn main() -> io::Result<()> {
     let args: Vec<String> = env::args().skip(1).collect();
     if args.first().is_some_and(|a| a == "app-server") {
@@ -146,7 +156,7 @@ fn flood(cas: &str, messages: usize, stalled: bool) -> io::Result<()> {
     proxy.request("flood/start", &json!({"messages": messages}))?;
     if stalled {
         thread::sleep(Duration::from_secs(3));
-        println!(
+        tell!(
             "peak with a reader that reads nothing for 3 s: {:.1} MB",
             peak_mb(pid)
         );
@@ -155,21 +165,21 @@ fn flood(cas: &str, messages: usize, stalled: bool) -> io::Result<()> {
     let took = started.elapsed().as_secs_f64();
     let million = messages as f64 / 1e6;
     let (theirs, ours) = (cpu(pid) - before, cpu(std::process::id()) - own);
-    println!(
+    tell!(
         "{messages} messages, {lines} events in {took:.2} s: {:.0} thousand a second",
         messages as f64 / took / 1e3
     );
-    println!(
+    tell!(
         "CPU seconds a million: {:.2} = proxy {:.2} + reader {:.2}",
         (theirs + ours) / million,
         theirs / million,
         ours / million
     );
-    println!("peak {:.1} MB", peak_mb(pid));
+    tell!("peak {:.1} MB", peak_mb(pid));
     proxy.request("flood/done", &json!({}))?;
     proxy.stdin.write_all(b"{\"type\":\"cas/stats/get\"}\n")?;
     let stats = proxy.event(|e| e["type"] == "cas/stats")?;
-    println!("{}", stats["snapshot"]["stats"]);
+    tell!("{}", stats["snapshot"]["stats"]);
     proxy.end()
 }
 
@@ -204,7 +214,7 @@ fn trip(cas: &str) -> io::Result<()> {
     drop(stdin);
     child.wait()?;
     let (through, direct) = (Percentiles::of(through), Percentiles::of(direct));
-    println!(
+    tell!(
         "round trip through the proxy: {through}; without: {direct}; added (median): {:.1} µs",
         through.median - direct.median
     );
@@ -221,7 +231,7 @@ fn approvals(cas: &str, messages: usize) -> io::Result<()> {
     proxy.request("flood/times", &json!({}))?;
     let answer = proxy.event(|e| e["requestMethod"] == "flood/times")?;
     let times: Vec<u64> = serde_json::from_value(answer["msg"]["result"]["micros"].clone())?;
-    println!(
+    tell!(
         "approvals answered during a flood: {}",
         Percentiles::of(times.into_iter().map(Duration::from_micros).collect())
     );
@@ -261,7 +271,7 @@ fn floor(messages: usize) -> io::Result<()> {
         }
     }
     let took = (cpu(std::process::id()) - own) / (messages as f64 / 1e6);
-    println!("floor: {took:.2} CPU seconds a million ({text} bytes of text)");
+    tell!("floor: {took:.2} CPU seconds a million ({text} bytes of text)");
     drop(stdin);
     child.wait().map(drop)
 }

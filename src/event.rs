@@ -15,7 +15,12 @@ use futures_core::Stream;
 use crate::{
     error::{CloseCause, CloseReason, Error},
     protocol::{Notification, ServerNotification},
-    rpc::{Incoming, Kind, message::Run, queue::Next, router::Subscription},
+    rpc::{
+        Incoming, Kind,
+        message::{Parts, Run, Value},
+        queue::Next,
+        router::Subscription,
+    },
 };
 
 /// One line from the server: its text, and where it belongs. Cheap to clone; all subscribers share it.
@@ -102,8 +107,9 @@ impl Event {
             .map_err(|e| Error::decode(self.method(), self.raw(), &e))
     }
 
-    /// The typed notification, decoded at most once for all who hold the event. An unknown method is
-    /// `ServerNotification::Unknown`, not an error.
+    /// The typed notification, decoded at most once for all who hold the event, when one of them asks. An unknown method
+    /// is `ServerNotification::Unknown`, not an error. A reader that would have to wait for another one to decode the
+    /// event decodes some of the next ones meanwhile.
     ///
     /// # Errors
     /// [`Error::Decode`] if the params don't fit the schema, or the event is no notification.
@@ -118,10 +124,16 @@ impl Event {
                 reason: "not a notification".to_owned(),
             });
         }
-        let parts = self.0.parts();
-        let (method, params) = (parts.method(), parts.params());
-        let decode = || -> Memo {
-            ServerNotification::decode(method.unwrap_or_default(), params.unwrap_or("null"))
+        let decode = |parts: Parts<'_>, spare: Option<Value>| -> Value {
+            let (method, params) = (parts.method(), parts.params());
+            let (method, params) = (method.unwrap_or_default(), params.unwrap_or("null"));
+            if let Some(mut spare) = spare
+                && let Some(Ok(notification)) = spare.downcast_mut::<Memo>()
+                && notification.refill(method, params)
+            {
+                return spare;
+            }
+            Box::new(ServerNotification::decode(method, params))
         };
         match self.0.memo::<Memo>(decode) {
             Some(Ok(notification)) => Ok(notification),
@@ -138,9 +150,9 @@ impl Event {
     /// [`Error::Decode`] if the params don't fit.
     #[must_use]
     pub fn get<N: Notification>(&self) -> Option<Result<N, Error>> {
-        N::METHODS
-            .contains(&self.method())
-            .then(|| self.params_as())
+        N::METHODS.contains(&self.method()).then(|| {
+            N::decode(self.params()).map_err(|e| Error::decode(self.method(), self.raw(), &e))
+        })
     }
 }
 

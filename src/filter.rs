@@ -147,25 +147,14 @@ impl Fields {
 mod tests {
     use super::*;
 
-    fn route<'a>(method: &'a str, thread: Option<&'a str>) -> Route<'a> {
-        Route {
-            kind: Kind::Notification,
-            method: Some(method),
-            thread,
-            turn: None,
-            item: None,
-            item_type: None,
-        }
-    }
-
     #[test]
     fn the_same_sort_widens_and_different_sorts_narrow() {
         let f = Filter::all().method("turn/*").method("error").thread("t");
-        assert!(f.matches(&route("turn/started", Some("t"))));
-        assert!(f.matches(&route("error", Some("t"))));
-        assert!(!f.matches(&route("error", Some("u"))));
-        assert!(!f.matches(&route("error", None)));
-        assert!(!f.matches(&route("turns", Some("t"))));
+        assert!(f.matches(&Route::about("turn/started", Some("t"))));
+        assert!(f.matches(&Route::about("error", Some("t"))));
+        assert!(!f.matches(&Route::about("error", Some("u"))));
+        assert!(!f.matches(&Route::about("error", None)));
+        assert!(!f.matches(&Route::about("turns", Some("t"))));
     }
 
     #[test]
@@ -174,12 +163,12 @@ mod tests {
             .method("a")
             .or(Filter::all().method("b"))
             .thread("t");
-        assert!(f.matches(&route("b", Some("t"))));
-        assert!(!f.matches(&route("b", Some("u"))));
+        assert!(f.matches(&Route::about("b", Some("t"))));
+        assert!(!f.matches(&Route::about("b", Some("u"))));
         assert!(
             !f.clone()
                 .and(Filter::all().method("a"))
-                .matches(&route("b", Some("t")))
+                .matches(&Route::about("b", Some("t")))
         );
     }
 
@@ -188,7 +177,7 @@ mod tests {
         let none = Route {
             method: None,
             kind: Kind::Malformed,
-            ..route("", None)
+            ..Route::about("", None)
         };
         assert!(Filter::all().matches(&none));
         assert!(!Filter::all().method("*").matches(&none));

@@ -57,6 +57,7 @@ mod process;
 mod rpc;
 mod supervisor;
 mod tracker;
+mod words;
 
 pub use answer::AskAs;
 pub use ask::Ask;

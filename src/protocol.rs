@@ -2,6 +2,7 @@
 
 use serde::{Serialize, de::DeserializeOwned};
 
+mod delta;
 mod fields;
 mod inventory;
 mod method;
@@ -41,7 +42,8 @@ mod macros {
 )]
 mod generated {
     use super::{
-        Call, MethodInfo, Notification, Paged, RequestId, ServerCall, macros, method, object, union,
+        Call, MethodInfo, Notification, Paged, RequestId, ServerCall, delta, macros, method,
+        object, union,
     };
 
     include!(concat!(env!("OUT_DIR"), "/protocol.rs"));
@@ -68,6 +70,21 @@ pub trait Paged: Call {
 pub trait Notification: DeserializeOwned + Send + Sync + 'static {
     /// The methods that carry this payload; almost always one.
     const METHODS: &'static [&'static str];
+
+    /// Reads the params of such a notification.
+    ///
+    /// # Errors
+    /// If they don't have the form that the schema gives them.
+    #[inline]
+    fn decode(params: &str) -> Result<Self, serde_json::Error> {
+        serde_json::from_str(params)
+    }
+
+    /// Reads such params into this value. `false` if that was not possible; then the value is of no use.
+    #[doc(hidden)]
+    fn refill(&mut self, _: &str) -> bool {
+        false
+    }
 }
 
 /// The params of a request from the server: names the method and fixes the type of the answer.

@@ -97,6 +97,14 @@ async fn turn(client: &CasClient, thread: &str) {
     ends.next().await.unwrap().unwrap();
 }
 
+/// Has this method start a turn. Returns its id once it has started.
+async fn running(client: &CasClient, method: &str, params: Value) -> String {
+    let mut started = client.events(Filter::all().method("turn/started"));
+    let _: Value = client.request_raw(method, &params).await.unwrap();
+    let started = started.next().await.unwrap().unwrap();
+    started.turn_id().unwrap().to_owned()
+}
+
 #[tokio::test]
 async fn what_names_a_thread_that_is_not_there_is_refused() {
     let Some(rig) = Rig::new().await else { return };
@@ -245,13 +253,10 @@ async fn a_turn_that_does_not_run_or_is_another_can_be_neither_steered_nor_inter
 
         let gate = Gate::new();
         rig.model.reply(Reply::new().delta("one").hold(&gate));
-        let mut started = client.events(Filter::all().method("turn/started"));
         let params = json!({ "threadId": thread, "input": [{ "type": "text", "text": "x" }] });
-        let _: Value = client.request_raw("turn/start", &params).await.unwrap();
-        let started = started.next().await.unwrap().unwrap();
         let mismatch = Kind::TurnMismatch {
             expected: "wrong".into(),
-            actual: started.turn_id().unwrap().to_owned(),
+            actual: running(&client, "turn/start", params).await,
         };
         expect(&client, "turn/steer", steer, "", mismatch.clone()).await;
         expect(&client, "turn/interrupt", interrupt, "", mismatch).await;
@@ -271,16 +276,10 @@ async fn a_compaction_can_not_be_steered() {
         turn(&client, &thread).await;
         let gate = Gate::new();
         rig.model.reply(Reply::new().delta("so far").hold(&gate));
-        let mut started = client.events(Filter::all().method("turn/started"));
         let params = json!({ "threadId": thread });
-        let _: Value = client
-            .request_raw("thread/compact/start", &params)
-            .await
-            .unwrap();
-        let started = started.next().await.unwrap().unwrap();
         let steer = json!({
             "threadId": thread,
-            "expectedTurnId": started.turn_id(),
+            "expectedTurnId": running(&client, "thread/compact/start", params).await,
             "input": [{ "type": "text", "text": "x" }],
         });
         let kind = Kind::NotSteerable {

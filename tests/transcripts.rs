@@ -1,37 +1,13 @@
 //! Every line of the recorded sessions with codex decodes to a known type, and loses nothing on the way.
 
+#[path = "common/round_trips.rs"]
+mod round_trips;
+
 use std::{collections::HashMap, fs, path::Path};
 
-use cas_sdk::protocol::{self, ServerNotification, ServerRequest};
-use serde::{Serialize, de::DeserializeOwned};
+use cas_sdk::protocol::{ServerNotification, ServerRequest};
+use round_trips::calls;
 use serde_json::{Value, value::RawValue};
-
-include!(concat!(env!("OUT_DIR"), "/for_tests.rs"));
-
-/// Decodes and encodes again.
-type RoundTrip = fn(&str) -> Result<Value, serde_json::Error>;
-
-fn round_trip<T: DeserializeOwned + Serialize>(text: &str) -> Result<Value, serde_json::Error> {
-    serde_json::to_value(serde_json::from_str::<T>(text)?)
-}
-
-macro_rules! tables {
-    (
-        requests { $($method:literal $params:ident $response:ident,)* }
-        server_requests { $($server_method:literal $server_params:ident $server_response:ident,)* }
-        notifications { $($notification:literal $payload:ident $none:ident,)* }
-        types { $($ty:ident,)* }
-    ) => {
-        /// Params and response of each request, of either side.
-        fn calls() -> HashMap<&'static str, [RoundTrip; 2]> {
-            HashMap::from([
-                $(($method, [round_trip::<protocol::$params> as RoundTrip, round_trip::<protocol::$response>]),)*
-                $(($server_method, [round_trip::<protocol::$server_params> as RoundTrip, round_trip::<protocol::$server_response>]),)*
-            ])
-        }
-    };
-}
-with_protocol!(tables);
 
 /// The places where `after` does not say what `before` said. A null may go, and so may a default, which is always false
 /// or an empty list in these sessions.

@@ -6,7 +6,7 @@ use super::{
     super::{
         docs::first_sentence,
         load::Kind,
-        model::{Method, Model},
+        model::{Field, Method, Model, Shape},
         names,
     },
     describe::{self, Describer},
@@ -51,7 +51,8 @@ pub(super) fn emit(model: &Model, _: &Describer<'_>) -> String {
             .push(&method.name);
     }
     for (payload, methods) in payloads {
-        let _ = writeln!(text, "notification!({payload}, {methods:?});");
+        let fields = simple_fields(model, payload);
+        let _ = writeln!(text, "notification!({payload}, {methods:?}{fields});");
     }
     for method in of(Kind::ServerRequest) {
         let response = method.response.as_deref().unwrap_or("Value");
@@ -133,7 +134,32 @@ fn enumeration(name: &str, doc: &str, methods: &[&Method], unknown: &str) -> Str
 /// Of deltas there are many, and they are small; the largest payload is ten times as large, which every one of them
 /// would have to be.
 fn is_boxed(method: &Method) -> bool {
-    method.kind == Kind::Notification && !params(method).ends_with("DeltaNotification")
+    method.kind == Kind::Notification && !is_delta(params(method))
+}
+
+/// The fields of a delta that has nothing but strings and integers, for `notification!`; else nothing.
+fn simple_fields(model: &Model, payload: &str) -> String {
+    let shape = model.types.get(payload).map(|ty| &ty.shape);
+    let Some(Shape::Struct {
+        fields,
+        extra: None,
+    }) = shape.filter(|_| is_delta(payload))
+    else {
+        return String::new();
+    };
+    let is_simple =
+        |field: &Field| field.needed() && ["String", "i64"].contains(&field.ty.as_str());
+    if !fields.iter().all(is_simple) {
+        return String::new();
+    }
+    let fields = fields
+        .iter()
+        .map(|field| format!("{} {:?},", field.ident, field.wire));
+    format!(", {{ {} }}", fields.collect::<Vec<_>>().join(" "))
+}
+
+fn is_delta(payload: &str) -> bool {
+    payload.ends_with("DeltaNotification")
 }
 
 fn variant(method: &Method) -> String {

@@ -7,9 +7,6 @@ use serde::{Serialize, Serializer};
 
 use super::object::Writer;
 
-/// Params that are being decoded.
-pub(crate) type Text<'a> = serde_json::Deserializer<serde_json::de::StrRead<'a>>;
-
 macro_rules! call {
     ($params:ident, $method:literal, $experimental:literal, $response:ty) => {
         impl Call for $params {
@@ -32,6 +29,27 @@ macro_rules! notification {
     ($payload:ident, $methods:expr) => {
         impl Notification for $payload {
             const METHODS: &'static [&'static str] = &$methods;
+        }
+    };
+    // With the fields of a delta that is simple.
+    ($payload:ident, $methods:expr, { $($field:ident $wire:literal,)* }) => {
+        impl Notification for $payload {
+            const METHODS: &'static [&'static str] = &$methods;
+
+            fn decode(params: &str) -> Result<Self, serde_json::Error> {
+                delta::read(params)
+            }
+            fn refill(&mut self, params: &str) -> bool {
+                delta::Delta::fill(self, params).is_some()
+            }
+        }
+        impl delta::Delta for $payload {
+            fn blank() -> Self {
+                Self { $($field: Default::default(),)* }
+            }
+            fn fill(&mut self, text: &str) -> Option<()> {
+                delta::fill(text, &mut [$(($wire, (&mut self.$field).into()),)*])
+            }
         }
     };
 }
@@ -158,15 +176,26 @@ macro_rules! server_message {
                 method.as_str().to_owned()
             }
         }
+        impl ServerNotification {
+            /// Reads the next one of the same method into this one, if that saves work. Otherwise nothing is known of it.
+            pub(crate) fn refill(&mut self, method: &str, params: &str) -> bool {
+                self.method() == method && match self {
+                    $(Self::$variant(payload) => payload.refill(params),)*
+                    Self::Unknown { .. } => false,
+                }
+            }
+        }
         impl ::std::fmt::Display for NotificationMethod {
             fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
                 f.write_str(self.as_str())
             }
         }
-        server_message!(@message ServerNotification { $($method $variant($params),)* });
+        server_message!(@message ServerNotification by Notification::decode { $($method $variant($params),)* });
     };
-    ($name:ident { $($rest:tt)* }) => { server_message!(@message $name { $($rest)* }); };
-    (@message $name:ident { $($method:literal $variant:ident($params:ident),)* }) => {
+    ($name:ident { $($rest:tt)* }) => {
+        server_message!(@message $name by ::serde_json::from_str { $($rest)* });
+    };
+    (@message $name:ident by $decode:path { $($method:literal $variant:ident($params:ident),)* }) => {
         impl $name {
             /// The method on the wire.
             #[must_use]
@@ -184,11 +213,11 @@ macro_rules! server_message {
             #[inline]
             pub fn decode(method: &str, params: &str) -> Result<Self, ::serde_json::Error> {
                 use ::std::sync::atomic::{AtomicUsize, Ordering};
-                use $crate::protocol::method::Text;
-                type Decode = fn(&mut Text<'_>) -> Result<$name, ::serde_json::Error>;
+                type Decode = fn(&str) -> Result<$name, ::serde_json::Error>;
                 // Not a static, which would be compiled with the crate, and all that it refers to.
-                const DECODERS: &[(&str, Decode)] = &[$(($method, |text| {
-                    match <$params as ::serde::Deserialize>::deserialize(text) {
+                const DECODERS: &[(&str, Decode)] = &[$(($method, |params| {
+                    let params: Result<$params, _> = $decode(params);
+                    match params {
                         Ok(params) => Ok($name::$variant(params.into())),
                         Err(error) => Err(error),
                     }
@@ -205,9 +234,7 @@ macro_rules! server_message {
                     if index != last {
                         LAST.store(index, Ordering::Relaxed);
                     }
-                    let mut text = Text::from_str(params);
-                    let message = DECODERS[index].1(&mut text)?;
-                    return text.end().map(|()| message);
+                    return DECODERS[index].1(params);
                 }
                 let params = RawValue::from_string(params.to_owned())?;
                 Ok(Self::Unknown { method: method.to_owned(), params })

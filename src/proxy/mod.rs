@@ -26,6 +26,7 @@
 //! ```
 
 mod answers;
+mod child;
 mod client;
 mod command;
 mod events;

@@ -11,30 +11,26 @@ use std::{
 use rustix::process::Signal;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    process::{ChildStderr, ChildStdin, ChildStdout},
     sync::mpsc,
     time::sleep_until,
 };
 
 use super::{
+    child::Child,
     exit::told,
     options::Options,
     pipes::{Input, Output, write_to},
     session::{Phase, Session},
 };
 use crate::{
-    process::{Launch, Pipes, Process, find_codex},
+    process::{Launch, Process, find_codex},
     rpc::line::Line,
 };
 
 /// The longest line that is read. Far above anything seen; a bound there must be.
 const MAX_LINE: usize = 1024 * 1024 * 1024;
-/// The same for the app-server's stderr, which nothing depends on.
-const MAX_STDERR_LINE: usize = 1024 * 1024;
 /// So much may wait to be written to the server before no more commands are read.
 const TO_SERVER: usize = 1024 * 1024;
-/// How long output that is already in a pipe may take to arrive after the child has ended.
-const DRAIN: Duration = Duration::from_millis(500);
 /// How long the end of the input waits for the answers to the last requests.
 const LAST_ANSWERS: Duration = Duration::from_secs(10);
 
@@ -96,45 +92,20 @@ pub async fn run(
         handshake_by: now + options.handshake_timeout,
         heartbeat: options.heartbeat,
         next_heartbeat: None,
-        kill_timeout: options.kill_timeout,
         session,
-        server: Server::new(process, pipes),
+        server: Child::new(process, pipes, MAX_LINE, options.kill_timeout),
         commands: Some(Input::new(commands, MAX_LINE)),
         output,
         notices,
-        ladder: None,
         last_answers_by: None,
         wanted: None,
     };
     instance.run().await
 }
 
-struct Server {
-    process: Process,
-    stdin: Option<ChildStdin>,
-    stdout: Option<Input<ChildStdout>>,
-    stderr: Option<Input<ChildStderr>>,
-    status: Option<ExitStatus>,
-    /// When it ended, and until when what it left in the pipes is waited for.
-    drained_by: Option<Instant>,
-}
-
-impl Server {
-    fn new(process: Process, pipes: Pipes) -> Self {
-        Self {
-            process,
-            stdin: Some(pipes.stdin),
-            stdout: Some(Input::new(pipes.stdout, MAX_LINE)),
-            stderr: Some(Input::new(pipes.stderr, MAX_STDERR_LINE)),
-            status: None,
-            drained_by: None,
-        }
-    }
-}
-
 struct Instance<I, O> {
     session: Session,
-    server: Server,
+    server: Child,
     /// `None` after their end.
     commands: Option<Input<I>>,
     output: Output<O>,
@@ -142,9 +113,6 @@ struct Instance<I, O> {
     handshake_by: Instant,
     heartbeat: Option<Duration>,
     next_heartbeat: Option<Instant>,
-    kill_timeout: Duration,
-    /// The next signal for a child that is to end.
-    ladder: Option<(Instant, Signal)>,
     /// Set at the end of the commands.
     last_answers_by: Option<Instant>,
     /// The exit code, if it is not the child's.
@@ -172,14 +140,13 @@ impl<I: AsyncRead + Unpin, O: AsyncWrite + Unpin> Instance<I, O> {
             self.timers(Instant::now());
             self.session.save_state();
             self.session.balance();
-            if self.is_over() {
+            if self.server.is_over() {
                 break;
             }
             let step = self.step().await;
             if let Err(ReaderGone) = self.take(step) {
                 // Nobody is left to tell. The end of its input is the app-server's sign to go.
-                self.server.stdin = None;
-                self.server.process.stop(self.kill_timeout).await;
+                self.server.stop().await;
                 return 0;
             }
         }
@@ -260,8 +227,7 @@ impl<I: AsyncRead + Unpin, O: AsyncWrite + Unpin> Instance<I, O> {
         Input::finish(&mut self.server.stderr);
         if Input::finish(&mut self.server.stdout) && self.server.drained_by.is_none() {
             // The app-server usually ends in this moment. If it does not, it is of no use any more.
-            self.ladder
-                .get_or_insert((now + self.kill_timeout, Signal::TERM));
+            self.server.expect_end(now);
         }
     }
 
@@ -296,7 +262,7 @@ impl<I: AsyncRead + Unpin, O: AsyncWrite + Unpin> Instance<I, O> {
                     self.session.phase = Phase::Exit;
                     0
                 } else {
-                    self.climb(now);
+                    self.server.climb(now);
                     return;
                 }
             }
@@ -304,41 +270,12 @@ impl<I: AsyncRead + Unpin, O: AsyncWrite + Unpin> Instance<I, O> {
         if self.wanted.is_none() {
             self.wanted = Some(wanted);
             self.commands = None;
-            self.ladder = Some((now + self.kill_timeout, Signal::TERM));
+            self.server.wind_up(now);
         }
-        if let Some((at, Signal::TERM)) = &mut self.ladder
-            && self.session.to_server.is_empty()
-        {
-            *at = now; // What was to be sent before the end has been sent.
+        if self.session.to_server.is_empty() {
+            self.server.hurry(now); // What was to be sent before the end has been sent.
         }
-        self.climb(now);
-    }
-
-    /// Sends a signal that ends the child, and SIGKILL after the kill time-out.
-    fn signal(&mut self, now: Instant, signal: Signal) {
-        if self.server.drained_by.is_none() {
-            self.server.process.signal(signal);
-            self.ladder
-                .get_or_insert((now + self.kill_timeout, Signal::KILL));
-        }
-    }
-
-    fn climb(&mut self, now: Instant) {
-        if let Some((at, signal)) = self.ladder
-            && at <= now
-            && self.server.drained_by.is_none()
-        {
-            self.server.process.signal(signal);
-            self.ladder =
-                (signal != Signal::KILL).then_some((now + self.kill_timeout, Signal::KILL));
-        }
-    }
-
-    fn is_over(&self) -> bool {
-        let server = &self.server;
-        server.drained_by.is_some_and(|by| {
-            (server.stdout.is_none() && server.stderr.is_none()) || by <= Instant::now()
-        })
+        self.server.climb(now);
     }
 
     /// The next moment at which [`timers`](Self::timers) has something to do.
@@ -348,10 +285,7 @@ impl<I: AsyncRead + Unpin, O: AsyncWrite + Unpin> Instance<I, O> {
             self.next_heartbeat,
             (self.session.phase == Phase::Handshake).then_some(self.handshake_by),
             self.last_answers_by.filter(|_| self.wanted.is_none()),
-            self.ladder
-                .map(|(at, _)| at)
-                .filter(|_| self.server.drained_by.is_none()),
-            self.server.drained_by,
+            self.server.deadline(),
         ]
         .into_iter()
         .flatten()
@@ -371,7 +305,7 @@ impl<I: AsyncRead + Unpin, O: AsyncWrite + Unpin> Instance<I, O> {
             notices,
             ..
         } = self;
-        let Server {
+        let Child {
             process,
             stdin,
             stdout,
@@ -439,12 +373,10 @@ impl<I: AsyncRead + Unpin, O: AsyncWrite + Unpin> Instance<I, O> {
                 self.session.events.emit("signal", |m| {
                     m.word("signal", name);
                 });
-                self.signal(now, signal);
+                self.server.signal(now, signal);
             }
             Step::Ended(status) => {
-                self.server.status = status;
-                self.server.drained_by = Some(now + DRAIN);
-                self.server.stdin = None;
+                self.server.ended(status, now);
                 self.session.server_listens = false;
                 self.session.to_server.clear();
                 self.commands = None;

@@ -280,6 +280,28 @@ fn a_subscription_made_while_a_line_is_looked_at_gets_that_line_and_those_after_
 }
 
 #[test]
+fn a_copy_has_what_is_on_its_way_and_what_comes_after_it() {
+    let (router, watcher, mut desk) = rig();
+    let first = Arc::new(subscribe(&router, Filter::all()));
+    let copy = Arc::new(Mutex::new(None));
+    *watcher.then.lock().unwrap() = Some(Box::new({
+        let (first, copy) = (first.clone(), copy.clone());
+        move || {
+            copy.lock().unwrap().get_or_insert_with(|| first.fork());
+        }
+    }));
+    // Two of a kind are staged when the copy is made; those after it are of a kind that was seen before.
+    let lines = ["delta", "delta", "observed", "delta", "delta"]
+        .map(|method| format!(r#"{{"method":"{method}","params":{{"threadId":"t"}}}}"#));
+    read(&router, &mut desk, &lines);
+    assert_eq!(seqs(&first), [1, 2, 3, 4, 5]);
+    assert_eq!(
+        seqs(copy.lock().unwrap().as_ref().unwrap()),
+        [1, 2, 3, 4, 5]
+    );
+}
+
+#[test]
 fn a_subscription_that_an_answer_binds_has_what_came_before_and_nothing_foreign() {
     let (router, _, mut desk) = rig();
     let subscription = subscribe(&router, Filter::all());

@@ -6,7 +6,7 @@
 use std::{
     any::Any,
     fmt, hint,
-    ops::Range,
+    ops::{Deref, Range},
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -40,17 +40,43 @@ pub enum Kind {
 /// A line from the server with its envelope, shared by all who receive it.
 #[derive(Clone)]
 pub(crate) struct Incoming {
-    block: Arc<Block>,
+    block: Hold,
     at: u32,
+}
+
+/// A hold on a block.
+#[derive(Clone)]
+enum Hold {
+    Block(Arc<Block>),
+    /// A reader's own, with a count of its own: several readers of the same events would otherwise take the one count
+    /// away from each other's core twice an event.
+    #[expect(clippy::redundant_allocation, reason = "the count is what is wanted")]
+    Share(Arc<Arc<Block>>),
+}
+
+impl Deref for Hold {
+    type Target = Block;
+
+    fn deref(&self) -> &Block {
+        match self {
+            Self::Block(block) => block,
+            Self::Share(block) => block,
+        }
+    }
 }
 
 struct Block {
     received_at: Instant,
     text: String,
     entries: Entries,
+    /// Values that nobody has any more, to be made into those of these lines.
+    values: Mutex<Vec<Value>>,
     /// Where the buffers go afterwards.
     spares: Option<Arc<Spares>>,
 }
+
+/// What was decoded of a line.
+pub(crate) type Value = Box<dyn Any + Send + Sync>;
 
 /// Most blocks of a quiet connection have one line, and need no list.
 enum Entries {
@@ -67,7 +93,7 @@ struct Entry {
     claimed: AtomicBool,
     env: Envelope,
     /// The decoded value, made by the first who asks for it.
-    memo: OnceLock<Box<dyn Any + Send + Sync>>,
+    memo: OnceLock<Value>,
 }
 
 impl Block {
@@ -77,35 +103,76 @@ impl Block {
             Entries::Many(entries) => &entries[at as usize],
         }
     }
+
+    fn parts(&self, at: u32) -> Parts<'_> {
+        let entry = self.entry(at);
+        Parts {
+            line: &self.text[entry.start as usize..entry.end as usize],
+            env: entry.env,
+        }
+    }
+
+    fn value(&self) -> Option<Value> {
+        self.values
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop()
+    }
 }
 
 impl Drop for Block {
     fn drop(&mut self) {
         if let (Some(spares), Entries::Many(entries)) = (&self.spares, &mut self.entries) {
-            entries.clear();
+            let values = self
+                .values
+                .get_mut()
+                .unwrap_or_else(PoisonError::into_inner);
+            values.extend(
+                entries
+                    .drain(..)
+                    .filter_map(|entry| entry.memo.into_inner()),
+            );
+            values.truncate(LINES);
             self.text.clear();
-            spares.put(std::mem::take(&mut self.text), std::mem::take(entries));
+            spares.put(Buffers {
+                text: std::mem::take(&mut self.text),
+                entries: std::mem::take(entries),
+                values: std::mem::take(values),
+            });
         }
     }
 }
 
-/// The buffers of full blocks that have gone, for those that come: large ones are dear to allocate.
+/// What a full block is made of.
 #[derive(Default)]
-struct Spares(Mutex<Vec<(String, Vec<Entry>)>>);
+struct Buffers {
+    text: String,
+    entries: Vec<Entry>,
+    values: Vec<Value>,
+}
+
+/// The buffers of full blocks that have gone, for those that come: large ones are dear to allocate, and so are small ones
+/// that one thread allocates and another one frees.
+#[derive(Default)]
+struct Spares(Mutex<Vec<Buffers>>);
 
 /// How many buffers are kept. A queue that is full has more, but one that is read has not.
 const SPARES: usize = 16;
 
 impl Spares {
-    fn take(&self) -> (String, Vec<Entry>) {
+    fn take(&self) -> Buffers {
         let spare = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        spare.unwrap_or_else(|| (String::with_capacity(TEXT), Vec::with_capacity(LINES)))
+        spare.unwrap_or_else(|| Buffers {
+            text: String::with_capacity(TEXT),
+            entries: Vec::with_capacity(LINES),
+            values: Vec::new(),
+        })
     }
 
-    fn put(&self, text: String, entries: Vec<Entry>) {
+    fn put(&self, buffers: Buffers) {
         let mut spares = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if spares.len() < SPARES {
-            spares.push((text, entries));
+            spares.push(buffers);
         }
     }
 }
@@ -123,10 +190,11 @@ impl Incoming {
             received_at,
             text: line.to_owned(),
             entries: Entries::One(Entry::new(seq, 0, line, kind, env)),
+            values: Mutex::default(),
             spares: None,
         };
         Self {
-            block: Arc::new(block),
+            block: Hold::Block(Arc::new(block)),
             at: 0,
         }
     }
@@ -138,7 +206,10 @@ impl Incoming {
     /// How many hold its block.
     #[cfg(test)]
     pub(super) fn holders(&self) -> usize {
-        Arc::strong_count(&self.block)
+        match &self.block {
+            Hold::Block(block) => Arc::strong_count(block),
+            Hold::Share(block) => Arc::strong_count(block) - 1 + Arc::strong_count(&**block),
+        }
     }
 
     pub(crate) fn seq(&self) -> u64 {
@@ -151,37 +222,57 @@ impl Incoming {
         self.entry().kind
     }
     pub(crate) fn raw(&self) -> &str {
-        let entry = self.entry();
-        &self.block.text[entry.start as usize..entry.end as usize]
+        self.parts().line
     }
     pub(crate) fn parts(&self) -> Parts<'_> {
-        Parts {
-            line: self.raw(),
-            env: self.entry().env,
-        }
+        self.block.parts(self.at)
     }
 
-    /// The value that `make` makes, once for all who hold the message; `None` if it was made as another type.
-    pub(crate) fn memo<T: Any + Send + Sync>(&self, make: impl FnOnce() -> T) -> Option<&T> {
+    /// The value that `make` makes, once for all who hold the message; `None` if it was made as another type. It may be
+    /// made of one that nobody has any more.
+    pub(crate) fn memo<T: Any>(
+        &self,
+        make: impl Fn(Parts<'_>, Option<Value>) -> Value,
+    ) -> Option<&T> {
         let entry = self.entry();
-        // Two readers of the same events tend to meet at each of them. Decoding takes about a microsecond, which is less
-        // than it takes to park a thread and wake it.
+        // Two readers of the same events tend to meet at each of them. What the one who comes late would do while it waits
+        // is better spent on what both ask for next, and parking a thread takes longer than decoding.
         if entry.memo.get().is_none() && entry.claimed.swap(true, Ordering::Relaxed) {
+            let is_made = || entry.memo.get().is_some();
+            while !is_made() && self.make_next(&make) {}
             for _ in 0..SPINS {
-                if entry.memo.get().is_some() {
+                if is_made() {
                     break;
                 }
                 hint::spin_loop();
             }
         }
-        entry
+        let value = entry
             .memo
-            .get_or_init(|| Box::new(make()))
-            .downcast_ref::<T>()
+            .get_or_init(|| make(self.parts(), self.block.value()));
+        value.downcast_ref::<T>()
+    }
+
+    /// Makes the value of one of the next lines. `false` if somebody is at all of them.
+    fn make_next(&self, make: impl Fn(Parts<'_>, Option<Value>) -> Value) -> bool {
+        let Entries::Many(entries) = &self.block.entries else {
+            return false;
+        };
+        let next = entries.iter().zip(0..).skip(self.at as usize + 1);
+        for (entry, at) in next {
+            if entry.memo.get().is_none() && !entry.claimed.swap(true, Ordering::Relaxed) {
+                entry
+                    .memo
+                    .get_or_init(|| make(self.block.parts(at), self.block.value()));
+                return true;
+            }
+        }
+        false
     }
 }
 
-const SPINS: usize = 100;
+/// Some 20 µs, which is what it costs to park a thread and wake it. Large values take five.
+const SPINS: usize = 500;
 
 impl Entry {
     /// Lines are shorter than 4 GiB, and only short ones share a block.
@@ -216,7 +307,7 @@ impl fmt::Debug for Incoming {
 /// Consecutive lines of a block, as a queue holds them.
 #[derive(Clone)]
 pub(crate) struct Run {
-    block: Arc<Block>,
+    block: Hold,
     next: u32,
     end: u32,
 }
@@ -255,9 +346,28 @@ impl Run {
         self.block.entry(self.next).seq
     }
 
+    /// Takes a hold of the block for one reader alone, if there are others.
+    pub(crate) fn share(&mut self) {
+        if let Hold::Block(block) = &self.block
+            && self.len() > 1
+            && Arc::strong_count(block) > 1
+        {
+            self.block = Hold::Share(Arc::new(block.clone()));
+        }
+    }
+
     pub(crate) fn pop(&mut self) -> Option<Incoming> {
         if self.is_empty() {
             return None;
+        }
+        // If nobody has the line before any more, what was decoded of it is made into what is decoded next.
+        if let (Some(before), Hold::Block(block)) = (self.next.checked_sub(1), &mut self.block)
+            && let Some(block) = Arc::get_mut(block)
+            && let Entries::Many(entries) = &mut block.entries
+            && let Some(value) = entries[before as usize].memo.take()
+        {
+            let values = block.values.get_mut();
+            values.unwrap_or_else(PoisonError::into_inner).push(value);
         }
         self.next += 1;
         Some(Incoming {
@@ -321,53 +431,56 @@ impl fmt::Debug for Run {
 /// A block that is being gathered.
 #[derive(Default)]
 pub(super) struct Draft {
-    text: String,
-    entries: Vec<Entry>,
+    buffers: Buffers,
     spares: Arc<Spares>,
 }
 
 impl Draft {
     /// Whether a line of this length may come to those that are there.
     pub(super) fn has_room(&self, len: usize) -> bool {
-        self.entries.len() < LINES && self.text.len() + len <= TEXT
+        let Buffers { text, entries, .. } = &self.buffers;
+        entries.len() < LINES && text.len() + len <= TEXT
     }
 
     pub(super) fn push(&mut self, seq: u64, line: &str, kind: Kind, env: Envelope) {
-        self.entries
-            .push(Entry::new(seq, self.text.len(), line, kind, env));
-        self.text.push_str(line);
+        let Buffers { text, entries, .. } = &mut self.buffers;
+        entries.push(Entry::new(seq, text.len(), line, kind, env));
+        text.push_str(line);
     }
 
     /// What was gathered; `None` if that is nothing.
     pub(super) fn finish(&mut self, received_at: Instant) -> Option<Run> {
-        let lines = self.entries.len();
-        let is_full = lines > LINES / 2 || (lines > 1 && self.text.len() > TEXT / 2);
+        let Buffers { text, entries, .. } = &mut self.buffers;
+        let lines = entries.len();
+        let is_full = lines > LINES / 2 || (lines > 1 && text.len() > TEXT / 2);
         let block = if is_full {
-            let (text, entries) = self.spares.take();
+            let full = std::mem::replace(&mut self.buffers, self.spares.take());
             Block {
                 received_at,
-                text: std::mem::replace(&mut self.text, text),
-                entries: Entries::Many(std::mem::replace(&mut self.entries, entries)),
+                text: full.text,
+                entries: Entries::Many(full.entries),
+                values: full.values.into(),
                 spares: Some(self.spares.clone()),
             }
         } else {
-            let last = self.entries.pop()?;
+            let last = entries.pop()?;
             let entries = if lines == 1 {
                 Entries::One(last)
             } else {
-                Entries::Many(self.entries.drain(..).chain([last]).collect())
+                Entries::Many(entries.drain(..).chain([last]).collect())
             };
-            let text = self.text.as_str().to_owned();
-            self.text.clear();
+            let all = text.as_str().to_owned();
+            text.clear();
             Block {
                 received_at,
-                text,
+                text: all,
                 entries,
+                values: Mutex::default(),
                 spares: None,
             }
         };
         Some(Run {
-            block: Arc::new(block),
+            block: Hold::Block(Arc::new(block)),
             next: 0,
             end: u32::try_from(lines).unwrap_or_default(),
         })

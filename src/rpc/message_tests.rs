@@ -27,8 +27,9 @@ fn seqs(mut run: Run) -> Vec<u64> {
 #[test]
 fn readers_who_race_share_one_decoding() {
     let lines: Vec<_> = (0..LINES as u64)
-        .map(|n| (n, r#"{"method":"m"}"#))
+        .map(|n| (n, format!(r#"{{"method":"m","id":{n}}}"#)))
         .collect();
+    let lines: Vec<_> = lines.iter().map(|(n, line)| (*n, line.as_str())).collect();
     for _ in 0..20 {
         let run = block(&lines);
         let made: Vec<_> = lines.iter().map(|_| AtomicUsize::new(0)).collect();
@@ -41,10 +42,12 @@ fn readers_who_race_share_one_decoding() {
                     start.wait();
                     while let Some(message) = run.pop() {
                         let at = usize::try_from(message.seq()).unwrap();
-                        let value = message.memo(|| {
-                            made[at].fetch_add(1, Ordering::Relaxed);
+                        let value = message.memo(|parts, spare| {
+                            assert!(spare.is_none());
+                            let n: usize = parts.id().unwrap().parse().unwrap();
+                            made[n].fetch_add(1, Ordering::Relaxed);
                             thread::yield_now(); // So that others come while it is being made.
-                            at
+                            Box::new(n)
                         });
                         assert_eq!(value, Some(&at));
                     }
@@ -58,9 +61,101 @@ fn readers_who_race_share_one_decoding() {
 #[test]
 fn a_value_that_was_made_as_another_type_is_not_made_again() {
     let message = Incoming::new(1, Instant::now(), "x", Kind::Malformed, Envelope::default());
-    assert_eq!(message.memo(|| 1_u8), Some(&1));
-    assert_eq!(message.memo(|| "one"), None);
-    assert_eq!(message.clone().memo(|| 2_u8), Some(&1));
+    assert_eq!(message.memo(|_, _| Box::new(1_u8)), Some(&1_u8));
+    assert_eq!(message.memo::<&str>(|_, _| Box::new("one")), None);
+    assert_eq!(message.clone().memo(|_, _| Box::new(2_u8)), Some(&1_u8));
+}
+
+/// Makes numbers, each of one that is to spare if there is one.
+fn number(parts: Parts<'_>, spare: Option<Value>) -> Value {
+    let mut value = spare.map_or_else(Box::default, |spare| spare.downcast::<Vec<u64>>().unwrap());
+    value.push(parts.id().unwrap().parse().unwrap());
+    value
+}
+
+fn numbered(count: usize) -> Run {
+    let lines: Vec<_> = (0..count as u64)
+        .map(|n| (n, format!(r#"{{"method":"m","id":{n}}}"#)))
+        .collect();
+    block(
+        &lines
+            .iter()
+            .map(|(n, line)| (*n, line.as_str()))
+            .collect::<Vec<_>>(),
+    )
+}
+
+#[test]
+fn a_value_that_nobody_has_any_more_is_made_into_the_next_one() {
+    let mut run = numbered(4);
+    for told in [vec![0_u64], vec![0, 1], vec![0, 1, 2]] {
+        assert_eq!(run.pop().unwrap().memo(number), Some(&told));
+    }
+}
+
+#[test]
+fn a_value_that_somebody_has_stays_as_it_is() {
+    let mut run = numbered(4);
+    let first = run.pop().unwrap();
+    assert_eq!(first.memo(number), Some(&vec![0_u64]));
+    assert_eq!(run.pop().unwrap().memo(number), Some(&vec![1_u64]));
+    assert_eq!(
+        first.memo::<Vec<u64>>(|_, _| unreachable!()),
+        Some(&vec![0])
+    );
+    let (mut one, mut other) = (numbered(2), None::<Run>);
+    other.replace(one.clone());
+    assert_eq!(one.pop().unwrap().memo(number), Some(&vec![0_u64]));
+    assert_eq!(
+        one.pop().unwrap().memo(number),
+        Some(&vec![1_u64]),
+        "the other reader is to have it"
+    );
+    assert_eq!(
+        other
+            .unwrap()
+            .pop()
+            .unwrap()
+            .memo::<Vec<u64>>(|_, _| unreachable!()),
+        Some(&vec![0])
+    );
+}
+
+#[test]
+fn the_values_of_a_full_block_serve_a_later_one() {
+    let mut draft = Draft::default();
+    let mut made = Vec::new();
+    for round in 0..3_u64 {
+        for n in 0..LINES as u64 {
+            let line = format!(r#"{{"method":"m","id":{}}}"#, round * 100 + n);
+            let (kind, env) = scan(&line);
+            draft.push(n, &line, kind, env);
+        }
+        let mut run = draft.finish(Instant::now()).unwrap();
+        let held = run.clone();
+        while let Some(message) = run.pop() {
+            made.push(message.memo::<Vec<u64>>(number).unwrap().len());
+        }
+        drop((run, held));
+    }
+    // The second block had been begun before the first one went.
+    assert_eq!(made, [[1; LINES], [1; LINES], [2; LINES]].concat());
+}
+
+#[test]
+fn a_reader_of_its_own_count_holds_the_block_too() {
+    let mut one = numbered(3);
+    let mut other = one.clone();
+    one.share();
+    let message = one.pop().unwrap();
+    assert_eq!(message.holders(), 3, "this, its run, the other run");
+    drop((message, one));
+    other.share();
+    assert!(
+        matches!(other.block, Hold::Block(_)),
+        "there is nobody else"
+    );
+    assert_eq!(seqs(other), [0, 1, 2]);
 }
 
 #[test]

@@ -129,13 +129,11 @@ fn slot(route: &Route<'_>) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::rpc::Kind;
-
-    fn route<'a>(method: &'a str, thread: Option<&'a str>) -> Route<'a> {
-        Route {
-            kind: Kind::Notification,
+impl<'a> Route<'a> {
+    /// That of a notification of a thread, or of none.
+    pub(crate) fn about(method: &'a str, thread: Option<&'a str>) -> Self {
+        Self {
+            kind: super::Kind::Notification,
             method: Some(method),
             thread,
             turn: None,
@@ -143,22 +141,28 @@ mod tests {
             item_type: None,
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rpc::Kind;
 
     #[test]
     fn routes_that_differ_in_one_key_are_told_apart() {
         let mut routes = Routes::default();
         let all = [
-            route("ab", Some("c")),
-            route("a", Some("bc")),
-            route("a", Some("bd")),
-            route("abc", None),
+            Route::about("ab", Some("c")),
+            Route::about("a", Some("bc")),
+            Route::about("a", Some("bd")),
+            Route::about("abc", None),
             Route {
                 item: Some("c"),
-                ..route("ab", None)
+                ..Route::about("ab", None)
             },
             Route {
                 kind: Kind::Request,
-                ..route("abc", None)
+                ..Route::about("abc", None)
             },
         ];
         for (n, route) in all.iter().enumerate() {
@@ -174,12 +178,12 @@ mod tests {
         let mut routes = Routes::default();
         for n in 0..10_000 {
             let method = n.to_string();
-            let plan = routes.learn(&route(&method, None), Class::default(), &[n]);
+            let plan = routes.learn(&Route::about(&method, None), Class::default(), &[n]);
             assert_eq!(routes.set(plan), [n]);
             assert!(routes.sets.len() <= SETS);
         }
-        assert!(routes.find(&route("9999", None)).is_some());
+        assert!(routes.find(&Route::about("9999", None)).is_some());
         routes.forget();
-        assert!((0..10_000).all(|n| routes.find(&route(&n.to_string(), None)).is_none()));
+        assert!((0..10_000).all(|n| routes.find(&Route::about(&n.to_string(), None)).is_none()));
     }
 }

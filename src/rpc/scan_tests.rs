@@ -1,6 +1,6 @@
 //! What the envelope of a line is, line by line and after other lines.
 
-use super::{scanner::quote_or_escape, *};
+use super::*;
 use crate::rpc::message::Parts;
 
 fn parts(line: &str) -> (Kind, Parts<'_>) {
@@ -236,24 +236,4 @@ fn lines_that_begin_alike_are_known_to_go_where_the_last_one_went() {
     assert_eq!(same, [false, true, true]);
     assert!(!scan.next(r#"{"method":"n"}"#).same);
     assert!(!scan.next(&line("d")).same, "what was between is forgotten");
-}
-
-#[test]
-fn a_quote_is_found_wherever_it_stands() {
-    for len in 0..100 {
-        let mut text = vec![b'x'; len];
-        assert_eq!(quote_or_escape(&text), None);
-        // These differ from what is looked for in one bit.
-        for near in [b'#', b'!', b'\\' + 1, b'\\' - 1, 0xdc, 0xa2, 0, 0x80, 0xff] {
-            text.fill(near);
-            assert_eq!(quote_or_escape(&text), None, "{near}");
-            for at in 0..len {
-                for wanted in [b'"', b'\\'] {
-                    text[at] = wanted;
-                    assert_eq!(quote_or_escape(&text), Some(at));
-                    text[at] = near;
-                }
-            }
-        }
-    }
 }

@@ -1,8 +1,7 @@
 //! The walk over a line: objects, strings, and the keys on the way.
 
-use memchr::memchr2;
-
 use super::{Envelope, Mark, Nested, Span};
+use crate::words::quote_or_escape;
 
 pub(super) struct Scanner<'a> {
     pub(super) line: &'a [u8],
@@ -304,34 +303,6 @@ const ENDS: [bool; 256] = {
     ends
 };
 const ENDING: &[u8] = b",}] \t\r\n\"{[:";
-
-/// How many words of eight bytes are looked at one by one.
-const SHORT: usize = 6;
-
-/// Where the first quote or backslash is.
-///
-/// Most strings of a message are short: eight bytes at a time are then less work than the call of a vectorized search.
-#[inline]
-pub(super) fn quote_or_escape(bytes: &[u8]) -> Option<usize> {
-    const ONES: u64 = u64::from_ne_bytes([1; 8]);
-    const TOPS: u64 = ONES << 7;
-    /// The high bit of each byte that is zero; those after the first one may be wrong.
-    fn zeros(word: u64) -> u64 {
-        word.wrapping_sub(ONES) & !word & TOPS
-    }
-    let (words, _) = bytes.as_chunks();
-    let mut at = 0;
-    for word in words.iter().take(SHORT) {
-        let word = u64::from_le_bytes(*word);
-        let found =
-            zeros(word ^ (ONES * u64::from(b'"'))) | zeros(word ^ (ONES * u64::from(b'\\')));
-        if found != 0 {
-            return Some(at + found.trailing_zeros() as usize / 8);
-        }
-        at += 8;
-    }
-    memchr2(b'"', b'\\', &bytes[at..]).map(|found| at + found)
-}
 
 pub(super) fn is_integer(token: &[u8]) -> bool {
     let digits = token.strip_prefix(b"-").unwrap_or(token);

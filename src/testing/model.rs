@@ -111,7 +111,7 @@ impl MockModel {
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
     /// # let model = MockModel::start().await;
     /// model.respond_with(|request: &ModelRequest| {
-    ///     let question = request.user_texts().last().copied().unwrap_or_default();
+    ///     let question = request.prompts().last().copied().unwrap_or_default();
     ///     Reply::text(format!("You said: {question}"))
     /// });
     /// # }

@@ -65,11 +65,22 @@ impl ModelRequest {
         self.body()["input"].as_array().map_or(&[], Vec::as_slice)
     }
 
-    /// The texts that the user said, oldest first. Codex says things in the user's name, too: the first
-    /// text of a thread is its `<environment_context>`, and an interrupted turn leaves `<turn_aborted>`.
+    /// The texts of the user's role, oldest first. Codex says things in the user's name, too: the first
+    /// text of a thread is its `<environment_context>`, which comes again in the middle of a turn when the
+    /// date changes, and an interrupted turn leaves `<turn_aborted>`. Without these they are the
+    /// [`prompts`](Self::prompts).
     #[must_use]
     pub fn user_texts(&self) -> Vec<&str> {
         self.texts_of("user")
+    }
+
+    /// What the user said, oldest first: the [`user_texts`](Self::user_texts) without those that are one
+    /// element, `<name>…</name>`, and without the instructions of an `AGENTS.md`, which are codex's.
+    #[must_use]
+    pub fn prompts(&self) -> Vec<&str> {
+        let mut texts = self.user_texts();
+        texts.retain(|text| !is_codexs(text));
+        texts
     }
 
     /// The texts of the developer role, oldest first: codex's instructions come first.
@@ -141,6 +152,18 @@ impl ModelRequest {
             .filter_map(|content| content["text"].as_str())
             .collect()
     }
+}
+
+/// Whether codex said this in the user's name.
+fn is_codexs(text: &str) -> bool {
+    let text = text.trim();
+    let is_element = || {
+        let (name, _) = text.strip_prefix('<')?.split_once('>')?;
+        text.strip_suffix('>')?
+            .strip_suffix(name)?
+            .strip_suffix("</")
+    };
+    is_element().is_some() || text.starts_with("# AGENTS.md instructions")
 }
 
 impl fmt::Debug for ModelRequest {

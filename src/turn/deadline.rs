@@ -4,7 +4,10 @@ use std::{pin::pin, time::Duration};
 
 use tokio::time::{Instant, timeout_at};
 
-use super::{Turn, TurnError, TurnErrorKind, TurnOutcome};
+use super::{
+    Turn, TurnError, TurnErrorKind, TurnOutcome,
+    reconcile::{self, Verdict},
+};
 use crate::{Input, error::Error};
 
 /// How long a turn may take, and what is tried before it fails; see [`Turn::finish_by`].
@@ -97,13 +100,32 @@ impl Turn {
         {
             return end;
         }
-        if let Some(outcome) = self.reconciled().await {
-            return outcome.into_result().map_err(Error::from);
+        if let Some(end) = self.reconciled().await {
+            return end;
         }
         Err(Error::from(TurnError {
             kind: TurnErrorKind::DeadlinePassed { after },
             outcome: self.so_far(),
         }))
+    }
+
+    /// Asks the server at once whether the turn is over; its end if it is.
+    async fn reconciled(&mut self) -> Option<Result<TurnOutcome, Error>> {
+        if !self.ended {
+            let verdict = reconcile::verdict(self.thread(), self.id()).await;
+            // What was told meanwhile counts more than what is on record.
+            if let Some(end) = self.until(Some(Instant::now())).await {
+                return Some(end);
+            }
+            match verdict {
+                Verdict::Over(record) => self.recover(record),
+                // It had its time to come to an end that is told.
+                Verdict::Idle => self.conclude(),
+                Verdict::Running | Verdict::Unknown(_) => return None,
+            }
+            self.ended = true;
+        }
+        Some(self.outcome().into_result().map_err(Error::from))
     }
 
     /// The end if it comes by then.

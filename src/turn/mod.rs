@@ -68,6 +68,8 @@ struct Check {
     why: Why,
     /// Never locked: it is there to make the turn `Sync`, for `turn.steer(…)` in a spawned task.
     verdict: Mutex<Pin<Box<dyn Future<Output = Verdict> + Send>>>,
+    /// What it has said; kept until the events before it are read.
+    answer: Option<Verdict>,
 }
 
 impl Turn {
@@ -188,21 +190,6 @@ impl Turn {
             return Err(Error::Invalid(text));
         }
         outcome.into_result().map_err(Error::from)
-    }
-
-    /// Asks the server at once whether the turn is over; its outcome if it is.
-    async fn reconciled(&mut self) -> Option<TurnOutcome> {
-        if !self.ended {
-            let verdict = reconcile::verdict(self.thread(), self.id()).await;
-            match verdict {
-                Verdict::Over(record) => self.recover(record),
-                // It had its time to come to an end that is told.
-                Verdict::Idle => self.conclude(),
-                Verdict::Running | Verdict::Unknown(_) => return None,
-            }
-            self.ended = true;
-        }
-        Some(self.outcome())
     }
 
     fn recover(&self, record: collect::Record) {

@@ -3,12 +3,12 @@
 use std::{
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
 use futures_core::Stream;
-use tokio::time::timeout;
+use tokio::{task::coop::has_budget_remaining, time::timeout};
 
 use super::{
     Check, Turn, TurnError, TurnErrorKind, TurnEvent,
@@ -34,46 +34,45 @@ impl Turn {
             if self.ended {
                 return Poll::Ready(None);
             }
-            if let Some(check) = &mut self.check
-                && let Poll::Ready(verdict) = check.poll(cx)
-            {
-                let why = check.why;
-                self.check = None;
-                if let Some(told) = self.judge(why, verdict) {
-                    return Poll::Ready(Some(told));
-                }
-                continue;
+            // NB. What the turn says comes before what is said of it. So the answer is only looked at once all events are
+            // read that were there when it came.
+            if let Some(check) = &mut self.check {
+                check.poll(cx);
             }
-            // Once the end is known, only its record is waited for.
             let event = {
                 let mut progress = self.progress();
                 let over = progress.collector.end().is_some();
                 (!over).then(|| progress.events.poll_event(cx))
             };
-            let Some(event) = event else {
-                if self.check.is_some() {
-                    return Poll::Pending;
-                }
-                match self.end() {
-                    Some(told) => return Poll::Ready(Some(told)),
-                    None => continue,
-                }
-            };
             match event {
-                Poll::Ready(event) => {
+                Some(Poll::Ready(event)) => {
                     if let Some(told) = self.hear(event) {
                         return Poll::Ready(Some(told));
                     }
+                    continue;
                 }
-                Poll::Pending => {
-                    if self.check.is_some() {
-                        return Poll::Pending;
-                    }
-                    match self.watchdog.poll(cx) {
-                        Poll::Ready(why) => self.check(why),
-                        Poll::Pending => return Poll::Pending,
-                    }
-                }
+                // Events may be there; the task has to give way before it may look.
+                Some(Poll::Pending) if !has_budget_remaining() => return Poll::Pending,
+                Some(Poll::Pending) => {}
+                // Once the end is known, only its record is waited for.
+                None => drop(self.check.take_if(|check| check.why != Why::Gaps)),
+            }
+            let told = if let Some(check) = &mut self.check {
+                let Some(verdict) = check.answer.take() else {
+                    return Poll::Pending;
+                };
+                let why = check.why;
+                self.check = None;
+                self.judge(why, verdict)
+            } else if event.is_none() {
+                self.end()
+            } else {
+                let why = ready!(self.watchdog.poll(cx));
+                self.check(why);
+                None
+            };
+            if told.is_some() {
+                return Poll::Ready(told);
             }
         }
     }
@@ -100,6 +99,7 @@ impl Turn {
             return None;
         }
         self.watchdog.heard();
+        self.check.take_if(|check| check.why == Why::Silence); // It is none.
         match event.method() {
             "thread/status/changed" => {
                 // Before the turn has started, it is the one before that has ended.
@@ -127,8 +127,11 @@ impl Turn {
             }),
             _ => Box::pin(async move { reconcile::verdict(&thread, &turn).await }),
         };
-        let verdict = Mutex::new(verdict);
-        self.check = Some(Check { why, verdict });
+        self.check = Some(Check {
+            why,
+            verdict: Mutex::new(verdict),
+            answer: None,
+        });
     }
 
     fn judge(&mut self, why: Why, verdict: Verdict) -> Option<Told> {
@@ -190,12 +193,16 @@ impl Turn {
 }
 
 impl Check {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Verdict> {
-        let verdict = self
-            .verdict
-            .get_mut()
-            .unwrap_or_else(PoisonError::into_inner);
-        verdict.as_mut().poll(cx)
+    fn poll(&mut self, cx: &mut Context<'_>) {
+        if self.answer.is_none() {
+            let verdict = self
+                .verdict
+                .get_mut()
+                .unwrap_or_else(PoisonError::into_inner);
+            if let Poll::Ready(verdict) = verdict.as_mut().poll(cx) {
+                self.answer = Some(verdict);
+            }
+        }
     }
 }
 

@@ -10,6 +10,7 @@ mod long;
 mod odd;
 mod requests;
 mod responses;
+mod storm;
 
 use cas_sdk::{Builder, CasClient, Error, Event, Events};
 use serde_json::{Value, json};

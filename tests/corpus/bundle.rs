@@ -1,4 +1,5 @@
-//! The schema as the corpus reads it: by pointer, with the errors of the export mended by a list of its own.
+//! The schema as the corpus reads it: by pointer, with the errors of the export mended by a list of its own. A slip in
+//! the generator's list would pass unseen if the corpus shared it.
 
 use serde_json::{Value, json};
 

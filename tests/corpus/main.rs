@@ -10,43 +10,18 @@ mod built_from;
 mod bundle;
 mod compare;
 mod generate;
+#[path = "../common/round_trips.rs"]
+mod round_trips;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use cas_sdk::protocol::{self, MethodKind, ServerNotification, ServerRequest, inventory};
-use serde::{Serialize, de::DeserializeOwned};
+use cas_sdk::protocol::{MethodKind, ServerNotification, ServerRequest, inventory};
 use serde_json::{Value, json};
 
 use bundle::Bundle;
 use compare::{Outcome, backwards, compare};
 use generate::{Sample, UNHEARD_OF, samples};
-
-include!(concat!(env!("OUT_DIR"), "/for_tests.rs"));
-
-/// Decodes and encodes again.
-type RoundTrip = fn(&str) -> Result<Value, serde_json::Error>;
-
-fn round_trip<T: DeserializeOwned + Serialize>(text: &str) -> Result<Value, serde_json::Error> {
-    serde_json::to_value(serde_json::from_str::<T>(text)?)
-}
-
-macro_rules! tables {
-    (
-        requests { $($method:literal $params:ident $response:ident,)* }
-        server_requests { $($server_method:literal $server_params:ident $server_response:ident,)* }
-        notifications { $($notification:literal $payload:ident $none:ident,)* }
-        types { $($ty:ident,)* }
-    ) => {
-        /// Params and response of each request, of either side, by method.
-        fn calls() -> HashMap<&'static str, [RoundTrip; 2]> {
-            HashMap::from([
-                $(($method, [round_trip::<protocol::$params> as RoundTrip, round_trip::<protocol::$response>]),)*
-                $(($server_method, [round_trip::<protocol::$server_params> as RoundTrip, round_trip::<protocol::$server_response>]),)*
-            ])
-        }
-    };
-}
-with_protocol!(tables);
+use round_trips::calls;
 
 /// What one kind of message came to.
 #[derive(Default)]

@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod asked;
 mod ends;
 mod interrupts;
 mod pages;

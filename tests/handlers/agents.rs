@@ -14,7 +14,7 @@ use crate::{
 
 /// The parent spawns a child which wants to run a command outside of the sandbox, and waits for it.
 fn play(request: &ModelRequest) -> Reply {
-    let texts = request.user_texts();
+    let texts = request.prompts();
     if texts.last().is_some_and(|text| text.contains("CHILD TASK")) {
         return match request.tool_output("c-1") {
             None => escalated("c-1", "touch made-by-the-child"),

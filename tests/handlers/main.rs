@@ -23,6 +23,7 @@ mod peer;
 mod permissions;
 mod policy;
 mod threads;
+mod tool_names;
 mod tools;
 mod user_input;
 

@@ -31,9 +31,9 @@ async fn a_thread_has_its_own_handlers_and_the_clients_for_the_rest() {
     let Some(rig) = rig().await else { return };
     within(60, async {
         rig.model
-            .respond_with(|request: &ModelRequest| match request.user_texts().last() {
-                _ if request.tool_output("c-1").is_some() => Reply::text("done"),
-                _ => escalated("c-1", "touch here")
+            .respond_with(|request: &ModelRequest| match request.tool_output("c-1") {
+                Some(_) => Reply::text("done"),
+                None => escalated("c-1", "touch here")
                     .function_call("c-2", "t", json!({}))
                     .function_call("c-3", "base", json!({})),
             });

@@ -20,7 +20,7 @@ async fn text_arrives_in_the_deltas_that_were_scripted() {
     assert_eq!(deltas, ["It ", "is ", "a ", "typo."]);
 
     let request = model.next_request().await;
-    assert_eq!(request.user_texts().last(), Some(&"Why is the build red?"));
+    assert_eq!(request.prompts().last(), Some(&"Why is the build red?"));
     assert_eq!(request.thread_id(), Some(&*thread));
     assert_eq!(request.turn_id().as_deref(), turn["id"].as_str());
     assert_eq!(request.model(), "mock-model");
@@ -155,7 +155,7 @@ async fn a_held_turn_can_be_steered_and_interrupted() {
     gate.open();
     codex.notification("item/agentMessage/delta").await;
     let steered = &model.wait_for_requests(2).await[1];
-    assert_eq!(steered.user_texts().last(), Some(&"be brief"));
+    assert_eq!(steered.prompts().last(), Some(&"be brief"));
 
     codex
         .request(
@@ -175,7 +175,7 @@ async fn concurrent_threads_get_the_replies_of_a_function() {
         return;
     };
     model.respond_with(|request: &ModelRequest| {
-        Reply::text(format!("You said {}", request.user_texts().last().unwrap()))
+        Reply::text(format!("You said {}", request.prompts().last().unwrap()))
     });
     let mut threads = Vec::new();
     for name in ["one", "two", "three"] {

@@ -44,12 +44,38 @@ async fn a_request_tells_who_asks_and_what() {
     assert_eq!(request.bearer(), Some("abc"));
     assert_eq!(request.header("THREAD-ID"), Some("thread-1"));
     assert_eq!(request.user_texts(), ["look", "here"]);
+    assert_eq!(request.prompts(), ["look", "here"]);
     assert_eq!(request.developer_texts(), ["be good"]);
     assert_eq!(request.tool_output("c1").unwrap(), "sunny");
     assert_eq!(request.tool_output("c2").unwrap()[0]["text"], "x");
     assert_eq!(request.tool_output("c3"), None);
     assert_eq!(request.tools(), ["weather", "web_search"]);
     assert_eq!(request.body(), &body);
+}
+
+#[tokio::test]
+async fn what_codex_says_in_the_users_name_is_no_prompt() {
+    let model = MockModel::start().await;
+    let texts = [
+        "<environment_context>\n  <cwd>/work</cwd>\n</environment_context>",
+        "# AGENTS.md instructions for /work\n\n<INSTRUCTIONS>\nbe good\n</INSTRUCTIONS>",
+        "look",
+        "<turn_aborted>\nThe user interrupted\n</turn_aborted>",
+        "<b>here</b> and there",
+        "1 < 2 > 1",
+        "<",
+        "<>",
+        "",
+        "<environment_context>\n  <current_date>2026-11-23</current_date>\n</environment_context>\n",
+    ];
+    let messages = texts
+        .map(|text| json!({ "role": "user", "content": [{ "type": "input_text", "text": text }] }));
+    let body = json!({ "input": messages }).to_string();
+    send(model.address(), "POST", "/v1/responses", &[], &body).await;
+    let request = model.next_request().await;
+    assert_eq!(request.user_texts(), texts);
+    let prompts = ["look", "<b>here</b> and there", "1 < 2 > 1", "<", "<>", ""];
+    assert_eq!(request.prompts(), prompts);
 }
 
 #[tokio::test]

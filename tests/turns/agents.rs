@@ -19,7 +19,7 @@ fn usage(input_tokens: u64, output_tokens: u64) -> Usage {
 
 /// The parent spawns a child, waits for it, and says so.
 fn play(request: &ModelRequest) -> Reply {
-    let texts = request.user_texts();
+    let texts = request.prompts();
     if texts.last().is_some_and(|text| text.contains("CHILD TASK")) {
         return Reply::text("child done").usage(usage(1000, 100));
     }

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use crate::common::{Rig, eventually, is_alive, within};
+use crate::{
+    answers,
+    common::{Rig, eventually, is_alive, within},
+    interrupted,
+};
 use cas_sdk::{
     Error, Tool, ToolContext, ToolError, ToolOutput, TurnErrorKind, TurnEvent,
     protocol::{CodexErrorInfo, ThreadItem, ThreadStartParams, TurnStatus},
@@ -99,12 +103,7 @@ async fn a_dropped_turn_is_interrupted_and_a_detached_one_is_not() {
         let (client, thread) = rig.thread().await;
         let mut ends = client.events(cas_sdk::Filter::all().method("turn/completed"));
         drop(thread.ask("go").await.unwrap());
-        let end = ends.next().await.unwrap().unwrap();
-        assert!(
-            end.raw().contains(r#""status":"interrupted""#),
-            "{}",
-            end.raw()
-        );
+        interrupted(&mut ends).await;
 
         let control = thread.ask("again").await.unwrap().detach();
         gate.open();
@@ -271,18 +270,7 @@ async fn a_failed_turn_tells_the_servers_reason_and_what_there_was() {
         assert!(error.to_string().contains("stream disconnected"), "{error}");
         assert_eq!(error.outcome.text, "half an ans");
 
-        rig.model.reply(Reply::text("fine"));
-        assert_eq!(
-            thread
-                .ask("three")
-                .await
-                .unwrap()
-                .finish()
-                .await
-                .unwrap()
-                .text,
-            "fine"
-        );
+        answers(&rig, &thread).await;
         client.shutdown().await;
     })
     .await;

@@ -9,7 +9,10 @@ use cas_sdk::{
 };
 use serde_json::json;
 
-use crate::common::{Rig, within};
+use crate::{
+    common::{Rig, within},
+    interrupted,
+};
 
 fn review() -> ReviewTarget {
     serde_json::from_value(json!({"type": "custom", "instructions": "look at it"})).unwrap()
@@ -96,12 +99,7 @@ async fn a_dropped_review_is_interrupted() {
                 rig.model.next_request().await;
             }
             drop(turn);
-            let end = ends.next().await.unwrap().unwrap();
-            assert!(
-                end.params().contains(r#""status":"interrupted""#),
-                "{}",
-                end.raw()
-            );
+            interrupted(&mut ends).await;
         }
         client.shutdown().await;
     })
@@ -284,12 +282,7 @@ async fn a_turn_past_its_deadline_fails_with_what_there_was_and_is_interrupted()
             "{error:?}"
         );
         assert_eq!(error.outcome.text, "endless");
-        let end = ends.next().await.unwrap().unwrap();
-        assert!(
-            end.params().contains(r#""status":"interrupted""#),
-            "{}",
-            end.raw()
-        );
+        interrupted(&mut ends).await;
         client.shutdown().await;
     })
     .await;

@@ -1,14 +1,20 @@
 //! Many turns: every one ends, every text is whole, every interrupt lands.
 
-use std::{collections::HashMap, sync::Arc, time::Instant};
-
-use cas_sdk::{
-    Error, Filter, Sent, Thread, TurnErrorKind, TurnEvent,
-    protocol::{ThreadItem, ThreadStartParams, TurnStatus},
-    testing::{Gate, ModelRequest, Reply},
+use std::{
+    collections::HashMap, fmt::Write as _, future::IntoFuture as _, sync::Arc, time::Instant,
 };
 
-use crate::common::{Rig, within};
+use cas_sdk::{
+    Error, Events, Filter, Sent, Thread, TurnErrorKind, TurnEvent, TurnOutcome,
+    protocol::{ThreadItem, ThreadStartParams, TurnStatus},
+    testing::{Gate, MockModel, ModelRequest, Reply},
+};
+use futures_util::FutureExt as _;
+
+use crate::{
+    common::{Rig, within},
+    interrupted,
+};
 
 #[tokio::test]
 async fn two_hundred_interrupts_right_after_the_start_all_land() {
@@ -65,12 +71,7 @@ async fn two_hundred_turns_dropped_right_after_the_start_are_all_interrupted() {
             .await;
             drop(turns); // Each is an `Ok`: see the count below.
             for _ in &threads {
-                let end = ends.next().await.unwrap().unwrap();
-                assert!(
-                    end.params().contains(r#""status":"interrupted""#),
-                    "{}",
-                    end.raw()
-                );
+                interrupted(&mut ends).await;
             }
         }
         client.shutdown().await;
@@ -119,8 +120,8 @@ fn text(said: &str) -> String {
 }
 
 fn answer(request: &ModelRequest, gates: &HashMap<String, Gate>) -> Reply {
-    let texts = request.user_texts();
-    let said = texts.last().copied().unwrap_or_default();
+    let prompts = request.prompts();
+    let said = prompts.last().copied().unwrap_or_default();
     let mut reply = Reply::new();
     for n in 0..20 {
         reply = reply.delta(format!("{said}/{n} "));
@@ -139,7 +140,7 @@ async fn of_a_thousand_turns_on_twenty_threads_every_one_ends_and_every_text_is_
     const THREADS: usize = 20;
     const TURNS: usize = 50;
     let Some(rig) = Rig::new().await else { return };
-    within(240, async {
+    within(480, async {
         let begun = Instant::now();
         let mut gates = HashMap::new();
         for thread in 0..THREADS {
@@ -158,8 +159,9 @@ async fn of_a_thousand_turns_on_twenty_threads_every_one_ends_and_every_text_is_
             move |request: &ModelRequest| answer(request, &gates)
         });
         let client = rig.client().await;
+        let model = Arc::new(rig.model);
         let workers = (0..THREADS).map(|at| {
-            let (client, gates) = (client.clone(), gates.clone());
+            let (client, model, gates) = (client.clone(), model.clone(), gates.clone());
             tokio::spawn(async move {
                 let thread = client
                     .start_thread(ThreadStartParams::default())
@@ -168,7 +170,12 @@ async fn of_a_thousand_turns_on_twenty_threads_every_one_ends_and_every_text_is_
                 let mut counts = HashMap::new();
                 for n in 0..TURNS {
                     let plan = Plan::of(at + n);
-                    one(&thread, plan, &format!("{at}-{n}"), &gates).await;
+                    let said = format!("{at}-{n}");
+                    let record = thread.events();
+                    if let Err(wrong) = one(&thread, plan, &said, &gates).await {
+                        let told = told(record, &model);
+                        panic!("{said}, {plan:?}: {wrong}\n{told}");
+                    }
                     *counts.entry(format!("{plan:?}")).or_insert(0) += 1;
                 }
                 counts
@@ -182,27 +189,32 @@ async fn of_a_thousand_turns_on_twenty_threads_every_one_ends_and_every_text_is_
         }
         eprintln!("{counts:?} in {:?}", begun.elapsed());
         assert_eq!(counts.values().sum::<usize>(), 1000);
-        assert_eq!(rig.model.unexpected(), [""; 0]);
+        assert_eq!(model.unexpected(), [""; 0]);
         client.shutdown().await;
     })
     .await;
 }
 
-async fn one(thread: &Thread, plan: Plan, said: &str, gates: &HashMap<String, Gate>) {
-    let mut turn = thread.ask(said).await.unwrap();
+/// `Err` says what is wrong with the turn.
+async fn one(
+    thread: &Thread,
+    plan: Plan,
+    said: &str,
+    gates: &HashMap<String, Gate>,
+) -> Result<(), String> {
+    let mut turn = thread.ask(said).await.map_err(wrong)?;
     // After a drop the next turn may come before the interrupt has ended the one before; then this joins that.
-    assert!(!turn.joined(), "{said}: {plan:?}");
+    ensure(!turn.joined(), || "it joined a turn".to_owned())?;
     let more = format!("{said}+");
     let mut streamed = String::new();
     match plan {
         Plan::Interrupted => {
-            let status = turn.interrupt().await.unwrap();
-            assert_eq!(status, TurnStatus::Interrupted, "{said}");
-            let error = turn.finish().await.unwrap_err();
-            assert!(
-                matches!(&error, Error::Turn(e) if matches!(e.kind, TurnErrorKind::Interrupted))
-            );
-            return;
+            let status = turn.interrupt().await.map_err(wrong)?;
+            ensure(status == TurnStatus::Interrupted, || status.to_string())?;
+            return match turn.finish().await {
+                Err(Error::Turn(e)) if matches!(e.kind, TurnErrorKind::Interrupted) => Ok(()),
+                other => Err(format!("interrupted, and then: {other:?}")),
+            };
         }
         Plan::Dropped => {
             let id = turn.id().to_owned();
@@ -210,12 +222,13 @@ async fn one(thread: &Thread, plan: Plan, said: &str, gates: &HashMap<String, Ga
                 .client()
                 .events(Filter::all().method("turn/completed").turn(id));
             drop(turn);
-            let end = ends.next().await.unwrap().unwrap();
-            assert!(end.params().contains("interrupted"), "{}", end.raw());
-            return;
+            let end = ends.next().await.ok_or("no end")?.map_err(wrong)?;
+            return ensure(end.params().contains("interrupted"), || {
+                end.raw().to_owned()
+            });
         }
         Plan::Steered => {
-            turn.steer(more.as_str()).await.unwrap();
+            turn.steer(more.as_str()).await.map_err(wrong)?;
             gates[said].open();
         }
         Plan::Sent => {
@@ -223,8 +236,11 @@ async fn one(thread: &Thread, plan: Plan, said: &str, gates: &HashMap<String, Ga
             while !matches!(turn.next().await, Some(Ok(TurnEvent::Text(t))) if { streamed.push_str(&t); true })
             {
             }
-            let sent = thread.send(more.as_str()).await.unwrap();
-            assert!(matches!(sent, Sent::Steered(c) if c.turn_id() == turn.id()));
+            let sent = thread.send(more.as_str()).await.map_err(wrong)?;
+            ensure(
+                matches!(&sent, Sent::Steered(c) if c.turn_id() == turn.id()),
+                || format!("{sent:?}"),
+            )?;
             gates[said].open();
         }
         Plan::Plain | Plan::Followed => {}
@@ -232,49 +248,85 @@ async fn one(thread: &Thread, plan: Plan, said: &str, gates: &HashMap<String, Ga
     let other = (plan == Plan::Followed).then(|| tokio::spawn(turn.follow().finish()));
     let mut outcome = None;
     while let Some(event) = turn.next().await {
-        match event.unwrap() {
+        match event.map_err(wrong)? {
             TurnEvent::Text(delta) => streamed.push_str(&delta),
             TurnEvent::Completed(done) => outcome = Some(done),
-            TurnEvent::Lagged(n) => panic!("{said}: lagged by {n}"),
+            TurnEvent::Lagged(n) => return Err(format!("lagged by {n}")),
             _ => {}
         }
     }
-    let outcome = outcome.expect("an end");
-    assert_eq!(
-        outcome.status,
-        TurnStatus::Completed,
-        "{said}: {:?}",
-        outcome.failure
-    );
-    assert!(!outcome.recovered, "{said}");
+    let outcome = outcome.ok_or("no end")?;
+    whole(plan, said, &outcome, &streamed)?;
+    if let Some(other) = other {
+        let other = other.await.map_err(wrong)?.map_err(wrong)?.text;
+        ensure(other == outcome.text, || {
+            format!("the second reader got another text: {other:?}")
+        })?;
+    }
+    Ok(())
+}
+
+/// Whether the outcome and what was streamed are what the model said.
+fn whole(plan: Plan, said: &str, outcome: &TurnOutcome, streamed: &str) -> Result<(), String> {
+    let well = outcome.status == TurnStatus::Completed && !outcome.recovered;
+    ensure(well, || format!("{outcome:#?}"))?;
     let last = match plan {
-        Plan::Steered | Plan::Sent => more.as_str(),
-        _ => said,
+        Plan::Steered | Plan::Sent => format!("{said}+"),
+        _ => said.to_owned(),
     };
-    assert_eq!(outcome.text, text(last), "{said}: {plan:?}");
+    let (first, last) = (text(said), text(&last));
+    ensure(outcome.text == last, || {
+        format!("expected {last:?}, got {outcome:#?}")
+    })?;
     // A steer cuts off what the model is saying, and makes it answer again in the same turn; what it had said by then
     // is there all the same.
-    let before = streamed
-        .strip_suffix(&text(last))
-        .expect("the answer was streamed");
-    assert!(
-        text(said).starts_with(before),
-        "{said}: {plan:?}: {streamed}"
-    );
+    let before = streamed.strip_suffix(&last);
+    ensure(
+        before.is_some_and(|before| first.starts_with(before)),
+        || format!("expected a beginning of {first:?}, then {last:?}; streamed {streamed:?}"),
+    )?;
     let messages = outcome.items.iter().filter_map(|item| match &item.item {
         ThreadItem::AgentMessage(m) => Some((m.text.as_str(), item.completed)),
         _ => None,
     });
     let messages: Vec<_> = messages.collect();
     let joined: String = messages.iter().map(|(text, _)| *text).collect();
-    assert_eq!(joined, streamed, "{said}: {plan:?}");
-    for (message, completed) in messages {
-        let whole = message == text(last) || message == text(said);
-        assert!(whole || !completed, "{said}: {plan:?}: {message}");
-    }
-    if let Some(other) = other {
-        assert_eq!(other.await.unwrap().unwrap().text, outcome.text);
-    }
+    ensure(joined == streamed, || {
+        format!("streamed {streamed:?}, but the items are {messages:#?}")
+    })?;
+    let is_whole = |(text, completed): &(&str, bool)| !completed || *text == last || *text == first;
+    ensure(messages.iter().all(is_whole), || format!("{messages:#?}"))
 }
 
-use std::future::IntoFuture as _;
+fn ensure(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(otherwise()) }
+}
+
+fn wrong(error: impl std::fmt::Debug) -> String {
+    format!("{error:?}")
+}
+
+/// All that the server has said of the thread since the turn was asked for, and what it has asked the model meanwhile.
+fn told(mut record: Events, model: &MockModel) -> String {
+    let mut told = String::new();
+    let mut thread = None;
+    while let Some(Some(event)) = record.next().now_or_never() {
+        match event {
+            Ok(event) => {
+                thread = thread.or_else(|| event.thread_id().map(str::to_owned));
+                let _ = writeln!(told, "{} {}", event.seq(), event.raw());
+            }
+            Err(error) => {
+                let _ = writeln!(told, "{error:?}");
+            }
+        }
+    }
+    for request in model.requests() {
+        if request.thread_id() == thread.as_deref() {
+            let texts = request.user_texts();
+            let latest = &texts[texts.len().saturating_sub(4)..];
+            let _ = writeln!(told, "asked for {:?}: {latest:?}", request.turn_id());
+        }
+    }
+    told
+}

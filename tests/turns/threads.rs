@@ -9,7 +9,10 @@ use cas_sdk::{
     testing::{Gate, Reply},
 };
 
-use crate::common::{Rig, within};
+use crate::{
+    answers,
+    common::{Rig, within},
+};
 
 /// A thread that has had a turn.
 async fn talked(rig: &Rig, client: &CasClient, text: &str) -> Thread {
@@ -52,18 +55,7 @@ async fn a_thread_is_read_named_put_away_and_brought_back() {
         );
 
         let thread = client.resume_thread(thread.id()).await.unwrap();
-        rig.model.reply(Reply::text("here"));
-        assert_eq!(
-            thread
-                .ask("hello?")
-                .await
-                .unwrap()
-                .finish()
-                .await
-                .unwrap()
-                .text,
-            "here"
-        );
+        answers(&rig, &thread).await;
         client.shutdown().await;
     })
     .await;
@@ -101,18 +93,7 @@ async fn a_thread_that_was_let_go_is_refused_until_it_is_resumed() {
         assert_eq!(rig.model.requests().len(), asked);
         let thread = client.resume_thread(thread.id()).await.unwrap();
         assert_eq!(thread.origin(), Origin::Resumed);
-        rig.model.reply(Reply::text("seen"));
-        assert_eq!(
-            thread
-                .ask("seen")
-                .await
-                .unwrap()
-                .finish()
-                .await
-                .unwrap()
-                .text,
-            "seen"
-        );
+        answers(&rig, &thread).await;
         client.shutdown().await;
     })
     .await;
