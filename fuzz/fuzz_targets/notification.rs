@@ -4,7 +4,10 @@
 
 #![no_main]
 
-use cas_sdk::protocol::{ServerNotification, ServerRequest};
+use cas_sdk::protocol::{
+    AgentMessageDeltaNotification, Notification, ReasoningTextDeltaNotification,
+    ServerNotification, ServerRequest,
+};
 use libfuzzer_sys::fuzz_target;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
@@ -36,6 +39,12 @@ fn check<T: Serialize>(
     assert_eq!(rounded(written), rounded(again), "{method}");
 }
 
+/// Deltas are read by a reader of their own, and must be what the library makes of them.
+fn same<N: Notification + PartialEq + std::fmt::Debug>(params: &str) {
+    let (own, library) = (N::decode(params), serde_json::from_str::<N>(params));
+    assert_eq!(own.ok(), library.ok(), "{params}");
+}
+
 /// The last digit of a float may be another every time it is read.
 fn rounded(value: Value) -> Value {
     match value {
@@ -53,6 +62,8 @@ fuzz_target!(|data: &[u8]| {
     let Ok(message) = serde_json::from_str::<Message<'_>>(line) else {
         return;
     };
+    same::<AgentMessageDeltaNotification>(message.params.get());
+    same::<ReasoningTextDeltaNotification>(message.params.get());
     check(
         &message.method,
         message.params.get(),
