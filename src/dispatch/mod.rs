@@ -5,6 +5,7 @@
 
 mod answer;
 mod at_once;
+mod guarded;
 mod observe;
 mod pending;
 mod refresh;

@@ -5,7 +5,6 @@
 
 use std::{
     collections::HashMap,
-    panic::AssertUnwindSafe,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -14,8 +13,9 @@ use futures_util::{
     FutureExt as _,
     future::{BoxFuture, Shared},
 };
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
+use super::guarded::{Cut, guarded};
 use crate::handler::{Erased, HandlerError, RefreshRequest, RequestContext, Tokens};
 
 /// The server waits 10 s.
@@ -95,10 +95,10 @@ impl Refresher {
 
 fn fly(run: BoxFuture<'static, Result<Tokens, HandlerError>>) -> Flight {
     async move {
-        match timeout(LIMIT, AssertUnwindSafe(run).catch_unwind()).await {
-            Ok(Ok(tokens)) => tokens,
-            Ok(Err(_)) => Err(HandlerError::new("the handler panicked")),
-            Err(_) => Err(HandlerError::new(format!(
+        match guarded(Some(LIMIT), run).await {
+            Ok(tokens) => tokens,
+            Err(Cut::Panicked) => Err(HandlerError::new("the handler panicked")),
+            Err(Cut::Late) => Err(HandlerError::new(format!(
                 "no tokens came within {LIMIT:?}"
             ))),
         }

@@ -1,20 +1,19 @@
 //! From a request to its handler, and from what the handler says to the answer.
 
 use std::{
-    future::Future,
-    panic::AssertUnwindSafe,
     sync::{Arc, PoisonError},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json, value::RawValue};
-use tokio::{sync::oneshot, time::timeout};
+use tokio::sync::oneshot;
 
 use super::{
     Answer, Dispatch,
     at_once::{by_policy, deprecated, refused},
+    guarded::{Cut, guarded},
 };
 use crate::{
     handler::{
@@ -66,23 +65,21 @@ impl Case<'_> {
 }
 
 /// Runs a handler. A panic is a failure like others; `None` if it took too long.
-async fn run<A>(
+async fn run<A: Send>(
     limit: Option<Duration>,
-    handler: impl Future<Output = Result<A, HandlerError>>,
+    handler: BoxFuture<'static, Result<A, HandlerError>>,
 ) -> Option<Result<A, HandlerError>> {
-    let run = AssertUnwindSafe(handler)
-        .catch_unwind()
-        .map(|ended| ended.unwrap_or_else(|_| Err(HandlerError::new("the handler panicked"))));
-    match limit {
-        None => Some(run.await),
-        Some(limit) => timeout(limit, run).await.ok(),
+    match guarded(limit, handler).await {
+        Ok(said) => Some(said),
+        Err(Cut::Panicked) => Some(Err(HandlerError::new("the handler panicked"))),
+        Err(Cut::Late) => None,
     }
 }
 
 /// Runs a handler that has no other way to say no than to fail.
-async fn run_within<A>(
+async fn run_within<A: Send>(
     limit: Duration,
-    handler: impl Future<Output = Result<A, HandlerError>>,
+    handler: BoxFuture<'static, Result<A, HandlerError>>,
 ) -> Result<A, HandlerError> {
     run(Some(limit), handler).await.unwrap_or_else(|| {
         Err(HandlerError::new(format!(
@@ -153,7 +150,7 @@ impl Dispatch {
         let arguments = call.arguments.map_or("null", RawValue::get);
         let tools = &case.handlers.tools;
         let running = tools.call(call.namespace.as_deref(), &call.tool, arguments, context);
-        let output = match AssertUnwindSafe(running).catch_unwind().await {
+        let output = match guarded(None, running).await {
             Ok(Some(output)) => output,
             Ok(None) if self.has_fallback(&case) => return self.unclaimed(case).await,
             // The model can choose another one.

@@ -2,25 +2,56 @@
 //!
 //! What reads a row is compiled once for each row of types, wherever it occurs, and not for each struct.
 
+use std::marker::PhantomData;
+
 use serde::{Deserialize, de::MapAccess};
+use serde_json::Value;
 
 /// A field that an object must have.
 pub(crate) struct Need<T>(pub(crate) T);
 
-/// A field of which the default says that it is absent. Of an `Option`, a `null` says the same.
+/// A field of which the blank value says that it is absent. Of an `Option`, a `null` says the same.
 pub(crate) struct Maybe<T>(pub(crate) T);
 
 /// The same, where a `null` is for the type in the `Option` to judge.
 pub(crate) struct Kept<T>(pub(crate) Option<T>);
+
+/// A `Default` that is a constant.
+pub(crate) trait Blank {
+    const BLANK: Self;
+}
+
+impl<T> Blank for Option<T> {
+    const BLANK: Self = None;
+}
+
+impl<T> Blank for Vec<T> {
+    const BLANK: Self = Self::new();
+}
+
+macro_rules! blank {
+    ($($name:ty = $blank:expr,)*) => {
+        $(impl Blank for $name {
+            const BLANK: Self = $blank;
+        })*
+    };
+}
+blank! {
+    String = String::new(),
+    Value = Value::Null,
+    bool = false,
+    i64 = 0,
+    u64 = 0,
+    usize = 0,
+}
 
 /// Fields that can be read in any order: one, or a row of rows.
 pub(crate) trait Row<'de>: Sized {
     /// What has been read so far.
     type Slots;
     const LEN: usize;
-
-    /// Nothing yet.
-    fn start() -> Self::Slots;
+    /// Nothing yet. No function, of which there would be one for each row.
+    const START: Self::Slots;
 
     /// Reads the field at a position.
     fn fill<A: MapAccess<'de>>(
@@ -36,17 +67,14 @@ pub(crate) trait Row<'de>: Sized {
 impl<'de, T: Deserialize<'de>> Row<'de> for Need<T> {
     type Slots = Option<T>;
     const LEN: usize = 1;
-
-    fn start() -> Option<T> {
-        None
-    }
+    const START: Option<T> = None;
 
     fn fill<A: MapAccess<'de>>(
         slot: &mut Option<T>,
         _: usize,
         map: &mut A,
     ) -> Result<(), A::Error> {
-        match map.next_value() {
+        match map.next_value_seed(PhantomData::<T>) {
             Ok(value) => *slot = Some(value),
             Err(error) => return Err(error),
         }
@@ -61,16 +89,13 @@ impl<'de, T: Deserialize<'de>> Row<'de> for Need<T> {
     }
 }
 
-impl<'de, T: Deserialize<'de> + Default> Row<'de> for Maybe<T> {
+impl<'de, T: Deserialize<'de> + Blank> Row<'de> for Maybe<T> {
     type Slots = T;
     const LEN: usize = 1;
-
-    fn start() -> T {
-        T::default()
-    }
+    const START: T = T::BLANK;
 
     fn fill<A: MapAccess<'de>>(slot: &mut T, _: usize, map: &mut A) -> Result<(), A::Error> {
-        match map.next_value() {
+        match map.next_value_seed(PhantomData::<T>) {
             Ok(value) => *slot = value,
             Err(error) => return Err(error),
         }
@@ -85,10 +110,7 @@ impl<'de, T: Deserialize<'de> + Default> Row<'de> for Maybe<T> {
 impl<'de, T: Deserialize<'de>> Row<'de> for Kept<T> {
     type Slots = Option<T>;
     const LEN: usize = 1;
-
-    fn start() -> Option<T> {
-        None
-    }
+    const START: Option<T> = None;
 
     fn fill<A: MapAccess<'de>>(
         slot: &mut Option<T>,
@@ -107,8 +129,7 @@ impl<'de, T: Deserialize<'de>> Row<'de> for Kept<T> {
 impl<'de> Row<'de> for () {
     type Slots = ();
     const LEN: usize = 0;
-
-    fn start() {}
+    const START: () = ();
 
     fn fill<A: MapAccess<'de>>((): &mut (), _: usize, _: &mut A) -> Result<(), A::Error> {
         Ok(())
@@ -124,10 +145,7 @@ macro_rules! row {
         impl<'de, $($part: Row<'de>),+> Row<'de> for ($($part,)+) {
             type Slots = ($($part::Slots,)+);
             const LEN: usize = 0 $(+ $part::LEN)+;
-
-            fn start() -> Self::Slots {
-                ($($part::start(),)+)
-            }
+            const START: Self::Slots = ($($part::START,)+);
 
             #[allow(unused_assignments, reason = "of the last")]
             fn fill<M: MapAccess<'de>>(slots: &mut Self::Slots, mut position: usize, map: &mut M) -> Result<(), M::Error> {

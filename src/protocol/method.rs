@@ -178,6 +178,7 @@ macro_rules! server_message {
         }
         impl ServerNotification {
             /// Reads the next one of the same method into this one, if that saves work. Otherwise nothing is known of it.
+            #[inline]
             pub(crate) fn refill(&mut self, method: &str, params: &str) -> bool {
                 self.method() == method && match self {
                     $(Self::$variant(payload) => payload.refill(params),)*

@@ -132,7 +132,7 @@ fn read_with<'de, A: MapAccess<'de>, R: Row<'de>, O: Others<'de>>(
     others: &mut O,
 ) -> Result<R, A::Error> {
     let keep = O::KEEPS;
-    let mut slots = R::start();
+    let mut slots = R::START;
     loop {
         let read = match map.next_key_seed(Key { names, keep }) {
             Ok(Some(Found::At(position))) => R::fill(&mut slots, position, map),

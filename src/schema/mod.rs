@@ -90,38 +90,44 @@ pub enum DriftError {
 /// # Errors
 /// If the binary is missing, fails, hangs for a minute, or writes something that is no schema.
 #[inline]
-pub async fn drift(codex: &Path) -> Result<Drift, DriftError> {
-    let metadata = fs::metadata(codex).map_err(|source| DriftError::Binary {
-        path: codex.into(),
-        source,
-    })?;
-    let cached = cache_dir().map(|dir| dir.join(cache_name(codex, &metadata)));
-    if let Some(theirs) = cached.as_deref().and_then(cached_summary) {
-        return Ok(drift::compare(&built_in(), &theirs));
-    }
-    let dir = TempDir::new()?;
-    generate(codex, &dir.0).await?;
-    let path = codex.to_owned();
-    let work = task::spawn_blocking(move || {
-        let text = fs::read(dir.0.join(BUNDLE)).map_err(|error| error.to_string())?;
-        let bundle = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
-        let theirs = summarise(&bundle).map_err(String::from)?;
-        if let Some(path) = cached
-            && let Err(error) = store(&path, &summary::write(&theirs))
-        {
-            tracing::debug!(path = %path.display(), %error, "the schema is not cached");
+#[expect(
+    clippy::manual_async_fn,
+    reason = "the body of a public `async fn` outside of an impl is compiled with the crate, whatever `#[inline]` says"
+)]
+pub fn drift(codex: &Path) -> impl Future<Output = Result<Drift, DriftError>> + Send {
+    async move {
+        let metadata = fs::metadata(codex).map_err(|source| DriftError::Binary {
+            path: codex.into(),
+            source,
+        })?;
+        let cached = cache_dir().map(|dir| dir.join(cache_name(codex, &metadata)));
+        if let Some(theirs) = cached.as_deref().and_then(cached_summary) {
+            return Ok(drift::compare(&built_in(), &theirs));
         }
-        Ok(drift::compare(&built_in(), &theirs))
-    });
-    match work.await {
-        Ok(outcome) => outcome.map_err(|reason| DriftError::Schema { path, reason }),
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            Err(cancelled) => Err(DriftError::Io {
-                path,
-                source: io::Error::other(cancelled),
-            }),
-        },
+        let dir = TempDir::new()?;
+        generate(codex, &dir.0).await?;
+        let path = codex.to_owned();
+        let work = task::spawn_blocking(move || {
+            let text = fs::read(dir.0.join(BUNDLE)).map_err(|error| error.to_string())?;
+            let bundle = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
+            let theirs = summarise(&bundle).map_err(String::from)?;
+            if let Some(path) = cached
+                && let Err(error) = store(&path, &summary::write(&theirs))
+            {
+                tracing::debug!(path = %path.display(), %error, "the schema is not cached");
+            }
+            Ok(drift::compare(&built_in(), &theirs))
+        });
+        match work.await {
+            Ok(outcome) => outcome.map_err(|reason| DriftError::Schema { path, reason }),
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(cancelled) => Err(DriftError::Io {
+                    path,
+                    source: io::Error::other(cancelled),
+                }),
+            },
+        }
     }
 }
 

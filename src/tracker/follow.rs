@@ -30,11 +30,10 @@ impl Tracker {
         readable! {
             struct Thread {
                 needed { id: String = "id", }
-                maybe { status: Status = "status", }
+                maybe { status: Option<Status> = "status", }
             }
         }
         readable! {
-            #[derive(Default)]
             struct Status {
                 maybe { is: String = "type", }
             }
@@ -47,7 +46,8 @@ impl Tracker {
                     if let Ok(reply) = outcome
                         && let Ok(thread) = at::<Thread>(reply.result(), &["thread"])
                     {
-                        tracker.follow(&thread.id, is_new, thread.status.is == "active");
+                        let is_active = thread.status.is_some_and(|status| status.is == "active");
+                        tracker.follow(&thread.id, is_new, is_active);
                     }
                     if let Some(then) = then {
                         then(outcome);
