@@ -3,8 +3,10 @@
 //! `cargo run --release --example flood -- PROGRAM [--mode typed|four|idle-15|slow|floor|newlines|calls|at-once]`
 //! where PROGRAM is usually `target/release/examples/flood_server`. CPU time is what `time` says of this process.
 
+#[path = "../benches/support/floors.rs"]
+mod floors;
+
 use std::{
-    borrow::Cow,
     io::{BufRead as _, Write as _},
     process::{Command, Stdio},
     time::{Duration, Instant},
@@ -14,7 +16,7 @@ use cas_sdk::{
     CasClient, Error, Events, Filter, Kind,
     protocol::{Call as _, ServerNotification, ThreadLoadedListParams, ThreadStartParams},
 };
-use serde_json::{json, value::RawValue};
+use serde_json::json;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -174,27 +176,6 @@ async fn at_once(client: CasClient) -> Result<Counts, Failure> {
 /// What no client can do without: a blocking loop that frames lines and, if asked, scans the envelope with borrowed
 /// strings and decodes the delta.
 fn floor(program: &str, decode: bool) -> Result<Counts, Failure> {
-    #[derive(serde::Deserialize)]
-    struct Envelope<'a> {
-        #[serde(borrow)]
-        method: Option<Cow<'a, str>>,
-        #[serde(borrow)]
-        params: Option<&'a RawValue>,
-    }
-    #[derive(serde::Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    #[allow(dead_code, reason = "decoded for the cost of it")]
-    struct Delta<'a> {
-        #[serde(borrow)]
-        thread_id: Cow<'a, str>,
-        #[serde(borrow)]
-        turn_id: Cow<'a, str>,
-        #[serde(borrow)]
-        item_id: Cow<'a, str>,
-        #[serde(borrow)]
-        #[serde(rename = "delta")]
-        text: Cow<'a, str>,
-    }
     let mut child = Command::new(program)
         .arg("app-server")
         .stdin(Stdio::piped())
@@ -221,15 +202,13 @@ fn floor(program: &str, decode: bool) -> Result<Counts, Failure> {
         }
         counts.events += 1;
         if decode {
-            let envelope: Envelope<'_> = serde_json::from_slice(&line)?;
-            match (envelope.method.as_deref(), envelope.params) {
-                (Some("item/agentMessage/delta"), Some(params)) => {
-                    let delta: Delta<'_> = serde_json::from_str(params.get())?;
-                    counts.deltas += 1;
-                    counts.bytes += delta.text.len() as u64;
-                }
-                (Some("turn/completed"), _) => break,
-                _ => {}
+            let (method, delta) = floors::read(&line)?;
+            if let Some(delta) = delta {
+                counts.deltas += 1;
+                counts.bytes += delta.text.len() as u64;
+            }
+            if method == "turn/completed" {
+                break;
             }
         } else if line.len() < 400 && memchr::memmem::find(&line, b"turn/completed").is_some() {
             break;

@@ -16,8 +16,8 @@ use crate::{
     error::{CloseCause, CloseReason, Error},
     protocol::{Notification, ServerNotification},
     rpc::{
-        Incoming, Kind,
-        message::{Parts, Run, Value},
+        Incoming, Kind, Value,
+        message::{Parts, Run},
         queue::Next,
         router::Subscription,
     },

@@ -4,40 +4,35 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-/// A blocking loop that frames lines, reads the envelope with borrowed strings and decodes the delta.
-pub(crate) fn typed(bytes: &[u8]) -> usize {
-    #[derive(serde::Deserialize)]
-    struct Envelope<'a> {
-        #[serde(borrow)]
-        method: Cow<'a, str>,
-        #[serde(borrow)]
-        params: &'a RawValue,
-    }
-    #[derive(serde::Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    #[expect(dead_code, reason = "decoded for the cost of it")]
-    struct Delta<'a> {
-        #[serde(borrow)]
-        thread_id: Cow<'a, str>,
-        #[serde(borrow)]
-        turn_id: Cow<'a, str>,
-        #[serde(borrow)]
-        item_id: Cow<'a, str>,
-        #[serde(borrow)]
-        #[serde(rename = "delta")]
-        text: Cow<'a, str>,
-    }
-    let mut length = 0;
-    for line in bytes.split_inclusive(|b| *b == b'\n') {
-        let envelope: Envelope<'_> = serde_json::from_slice(line).expect("a message");
-        if envelope.method == "item/agentMessage/delta" {
-            let delta: Delta<'_> = serde_json::from_str(envelope.params.get()).expect("a delta");
-            length += delta.text.len();
-        }
-    }
-    length
+/// Reads the envelope of a line with borrowed strings, and the delta if it is one: the method, and that.
+pub(crate) fn read(line: &[u8]) -> serde_json::Result<(Cow<'_, str>, Option<Delta<'_>>)> {
+    let Envelope { method, params } = serde_json::from_slice(line)?;
+    let delta = match (&*method, params) {
+        ("item/agentMessage/delta", Some(params)) => Some(serde_json::from_str(params.get())?),
+        _ => None,
+    };
+    Ok((method, delta))
 }
 
-pub(crate) fn newlines(bytes: &[u8]) -> usize {
-    memchr::memchr_iter(b'\n', bytes).count()
+#[derive(serde::Deserialize)]
+struct Envelope<'a> {
+    #[serde(borrow, default)]
+    method: Cow<'a, str>,
+    #[serde(borrow)]
+    params: Option<&'a RawValue>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(dead_code, reason = "decoded for the cost of it")]
+pub(crate) struct Delta<'a> {
+    #[serde(borrow)]
+    thread_id: Cow<'a, str>,
+    #[serde(borrow)]
+    turn_id: Cow<'a, str>,
+    #[serde(borrow)]
+    item_id: Cow<'a, str>,
+    #[serde(borrow)]
+    #[serde(rename = "delta")]
+    pub(crate) text: Cow<'a, str>,
 }

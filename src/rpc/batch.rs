@@ -3,8 +3,9 @@
 use std::{sync::MutexGuard, time::Instant};
 
 use super::{
+    block::{Draft, TEXT},
     connection::NoAnswer,
-    message::{Draft, Incoming, Kind, Parts, Run, TEXT},
+    message::{Incoming, Kind, Parts, Run},
     router::{Class, Pending, RawReply, Route, Router, State},
     routes::Plan,
     scan::{Envelope, Scan, Scanned, scan_head},
@@ -214,9 +215,9 @@ impl<'r> Batch<'r> {
 
     /// Stages the lines of the draft.
     fn finish(&mut self) {
-        if let Some(run) = self.desk.draft.finish(self.now) {
+        if let Some(block) = self.desk.draft.finish(self.now) {
             let plan = self.plan;
-            self.state().stage(plan, run);
+            self.state().stage(plan, Run::whole(block));
         }
     }
 

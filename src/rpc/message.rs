@@ -1,25 +1,11 @@
 //! Lines from the server, shared by all who receive them, and the parts of them that their envelopes name.
-//!
-//! Lines that were read together and go to the same subscriptions share a [`Block`]: in a flood that is one set of
-//! allocations for up to [`LINES`] of them. A block is small, so that keeping one event keeps little else.
 
-use std::{
-    any::Any,
-    fmt, hint,
-    ops::{Deref, Range},
-    sync::{
-        Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Instant,
+use std::{any::Any, fmt, ops::Range, time::Instant};
+
+use super::{
+    block::{Block, Entry, Hold, Value},
+    scan::Envelope,
 };
-
-use super::scan::Envelope;
-
-/// The most lines of a block.
-pub(super) const LINES: usize = 32;
-/// The most text of a block of more than one line, in bytes.
-pub(super) const TEXT: usize = 8 * 1024;
 
 /// What a line turned out to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -44,139 +30,6 @@ pub(crate) struct Incoming {
     at: u32,
 }
 
-/// A hold on a block.
-#[derive(Clone)]
-enum Hold {
-    Block(Arc<Block>),
-    /// A reader's own, with a count of its own: several readers of the same events would otherwise take the one count
-    /// away from each other's core twice an event.
-    #[expect(clippy::redundant_allocation, reason = "the count is what is wanted")]
-    Share(Arc<Arc<Block>>),
-}
-
-impl Deref for Hold {
-    type Target = Block;
-
-    fn deref(&self) -> &Block {
-        match self {
-            Self::Block(block) => block,
-            Self::Share(block) => block,
-        }
-    }
-}
-
-struct Block {
-    received_at: Instant,
-    text: String,
-    entries: Entries,
-    /// Values that nobody has any more, to be made into those of these lines.
-    values: Mutex<Vec<Value>>,
-    /// Where the buffers go afterwards.
-    spares: Option<Arc<Spares>>,
-}
-
-/// What was decoded of a line.
-pub(crate) type Value = Box<dyn Any + Send + Sync>;
-
-/// Most blocks of a quiet connection have one line, and need no list.
-enum Entries {
-    One(Entry),
-    Many(Vec<Entry>),
-}
-
-struct Entry {
-    seq: u64,
-    start: u32,
-    end: u32,
-    kind: Kind,
-    /// Somebody is making the decoded value, or has made it.
-    claimed: AtomicBool,
-    env: Envelope,
-    /// The decoded value, made by the first who asks for it.
-    memo: OnceLock<Value>,
-}
-
-impl Block {
-    fn entry(&self, at: u32) -> &Entry {
-        match &self.entries {
-            Entries::One(entry) => entry,
-            Entries::Many(entries) => &entries[at as usize],
-        }
-    }
-
-    fn parts(&self, at: u32) -> Parts<'_> {
-        let entry = self.entry(at);
-        Parts {
-            line: &self.text[entry.start as usize..entry.end as usize],
-            env: entry.env,
-        }
-    }
-
-    fn value(&self) -> Option<Value> {
-        self.values
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop()
-    }
-}
-
-impl Drop for Block {
-    fn drop(&mut self) {
-        if let (Some(spares), Entries::Many(entries)) = (&self.spares, &mut self.entries) {
-            let values = self
-                .values
-                .get_mut()
-                .unwrap_or_else(PoisonError::into_inner);
-            values.extend(
-                entries
-                    .drain(..)
-                    .filter_map(|entry| entry.memo.into_inner()),
-            );
-            values.truncate(LINES);
-            self.text.clear();
-            spares.put(Buffers {
-                text: std::mem::take(&mut self.text),
-                entries: std::mem::take(entries),
-                values: std::mem::take(values),
-            });
-        }
-    }
-}
-
-/// What a full block is made of.
-#[derive(Default)]
-struct Buffers {
-    text: String,
-    entries: Vec<Entry>,
-    values: Vec<Value>,
-}
-
-/// The buffers of full blocks that have gone, for those that come: large ones are dear to allocate, and so are small ones
-/// that one thread allocates and another one frees.
-#[derive(Default)]
-struct Spares(Mutex<Vec<Buffers>>);
-
-/// How many buffers are kept. A queue that is full has more, but one that is read has not.
-const SPARES: usize = 16;
-
-impl Spares {
-    fn take(&self) -> Buffers {
-        let spare = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        spare.unwrap_or_else(|| Buffers {
-            text: String::with_capacity(TEXT),
-            entries: Vec::with_capacity(LINES),
-            values: Vec::new(),
-        })
-    }
-
-    fn put(&self, buffers: Buffers) {
-        let mut spares = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if spares.len() < SPARES {
-            spares.push(buffers);
-        }
-    }
-}
-
 impl Incoming {
     /// A line in a block of its own.
     pub(crate) fn new(
@@ -186,15 +39,9 @@ impl Incoming {
         kind: Kind,
         env: Envelope,
     ) -> Self {
-        let block = Block {
-            received_at,
-            text: line.to_owned(),
-            entries: Entries::One(Entry::new(seq, 0, line, kind, env)),
-            values: Mutex::default(),
-            spares: None,
-        };
+        let block = Block::one(received_at, line, Entry::new(seq, 0, line, kind, env));
         Self {
-            block: Hold::Block(Arc::new(block)),
+            block: Hold::new(block),
             at: 0,
         }
     }
@@ -206,10 +53,7 @@ impl Incoming {
     /// How many hold its block.
     #[cfg(test)]
     pub(super) fn holders(&self) -> usize {
-        match &self.block {
-            Hold::Block(block) => Arc::strong_count(block),
-            Hold::Share(block) => Arc::strong_count(block) - 1 + Arc::strong_count(&**block),
-        }
+        self.block.holders()
     }
 
     pub(crate) fn seq(&self) -> u64 {
@@ -234,62 +78,7 @@ impl Incoming {
         &self,
         make: impl Fn(Parts<'_>, Option<Value>) -> Value,
     ) -> Option<&T> {
-        let entry = self.entry();
-        // Two readers of the same events tend to meet at each of them. What the one who comes late would do while it waits
-        // is better spent on what both ask for next, and parking a thread takes longer than decoding.
-        if entry.memo.get().is_none() && entry.claimed.swap(true, Ordering::Relaxed) {
-            let is_made = || entry.memo.get().is_some();
-            while !is_made() && self.make_next(&make) {}
-            for _ in 0..SPINS {
-                if is_made() {
-                    break;
-                }
-                hint::spin_loop();
-            }
-        }
-        let value = entry
-            .memo
-            .get_or_init(|| make(self.parts(), self.block.value()));
-        value.downcast_ref::<T>()
-    }
-
-    /// Makes the value of one of the next lines. `false` if somebody is at all of them.
-    fn make_next(&self, make: impl Fn(Parts<'_>, Option<Value>) -> Value) -> bool {
-        let Entries::Many(entries) = &self.block.entries else {
-            return false;
-        };
-        let next = entries.iter().zip(0..).skip(self.at as usize + 1);
-        for (entry, at) in next {
-            if entry.memo.get().is_none() && !entry.claimed.swap(true, Ordering::Relaxed) {
-                entry
-                    .memo
-                    .get_or_init(|| make(self.block.parts(at), self.block.value()));
-                return true;
-            }
-        }
-        false
-    }
-}
-
-/// Some 20 µs, which is what it costs to park a thread and wake it. Large values take five.
-const SPINS: usize = 500;
-
-impl Entry {
-    /// Lines are shorter than 4 GiB, and only short ones share a block.
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "the line limit is below 4 GiB"
-    )]
-    fn new(seq: u64, start: usize, line: &str, kind: Kind, env: Envelope) -> Self {
-        Self {
-            seq,
-            start: start as u32,
-            end: (start + line.len()) as u32,
-            kind,
-            claimed: AtomicBool::new(false),
-            env,
-            memo: OnceLock::new(),
-        }
+        self.block.value(self.at, make).downcast_ref::<T>()
     }
 }
 
@@ -313,6 +102,14 @@ pub(crate) struct Run {
 }
 
 impl Run {
+    pub(super) fn whole(block: Block) -> Self {
+        Self {
+            next: 0,
+            end: block.len(),
+            block: Hold::new(block),
+        }
+    }
+
     pub(crate) fn one(message: Incoming) -> Self {
         Self {
             block: message.block,
@@ -348,11 +145,8 @@ impl Run {
 
     /// Takes a hold of the block for one reader alone, if there are others.
     pub(crate) fn share(&mut self) {
-        if let Hold::Block(block) = &self.block
-            && self.len() > 1
-            && Arc::strong_count(block) > 1
-        {
-            self.block = Hold::Share(Arc::new(block.clone()));
+        if self.len() > 1 {
+            self.block.share();
         }
     }
 
@@ -361,13 +155,8 @@ impl Run {
             return None;
         }
         // If nobody has the line before any more, what was decoded of it is made into what is decoded next.
-        if let (Some(before), Hold::Block(block)) = (self.next.checked_sub(1), &mut self.block)
-            && let Some(block) = Arc::get_mut(block)
-            && let Entries::Many(entries) = &mut block.entries
-            && let Some(value) = entries[before as usize].memo.take()
-        {
-            let values = block.values.get_mut();
-            values.unwrap_or_else(PoisonError::into_inner).push(value);
+        if let Some(before) = self.next.checked_sub(1) {
+            self.block.recycle(before);
         }
         self.next += 1;
         Some(Incoming {
@@ -428,70 +217,11 @@ impl fmt::Debug for Run {
     }
 }
 
-/// A block that is being gathered.
-#[derive(Default)]
-pub(super) struct Draft {
-    buffers: Buffers,
-    spares: Arc<Spares>,
-}
-
-impl Draft {
-    /// Whether a line of this length may come to those that are there.
-    pub(super) fn has_room(&self, len: usize) -> bool {
-        let Buffers { text, entries, .. } = &self.buffers;
-        entries.len() < LINES && text.len() + len <= TEXT
-    }
-
-    pub(super) fn push(&mut self, seq: u64, line: &str, kind: Kind, env: Envelope) {
-        let Buffers { text, entries, .. } = &mut self.buffers;
-        entries.push(Entry::new(seq, text.len(), line, kind, env));
-        text.push_str(line);
-    }
-
-    /// What was gathered; `None` if that is nothing.
-    pub(super) fn finish(&mut self, received_at: Instant) -> Option<Run> {
-        let Buffers { text, entries, .. } = &mut self.buffers;
-        let lines = entries.len();
-        let is_full = lines > LINES / 2 || (lines > 1 && text.len() > TEXT / 2);
-        let block = if is_full {
-            let full = std::mem::replace(&mut self.buffers, self.spares.take());
-            Block {
-                received_at,
-                text: full.text,
-                entries: Entries::Many(full.entries),
-                values: full.values.into(),
-                spares: Some(self.spares.clone()),
-            }
-        } else {
-            let last = entries.pop()?;
-            let entries = if lines == 1 {
-                Entries::One(last)
-            } else {
-                Entries::Many(entries.drain(..).chain([last]).collect())
-            };
-            let all = text.as_str().to_owned();
-            text.clear();
-            Block {
-                received_at,
-                text: all,
-                entries,
-                values: Mutex::default(),
-                spares: None,
-            }
-        };
-        Some(Run {
-            block: Hold::Block(Arc::new(block)),
-            next: 0,
-            end: u32::try_from(lines).unwrap_or_default(),
-        })
-    }
-}
-
 /// A line and its envelope, borrowed.
 #[derive(Clone, Copy)]
 pub(crate) struct Parts<'a> {
-    line: &'a str,
-    env: Envelope,
+    pub(super) line: &'a str,
+    pub(super) env: Envelope,
 }
 
 impl<'a> Parts<'a> {

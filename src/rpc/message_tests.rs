@@ -9,7 +9,10 @@ use std::{
 };
 
 use super::*;
-use crate::rpc::scan::scan;
+use crate::rpc::{
+    block::{Draft, LINES, TEXT},
+    scan::scan,
+};
 
 fn block(lines: &[(u64, &str)]) -> Run {
     let mut draft = Draft::default();
@@ -17,7 +20,7 @@ fn block(lines: &[(u64, &str)]) -> Run {
         let (kind, env) = scan(line);
         draft.push(*seq, line, kind, env);
     }
-    draft.finish(Instant::now()).unwrap()
+    Run::whole(draft.finish(Instant::now()).unwrap())
 }
 
 fn seqs(mut run: Run) -> Vec<u64> {
@@ -131,7 +134,7 @@ fn the_values_of_a_full_block_serve_a_later_one() {
             let (kind, env) = scan(&line);
             draft.push(n, &line, kind, env);
         }
-        let mut run = draft.finish(Instant::now()).unwrap();
+        let mut run = Run::whole(draft.finish(Instant::now()).unwrap());
         let held = run.clone();
         while let Some(message) = run.pop() {
             made.push(message.memo::<Vec<u64>>(number).unwrap().len());
@@ -215,6 +218,9 @@ fn a_block_is_small_whatever_comes() {
         draft.push(seq, "x", Kind::Malformed, Envelope::default());
     }
     assert!(!draft.has_room(1));
-    assert_eq!(draft.finish(Instant::now()).unwrap().len(), LINES);
+    assert_eq!(
+        Run::whole(draft.finish(Instant::now()).unwrap()).len(),
+        LINES
+    );
     assert!(draft.has_room(1) && draft.finish(Instant::now()).is_none());
 }

@@ -7,6 +7,7 @@
 //! ```
 
 mod batch;
+mod block;
 pub(crate) mod connection;
 pub(crate) mod line;
 pub(crate) mod message;
@@ -20,6 +21,7 @@ pub(crate) mod scan;
 mod sync;
 pub(crate) mod tap;
 
+pub(crate) use block::Value;
 pub(crate) use connection::{Connection, Limits};
 pub(crate) use message::Incoming;
 pub use message::Kind;

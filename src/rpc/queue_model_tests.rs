@@ -5,10 +5,7 @@ use std::{collections::VecDeque, sync::Arc, task::Context, time::Instant};
 use proptest::{collection::vec, prelude::*};
 
 use super::*;
-use crate::rpc::{
-    message::{Draft, Kind},
-    scan::Envelope,
-};
+use crate::rpc::{block::Draft, message::Kind, scan::Envelope};
 
 /// What happens to a queue.
 #[derive(Debug, Clone)]
@@ -119,7 +116,7 @@ fn run(seq: &mut u64, lines: usize, len: usize) -> Run {
         *seq += 1 + *seq % 2;
         draft.push(*seq, &"x".repeat(len), Kind::Malformed, Envelope::default());
     }
-    draft.finish(Instant::now()).unwrap()
+    Run::whole(draft.finish(Instant::now()).unwrap())
 }
 
 fn seqs(mut run: Run) -> impl Iterator<Item = u64> {
