@@ -83,7 +83,6 @@ pub(crate) fn schema_of<T: JsonSchema>() -> Result<Strict, String> {
 /// schema, so it matters that a field for its reasons stands before the one for its judgement.
 type Order = HashMap<Vec<String>, Vec<String>>;
 
-#[inline]
 fn learn(schema: &Value, order: &mut Order) {
     if let Some(required) = schema["required"].as_array() {
         let declared = required.iter().filter_map(Value::as_str);
@@ -101,7 +100,6 @@ fn learn(schema: &Value, order: &mut Order) {
 
 impl Strict {
     /// The schema as it goes out, its fields in the order of their declaration.
-    #[inline]
     pub(crate) fn into_raw(self) -> Result<Box<RawValue>, serde_json::Error> {
         let mut text = String::new();
         write(&self.schema, &self.order, &mut text);
@@ -109,7 +107,6 @@ impl Strict {
     }
 }
 
-#[inline]
 fn write(schema: &Value, order: &Order, out: &mut String) {
     let mut list = |open, close, items: &mut dyn Iterator<Item = (Option<&String>, &Value)>| {
         out.push(open);
@@ -145,7 +142,6 @@ fn write(schema: &Value, order: &Order, out: &mut String) {
     }
 }
 
-#[inline]
 fn strict(mut schema: Value, order: Order) -> Result<Strict, String> {
     // Only types that contain themselves are left in definitions.
     let definitions = match schema.as_object_mut().and_then(|o| o.remove("$defs")) {
@@ -177,7 +173,6 @@ fn strict(mut schema: Value, order: Order) -> Result<Strict, String> {
     })
 }
 
-#[inline]
 fn object(properties: &Map<String, Value>) -> Value {
     let required: Vec<_> = properties.keys().cloned().collect();
     json!({
@@ -188,7 +183,6 @@ fn object(properties: &Map<String, Value>) -> Value {
     })
 }
 
-#[inline]
 fn convert(schema: &Value, at: &str) -> Result<Value, String> {
     let Some(schema) = schema.as_object() else {
         return Err(problem(at, "may be any value"));
@@ -224,12 +218,10 @@ fn convert(schema: &Value, at: &str) -> Result<Value, String> {
     if schema.contains_key("allOf") {
         return Err(problem(at, "has a schema with `allOf`"));
     }
-    let mut out = Map::new();
-    for key in KEPT {
-        if let Some(value) = schema.get(key) {
-            out.insert(key.to_owned(), value.clone());
-        }
-    }
+    let mut out: Map<String, Value> = KEPT
+        .iter()
+        .filter_map(|key| Some(((*key).to_owned(), schema.get(*key)?.clone())))
+        .collect();
     if out
         .get("format")
         .is_some_and(|format| !FORMATS.iter().any(|known| format == known))
@@ -263,7 +255,6 @@ fn convert(schema: &Value, at: &str) -> Result<Value, String> {
 }
 
 /// What makes an object strict.
-#[inline]
 fn fields(schema: &Map<String, Value>, at: &str) -> Result<Map<String, Value>, String> {
     match schema.get("additionalProperties") {
         None | Some(Value::Bool(false)) => {}
@@ -286,7 +277,6 @@ fn fields(schema: &Map<String, Value>, at: &str) -> Result<Map<String, Value>, S
     Ok(strict)
 }
 
-#[inline]
 fn is(schema: &Map<String, Value>, name: &str) -> bool {
     match schema.get("type") {
         Some(Value::String(one)) => one == name,
@@ -295,7 +285,6 @@ fn is(schema: &Map<String, Value>, name: &str) -> bool {
     }
 }
 
-#[inline]
 fn refers_to_root(schema: &Value) -> bool {
     match schema {
         Value::Object(object) => {
@@ -306,7 +295,6 @@ fn refers_to_root(schema: &Value) -> bool {
     }
 }
 
-#[inline]
 fn problem(at: &str, what: &str) -> String {
     let hint = "which the strict subset of JSON schema for answers does not have";
     if at.is_empty() {

@@ -25,13 +25,9 @@ pub struct PendingRequest {
 
 /// The oldest first.
 pub(super) fn sorted(open: &[Incoming]) -> Vec<PendingRequest> {
-    // They are few, and a sort from the library is two dozen functions more to compile.
-    let mut sorted: Vec<&Incoming> = Vec::with_capacity(open.len());
-    for message in open {
-        let place = sorted.partition_point(|before| before.seq() <= message.seq());
-        sorted.insert(place, message);
-    }
-    sorted.into_iter().map(describe).collect()
+    let mut open: Vec<_> = open.iter().collect();
+    open.sort_by_key(|message| message.seq());
+    open.into_iter().map(describe).collect()
 }
 
 fn describe(message: &Incoming) -> PendingRequest {

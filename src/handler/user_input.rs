@@ -64,11 +64,12 @@ impl Answers {
     }
 
     pub(crate) fn to_wire(&self) -> Value {
-        let mut wire = serde_json::Map::new();
-        for (id, answers) in &self.0 {
-            wire.insert(id.clone(), json!({"answers": answers}));
-        }
-        json!({"answers": wire})
+        let answers: serde_json::Map<_, _> = self
+            .0
+            .iter()
+            .map(|(id, answers)| (id.clone(), json!({"answers": answers})))
+            .collect();
+        json!({"answers": answers})
     }
 }
 

@@ -144,7 +144,7 @@ impl Kin {
             }
         }
         self.alive = 0;
-        let known = self.known.clone();
+        let known: HashSet<Ident> = self.known.keys().copied().collect();
         let mut take = |others: &mut Vec<Stat>, of_kin: &dyn Fn(&Stat, &HashSet<i32>) -> bool| {
             loop {
                 let before = others.len();
@@ -165,19 +165,18 @@ impl Kin {
         take(&mut others, &|process, lines| {
             (group && process.group == leader.pid)
                 || lines.contains(&process.parent)
-                || known.contains_key(&process.ident)
+                || known.contains(&process.ident)
         });
         // The mark last: it takes a file each.
         let mark = format!("{MARK}={}", self.mark);
-        let mut marked = HashSet::new();
-        for process in &others {
-            if bears(process.ident, mark.as_bytes()) {
-                marked.insert(process.ident.pid);
-            }
-        }
+        let marked: HashSet<Ident> = others
+            .iter()
+            .map(|process| process.ident)
+            .filter(|ident| bears(*ident, mark.as_bytes()))
+            .collect();
         if !marked.is_empty() {
             take(&mut others, &|process, lines| {
-                marked.contains(&process.ident.pid) || lines.contains(&process.parent)
+                marked.contains(&process.ident) || lines.contains(&process.parent)
             });
         }
     }
