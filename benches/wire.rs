@@ -22,7 +22,8 @@ use cas_sdk::{
 };
 use criterion::Criterion;
 use rig::{Case, connected, one_thread, two_threads};
-use serde_json::Value;
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
 use tokio::io::AsyncWriteExt as _;
 
 const LINES: usize = 20_000;
@@ -169,21 +170,36 @@ fn floor_cases(bytes: &Arc<[u8]>) -> [Case; 2] {
     ]
 }
 
-/// One real notification of each method, as the transcripts have them.
+/// One real notification of each method, to the letter as the transcripts have them: the order of keys counts.
 fn real_notifications() -> BTreeMap<String, String> {
+    #[derive(serde::Deserialize)]
+    struct Line<'a> {
+        dir: &'a str,
+        /// A line that was no JSON has none.
+        #[serde(borrow)]
+        msg: Option<&'a RawValue>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Message<'a> {
+        id: Option<IgnoredAny>,
+        method: Option<String>,
+        #[serde(borrow)]
+        params: Option<&'a RawValue>,
+    }
     let mut found = BTreeMap::new();
     let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/transcripts");
     for file in std::fs::read_dir(dir).expect("the transcripts") {
         let text = std::fs::read_to_string(file.expect("a file").path()).expect("text");
         for line in text.lines() {
-            let line: Value = serde_json::from_str(line).expect("JSON");
-            let message = &line["msg"];
-            if line["dir"] == "s2c"
-                && message.get("id").is_none()
-                && let Some(method) = message["method"].as_str()
+            let Line { dir, msg } = serde_json::from_str(line).expect("a line of a transcript");
+            if dir == "s2c"
+                && let Some(msg) = msg
+                && let Ok(msg) = serde_json::from_str::<Message<'_>>(msg.get())
+                && msg.id.is_none()
+                && let (Some(method), Some(params)) = (msg.method, msg.params)
             {
-                let params = message["params"].to_string();
-                found.entry(method.to_owned()).or_insert(params);
+                let params = params.get().to_owned();
+                found.entry(method).or_insert(params);
             }
         }
     }
