@@ -5,6 +5,8 @@
 
 #[path = "../benches/support/floors.rs"]
 mod floors;
+#[path = "../benches/support/usage.rs"]
+mod usage;
 
 use std::{
     io::{BufRead as _, Write as _},
@@ -44,7 +46,7 @@ fn main() -> Result<(), Failure> {
     println!(
         "{}",
         json!({"mode": mode, "events": counts.events, "deltas": counts.deltas, "bytes": counts.bytes,
-        "skipped": counts.skipped, "note": counts.note, "wall_s": wall, "peak_kib": peak_kib(), "cpu_s": cpu_seconds()})
+        "skipped": counts.skipped, "note": counts.note, "wall_s": wall, "peak_kib": usage::peak_kib("self"), "cpu_s": cpu_seconds()})
     );
     Ok(())
 }
@@ -217,19 +219,6 @@ fn floor(program: &str, decode: bool) -> Result<Counts, Failure> {
     drop(stdin);
     child.wait()?;
     Ok(counts)
-}
-
-/// `VmHWM` of this process.
-fn peak_kib() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status
-        .lines()
-        .find_map(|l| l.strip_prefix("VmHWM:"))
-        .unwrap_or_default();
-    line.trim()
-        .trim_end_matches(" kB")
-        .parse()
-        .unwrap_or_default()
 }
 
 /// User and system time of this process, its children not included.

@@ -17,6 +17,9 @@
     reason = "figures of a measurement"
 )]
 
+#[path = "../benches/support/usage.rs"]
+mod usage;
+
 use std::{
     env, fs,
     io::{self, BufRead, BufReader, Read, Write},
@@ -158,7 +161,7 @@ fn flood(cas: &str, messages: usize, stalled: bool) -> io::Result<()> {
         thread::sleep(Duration::from_secs(3));
         tell!(
             "peak with a reader that reads nothing for 3 s: {:.1} MB",
-            peak_mb(pid)
+            f64::from(usage::peak_kib(pid)) / 1024.0
         );
     }
     let lines = count(&mut proxy.stdout)?;
@@ -175,7 +178,7 @@ fn flood(cas: &str, messages: usize, stalled: bool) -> io::Result<()> {
         theirs / million,
         ours / million
     );
-    tell!("peak {:.1} MB", peak_mb(pid));
+    tell!("peak {:.1} MB", f64::from(usage::peak_kib(pid)) / 1024.0);
     proxy.request("flood/done", &json!({}))?;
     proxy.stdin.write_all(b"{\"type\":\"cas/stats/get\"}\n")?;
     let stats = proxy.event(|e| e["type"] == "cas/stats")?;
@@ -330,20 +333,6 @@ fn cpu(pid: u32) -> f64 {
         .filter_map(|text| text.split(' ').next()?.parse::<u64>().ok())
         .sum();
     nanos as f64 / 1e9
-}
-
-fn peak_mb(pid: u32) -> f64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status
-        .lines()
-        .find(|l| l.starts_with("VmHWM"))
-        .unwrap_or_default();
-    let kb: f64 = line
-        .split_whitespace()
-        .nth(1)
-        .and_then(|n| n.parse().ok())
-        .unwrap_or_default();
-    kb / 1024.0
 }
 
 /// The fake app-server.
