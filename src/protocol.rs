@@ -23,7 +23,7 @@ mod macros {
             call, client_notification, client_request, no_params, notification, paged, server_call,
             server_message,
         },
-        object::{object, payload, redacted},
+        object::{equal_fields, object, payload, read_fields, redacted, write_fields},
         setters::setters,
         strings::{open_enum, string_newtype, strings},
         union::{keyed, shaped, tagged, variants_from},

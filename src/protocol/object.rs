@@ -241,6 +241,93 @@ pub(crate) fn unlike<'a, T: PartialEq>(value: &'a T, default: &T) -> Option<&'a 
 /// mean the default behind the name); `implied` (the same, and the default is not written). `..extra` names the map
 /// that keeps all other keys. Behind the groups stands what reads them all, and the row of fields that it reads.
 macro_rules! object {
+    ($name:ident $fields:tt $read:ident $row:tt) => {
+        impl Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                let mut out = object::Writer::open(serializer);
+                write_fields!(self out $fields);
+                out.end()
+            }
+        }
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                read_fields!(deserializer $fields $read $row)
+            }
+        }
+        equal_fields!($name $fields);
+    };
+}
+
+/// The same for a [`Payload`].
+macro_rules! payload {
+    ($name:ident $fields:tt $read:ident $row:tt) => {
+        impl object::Payload for $name {
+            fn read<'de, A: serde::de::MapAccess<'de>>(map: &mut A) -> Result<Self, A::Error> {
+                read_fields!(map $fields $read $row)
+            }
+
+            fn write<M: serde::ser::SerializeMap>(&self, out: &mut object::Writer<M>) {
+                write_fields!(self out $fields);
+            }
+        }
+        equal_fields!($name $fields);
+    };
+}
+
+/// Reads `Self` from `$from`.
+macro_rules! read_fields {
+    ($from:ident {
+        $(required { $($required:ident $required_wire:literal,)* })?
+        $(nullable { $($nullable:ident $nullable_wire:literal,)* })?
+        $(optional { $($optional:ident $optional_wire:literal,)* })?
+        $(present { $($present:ident $present_wire:literal,)* })?
+        $(filled { $($filled:ident $filled_wire:literal $filled_default:expr,)* })?
+        $(implied { $($implied:ident $implied_wire:literal $implied_default:expr,)* })?
+        $(..$extra:ident)?
+    } $read:ident $row:tt) => {{
+        let read = object::$read(
+            $from,
+            &[
+                $($($required_wire,)*)? $($($nullable_wire,)*)? $($($optional_wire,)*)?
+                $($($present_wire,)*)? $($($filled_wire,)*)? $($($implied_wire,)*)?
+            ],
+        );
+        match read {
+            Ok($row) => Ok(Self {
+                $($($required,)*)? $($($nullable,)*)? $($($optional,)*)? $($($present,)*)?
+                $($($filled: match $filled { Some(value) => value, None => $filled_default },)*)?
+                $($($implied: match $implied { Some(value) => value, None => $implied_default },)*)?
+                $($extra,)?
+            }),
+            Err(error) => Err(error),
+        }
+    }};
+}
+
+/// Writes the fields of `$self` to `$out`.
+macro_rules! write_fields {
+    ($self:ident $out:ident {
+        $(required { $($required:ident $required_wire:literal,)* })?
+        $(nullable { $($nullable:ident $nullable_wire:literal,)* })?
+        $(optional { $($optional:ident $optional_wire:literal,)* })?
+        $(present { $($present:ident $present_wire:literal,)* })?
+        $(filled { $($filled:ident $filled_wire:literal $filled_default:expr,)* })?
+        $(implied { $($implied:ident $implied_wire:literal $implied_default:expr,)* })?
+        $(..$extra:ident)?
+    }) => {
+        $($($out.field($required_wire, &$self.$required);)*)?
+        $($($out.field($nullable_wire, &$self.$nullable);)*)?
+        $($($out.optional($optional_wire, $self.$optional.as_ref());)*)?
+        $($($out.optional($present_wire, $self.$present.as_ref());)*)?
+        $($($out.field($filled_wire, &$self.$filled);)*)?
+        $($($out.optional($implied_wire, object::unlike(&$self.$implied, &$implied_default));)*)?
+        $(for (key, value) in &$self.$extra {
+            $out.field(key, value);
+        })?
+    };
+}
+
+macro_rules! equal_fields {
     ($name:ident {
         $(required { $($required:ident $required_wire:literal,)* })?
         $(nullable { $($nullable:ident $nullable_wire:literal,)* })?
@@ -249,42 +336,7 @@ macro_rules! object {
         $(filled { $($filled:ident $filled_wire:literal $filled_default:expr,)* })?
         $(implied { $($implied:ident $implied_wire:literal $implied_default:expr,)* })?
         $(..$extra:ident)?
-    } $read:ident $row:tt) => {
-        impl Serialize for $name {
-            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                let mut out = object::Writer::open(serializer);
-                $($(out.field($required_wire, &self.$required);)*)?
-                $($(out.field($nullable_wire, &self.$nullable);)*)?
-                $($(out.optional($optional_wire, self.$optional.as_ref());)*)?
-                $($(out.optional($present_wire, self.$present.as_ref());)*)?
-                $($(out.field($filled_wire, &self.$filled);)*)?
-                $($(out.optional($implied_wire, object::unlike(&self.$implied, &$implied_default));)*)?
-                $(for (key, value) in &self.$extra {
-                    out.field(key, value);
-                })?
-                out.end()
-            }
-        }
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let read = object::$read(
-                    deserializer,
-                    &[
-                        $($($required_wire,)*)? $($($nullable_wire,)*)? $($($optional_wire,)*)?
-                        $($($present_wire,)*)? $($($filled_wire,)*)? $($($implied_wire,)*)?
-                    ],
-                );
-                match read {
-                    Ok($row) => Ok(Self {
-                        $($($required,)*)? $($($nullable,)*)? $($($optional,)*)? $($($present,)*)?
-                        $($($filled: match $filled { Some(value) => value, None => $filled_default },)*)?
-                        $($($implied: match $implied { Some(value) => value, None => $implied_default },)*)?
-                        $($extra,)?
-                    }),
-                    Err(error) => Err(error),
-                }
-            }
-        }
+    }) => {
         impl PartialEq for $name {
             #[inline]
             fn eq(&self, other: &Self) -> bool {
@@ -295,59 +347,6 @@ macro_rules! object {
                 $($(self.$filled == other.$filled &&)*)?
                 $($(self.$implied == other.$implied &&)*)?
                 $(self.$extra == other.$extra &&)?
-                true
-            }
-        }
-    };
-}
-
-/// The same for a [`Payload`].
-macro_rules! payload {
-    ($name:ident {
-        $(required { $($required:ident $required_wire:literal,)* })?
-        $(nullable { $($nullable:ident $nullable_wire:literal,)* })?
-        $(optional { $($optional:ident $optional_wire:literal,)* })?
-        $(present { $($present:ident $present_wire:literal,)* })?
-        $(filled { $($filled:ident $filled_wire:literal $filled_default:expr,)* })?
-        $(implied { $($implied:ident $implied_wire:literal $implied_default:expr,)* })?
-    } $read:ident $row:tt) => {
-        impl object::Payload for $name {
-            fn read<'de, A: serde::de::MapAccess<'de>>(map: &mut A) -> Result<Self, A::Error> {
-                let read = object::$read(
-                    map,
-                    &[
-                        $($($required_wire,)*)? $($($nullable_wire,)*)? $($($optional_wire,)*)?
-                        $($($present_wire,)*)? $($($filled_wire,)*)? $($($implied_wire,)*)?
-                    ],
-                );
-                match read {
-                    Ok($row) => Ok(Self {
-                        $($($required,)*)? $($($nullable,)*)? $($($optional,)*)? $($($present,)*)?
-                        $($($filled: match $filled { Some(value) => value, None => $filled_default },)*)?
-                        $($($implied: match $implied { Some(value) => value, None => $implied_default },)*)?
-                    }),
-                    Err(error) => Err(error),
-                }
-            }
-
-            fn write<M: serde::ser::SerializeMap>(&self, out: &mut object::Writer<M>) {
-                $($(out.field($required_wire, &self.$required);)*)?
-                $($(out.field($nullable_wire, &self.$nullable);)*)?
-                $($(out.optional($optional_wire, self.$optional.as_ref());)*)?
-                $($(out.optional($present_wire, self.$present.as_ref());)*)?
-                $($(out.field($filled_wire, &self.$filled);)*)?
-                $($(out.optional($implied_wire, object::unlike(&self.$implied, &$implied_default));)*)?
-            }
-        }
-        impl PartialEq for $name {
-            #[inline]
-            fn eq(&self, other: &Self) -> bool {
-                $($(self.$required == other.$required &&)*)?
-                $($(self.$nullable == other.$nullable &&)*)?
-                $($(self.$optional == other.$optional &&)*)?
-                $($(self.$present == other.$present &&)*)?
-                $($(self.$filled == other.$filled &&)*)?
-                $($(self.$implied == other.$implied &&)*)?
                 true
             }
         }
@@ -383,4 +382,4 @@ impl fmt::Debug for Redacted {
     }
 }
 
-pub(crate) use {object, payload, redacted};
+pub(crate) use {equal_fields, object, payload, read_fields, redacted, write_fields};
