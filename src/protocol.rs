@@ -20,7 +20,7 @@ pub use request_id::RequestId;
 mod macros {
     pub(crate) use super::{
         method::{
-            call, client_notification, client_request, no_params, notification, paged, server_call,
+            call, client_notification, no_params, notification, paged, server_call,
             server_message,
         },
         object::{equal_fields, object, payload, read_fields, redacted, write_fields},
@@ -55,7 +55,7 @@ pub trait Call: Serialize {
     /// The method on the wire, as in `thread/start`.
     const METHOD: &'static str;
     /// Whether the server refuses the method unless `experimentalApi` was negotiated.
-    const EXPERIMENTAL: bool;
+    const EXPERIMENTAL: bool = false;
     /// What the server answers.
     type Response: DeserializeOwned + Send + 'static;
 }

@@ -1,4 +1,4 @@
-//! The traits, the four enums of methods, and the inventory.
+//! The traits, the three enums of methods, and the inventory.
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
@@ -36,10 +36,10 @@ pub(super) fn emit(model: &Model, _: &Describer<'_>) -> String {
     for method in of(Kind::Request) {
         let _ = writeln!(
             text,
-            "call!({}, {:?}, {}, {});",
+            "call!({}, {:?},{} {});",
             params(method),
             method.name,
-            method.experimental,
+            if method.experimental { " experimental," } else { "" },
             method.response.as_deref().unwrap_or("Value"),
         );
     }
@@ -65,14 +65,6 @@ pub(super) fn emit(model: &Model, _: &Describer<'_>) -> String {
     }
     text.push('\n');
 
-    let requests: Vec<&Method> = of(Kind::Request).collect();
-    text += &enumeration(
-        "ClientRequest",
-        "A request of the client, with its params.",
-        &requests,
-        "",
-    );
-    text += &table("client_request", &requests);
     let client: Vec<&Method> = of(Kind::ClientNotification).collect();
     text += &enumeration(
         "ClientNotification",
@@ -211,11 +203,11 @@ pub(super) fn list(model: &Model) -> String {
     text + "        }\n    } };\n}\n"
 }
 
-/// A Rust array of `MethodInfo`.
+/// A method a line, its properties separated by tabs: see `src/protocol/inventory.rs`, which reads it.
 pub(super) fn inventory(model: &Model) -> String {
     let mut methods: Vec<&Method> = model.methods.iter().collect();
     methods.sort_by_key(|method| (method.kind, &method.name));
-    let mut text = String::from("&[\n");
+    let mut text = String::new();
     for method in methods {
         let doc = method
             .doc
@@ -223,14 +215,14 @@ pub(super) fn inventory(model: &Model) -> String {
             .or_else(|| model.types.get(method.params.as_deref()?)?.doc.as_deref());
         let _ = writeln!(
             text,
-            "    MethodInfo {{ kind: MethodKind::{:?}, method: {:?}, params: {:?}, response: {:?}, experimental: {}, doc: {:?} }},",
+            "{:?}\t{}\t{}\t{}\t{}\t{}",
             method.kind,
             method.name,
-            method.params,
-            method.response,
-            method.experimental,
+            method.params.as_deref().unwrap_or_default(),
+            method.response.as_deref().unwrap_or_default(),
+            if method.experimental { "experimental" } else { "" },
             doc.map(first_sentence).unwrap_or_default(),
         );
     }
-    text + "]\n"
+    text
 }

@@ -103,38 +103,38 @@ where
     F: Fn(ApprovalRequest, RequestContext) -> R + Send + Sync + 'static,
     R: Future<Output = Result<Decision, HandlerError>> + Send,
 {
-    async fn command(
+    fn command(
         &self,
         request: CommandExecutionRequestApprovalParams,
         cx: RequestContext,
-    ) -> Result<Decision, HandlerError> {
-        self(ApprovalRequest::Command(Box::new(request)), cx).await
+    ) -> impl Future<Output = Result<Decision, HandlerError>> + Send {
+        self(ApprovalRequest::Command(Box::new(request)), cx)
     }
 
-    async fn file_change(
+    fn file_change(
         &self,
         request: FileChangeApproval,
         cx: RequestContext,
-    ) -> Result<Decision, HandlerError> {
-        self(ApprovalRequest::FileChange(request), cx).await
+    ) -> impl Future<Output = Result<Decision, HandlerError>> + Send {
+        self(ApprovalRequest::FileChange(request), cx)
     }
 
-    async fn permissions(
+    fn permissions(
         &self,
         request: PermissionsRequestApprovalParams,
         cx: RequestContext,
-    ) -> Result<Grant, HandlerError> {
+    ) -> impl Future<Output = Result<Grant, HandlerError>> + Send {
         let asked = request.clone();
-        let decision = self(ApprovalRequest::Permissions(Box::new(request)), cx).await?;
-        Ok(Grant::decided(&decision, &asked))
+        let decision = self(ApprovalRequest::Permissions(Box::new(request)), cx);
+        async move { Ok(Grant::decided(&decision.await?, &asked)) }
     }
 
-    async fn skill(
+    fn skill(
         &self,
         request: SkillApproval,
         cx: RequestContext,
-    ) -> Result<Decision, HandlerError> {
-        self(ApprovalRequest::Skill(request), cx).await
+    ) -> impl Future<Output = Result<Decision, HandlerError>> + Send {
+        self(ApprovalRequest::Skill(request), cx)
     }
 }
 

@@ -25,8 +25,11 @@ where
     F: Fn(RequestContext) -> R + Send + Sync + 'static,
     R: Future<Output = Result<String, HandlerError>> + Send,
 {
-    async fn token(&self, cx: RequestContext) -> Result<String, HandlerError> {
-        self(cx).await
+    fn token(
+        &self,
+        cx: RequestContext,
+    ) -> impl Future<Output = Result<String, HandlerError>> + Send {
+        self(cx)
     }
 }
 

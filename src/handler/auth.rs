@@ -30,12 +30,12 @@ where
     F: Fn(RefreshRequest, RequestContext) -> R + Send + Sync + 'static,
     R: Future<Output = Result<Tokens, HandlerError>> + Send,
 {
-    async fn refresh(
+    fn refresh(
         &self,
         request: RefreshRequest,
         cx: RequestContext,
-    ) -> Result<Tokens, HandlerError> {
-        self(request, cx).await
+    ) -> impl Future<Output = Result<Tokens, HandlerError>> + Send {
+        self(request, cx)
     }
 }
 

@@ -25,8 +25,11 @@ where
     F: Fn(RequestContext) -> R + Send + Sync + 'static,
     R: Future<Output = Result<SystemTime, HandlerError>> + Send,
 {
-    async fn now(&self, cx: RequestContext) -> Result<SystemTime, HandlerError> {
-        self(cx).await
+    fn now(
+        &self,
+        cx: RequestContext,
+    ) -> impl Future<Output = Result<SystemTime, HandlerError>> + Send {
+        self(cx)
     }
 }
 

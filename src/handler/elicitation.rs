@@ -35,12 +35,12 @@ where
     F: Fn(ElicitationRequest, RequestContext) -> R + Send + Sync + 'static,
     R: Future<Output = Result<ElicitationAnswer, HandlerError>> + Send,
 {
-    async fn elicit(
+    fn elicit(
         &self,
         request: ElicitationRequest,
         cx: RequestContext,
-    ) -> Result<ElicitationAnswer, HandlerError> {
-        self(request, cx).await
+    ) -> impl Future<Output = Result<ElicitationAnswer, HandlerError>> + Send {
+        self(request, cx)
     }
 }
 

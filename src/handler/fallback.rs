@@ -46,12 +46,12 @@ where
     F: Fn(UnclaimedRequest, RequestContext) -> R + Send + Sync + 'static,
     R: Future<Output = Result<Value, HandlerError>> + Send,
 {
-    async fn answer(
+    fn answer(
         &self,
         request: UnclaimedRequest,
         cx: RequestContext,
-    ) -> Result<Value, HandlerError> {
-        self(request, cx).await
+    ) -> impl Future<Output = Result<Value, HandlerError>> + Send {
+        self(request, cx)
     }
 }
 

@@ -28,12 +28,12 @@ where
     F: Fn(ToolRequestUserInputParams, RequestContext) -> R + Send + Sync + 'static,
     R: Future<Output = Result<Answers, HandlerError>> + Send,
 {
-    async fn answer(
+    fn answer(
         &self,
         request: ToolRequestUserInputParams,
         cx: RequestContext,
-    ) -> Result<Answers, HandlerError> {
-        self(request, cx).await
+    ) -> impl Future<Output = Result<Answers, HandlerError>> + Send {
+        self(request, cx)
     }
 }
 

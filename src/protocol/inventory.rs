@@ -1,5 +1,7 @@
 //! What the built-in schema has, as data.
 
+use std::sync::OnceLock;
+
 /// Who sends a method, and whether it is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
@@ -35,6 +37,32 @@ pub struct MethodInfo {
 /// Every method of the schema that this crate was built with, by kind and name.
 #[must_use]
 pub fn inventory() -> &'static [MethodInfo] {
-    static METHODS: &[MethodInfo] = include!(concat!(env!("OUT_DIR"), "/inventory.rs"));
-    METHODS
+    static METHODS: OnceLock<Vec<MethodInfo>> = OnceLock::new();
+    METHODS.get_or_init(|| {
+        // Text, since the compiler takes a table of 282 structs harder than a program takes 282 lines.
+        let text = include_str!(concat!(env!("OUT_DIR"), "/inventory.txt"));
+        text.lines().map(MethodInfo::read).collect()
+    })
+}
+
+impl MethodInfo {
+    /// A line of what the build script writes.
+    fn read(line: &'static str) -> Self {
+        let mut parts = line.split('\t');
+        let mut next = || parts.next().unwrap_or_default();
+        let given = |part: &'static str| Some(part).filter(|part| !part.is_empty());
+        Self {
+            kind: match next() {
+                "Request" => MethodKind::Request,
+                "ServerRequest" => MethodKind::ServerRequest,
+                "Notification" => MethodKind::Notification,
+                _ => MethodKind::ClientNotification,
+            },
+            method: next(),
+            params: given(next()),
+            response: given(next()),
+            experimental: !next().is_empty(),
+            doc: next(),
+        }
+    }
 }

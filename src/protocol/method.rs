@@ -1,4 +1,4 @@
-//! The macros behind the methods: the three traits and the four enums.
+//! The macros behind the methods: the three traits and the three enums.
 //!
 //! Small functions are `#[inline]` here and in the other macros, because the compiler then makes code for those that
 //! somebody calls, in place of all of them.
@@ -8,10 +8,16 @@ use serde::{Serialize, Serializer};
 use super::object::Writer;
 
 macro_rules! call {
-    ($params:ident, $method:literal, $experimental:literal, $response:ty) => {
+    ($params:ident, $method:literal, experimental, $response:ty) => {
         impl Call for $params {
             const METHOD: &'static str = $method;
-            const EXPERIMENTAL: bool = $experimental;
+            const EXPERIMENTAL: bool = true;
+            type Response = $response;
+        }
+    };
+    ($params:ident, $method:literal, $response:ty) => {
+        impl Call for $params {
+            const METHOD: &'static str = $method;
             type Response = $response;
         }
     };
@@ -96,29 +102,6 @@ pub(crate) fn write_bare<S: Serializer>(serializer: S, method: &str) -> Result<S
     let mut out = Writer::open(serializer);
     out.field("method", method);
     out.end()
-}
-
-macro_rules! client_request {
-    ($($method:literal $variant:ident($params:ident),)*) => {
-        impl ClientRequest {
-            /// The method on the wire.
-            #[inline]
-            #[must_use]
-            pub const fn method(&self) -> &'static str {
-                match self {
-                    $(Self::$variant(_) => $method,)*
-                }
-            }
-        }
-        /// As `{"method": …, "params": …}`, without an id.
-        impl Serialize for ClientRequest {
-            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                match self {
-                    $(Self::$variant(params) => method::write(serializer, $method, params),)*
-                }
-            }
-        }
-    };
 }
 
 macro_rules! client_notification {
@@ -254,6 +237,6 @@ macro_rules! server_message {
 }
 
 pub(crate) use {
-    call, client_notification, client_request, no_params, notification, paged, server_call,
+    call, client_notification, no_params, notification, paged, server_call,
     server_message,
 };
