@@ -8,6 +8,7 @@
 //! | `shape` | definitions → shapes; what is written in place gets a name (with `schema`, and `forms` for untagged unions) |
 //! | `types` | shapes → Rust types: **typify**, for what a field is in Rust |
 //! | `methods` | methods → params, response: rules, a table, and an error for what neither finds |
+//! | `empty` | model → model, in which responses without fields are one type |
 //! | `emit` | model → source text |
 //!
 //! typify alone would give closed enums and unions (one new value, and the message is lost), no three-state fields, and
@@ -17,9 +18,11 @@
 mod answers;
 mod docs;
 mod emit;
+mod empty;
 mod fields;
 mod forms;
 mod load;
+
 mod methods;
 mod model;
 mod names;
@@ -98,18 +101,17 @@ pub(crate) fn build() -> Result<()> {
 /// Runs all passes; `out` is where the files will be.
 pub(crate) fn generate(source: &source::Source, out: &Path) -> Result<Output> {
     let mut bundle = load::Bundle::parse(&source.bundle, &source.origin)?;
-    let log = normalise::normalise(&mut bundle.definitions);
+    let mut log = normalise::normalise(&mut bundle.definitions);
     let shapes = shape::classify(&bundle.definitions)?;
     let mut model = model::Model {
         types: types::build(&shapes)?,
         methods: Vec::new(),
     };
     let warnings = methods::bind(&bundle, source, &mut model)?;
+    let answers = answers::emit(&model, &bundle.definitions);
+    log.extend(empty::merge(&mut model));
     let mut files = emit::files(&model, out);
-    files.push((
-        "answers.json".into(),
-        answers::emit(&model, &bundle.definitions),
-    ));
+    files.push(("answers.json".into(), answers));
     Ok(Output {
         files,
         warnings,

@@ -163,31 +163,3 @@ fn link(ty: &str) -> String {
         format!("[`{ty}`]")
     }
 }
-
-/// Every type with its fields, each with a short description of its type: what a drift report compares.
-pub(super) fn fields(model: &Model) -> String {
-    let mut text = String::new();
-    for ty in model.types.values() {
-        let _ = writeln!(text, "{}", ty.name);
-        match &ty.shape {
-            Shape::Struct { fields, .. } => {
-                for field in fields {
-                    let mark = if field.needed() { "" } else { "?" };
-                    let _ = writeln!(text, "\t{}{mark}\t{}", field.wire, field.ty);
-                }
-            }
-            Shape::Words(variants) | Shape::Tagged { variants, .. } | Shape::Keyed(variants) => {
-                for variant in variants {
-                    let _ = writeln!(
-                        text,
-                        "\t{}\t{}",
-                        variant.wire,
-                        variant.payload.as_deref().unwrap_or("-")
-                    );
-                }
-            }
-            Shape::Shaped(_) | Shape::Text | Shape::Alias(_) => {}
-        }
-    }
-    text
-}

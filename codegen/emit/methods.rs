@@ -39,7 +39,11 @@ pub(super) fn emit(model: &Model, _: &Describer<'_>) -> String {
             "call!({}, {:?},{} {});",
             params(method),
             method.name,
-            if method.experimental { " experimental," } else { "" },
+            if method.experimental {
+                " experimental,"
+            } else {
+                ""
+            },
             method.response.as_deref().unwrap_or("Value"),
         );
     }
@@ -220,7 +224,11 @@ pub(super) fn inventory(model: &Model) -> String {
             method.name,
             method.params.as_deref().unwrap_or_default(),
             method.response.as_deref().unwrap_or_default(),
-            if method.experimental { "experimental" } else { "" },
+            if method.experimental {
+                "experimental"
+            } else {
+                ""
+            },
             doc.map(first_sentence).unwrap_or_default(),
         );
     }

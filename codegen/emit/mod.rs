@@ -42,7 +42,6 @@ pub(crate) fn files(model: &Model, out: &Path) -> Vec<(String, String)> {
     files.push(("protocol.rs".into(), root));
     files.push(("inventory.txt".into(), methods::inventory(model)));
     files.push(("for_tests.rs".into(), methods::list(model)));
-    files.push(("fields.txt".into(), describe::fields(model)));
     files
 }
 

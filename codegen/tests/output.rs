@@ -36,9 +36,9 @@ fn a_response_is_found_by_the_params_the_method_or_the_table() {
         "protocol/methods.rs",
     );
     for call in [
-        "call!(ThingStartParams, \"thing/start\", false, ThingStartResponse);",
-        "call!(ThingStopParams, \"thing/stop\", true, ThingStopResponse);",
-        "call!(AccountLogoutParams, \"account/logout\", true, LogoutAccountResponse);",
+        "call!(ThingStartParams, \"thing/start\", ThingStartResponse);",
+        "call!(ThingStopParams, \"thing/stop\", experimental, ThingStopResponse);",
+        "call!(AccountLogoutParams, \"account/logout\", experimental, LogoutAccountResponse);",
         "no_params!(ThingStopParams);",
     ] {
         assert!(text.contains(call), "{call} is not in {text}");
@@ -71,7 +71,64 @@ fn a_method_without_a_response_stops_the_build_or_is_a_warning_if_the_schema_is_
         methods
             .unwrap()
             .1
-            .contains("call!(ThingDreamParams, \"thing/dream\", true, Value);")
+            .contains("call!(ThingDreamParams, \"thing/dream\", experimental, Value);")
+    );
+}
+
+#[test]
+fn responses_without_fields_are_one_type_and_params_without_fields_are_not() {
+    let empty = object(&json!({}), &[]);
+    let text = common(&bundle(
+        &[
+            ("thing/start", reference("ThingStartParams")),
+            ("thing/stop", reference("ThingStopParams")),
+        ],
+        &json!({
+            "ThingStartParams": empty, "ThingStartResponse": empty, "ThingStopParams": empty,
+            "ThingStopResponse": object(&json!({ "id": { "type": "string" } }), &[]),
+        }),
+    ));
+    for line in [
+        "pub type ThingStartResponse = Empty;",
+        "pub struct Empty {}",
+        "pub struct ThingStartParams {}",
+        "pub struct ThingStopResponse {\n",
+    ] {
+        assert!(text.contains(line), "{line} is not in {text}");
+    }
+    assert_eq!(text.matches(" = Empty;").count(), 1, "{text}");
+}
+
+#[test]
+fn a_type_of_the_schema_may_be_called_empty() {
+    let empty = object(&json!({}), &[]);
+    let text = common(&bundle(
+        &[("thing/start", reference("ThingStartParams"))],
+        &json!({
+            "ThingStartParams": object(&json!({ "empty": reference("Empty") }), &[]),
+            "ThingStartResponse": empty, "Empty": { "type": "string" },
+        }),
+    ));
+    assert!(text.contains("pub struct ThingStartResponse {}"), "{text}");
+    assert!(!text.contains("= Empty;"), "{text}");
+}
+
+#[test]
+fn the_inventory_has_a_line_for_each_method_and_a_tab_between_its_parts() {
+    let empty = json!({ "type": "object", "description": "Starts a\nthing. Twice." });
+    let bundle = bundle(
+        &[
+            ("thing/start", reference("ThingStartParams")),
+            ("thing/stop", Value::Null),
+        ],
+        &json!({
+            "ThingStartParams": empty, "ThingStartResponse": empty, "ThingStopResponse": empty,
+        }),
+    );
+    assert_eq!(
+        file(&bundle, "inventory.txt"),
+        "Request\tthing/start\tThingStartParams\tThingStartResponse\t\tStarts a thing.\n\
+         Request\tthing/stop\tThingStopParams\tThingStopResponse\texperimental\t\n",
     );
 }
 

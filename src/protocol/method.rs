@@ -97,6 +97,17 @@ pub(crate) fn write<S: Serializer, P: Serialize + ?Sized>(
     out.end()
 }
 
+/// Params that were read, as a variant of one of the enums.
+pub(crate) fn variant<P: Into<B>, B, T, E>(
+    params: Result<P, E>,
+    variant: fn(B) -> T,
+) -> Result<T, E> {
+    match params {
+        Ok(params) => Ok(variant(params.into())),
+        Err(error) => Err(error),
+    }
+}
+
 /// Writes `{"method": …}`.
 pub(crate) fn write_bare<S: Serializer>(serializer: S, method: &str) -> Result<S::Ok, S::Error> {
     let mut out = Writer::open(serializer);
@@ -197,28 +208,25 @@ macro_rules! server_message {
             #[inline]
             pub fn decode(method: &str, params: &str) -> Result<Self, ::serde_json::Error> {
                 use ::std::sync::atomic::{AtomicUsize, Ordering};
-                type Decode = fn(&str) -> Result<$name, ::serde_json::Error>;
-                // Not a static, which would be compiled with the crate, and all that it refers to.
-                const DECODERS: &[(&str, Decode)] = &[$(($method, |params| {
-                    let params: Result<$params, _> = $decode(params);
-                    match params {
-                        Ok(params) => Ok($name::$variant(params.into())),
-                        Err(error) => Err(error),
-                    }
-                }),)*];
+                const METHODS: &[&str] = &[$($method,)*];
                 // In a flood it is mostly the one before.
                 static LAST: AtomicUsize = AtomicUsize::new(0);
                 let last = LAST.load(Ordering::Relaxed);
-                let index = if DECODERS.get(last).is_some_and(|(known, _)| *known == method) {
+                let index = if METHODS.get(last) == Some(&method) {
                     Some(last)
                 } else {
-                    DECODERS.binary_search_by(|(known, _)| (*known).cmp(method)).ok()
+                    METHODS.binary_search(&method).ok()
                 };
                 if let Some(index) = index {
                     if index != last {
                         LAST.store(index, Ordering::Relaxed);
                     }
-                    return DECODERS[index].1(params);
+                    // A jump table in the end: the positions are constants.
+                    let mut at = 0;
+                    $(if at == index {
+                        return method::variant::<$params, _, _, _>($decode(params), $name::$variant);
+                    }
+                    at += 1;)*
                 }
                 let params = RawValue::from_string(params.to_owned())?;
                 Ok(Self::Unknown { method: method.to_owned(), params })
@@ -237,6 +245,5 @@ macro_rules! server_message {
 }
 
 pub(crate) use {
-    call, client_notification, no_params, notification, paged, server_call,
-    server_message,
+    call, client_notification, no_params, notification, paged, server_call, server_message,
 };

@@ -114,6 +114,16 @@ impl<'de> Deserialize<'de> for Name<'de> {
     }
 }
 
+/// Reads a string as a value that is made of strings. With a visitor for each type there would be seven functions more.
+pub(crate) fn word<'de, D: Deserializer<'de>, T: for<'a> From<&'a str>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    match Name::deserialize(deserializer) {
+        Ok(name) => Ok(T::from(&*name.0)),
+        Err(error) => Err(error),
+    }
+}
+
 /// Reads what is left of an object: the fields with these names, in groups, and what `others` makes of the rest.
 pub(crate) fn read_rest<'de, A: MapAccess<'de>, R: Row<'de>>(
     map: &mut A,

@@ -91,11 +91,7 @@ macro_rules! strings {
         }
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                // A visitor for each type would be seven functions more.
-                match object::Name::deserialize(deserializer) {
-                    Ok(name) => Ok(Self::from(&*name.0)),
-                    Err(error) => Err(error),
-                }
+                object::word(deserializer)
             }
         }
     };
