@@ -216,13 +216,13 @@ impl Builder {
 
     /// Refreshes the ChatGPT tokens that this program has logged in with. Default: an error, which fails the turn.
     pub fn auth_refresh(mut self, handler: impl AuthRefresh) -> Self {
-        self.desk.auth_refresh = Some(crate::handler::erase_auth_refresh(handler));
+        self.desk.auth_refresh = Some(crate::handler::erase(handler));
         self
     }
 
     /// Vouches for this client; the capability `requestAttestation` is announced. Default: the server doesn't ask.
     pub fn attestation(mut self, handler: impl Attestation) -> Self {
-        self.desk.attestation = Some(crate::handler::erase_attestation(handler));
+        self.desk.attestation = Some(crate::handler::erase(handler));
         self
     }
 

@@ -3,13 +3,13 @@
 use std::{
     fmt,
     future::{Future, ready},
-    sync::Arc,
 };
 
+use futures_util::{TryFutureExt as _, future::BoxFuture};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{Erased, HandlerError, RequestContext, Undecoded};
+use super::{Asked, Erased, HandlerError, RequestContext, Undecoded};
 use crate::{
     protocol::{
         CommandExecutionRequestApprovalParams, FileChangeRequestApprovalParams, FileUpdateChange,
@@ -335,25 +335,27 @@ impl ApprovalRequest {
     }
 }
 
-pub(crate) fn erase(handler: impl Approvals) -> ApprovalHandler {
-    let handler = Arc::new(handler);
-    Arc::new(move |(request, changes), cx| {
-        let handler = handler.clone();
-        Box::pin(async move {
-            Ok(match ApprovalRequest::decode(&request, changes.as_ref())? {
-                ApprovalRequest::Command(request) => {
-                    ApprovalAnswer::Decision(handler.command(*request, cx).await?)
-                }
-                ApprovalRequest::FileChange(request) => {
-                    ApprovalAnswer::Decision(handler.file_change(request, cx).await?)
-                }
-                ApprovalRequest::Permissions(request) => {
-                    ApprovalAnswer::Grant(handler.permissions(*request, cx).await?)
-                }
-                ApprovalRequest::Skill(request) => {
-                    ApprovalAnswer::Decision(handler.skill(request, cx).await?)
-                }
-            })
-        })
-    })
+impl<H: Approvals> Asked<(Undecoded, Option<Value>), ApprovalAnswer> for H {
+    fn ask(
+        &self,
+        (request, changes): (Undecoded, Option<Value>),
+        cx: RequestContext,
+    ) -> BoxFuture<'_, Result<ApprovalAnswer, HandlerError>> {
+        match ApprovalRequest::decode(&request, changes.as_ref()) {
+            Ok(ApprovalRequest::Command(request)) => {
+                Box::pin(self.command(*request, cx).map_ok(ApprovalAnswer::Decision))
+            }
+            Ok(ApprovalRequest::FileChange(request)) => Box::pin(
+                self.file_change(request, cx)
+                    .map_ok(ApprovalAnswer::Decision),
+            ),
+            Ok(ApprovalRequest::Permissions(request)) => {
+                Box::pin(self.permissions(*request, cx).map_ok(ApprovalAnswer::Grant))
+            }
+            Ok(ApprovalRequest::Skill(request)) => {
+                Box::pin(self.skill(request, cx).map_ok(ApprovalAnswer::Decision))
+            }
+            Err(error) => Box::pin(ready(Err(error))),
+        }
+    }
 }

@@ -1,8 +1,10 @@
 //! `attestation/generate`: a token that vouches for this client.
 
-use std::{future::Future, sync::Arc};
+use std::future::Future;
 
-use super::{Erased, HandlerError, RequestContext};
+use futures_util::future::BoxFuture;
+
+use super::{Asked, HandlerError, RequestContext};
 
 /// Answers `attestation/generate`. Registering one makes the client announce `requestAttestation`, and codex with a
 /// ChatGPT login then asks once for every request to the model.
@@ -33,10 +35,8 @@ where
     }
 }
 
-pub(crate) fn erase(handler: impl Attestation) -> Erased<(), String> {
-    let handler = Arc::new(handler);
-    Arc::new(move |(), cx| {
-        let handler = handler.clone();
-        Box::pin(async move { handler.token(cx).await })
-    })
+impl<H: Attestation> Asked<(), String> for H {
+    fn ask(&self, (): (), cx: RequestContext) -> BoxFuture<'_, Result<String, HandlerError>> {
+        Box::pin(self.token(cx))
+    }
 }

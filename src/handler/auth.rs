@@ -1,10 +1,11 @@
 //! `account/chatgptAuthTokens/refresh`: new tokens, where this program and not codex looks after the login.
 
-use std::{fmt, future::Future, sync::Arc};
+use std::{fmt, future::Future};
 
+use futures_util::future::BoxFuture;
 use serde::Serialize;
 
-use super::{Erased, HandlerError, RequestContext};
+use super::{Asked, HandlerError, RequestContext};
 use crate::read::readable;
 
 /// Answers `account/chatgptAuthTokens/refresh`, which codex asks when a backend has refused the token it was given with
@@ -91,10 +92,12 @@ impl fmt::Debug for Tokens {
     }
 }
 
-pub(crate) fn erase(handler: impl AuthRefresh) -> Erased<RefreshRequest, Tokens> {
-    let handler = Arc::new(handler);
-    Arc::new(move |request, cx| {
-        let handler = handler.clone();
-        Box::pin(async move { handler.refresh(request, cx).await })
-    })
+impl<H: AuthRefresh> Asked<RefreshRequest, Tokens> for H {
+    fn ask(
+        &self,
+        request: RefreshRequest,
+        cx: RequestContext,
+    ) -> BoxFuture<'_, Result<Tokens, HandlerError>> {
+        Box::pin(self.refresh(request, cx))
+    }
 }

@@ -1,8 +1,10 @@
 //! `currentTime/read`: the time as this client sees it.
 
-use std::{future::Future, sync::Arc, time::SystemTime};
+use std::{future::Future, time::SystemTime};
 
-use super::{Erased, HandlerError, RequestContext};
+use futures_util::future::BoxFuture;
+
+use super::{Asked, HandlerError, RequestContext};
 
 /// Answers `currentTime/read`, which codex asks when it is configured with an external clock: for simulations and
 /// replays. Without one the time of this machine is given.
@@ -33,10 +35,8 @@ where
     }
 }
 
-pub(crate) fn erase(handler: impl Clock) -> Erased<(), SystemTime> {
-    let handler = Arc::new(handler);
-    Arc::new(move |(), cx| {
-        let handler = handler.clone();
-        Box::pin(async move { handler.now(cx).await })
-    })
+impl<H: Clock> Asked<(), SystemTime> for H {
+    fn ask(&self, (): (), cx: RequestContext) -> BoxFuture<'_, Result<SystemTime, HandlerError>> {
+        Box::pin(self.now(cx))
+    }
 }

@@ -1,11 +1,12 @@
 //! `mcpServer/elicitation/request`: an MCP server asks the user something, or wants to run a tool.
 
-use std::{fmt, future::Future, sync::Arc};
+use std::{fmt, future::Future};
 
+use futures_util::future::BoxFuture;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::{Decision, Erased, HandlerError, RequestContext};
+use super::{Asked, Decision, Erased, HandlerError, RequestContext};
 use crate::read::readable;
 
 /// Answers `mcpServer/elicitation/request`. There is no time limit unless
@@ -329,12 +330,14 @@ impl McpToolCall {
 
 pub(crate) type ElicitationHandler = Erased<ElicitationRequest, ElicitationAnswer>;
 
-pub(crate) fn erase(handler: impl Elicitation) -> ElicitationHandler {
-    let handler = Arc::new(handler);
-    Arc::new(move |request, cx| {
-        let handler = handler.clone();
-        Box::pin(async move { handler.elicit(request, cx).await })
-    })
+impl<H: Elicitation> Asked<ElicitationRequest, ElicitationAnswer> for H {
+    fn ask(
+        &self,
+        request: ElicitationRequest,
+        cx: RequestContext,
+    ) -> BoxFuture<'_, Result<ElicitationAnswer, HandlerError>> {
+        Box::pin(self.elicit(request, cx))
+    }
 }
 
 #[cfg(test)]

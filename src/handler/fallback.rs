@@ -4,17 +4,17 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll},
     time::Instant,
 };
 
 use futures_core::Stream;
+use futures_util::future::BoxFuture;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Erased, HandlerError, RequestContext};
+use super::{Asked, HandlerError, RequestContext};
 use crate::{
     CasClient,
     dispatch::Answer,
@@ -55,12 +55,14 @@ where
     }
 }
 
-pub(crate) fn erase(handler: impl Fallback) -> Erased<UnclaimedRequest, Value> {
-    let handler = Arc::new(handler);
-    Arc::new(move |request, cx| {
-        let handler = handler.clone();
-        Box::pin(async move { handler.answer(request, cx).await })
-    })
+impl<H: Fallback> Asked<UnclaimedRequest, Value> for H {
+    fn ask(
+        &self,
+        request: UnclaimedRequest,
+        cx: RequestContext,
+    ) -> BoxFuture<'_, Result<Value, HandlerError>> {
+        Box::pin(self.answer(request, cx))
+    }
 }
 
 /// A request of the server that no handler claims. Cheap to clone.

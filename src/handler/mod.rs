@@ -18,13 +18,11 @@ use serde::de::DeserializeOwned;
 
 use crate::{CasClient, protocol::RequestId, rpc::Incoming};
 
-pub(crate) use approvals::{ApprovalAnswer, ApprovalHandler, erase as erase_approvals};
+pub(crate) use approvals::{ApprovalAnswer, ApprovalHandler};
 pub use approvals::{
     ApprovalRequest, Approvals, Decision, FileChangeApproval, Grant, SkillApproval,
 };
 pub use attestation::Attestation;
-pub(crate) use attestation::erase as erase_attestation;
-pub(crate) use auth::erase as erase_auth_refresh;
 pub use auth::{AuthRefresh, RefreshRequest, Tokens};
 pub use clock::Clock;
 pub use elicitation::{
@@ -80,3 +78,18 @@ pub(crate) fn undecodable(method: &str, error: &serde_json::Error) -> HandlerErr
 /// A handler without its type.
 pub(crate) type Erased<Q, A> =
     Arc<dyn Fn(Q, RequestContext) -> BoxFuture<'static, Result<A, HandlerError>> + Send + Sync>;
+
+/// What all handlers have in common.
+pub(crate) trait Asked<Q, A>: Send + Sync + 'static {
+    fn ask(&self, request: Q, cx: RequestContext) -> BoxFuture<'_, Result<A, HandlerError>>;
+}
+
+/// Takes a handler's type away. That it lives while it answers is seen to in one place: in each that is generic over a
+/// handler the compiler would look through all that a `RequestContext` holds, for what can't be sent to another thread.
+pub(crate) fn erase<Q: Send + 'static, A: 'static>(handler: impl Asked<Q, A>) -> Erased<Q, A> {
+    let handler: Arc<dyn Asked<Q, A>> = Arc::new(handler);
+    Arc::new(move |request, cx| {
+        let handler = handler.clone();
+        Box::pin(async move { handler.ask(request, cx).await })
+    })
+}

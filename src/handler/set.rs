@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{
     Answers, Clock, Decision, Elicitation, ElicitationAnswer, Erased, Fallback, UnclaimedRequest,
-    Undecoded, UserInput, clock, elicitation, fallback, user_input,
+    Undecoded, UserInput, elicitation, erase,
 };
 use crate::{
     policy::Policy,
@@ -103,7 +103,7 @@ impl Handlers {
 
     /// Answers the questions of the model.
     pub fn user_input(mut self, handler: impl UserInput) -> Self {
-        self.user_input = Some(user_input::erase(handler));
+        self.user_input = Some(erase(handler));
         self
     }
 
@@ -116,7 +116,7 @@ impl Handlers {
     /// Answers the elicitations of MCP servers.
     pub fn elicitation(mut self, handler: impl Elicitation) -> Self {
         self.openai_forms = handler.openai_forms();
-        self.elicitation = Some(elicitation::erase(handler));
+        self.elicitation = Some(erase(handler));
         self
     }
 
@@ -128,13 +128,13 @@ impl Handlers {
 
     /// Tells the server the time.
     pub fn clock(mut self, handler: impl Clock) -> Self {
-        self.clock = Some(clock::erase(handler));
+        self.clock = Some(erase(handler));
         self
     }
 
     /// Answers what nothing else claims.
     pub fn fallback(mut self, handler: impl Fallback) -> Self {
-        self.fallback = Some(fallback::erase(handler));
+        self.fallback = Some(erase(handler));
         self
     }
 

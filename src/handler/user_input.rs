@@ -1,10 +1,15 @@
 //! `item/tool/requestUserInput`: questions of the model to the user.
 
-use std::{collections::BTreeMap, fmt, future::Future, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    future::{Future, ready},
+};
 
+use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 
-use super::{Erased, HandlerError, RequestContext, Undecoded};
+use super::{Asked, HandlerError, RequestContext, Undecoded};
 use crate::protocol::ToolRequestUserInputParams;
 
 /// Answers `item/tool/requestUserInput`: the model asks the user one or more questions, each with options to choose
@@ -79,10 +84,15 @@ impl fmt::Debug for Answers {
     }
 }
 
-pub(crate) fn erase(handler: impl UserInput) -> Erased<Undecoded, Answers> {
-    let handler = Arc::new(handler);
-    Arc::new(move |request, cx| {
-        let handler = handler.clone();
-        Box::pin(async move { handler.answer(request.decode()?, cx).await })
-    })
+impl<H: UserInput> Asked<Undecoded, Answers> for H {
+    fn ask(
+        &self,
+        request: Undecoded,
+        cx: RequestContext,
+    ) -> BoxFuture<'_, Result<Answers, HandlerError>> {
+        match request.decode() {
+            Ok(request) => Box::pin(self.answer(request, cx)),
+            Err(error) => Box::pin(ready(Err(error))),
+        }
+    }
 }

@@ -111,7 +111,7 @@ impl Policy {
 
     /// Who is asked about what no rule decides.
     pub fn handler(mut self, handler: impl Approvals) -> Self {
-        self.handler = Some(crate::handler::erase_approvals(handler));
+        self.handler = Some(crate::handler::erase(handler));
         self
     }
 
