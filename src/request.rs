@@ -71,9 +71,35 @@ impl<C: Call> Request<C> {
     /// [`Error::Rpc`] if the server refuses, [`Error::Timeout`] if it doesn't answer in time, [`Error::Closed`] if the
     /// connection ends, [`Error::Encode`] and [`Error::Invalid`] if nothing could be sent.
     pub async fn raw(self) -> Result<RawResponse<C>, Error> {
+        Ok(RawResponse::new(self.written()?.send().await?))
+    }
+
+    fn written(self) -> Result<Written, Error> {
         self.client.check::<C>()?;
-        let params =
-            serde_json::to_string(&self.params).map_err(|e| Error::encode(C::METHOD, &e))?;
+        Ok(Written {
+            client: self.client,
+            method: C::METHOD,
+            params: serde_json::to_string(&self.params)
+                .map_err(|e| Error::encode(C::METHOD, &e))?,
+            timeout: self.timeout,
+            urgent: self.urgent,
+            retry: self.retry,
+        })
+    }
+}
+
+/// A request without its type: what sends it is compiled once, not for each method.
+struct Written {
+    client: CasClient,
+    method: &'static str,
+    params: String,
+    timeout: Option<Duration>,
+    urgent: bool,
+    retry: Option<Retry>,
+}
+
+impl Written {
+    async fn send(self) -> Result<RawReply, Error> {
         let deadline = self
             .timeout
             .and_then(|after| Instant::now().checked_add(after));
@@ -82,14 +108,9 @@ impl<C: Call> Request<C> {
             let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
             let send = self
                 .client
-                .send(C::METHOD, &params, left, self.urgent, None);
+                .send(self.method, &self.params, left, self.urgent, None);
             let error = match send.await {
-                Ok(reply) => {
-                    return Ok(RawResponse {
-                        reply,
-                        call: std::marker::PhantomData,
-                    });
-                }
+                Ok(reply) => return Ok(reply),
                 Err(Error::Timeout { method, after }) => {
                     let after = self.timeout.unwrap_or(after);
                     return Err(Error::Timeout { method, after });
@@ -143,6 +164,11 @@ pub struct RawResponse<C> {
 }
 
 impl<C: Call> RawResponse<C> {
+    fn new(reply: RawReply) -> Self {
+        let call = std::marker::PhantomData;
+        Self { reply, call }
+    }
+
     /// The JSON text of the result.
     #[must_use]
     pub fn result(&self) -> &str {
