@@ -3,13 +3,13 @@
 //! `#[derive(Deserialize)]` on all the small structs that are read here was a tenth of the crate's memory when it is
 //! compiled; this is a fraction of it. See `docs/build-cost.md`.
 
-use std::{fmt, marker::PhantomData};
+use std::fmt;
 
 use serde::{
     Deserialize, Deserializer,
     de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, Visitor},
 };
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 
 use crate::protocol::{Maybe, Name, Need, read_object};
 
@@ -18,57 +18,54 @@ pub(crate) fn at<'de, T: Deserialize<'de>>(
     text: &'de str,
     path: &'static [&'static str],
 ) -> serde_json::Result<T> {
-    let mut deserializer = serde_json::Deserializer::from_str(text);
-    // Without `?`, which would be one more function for each type.
-    match At(path, PhantomData).deserialize(&mut deserializer) {
-        Ok(value) => match deserializer.end() {
-            Ok(()) => Ok(value),
-            Err(error) => Err(error),
-        },
+    // Found by one function for all types, so the text of the value is gone through twice.
+    match raw_at(text, path) {
+        Ok(value) => serde_json::from_str(value.get()),
         Err(error) => Err(error),
     }
 }
 
-struct At<T>(&'static [&'static str], PhantomData<T>);
+fn raw_at<'de>(text: &'de str, path: &'static [&'static str]) -> serde_json::Result<&'de RawValue> {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let value = At(path).deserialize(&mut deserializer)?;
+    deserializer.end()?;
+    Ok(value)
+}
 
-impl<'de, T: Deserialize<'de>> DeserializeSeed<'de> for At<T> {
-    type Value = T;
+struct At(&'static [&'static str]);
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<T, D::Error> {
+impl<'de> DeserializeSeed<'de> for At {
+    type Value = &'de RawValue;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         if self.0.is_empty() {
-            T::deserialize(deserializer)
+            Deserialize::deserialize(deserializer)
         } else {
             deserializer.deserialize_map(self)
         }
     }
 }
 
-impl<'de, T: Deserialize<'de>> Visitor<'de> for At<T> {
-    type Value = T;
+impl<'de> Visitor<'de> for At {
+    type Value = &'de RawValue;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<T, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let Some((wanted, rest)) = self.0.split_first() else {
             return Err(A::Error::custom("no key"));
         };
         let mut value = None;
         while let Some(Name(key)) = map.next_key()? {
             if key == *wanted {
-                match map.next_value_seed(At(rest, PhantomData)) {
-                    Ok(found) => value = Some(found),
-                    Err(error) => return Err(error),
-                }
+                value = Some(map.next_value_seed(At(rest))?);
             } else {
                 map.next_value::<IgnoredAny>()?;
             }
         }
-        match value {
-            Some(value) => Ok(value),
-            None => Err(A::Error::missing_field(wanted)),
-        }
+        value.ok_or_else(|| A::Error::missing_field(wanted))
     }
 }
 

@@ -144,7 +144,7 @@ impl Kin {
             }
         }
         self.alive = 0;
-        let known: HashSet<Ident> = self.known.keys().copied().collect();
+        let known = std::mem::take(&mut self.known);
         let mut take = |others: &mut Vec<Stat>, of_kin: &dyn Fn(&Stat, &HashSet<i32>) -> bool| {
             loop {
                 let before = others.len();
@@ -165,11 +165,11 @@ impl Kin {
         take(&mut others, &|process, lines| {
             (group && process.group == leader.pid)
                 || lines.contains(&process.parent)
-                || known.contains(&process.ident)
+                || known.contains_key(&process.ident)
         });
         // The mark last: it takes a file each.
         let mark = format!("{MARK}={}", self.mark);
-        let marked: HashSet<Ident> = others
+        let marked: Vec<Ident> = others
             .iter()
             .map(|process| process.ident)
             .filter(|ident| bears(*ident, mark.as_bytes()))
@@ -178,6 +178,10 @@ impl Kin {
             take(&mut others, &|process, lines| {
                 marked.contains(&process.ident) || lines.contains(&process.parent)
             });
+        }
+        // Those that are gone.
+        for (ident, group) in known {
+            self.known.entry(ident).or_insert(group);
         }
     }
 

@@ -1,6 +1,6 @@
 //! The tools of a client or a thread: checked, advertised, found by name.
 
-use std::{collections::BTreeMap, fmt};
+use std::{cmp::Ordering, fmt};
 
 use serde_json::{Value, json};
 
@@ -10,23 +10,36 @@ use crate::error::Error;
 /// The tools of a client or a thread, by namespace and name.
 #[derive(Clone, Default)]
 pub(crate) struct Tools {
-    entries: BTreeMap<(Option<String>, String), DynamicTool>,
-    /// What the namespaces are about.
-    namespaces: BTreeMap<String, String>,
+    /// Sorted, each once.
+    entries: Vec<DynamicTool>,
+    /// What the namespaces are about; the last word counts.
+    namespaces: Vec<(String, String)>,
     /// The first thing that is wrong; told before anything is started.
     invalid: Option<String>,
 }
 
 impl Tools {
     pub(crate) fn add(&mut self, tool: DynamicTool) {
-        let key = (tool.namespace.clone(), tool.name.clone());
         let problem = check_tool(&tool).or_else(|| {
-            self.entries
-                .contains_key(&key)
+            self.find(tool.namespace.as_deref(), &tool.name)
+                .is_ok()
                 .then(|| format!("tool {} is registered twice", tool.name))
         });
         self.invalid = self.invalid.take().or(problem);
-        self.entries.insert(key, tool);
+        self.put(tool);
+    }
+
+    fn put(&mut self, tool: DynamicTool) {
+        match self.find(tool.namespace.as_deref(), &tool.name) {
+            Ok(at) => self.entries[at] = tool,
+            Err(at) => self.entries.insert(at, tool),
+        }
+    }
+
+    /// Where a tool is, or where it would be.
+    fn find(&self, namespace: Option<&str>, name: &str) -> Result<usize, usize> {
+        self.entries
+            .binary_search_by(|tool| by_name(tool, namespace, name))
     }
 
     pub(crate) fn describe(&mut self, namespace: String, description: String) {
@@ -36,13 +49,15 @@ impl Tools {
             })
         });
         self.invalid = self.invalid.take().or(problem);
-        self.namespaces.insert(namespace, description);
+        self.namespaces.push((namespace, description));
     }
 
     /// These, and those of `base` that have other names.
     pub(crate) fn over(self, base: &Self) -> Self {
         let mut all = base.clone();
-        all.entries.extend(self.entries);
+        for tool in self.entries {
+            all.put(tool);
+        }
         all.namespaces.extend(self.namespaces);
         all.invalid = all.invalid.or(self.invalid);
         all
@@ -58,28 +73,32 @@ impl Tools {
     /// The value of `dynamicTools`; `None` if there is nothing to advertise.
     pub(crate) fn specs(&self) -> Option<Value> {
         let mut specs = Vec::new();
-        let mut namespaces: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
-        for ((namespace, name), tool) in &self.entries {
+        let mut namespaces: Vec<(&str, Vec<Value>)> = Vec::new();
+        for tool in &self.entries {
             let mut spec = json!({
                 "type": "function",
-                "name": name,
+                "name": tool.name,
                 "description": tool.description,
                 "inputSchema": tool.schema,
             });
             if tool.defer {
                 spec["deferLoading"] = true.into();
             }
-            match namespace {
-                Some(namespace) => namespaces.entry(namespace).or_default().push(spec),
-                None => specs.push(spec),
+            match (tool.namespace.as_deref(), namespaces.last_mut()) {
+                (None, _) => specs.push(spec),
+                (Some(name), Some((last, tools))) if *last == name => tools.push(spec),
+                (Some(name), _) => namespaces.push((name, vec![spec])),
             }
         }
         for (name, tools) in namespaces {
-            let names = || tools.iter().filter_map(|t| t["name"].as_str());
-            let description = self.namespaces.get(name).cloned().unwrap_or_else(|| {
-                let list = format!("Tools: {}", names().collect::<Vec<_>>().join(", "));
+            let told = self.namespaces.iter().rev().find(|(told, _)| told == name);
+            let description = if let Some((_, description)) = told {
+                description.clone()
+            } else {
+                let names: Vec<&str> = tools.iter().filter_map(|t| t["name"].as_str()).collect();
+                let list = format!("Tools: {}", names.join(", "));
                 list.chars().take(MAX_DESCRIPTION).collect()
-            });
+            };
             specs.push(json!({"type": "namespace", "name": name, "description": description, "tools": tools}));
         }
         (!specs.is_empty()).then_some(Value::Array(specs))
@@ -93,9 +112,15 @@ impl Tools {
         args: &str,
         cx: ToolContext,
     ) -> Option<ToolOutput> {
-        let key = (namespace.map(str::to_owned), name.to_owned());
-        Some(self.entries.get(&key)?.call(args, cx).await)
+        let at = self.find(namespace, name).ok()?;
+        Some(self.entries[at].call(args, cx).await)
     }
+}
+
+/// Tools without a namespace come first, then a namespace after another.
+fn by_name(tool: &DynamicTool, namespace: Option<&str>, name: &str) -> Ordering {
+    let place = (tool.namespace.as_deref(), tool.name.as_str());
+    place.cmp(&(namespace, name))
 }
 
 const MAX_DESCRIPTION: usize = 1024;
@@ -152,7 +177,11 @@ fn check_name(what: &str, name: &str, max: usize) -> Option<String> {
 
 impl fmt::Debug for Tools {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.entries.keys()).finish()
+        let names = self
+            .entries
+            .iter()
+            .map(|tool| (&tool.namespace, &tool.name));
+        f.debug_set().entries(names).finish()
     }
 }
 

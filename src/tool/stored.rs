@@ -3,7 +3,6 @@
 //! No method of the server tells them: they stand in the first line of the thread's file.
 
 use std::{
-    collections::BTreeMap,
     io::{BufRead as _, BufReader, Read as _},
     path::Path,
 };
@@ -44,7 +43,7 @@ fn compare(stored: &Value, registered: &Value) -> Vec<String> {
     let (stored, registered) = (by_name(stored), by_name(registered));
     let mut found = Vec::new();
     for (key, spec) in &stored {
-        match registered.get(key) {
+        match find(&registered, key) {
             None => found.push(format!(
                 "{} was advertised and is not registered",
                 show(key)
@@ -56,7 +55,10 @@ fn compare(stored: &Value, registered: &Value) -> Vec<String> {
             Some(_) => {}
         }
     }
-    for key in registered.keys().filter(|k| !stored.contains_key(*k)) {
+    for (key, _) in &registered {
+        if find(&stored, key).is_some() {
+            continue;
+        }
         found.push(format!(
             "{} is registered but was not advertised, so the model won't call it",
             show(key)
@@ -72,24 +74,30 @@ fn show((namespace, name): &Key<'_>) -> String {
     }
 }
 
-fn by_name(specs: &Value) -> BTreeMap<Key<'_>, &Value> {
-    let mut found = BTreeMap::new();
+/// Each tool with its name, in the order of the specs.
+fn by_name(specs: &Value) -> Vec<(Key<'_>, &Value)> {
+    let mut found = Vec::new();
     for spec in specs.as_array().into_iter().flatten() {
         match (spec["name"].as_str(), spec["tools"].as_array()) {
             (Some(namespace), Some(tools)) => {
                 for tool in tools {
                     if let Some(name) = tool["name"].as_str() {
-                        found.insert((Some(namespace), name), tool);
+                        found.push(((Some(namespace), name), tool));
                     }
                 }
             }
             (Some(name), None) => {
-                found.insert((spec["namespace"].as_str(), name), spec);
+                found.push(((spec["namespace"].as_str(), name), spec));
             }
             (None, _) => {}
         }
     }
     found
+}
+
+fn find<'a>(tools: &[(Key<'_>, &'a Value)], name: &Key<'_>) -> Option<&'a Value> {
+    let tool = tools.iter().find(|(key, _)| key == name);
+    tool.map(|(_, spec)| *spec)
 }
 
 fn same(a: &Value, b: &Value) -> bool {

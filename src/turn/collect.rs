@@ -192,20 +192,15 @@ impl Collector {
             return;
         }
         // The server's order, and after it what it has no record of: it keeps no message that was cut off.
-        let mut seen: HashMap<String, Step> = HashMap::new();
-        let mut order = Vec::new();
-        for (id, step) in std::mem::take(&mut self.steps) {
-            order.push(id.clone());
-            seen.insert(id, step);
-        }
+        let seen = std::mem::take(&mut self.steps);
+        let mut seen: Vec<Option<(String, Step)>> = seen.into_iter().map(Some).collect();
         for (id, item) in record.items {
-            let mut step = seen.remove(&id).unwrap_or_default();
+            let step = self.at.remove(&id).and_then(|at| seen[at].take());
+            let mut step = step.unwrap_or_default().1;
             step.record(item);
             self.steps.push((id, step));
         }
-        for id in order {
-            self.steps.extend(seen.remove_entry(&id));
-        }
+        self.steps.extend(seen.into_iter().flatten());
         self.at = self
             .steps
             .iter()
