@@ -156,7 +156,12 @@ impl Builder {
         mut self,
         methods: impl IntoIterator<Item = S>,
     ) -> Self {
-        self.opt_out.extend(methods.into_iter().map(Into::into));
+        for method in methods {
+            let method = method.into();
+            if !self.opt_out.contains(&method) {
+                self.opt_out.push(method);
+            }
+        }
         self
     }
 
@@ -389,10 +394,8 @@ impl Builder {
         let mut capabilities = Map::new();
         capabilities.insert("experimentalApi".into(), self.experimental_api.into());
         if !self.opt_out.is_empty() {
-            let mut methods = self.opt_out.clone();
-            methods.sort_unstable();
-            methods.dedup();
-            capabilities.insert("optOutNotificationMethods".into(), methods.into());
+            let methods = self.opt_out.clone().into();
+            capabilities.insert("optOutNotificationMethods".into(), methods);
         }
         if self.desk.attestation.is_some() {
             capabilities.insert("requestAttestation".into(), true.into());

@@ -105,18 +105,21 @@ pub struct Resume {
 
 impl Resume {
     /// If another process has the thread, makes a copy of it: only one process at a time can write to a thread.
+    #[inline]
     pub fn or_fork(mut self) -> Self {
         self.fork = true;
         self
     }
 
     /// If the thread is archived, brings it back first.
+    #[inline]
     pub fn or_unarchive(mut self) -> Self {
         self.unarchive = true;
         self
     }
 
     /// If nothing is stored of the thread, because it doesn't exist or has had no turn yet, starts a new one.
+    #[inline]
     pub fn or_start(mut self, params: ThreadStartParams) -> Self {
         self.start = Some(Box::new(params));
         self

@@ -5,6 +5,8 @@
 //! keywords. What narrows values without changing their form (lengths, defaults, odd formats) is left out, since serde
 //! and the type itself judge the answer in the end. What can't be said at all is an error that names the field.
 
+// `#[inline]` throughout: this is compiled for those who ask for answers as types.
+
 use std::collections::HashMap;
 
 use schemars::{JsonSchema, generate::SchemaSettings};
@@ -83,6 +85,7 @@ pub(crate) fn schema_of<T: JsonSchema>() -> Result<Strict, String> {
 /// schema, so it matters that a field for its reasons stands before the one for its judgement.
 type Order = HashMap<Vec<String>, Vec<String>>;
 
+#[inline]
 fn learn(schema: &Value, order: &mut Order) {
     if let Some(required) = schema["required"].as_array() {
         let declared = required.iter().filter_map(Value::as_str);
@@ -100,6 +103,7 @@ fn learn(schema: &Value, order: &mut Order) {
 
 impl Strict {
     /// The schema as it goes out, its fields in the order of their declaration.
+    #[inline]
     pub(crate) fn into_raw(self) -> Result<Box<RawValue>, serde_json::Error> {
         let mut text = String::new();
         write(&self.schema, &self.order, &mut text);
@@ -107,6 +111,7 @@ impl Strict {
     }
 }
 
+#[inline]
 fn write(schema: &Value, order: &Order, out: &mut String) {
     let mut list = |open, close, items: &mut dyn Iterator<Item = (Option<&String>, &Value)>| {
         out.push(open);
@@ -142,6 +147,7 @@ fn write(schema: &Value, order: &Order, out: &mut String) {
     }
 }
 
+#[inline]
 fn strict(mut schema: Value, order: Order) -> Result<Strict, String> {
     // Only types that contain themselves are left in definitions.
     let definitions = match schema.as_object_mut().and_then(|o| o.remove("$defs")) {
@@ -173,6 +179,7 @@ fn strict(mut schema: Value, order: Order) -> Result<Strict, String> {
     })
 }
 
+#[inline]
 fn object(properties: &Map<String, Value>) -> Value {
     let required: Vec<_> = properties.keys().cloned().collect();
     json!({
@@ -183,6 +190,7 @@ fn object(properties: &Map<String, Value>) -> Value {
     })
 }
 
+#[inline]
 fn convert(schema: &Value, at: &str) -> Result<Value, String> {
     let Some(schema) = schema.as_object() else {
         return Err(problem(at, "may be any value"));
@@ -255,6 +263,7 @@ fn convert(schema: &Value, at: &str) -> Result<Value, String> {
 }
 
 /// What makes an object strict.
+#[inline]
 fn fields(schema: &Map<String, Value>, at: &str) -> Result<Map<String, Value>, String> {
     match schema.get("additionalProperties") {
         None | Some(Value::Bool(false)) => {}
@@ -277,6 +286,7 @@ fn fields(schema: &Map<String, Value>, at: &str) -> Result<Map<String, Value>, S
     Ok(strict)
 }
 
+#[inline]
 fn is(schema: &Map<String, Value>, name: &str) -> bool {
     match schema.get("type") {
         Some(Value::String(one)) => one == name,
@@ -285,6 +295,7 @@ fn is(schema: &Map<String, Value>, name: &str) -> bool {
     }
 }
 
+#[inline]
 fn refers_to_root(schema: &Value) -> bool {
     match schema {
         Value::Object(object) => {
@@ -295,6 +306,7 @@ fn refers_to_root(schema: &Value) -> bool {
     }
 }
 
+#[inline]
 fn problem(at: &str, what: &str) -> String {
     let hint = "which the strict subset of JSON schema for answers does not have";
     if at.is_empty() {

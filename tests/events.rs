@@ -294,13 +294,13 @@ async fn methods_are_opted_out_of_by_their_constants() {
     within(20, async {
         let builder = CasClient::builder()
             .opt_out_notification_methods([Method::TurnDiffUpdated, Method::ItemReasoningTextDelta])
-            .opt_out_notification_methods(["some/new"]);
+            .opt_out_notification_methods(["some/new", "turn/diff/updated"]);
         let (_client, server) = FakeServer::connect(builder).await.unwrap();
         let (method, params) = server.record().swap_remove(0);
         assert_eq!(method, "initialize");
         assert_eq!(
             params["capabilities"]["optOutNotificationMethods"],
-            json!(["item/reasoning/textDelta", "some/new", "turn/diff/updated"])
+            json!(["turn/diff/updated", "item/reasoning/textDelta", "some/new"])
         );
         assert!(
             Method::ALL

@@ -28,7 +28,7 @@ pub(super) fn emit(model: &Model, _: &Describer<'_>) -> String {
     {
         let name = params(method);
         let item = format!(
-            "{}#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]\npub struct {name};\n",
+            "{}#[derive(Clone, Copy, Debug, Default)]\npub struct {name};\n",
             doc_lines(&describe::no_params(method), ""),
         );
         let _ = writeln!(text, "{item}no_params!({name});\n");

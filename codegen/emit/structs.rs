@@ -91,7 +91,7 @@ pub(super) fn structure(ty: &Type, fields: &[Field], extra: Option<&str>, doc: &
 pub(super) fn text(ty: &Type, doc: &str) -> String {
     let name = &ty.name;
     let item = format!(
-        "{}#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]\npub struct {name}(pub String);\n",
+        "{}#[derive(Clone, Debug, PartialEq, PartialOrd, Ord, Hash)]\npub struct {name}(pub String);\n",
         doc_lines(doc, ""),
     );
     format!("{item}string_newtype!({name});\n\n")

@@ -25,9 +25,12 @@ pub struct PendingRequest {
 
 /// The oldest first.
 pub(super) fn sorted(open: &[Incoming]) -> Vec<PendingRequest> {
-    let mut open: Vec<_> = open.iter().collect();
-    open.sort_by_key(|message| message.seq());
-    open.into_iter().map(describe).collect()
+    let mut sorted: Vec<&Incoming> = Vec::new();
+    for message in open {
+        let at = sorted.partition_point(|other| other.seq() < message.seq());
+        sorted.insert(at, message); // There are a few, and mostly one.
+    }
+    sorted.into_iter().map(describe).collect()
 }
 
 fn describe(message: &Incoming) -> PendingRequest {

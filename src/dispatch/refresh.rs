@@ -4,7 +4,6 @@
 //! after the first has been answered. New tokens are therefore given out for a little while.
 
 use std::{
-    collections::HashMap,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -29,12 +28,13 @@ type Flight = Shared<BoxFuture<'static, Result<Tokens, HandlerError>>>;
 #[derive(Default)]
 pub(super) struct Refresher {
     handler: Option<Erased<RefreshRequest, Tokens>>,
-    /// What is under way or has just come, by account.
-    runs: Mutex<HashMap<Option<String>, Run>>,
+    /// What is under way or has just come; one for each account.
+    runs: Mutex<Vec<Run>>,
 }
 
 /// A run of the handler. It is driven by those who wait for it, so it needs no task.
 struct Run {
+    account: Option<String>,
     flight: Flight,
     /// When it brought tokens.
     landed: Option<Instant>,
@@ -59,24 +59,26 @@ impl Refresher {
         let flight = {
             let mut runs = self.lock();
             let stale = |run: &Run| run.landed.is_some_and(|at| at.elapsed() >= FRESH);
-            if runs.get(&account).is_some_and(stale) {
-                runs.remove(&account);
+            runs.retain(|run| run.account != account || !stale(run));
+            if let Some(run) = runs.iter().find(|run| run.account == account) {
+                run.flight.clone()
+            } else {
+                let flight = fly(handler(request, cx));
+                runs.push(Run {
+                    account,
+                    flight: flight.clone(),
+                    landed: None,
+                });
+                flight
             }
-            let run = runs.entry(account.clone()).or_insert_with(|| Run {
-                flight: fly(handler(request, cx)),
-                landed: None,
-            });
-            run.flight.clone()
         };
         let tokens = flight.clone().await;
         let mut runs = self.lock();
-        match runs.get_mut(&account) {
-            Some(run) if !run.flight.ptr_eq(&flight) => {}
-            Some(run) if tokens.is_ok() => {
-                run.landed.get_or_insert_with(Instant::now);
-            }
-            _ => {
-                runs.remove(&account);
+        if let Some(at) = runs.iter().position(|run| run.flight.ptr_eq(&flight)) {
+            if tokens.is_ok() {
+                runs[at].landed.get_or_insert_with(Instant::now);
+            } else {
+                runs.remove(at);
             }
         }
         Some(tokens)
@@ -88,7 +90,7 @@ impl Refresher {
         drop(runs); // Foreign code, so not under the lock.
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Option<String>, Run>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<Run>> {
         self.runs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -259,6 +259,7 @@ impl Grant {
     }
 
     /// All that is asked for, until the turn ends.
+    #[inline]
     pub fn all(request: &PermissionsRequestApprovalParams) -> Self {
         Self::of(&request.permissions)
     }
@@ -290,6 +291,7 @@ impl Grant {
     }
 
     /// All or nothing of what is asked for.
+    #[inline]
     pub(crate) fn decided(decision: &Decision, asked: &PermissionsRequestApprovalParams) -> Self {
         Self::all_of(decision, &asked.permissions)
     }

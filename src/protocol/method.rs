@@ -42,17 +42,21 @@ macro_rules! notification {
         impl Notification for $payload {
             const METHODS: &'static [&'static str] = &$methods;
 
+            #[inline]
             fn decode(params: &str) -> Result<Self, serde_json::Error> {
                 delta::read(params)
             }
+            #[inline]
             fn refill(&mut self, params: &str) -> bool {
                 delta::Delta::fill(self, params).is_some()
             }
         }
         impl delta::Delta for $payload {
+            #[inline]
             fn blank() -> Self {
                 Self { $($field: Default::default(),)* }
             }
+            #[inline]
             fn fill(&mut self, text: &str) -> Option<()> {
                 delta::fill(text, &mut [$(($wire, (&mut self.$field).into()),)*])
             }
@@ -72,6 +76,13 @@ macro_rules! server_call {
 /// Params that are `null`: the server refuses a request without `params`, and one with `{}` here.
 macro_rules! no_params {
     ($name:ident) => {
+        impl PartialEq for $name {
+            #[inline]
+            fn eq(&self, _: &Self) -> bool {
+                true
+            }
+        }
+        impl Eq for $name {}
         impl Serialize for $name {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.serialize_unit()

@@ -165,24 +165,7 @@ pub(crate) fn read_object<'de, D: Deserializer<'de>, R: Row<'de>>(
     deserializer: D,
     names: &'static [&'static str],
 ) -> Result<R, D::Error> {
-    let others = Skip;
-    let fields = Fields::<R, _> {
-        names,
-        others,
-        row: PhantomData,
-    };
-    match deserializer.deserialize_map(fields) {
-        Ok((row, Skip)) => Ok(row),
-        Err(error) => Err(error),
-    }
-}
-
-/// Reads an object with all its fields.
-pub(crate) fn read_open_object<'de, D: Deserializer<'de>, R: Row<'de>, T: Deserialize<'de>>(
-    deserializer: D,
-    names: &'static [&'static str],
-) -> Result<(R, BTreeMap<String, T>), D::Error> {
-    let others = BTreeMap::new();
+    let others = &mut Skip;
     deserializer.deserialize_map(Fields {
         names,
         others,
@@ -190,24 +173,38 @@ pub(crate) fn read_open_object<'de, D: Deserializer<'de>, R: Row<'de>, T: Deseri
     })
 }
 
-struct Fields<R, O> {
+/// Reads an object with all its fields.
+pub(crate) fn read_open_object<'de, D: Deserializer<'de>, R: Row<'de>, T: Deserialize<'de>>(
+    deserializer: D,
     names: &'static [&'static str],
-    others: O,
+) -> Result<(R, BTreeMap<String, T>), D::Error> {
+    let mut others = BTreeMap::new();
+    let read = deserializer.deserialize_map(Fields {
+        names,
+        others: &mut others,
+        row: PhantomData,
+    });
+    match read {
+        Ok(row) => Ok((row, others)),
+        Err(error) => Err(error),
+    }
+}
+
+struct Fields<'a, R, O> {
+    names: &'static [&'static str],
+    others: &'a mut O,
     row: PhantomData<R>,
 }
 
-impl<'de, R: Row<'de>, O: Others<'de>> Visitor<'de> for Fields<R, O> {
-    type Value = (R, O);
+impl<'de, R: Row<'de>, O: Others<'de>> Visitor<'de> for Fields<'_, R, O> {
+    type Value = R;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(R, O), A::Error> {
-        match read_with(&mut map, self.names, &mut self.others) {
-            Ok(row) => Ok((row, self.others)),
-            Err(error) => Err(error),
-        }
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<R, A::Error> {
+        read_with(&mut map, self.names, self.others)
     }
 }
 

@@ -44,6 +44,8 @@ macro_rules! open_enum {
 /// `string_newtype!(Name)` for `struct Name(pub String)`.
 macro_rules! string_newtype {
     ($name:ident) => {
+        // Derived, it would be a function that is compiled.
+        impl Eq for $name {}
         impl $name {
             /// The string inside.
             #[inline]

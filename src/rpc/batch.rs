@@ -59,11 +59,10 @@ impl<'r> Batch<'r> {
                 return;
             }
             // Not the text: it may be anything.
-            Kind::Malformed => {
-                tracing::warn!(len = line.len(), "a line from the server is no JSON object");
-            }
-            Kind::Unknown => tracing::warn!(
-                "a message from the server is neither request, answer nor notification"
+            Kind::Malformed => odd(line.len() as u64, "is no JSON object"),
+            Kind::Unknown => odd(
+                line.len() as u64,
+                "is neither request, answer nor notification",
             ),
             Kind::Notification | Kind::Request => {}
         }
@@ -72,10 +71,7 @@ impl<'r> Batch<'r> {
 
     /// A line that was too long to keep.
     pub(crate) fn too_long(&mut self, len: u64, head: &[u8]) {
-        tracing::warn!(
-            len,
-            "a line from the server was over the limit and was skipped"
-        );
+        odd(len, "was over the limit and was skipped");
         self.desk.scan = Scan::default(); // It goes by the line before, which is this one.
         let head = String::from_utf8_lossy(head);
         let (kind, env) = scan_head(&head);
@@ -240,6 +236,10 @@ impl Drop for Batch<'_> {
         // Staged messages outlive a lock that was let go in between, so look again.
         self.flush();
     }
+}
+
+fn odd(len: u64, what: &str) {
+    tracing::warn!(len, "a line from the server {what}");
 }
 
 #[cfg(test)]

@@ -30,16 +30,15 @@ impl Tracker {
             let (Err(error), Some(tracker)) = (outcome, myself.upgrade()) else {
                 return;
             };
-            if attempt + 1 >= TRIES || !tracker.is_unwanted(&thread, &turn) {
-                tracing::debug!(%turn, %error, "an interrupt was refused");
-                return;
-            }
-            match error.kind() {
+            let again = attempt + 1 < TRIES && tracker.is_unwanted(&thread, &turn);
+            match again.then(|| error.kind()) {
                 // The turn goes by another id; unless it is another turn.
-                RpcErrorKind::TurnMismatch { actual, .. } if !tracker.knows(&thread, &actual) => {
+                Some(RpcErrorKind::TurnMismatch { actual, .. })
+                    if !tracker.knows(&thread, &actual) =>
+                {
                     tracker.interrupt_as(&thread, &turn, &actual, attempt + 1);
                 }
-                RpcErrorKind::NoActiveTurn | RpcErrorKind::Overloaded => {
+                Some(RpcErrorKind::NoActiveTurn | RpcErrorKind::Overloaded) => {
                     tracker.interrupt(&thread, &turn, attempt + 1);
                 }
                 _ => tracing::debug!(%turn, %error, "an interrupt was refused"),
