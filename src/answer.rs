@@ -120,6 +120,7 @@ impl<T: DeserializeOwned + JsonSchema + 'static> IntoFuture for AskAs<T> {
 }
 
 impl<T> fmt::Debug for AskAs<T> {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("AskAs").field(&self.ask).finish()
     }

@@ -408,6 +408,7 @@ impl Builder {
 }
 
 impl fmt::Debug for Builder {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder")
             .field("launch", &self.launch)

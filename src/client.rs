@@ -366,6 +366,7 @@ impl CasClient {
 }
 
 impl fmt::Debug for CasClient {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CasClient")
             .field("pid", &self.shared.pid)

@@ -154,6 +154,7 @@ impl From<&str> for RawText {
 }
 
 impl fmt::Debug for RawText {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "RawText({} bytes)", self.0.len())
     }

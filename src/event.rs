@@ -157,6 +157,7 @@ impl Event {
 }
 
 impl fmt::Debug for Event {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Not the text: it may hold what should not be in a log.
         f.debug_struct("Event")

@@ -29,6 +29,7 @@ mod filter;
 pub mod fuzzing;
 mod handler;
 mod input;
+mod log;
 pub mod mine;
 mod open;
 mod pages;

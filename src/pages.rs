@@ -153,6 +153,7 @@ impl<C: Paged> Stream for Pages<C> {
 }
 
 impl<C: Paged> fmt::Debug for Pages<C> {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pages")
             .field("method", &C::METHOD)

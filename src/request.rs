@@ -137,6 +137,7 @@ impl Written {
 }
 
 impl<C: Call> fmt::Debug for Request<C> {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Not the params: they may hold a token.
         f.debug_struct("Request")
@@ -185,6 +186,7 @@ impl<C: Call> RawResponse<C> {
 }
 
 impl<C> fmt::Debug for RawResponse<C> {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Not the text: it may hold a token.
         f.debug_struct("RawResponse").finish_non_exhaustive()

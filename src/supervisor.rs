@@ -1,12 +1,20 @@
 //! The end of a connection: one task owns the child and the reader and writer tasks, notices whatever ends first, and
 //! takes the rest down in order, every step bounded.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    future::{Future, poll_fn},
+    io,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
 
 use tokio::{io::AsyncRead, sync::watch, task::JoinHandle, time::timeout};
 
 use crate::{
     error::{CloseCause, CloseReason},
+    log::{self, About},
     process::Process,
     rpc::{Connection, connection::read, line::Lines},
 };
@@ -115,26 +123,35 @@ impl Care {
         let mut read_ended = false;
         let mut status = None;
 
-        // All branches are cancel safe: a join handle and a child can be waited for again.
-        let mut cause = tokio::select! {
-            _ = stop.wait_for(|stop| *stop) => CloseCause::Shutdown,
-            end = &mut reader.0 => {
-                read_ended = true;
-                match end {
-                    Ok(Ok(())) => CloseCause::Eof,
-                    Ok(Err(e)) => CloseCause::Read(e.to_string()),
-                    Err(e) => CloseCause::Read(e.to_string()),
+        // Whatever is first. All can be dropped: a join handle and a child can be waited for again.
+        let mut cause = {
+            let mut stopped = pin!(stop.wait_for(|stop| *stop));
+            let mut exited = pin!(wait(&mut process));
+            poll_fn(|cx| {
+                if stopped.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(CloseCause::Shutdown);
                 }
-            }
-            end = &mut writer.0 => match end {
-                Ok(Ok(())) => CloseCause::Shutdown,
-                Ok(Err(e)) => CloseCause::Write(e.to_string()),
-                Err(e) => CloseCause::Write(e.to_string()),
-            },
-            ended = wait(&mut process) => {
-                status = ended;
-                CloseCause::Exited
-            }
+                if let Poll::Ready(end) = Pin::new(&mut reader.0).poll(cx) {
+                    read_ended = true;
+                    return Poll::Ready(match end {
+                        Ok(Ok(())) => CloseCause::Eof,
+                        Ok(Err(e)) => CloseCause::Read(e.to_string()),
+                        Err(e) => CloseCause::Read(e.to_string()),
+                    });
+                }
+                if let Poll::Ready(end) = Pin::new(&mut writer.0).poll(cx) {
+                    return Poll::Ready(match end {
+                        Ok(Ok(())) => CloseCause::Shutdown,
+                        Ok(Err(e)) => CloseCause::Write(e.to_string()),
+                        Err(e) => CloseCause::Write(e.to_string()),
+                    });
+                }
+                exited.as_mut().poll(cx).map(|ended| {
+                    status = ended;
+                    CloseCause::Exited
+                })
+            })
+            .await
         };
 
         // NB. The order matters: the end of its input is what asks the server to go, and reading goes on meanwhile, since
@@ -170,7 +187,10 @@ impl Care {
             status,
             stderr_tail,
         });
-        tracing::debug!(%reason, "connection closed");
+        log::debug(
+            format_args!("connection closed: {reason}"),
+            About::default(),
+        );
         connection.close(&reason);
         done.send_replace(Some(reason));
     }

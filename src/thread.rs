@@ -192,6 +192,7 @@ readable! {
 }
 
 impl fmt::Debug for Thread {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Thread")
             .field("id", &self.0.id)

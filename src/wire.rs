@@ -53,6 +53,7 @@ impl WireLine {
 }
 
 impl fmt::Debug for WireLine {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Not the text: it may hold a token.
         f.debug_struct("WireLine")

@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     handler::Decision,
+    log::{self, About},
     policy::{DecidedBy, Facts, Policy},
     rpc::Incoming,
 };
@@ -51,13 +52,26 @@ impl Dispatch {
     }
 }
 
+fn about(method: &str) -> About<'_> {
+    About {
+        method: Some(method),
+        ..About::default()
+    }
+}
+
 pub(super) fn refused(method: &str) -> Answer {
-    tracing::warn!(method, "no handler for a request of the server");
+    log::warn(
+        format_args!("no handler for a request of the server"),
+        about(method),
+    );
     Answer::refusal(method)
 }
 
 pub(super) fn deprecated(method: &str) -> Answer {
-    tracing::error!(method, "a deprecated request of the server was refused");
+    log::error(
+        format_args!("a deprecated request of the server was refused"),
+        about(method),
+    );
     Answer::deprecated(method)
 }
 

@@ -25,6 +25,7 @@ use self::refresh::Refresher;
 use crate::{
     client::WeakClient,
     handler::{Erased, Handlers, RefreshRequest, RequestContext, Responder, Tokens, request_id},
+    log::{self, About},
     policy::AuditFn,
     read::at,
     rpc::{Connection, Incoming},
@@ -147,7 +148,14 @@ impl Dispatch {
             }
             if table.open.contains_key(&id) {
                 // A request that is still open is sent again when its thread is resumed.
-                tracing::debug!(%id, "a request that is being answered was sent again");
+                let about = About {
+                    id: Some(&id),
+                    ..About::default()
+                };
+                log::debug(
+                    format_args!("a request that is being answered was sent again"),
+                    about,
+                );
                 return;
             }
             let full = table.open.len() >= AT_ONCE;
@@ -260,7 +268,10 @@ impl Dispatch {
 
 /// The answer of a client with a bug.
 fn failed() -> Answer {
-    tracing::error!("answering a request of the server panicked");
+    log::error(
+        format_args!("answering a request of the server panicked"),
+        About::default(),
+    );
     Answer::error(-32603, "the client failed")
 }
 

@@ -21,6 +21,7 @@ use crate::{
         HandlerError, Handlers, RefreshRequest, RequestContext, Responder, UnclaimedRequest,
         Undecoded, undecodable,
     },
+    log::{self, About},
     policy::{DecidedBy, Facts, fit},
     read::{at, readable},
     rpc::Incoming,
@@ -41,6 +42,13 @@ pub(super) struct Case<'a> {
     pub(super) cx: RequestContext,
 }
 
+fn about_tool(tool: &str) -> About<'_> {
+    About {
+        tool: Some(tool),
+        ..About::default()
+    }
+}
+
 impl Case<'_> {
     fn decode<T: DeserializeOwned>(&self) -> Result<T, HandlerError> {
         serde_json::from_str(self.params).map_err(|e| undecodable(self.method, &e))
@@ -48,7 +56,12 @@ impl Case<'_> {
 
     /// The refusal of a request whose handler failed.
     fn failed(&self, error: HandlerError) -> Answer {
-        tracing::error!(method = self.method, %error, "a handler failed");
+        let about = About {
+            method: Some(self.method),
+            error: Some(&error),
+            ..About::default()
+        };
+        log::error(format_args!("a handler failed"), about);
         let refusal = Answer::refusal(self.method);
         let what = if refusal.key == "result" {
             "decline"
@@ -155,12 +168,15 @@ impl Dispatch {
             Ok(None) if self.has_fallback(&case) => return self.unclaimed(case).await,
             // The model can choose another one.
             Ok(None) => {
-                tracing::warn!(tool = call.tool, "a tool was called that is not registered");
+                log::warn(
+                    format_args!("a tool was called that is not registered"),
+                    about_tool(&call.tool),
+                );
                 ToolOutput::from(format!("there is no tool {}", call.tool)).failed()
             }
             // An error would reach the model without its text, so a panic is an output like any failure.
             Err(_) => {
-                tracing::error!(tool = call.tool, "a tool panicked");
+                log::error(format_args!("a tool panicked"), about_tool(&call.tool));
                 ToolOutput::from(format!("the tool {} failed unexpectedly", call.tool)).failed()
             }
         };
@@ -223,7 +239,10 @@ impl Dispatch {
             .questions()
             .filter(|id| !asked.iter().any(|a| a["id"] == **id))
         {
-            tracing::warn!(id, "an answer is for a question that was not asked");
+            log::warn(
+                format_args!("an answer is for a question that was not asked: {id}"),
+                About::default(),
+            );
         }
         Answer::result(answers.to_wire().to_string())
     }

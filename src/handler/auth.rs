@@ -84,6 +84,7 @@ impl Tokens {
 }
 
 impl fmt::Debug for Tokens {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tokens")
             .field("chatgpt_account_id", &self.chatgpt_account_id)

@@ -235,6 +235,7 @@ impl From<Decision> for ElicitationAnswer {
 }
 
 impl fmt::Debug for ElicitationAnswer {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Not the content: it is the user's.
         f.debug_struct("ElicitationAnswer")

@@ -57,6 +57,7 @@ impl fmt::Display for HandlerError {
 }
 
 impl fmt::Debug for HandlerError {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("HandlerError").field(&self.text).finish()
     }

@@ -152,6 +152,7 @@ impl UnclaimedRequest {
 }
 
 impl fmt::Debug for UnclaimedRequest {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
@@ -210,6 +211,7 @@ impl Responder {
 }
 
 impl fmt::Debug for Responder {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Responder")
             .field("request", &self.request)

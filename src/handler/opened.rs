@@ -5,7 +5,14 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use super::Handlers;
-use crate::{CasClient, error::Error, policy::Policy, read::readable, tool};
+use crate::{
+    CasClient,
+    error::Error,
+    log::{self, About},
+    policy::Policy,
+    read::readable,
+    tool,
+};
 
 readable! {
     struct Opened {
@@ -41,10 +48,12 @@ impl CasClient {
         };
         let thread = opened.thread.id;
         for what in unreachable(self.handlers(), &opened.approval_policy) {
-            tracing::warn!(
-                thread,
-                policy = %opened.approval_policy,
-                "the approval policy of the thread keeps the server from asking: no {what} will reach the handlers",
+            let policy = &opened.approval_policy;
+            log::warn(
+                format_args!(
+                    "the approval policy {policy} of the thread keeps the server from asking: no {what} will reach the handlers"
+                ),
+                about(&thread),
             );
         }
         let Some(path) = opened.thread.path.filter(|_| method != "thread/start") else {
@@ -54,8 +63,15 @@ impl CasClient {
         let compared =
             tokio::task::spawn_blocking(move || tool::differences(&path, specs.as_ref()));
         for difference in compared.await.unwrap_or_default() {
-            tracing::warn!(thread, "{difference}");
+            log::warn(format_args!("{difference}"), about(&thread));
         }
+    }
+}
+
+fn about(thread: &str) -> About<'_> {
+    About {
+        thread: Some(thread),
+        ..About::default()
     }
 }
 

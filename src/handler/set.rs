@@ -179,6 +179,7 @@ fn beside<H: Clone, L: Clone>(
 }
 
 impl fmt::Debug for Handlers {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Handlers")
             .field("tools", &self.tools)

@@ -79,6 +79,7 @@ impl Answers {
 }
 
 impl fmt::Debug for Answers {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.0.keys()).finish()
     }

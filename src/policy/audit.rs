@@ -6,7 +6,12 @@ use std::{
     time::{Instant, SystemTime},
 };
 
-use crate::{handler::HandlerError, protocol::RequestId, rpc::Incoming};
+use crate::{
+    handler::HandlerError,
+    log::{self, About},
+    protocol::RequestId,
+    rpc::Incoming,
+};
 
 /// A decision that is about to be sent to the server; see [`Builder::audit`](crate::Builder::audit).
 #[derive(Debug, Clone)]
@@ -105,7 +110,7 @@ impl Decided {
         // An audit that panics must not keep the answer from the server.
         let told = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| audit(&event)));
         if told.is_err() {
-            tracing::error!("the audit panicked");
+            log::error(format_args!("the audit panicked"), About::default());
         }
     }
 }

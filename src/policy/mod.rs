@@ -141,6 +141,7 @@ impl<A: Approvals> From<A> for Policy {
 }
 
 impl fmt::Debug for Policy {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Policy")
             .field("rules", &self.rules)

@@ -41,6 +41,7 @@ pub(crate) struct Launch {
 }
 
 impl fmt::Debug for Launch {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The values of variables and of `-c key=value` may be secrets.
         let env: Vec<_> = self.env.iter().map(|(name, _)| name).collect();

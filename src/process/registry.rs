@@ -23,7 +23,11 @@ use super::{
     POLL,
     kin::{Ident, Kin},
 };
-use crate::{error::SpawnError, read::readable};
+use crate::{
+    error::SpawnError,
+    log::{self, About},
+    read::readable,
+};
 
 const VERSION: u32 = 1;
 
@@ -162,10 +166,8 @@ impl Registry {
                 continue;
             }
             let Some(record) = read(&entry) else {
-                tracing::debug!(
-                    name,
-                    "a file in the registry is not a record of this version"
-                );
+                let what = "is in the registry and not a record of this version";
+                log::debug(format_args!("{name} {what}"), About::default());
                 continue;
             };
             if record.boot != self.place.boot {
@@ -221,11 +223,9 @@ async fn end(record: &Record, grace: Duration) {
     kin.look();
     for signal in [None, Some(Signal::TERM), Some(Signal::KILL)] {
         if let Some(signal) = signal {
-            tracing::warn!(
-                pid = child.pid,
-                ?signal,
-                "a killed host has left an app-server"
-            );
+            let pid = child.pid;
+            let what = format_args!("a killed host has left the app-server {pid}: {signal:?}");
+            log::warn(what, About::default());
             kin.signal_each(signal);
         }
         let gone = async {

@@ -8,10 +8,11 @@ mod state;
 use std::{
     collections::HashMap,
     fmt,
+    pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use futures_util::future::join_all;
+use futures_util::future::{Either, join_all, select};
 use tokio::{
     sync::watch,
     time::{Instant, sleep},
@@ -20,6 +21,7 @@ use tokio::{
 use crate::{
     Builder, CasClient, Handlers, Thread,
     error::{CloseCause, CloseReason, Error},
+    log::{self, About},
     protocol::ThreadStartParams,
     supervisor::AbortOnDrop,
 };
@@ -239,9 +241,12 @@ impl Task {
         loop {
             let since = Instant::now();
             // Both can be waited for again.
-            let ended = tokio::select! {
-                reason = client.closed() => Some(reason),
-                _ = self.stopped.wait_for(|stop| *stop) => None,
+            let ended = {
+                let stopped = pin!(self.stopped.wait_for(|stop| *stop));
+                match select(pin!(client.closed()), stopped).await {
+                    Either::Left((reason, _)) => Some(reason),
+                    Either::Right(_) => None,
+                }
             };
             let reason = match ended {
                 Some(reason) => reason,
@@ -281,15 +286,23 @@ impl Task {
             }
             let pause = self.policy.backoff.pause(*failures);
             *failures += 1;
-            tracing::warn!(attempt = *failures, ?pause, %error, "the server is started again");
+            let about = About {
+                error: Some(&error),
+                ..About::default()
+            };
+            let attempt = *failures;
+            log::warn(
+                format_args!("the server is started again in {pause:?}, attempt {attempt}"),
+                about,
+            );
             self.core.state.send_replace(ServerState::Restarting {
                 attempt: *failures,
                 pause,
                 error,
             });
-            tokio::select! {
-                () = sleep(pause) => {}
-                _ = self.stopped.wait_for(|stop| *stop) => return Err(ServerState::Stopped),
+            let stopped = pin!(self.stopped.wait_for(|stop| *stop));
+            if let Either::Right(_) = select(pin!(sleep(pause)), stopped).await {
+                return Err(ServerState::Stopped);
             }
             // Not broken off by a stop: it ends within its own deadline, and then it is known that nothing is left. The
             // stop is seen by who called.

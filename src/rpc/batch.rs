@@ -11,6 +11,7 @@ use super::{
     scan::{Envelope, Scan, Scanned, scan_head},
 };
 use crate::error::rpc_error;
+use crate::log::{self, About};
 
 /// What the reader keeps from one read to the next.
 #[derive(Default)]
@@ -45,7 +46,11 @@ impl<'r> Batch<'r> {
             Ok(line) => self.text(line),
             // One odd byte must not cost the answer or the end of a turn that it stands in.
             Err(error) => {
-                tracing::warn!(%error, "a line from the server is not UTF-8");
+                let about = About {
+                    error: Some(&error),
+                    ..About::default()
+                };
+                log::warn(format_args!("a line from the server is not UTF-8"), about);
                 self.text(&String::from_utf8_lossy(bytes));
             }
         }
@@ -181,9 +186,15 @@ impl<'r> Batch<'r> {
         let id = parts.id().and_then(|id| id.parse::<u64>().ok());
         let Some(Pending { tx, on_reply }) = id.and_then(|id| self.router.take_pending(id)) else {
             if id.is_some_and(|id| self.router.has_used(id)) {
-                tracing::debug!("an answer came that nobody waits for any more");
+                log::debug(
+                    format_args!("an answer came that nobody waits for any more"),
+                    About::default(),
+                );
             } else {
-                tracing::warn!("the server answered what was never asked");
+                log::warn(
+                    format_args!("the server answered what was never asked"),
+                    About::default(),
+                );
                 self.event(line, Scanned::odd(Kind::Response, env));
             }
             return;
@@ -239,7 +250,10 @@ impl Drop for Batch<'_> {
 }
 
 fn odd(len: u64, what: &str) {
-    tracing::warn!(len, "a line from the server {what}");
+    log::warn(
+        format_args!("a line from the server {what}; it has {len} bytes"),
+        About::default(),
+    );
 }
 
 #[cfg(test)]

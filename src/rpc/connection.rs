@@ -201,6 +201,7 @@ fn quoted(method: &str) -> String {
 }
 
 impl std::fmt::Debug for Connection {
+    #[inline]
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Connection").finish_non_exhaustive()
     }

@@ -83,6 +83,7 @@ impl Incoming {
 }
 
 impl fmt::Debug for Incoming {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Not the text: it may hold a token.
         f.debug_struct("Incoming")
@@ -209,6 +210,7 @@ impl Run {
 }
 
 impl fmt::Debug for Run {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Run")
             .field("seq", &self.seq())

@@ -434,6 +434,7 @@ impl Binder {
 }
 
 impl std::fmt::Debug for Router {
+    #[inline]
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Router").finish_non_exhaustive()
     }

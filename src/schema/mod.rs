@@ -18,6 +18,7 @@ use std::{
 
 use tokio::{process::Command, task, time};
 
+use crate::log::{self, About};
 pub use drift::{Changed, Changes, Drift};
 use summary::{Summary, summarise};
 
@@ -114,7 +115,14 @@ pub fn drift(codex: &Path) -> impl Future<Output = Result<Drift, DriftError>> + 
             if let Some(path) = cached
                 && let Err(error) = store(&path, &summary::write(&theirs))
             {
-                tracing::debug!(path = %path.display(), %error, "the schema is not cached");
+                let about = About {
+                    error: Some(&error),
+                    ..About::default()
+                };
+                log::debug(
+                    format_args!("the schema is not cached in {}", path.display()),
+                    about,
+                );
             }
             Ok(drift::compare(&built_in(), &theirs))
         });

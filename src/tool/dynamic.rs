@@ -136,6 +136,7 @@ impl<T: Tool> From<T> for DynamicTool {
 }
 
 impl fmt::Debug for DynamicTool {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DynamicTool")
             .field("namespace", &self.namespace)

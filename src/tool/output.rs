@@ -106,6 +106,7 @@ impl<E: std::error::Error> From<E> for ToolError {
 }
 
 impl fmt::Debug for ToolError {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("ToolError").field(&self.0).finish()
     }

@@ -176,6 +176,7 @@ fn check_name(what: &str, name: &str, max: usize) -> Option<String> {
 }
 
 impl fmt::Debug for Tools {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = self
             .entries

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::Tracker;
 use crate::error::RpcErrorKind;
+use crate::log::{self, About};
 
 /// How often it is tried.
 const TRIES: usize = 5;
@@ -41,7 +42,14 @@ impl Tracker {
                 Some(RpcErrorKind::NoActiveTurn | RpcErrorKind::Overloaded) => {
                     tracker.interrupt(&thread, &turn, attempt + 1);
                 }
-                _ => tracing::debug!(%turn, %error, "an interrupt was refused"),
+                _ => {
+                    let about = About {
+                        turn: Some(&turn),
+                        error: Some(error),
+                        ..About::default()
+                    };
+                    log::debug(format_args!("an interrupt was refused"), about);
+                }
             }
         };
         connection.send_hooked("turn/interrupt", &params, Box::new(on_reply));

@@ -286,6 +286,7 @@ impl Tracker {
 }
 
 impl std::fmt::Debug for Tracker {
+    #[inline]
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Tracker").finish_non_exhaustive()
     }

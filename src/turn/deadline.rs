@@ -2,13 +2,18 @@
 
 use std::{pin::pin, time::Duration};
 
+use futures_util::future::{Either, select};
 use tokio::time::{Instant, timeout_at};
 
 use super::{
     Turn, TurnError, TurnErrorKind, TurnOutcome,
     reconcile::{self, Verdict},
 };
-use crate::{Input, error::Error};
+use crate::{
+    Input,
+    error::Error,
+    log::{self, About},
+};
 
 /// How long a turn may take, and what is tried before it fails; see [`Turn::finish_by`].
 ///
@@ -75,25 +80,26 @@ impl Turn {
             let control = self.control();
             let end = at(after.saturating_add(grace));
             // While it is being steered it is read on, since what it says meanwhile may be its end.
-            let mut steering = pin!(control.steer(input));
-            let ended = tokio::select! {
-                steered = &mut steering => {
+            let ended = match select(pin!(control.steer(input)), pin!(self.until(end))).await {
+                Either::Left((steered, until)) => {
                     if let Err(error) = steered {
                         // It takes no input, or is just ending; the grace period shows which.
-                        tracing::debug!(turn = self.id(), %error, "the turn was not steered at its deadline");
+                        let about = About {
+                            turn: Some(control.turn_id()),
+                            error: Some(&error),
+                            ..About::default()
+                        };
+                        log::debug(
+                            format_args!("the turn was not steered at its deadline"),
+                            about,
+                        );
                     }
-                    None
+                    until.await
                 }
-                ended = self.until(end) => Some(ended),
+                Either::Right((ended, _)) => ended,
             };
-            match ended {
-                Some(Some(end)) => return end,
-                Some(None) => {}
-                None => {
-                    if let Some(end) = self.until(end).await {
-                        return end;
-                    }
-                }
+            if let Some(end) = ended {
+                return end;
             }
         } else if !grace.is_zero()
             && let Some(end) = self.until(at(after.saturating_add(grace))).await

@@ -287,6 +287,7 @@ impl Turn {
 }
 
 impl std::fmt::Debug for Turn {
+    #[inline]
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Turn")
             .field("thread", &self.thread().id())

@@ -124,6 +124,7 @@ impl TurnError {
 }
 
 impl fmt::Debug for TurnError {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TurnError")
             .field("kind", &self.kind)

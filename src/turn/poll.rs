@@ -18,6 +18,7 @@ use super::{
 use crate::{
     Event,
     error::{CloseReason, Error},
+    log::{self, About},
 };
 
 /// How long the record of a turn that is over may take. The outcome is worth more than what is missing of it.
@@ -136,7 +137,15 @@ impl Turn {
 
     fn judge(&mut self, why: Why, verdict: Verdict) -> Option<Told> {
         if let Verdict::Unknown(error) = &verdict {
-            tracing::debug!(turn = self.id(), %error, "the server can't be asked how the turn stands");
+            let about = About {
+                turn: Some(self.id()),
+                error: Some(error),
+                ..About::default()
+            };
+            log::debug(
+                format_args!("the server can't be asked how the turn stands"),
+                about,
+            );
         }
         if !matches!(verdict, Verdict::Idle) {
             self.rests = 0;
