@@ -22,7 +22,6 @@ mod empty;
 mod fields;
 mod forms;
 mod load;
-
 mod methods;
 mod model;
 mod names;

@@ -3,23 +3,43 @@
 //!
 //! One call of each macro for all events: every further one is a third of a megabyte of the compiler's memory.
 
-use std::fmt::{Arguments, Display};
+use std::fmt::Display;
 
 /// What an event is about; what it has not is not among its fields.
 #[derive(Default)]
 pub(crate) struct About<'a> {
-    pub(crate) method: Option<&'a str>,
+    method: Option<&'a str>,
     /// Of a request.
-    pub(crate) id: Option<&'a str>,
-    pub(crate) thread: Option<&'a str>,
-    pub(crate) turn: Option<&'a str>,
-    pub(crate) tool: Option<&'a str>,
-    pub(crate) error: Option<&'a dyn Display>,
+    id: Option<&'a str>,
+    thread: Option<&'a str>,
+    turn: Option<&'a str>,
+    tool: Option<&'a str>,
+    error: Option<&'a dyn Display>,
+}
+
+macro_rules! setters {
+    ($($field:ident: $value:ty,)*) => {
+        impl<'a> About<'a> {
+            $(pub(crate) fn $field(mut self, $field: $value) -> Self {
+                self.$field = Some($field);
+                self
+            })*
+        }
+    };
+}
+
+setters! {
+    method: &'a str,
+    id: &'a str,
+    thread: &'a str,
+    turn: &'a str,
+    tool: &'a str,
+    error: &'a dyn Display,
 }
 
 macro_rules! level {
     ($level:ident) => {
-        pub(crate) fn $level(what: Arguments<'_>, about: About<'_>) {
+        pub(crate) fn $level(what: &dyn Display, about: About<'_>) {
             let About {
                 method,
                 id,
@@ -69,12 +89,8 @@ mod tests {
             .with_writer(move || writer.clone())
             .finish();
         tracing::subscriber::with_default(subscriber, || {
-            let about = About {
-                turn: Some("t"),
-                error: Some(&std::fmt::Error),
-                ..About::default()
-            };
-            warn(format_args!("it is {}", "odd"), about);
+            let about = About::default().turn("t").error(&std::fmt::Error);
+            warn(&format_args!("it is {}", "odd"), about);
         });
         let told = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
         let error = std::fmt::Error;

@@ -25,7 +25,11 @@ pub(crate) fn at<'de, T: Deserialize<'de>>(
     }
 }
 
-fn raw_at<'de>(text: &'de str, path: &'static [&'static str]) -> serde_json::Result<&'de RawValue> {
+/// The text of that value.
+pub(crate) fn raw_at<'de>(
+    text: &'de str,
+    path: &'static [&'static str],
+) -> serde_json::Result<&'de RawValue> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let value = At(path).deserialize(&mut deserializer)?;
     deserializer.end()?;

@@ -188,7 +188,7 @@ impl Care {
             stderr_tail,
         });
         log::debug(
-            format_args!("connection closed: {reason}"),
+            &format_args!("connection closed: {reason}"),
             About::default(),
         );
         connection.close(&reason);

@@ -52,25 +52,18 @@ impl Dispatch {
     }
 }
 
-fn about(method: &str) -> About<'_> {
-    About {
-        method: Some(method),
-        ..About::default()
-    }
-}
-
 pub(super) fn refused(method: &str) -> Answer {
     log::warn(
-        format_args!("no handler for a request of the server"),
-        about(method),
+        &"no handler for a request of the server",
+        About::default().method(method),
     );
     Answer::refusal(method)
 }
 
 pub(super) fn deprecated(method: &str) -> Answer {
     log::error(
-        format_args!("a deprecated request of the server was refused"),
-        about(method),
+        &"a deprecated request of the server was refused",
+        About::default().method(method),
     );
     Answer::deprecated(method)
 }

@@ -148,14 +148,8 @@ impl Dispatch {
             }
             if table.open.contains_key(&id) {
                 // A request that is still open is sent again when its thread is resumed.
-                let about = About {
-                    id: Some(&id),
-                    ..About::default()
-                };
-                log::debug(
-                    format_args!("a request that is being answered was sent again"),
-                    about,
-                );
+                let about = About::default().id(&id);
+                log::debug(&"a request that is being answered was sent again", about);
                 return;
             }
             let full = table.open.len() >= AT_ONCE;
@@ -269,7 +263,7 @@ impl Dispatch {
 /// The answer of a client with a bug.
 fn failed() -> Answer {
     log::error(
-        format_args!("answering a request of the server panicked"),
+        &"answering a request of the server panicked",
         About::default(),
     );
     Answer::error(-32603, "the client failed")

@@ -2,12 +2,10 @@
 
 use std::sync::{Arc, Weak};
 
-use serde_json::value::RawValue;
-
 use super::{Answer, Dispatch};
 use crate::{
     error::CloseReason,
-    read::at,
+    read::raw_at,
     rpc::{
         Incoming,
         router::{Class, Dialect},
@@ -40,7 +38,7 @@ impl Dialect for Dispatch {
         match parts.method().unwrap_or_default() {
             "serverRequest/resolved" => {
                 let params = parts.params().unwrap_or_default();
-                if let Ok(resolved) = at::<&RawValue>(params, &["requestId"]) {
+                if let Ok(resolved) = raw_at(params, &["requestId"]) {
                     self.withdraw(|id, _| id == resolved.get());
                 }
             }

@@ -42,13 +42,6 @@ pub(super) struct Case<'a> {
     pub(super) cx: RequestContext,
 }
 
-fn about_tool(tool: &str) -> About<'_> {
-    About {
-        tool: Some(tool),
-        ..About::default()
-    }
-}
-
 impl Case<'_> {
     fn decode<T: DeserializeOwned>(&self) -> Result<T, HandlerError> {
         serde_json::from_str(self.params).map_err(|e| undecodable(self.method, &e))
@@ -56,12 +49,8 @@ impl Case<'_> {
 
     /// The refusal of a request whose handler failed.
     fn failed(&self, error: HandlerError) -> Answer {
-        let about = About {
-            method: Some(self.method),
-            error: Some(&error),
-            ..About::default()
-        };
-        log::error(format_args!("a handler failed"), about);
+        let about = About::default().method(self.method).error(&error);
+        log::error(&"a handler failed", about);
         let refusal = Answer::refusal(self.method);
         let what = if refusal.key == "result" {
             "decline"
@@ -169,14 +158,14 @@ impl Dispatch {
             // The model can choose another one.
             Ok(None) => {
                 log::warn(
-                    format_args!("a tool was called that is not registered"),
-                    about_tool(&call.tool),
+                    &"a tool was called that is not registered",
+                    About::default().tool(&call.tool),
                 );
                 ToolOutput::from(format!("there is no tool {}", call.tool)).failed()
             }
             // An error would reach the model without its text, so a panic is an output like any failure.
             Err(_) => {
-                log::error(format_args!("a tool panicked"), about_tool(&call.tool));
+                log::error(&"a tool panicked", About::default().tool(&call.tool));
                 ToolOutput::from(format!("the tool {} failed unexpectedly", call.tool)).failed()
             }
         };
@@ -240,7 +229,7 @@ impl Dispatch {
             .filter(|id| !asked.iter().any(|a| a["id"] == **id))
         {
             log::warn(
-                format_args!("an answer is for a question that was not asked: {id}"),
+                &format_args!("an answer is for a question that was not asked: {id}"),
                 About::default(),
             );
         }

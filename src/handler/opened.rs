@@ -50,10 +50,10 @@ impl CasClient {
         for what in unreachable(self.handlers(), &opened.approval_policy) {
             let policy = &opened.approval_policy;
             log::warn(
-                format_args!(
+                &format_args!(
                     "the approval policy {policy} of the thread keeps the server from asking: no {what} will reach the handlers"
                 ),
-                about(&thread),
+                About::default().thread(&thread),
             );
         }
         let Some(path) = opened.thread.path.filter(|_| method != "thread/start") else {
@@ -63,15 +63,8 @@ impl CasClient {
         let compared =
             tokio::task::spawn_blocking(move || tool::differences(&path, specs.as_ref()));
         for difference in compared.await.unwrap_or_default() {
-            log::warn(format_args!("{difference}"), about(&thread));
+            log::warn(&difference, About::default().thread(&thread));
         }
-    }
-}
-
-fn about(thread: &str) -> About<'_> {
-    About {
-        thread: Some(thread),
-        ..About::default()
     }
 }
 

@@ -110,7 +110,7 @@ impl Decided {
         // An audit that panics must not keep the answer from the server.
         let told = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| audit(&event)));
         if told.is_err() {
-            log::error(format_args!("the audit panicked"), About::default());
+            log::error(&"the audit panicked", About::default());
         }
     }
 }

@@ -166,8 +166,8 @@ impl Registry {
                 continue;
             }
             let Some(record) = read(&entry) else {
-                let what = "is in the registry and not a record of this version";
-                log::debug(format_args!("{name} {what}"), About::default());
+                let what = format_args!("{name} is no record of this version");
+                log::debug(&what, About::default());
                 continue;
             };
             if record.boot != self.place.boot {
@@ -225,7 +225,7 @@ async fn end(record: &Record, grace: Duration) {
         if let Some(signal) = signal {
             let pid = child.pid;
             let what = format_args!("a killed host has left the app-server {pid}: {signal:?}");
-            log::warn(what, About::default());
+            log::warn(&what, About::default());
             kin.signal_each(signal);
         }
         let gone = async {

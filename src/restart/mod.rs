@@ -286,13 +286,10 @@ impl Task {
             }
             let pause = self.policy.backoff.pause(*failures);
             *failures += 1;
-            let about = About {
-                error: Some(&error),
-                ..About::default()
-            };
+            let about = About::default().error(&error);
             let attempt = *failures;
             log::warn(
-                format_args!("the server is started again in {pause:?}, attempt {attempt}"),
+                &format_args!("the server is started again in {pause:?}, attempt {attempt}"),
                 about,
             );
             self.core.state.send_replace(ServerState::Restarting {

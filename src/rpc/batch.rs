@@ -10,8 +10,10 @@ use super::{
     routes::Plan,
     scan::{Envelope, Scan, Scanned, scan_head},
 };
-use crate::error::rpc_error;
-use crate::log::{self, About};
+use crate::{
+    error::rpc_error,
+    log::{self, About},
+};
 
 /// What the reader keeps from one read to the next.
 #[derive(Default)]
@@ -46,11 +48,8 @@ impl<'r> Batch<'r> {
             Ok(line) => self.text(line),
             // One odd byte must not cost the answer or the end of a turn that it stands in.
             Err(error) => {
-                let about = About {
-                    error: Some(&error),
-                    ..About::default()
-                };
-                log::warn(format_args!("a line from the server is not UTF-8"), about);
+                let about = About::default().error(&error);
+                log::warn(&"a line from the server is not UTF-8", about);
                 self.text(&String::from_utf8_lossy(bytes));
             }
         }
@@ -187,12 +186,12 @@ impl<'r> Batch<'r> {
         let Some(Pending { tx, on_reply }) = id.and_then(|id| self.router.take_pending(id)) else {
             if id.is_some_and(|id| self.router.has_used(id)) {
                 log::debug(
-                    format_args!("an answer came that nobody waits for any more"),
+                    &"an answer came that nobody waits for any more",
                     About::default(),
                 );
             } else {
                 log::warn(
-                    format_args!("the server answered what was never asked"),
+                    &"the server answered what was never asked",
                     About::default(),
                 );
                 self.event(line, Scanned::odd(Kind::Response, env));
@@ -251,7 +250,7 @@ impl Drop for Batch<'_> {
 
 fn odd(len: u64, what: &str) {
     log::warn(
-        format_args!("a line from the server {what}; it has {len} bytes"),
+        &format_args!("a line from the server {what}; it has {len} bytes"),
         About::default(),
     );
 }

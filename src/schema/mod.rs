@@ -115,12 +115,9 @@ pub fn drift(codex: &Path) -> impl Future<Output = Result<Drift, DriftError>> + 
             if let Some(path) = cached
                 && let Err(error) = store(&path, &summary::write(&theirs))
             {
-                let about = About {
-                    error: Some(&error),
-                    ..About::default()
-                };
+                let about = About::default().error(&error);
                 log::debug(
-                    format_args!("the schema is not cached in {}", path.display()),
+                    &format_args!("the schema is not cached in {}", path.display()),
                     about,
                 );
             }

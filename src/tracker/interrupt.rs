@@ -6,8 +6,10 @@ use std::sync::Weak;
 use serde_json::json;
 
 use super::Tracker;
-use crate::error::RpcErrorKind;
-use crate::log::{self, About};
+use crate::{
+    error::RpcErrorKind,
+    log::{self, About},
+};
 
 /// How often it is tried.
 const TRIES: usize = 5;
@@ -43,12 +45,8 @@ impl Tracker {
                     tracker.interrupt(&thread, &turn, attempt + 1);
                 }
                 _ => {
-                    let about = About {
-                        turn: Some(&turn),
-                        error: Some(error),
-                        ..About::default()
-                    };
-                    log::debug(format_args!("an interrupt was refused"), about);
+                    let about = About::default().turn(&turn).error(error);
+                    log::debug(&"an interrupt was refused", about);
                 }
             }
         };

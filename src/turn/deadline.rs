@@ -84,15 +84,8 @@ impl Turn {
                 Either::Left((steered, until)) => {
                     if let Err(error) = steered {
                         // It takes no input, or is just ending; the grace period shows which.
-                        let about = About {
-                            turn: Some(control.turn_id()),
-                            error: Some(&error),
-                            ..About::default()
-                        };
-                        log::debug(
-                            format_args!("the turn was not steered at its deadline"),
-                            about,
-                        );
+                        let about = About::default().turn(control.turn_id()).error(&error);
+                        log::debug(&"the turn was not steered at its deadline", about);
                     }
                     until.await
                 }

@@ -6,7 +6,7 @@ use super::Item;
 use crate::{
     Event,
     protocol::{ThreadItem, from_value},
-    read::{at, readable},
+    read::{raw_at, readable},
 };
 
 /// How much of a command's output is kept until the command has ended, in bytes; the latest. Then the server tells it.
@@ -236,5 +236,5 @@ fn is_empty(value: &Value) -> bool {
 }
 
 fn item_of(event: &Event) -> Option<&RawValue> {
-    at(event.params(), &["item"]).ok()
+    raw_at(event.params(), &["item"]).ok()
 }

@@ -2,7 +2,7 @@
 
 use std::{
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Mutex, PoisonError},
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -12,12 +12,12 @@ use tokio::{task::coop::has_budget_remaining, time::timeout};
 
 use super::{
     Check, Turn, TurnError, TurnErrorKind, TurnEvent,
+    progress::{Heard, Sign},
     reconcile::{self, Verdict},
     watchdog::Why,
 };
 use crate::{
-    Event,
-    error::{CloseReason, Error},
+    error::Error,
     log::{self, About},
 };
 
@@ -40,14 +40,14 @@ impl Turn {
             if let Some(check) = &mut self.check {
                 check.poll(cx);
             }
-            let event = {
+            let heard = {
                 let mut progress = self.progress();
                 let over = progress.collector.end().is_some();
-                (!over).then(|| progress.events.poll_event(cx))
+                (!over).then(|| progress.poll(self.id(), cx))
             };
-            match event {
-                Some(Poll::Ready(event)) => {
-                    if let Some(told) = self.hear(event) {
+            match heard {
+                Some(Poll::Ready(heard)) => {
+                    if let Some(told) = self.hear(heard) {
                         return Poll::Ready(Some(told));
                     }
                     continue;
@@ -65,7 +65,7 @@ impl Turn {
                 let why = check.why;
                 self.check = None;
                 self.judge(why, verdict)
-            } else if event.is_none() {
+            } else if heard.is_none() {
                 self.end()
             } else {
                 let why = ready!(self.watchdog.poll(cx));
@@ -78,40 +78,22 @@ impl Turn {
         }
     }
 
-    fn hear(&mut self, event: Option<Result<Event, Error>>) -> Option<Told> {
-        let event = match event {
-            Some(Ok(event)) => event,
-            Some(Err(Error::Lagged { skipped })) => {
-                self.progress().collector.gaps = true;
-                return Some(Ok(TurnEvent::Lagged(skipped)));
-            }
-            Some(Err(Error::Closed(reason))) => {
+    fn hear(&mut self, heard: Result<Option<Heard>, Error>) -> Option<Told> {
+        let Heard { told, sign } = match heard {
+            Ok(heard) => heard?,
+            Err(Error::Lagged { skipped }) => return Some(Ok(TurnEvent::Lagged(skipped))),
+            Err(Error::Closed(reason)) => {
                 return Some(Err(self.cut_off(TurnErrorKind::Closed(reason))));
             }
-            Some(Err(other)) => return Some(Err(other)),
-            None => {
-                let reason = Arc::new(CloseReason::shutdown());
-                return Some(Err(self.cut_off(TurnErrorKind::Closed(reason))));
-            }
+            Err(other) => return Some(Err(other)),
         };
-        // NB. Before the answer to `turn/start` the subscription took the whole thread, and an older turn's events may
-        // have been queued by then. What was queued was cut down to this turn; this is what holds it to that.
-        if event.turn_id().is_some_and(|turn| turn != self.id()) {
-            return None;
-        }
         self.watchdog.heard();
         self.check.take_if(|check| check.why == Why::Silence); // It is none.
-        match event.method() {
-            "thread/status/changed" => {
-                // Before the turn has started, it is the one before that has ended.
-                let rests = !event.params().contains(r#""active""#);
-                let started = self.progress().collector.has_started();
-                self.watchdog.rests(rests && started);
-            }
-            "thread/closed" | "thread/archived" | "thread/deleted" => self.check(Why::Gone),
-            _ => {}
+        match sign {
+            Sign::Rests(rests) => self.watchdog.rests(rests),
+            Sign::Gone => self.check(Why::Gone),
+            Sign::None => {}
         }
-        let told = self.progress().collector.take(event);
         told.map(Ok)
     }
 
@@ -137,15 +119,8 @@ impl Turn {
 
     fn judge(&mut self, why: Why, verdict: Verdict) -> Option<Told> {
         if let Verdict::Unknown(error) = &verdict {
-            let about = About {
-                turn: Some(self.id()),
-                error: Some(error),
-                ..About::default()
-            };
-            log::debug(
-                format_args!("the server can't be asked how the turn stands"),
-                about,
-            );
+            let about = About::default().turn(self.id()).error(error);
+            log::debug(&"the server can't be asked how the turn stands", about);
         }
         if !matches!(verdict, Verdict::Idle) {
             self.rests = 0;

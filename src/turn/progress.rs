@@ -1,18 +1,38 @@
 //! What one reader of a turn has: the events that are to come, and what was made of those that came.
 
-use std::sync::{Arc, PoisonError};
+use std::{
+    sync::{Arc, PoisonError},
+    task::{Context, Poll},
+};
 
-use super::collect::Collector;
+use super::{TurnEvent, collect::Collector};
 use crate::{
     Events, Filter, Thread,
+    error::{CloseReason, Error},
     rpc::router::{Matcher, Route},
     tracker::Seat,
 };
 
 #[derive(Debug)]
 pub(crate) struct Progress {
-    pub(super) events: Events,
+    /// Read by [`Progress::poll`] alone.
+    events: Events,
     pub(super) collector: Collector,
+}
+
+/// What has come: what it is to the user, `None` if that is nothing, and what it says of the turn.
+pub(super) struct Heard {
+    pub(super) told: Option<TurnEvent>,
+    pub(super) sign: Sign,
+}
+
+/// What an event says of a turn beside what is told.
+pub(super) enum Sign {
+    None,
+    /// Whether its thread rests, though it has started.
+    Rests(bool),
+    /// Its thread is closed, archived or deleted.
+    Gone,
 }
 
 impl Progress {
@@ -21,6 +41,41 @@ impl Progress {
             events,
             collector: Collector::default(),
         }
+    }
+
+    /// Takes the next event and takes note of it, in one go: a reader who came in between would have it from neither.
+    /// `None` is one of another turn.
+    pub(super) fn poll(
+        &mut self,
+        turn: &str,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Heard>, Error>> {
+        self.events.poll_event(cx).map(|event| {
+            let event = match event {
+                Some(Ok(event)) => event,
+                Some(Err(error)) => {
+                    self.collector.gaps |= matches!(error, Error::Lagged { .. });
+                    return Err(error);
+                }
+                None => return Err(Error::Closed(Arc::new(CloseReason::shutdown()))),
+            };
+            // NB. Before the answer to `turn/start` the subscription took the whole thread, and an older turn's events
+            // may have been queued by then. What was queued was cut down to this turn; this is what holds it to that.
+            if event.turn_id().is_some_and(|of| of != turn) {
+                return Ok(None);
+            }
+            let sign = match event.method() {
+                "thread/status/changed" => {
+                    // Before the turn has started, it is the one before that has ended.
+                    let rests = !event.params().contains(r#""active""#);
+                    Sign::Rests(rests && self.collector.has_started())
+                }
+                "thread/closed" | "thread/archived" | "thread/deleted" => Sign::Gone,
+                _ => Sign::None,
+            };
+            let told = self.collector.take(event);
+            Ok(Some(Heard { told, sign }))
+        })
     }
 
     /// For a reader who comes when there is nobody to tell what has been.

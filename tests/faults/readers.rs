@@ -6,6 +6,50 @@ use serde_json::json;
 use crate::common::within;
 use crate::{T, U, message, on_record, read, rig_with, running};
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn a_reader_who_comes_while_another_one_reads_misses_nothing_in_between() {
+    const PIECES: usize = 20_000;
+    within(60, async {
+        let (_client, server, first) = running().await;
+        let all: String = (0..PIECES).map(|n| format!("{n} ")).collect();
+        let control = first.control();
+        let first = tokio::spawn(read(first));
+        let others = tokio::spawn({
+            let all = all.clone();
+            async move {
+                let mut met = 0;
+                loop {
+                    // What has been, joined, and the piece after it.
+                    let mut other = control.follow();
+                    let mut texts = Vec::new();
+                    while texts.len() < 2 {
+                        match other.next().await.unwrap().unwrap() {
+                            TurnEvent::Text(text) => texts.push(text),
+                            TurnEvent::Completed(_) => return met,
+                            _ => {}
+                        }
+                    }
+                    let text = texts.concat();
+                    let tail = text.len().saturating_sub(20);
+                    assert!(all.starts_with(&text), "{met}: … {}", &text[tail..]);
+                    met += 1;
+                }
+            }
+        });
+        for n in 0..PIECES {
+            server.delta(T, U, "m", &format!("{n} "));
+            if n % 100 == 0 {
+                tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+            }
+        }
+        server.item_completed(T, U, message("m", &all));
+        server.turn_completed(T, U, "completed");
+        assert_eq!(first.await.unwrap(), (all.clone(), all));
+        assert!(others.await.unwrap() > 100);
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn every_reader_has_the_whole_turn_whenever_it_came() {
     within(20, async {
