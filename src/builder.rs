@@ -21,7 +21,7 @@ use crate::{
     },
     policy::{Audit, Policy},
     process::{Launch, Pipes, Process, Registry, find_codex},
-    rpc::{Connection, Limits, Router, outbox::Outbox, queue::Bounds},
+    rpc::{Aside, Connection, Limits, Router, outbox::Outbox, queue::Bounds},
     supervisor::{Peer, supervise},
     tool::DynamicTool,
 };
@@ -37,11 +37,15 @@ pub struct Builder {
     limits: Limits,
     bounds: Bounds,
     request_timeout: Duration,
+    urgent_timeout: Option<Duration>,
     handshake_timeout: Duration,
     grace: Duration,
     registry: Option<PathBuf>,
     desk: Desk,
 }
+
+/// What is urgent is of no use after more than this.
+const URGENT: Duration = Duration::from_secs(5);
 
 impl Default for Builder {
     fn default() -> Self {
@@ -66,6 +70,7 @@ impl Default for Builder {
                 bytes: 8 * 1024 * 1024,
             },
             request_timeout: Duration::from_secs(60),
+            urgent_timeout: None,
             handshake_timeout: Duration::from_secs(10),
             grace: Duration::from_secs(2),
             registry: None,
@@ -231,9 +236,10 @@ impl Builder {
         self
     }
 
-    /// Is told every decision about an approval or an elicitation, just before it is sent. It must not block.
+    /// Called with every decision about an approval or an elicitation, before it is sent: one after the other, on a thread
+    /// where it may block. The answer waits for it, nothing else does.
     ///
-    /// Without one, `tracing` is told: target `cas_sdk::audit`, level info, and never the params.
+    /// `tracing` is told, too: target `cas_sdk::audit`, level info, and never the params.
     pub fn audit(mut self, audit: impl Fn(&Audit) + Send + Sync + 'static) -> Self {
         self.desk.audit = Some(Arc::new(audit));
         self
@@ -247,6 +253,13 @@ impl Builder {
     /// The deadline of a request that sets none. Default: 60 s.
     pub fn request_timeout(mut self, after: Duration) -> Self {
         self.request_timeout = after;
+        self
+    }
+
+    /// The deadline of an [urgent](crate::Request::urgent) request that sets none: of steering and interrupting, and of
+    /// asking how a silent turn stands. Default: 5 s, or the [`request_timeout`](Self::request_timeout) if that is shorter.
+    pub fn urgent_timeout(mut self, after: Duration) -> Self {
+        self.urgent_timeout = Some(after);
         self
     }
 
@@ -274,8 +287,11 @@ impl Builder {
         self
     }
 
-    /// Requests in flight at once; the others wait. Default: 64. The server drops requests without an answer above
-    /// about 160.
+    /// Requests in flight at once; the others wait. Default: 64. Beside them there are 16 places for urgent requests and 64
+    /// for [long](crate::Request::no_timeout) ones. The server drops requests without an answer above about 160.
+    ///
+    /// What counts is what the server holds: a request that is dropped or times out keeps its place until it is answered,
+    /// or for some seconds if the server answers later ones.
     pub fn in_flight(mut self, requests: usize) -> Self {
         self.limits.in_flight = requests;
         self
@@ -360,8 +376,9 @@ impl Builder {
         pid: Option<u32>,
     ) -> Result<CasClient, Error> {
         let params = self.initialize_params();
-        let dispatch = Dispatch::new(self.desk);
-        let router = Arc::new(Router::new(dispatch.clone()));
+        let aside = Aside::new();
+        let dispatch = Dispatch::new(self.desk, aside.clone());
+        let router = Arc::new(Router::new(dispatch.clone(), aside));
         let connection = Arc::new(Connection::new(
             router,
             Outbox::new(Box::pin(input)),
@@ -377,6 +394,9 @@ impl Builder {
             options: Options {
                 experimental_api: self.experimental_api,
                 request_timeout: self.request_timeout,
+                urgent_timeout: self
+                    .urgent_timeout
+                    .unwrap_or_else(|| self.request_timeout.min(URGENT)),
                 bounds: self.bounds,
             },
         });

@@ -8,12 +8,15 @@ use std::{
 
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
-use tokio::sync::watch;
+use tokio::{
+    runtime::{Handle, RuntimeFlavor},
+    sync::watch,
+};
 
 use crate::{
     builder::Builder,
     dispatch::{Dispatch, PendingRequest},
-    error::{CloseReason, Error},
+    error::{CloseCause, CloseReason, Error},
     event::Events,
     filter::Filter,
     handler::Handlers,
@@ -25,6 +28,7 @@ use crate::{
         connection::{NoAnswer, Send as Frame},
         queue::Bounds,
         router::{Matcher, OnReply, RawReply},
+        window::Lane,
     },
     supervisor::Supervised,
     tracker::Tracker,
@@ -51,17 +55,28 @@ struct Shared {
 }
 
 /// Flips the switch when the last client is dropped; the supervisor does the rest.
-struct Owner(watch::Sender<bool>);
+struct Owner {
+    stop: watch::Sender<bool>,
+    connection: Arc<Connection>,
+    runtime: Handle,
+}
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        self.0.send_replace(true);
+        self.stop.send_replace(true);
+        // A runtime of one thread does nothing unless somebody drives it, and nobody may ever again. The server goes by
+        // the end of its input all the same.
+        let is_ours = || Handle::try_current().is_ok_and(|now| now.id() == self.runtime.id());
+        if self.runtime.runtime_flavor() == RuntimeFlavor::CurrentThread && !is_ours() {
+            self.connection.outbox.close_if_idle();
+        }
     }
 }
 
 pub(crate) struct Options {
     pub(crate) experimental_api: bool,
     pub(crate) request_timeout: Duration,
+    pub(crate) urgent_timeout: Duration,
     pub(crate) bounds: Bounds,
 }
 
@@ -122,7 +137,11 @@ impl CasClient {
             pid,
             options,
         } = parts;
-        let owner = Arc::new(Owner(stop.clone()));
+        let owner = Arc::new(Owner {
+            stop: stop.clone(),
+            connection: connection.clone(),
+            runtime: Handle::current(),
+        });
         let server = OnceLock::new();
         let shared = Arc::new(Shared {
             connection,
@@ -181,15 +200,20 @@ impl CasClient {
         method: &str,
         params: &impl Serialize,
     ) -> Result<R, Error> {
+        self.call_within(method, params, self.request_timeout())
+            .await
+    }
+
+    /// The same with a deadline.
+    pub(crate) async fn call_within<R: DeserializeOwned>(
+        &self,
+        method: &str,
+        params: &impl Serialize,
+        within: Duration,
+    ) -> Result<R, Error> {
         let params = serde_json::to_string(params).map_err(|e| Error::encode(method, &e))?;
         let raw = self
-            .send(
-                method,
-                &params,
-                Some(self.shared.options.request_timeout),
-                false,
-                None,
-            )
+            .send(method, &params, Some(within), false, None)
             .await?;
         serde_json::from_str(raw.result()).map_err(|e| Error::decode(method, raw.result(), &e))
     }
@@ -259,9 +283,9 @@ impl CasClient {
         let mut done = self.shared.done.clone();
         match done.wait_for(Option::is_some).await {
             Ok(reason) => reason.clone(),
-            Err(_) => None, // The runtime took the supervisor with it.
+            Err(_) => None,
         }
-        .unwrap_or_else(|| Arc::new(CloseReason::shutdown()))
+        .unwrap_or_else(|| Arc::new(CloseReason::new(CloseCause::RuntimeEnded)))
     }
 
     pub(crate) fn taps(&self) -> &Arc<crate::rpc::tap::Taps> {
@@ -312,6 +336,10 @@ impl CasClient {
         self.shared.options.request_timeout
     }
 
+    pub(crate) fn urgent_timeout(&self) -> Duration {
+        self.shared.options.urgent_timeout
+    }
+
     /// Makes a request from its parts.
     pub(crate) async fn send(
         &self,
@@ -322,13 +350,20 @@ impl CasClient {
         on_reply: Option<OnReply>,
     ) -> Result<RawReply, Error> {
         let on_reply = self.tracker().hook(method, params, on_reply);
+        let lane = if urgent {
+            Lane::Urgent
+        } else if deadline.is_none_or(|after| after > self.request_timeout()) {
+            Lane::Long
+        } else {
+            Lane::Ordinary
+        };
         match self
             .shared
             .connection
             .request(Frame {
                 method,
                 params,
-                urgent,
+                lane,
                 deadline,
                 on_reply,
             })
@@ -344,6 +379,11 @@ impl CasClient {
                 method: method.to_owned(),
                 raw: (*head).into(),
                 reason: format!("the answer has {len} bytes, more than the builder's `max_line`"),
+            }),
+            Err(NoAnswer::NotSent(reason)) => Err(Error::NotSent {
+                method: method.to_owned(),
+                after: deadline.unwrap_or_default(),
+                reason: reason.to_owned(),
             }),
             Err(NoAnswer::Timeout) => Err(Error::Timeout {
                 method: method.to_owned(),

@@ -5,7 +5,7 @@ use std::{fmt, path::PathBuf, process::ExitStatus, sync::Arc, time::Duration};
 use serde_json::value::RawValue;
 
 pub use crate::rpc_error::{RpcError, RpcErrorKind};
-use crate::{read::readable, turn::TurnError};
+use crate::{read::readable, time::Rounded, turn::TurnError};
 
 /// The error of everything in this crate.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -28,13 +28,25 @@ pub enum Error {
         source: RpcError,
     },
 
-    /// No answer came in time. The server may still carry the request out.
-    #[error("{method} was not answered within {after:?}")]
+    /// No answer came in time. The server may still carry the request out; if it does, its answer is an event of kind
+    /// [`LateResponse`](crate::Kind::LateResponse).
+    #[error("{method} was not answered within {}", Rounded(*.after))]
     Timeout {
         /// The method that was called, or what was waited for.
         method: String,
         /// The deadline that passed.
         after: Duration,
+    },
+
+    /// The deadline passed before the request could be sent. The server has not heard of it, so it may be made again.
+    #[error("{method} was not sent within {}: {reason}", Rounded(*.after))]
+    NotSent {
+        /// The method that was to be called.
+        method: String,
+        /// The deadline that passed.
+        after: Duration,
+        /// What it waited for.
+        reason: String,
     },
 
     /// The params could not be written as JSON; nothing was sent.
@@ -104,11 +116,19 @@ impl Error {
     }
 
     /// Whether the server was too busy and has not carried the request out, so that it may be made again: the refusal of
-    /// kind [`Overloaded`](RpcErrorKind::Overloaded), and nothing else. After a [`Timeout`](Self::Timeout) the server may
-    /// still carry the request out.
+    /// kind [`Overloaded`](RpcErrorKind::Overloaded), [`NotSent`](Self::NotSent), and nothing else. After a
+    /// [`Timeout`](Self::Timeout) the server may still carry the request out.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
-        self.rpc_kind() == Some(RpcErrorKind::Overloaded)
+        matches!(self, Self::NotSent { .. }) || self.rpc_kind() == Some(RpcErrorKind::Overloaded)
+    }
+
+    /// The same, with the deadline that the user knows of in the place of what was left of it.
+    pub(crate) fn within(mut self, told: Duration) -> Self {
+        if let Self::Timeout { after, .. } | Self::NotSent { after, .. } = &mut self {
+            *after = told;
+        }
+        self
     }
 
     pub(crate) fn encode(method: &str, error: &serde_json::Error) -> Self {
@@ -228,6 +248,9 @@ pub enum CloseCause {
     Read(String),
     /// Writing failed.
     Write(String),
+    /// The runtime on which the client was started has ended, and the server with it. A client can be used from another
+    /// runtime, but lives no longer than its own.
+    RuntimeEnded,
 }
 
 impl CloseReason {
@@ -252,6 +275,9 @@ impl fmt::Display for CloseReason {
             CloseCause::Eof => f.write_str("the server closed its output")?,
             CloseCause::Read(e) => write!(f, "reading failed: {e}")?,
             CloseCause::Write(e) => write!(f, "writing failed: {e}")?,
+            CloseCause::RuntimeEnded => {
+                f.write_str("the runtime on which the client was started has ended")?;
+            }
         }
         if let Some(status) = self.status {
             write!(f, " ({status})")?;

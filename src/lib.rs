@@ -48,6 +48,7 @@ mod strict;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod thread;
+mod time;
 mod tool;
 mod turn;
 mod wire;

@@ -20,7 +20,7 @@ use std::{
     fmt,
     pin::Pin,
     task::{Context, Poll},
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use futures_core::Stream;
@@ -41,9 +41,18 @@ pub struct Mine {
     since: Option<i64>,
     include_turns: bool,
     known: HashMap<String, i64>,
+    timeout: Option<Duration>,
 }
 
 impl Mine {
+    /// The deadline of the request for each page, of threads and of turns. Default: the builder's
+    /// [`request_timeout`](crate::Builder::request_timeout).
+    #[inline]
+    pub fn timeout(mut self, after: Duration) -> Self {
+        self.timeout = Some(after);
+        self
+    }
+
     /// Only threads of this working directory.
     #[inline]
     pub fn cwd(self, dir: impl AsRef<std::path::Path>) -> Self {
@@ -139,6 +148,7 @@ impl CasClient {
             since,
             include_turns,
             known,
+            timeout,
         } = mine;
         let newest_first = [
             ("sortKey", json!("updated_at")),
@@ -157,6 +167,7 @@ impl CasClient {
             since,
             include_turns,
             known,
+            timeout: timeout.unwrap_or_else(|| self.request_timeout()),
         };
         Mining(Box::pin(try_unfold(state, State::advance)))
     }
@@ -172,6 +183,7 @@ struct State {
     since: Option<i64>,
     include_turns: bool,
     known: HashMap<String, i64>,
+    timeout: Duration,
 }
 
 impl State {
@@ -183,7 +195,10 @@ impl State {
                     return Ok(None);
                 }
                 self.listed_at = now();
-                let page: Page<_> = self.client.request_raw("thread/list", &self.params).await?;
+                let list = self
+                    .client
+                    .call_within("thread/list", &self.params, self.timeout);
+                let page: Page<_> = list.await?;
                 self.more = !page.next_cursor.is_null();
                 self.params.insert("cursor".to_owned(), page.next_cursor);
                 self.page = page.data.into_iter();
@@ -203,9 +218,11 @@ impl State {
                 continue;
             }
             if self.include_turns {
-                match turns(&self.client, mined.id()).await {
+                match turns(&self.client, mined.id(), self.timeout).await {
                     Ok(turns) => mined.turns = Some(turns),
-                    Err(error @ (Error::Rpc { .. } | Error::Timeout { .. })) => {
+                    Err(
+                        error @ (Error::Rpc { .. } | Error::Timeout { .. } | Error::NotSent { .. }),
+                    ) => {
                         mined.turns_error = Some(error.to_string());
                     }
                     Err(error) => return Err(error),
@@ -223,7 +240,7 @@ fn now() -> i64 {
 }
 
 #[inline]
-async fn turns(client: &CasClient, thread: &str) -> Result<Vec<Value>, Error> {
+async fn turns(client: &CasClient, thread: &str, timeout: Duration) -> Result<Vec<Value>, Error> {
     let mut turns = Vec::new();
     let mut cursor = Value::Null;
     loop {
@@ -234,7 +251,9 @@ async fn turns(client: &CasClient, thread: &str) -> Result<Vec<Value>, Error> {
             "itemsView": "full",
             "sortDirection": "asc",
         });
-        let page: Page<_> = client.request_raw("thread/turns/list", &params).await?;
+        let page: Page<_> = client
+            .call_within("thread/turns/list", &params, timeout)
+            .await?;
         turns.extend(page.data);
         if page.next_cursor.is_null() {
             return Ok(turns);

@@ -3,16 +3,19 @@
 use std::{
     future::{Future, IntoFuture},
     pin::Pin,
+    time::Duration,
 };
 
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
+use tokio::time::Instant;
 
 use crate::{
     CasClient, Origin, Thread,
     error::{Error, RpcErrorKind},
     protocol::{Call, ThreadForkParams, ThreadResumeParams, ThreadStartParams},
     read::at,
+    time,
 };
 
 impl CasClient {
@@ -21,6 +24,14 @@ impl CasClient {
     /// # Errors
     /// As of [`request`](Self::request); [`Error::Invalid`] if there are tools but the experimental API is off.
     pub async fn start_thread(&self, params: ThreadStartParams) -> Result<Thread, Error> {
+        self.start_within(params, self.request_timeout()).await
+    }
+
+    async fn start_within(
+        &self,
+        params: ThreadStartParams,
+        within: Duration,
+    ) -> Result<Thread, Error> {
         let mut fields = object(ThreadStartParams::METHOD, &params)?;
         if let Some(tools) = self.advertised()? {
             // A list that the caller gave goes first; what is answered is what is registered.
@@ -31,7 +42,7 @@ impl CasClient {
                 }
             }
         }
-        self.open::<ThreadStartParams>(fields, Origin::Started)
+        self.open::<ThreadStartParams>(fields, Origin::Started, within)
             .await
     }
 
@@ -53,6 +64,7 @@ impl CasClient {
         Resume {
             client: self.clone(),
             params: params.into(),
+            timeout: None,
             fork: false,
             unarchive: false,
             start: None,
@@ -66,22 +78,23 @@ impl CasClient {
     pub async fn fork_thread(&self, params: impl Into<ThreadForkParams>) -> Result<Thread, Error> {
         let mut fields = object(ThreadForkParams::METHOD, &params.into())?;
         fields.entry("excludeTurns").or_insert(true.into());
-        self.open::<ThreadForkParams>(fields, Origin::Forked).await
+        self.open::<ThreadForkParams>(fields, Origin::Forked, self.request_timeout())
+            .await
     }
 
     async fn open<C: Call>(
         &self,
         params: Map<String, Value>,
         origin: Origin,
+        within: Duration,
     ) -> Result<Thread, Error> {
         self.check::<C>()?;
         self.handlers().tools.check()?;
         let params = Value::Object(params).to_string();
-        let deadline = Some(self.request_timeout());
         // NB. The thread has its handlers before anything else of it is routed.
         let opening = self.dispatch().threads().opening(self.own_handlers());
         let reply = self
-            .send(C::METHOD, &params, deadline, false, Some(opening))
+            .send(C::METHOD, &params, Some(within), false, Some(opening))
             .await?;
         self.look_over(C::METHOD, reply.result()).await;
         let id = at(reply.result(), &["thread", "id"])
@@ -98,12 +111,24 @@ impl CasClient {
 pub struct Resume {
     client: CasClient,
     params: ThreadResumeParams,
+    timeout: Option<Duration>,
     fork: bool,
     unarchive: bool,
     start: Option<Box<ThreadStartParams>>,
 }
 
 impl Resume {
+    /// The deadline of the whole, what is done instead included. Default: the builder's
+    /// [`request_timeout`](crate::Builder::request_timeout) for each request.
+    ///
+    /// A thread whose answer comes later is followed all the same: that is an event of kind
+    /// [`LateResponse`](crate::Kind::LateResponse), and [`CasClient::thread`] takes it up.
+    #[inline]
+    pub fn timeout(mut self, after: Duration) -> Self {
+        self.timeout = Some(after);
+        self
+    }
+
     /// If another process has the thread, makes a copy of it: only one process at a time can write to a thread.
     #[inline]
     pub fn or_fork(mut self) -> Self {
@@ -129,18 +154,31 @@ impl Resume {
         let Self {
             client,
             params,
+            timeout,
             fork,
             unarchive,
             start,
         } = self;
+        let deadline = timeout.map(time::deadline);
+        let left = || {
+            let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+            left.unwrap_or_else(|| client.request_timeout())
+        };
+        // What is told is the deadline that was set, not what was left of it.
+        let told = |error: Error| match timeout {
+            Some(timeout) => error.within(timeout),
+            None => error,
+        };
         let mut fields = object(ThreadResumeParams::METHOD, &params)?;
         fields.entry("excludeTurns").or_insert(true.into());
         let id = fields.get("threadId").and_then(Value::as_str);
         let id = id.unwrap_or_default().to_owned();
-        let resume = |origin| client.open::<ThreadResumeParams>(fields.clone(), origin);
+        let resume = |origin| client.open::<ThreadResumeParams>(fields.clone(), origin, left());
         let mut opened = resume(Origin::Resumed).await;
         if unarchive && is(&opened, &RpcErrorKind::Archived) {
-            client.thread(&id).unarchive().await?;
+            let params = json!({"threadId": id});
+            let unarchived = client.call_within::<Value>("thread/unarchive", &params, left());
+            unarchived.await.map_err(told)?;
             opened = resume(Origin::Unarchived).await;
         }
         if fork && is(&opened, &RpcErrorKind::ActiveWriter) {
@@ -148,15 +186,16 @@ impl Resume {
                 fields.remove(field); // Which a fork doesn't have.
             }
             return client
-                .open::<ThreadForkParams>(fields, Origin::Forked)
-                .await;
+                .open::<ThreadForkParams>(fields, Origin::Forked, left())
+                .await
+                .map_err(told);
         }
-        match start {
-            Some(start) if is(&opened, &RpcErrorKind::NoRollout) => {
-                client.start_thread(*start).await
-            }
-            _ => opened,
+        if let Some(start) = start
+            && is(&opened, &RpcErrorKind::NoRollout)
+        {
+            opened = client.start_within(*start, left()).await;
         }
+        opened.map_err(told)
     }
 }
 

@@ -6,6 +6,7 @@ use std::{
     future::Future,
     pin::Pin,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use futures_core::Stream;
@@ -26,7 +27,7 @@ impl CasClient {
     /// }
     /// # Ok(()) }
     /// ```
-    #[expect(clippy::needless_pass_by_value, reason = "as of `request`")]
+    #[expect(clippy::needless_pass_by_value, reason = "the same as `request`")]
     pub fn pages<C: Paged>(&self, params: C) -> Pages<C> {
         let begin = self
             .check::<C>()
@@ -41,6 +42,7 @@ impl CasClient {
         };
         Pages {
             client: self.clone(),
+            timeout: self.request_timeout(),
             params,
             items: VecDeque::new(),
             next,
@@ -54,6 +56,7 @@ impl CasClient {
 #[must_use = "a list is not fetched until it is read"]
 pub struct Pages<C: Paged> {
     client: CasClient,
+    timeout: Duration,
     params: Map<String, Value>,
     items: VecDeque<C::Item>,
     next: Next<C::Item>,
@@ -70,6 +73,13 @@ enum Next<T> {
 }
 
 impl<C: Paged> Pages<C> {
+    /// The deadline of the request for each page. Default: the builder's
+    /// [`request_timeout`](crate::Builder::request_timeout).
+    pub fn timeout(mut self, after: Duration) -> Self {
+        self.timeout = after;
+        self
+    }
+
     /// The next item. `None` at the end. Cancel safe.
     ///
     /// # Errors
@@ -112,17 +122,9 @@ impl<C: Paged> Pages<C> {
     }
 
     fn fetch(&self) -> Fetch<C::Item> {
-        let client = self.client.clone();
-        let params = serde_json::to_string(&self.params);
-        Box::pin(async move {
-            let params = params.map_err(|e| Error::encode(C::METHOD, &e))?;
-            let deadline = Some(client.request_timeout());
-            let reply = client
-                .send(C::METHOD, &params, deadline, false, None)
-                .await?;
-            serde_json::from_str(reply.result())
-                .map_err(|e| Error::decode(C::METHOD, reply.result(), &e))
-        })
+        let (client, timeout) = (self.client.clone(), self.timeout);
+        let params = self.params.clone();
+        Box::pin(async move { client.call_within(C::METHOD, &params, timeout).await })
     }
 
     fn turn(&mut self, page: Page<C::Item>) {

@@ -1,12 +1,13 @@
 //! The other ways to a turn: input for whatever turn there is, a review, a compaction.
 
 use serde_json::{Value, json};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout_at;
 
 use crate::{
     Event, Input, Thread,
     error::{Error, RpcErrorKind},
     protocol::ReviewTarget,
+    time,
     turn::{Binding, Turn, TurnControl},
 };
 
@@ -48,8 +49,10 @@ impl Thread {
         let input = input.into();
         if let Some(turn) = self.client().tracker().running(self.id()) {
             let control = TurnControl::of(self, &turn);
-            let deadline = Instant::now() + self.client().request_timeout();
-            match control.steer_now(&input, deadline).await {
+            match control
+                .steer_now(&input, self.client().urgent_timeout())
+                .await
+            {
                 Ok(()) => return Ok(Sent::Steered(control)),
                 // It has ended in the meantime, or goes by another name.
                 Err(error)
@@ -92,7 +95,7 @@ impl Thread {
         const METHOD: &str = "thread/compact/start";
         self.check_followed()?;
         let within = self.client().request_timeout();
-        let deadline = Instant::now() + within;
+        let deadline = time::deadline(within);
         // NB. Before it is sent: the answer does not name the turn, so its first events have to.
         let mut events = self.events();
         let params = json!({"threadId": self.id()});

@@ -46,8 +46,8 @@ pub enum Origin {
 
 impl CasClient {
     /// A thread by its id, as it is: not loaded, not followed, and perhaps not there. For reading, naming and archiving
-    /// it, and for asking something of one that this connection follows already, such as the thread of a tool call or
-    /// of a sub-agent.
+    /// it, and for asking something of one that this connection follows already, such as the thread of a tool call, of a
+    /// sub-agent, or of an answer that [came late](crate::Kind::LateResponse).
     #[must_use]
     pub fn thread(&self, id: impl Into<String>) -> Thread {
         Thread::new(self, id.into(), Origin::Named, "null".to_owned())

@@ -233,6 +233,33 @@ async fn a_killed_process_fails_what_waits_with_its_status() {
 }
 
 #[tokio::test]
+async fn live_requests_are_answered_after_thousands_that_were_given_up() {
+    use cas_sdk::protocol::ThreadListParams;
+    let Some(rig) = Rig::new().await else { return };
+    within(120, async {
+        let client = rig.client().await;
+        for patience in [0, 2] {
+            for _ in 0..40 {
+                let calls = (0..50).map(|_| {
+                    let call = client.request(ThreadListParams::default()).into_future();
+                    tokio::time::timeout(Duration::from_millis(patience), call)
+                });
+                futures_util::future::join_all(calls).await;
+            }
+            let live = (0..60).map(|_| {
+                let live = client.request(ThreadLoadedListParams::default());
+                live.into_future()
+            });
+            for answer in futures_util::future::join_all(live).await {
+                answer.unwrap();
+            }
+        }
+        client.shutdown().await;
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_thousand_requests_at_once_are_all_answered() {
     let Some(rig) = Rig::new().await else { return };
     within(120, async {

@@ -1,12 +1,13 @@
 //! What is answered in the reader, without a task: refusals, and what a policy decides from the request alone.
 
+use tracing::Level;
+
 use super::{
     Answer, Dispatch,
     route::{Case, decide},
 };
 use crate::{
     handler::Decision,
-    log::{self, About},
     policy::{DecidedBy, Facts, Policy},
     rpc::Incoming,
 };
@@ -32,7 +33,7 @@ impl Dispatch {
                     (!asked).then(|| self.refuse(&case))?
                 })
             }
-            "execCommandApproval" | "applyPatchApproval" => Some(deprecated(case.method)),
+            "execCommandApproval" | "applyPatchApproval" => Some(self.deprecated(case.method)),
             "item/tool/requestUserInput" if case.handlers.user_input.is_none() => {
                 self.refuse(&case)
             }
@@ -48,24 +49,24 @@ impl Dispatch {
 
     /// The refusal of what nobody claims, unless somebody may.
     fn refuse(&self, case: &Case<'_>) -> Option<Answer> {
-        (!self.has_fallback(case)).then(|| refused(case.method))
+        (!self.has_fallback(case)).then(|| self.refused(case.method))
     }
-}
 
-pub(super) fn refused(method: &str) -> Answer {
-    log::warn(
-        &"no handler for a request of the server",
-        About::default().method(method),
-    );
-    Answer::refusal(method)
-}
+    pub(super) fn refused(&self, method: &str) -> Answer {
+        let named = method.to_owned();
+        self.aside.trace(Level::WARN, move || {
+            tracing::warn!(target: "cas_sdk", method = named, "no handler for a request of the server");
+        });
+        Answer::refusal(method)
+    }
 
-pub(super) fn deprecated(method: &str) -> Answer {
-    log::error(
-        &"a deprecated request of the server was refused",
-        About::default().method(method),
-    );
-    Answer::deprecated(method)
+    pub(super) fn deprecated(&self, method: &str) -> Answer {
+        let named = method.to_owned();
+        self.aside.trace(Level::ERROR, move || {
+            tracing::error!(target: "cas_sdk", method = named, "a deprecated request of the server was refused");
+        });
+        Answer::deprecated(method)
+    }
 }
 
 /// What a policy decides without its handler: by a rule, or because there is none.

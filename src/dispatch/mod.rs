@@ -20,15 +20,15 @@ use std::{
 
 use futures_util::FutureExt as _;
 use tokio::{sync::mpsc, task::AbortHandle};
+use tracing::Level;
 
 use self::refresh::Refresher;
 use crate::{
     client::WeakClient,
     handler::{Erased, Handlers, RefreshRequest, RequestContext, Responder, Tokens, request_id},
-    log::{self, About},
     policy::AuditFn,
     read::at,
-    rpc::{Connection, Incoming},
+    rpc::{Aside, Connection, Incoming},
     tracker::Tracker,
 };
 
@@ -53,6 +53,9 @@ pub(crate) struct Dispatch {
     refresher: Refresher,
     attestation: Option<Erased<(), String>>,
     audit: Option<AuditFn>,
+    /// The audit is called for one decision after the other.
+    auditing: tokio::sync::Mutex<()>,
+    aside: Aside,
     tracker: Arc<Tracker>,
     table: Mutex<Table>,
     /// Who takes what no handler claims.
@@ -75,16 +78,20 @@ struct Open {
     /// The item of a tool call: its completion withdraws the call.
     call_id: Option<String>,
     task: Option<AbortHandle>,
+    /// The answer is there, and is sent as soon as the audit knows of it.
+    settling: bool,
 }
 
 impl Dispatch {
-    pub(crate) fn new(desk: Desk) -> Arc<Self> {
+    pub(crate) fn new(desk: Desk, aside: Aside) -> Arc<Self> {
         Arc::new_cyclic(|myself| Self {
-            threads: Threads::new(desk.handlers),
+            threads: Threads::new(desk.handlers, aside.clone()),
             refresher: Refresher::new(desk.auth_refresh),
             attestation: desk.attestation,
             audit: desk.audit,
-            tracker: Tracker::new(),
+            auditing: tokio::sync::Mutex::default(),
+            tracker: Tracker::new(aside.clone()),
+            aside,
             table: Mutex::default(),
             unclaimed: Mutex::default(),
             connection: OnceLock::new(),
@@ -114,10 +121,12 @@ impl Dispatch {
     pub(crate) fn take_unclaimed(&self) -> mpsc::Receiver<Responder> {
         let (sender, receiver) = mpsc::channel(AT_ONCE);
         if !self.lock().closed {
-            *self
+            let before = self
                 .unclaimed
                 .lock()
-                .unwrap_or_else(PoisonError::into_inner) = Some(sender);
+                .unwrap_or_else(PoisonError::into_inner)
+                .replace(sender);
+            drop(before);
         }
         receiver
     }
@@ -148,8 +157,10 @@ impl Dispatch {
             }
             if table.open.contains_key(&id) {
                 // A request that is still open is sent again when its thread is resumed.
-                let about = About::default().id(&id);
-                log::debug(&"a request that is being answered was sent again", about);
+                drop(table);
+                self.aside.trace(Level::DEBUG, move || {
+                    tracing::debug!(target: "cas_sdk", id = &*id, "a request that is being answered was sent again");
+                });
                 return;
             }
             let full = table.open.len() >= AT_ONCE;
@@ -160,6 +171,7 @@ impl Dispatch {
                     message: message.clone(),
                     call_id,
                     task: None,
+                    settling: false,
                 },
             );
             if full {
@@ -169,31 +181,81 @@ impl Dispatch {
                 return;
             }
         }
-        let at_once = catch_unwind(AssertUnwindSafe(|| self.at_once(message)));
-        if let Some(answer) = at_once.unwrap_or_else(|_| Some(failed())) {
-            self.settle(message, answer);
-            return;
-        }
+        let at_once = catch_unwind(AssertUnwindSafe(|| self.at_once(message)))
+            .unwrap_or_else(|_| Some(self.failed()));
+        let at_once = match at_once {
+            Some(answer) if !self.is_audited(message, &answer) => {
+                self.settle(message, answer);
+                return;
+            }
+            at_once => at_once,
+        };
         let task = tokio::spawn({
             let message = message.clone();
             async move {
-                let answer = AssertUnwindSafe(myself.answer(&message)).catch_unwind();
-                let answer = answer.await.unwrap_or_else(|_| failed());
+                let answer = match at_once {
+                    Some(answer) => answer,
+                    None => {
+                        let answer = AssertUnwindSafe(myself.answer(&message)).catch_unwind();
+                        answer.await.unwrap_or_else(|_| myself.failed())
+                    }
+                };
+                if myself.is_audited(&message, &answer) && !myself.audit(&message, &answer).await {
+                    return;
+                }
                 myself.settle(&message, answer);
             }
         });
         // The task is owned by its entry, unless it has settled already or the connection has just ended.
-        match self.lock().open.get_mut(&id) {
-            Some(open) => open.task = Some(task.abort_handle()),
-            None => task.abort(),
+        let task = task.abort_handle();
+        let owned = match self.lock().open.get_mut(&id) {
+            Some(open) if open.message.seq() == message.seq() => {
+                open.task = Some(task.clone());
+                true
+            }
+            _ => false,
+        };
+        if !owned {
+            task.abort();
         }
+    }
+
+    /// Whether a user is told of this answer before it is sent.
+    fn is_audited(&self, message: &Incoming, answer: &Answer) -> bool {
+        self.audit.is_some() && answer.decided.is_some() && is_decision(message)
+    }
+
+    /// Tells the audit, which may block, on a thread where it may. `false` if the request is no longer open.
+    async fn audit(&self, message: &Incoming, answer: &Answer) -> bool {
+        let (Some(audit), Some(decided)) = (self.audit.clone(), answer.decided.clone()) else {
+            return true;
+        };
+        let turn = self.auditing.lock().await;
+        {
+            // From here on nothing takes it out of the table but its answer: what the audit was told is sent.
+            let mut table = self.lock();
+            let id = message.parts().id().unwrap_or_default();
+            match table.open.get_mut(id) {
+                Some(open) if open.message.seq() == message.seq() => open.settling = true,
+                _ => return false,
+            }
+        }
+        let event = decided.into_audit(message, &answer.body);
+        let told = tokio::task::spawn_blocking(move || audit(&event)).await;
+        drop(turn);
+        // An audit that panics must not keep the answer from the server.
+        if told.is_err_and(|error| error.is_panic()) {
+            tracing::error!(target: "cas_sdk", "the audit panicked");
+        }
+        true
     }
 
     /// Answers an open request; does nothing if it is no longer open.
     fn settle(&self, message: &Incoming, answer: Answer) {
-        let parts = message.parts();
-        let Some(id) = parts.id() else { return };
-        {
+        let Some(id) = message.parts().id() else {
+            return;
+        };
+        let settled = {
             let mut table = self.lock();
             // The server may use the id of a withdrawn request for another.
             if table
@@ -203,12 +265,13 @@ impl Dispatch {
             {
                 return;
             }
-            table.open.remove(id);
-        }
-        if let Some(decided) = answer.decided
-            && is_decision(parts.method().unwrap_or_default())
+            table.open.remove(id)
+        };
+        drop(settled); // With its task, so not under the lock.
+        if let Some(decided) = &answer.decided
+            && is_decision(message)
         {
-            decided.tell(message, &answer.body, self.audit.as_ref());
+            decided.log(message, &self.aside);
         }
         if let Some(connection) = self.connection.get().and_then(Weak::upgrade) {
             connection.reply(id, answer.key, &answer.body);
@@ -217,16 +280,15 @@ impl Dispatch {
 
     /// Ends the handlers of requests that nobody waits for any more.
     fn withdraw(&self, gone: impl Fn(&str, &Open) -> bool) {
-        let mut tasks = Vec::new();
-        self.lock().open.retain(|id, open| {
-            let gone = gone(id, open);
-            if gone {
-                tasks.extend(open.task.take());
+        let withdrawn: Vec<_> = self
+            .lock()
+            .open
+            .extract_if(|id, open| !open.settling && gone(id, open))
+            .collect();
+        for (_, open) in withdrawn {
+            if let Some(task) = open.task {
+                task.abort();
             }
-            !gone
-        });
-        for task in tasks {
-            task.abort();
         }
     }
 
@@ -234,7 +296,7 @@ impl Dispatch {
         self.lock().closed = true;
         self.withdraw(|_, _| true);
         self.threads.all_closed();
-        self.refresher.close();
+        self.refresher.close(&self.aside);
         let unclaimed = self
             .unclaimed
             .lock()
@@ -255,22 +317,22 @@ impl Dispatch {
         })
     }
 
+    /// The answer of a client with a bug.
+    fn failed(&self) -> Answer {
+        self.aside.trace(Level::ERROR, || {
+            tracing::error!(target: "cas_sdk", "answering a request of the server panicked");
+        });
+        Answer::error(-32603, "the client failed")
+    }
+
     fn lock(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The answer of a client with a bug.
-fn failed() -> Answer {
-    log::error(
-        &"answering a request of the server panicked",
-        About::default(),
-    );
-    Answer::error(-32603, "the client failed")
-}
-
-/// Whether a method asks for a decision, which the audit is told.
-fn is_decision(method: &str) -> bool {
+/// Whether a request asks for a decision, which the audit is told.
+fn is_decision(message: &Incoming) -> bool {
+    let method = message.parts().method().unwrap_or_default();
     method.ends_with("/requestApproval") || method == "mcpServer/elicitation/request"
 }
 

@@ -39,7 +39,7 @@ impl Dialect for Dispatch {
             "serverRequest/resolved" => {
                 let params = parts.params().unwrap_or_default();
                 if let Ok(resolved) = raw_at(params, &["requestId"]) {
-                    self.withdraw(|id, _| id == resolved.get());
+                    self.withdraw(|id, _| is_same_id(id, resolved.get()));
                 }
             }
             "thread/started" => self.threads().started(message),
@@ -92,4 +92,10 @@ impl Dialect for Dispatch {
         self.tracker().close();
         self.close();
     }
+}
+
+/// Whether two ids are the same though one may be written with escapes.
+fn is_same_id(id: &str, other: &str) -> bool {
+    let text = |id: &str| serde_json::from_str::<String>(id).ok();
+    id == other || text(id).is_some_and(|id| text(other) == Some(id))
 }

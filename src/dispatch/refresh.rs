@@ -15,7 +15,11 @@ use futures_util::{
 use tokio::time::Instant;
 
 use super::guarded::{Cut, guarded};
-use crate::handler::{Erased, HandlerError, RefreshRequest, RequestContext, Tokens};
+use crate::{
+    handler::{Erased, HandlerError, RefreshRequest, RequestContext, Tokens},
+    rpc::Aside,
+    time::Rounded,
+};
 
 /// The server waits 10 s.
 const LIMIT: Duration = Duration::from_secs(8);
@@ -56,38 +60,47 @@ impl Refresher {
     ) -> Option<Result<Tokens, HandlerError>> {
         let handler = self.handler.as_ref()?;
         let account = request.previous_account_id.clone();
-        let flight = {
+        // A handler is foreign code, its future too: the one is called, the other dropped, without the lock.
+        let handler = handler.clone();
+        let new = fly(async move { handler(request, cx).await });
+        let (flight, stale) = {
             let mut runs = self.lock();
-            let stale = |run: &Run| run.landed.is_some_and(|at| at.elapsed() >= FRESH);
-            runs.retain(|run| run.account != account || !stale(run));
-            if let Some(run) = runs.iter().find(|run| run.account == account) {
-                run.flight.clone()
-            } else {
-                let flight = fly(handler(request, cx));
+            let is_stale = |run: &Run| run.landed.is_some_and(|at| at.elapsed() >= FRESH);
+            let stale: Vec<_> = runs
+                .extract_if(.., |run| run.account == account && is_stale(run))
+                .collect();
+            let known = runs.iter().find(|run| run.account == account);
+            let flight = known.map(|run| run.flight.clone());
+            let flight = flight.unwrap_or_else(|| {
                 runs.push(Run {
                     account,
-                    flight: flight.clone(),
+                    flight: new.clone(),
                     landed: None,
                 });
-                flight
-            }
+                new.clone()
+            });
+            (flight, stale)
         };
+        drop((stale, new));
         let tokens = flight.clone().await;
+        let mut failed = None;
         let mut runs = self.lock();
         if let Some(at) = runs.iter().position(|run| run.flight.ptr_eq(&flight)) {
             if tokens.is_ok() {
                 runs[at].landed.get_or_insert_with(Instant::now);
             } else {
-                runs.remove(at);
+                failed = Some(runs.remove(at));
             }
         }
+        drop(runs);
+        drop(failed);
         Some(tokens)
     }
 
     /// Forgets what is under way: nobody is left to drive it.
-    pub(super) fn close(&self) {
+    pub(super) fn close(&self, aside: &Aside) {
         let runs = std::mem::take(&mut *self.lock());
-        drop(runs); // Foreign code, so not under the lock.
+        aside.let_go(runs);
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Run>> {
@@ -95,14 +108,15 @@ impl Refresher {
     }
 }
 
-fn fly(run: BoxFuture<'static, Result<Tokens, HandlerError>>) -> Flight {
+fn fly(run: impl Future<Output = Result<Tokens, HandlerError>> + Send + 'static) -> Flight {
     async move {
         match guarded(Some(LIMIT), run).await {
             Ok(tokens) => tokens,
             Err(Cut::Panicked) => Err(HandlerError::new("the handler panicked")),
-            Err(Cut::Late) => Err(HandlerError::new(format!(
-                "no tokens came within {LIMIT:?}"
-            ))),
+            Err(Cut::Late) => {
+                let text = format!("no tokens came within {}", Rounded(LIMIT));
+                Err(HandlerError::new(text))
+            }
         }
     }
     .boxed()

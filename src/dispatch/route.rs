@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use super::{
     Answer, Dispatch,
-    at_once::{by_policy, deprecated, refused},
+    at_once::by_policy,
     guarded::{Cut, guarded},
 };
 use crate::{
@@ -25,6 +25,7 @@ use crate::{
     policy::{DecidedBy, Facts, fit},
     read::{at, readable},
     rpc::Incoming,
+    time::Rounded,
     tool::{ToolContext, ToolOutput},
 };
 
@@ -84,9 +85,8 @@ async fn run_within<A: Send>(
     handler: BoxFuture<'static, Result<A, HandlerError>>,
 ) -> Result<A, HandlerError> {
     run(Some(limit), handler).await.unwrap_or_else(|| {
-        Err(HandlerError::new(format!(
-            "no answer came within {limit:?}"
-        )))
+        let text = format!("no answer came within {}", Rounded(limit));
+        Err(HandlerError::new(text))
     })
 }
 
@@ -119,7 +119,7 @@ impl Dispatch {
             "account/chatgptAuthTokens/refresh" => self.auth_refresh(case).await,
             "attestation/generate" => self.attestation(case).await,
             "currentTime/read" => self.clock(case).await,
-            "execCommandApproval" | "applyPatchApproval" => deprecated(method),
+            "execCommandApproval" | "applyPatchApproval" => self.deprecated(method),
             _ => self.unclaimed(case).await,
         }
     }
@@ -352,7 +352,7 @@ impl Dispatch {
                 return answered.await.unwrap_or_else(dropped).by_fallback();
             }
         }
-        refused(case.method)
+        self.refused(case.method)
     }
 }
 

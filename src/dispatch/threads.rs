@@ -12,7 +12,7 @@ use crate::{
     handler::Handlers,
     read::{at, readable},
     rpc::{
-        Incoming,
+        Aside, Incoming,
         router::{OnReply, Outcome},
     },
 };
@@ -27,6 +27,8 @@ const MOST_ROOTS: usize = 1024;
 pub(crate) struct Threads {
     base: Arc<Handlers>,
     state: Mutex<State>,
+    /// Handlers are foreign code: they are dropped neither in the reader nor under the lock.
+    aside: Aside,
 }
 
 #[derive(Default)]
@@ -40,10 +42,11 @@ struct State {
 }
 
 impl Threads {
-    pub(super) fn new(base: Handlers) -> Arc<Self> {
+    pub(super) fn new(base: Handlers, aside: Aside) -> Arc<Self> {
         Arc::new(Self {
             base: Arc::new(base),
             state: Mutex::default(),
+            aside,
         })
     }
 
@@ -61,8 +64,12 @@ impl Threads {
     pub(crate) fn opening(self: &Arc<Self>, handlers: Option<Arc<Handlers>>) -> OnReply {
         let threads = self.clone();
         Box::new(move |outcome: &Outcome| {
-            let Ok(reply) = outcome else { return };
-            let Ok(thread) = at::<String>(reply.result(), &["thread", "id"]) else {
+            let thread = outcome
+                .as_ref()
+                .ok()
+                .and_then(|reply| at::<String>(reply.result(), &["thread", "id"]).ok());
+            let Some(thread) = thread else {
+                threads.let_go(handlers);
                 return;
             };
             let mut state = threads.lock();
@@ -71,7 +78,7 @@ impl Threads {
                 None => state.own.remove(&thread),
             };
             drop(state);
-            drop(before); // Handlers are foreign code, so not under the lock.
+            threads.let_go(before);
         })
     }
 
@@ -172,12 +179,18 @@ impl Threads {
         state.roots.retain(|(_, of)| of != thread);
         let own = state.own.remove(thread);
         drop(state);
-        drop(own); // Handlers are foreign code, so not under the lock.
+        self.let_go(own);
     }
 
     pub(super) fn all_closed(&self) {
         let state = std::mem::take(&mut *self.lock());
-        drop(state); // Handlers are foreign code, so not under the lock.
+        self.aside.let_go(state);
+    }
+
+    fn let_go(&self, handlers: Option<Arc<Handlers>>) {
+        if let Some(handlers) = handlers {
+            self.aside.let_go(handlers);
+        }
     }
 
     /// The changes of an item that waits for approval.

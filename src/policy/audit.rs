@@ -6,11 +6,12 @@ use std::{
     time::{Instant, SystemTime},
 };
 
+use tracing::Level;
+
 use crate::{
     handler::HandlerError,
-    log::{self, About},
     protocol::RequestId,
-    rpc::Incoming,
+    rpc::{Aside, Incoming},
 };
 
 /// A decision that is about to be sent to the server; see [`Builder::audit`](crate::Builder::audit).
@@ -81,21 +82,28 @@ pub(crate) struct Decided {
 }
 
 impl Decided {
-    /// Tells a decision to the log, without the params, and to `audit`, with them.
-    pub(crate) fn tell(self, message: &Incoming, answer: &str, audit: Option<&AuditFn>) {
+    /// Tells a decision to the log, without the params.
+    pub(crate) fn log(&self, message: &Incoming, aside: &Aside) {
+        let (message, decided) = (message.clone(), self.clone());
+        aside.trace(Level::INFO, move || {
+            let parts = message.parts();
+            tracing::info!(
+                target: "cas_sdk::audit",
+                method = parts.method(),
+                id = parts.id(),
+                thread = parts.thread(),
+                item = parts.item(),
+                by = %decided.by,
+                decision = decided.what,
+            );
+        });
+    }
+
+    /// The same for who is told with the params.
+    pub(crate) fn into_audit(self, message: &Incoming, answer: &str) -> Audit {
         let parts = message.parts();
         let text = |part: Option<&str>| part.map(str::to_owned);
-        tracing::info!(
-            target: "cas_sdk::audit",
-            method = parts.method(),
-            id = parts.id(),
-            thread = parts.thread(),
-            item = parts.item(),
-            by = %self.by,
-            decision = self.what,
-        );
-        let Some(audit) = audit else { return };
-        let event = Audit {
+        Audit {
             method: text(parts.method()).unwrap_or_default(),
             request_id: crate::handler::request_id(message),
             thread_id: text(parts.thread()),
@@ -106,11 +114,6 @@ impl Decided {
             answer: answer.to_owned(),
             received_at: message.received_at(),
             decided_at: SystemTime::now(),
-        };
-        // An audit that panics must not keep the answer from the server.
-        let told = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| audit(&event)));
-        if told.is_err() {
-            log::error(&"the audit panicked", About::default());
         }
     }
 }

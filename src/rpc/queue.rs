@@ -120,8 +120,9 @@ impl Queue {
         }))
     }
 
-    /// Adds a batch, each with its `vital` mark, and wakes the reader once.
-    pub(crate) fn push_all(&self, batch: impl IntoIterator<Item = (Run, bool)>) {
+    /// Adds a batch, each with its `vital` mark. Returns who is to be woken, once no lock is held.
+    #[must_use = "the reader waits"]
+    pub(crate) fn push_all(&self, batch: impl IntoIterator<Item = (Run, bool)>) -> Option<Waker> {
         let mut guard = self.lock();
         let state = &mut *guard;
         for (run, vital) in batch {
@@ -137,11 +138,7 @@ impl Queue {
                 *first = (*first).min(seq);
             });
         }
-        let waker = state.waker.take();
-        drop(guard);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        state.waker.take()
     }
 
     /// Another queue with the same in it.
@@ -181,29 +178,43 @@ impl Queue {
         out: &mut VecDeque<Next>,
         max: usize,
     ) -> Poll<()> {
-        let mut state = self.lock();
-        let mut left = max;
-        while left > 0
-            && let Some(mut next) = state.pop(left)
-        {
-            if let Next::Messages(run) = &mut next {
-                left -= run.len();
-                run.share();
+        let mut ours = None;
+        loop {
+            let mut state = self.lock();
+            let mut left = max;
+            while left > 0
+                && let Some(mut next) = state.pop(left)
+            {
+                if let Next::Messages(run) = &mut next {
+                    left -= run.len();
+                    run.share();
+                }
+                out.push_back(next);
             }
-            out.push_back(next);
-        }
-        if out.is_empty() {
+            if !out.is_empty() {
+                return Poll::Ready(());
+            }
             if let Some(reason) = &state.closed {
                 out.push_back(Next::Closed(reason.clone()));
-            } else {
-                match &mut state.waker {
-                    Some(w) => w.clone_from(cx.waker()),
-                    none => *none = Some(cx.waker().clone()),
-                }
+                return Poll::Ready(());
+            }
+            if state
+                .waker
+                .as_ref()
+                .is_some_and(|w| w.will_wake(cx.waker()))
+            {
                 return Poll::Pending;
             }
+            // NB. A waker is foreign code: it is cloned and dropped without the lock, so what there is is looked at again.
+            if let Some(ours) = ours.take() {
+                let before = state.waker.replace(ours);
+                drop(state);
+                drop(before);
+                return Poll::Pending;
+            }
+            drop(state);
+            ours = Some(cx.waker().clone());
         }
-        Poll::Ready(())
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -272,7 +283,7 @@ mod tests {
     fn a_flood_pushes_out_its_like_and_says_so_where_it_happened() {
         let queue = Queue::new(BOUNDS);
         let vital = [1, 5, 9];
-        queue.push_all((1..=10).map(|n| (message(n), vital.contains(&n))));
+        let _ = queue.push_all((1..=10).map(|n| (message(n), vital.contains(&n))));
         assert_eq!(take(&queue), ["1", "lagged 4", "5", "7", "8", "9", "10"]);
         assert!(take(&queue).is_empty());
     }
@@ -283,14 +294,14 @@ mod tests {
             events: 100,
             bytes: 1,
         });
-        queue.push_all((1..=3).map(|n| (message(n), false)));
+        let _ = queue.push_all((1..=3).map(|n| (message(n), false)));
         assert_eq!(take(&queue), ["lagged 2", "3"]);
     }
 
     #[test]
     fn what_was_said_before_the_end_is_read_first() {
         let queue = Queue::new(BOUNDS);
-        queue.push_all([(message(1), false)]);
+        let _ = queue.push_all([(message(1), false)]);
         queue.close(&Arc::new(CloseReason::shutdown()));
         assert_eq!(take(&queue), ["1"]);
         assert_eq!(take(&queue), ["closed"]);
@@ -299,7 +310,7 @@ mod tests {
     #[test]
     fn a_narrowed_queue_keeps_what_fits() {
         let queue = Queue::new(BOUNDS);
-        queue.push_all((1..=3).map(|n| (message(n), n == 2)));
+        let _ = queue.push_all((1..=3).map(|n| (message(n), n == 2)));
         queue.retain(|m| m.seq() != 1);
         assert_eq!(take(&queue), ["2", "3"]);
     }

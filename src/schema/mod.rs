@@ -18,7 +18,10 @@ use std::{
 
 use tokio::{process::Command, task, time};
 
-use crate::log::{self, About};
+use crate::{
+    log::{self, About},
+    time::Rounded,
+};
 pub use drift::{Changed, Changes, Drift};
 use summary::{Summary, summarise};
 
@@ -54,7 +57,7 @@ pub enum DriftError {
         stderr: String,
     },
     /// The binary took too long and was killed.
-    #[error("{} wrote no schema within {after:?}", path.display())]
+    #[error("{} wrote no schema within {}", path.display(), Rounded(*after))]
     Timeout {
         /// The binary.
         path: PathBuf,

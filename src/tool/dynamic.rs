@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tokio::{sync::Semaphore, time::timeout};
 
 use super::{Tool, ToolContext, ToolError, ToolOutput};
+use crate::time::Rounded;
 
 /// Runs a tool with arguments as JSON text.
 type Run = Arc<dyn Fn(&str, ToolContext) -> BoxFuture<'static, ToolOutput> + Send + Sync>;
@@ -90,7 +91,9 @@ impl DynamicTool {
     /// How many calls run at once; more wait, which does not count towards the time limit. Default: no limit but that of
     /// the connection, 256.
     pub fn at_once(mut self, calls: usize) -> Self {
-        self.at_once = Some(Arc::new(Semaphore::new(calls.max(1))));
+        self.at_once = Some(Arc::new(Semaphore::new(
+            calls.clamp(1, Semaphore::MAX_PERMITS),
+        )));
         self
     }
 
@@ -106,8 +109,9 @@ impl DynamicTool {
             None => run.await,
             Some(limit) => timeout(limit, run).await.unwrap_or_else(|_| {
                 let text = format!(
-                    "the tool {} was stopped: it took longer than {limit:?}",
-                    self.name
+                    "the tool {} was stopped: it took longer than {}",
+                    self.name,
+                    Rounded(limit)
                 );
                 ToolOutput::from(text).failed()
             }),

@@ -96,9 +96,9 @@ impl Tracker {
 
     /// It is gone, and its turns with it.
     pub(super) fn unfollow(&self, thread: &str) {
-        let mut state = self.lock();
+        let state = &mut *self.lock();
         if let Some(track) = state.threads.get_mut(thread) {
-            track.lose();
+            track.lose(&mut state.news);
         }
         state.tidy(thread);
     }

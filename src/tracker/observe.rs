@@ -50,7 +50,7 @@ impl Tracker {
         let root = at::<Option<String>>(params, &["turn", "rootTurnId"]);
         let root = root.ok().flatten().unwrap_or_else(|| turn.to_owned());
         let unwanted = {
-            let mut state = self.lock();
+            let state = &mut *self.lock();
             let track = state.threads.entry(thread.to_owned()).or_default();
             // Other connections' turns are not told; so this connection is being told.
             track.followed = true;
@@ -66,7 +66,7 @@ impl Tracker {
             let mut unwanted = Vec::new();
             for (id, known) in track.turns.iter().filter(|(id, _)| active.is(id)) {
                 if !known.is_over() {
-                    known.phase.send_replace(Phase::Started);
+                    known.enter(Phase::Started, &mut state.news);
                     unwanted.extend(known.unwanted.then(|| id.clone()));
                 }
             }
@@ -81,9 +81,9 @@ impl Tracker {
     fn completed(&self, thread: &str, turn: &str, params: &str) {
         // The end is the end, whatever it looks like.
         let status = at(params, &["turn", "status"]).unwrap_or(TurnStatus::Completed);
-        let mut state = self.lock();
+        let state = &mut *self.lock();
         if let Some(track) = state.threads.get_mut(thread) {
-            track.end(turn, &status);
+            track.end(turn, &status, &mut state.news);
         }
         state.tidy(thread);
     }
@@ -93,7 +93,7 @@ impl Tracker {
             self.agents(thread, turn, params);
         }
         let unwanted = {
-            let state = self.lock();
+            let state = &mut *self.lock();
             let track = state.threads.get(thread);
             let Some(known) = track.and_then(|track| track.turns.get(turn)) else {
                 return;
@@ -101,7 +101,7 @@ impl Tracker {
             // A review has items before it says that it has started.
             let accepted = *known.phase.borrow() == Phase::Accepted;
             if accepted {
-                known.phase.send_replace(Phase::Started);
+                known.enter(Phase::Started, &mut state.news);
             }
             accepted && known.unwanted
         };

@@ -6,6 +6,7 @@ use super::TokenUsage;
 use crate::{
     error::{CloseReason, Error},
     protocol::{CodexErrorInfo, ThreadItem, ThreadTokenUsage, TurnStatus},
+    time::Rounded,
 };
 
 /// All that a turn produced.
@@ -148,7 +149,7 @@ impl fmt::Display for TurnError {
                 f.write_str("the thread was closed during the turn")
             }
             (TurnErrorKind::DeadlinePassed { after }, _) => {
-                write!(f, "the turn did not end within {after:?}")
+                write!(f, "the turn did not end within {}", Rounded(*after))
             }
         }
     }

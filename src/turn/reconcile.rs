@@ -221,7 +221,7 @@ async fn call<T: for<'de> Deserialize<'de>>(
     path: &'static [&'static str],
 ) -> Result<T, Error> {
     let client = thread.client();
-    let deadline = Some(client.request_timeout());
+    let deadline = Some(client.urgent_timeout());
     let reply = client
         .send(method, &params.to_string(), deadline, true, None)
         .await?;

@@ -6,11 +6,14 @@ mod common;
 mod cancelled;
 mod ends;
 mod floods;
+mod foreign;
+mod limits;
 mod long;
 mod odd;
 mod requests;
 mod responses;
 mod storm;
+mod window;
 
 use cas_sdk::{Builder, CasClient, Error, Event, Events};
 use serde_json::{Value, json};
