@@ -46,6 +46,9 @@ struct State {
     replies: BytesMut,
     requests: BytesMut,
     writer: Waker,
+    /// How often the writer task was polled, and so which waker this is. NB. Wakers can't be compared for it: two that are
+    /// the same may be said to differ, and the writer would wake itself for ever.
+    polls: u64,
     /// The writer task found the pipe in use.
     missed: bool,
     error: Option<io::Error>,
@@ -76,6 +79,7 @@ impl Outbox {
             replies: BytesMut::new(),
             requests: BytesMut::new(),
             writer: Waker::noop().clone(),
+            polls: 0,
             missed: false,
             error: None,
             closing: false,
@@ -123,14 +127,14 @@ impl Outbox {
             Lane::Request { .. } => state.requests.extend_from_slice(frame),
         }
         // Until the writer task has been polled once its waker is a no-op, but then that first poll writes all.
-        let writer = is_idle.then(|| state.writer.clone());
+        let writer = is_idle.then(|| (state.writer.clone(), state.polls));
         drop(state);
         readers.wake();
-        if let Some(writer) = writer {
+        if let Some((writer, polls)) = writer {
             if matches!(lane, Lane::Request { alone: false }) {
                 writer.wake();
             } else {
-                let _ = self.write(&mut Context::from_waker(&writer), false);
+                let _ = self.write(&mut Context::from_waker(&writer), polls, false);
             }
         }
         true
@@ -140,9 +144,13 @@ impl Outbox {
     pub(crate) async fn drive(&self) -> io::Result<()> {
         poll_fn(|cx| {
             let waker = cx.waker().clone();
-            let before = std::mem::replace(&mut self.lock().writer, waker);
+            let mut state = self.lock();
+            state.polls += 1;
+            let polls = state.polls;
+            let before = std::mem::replace(&mut state.writer, waker);
+            drop(state);
             drop(before);
-            if self.write(cx, true).is_pending() {
+            if self.write(cx, polls, true).is_pending() {
                 return Poll::Pending;
             }
             let mut state = self.lock();
@@ -192,7 +200,9 @@ impl Outbox {
 
     /// Writes until nothing is left, or all that was queued when it began if it is not the writer task that does it; or
     /// until the pipe is full or breaks (then `error` is set). Pending, too, while somebody else is at it.
-    fn write(&self, cx: &mut Context<'_>, is_writer: bool) -> Poll<()> {
+    ///
+    /// The waker is the one that the writer task had at its poll number `polls`.
+    fn write(&self, cx: &mut Context<'_>, polls: u64, is_writer: bool) -> Poll<()> {
         let mut state = self.lock();
         if state.error.is_some() {
             return Poll::Ready(());
@@ -224,7 +234,7 @@ impl Outbox {
             }
             std::mem::swap(&mut current, &mut state.current);
         };
-        self.bring_back(sink, current, written, cx)
+        self.bring_back(sink, current, written, polls)
     }
 
     fn bring_back(
@@ -232,7 +242,7 @@ impl Outbox {
         sink: Sink,
         current: BytesMut,
         written: Poll<io::Result<()>>,
-        cx: &Context<'_>,
+        polls: u64,
     ) -> Poll<()> {
         let mut state = self.lock();
         let mut wake = std::mem::take(&mut state.missed) || state.closing;
@@ -258,7 +268,7 @@ impl Outbox {
             }
             // The pipe knows the waker that this had; the writer may have another one by now.
             Poll::Pending => {
-                wake |= !state.writer.will_wake(cx.waker());
+                wake |= state.polls != polls;
                 Poll::Pending
             }
         };
