@@ -49,8 +49,6 @@ struct State {
     /// How often the writer task was polled, and so which waker this is. NB. Wakers can't be compared for it: two that are
     /// the same may be said to differ, and the writer would wake itself for ever.
     polls: u64,
-    /// The writer task found the pipe in use.
-    missed: bool,
     error: Option<io::Error>,
     closing: bool,
     max_waiting: usize,
@@ -80,7 +78,6 @@ impl Outbox {
             requests: BytesMut::new(),
             writer: Waker::noop().clone(),
             polls: 0,
-            missed: false,
             error: None,
             closing: false,
             max_waiting: WAITING,
@@ -209,10 +206,7 @@ impl Outbox {
         }
         let mut sink = match std::mem::replace(&mut state.pipe, Pipe::InUse) {
             Pipe::Idle(sink) => sink,
-            Pipe::InUse => {
-                state.missed |= is_writer;
-                return Poll::Pending;
-            }
+            Pipe::InUse => return Poll::Pending,
             Pipe::Closed => {
                 state.pipe = Pipe::Closed;
                 return Poll::Ready(());
@@ -245,7 +239,7 @@ impl Outbox {
         polls: u64,
     ) -> Poll<()> {
         let mut state = self.lock();
-        let mut wake = std::mem::take(&mut state.missed) || state.closing;
+        let mut wake = state.closing;
         let gone = if matches!(state.pipe, Pipe::Closed) {
             Some(sink)
         } else {

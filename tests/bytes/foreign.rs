@@ -3,11 +3,11 @@
 use std::{
     sync::{Arc, Mutex, Weak, mpsc},
     task::{Context, Poll, Wake, Waker},
-    time::Duration,
 };
 
 use cas_sdk::{
-    ApprovalRequest, CasClient, Decision, Filter, Handlers, Policy, RequestContext,
+    ApprovalRequest, CasClient, Decision, Filter, HandlerError, Handlers, Policy, RefreshRequest,
+    RequestContext,
     protocol::{ThreadLoadedListParams, ThreadStartParams},
     testing::FakeServer,
 };
@@ -237,27 +237,29 @@ fn read_until_it_waits(wire: &mut cas_sdk::Wire, cx: &mut Context<'_>) {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_refresh_handler_may_call_the_client_before_it_waits() {
-    let _watched = watchdog(60, "a refresh handler that calls the client");
-    within(600, async {
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn a_refresh_handler_that_blocks_before_it_waits_holds_no_other_account_up() {
+    let _watched = watchdog(60, "a refresh handler that blocks");
+    within(50, async {
+        let (say, said) = mpsc::channel();
+        let (say, said) = (Mutex::new(say), Mutex::new(said));
         let builder =
-            CasClient::builder().auth_refresh(|_: cas_sdk::RefreshRequest, cx: RequestContext| {
-                // Another refresh at this moment would need the same lock.
-                let pending = cx.client.pending_requests().len();
-                async move {
-                    assert_eq!(pending, 1);
-                    Err(cas_sdk::HandlerError::new("none"))
+            CasClient::builder().auth_refresh(move |request: RefreshRequest, _: RequestContext| {
+                // Here already, not in the future that it makes.
+                match request.previous_account_id.as_deref() {
+                    Some("first") => said.lock().unwrap().recv().unwrap(),
+                    _ => say.lock().unwrap().send(()).unwrap(),
                 }
+                async { Err(HandlerError::new("none")) }
             });
         let (_client, server) = FakeServer::connect(builder).await.unwrap();
-        server.call(
-            1,
-            "account/chatgptAuthTokens/refresh",
-            json!({"reason": "unauthorized"}),
-        );
-        let reply = tokio::time::timeout(Duration::from_secs(30), server.reply_to(1)).await;
-        assert_eq!(reply.unwrap()["error"]["message"], "none");
+        for (id, account) in [(1, "first"), (2, "second")] {
+            let params = json!({"reason": "unauthorized", "previousAccountId": account});
+            server.call(id, "account/chatgptAuthTokens/refresh", params);
+        }
+        for id in [2, 1] {
+            assert_eq!(server.reply_to(id).await["error"]["message"], "none");
+        }
     })
     .await;
 }

@@ -120,7 +120,7 @@ async fn an_error_tells_what_was_not_sent_from_what_was_not_answered() {
         assert!(!first.is_retryable());
         assert_eq!(
             first.to_string(),
-            "thread/loaded/list was not answered within 3 s"
+            "thread/loaded/list was not answered within 3s"
         );
         assert!(
             matches!(&second, Error::NotSent { after: told, .. } if *told == after),
@@ -130,7 +130,7 @@ async fn an_error_tells_what_was_not_sent_from_what_was_not_answered() {
         assert!(
             second
                 .to_string()
-                .starts_with("thread/loaded/list was not sent within 3 s: "),
+                .starts_with("thread/loaded/list was not sent within 3s: "),
             "{second}"
         );
     })
@@ -311,7 +311,7 @@ async fn urgent_requests_have_a_deadline_of_their_own() {
             assert_eq!(begun.elapsed(), after);
             assert_eq!(
                 interrupted.to_string(),
-                format!("turn/interrupt was not answered within {secs} s")
+                format!("turn/interrupt was not answered within {secs}s")
             );
             let steered = turn.steer("x").await.unwrap_err();
             assert!(
