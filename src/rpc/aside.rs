@@ -158,7 +158,7 @@ impl fmt::Debug for Aside {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc;
+    use std::{sync::mpsc, time::Duration};
 
     use tracing::{Metadata, Subscriber, field::Visit, span};
 
@@ -255,7 +255,11 @@ mod tests {
         let aside = Aside::new();
         let (tell, told) = tokio::sync::oneshot::channel();
         aside.let_go(Panics);
+        while !aside.0.lock().gone.is_empty() {
+            tokio::task::yield_now().await;
+        }
         aside.let_go(Tells(Some(tell)));
-        told.await.unwrap();
+        let told = tokio::time::timeout(Duration::from_secs(30), told).await;
+        told.expect("the thread goes on, or another one").unwrap();
     }
 }

@@ -6,8 +6,7 @@ use std::{
 };
 
 use cas_sdk::{
-    ApprovalRequest, CasClient, Decision, Filter, HandlerError, Handlers, Policy, RefreshRequest,
-    RequestContext,
+    ApprovalRequest, CasClient, Decision, Filter, Handlers, Policy, RequestContext,
     protocol::{ThreadLoadedListParams, ThreadStartParams},
     testing::FakeServer,
 };
@@ -235,31 +234,4 @@ fn read_until_it_waits(wire: &mut cas_sdk::Wire, cx: &mut Context<'_>) {
     while let Poll::Ready(line) = std::pin::pin!(wire.next()).poll(cx) {
         line.unwrap();
     }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-async fn a_refresh_handler_that_blocks_before_it_waits_holds_no_other_account_up() {
-    let _watched = watchdog(60, "a refresh handler that blocks");
-    within(50, async {
-        let (say, said) = mpsc::channel();
-        let (say, said) = (Mutex::new(say), Mutex::new(said));
-        let builder =
-            CasClient::builder().auth_refresh(move |request: RefreshRequest, _: RequestContext| {
-                // Here already, not in the future that it makes.
-                match request.previous_account_id.as_deref() {
-                    Some("first") => said.lock().unwrap().recv().unwrap(),
-                    _ => say.lock().unwrap().send(()).unwrap(),
-                }
-                async { Err(HandlerError::new("none")) }
-            });
-        let (_client, server) = FakeServer::connect(builder).await.unwrap();
-        for (id, account) in [(1, "first"), (2, "second")] {
-            let params = json!({"reason": "unauthorized", "previousAccountId": account});
-            server.call(id, "account/chatgptAuthTokens/refresh", params);
-        }
-        for id in [2, 1] {
-            assert_eq!(server.reply_to(id).await["error"]["message"], "none");
-        }
-    })
-    .await;
 }
