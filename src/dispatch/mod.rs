@@ -177,7 +177,7 @@ impl Dispatch {
             if full {
                 drop(table);
                 let text = "too many requests are being answered; retry later";
-                self.settle(message, Answer::error(-32001, text));
+                self.settle(message, &Answer::error(-32001, text));
                 return;
             }
         }
@@ -185,7 +185,7 @@ impl Dispatch {
             .unwrap_or_else(|_| Some(self.failed()));
         let at_once = match at_once {
             Some(answer) if !self.is_audited(message, &answer) => {
-                self.settle(message, answer);
+                self.settle(message, &answer);
                 return;
             }
             at_once => at_once,
@@ -193,17 +193,16 @@ impl Dispatch {
         let task = tokio::spawn({
             let message = message.clone();
             async move {
-                let answer = match at_once {
-                    Some(answer) => answer,
-                    None => {
-                        let answer = AssertUnwindSafe(myself.answer(&message)).catch_unwind();
-                        answer.await.unwrap_or_else(|_| myself.failed())
-                    }
+                let answer = if let Some(answer) = at_once {
+                    answer
+                } else {
+                    let answer = AssertUnwindSafe(myself.answer(&message)).catch_unwind();
+                    answer.await.unwrap_or_else(|_| myself.failed())
                 };
                 if myself.is_audited(&message, &answer) && !myself.audit(&message, &answer).await {
                     return;
                 }
-                myself.settle(&message, answer);
+                myself.settle(&message, &answer);
             }
         });
         // The task is owned by its entry, unless it has settled already or the connection has just ended.
@@ -251,7 +250,7 @@ impl Dispatch {
     }
 
     /// Answers an open request; does nothing if it is no longer open.
-    fn settle(&self, message: &Incoming, answer: Answer) {
+    fn settle(&self, message: &Incoming, answer: &Answer) {
         let Some(id) = message.parts().id() else {
             return;
         };

@@ -158,8 +158,9 @@ impl fmt::Debug for Aside {
 
 #[cfg(test)]
 mod tests {
-    use std::{sync::mpsc, time::Duration};
+    use std::{fmt::Write as _, sync::mpsc, time::Duration};
 
+    use tokio::sync::oneshot;
     use tracing::{Metadata, Subscriber, field::Visit, span};
 
     use super::*;
@@ -172,9 +173,18 @@ mod tests {
 
     struct Text(String);
 
+    /// Says when it is dropped.
+    struct Tells(Option<oneshot::Sender<()>>);
+
+    impl Drop for Tells {
+        fn drop(&mut self) {
+            let _ = self.0.take().unwrap().send(());
+        }
+    }
+
     impl Visit for Text {
         fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn fmt::Debug) {
-            self.0 += &format!("{}={value:?} ", field.name());
+            let _ = write!(self.0, "{}={value:?} ", field.name());
         }
     }
 
@@ -215,24 +225,19 @@ mod tests {
             });
         }
         say_go.send(()).unwrap();
-        let (last_sender, last) = tokio::sync::oneshot::channel();
-        struct Last(Option<tokio::sync::oneshot::Sender<()>>);
-        impl Drop for Last {
-            fn drop(&mut self) {
-                let _ = self.0.take().unwrap().send(());
-            }
-        }
+        let (over, is_over) = oneshot::channel();
         // All that was queued is told in the end, and then this.
         while !aside.0.lock().traces.is_empty() {
             tokio::task::yield_now().await;
         }
-        aside.let_go(Last(Some(last_sender)));
-        last.await.unwrap();
+        aside.let_go(Tells(Some(over)));
+        is_over.await.unwrap();
         let told = told.lock().unwrap();
-        let lost = told.iter().filter_map(|t| t.split("lost=").nth(1));
-        let lost: usize = lost
-            .map(|t| t.split(' ').next().unwrap().parse::<usize>().unwrap())
-            .sum();
+        let number = |text: &String| {
+            let (_, lost) = text.split_once("lost=")?;
+            lost.split(' ').next()?.parse::<usize>().ok()
+        };
+        let lost: usize = told.iter().filter_map(number).sum();
         let got = told.iter().filter(|t| t.starts_with("n=")).count();
         assert_eq!(got + lost, BOUND + 100);
         assert!(lost >= 98, "{lost}");
@@ -246,14 +251,8 @@ mod tests {
                 panic!("on purpose");
             }
         }
-        struct Tells(Option<tokio::sync::oneshot::Sender<()>>);
-        impl Drop for Tells {
-            fn drop(&mut self) {
-                let _ = self.0.take().unwrap().send(());
-            }
-        }
         let aside = Aside::new();
-        let (tell, told) = tokio::sync::oneshot::channel();
+        let (tell, told) = oneshot::channel();
         aside.let_go(Panics);
         while !aside.0.lock().gone.is_empty() {
             tokio::task::yield_now().await;

@@ -99,8 +99,8 @@ impl Connection {
                 let slot = self.router.expect(send.method, on_reply, place);
                 let mut slot = slot.map_err(NoAnswer::Closed)?;
                 let frame = request_frame(slot.id, send.method, send.params);
-                let lane = outbox::Lane::Request { alone: slot.alone };
-                if self.outbox.offer(lane, &frame) {
+                let alone = slot.alone;
+                if self.outbox.offer(outbox::Lane::Request { alone }, &frame) {
                     late = NoAnswer::Timeout;
                     return slot.answer().await;
                 }

@@ -45,7 +45,7 @@ struct Lines {
     id: u64,
     /// How many lines there may be.
     bound: usize,
-    lines: VecDeque<Tapped>,
+    queue: VecDeque<Tapped>,
     bytes: usize,
     waker: Option<Waker>,
 }
@@ -55,7 +55,7 @@ const MAX_BYTES: usize = 16 * 1024 * 1024;
 
 impl Lines {
     fn is_full(&self) -> bool {
-        self.lines.len() >= self.bound || self.bytes >= MAX_BYTES
+        self.queue.len() >= self.bound || self.bytes >= MAX_BYTES
     }
 }
 
@@ -94,7 +94,7 @@ impl Taps {
         state.taps.push(Lines {
             id,
             bound: bound.max(1),
-            lines: VecDeque::new(),
+            queue: VecDeque::new(),
             bytes: 0,
             waker: None,
         });
@@ -174,7 +174,7 @@ impl State {
         let mut wakers = Wakers::default();
         for tap in &mut self.taps {
             tap.bytes += line.len();
-            tap.lines.push_back(Tapped {
+            tap.queue.push_back(Tapped {
                 number: self.number,
                 to_server,
                 line: line.clone(),
@@ -200,7 +200,7 @@ impl Tap {
                 return Poll::Ready(None);
             };
             let was_full = tap.is_full();
-            if let Some(line) = tap.lines.pop_front() {
+            if let Some(line) = tap.queue.pop_front() {
                 tap.bytes -= line.line.len();
                 let has_room = was_full && !tap.is_full();
                 drop(state);

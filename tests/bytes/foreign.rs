@@ -54,35 +54,38 @@ const APPROVAL: &str = "item/commandExecution/requestApproval";
 #[tokio::test]
 async fn an_audit_that_blocks_holds_up_its_own_answer_and_nothing_else() {
     let _watched = watchdog(60, "an audit that blocks");
-    within(50, async {
-        let handler = |_: ApprovalRequest, _: RequestContext| async { Ok(Decision::Accept) };
-        for builder in [
-            CasClient::builder(),
-            CasClient::builder().approvals(Policy::auto()),
-            CasClient::builder().approvals(handler),
-        ] {
-            let (blocker, begun, let_go) = Blocker::new();
-            let builder = builder.audit(move |_| blocker.block());
-            let (client, server) = FakeServer::connect(builder).await.unwrap();
-            let mut events = client.events(Filter::all().method("x"));
-            server.call(1, APPROVAL, approval());
-            has_begun(begun).await;
-            server.notify("x", json!({}));
-            next(&mut events).await;
-            assert_eq!(client.pending_requests().len(), 1, "it is still open");
-            // Sent again meanwhile it is not answered twice, and its withdrawal comes too late.
-            server.call(1, APPROVAL, approval());
-            server.notify(
-                "serverRequest/resolved",
-                json!({"threadId": "t", "requestId": 1}),
-            );
-            server.notify("x", json!({}));
-            next(&mut events).await;
-            let_go.send(()).unwrap();
-            assert!(server.reply_to(1).await.get("result").is_some());
-            assert!(client.pending_requests().is_empty());
-        }
-    })
+    within(
+        50,
+        Box::pin(async {
+            let handler = |_: ApprovalRequest, _: RequestContext| async { Ok(Decision::Accept) };
+            for builder in [
+                CasClient::builder(),
+                CasClient::builder().approvals(Policy::auto()),
+                CasClient::builder().approvals(handler),
+            ] {
+                let (blocker, begun, let_go) = Blocker::new();
+                let builder = builder.audit(move |_| blocker.block());
+                let (client, server) = FakeServer::connect(builder).await.unwrap();
+                let mut events = client.events(Filter::all().method("x"));
+                server.call(1, APPROVAL, approval());
+                has_begun(begun).await;
+                server.notify("x", json!({}));
+                next(&mut events).await;
+                assert_eq!(client.pending_requests().len(), 1, "it is still open");
+                // Sent again meanwhile it is not answered twice, and its withdrawal comes too late.
+                server.call(1, APPROVAL, approval());
+                server.notify(
+                    "serverRequest/resolved",
+                    json!({"threadId": "t", "requestId": 1}),
+                );
+                server.notify("x", json!({}));
+                next(&mut events).await;
+                let_go.send(()).unwrap();
+                assert!(server.reply_to(1).await.get("result").is_some());
+                assert!(client.pending_requests().is_empty());
+            }
+        }),
+    )
     .await;
 }
 

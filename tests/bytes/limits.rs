@@ -90,29 +90,32 @@ async fn everything(client: &CasClient, server: &FakeServer, time: Duration) {
 
 #[tokio::test(start_paused = true)]
 async fn no_duration_that_is_set_panics() {
-    within(1_000_000_000, async {
-        for time in TIMES {
-            for builder in [
-                CasClient::builder(),
-                CasClient::builder().request_timeout(time),
-                CasClient::builder().urgent_timeout(time),
-                CasClient::builder().handshake_timeout(time),
-                CasClient::builder().stop_grace(time),
-            ] {
-                let Ok((client, server)) = served(builder).await else {
-                    assert!(time < Duration::from_secs(1), "no handshake in {time:?}");
-                    continue;
-                };
-                everything(&client, &server, time).await;
+    within(
+        1_000_000_000,
+        Box::pin(async {
+            for time in TIMES {
+                for builder in [
+                    CasClient::builder(),
+                    CasClient::builder().request_timeout(time),
+                    CasClient::builder().urgent_timeout(time),
+                    CasClient::builder().handshake_timeout(time),
+                    CasClient::builder().stop_grace(time),
+                ] {
+                    let Ok((client, server)) = served(builder).await else {
+                        assert!(time < Duration::from_secs(1), "no handshake in {time:?}");
+                        continue;
+                    };
+                    everything(&client, &server, time).await;
+                }
             }
-        }
-    })
+        }),
+    )
     .await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn no_number_that_is_set_panics() {
-    within(1_000_000_000, async {
+    within(1_000_000_000, Box::pin(async {
         for n in COUNTS {
             for m in COUNTS {
                 let builder = CasClient::builder().in_flight(n).event_queue(n, m);
@@ -131,13 +134,13 @@ async fn no_number_that_is_set_panics() {
             server.call(1, "item/tool/call", call);
             assert_eq!(server.reply_to(1).await["result"]["success"], true);
         }
-    })
+    }))
     .await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn no_limit_of_a_handler_panics() {
-    within(1_000_000_000, async {
+    within(1_000_000_000, Box::pin(async {
         for time in TIMES {
             let tool = DynamicTool::new("t", "d", |_: Value, _: ToolContext| async {
                 Ok("".into())
@@ -159,6 +162,6 @@ async fn no_limit_of_a_handler_panics() {
             assert!(server.reply_to(2).await.get("result").is_some());
             let _ = Restart::default().backoff(time, time).steady(time).attempts(u32::MAX);
         }
-    })
+    }))
     .await;
 }

@@ -1,5 +1,7 @@
 //! Lines that are no messages, and messages with the wrong things in them.
 
+use std::fmt::Write as _;
+
 use cas_sdk::{
     CasClient, Filter, Kind,
     protocol::{MethodKind, inventory},
@@ -153,7 +155,7 @@ fn escaped(line: &str) -> String {
     for c in line.chars() {
         is_text ^= c == '"';
         if is_text && c != '"' {
-            out.push_str(&format!("\\u{:04x}", u32::from(c)));
+            write!(out, "\\u{:04x}", u32::from(c)).unwrap();
         } else {
             out.push(c);
         }

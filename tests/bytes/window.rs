@@ -285,47 +285,50 @@ async fn a_resume_and_the_pages_of_a_list_have_deadlines_of_their_own() {
 
 #[tokio::test(start_paused = true)]
 async fn urgent_requests_have_a_deadline_of_their_own() {
-    within(600, async {
-        for (builder, secs) in [
-            (CasClient::builder(), 5),
-            (
-                CasClient::builder().request_timeout(Duration::from_secs(3)),
-                3,
-            ),
-            (
-                CasClient::builder().urgent_timeout(Duration::from_secs(20)),
-                20,
-            ),
-        ] {
-            let (client, server) = FakeServer::connect(builder).await.unwrap();
-            server.opens("thr");
-            server.starts("turn");
-            let thread = client.start_thread(ThreadStartParams::default()).await;
-            let mut turn = thread.unwrap().ask("go").await.unwrap();
-            server.turn_started("thr", "turn");
-            turn.next().await.unwrap().unwrap();
-            // From here on it hears nothing.
-            let after = Duration::from_secs(secs);
-            let begun = Instant::now();
-            let interrupted = turn.interrupt().await.unwrap_err();
-            assert_eq!(begun.elapsed(), after);
-            assert_eq!(
-                interrupted.to_string(),
-                format!("turn/interrupt was not answered within {secs}s")
-            );
-            let steered = turn.steer("x").await.unwrap_err();
-            assert!(
-                matches!(&steered, Error::Timeout { after: told, .. } if *told == after),
-                "{steered:?}"
-            );
-            let urgent = live(&client).urgent().await.unwrap_err();
-            assert!(
-                matches!(&urgent, Error::Timeout { after: told, .. } if *told == after),
-                "{urgent:?}"
-            );
-            assert_eq!(begun.elapsed(), after * 3);
-            let _ = turn.detach();
-        }
-    })
+    within(
+        600,
+        Box::pin(async {
+            for (builder, secs) in [
+                (CasClient::builder(), 5),
+                (
+                    CasClient::builder().request_timeout(Duration::from_secs(3)),
+                    3,
+                ),
+                (
+                    CasClient::builder().urgent_timeout(Duration::from_secs(20)),
+                    20,
+                ),
+            ] {
+                let (client, server) = FakeServer::connect(builder).await.unwrap();
+                server.opens("thr");
+                server.starts("turn");
+                let thread = client.start_thread(ThreadStartParams::default()).await;
+                let mut turn = thread.unwrap().ask("go").await.unwrap();
+                server.turn_started("thr", "turn");
+                turn.next().await.unwrap().unwrap();
+                // From here on it hears nothing.
+                let after = Duration::from_secs(secs);
+                let begun = Instant::now();
+                let interrupted = turn.interrupt().await.unwrap_err();
+                assert_eq!(begun.elapsed(), after);
+                assert_eq!(
+                    interrupted.to_string(),
+                    format!("turn/interrupt was not answered within {secs}s")
+                );
+                let steered = turn.steer("x").await.unwrap_err();
+                assert!(
+                    matches!(&steered, Error::Timeout { after: told, .. } if *told == after),
+                    "{steered:?}"
+                );
+                let urgent = live(&client).urgent().await.unwrap_err();
+                assert!(
+                    matches!(&urgent, Error::Timeout { after: told, .. } if *told == after),
+                    "{urgent:?}"
+                );
+                assert_eq!(begun.elapsed(), after * 3);
+                let _ = turn.detach();
+            }
+        }),
+    )
     .await;
 }
