@@ -34,6 +34,8 @@ pub mod mine;
 mod open;
 mod pages;
 mod policy;
+#[doc(hidden)]
+pub mod private_files;
 pub mod protocol;
 #[cfg(feature = "cli")]
 pub mod proxy;

@@ -108,9 +108,9 @@ impl Session {
             .cwd
             .as_deref()
             .map_or_else(|| here.clone(), |cwd| state::absolute(&here, cwd));
-        let file = options.state_file.as_deref().map_or_else(
-            || state::default_file(&cwd),
-            |file| state::absolute(&cwd, file),
+        let state = options.state_file.as_deref().map_or_else(
+            || State::of(&cwd),
+            |file| State::load(state::absolute(&cwd, file)),
         );
         let codex = match (&options.codex, std::env::var_os("CAS_CODEX")) {
             (Some(codex), _) => codex.display().to_string(),
@@ -132,7 +132,7 @@ impl Session {
             counts: Counts::default(),
             asked: HashMap::new(),
             forwarded: HashMap::new(),
-            state: State::load(file),
+            state,
             scan: Scan::default(),
             approvals: options.approvals,
             answer_within: options.server_request_timeout,

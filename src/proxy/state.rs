@@ -1,15 +1,19 @@
 //! The state file: the last thread id that was seen, for whoever comes after.
 
 use std::{
-    fs::{self, OpenOptions},
-    io::{self, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
+    ffi::OsString,
+    io,
     path::{Component, Path, PathBuf},
 };
 
 use serde::Deserialize;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
+
+use crate::private_files::PrivateDir;
+
+/// Far more than a state takes; a larger file is not one.
+const LARGEST: u64 = 64 * 1024;
 
 /// The state, and whether the file has it.
 #[derive(Debug)]
@@ -20,18 +24,30 @@ pub(super) struct State {
     /// The JSON string, with its quotes.
     thread: Option<Box<str>>,
     dirty: bool,
+    /// Whether its directory is this program's by its name.
+    own_dir: bool,
 }
 
 impl State {
+    /// The state of a directory where it is kept unless told otherwise.
+    pub(super) fn of(cwd: &Path) -> Self {
+        Self::read(default_file(cwd), true)
+    }
+
     /// Reads the file. One that is missing, unreadable or not ours counts as empty.
     pub(super) fn load(file: PathBuf) -> Self {
+        Self::read(file, false)
+    }
+
+    fn read(file: PathBuf, own_dir: bool) -> Self {
         #[derive(Deserialize)]
         struct File {
             v: Value,
             #[serde(rename = "currentThreadId", default)]
             thread: Value,
         }
-        let stored = fs::read(&file)
+        let stored = PrivateDir::of_existing(&file)
+            .and_then(|(dir, name)| dir.read(name, LARGEST))
             .ok()
             .and_then(|text| serde_json::from_slice::<File>(&text).ok())
             .filter(|file| file.v == 1 && file.thread.is_string());
@@ -40,6 +56,7 @@ impl State {
             json: String::new(),
             thread: None,
             dirty: false,
+            own_dir,
         };
         state.set(stored.map(|file| file.thread.to_string().into()));
         state
@@ -68,23 +85,19 @@ impl State {
         if !std::mem::take(&mut self.dirty) {
             return Ok(());
         }
-        let dir = self.file.parent().unwrap_or(Path::new("."));
-        fs::create_dir_all(dir)?;
-        let name = self.file.file_name().unwrap_or_default().to_string_lossy();
-        let own = dir.join(format!(".{name}.{}.tmp", uuid::Uuid::new_v4()));
+        let (dir, name) = self.dir()?;
         // For its owner alone, as the threads that it names.
-        let written = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&own)
-            .and_then(|mut file| file.write_all(self.json.as_bytes()))
-            .and_then(|()| fs::rename(&own, &self.file));
-        if written.is_err() {
-            // What is there of it is of no use to anybody; the error to tell is the first one.
-            let _ = fs::remove_file(&own);
+        let own = format!(".{}.{}.tmp", name.display(), uuid::Uuid::new_v4());
+        dir.replace_through(own, &name, self.json.as_bytes())
+    }
+
+    fn dir(&self) -> io::Result<(PrivateDir, OsString)> {
+        if self.own_dir
+            && let (Some(dir), Some(name)) = (self.file.parent(), self.file.file_name())
+        {
+            return Ok((PrivateDir::own_and_closed(dir)?, name.to_owned()));
         }
-        written
+        PrivateDir::of_file(&self.file)
     }
 }
 
@@ -112,7 +125,10 @@ pub(super) fn absolute(base: &Path, path: &Path) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
+    use std::{
+        fs,
+        os::unix::fs::{PermissionsExt as _, symlink},
+    };
 
     use super::*;
 
@@ -164,5 +180,51 @@ mod tests {
         assert_eq!(mode & 0o777, 0o600, "whatever it was before");
         let left = fs::read_dir(file.parent().unwrap()).unwrap().count();
         assert_eq!(left, 1, "no temporary file stays");
+    }
+    #[test]
+    fn a_link_is_replaced_and_not_written_through_and_a_directory_of_everybody_is_refused() {
+        let tmp = tempfile::tempdir().unwrap();
+        let (victim, file) = (tmp.path().join("victim"), tmp.path().join("state.json"));
+        let theirs = r#"{"v":1,"currentThreadId":"theirs"}"#;
+        fs::write(&victim, theirs).unwrap();
+        symlink(&victim, &file).unwrap();
+        let mut state = State::load(file.clone());
+        assert_eq!(state.thread, None, "a link is not followed");
+        assert!(state.see(r#""t-1""#));
+        state.save().unwrap();
+        assert_eq!(fs::read_to_string(&victim).unwrap(), theirs);
+        assert!(!fs::symlink_metadata(&file).unwrap().is_symlink());
+
+        let shared = tmp.path().join("shared");
+        fs::create_dir(&shared).unwrap();
+        fs::write(shared.join("state.json"), theirs).unwrap();
+        for (mode, good) in [
+            (0o777, false),
+            (0o770, false),
+            (0o1777, true),
+            (0o755, true),
+        ] {
+            fs::set_permissions(&shared, fs::Permissions::from_mode(mode)).unwrap();
+            let mut state = State::load(shared.join("state.json"));
+            assert_eq!(state.thread.is_some(), good, "{mode:o}");
+            state.see(&format!("\"{mode}\""));
+            assert_eq!(state.save().is_ok(), good, "{mode:o}");
+        }
+    }
+
+    #[test]
+    fn the_directory_of_all_states_is_made_for_the_user_alone_and_closed_if_it_is_not() {
+        let tmp = tempfile::tempdir().unwrap();
+        let dir = tmp.path().join("cas/state");
+        let mut state = State::read(dir.join("x.json"), true);
+        for left_by_others in [0o700, 0o755, 0o775, 0o777] {
+            if dir.exists() {
+                fs::set_permissions(&dir, fs::Permissions::from_mode(left_by_others)).unwrap();
+            }
+            state.see(&format!("\"{left_by_others}\""));
+            state.save().unwrap();
+            let mode = fs::metadata(&dir).unwrap().permissions().mode();
+            assert_eq!(mode & 0o7777, 0o700);
+        }
     }
 }

@@ -8,8 +8,8 @@ mod summary;
 use std::{
     env, fs,
     hash::{DefaultHasher, Hash, Hasher},
-    io::{self, Write as _},
-    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
+    io,
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _},
     path::{Path, PathBuf},
     process::{self, ExitStatus, Stdio},
     sync::atomic::{AtomicU64, Ordering},
@@ -18,7 +18,10 @@ use std::{
 
 use tokio::{process::Command, task, time};
 
-use crate::log::{self, About};
+use crate::{
+    log::{self, About},
+    private_files::PrivateDir,
+};
 pub use drift::{Changed, Changes, Drift};
 use summary::{Summary, summarise};
 
@@ -219,30 +222,19 @@ fn cache_name(codex: &Path, metadata: &fs::Metadata) -> String {
 
 #[inline]
 fn cached_summary(path: &Path) -> Option<Summary> {
-    let summary = read(&fs::read_to_string(path).ok()?);
+    /// Many times what a summary takes.
+    const LARGEST: u64 = 64 * 1024 * 1024;
+    let dir = PrivateDir::own(path.parent()?).ok()?;
+    let text = dir.read(path.file_name()?, LARGEST).ok()?;
+    let summary = read(&String::from_utf8(text).ok()?);
     (!summary.is_empty()).then_some(summary)
 }
 
 /// Readers see all of a file or none of it.
 #[inline]
 fn store(path: &Path, text: &str) -> io::Result<()> {
-    let dir = path.parent().unwrap_or(path);
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)?;
-    let temp = dir.join(format!(".schema-{}", unique()));
-    let written = fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&temp)
-        .and_then(|mut file| file.write_all(text.as_bytes()))
-        .and_then(|()| fs::rename(&temp, path));
-    if written.is_err() {
-        let _ = fs::remove_file(&temp);
-    }
-    written
+    let dir = PrivateDir::own(path.parent().unwrap_or(path))?;
+    dir.replace(path.file_name().unwrap_or_default(), text.as_bytes())
 }
 
 #[inline]
