@@ -47,6 +47,7 @@ mod rpc_error;
 pub mod schema;
 mod send;
 mod strict;
+pub mod terminal;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod thread;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::{
     connect::Server,
-    out::{Failure, Result, line},
+    out::{Failure, Result, field, json as json_line, line},
 };
 
 /// Show which codex is used, whether it speaks the protocol that this program was built with, and who is logged in.
@@ -44,14 +44,17 @@ pub(crate) async fn run(args: Args) -> Result {
             }
             Err(error) => json!({"error": error.to_string()}),
         };
-        return line(json!({
+        return json_line(&json!({
             "codex": program, "version": version, "codexHome": home, "account": account, "drift": drift,
         }));
     }
-    line(format_args!("codex    {}", program.display()))?;
-    line(format_args!("version  {version}"))?;
-    line(format_args!("home     {home}"))?;
-    line(format_args!("account  {}", login(&account)))?;
+    line(format_args!(
+        "codex    {}",
+        field(&program.display().to_string())
+    ))?;
+    line(format_args!("version  {}", field(&version)))?;
+    line(format_args!("home     {}", field(&home)))?;
+    line(format_args!("account  {}", field(&login(&account))))?;
     match drift {
         Ok(drift) if drift.is_empty() => line("schema   as built in"),
         Ok(drift) => line(format_args!(

@@ -1,5 +1,11 @@
 //! `cas`: codex app-server from the command line.
 
+#![deny(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "`out` has the filter for terminals"
+)]
+
 mod ask;
 mod connect;
 mod database;
@@ -14,6 +20,7 @@ mod mine_text;
 mod out;
 mod proxy;
 mod rate_limits;
+mod sink;
 mod smoke_check;
 mod stdio;
 mod threads;
@@ -62,6 +69,15 @@ fn main() -> ExitCode {
         Err(error) => return usage(&error),
     };
     logs::start(cli.log_format);
+    // What a panic says may quote what came from elsewhere.
+    std::panic::set_hook(Box::new(|panic| {
+        let trace = std::backtrace::Backtrace::capture();
+        let trace = match trace.status() {
+            std::backtrace::BacktraceStatus::Captured => format!("\n{trace}"),
+            _ => String::new(),
+        };
+        complain(&format!("{panic}{trace}"));
+    }));
     // One thread: what a proxy does takes microseconds, and waking another costs more.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

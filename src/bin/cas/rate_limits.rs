@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::{
     connect::Server,
-    out::{Result, line},
+    out::{Result, field, json as json_line, line},
 };
 
 /// Show how the account's rate limits stand, and how much work they leave room for.
@@ -63,7 +63,7 @@ pub(crate) async fn run(args: Args) -> Result {
         "rate_limits": answer,
     });
     if args.json {
-        return line(report);
+        return json_line(&report);
     }
     show(&pace, &args)
 }
@@ -73,7 +73,7 @@ fn show(pace: &Pace, args: &Args) -> Result {
         |value: Option<f64>| value.map_or("?".to_owned(), |value| format!("{value:.0} %"));
     line(format_args!(
         "{}: {}",
-        pace.limit_id.as_deref().unwrap_or("no limits known"),
+        field(pace.limit_id.as_deref().unwrap_or("no limits known")),
         pace.tier()
     ))?;
     for window in &pace.windows {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{
     connect::{Server, millis},
-    out::{Failure, Result, line},
+    out::{Failure, Result, field, json as json_line, line},
 };
 
 /// Check that an app-server knows the methods that orchestrators need.
@@ -86,12 +86,13 @@ pub(crate) async fn run(args: Args) -> Result {
     }
     report.ok = report.checks.iter().all(|check| check.ok);
     if args.json {
-        line(serde_json::to_string(&report)?)?;
+        json_line(&report)?;
     } else {
         for Check { name, ok, detail } in &report.checks {
             line(format_args!(
-                "{} {name}: {detail}",
-                if *ok { "ok  " } else { "FAIL" }
+                "{} {name}: {}",
+                if *ok { "ok  " } else { "FAIL" },
+                field(detail)
             ))?;
         }
     }
