@@ -1,9 +1,9 @@
 //! What a proxy is told: the flags of `cas proxy` as a value.
 
-use std::{path::PathBuf, time::Duration};
+use std::{fmt, path::PathBuf, time::Duration};
 
 /// How an instance is to behave. [`Default`] is the contract's default for every field.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct Options {
     /// The codex executable, a path or a name on `$PATH`; started as `PATH app-server`. Default: `$CAS_CODEX`, else
@@ -39,6 +39,21 @@ pub struct Options {
     pub opt_out_notification_methods: Vec<String>,
 }
 
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The values of variables may be secrets.
+        let env: Vec<_> = self.env.iter().map(|(name, _)| name).collect();
+        f.debug_struct("Options")
+            .field("codex", &self.codex)
+            .field("cwd", &self.cwd)
+            .field("env", &env)
+            .field("state_file", &self.state_file)
+            .field("client_name", &self.client_name)
+            .field("approvals", &self.approvals)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {
@@ -60,7 +75,11 @@ impl Default for Options {
     }
 }
 
-/// What the proxy answers to approval requests by itself. The default is `Auto` for each: everything is approved.
+/// What the proxy answers to approval requests by itself. The default is `Auto` for each: everything is approved, and
+/// what codex proposes for good is approved for good. `exec: Decision::AcceptForSession` ends with the session.
+///
+/// Where the server lists the decisions that it takes, the answer is one of them and no wider than this. What it marks
+/// for a person to decide, and what can't be read, is never accepted here but passed on.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ApprovalPolicy {
     /// `item/commandExecution/requestApproval`.
@@ -85,7 +104,8 @@ impl ApprovalPolicy {
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[cfg_attr(feature = "cli", value(rename_all = "camelCase"))]
 pub enum Decision {
-    /// The proposed execpolicy amendment if there is one, else for the session.
+    /// The proposed execpolicy amendment if there is one, else for the session. Codex writes an amendment into its rules,
+    /// where it outlives the process and holds for every later one.
     #[default]
     Auto,
     /// This one.
@@ -96,17 +116,6 @@ pub enum Decision {
     Decline,
     /// No, and the turn is interrupted.
     Cancel,
-}
-
-impl Decision {
-    pub(super) fn word(self) -> &'static str {
-        match self {
-            Self::Accept => "accept",
-            Self::Auto | Self::AcceptForSession => "acceptForSession",
-            Self::Decline => "decline",
-            Self::Cancel => "cancel",
-        }
-    }
 }
 
 /// The answer to a skill's approval request.
@@ -121,13 +130,4 @@ pub enum SkillDecision {
     Approve,
     /// No.
     Decline,
-}
-
-impl SkillDecision {
-    pub(super) fn word(self) -> &'static str {
-        match self {
-            Self::Auto | Self::Approve => "approve",
-            Self::Decline => "decline",
-        }
-    }
 }

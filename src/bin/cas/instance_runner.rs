@@ -9,7 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cas_sdk::proxy::{Notice, Options};
+use cas_sdk::{
+    private_files::PrivateDir,
+    proxy::{Notice, Options},
+};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use tokio::{
@@ -20,7 +23,7 @@ use tokio::{
 use crate::{
     connect::millis,
     instance::Instance,
-    out::{Failure, Result, complain, line},
+    out::{Failure, Result, complain, field, json as json_line, line},
     proxy::Approvals,
 };
 
@@ -91,9 +94,13 @@ enum Told {
 pub(crate) async fn run(args: Args) -> Result {
     let params = params(&args)?;
     let began = Instant::now();
-    let temporary = std::env::temp_dir().join(format!("cas-instances-{}", std::process::id()));
+    // Of a name that nobody can have made in advance.
+    let temporary = std::env::temp_dir().join(format!("cas-instances-{}", uuid::Uuid::new_v4()));
     let state_dir = args.state_file_dir.as_ref().unwrap_or(&temporary);
-    fs::create_dir_all(state_dir).map_err(|e| format!("{}: {e}", state_dir.display()))?;
+    private_dir(state_dir)?;
+    if let Some(warning) = args.approvals.warning() {
+        complain(&warning);
+    }
 
     let mut fleet = Fleet::start(&args, &params, state_dir)?;
     let done = tokio::select! {
@@ -110,6 +117,14 @@ pub(crate) async fn run(args: Args) -> Result {
         return Err(Failure::Exit(130));
     };
     outcome.report(&args, &params, state_dir, began.elapsed())
+}
+
+/// Makes a directory for this user alone, or takes one where nobody else can put anything.
+fn private_dir(path: &std::path::Path) -> Result {
+    match PrivateDir::own(path) {
+        Ok(_) => Ok(()),
+        Err(e) => Err(format!("{}: {e}", path.display()).into()),
+    }
 }
 
 fn params(args: &Args) -> Result<Value> {
@@ -149,7 +164,7 @@ impl Fleet {
             options.state_file = Some(std::path::absolute(state_dir)?.join(format!("{name}.json")));
             if let Some(dir) = &args.codex_home_dir {
                 let home = std::path::absolute(dir)?.join(&name);
-                fs::create_dir_all(&home).map_err(|e| format!("{}: {e}", home.display()))?;
+                private_dir(&home)?;
                 options.env.push(("CODEX_HOME".into(), home.into()));
             }
             options.client_name = name;
@@ -286,7 +301,7 @@ impl Outcome {
             .map(|(number, error)| json!({"instance": number, "error": error}))
             .collect();
         if args.json {
-            line(json!({
+            json_line(&json!({
                 "demo": "cas-instance-runner",
                 "cwd": args.cwd,
                 "state_file_dir": state_dir,
@@ -314,10 +329,13 @@ impl Outcome {
                 millis(self.asking)
             ))?;
             for (number, error) in &self.start_failures {
-                line(format_args!("  instance {number} did not start: {error}"))?;
+                line(format_args!(
+                    "  instance {number} did not start: {}",
+                    field(error)
+                ))?;
             }
             for sample in &samples {
-                line(format_args!("  {sample}"))?;
+                line(format_args!("  {}", field(&sample.to_string())))?;
             }
         }
         if self.start_failures.is_empty() && ok == args.instances {

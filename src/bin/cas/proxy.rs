@@ -8,7 +8,10 @@ use tokio::{
     sync::mpsc,
 };
 
-use crate::stdio::{self, Stdio};
+use crate::{
+    out::complain,
+    stdio::{self, Stdio},
+};
 
 /// Carry JSON lines between an orchestrator and one `codex app-server`.
 ///
@@ -16,6 +19,12 @@ use crate::stdio::{self, Stdio};
 /// cas/state/get, cas/stats/get, cas/exit) and emits events on standard output (cas/ready, cas/fromServer,
 /// cas/serverRequest, …), one JSON object a line each. Approvals are answered by policy, all other server requests are
 /// passed on. The end of standard input ends the instance, once the requests that were made are answered.
+///
+/// By default every command, file change and skill is approved, and where codex proposes a rule for a command, the rule:
+/// codex writes it into `$CODEX_HOME/rules/default.rules`, and from then on every command that begins like it runs outside
+/// the sandbox, unasked, in every later process. `--exec-approval acceptForSession` is the safer way, which ends with the
+/// session; `--read-only` declines. What codex marks for a person to decide is passed on. What is approved is said once
+/// on standard error.
 #[derive(Debug, clap::Args)]
 #[command(args_override_self = true)]
 #[command(
@@ -62,7 +71,8 @@ pub(crate) struct Args {
 /// The flags that say what is answered to approval requests.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Approvals {
-    /// The answer to approval requests for commands
+    /// The answer to approval requests for commands; auto also accepts proposed rules for good, acceptForSession is the
+    /// safer way
     #[arg(
         long,
         value_name = "DECISION",
@@ -95,6 +105,33 @@ impl Approvals {
     }
 }
 
+impl Approvals {
+    /// What is approved without asking anybody, in a sentence; `None` if nothing is.
+    pub(crate) fn warning(&self) -> Option<String> {
+        let policy = self.policy();
+        let accepts = |decision| !matches!(decision, Decision::Decline | Decision::Cancel);
+        let approved: Vec<&str> = [
+            (accepts(policy.exec), "command"),
+            (accepts(policy.file), "file change"),
+            (policy.skill != SkillDecision::Decline, "skill"),
+        ]
+        .into_iter()
+        .filter_map(|(accepted, what)| accepted.then_some(what))
+        .collect();
+        if approved.is_empty() {
+            return None;
+        }
+        let mut text = format!("approves every {} unasked", approved.join(", "));
+        if policy.exec == Decision::Auto {
+            text.push_str(
+                "; what codex proposes as a rule is written into its rules and outlives this process: \
+                 --exec-approval acceptForSession keeps it to the session, --read-only declines",
+            );
+        }
+        Some(text)
+    }
+}
+
 impl Args {
     fn options(self) -> Options {
         let millis = |ms| (ms > 0).then(|| Duration::from_millis(ms));
@@ -121,6 +158,9 @@ impl Args {
 /// If the standard streams or the signals can't be had.
 pub(crate) async fn run(args: Args) -> std::io::Result<u8> {
     let (stdin, stdout) = (stdio::stdin()?, stdio::stdout()?);
+    if let Some(warning) = args.approvals.warning() {
+        complain(&warning);
+    }
     let (mut interrupt, mut terminate) = (
         signal(SignalKind::interrupt())?,
         signal(SignalKind::terminate())?,
