@@ -88,6 +88,17 @@ impl Builder {
     }
 
     /// Overrides a value of `config.toml`, as `-c key=value` does; the value is TOML.
+    ///
+    /// Every user of the machine can read it: it stands in the server's command line. Give a secret by [`env`](Self::env)
+    /// and name the variable here, which codex has keys for: `model_providers.ID.env_key`,
+    /// `mcp_servers.ID.bearer_token_env_var`, `mcp_servers.ID.env_vars`.
+    ///
+    /// ```
+    /// # let key = String::new();
+    /// let builder = cas_sdk::CasClient::builder()
+    ///     .config("model_providers.mine.env_key", "\"MY_KEY\"")
+    ///     .env("MY_KEY", key);
+    /// ```
     pub fn config(self, key: &str, value: &str) -> Self {
         self.arg("-c").arg(format!("{key}={value}"))
     }
@@ -98,7 +109,8 @@ impl Builder {
         self
     }
 
-    /// Sets an environment variable of the server.
+    /// Sets an environment variable of the server. Only its user and root can read it, but what the server starts has it
+    /// too: the commands of the agent as far as codex's `shell_environment_policy` lets them, and MCP servers.
     pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
         self.launch.env.push((name.into(), Some(value.into())));
         self
@@ -119,7 +131,8 @@ impl Builder {
         self
     }
 
-    /// Starts the server without the environment of this process, only with what is set here.
+    /// Starts the server without the environment of this process, only with what is set here. By default the server
+    /// inherits all of it, tokens of this program's own included, and passes it on to what it starts.
     pub fn env_clear(mut self) -> Self {
         self.launch.env_clear = true;
         self
@@ -264,7 +277,9 @@ impl Builder {
 
     /// Keeps a record of the running server in this directory, one file each, and first ends the servers that other
     /// hosts have left there which were killed and could not: for a program that is started again after a crash. It is
-    /// made if it is not there, and may be shared by any number of programs. Default: none. Linux only.
+    /// made if it is not there, with mode 0700, and may be shared by any number of programs of one user. A link, or a
+    /// directory that another user owns or may write to, is refused, since what stands there ends processes. Default:
+    /// none. Linux only.
     ///
     /// A killed host rarely leaves anything, since a server ends at the end of its input; this is for one that hangs, and
     /// for what it has started. The record names the processes by number and start time, and one that does not have both
@@ -297,8 +312,9 @@ impl Builder {
     /// Starts `codex app-server` and does the handshake. Dropped midway it leaves no process.
     ///
     /// The server gets a process group of its own, and a variable `CAS_SDK_CHILD` in its environment by which on Linux
-    /// what it starts is found again, wherever it has gone. All of that is ended with the server, whatever an agent has
-    /// put into the background included.
+    /// what it starts is found again. All of that is ended with the server, what an agent has put into the background
+    /// included. A process is found by its group, its parents or that variable; one that has left the group, whose
+    /// parents have ended, and that was started without the variable (`env -i`) is not.
     ///
     /// # Errors
     /// [`Error::Spawn`] if codex can't be found or started or ends at once, [`Error::Handshake`] if it doesn't answer

@@ -322,6 +322,7 @@ impl CasClient {
         on_reply: Option<OnReply>,
     ) -> Result<RawReply, Error> {
         let on_reply = self.tracker().hook(method, params, on_reply);
+        let on_reply = self.watch_login(method, on_reply);
         match self
             .shared
             .connection
@@ -350,6 +351,26 @@ impl CasClient {
                 after: deadline.unwrap_or_default(),
             }),
         }
+    }
+
+    /// Has the dispatcher told of a request that changes the login, when it is sent and again when it is answered.
+    fn watch_login(&self, method: &str, then: Option<OnReply>) -> Option<OnReply> {
+        if !matches!(
+            method,
+            "account/login/start" | "account/login/cancel" | "account/logout"
+        ) {
+            return then;
+        }
+        self.shared.dispatch.login_changed();
+        let dispatch = Arc::downgrade(&self.shared.dispatch);
+        Some(Box::new(move |outcome| {
+            if let Some(dispatch) = dispatch.upgrade() {
+                dispatch.login_changed();
+            }
+            if let Some(then) = then {
+                then(outcome);
+            }
+        }))
     }
 
     /// Fails early, and by name, what the server would refuse.

@@ -5,7 +5,11 @@ use std::{fmt, path::PathBuf, process::ExitStatus, sync::Arc, time::Duration};
 use serde_json::value::RawValue;
 
 pub use crate::rpc_error::{RpcError, RpcErrorKind};
-use crate::{read::readable, turn::TurnError};
+use crate::{
+    misfit,
+    read::{raw_at, readable},
+    turn::TurnError,
+};
 
 /// The error of everything in this crate.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -46,14 +50,15 @@ pub enum Error {
         reason: String,
     },
 
-    /// What the server sent is not of the expected type. The text is kept.
+    /// What the server sent is not of the expected type. The text is kept, and not shown: it may hold a token.
     #[error("{method} cannot be decoded: {reason}")]
     Decode {
         /// The method whose response, notification or request it was.
         method: String,
         /// The JSON text as it came.
         raw: RawText,
-        /// What does not fit, and where.
+        /// Where it does not fit, what stands there and what was expected, such as
+        /// `thread.id: integer, expected a string`. Quotes nothing of the text.
         reason: String,
     },
 
@@ -118,12 +123,38 @@ impl Error {
         }
     }
 
+    /// `raw` is what was read.
     pub(crate) fn decode(method: &str, raw: &str, error: &serde_json::Error) -> Self {
+        Self::decode_part(method, raw, raw, error)
+    }
+
+    /// `part`, a part of `raw`, is what was read.
+    pub(crate) fn decode_part(
+        method: &str,
+        raw: &str,
+        part: &str,
+        error: &serde_json::Error,
+    ) -> Self {
         Self::Decode {
             method: method.to_owned(),
             raw: raw.into(),
-            reason: error.to_string(),
+            reason: misfit::describe(part, error),
         }
+    }
+
+    /// What stands in `raw` at a path is what was read.
+    pub(crate) fn decode_at(
+        method: &str,
+        raw: &str,
+        path: &'static [&'static str],
+        error: &serde_json::Error,
+    ) -> Self {
+        Self::decode_part(
+            method,
+            raw,
+            raw_at(raw, path).map_or(raw, RawValue::get),
+            error,
+        )
     }
 }
 

@@ -31,6 +31,7 @@ mod handler;
 mod input;
 mod log;
 pub mod mine;
+mod misfit;
 mod open;
 mod pages;
 mod policy;

@@ -84,8 +84,9 @@ impl CasClient {
             .send(C::METHOD, &params, deadline, false, Some(opening))
             .await?;
         self.look_over(C::METHOD, reply.result()).await;
-        let id = at(reply.result(), &["thread", "id"])
-            .map_err(|e| Error::decode(C::METHOD, reply.result(), &e))?;
+        let path = &["thread", "id"];
+        let id = at(reply.result(), path)
+            .map_err(|e| Error::decode_at(C::METHOD, reply.result(), path, &e))?;
         let text = reply.result().to_owned();
         Ok(Thread::new(self, id, origin, text))
     }

@@ -103,7 +103,9 @@ impl Thread {
     // Compiled for those who call it: the readers of all that a thread consists of hang on it.
     #[inline]
     pub fn info(&self) -> Result<protocol::Thread, Error> {
-        at(self.opened(), &["thread"]).map_err(|e| Error::decode("thread/start", self.opened(), &e))
+        let path = &["thread"];
+        at(self.opened(), path)
+            .map_err(|e| Error::decode_at("thread/start", self.opened(), path, &e))
     }
 
     /// Everything that the server says about this thread from now on.

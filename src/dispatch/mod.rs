@@ -122,6 +122,11 @@ impl Dispatch {
         receiver
     }
 
+    /// Somebody logs in or out: tokens of before are not given out any more.
+    pub(crate) fn login_changed(&self) {
+        self.refresher.login_changed();
+    }
+
     /// What waits for an answer, the oldest first.
     pub(crate) fn pending(&self) -> Vec<PendingRequest> {
         let open: Vec<_> = self

@@ -24,10 +24,12 @@ impl Dialect for Dispatch {
                 vital: true,
                 observed: false,
             },
-            "thread/started" | "item/started" => Class {
-                vital: false,
-                observed: true,
-            },
+            "thread/started" | "item/started" | "account/updated" | "account/login/completed" => {
+                Class {
+                    vital: false,
+                    observed: true,
+                }
+            }
             _ => Class::default(),
         })
     }
@@ -42,6 +44,7 @@ impl Dialect for Dispatch {
                     self.withdraw(|id, _| id == resolved.get());
                 }
             }
+            "account/updated" | "account/login/completed" => self.login_changed(),
             "thread/started" => self.threads().started(message),
             "turn/started" => self.threads().turn_started(message),
             "item/started" => self.threads().item_started(message),

@@ -1,10 +1,14 @@
 //! Refreshing tokens: requests for one account that come at once share one run of the handler.
 //!
 //! The server asks for one thread after the other, so when two threads have expired at once the second one asks just
-//! after the first has been answered. New tokens are therefore given out for a little while.
+//! after the first has been answered. New tokens are therefore given out for a little while, but not beyond a login, a
+//! logout or whatever else changes the account.
 
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -28,13 +32,16 @@ type Flight = Shared<BoxFuture<'static, Result<Tokens, HandlerError>>>;
 #[derive(Default)]
 pub(super) struct Refresher {
     handler: Option<Erased<RefreshRequest, Tokens>>,
-    /// What is under way or has just come; one for each account.
+    /// What is under way or has just come.
     runs: Mutex<Vec<Run>>,
+    /// How often the login has changed. What was begun before the last time is given to nobody who asks after it.
+    login: AtomicU64,
 }
 
 /// A run of the handler. It is driven by those who wait for it, so it needs no task.
 struct Run {
     account: Option<String>,
+    login: u64,
     flight: Flight,
     /// When it brought tokens.
     landed: Option<Instant>,
@@ -45,6 +52,7 @@ impl Refresher {
         Self {
             handler,
             runs: Mutex::default(),
+            login: AtomicU64::new(0),
         }
     }
 
@@ -56,22 +64,31 @@ impl Refresher {
     ) -> Option<Result<Tokens, HandlerError>> {
         let handler = self.handler.as_ref()?;
         let account = request.previous_account_id.clone();
-        let flight = {
+        let login = self.login.load(Ordering::Acquire);
+        let (flight, dropped) = {
             let mut runs = self.lock();
-            let stale = |run: &Run| run.landed.is_some_and(|at| at.elapsed() >= FRESH);
-            runs.retain(|run| run.account != account || !stale(run));
-            if let Some(run) = runs.iter().find(|run| run.account == account) {
+            let good = |run: &mut Run| {
+                let stale = run.landed.is_some_and(|at| at.elapsed() >= FRESH);
+                run.account == account && run.login == login && !stale
+            };
+            // One account is in use at a time: tokens for another are not needed any more.
+            let good: Vec<Run> = runs.extract_if(.., good).collect();
+            let dropped = std::mem::replace(&mut *runs, good);
+            let flight = if let Some(run) = runs.first() {
                 run.flight.clone()
             } else {
                 let flight = fly(handler(request, cx));
                 runs.push(Run {
                     account,
+                    login,
                     flight: flight.clone(),
                     landed: None,
                 });
                 flight
-            }
+            };
+            (flight, dropped)
         };
+        drop(dropped); // Foreign code, so not under the lock.
         let tokens = flight.clone().await;
         let mut runs = self.lock();
         if let Some(at) = runs.iter().position(|run| run.flight.ptr_eq(&flight)) {
@@ -82,6 +99,11 @@ impl Refresher {
             }
         }
         Some(tokens)
+    }
+
+    /// The login changes or may have changed. Waits for nothing, so that the reader can say it.
+    pub(super) fn login_changed(&self) {
+        self.login.fetch_add(1, Ordering::AcqRel);
     }
 
     /// Forgets what is under way: nobody is left to drive it.

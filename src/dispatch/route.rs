@@ -22,6 +22,7 @@ use crate::{
         Undecoded, undecodable,
     },
     log::{self, About},
+    misfit,
     policy::{DecidedBy, Facts, fit},
     read::{at, readable},
     rpc::Incoming,
@@ -44,7 +45,7 @@ pub(super) struct Case<'a> {
 
 impl Case<'_> {
     fn decode<T: DeserializeOwned>(&self) -> Result<T, HandlerError> {
-        serde_json::from_str(self.params).map_err(|e| undecodable(self.method, &e))
+        serde_json::from_str(self.params).map_err(|e| undecodable(self.method, self.params, &e))
     }
 
     /// The refusal of a request whose handler failed.
@@ -139,7 +140,8 @@ impl Dispatch {
         let call: Params<'_> = match serde_json::from_str(case.params) {
             Ok(call) => call,
             Err(error) => {
-                let text = format!("item/tool/call cannot be decoded: {error}");
+                let reason = misfit::describe(case.params, &error);
+                let text = format!("item/tool/call cannot be decoded: {reason}");
                 return Answer::error(-32602, &text);
             }
         };
@@ -239,7 +241,7 @@ impl Dispatch {
     async fn elicitation(&self, case: Case<'_>) -> Answer {
         let request = match ElicitationRequest::parse(case.params) {
             Ok(request) => request,
-            Err(error) => return case.failed(error.into()),
+            Err(error) => return case.failed(undecodable(case.method, case.params, &error)),
         };
         let offered = match &request.ask {
             ElicitationAsk::ToolCall(call) => call.persist.clone(),

@@ -13,7 +13,7 @@ use std::{
 use tokio::sync::Notify;
 
 /// A line as a tap keeps it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Tapped {
     pub(crate) number: u64,
     pub(crate) to_server: bool,
@@ -21,7 +21,7 @@ pub(crate) struct Tapped {
 }
 
 /// All taps of a connection.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Taps {
     /// Whether there are any; read on every line.
     any: AtomicBool,
@@ -30,21 +30,20 @@ pub(crate) struct Taps {
     room: Notify,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct State {
     number: u64,
     taps: Vec<Weak<Tap>>,
     ended: bool,
 }
 
-#[derive(Debug)]
 pub(crate) struct Tap {
     owner: Arc<Taps>,
     bound: usize,
     queue: Mutex<Queue>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Queue {
     lines: VecDeque<Tapped>,
     bytes: usize,
@@ -145,6 +144,11 @@ impl Tap {
         if let Some(waker) = queue.waker.take() {
             waker.wake();
         }
+    }
+
+    /// How many lines wait to be read.
+    pub(crate) fn waiting(&self) -> usize {
+        lock(&self.queue).lines.len()
     }
 
     pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Poll<Option<Tapped>> {

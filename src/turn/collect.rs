@@ -169,7 +169,13 @@ impl Collector {
             // The end is the end, whatever it looks like.
             Err(error) => {
                 self.failure = Some(TurnFailure {
-                    message: Error::decode(event.method(), event.raw(), &error).to_string(),
+                    message: Error::decode_part(
+                        event.method(),
+                        event.raw(),
+                        event.params(),
+                        &error,
+                    )
+                    .to_string(),
                     info: None,
                     details: None,
                 });

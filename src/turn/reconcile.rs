@@ -225,5 +225,5 @@ async fn call<T: for<'de> Deserialize<'de>>(
     let reply = client
         .send(method, &params.to_string(), deadline, true, None)
         .await?;
-    at(reply.result(), path).map_err(|e| Error::decode(method, reply.result(), &e))
+    at(reply.result(), path).map_err(|e| Error::decode_at(method, reply.result(), path, &e))
 }
