@@ -58,6 +58,7 @@ async fn a_closed_stdout_ends_all_of_it_quietly_even_when_nothing_happens() {
     let dir = tempfile::tempdir().unwrap();
     let codex = crate::fake::executable(dir.path(), "");
     let mut child = crate::instance::command(&codex, dir.path())
+        .arg("--read-only")
         .stdin(std::process::Stdio::piped())
         .stdout(std::process::Stdio::piped())
         .stderr(std::process::Stdio::piped())

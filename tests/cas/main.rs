@@ -2,6 +2,7 @@
 
 #![allow(unreachable_pub, reason = "a test binary has no outside")]
 
+mod approvals;
 #[path = "../common/mod.rs"]
 mod common;
 mod ending;
@@ -18,3 +19,4 @@ mod real;
 mod runner;
 mod smoke;
 mod state;
+mod terminal;

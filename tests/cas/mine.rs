@@ -1,6 +1,9 @@
 //! `cas mine`: what is stored comes out whole, once, and can be searched.
 
-use std::{fs, os::unix::fs::PermissionsExt as _};
+use std::{
+    fs,
+    os::unix::fs::{PermissionsExt as _, symlink},
+};
 
 use cas_sdk::{mine::Mine, testing::Reply};
 use serde_json::Value;
@@ -222,6 +225,65 @@ async fn a_database_is_filled_once_and_its_words_are_found() {
         assert_eq!(bad.status.code(), Some(1));
         let neither = run(&rig, &["mine"]).await;
         assert_eq!(neither.status.code(), Some(2));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_written_to_but_what_this_command_has_made() {
+    let Some((rig, ids)) = rig(1).await else {
+        return;
+    };
+    within(120, async {
+        let dir = rig.home.work_dir();
+        let notes = dir.join("notes.txt");
+        let other = dir.join("other.db");
+        fs::write(&notes, "my notes\nthe last line has no newline").unwrap();
+        let connection = rusqlite::Connection::open(&other).unwrap();
+        connection
+            .execute_batch("CREATE TABLE threads (id TEXT PRIMARY KEY, title TEXT); INSERT INTO threads VALUES ('t', 'mine');")
+            .unwrap();
+        drop(connection);
+        symlink(&notes, dir.join("link")).unwrap();
+        symlink(&other, dir.join("link.db")).unwrap();
+        symlink(&notes, dir.join("new.db-wal")).unwrap();
+        let (text, database) = (fs::read(&notes).unwrap(), fs::read(&other).unwrap());
+        for (flag, file, why) in [
+            ("--out", "notes.txt", "left as it is"),
+            ("--out", "other.db", "left as it is"),
+            ("--out", "link", "is a link"),
+            ("--sqlite", "other.db", "left as it is"),
+            ("--sqlite", "notes.txt", "left as it is"),
+            ("--sqlite", "link.db", "is a link"),
+            ("--sqlite", "new.db", "its -wal file"),
+        ] {
+            let out = run(&rig, &["mine", flag, file]).await;
+            let told = String::from_utf8(out.stderr).unwrap();
+            assert_eq!(out.status.code(), Some(2), "{flag} {file}: {told}");
+            assert!(told.contains(why), "{flag} {file}: {told}");
+            assert_eq!(fs::read(&notes).unwrap(), text, "{flag} {file}");
+            assert_eq!(fs::read(&other).unwrap(), database, "{flag} {file}");
+        }
+        let search = run(&rig, &["mine", "search", "x", "--sqlite", "other.db"]).await;
+        assert_eq!(search.status.code(), Some(1));
+
+        fs::set_permissions(&dir, fs::Permissions::from_mode(0o777)).unwrap();
+        for flag in ["--out", "--sqlite"] {
+            let out = run(&rig, &["mine", flag, "new"]).await;
+            let told = String::from_utf8(out.stderr).unwrap();
+            assert_eq!(out.status.code(), Some(2), "{told}");
+            assert!(told.contains("others may write"), "{told}");
+        }
+        fs::set_permissions(&dir, fs::Permissions::from_mode(0o700)).unwrap();
+
+        // A stream is only written to.
+        for file in ["-", "/dev/stdout", "/dev/fd/1"] {
+            let out = run(&rig, &["mine", "--out", file]).await;
+            assert!(out.status.success(), "{out:?}");
+            let mined: Value = serde_json::from_slice(&out.stdout).unwrap();
+            assert_eq!(mined["thread"]["id"], ids[0], "{file}");
+        }
+        assert!(!dir.join("-").exists());
     })
     .await;
 }

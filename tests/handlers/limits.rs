@@ -10,7 +10,9 @@ use std::{
 
 use cas_sdk::{
     Answers, ApprovalRequest, CasClient, Decision, HandlerError, RefreshRequest, RequestContext,
-    Tokens, protocol::ToolRequestUserInputParams,
+    Tokens,
+    protocol::{ApiKeyLoginAccountParams, LoginAccountParams, ToolRequestUserInputParams},
+    testing::FakeServer,
 };
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -119,22 +121,10 @@ async fn refreshes_of_an_account_share_a_run_and_its_tokens_for_a_moment() {
     for id in 0..4 {
         peer.request(id, REFRESH, of("a")).await;
     }
-    peer.request(4, REFRESH, of("b")).await;
-    let mut answers = Vec::new();
-    for _ in 0..5 {
-        answers.push(peer.next().await);
-    }
-    answers.sort_by_key(|a| a["id"].as_i64());
     let token = |answer: &Value| answer["result"]["accessToken"].clone();
-    assert!(
-        answers[..4].iter().all(|a| token(a) == "token-0"),
-        "{answers:?}"
-    );
-    assert_eq!(
-        token(&answers[4]),
-        "token-1",
-        "another account is another run"
-    );
+    for _ in 0..4 {
+        assert_eq!(token(&peer.next().await), "token-0");
+    }
 
     // The server asks for its threads one after the other, so the next one comes just after the answer.
     let (answer, took) = timed(&mut peer, REFRESH, of("a")).await;
@@ -142,12 +132,78 @@ async fn refreshes_of_an_account_share_a_run_and_its_tokens_for_a_moment() {
     assert!(took < Duration::from_millis(50));
     tokio::time::sleep(Duration::from_secs(3)).await;
     let (answer, _) = timed(&mut peer, REFRESH, of("a")).await;
+    assert_eq!(token(&answer), "token-1");
+
+    // Another account is another run, and ends the one before.
+    let (answer, _) = timed(&mut peer, REFRESH, of("b")).await;
     assert_eq!(token(&answer), "token-2");
+    let (answer, _) = timed(&mut peer, REFRESH, of("a")).await;
+    assert_eq!(token(&answer), "token-3");
 
     // A failure is nobody else's.
-    for n in 4..6 {
+    for n in 5..7 {
         let (answer, _) = timed(&mut peer, REFRESH, of("bad")).await;
         assert_eq!(answer["error"]["message"], "no such account");
         assert_eq!(runs.load(Ordering::SeqCst), n);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokens_of_before_a_login_a_logout_or_a_change_of_the_account_are_not_given_out_after_it() {
+    let runs = Arc::new(AtomicUsize::new(0));
+    let handler = {
+        let runs = runs.clone();
+        move |_: RefreshRequest, _cx| {
+            let run = runs.fetch_add(1, Ordering::SeqCst);
+            async move { Ok::<_, HandlerError>(Tokens::new(format!("token-{run}"), "org")) }
+        }
+    };
+    let (client, server) = FakeServer::connect(CasClient::builder().auth_refresh(handler))
+        .await
+        .unwrap();
+    let mut ids = 0..;
+    let mut refresh = async || {
+        let id = ids.next().unwrap();
+        server.call(
+            id,
+            REFRESH,
+            json!({"reason": "unauthorized", "previousAccountId": null}),
+        );
+        server.reply_to(id).await["result"]["accessToken"].clone()
+    };
+    server.answer("account/logout", |_| Ok(json!({})));
+    server.answer("account/login/start", |_| Ok(json!({"type": "apiKey"})));
+    assert_eq!(refresh().await, "token-0");
+    assert_eq!(refresh().await, "token-0", "shared while nothing changes");
+    client
+        .request_raw::<Value>("account/logout", &json!({}))
+        .await
+        .unwrap();
+    assert_eq!(refresh().await, "token-1");
+    let key = LoginAccountParams::ApiKey(ApiKeyLoginAccountParams::new("sk"));
+    client.request(key).await.unwrap();
+    assert_eq!(refresh().await, "token-2");
+    for (n, method) in ["account/updated", "account/login/completed"]
+        .iter()
+        .enumerate()
+    {
+        server.notify(
+            method,
+            json!({"authMode": null, "planType": null, "success": true}),
+        );
+        assert_eq!(refresh().await, format!("token-{}", n + 3), "{method}");
+    }
+    // One that is begun between the request to log out and its answer is of before, too.
+    server.leave("account/logout");
+    let none = json!({});
+    let (logout, ()) = tokio::join!(
+        client.request_raw::<Value>("account/logout", &none),
+        async {
+            let request = server.next("account/logout").await;
+            assert_eq!(refresh().await, "token-5");
+            request.reply(json!({}));
+        }
+    );
+    logout.unwrap();
+    assert_eq!(refresh().await, "token-6");
 }

@@ -49,7 +49,7 @@ pub(crate) struct Hit {
 impl Database {
     pub(crate) fn open(file: &Path) -> Result<Self> {
         let refuse = |e: &dyn std::fmt::Display| Failure::Usage(format!("{}: {e}", file.display()));
-        let (dir, name) = PrivateDir::of_file(file).map_err(|e| refuse(&e))?;
+        let (dir, name) = PrivateDir::of_existing(file).map_err(|e| refuse(&e))?;
         // What SQLite adds to it gets the same permissions.
         drop(dir.file(&name).map_err(|e| refuse(&e))?);
         for suffix in ["-journal", "-wal", "-shm"] {

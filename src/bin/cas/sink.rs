@@ -39,7 +39,7 @@ impl Sink {
             return stream(path, OFlags::NOFOLLOW);
         }
         let wrong = |e: io::Error| Failure::Usage(format!("{}: {e}", path.display()));
-        let (dir, name) = PrivateDir::of_file(path).map_err(wrong)?;
+        let (dir, name) = PrivateDir::of_existing(path).map_err(wrong)?;
         let mut file = dir.continue_file(name).map_err(wrong)?;
         match whole(&file, known).map_err(wrong)? {
             Some((whole, ends_well)) => {
