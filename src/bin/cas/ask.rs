@@ -22,7 +22,8 @@ use crate::{
 
 /// Ask the agent something and see what it does.
 ///
-/// The answer streams to stdout, the steps in between to stderr. Ctrl-C interrupts the turn.
+/// The answer streams to stdout, the steps in between to stderr. What a terminal would obey or not show is shown, as `^[`
+/// or `<U+202E>`; --json has it to the letter. Ctrl-C interrupts the turn.
 #[derive(Debug, clap::Args)]
 #[command(args_override_self = true)]
 #[command(
