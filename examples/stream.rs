@@ -30,7 +30,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
                 _ => {}
             },
             TurnEvent::Retrying(failure) => {
-                eprintln!("\n{}; trying again", escape(&failure.to_string()))
+                eprintln!("\n{}; trying again", escape(&failure.to_string()));
             }
             TurnEvent::Completed(outcome) => {
                 let tokens = outcome.usage_with_agents.map_or(0, |used| used.total);

@@ -165,14 +165,14 @@ impl PrivateDir {
     /// As of [`open_file`](Self::open_file); [`WouldBlock`](io::ErrorKind::WouldBlock) if it is open.
     pub fn continue_file(&self, name: impl AsRef<Path>) -> io::Result<File> {
         let file = self.file(name)?;
-        flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|error| match error {
-            rustix::io::Errno::WOULDBLOCK => io::Error::new(
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Err(rustix::io::Errno::WOULDBLOCK) => Err(io::Error::new(
                 io::ErrorKind::WouldBlock,
                 "another program is writing to it",
-            ),
-            other => other.into(),
-        })?;
-        Ok(file)
+            )),
+            // There are file systems without locks.
+            _ => Ok(file),
+        }
     }
 
     /// As [`continue_file`](Self::continue_file), however many have it open.

@@ -4,7 +4,7 @@ use std::{collections::HashMap, path::Path};
 
 use cas_sdk::mine::MinedThread;
 use cas_sdk::private_files::{PrivateDir, open_regular};
-use rusqlite::{Connection, OpenFlags, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, params};
 use serde_json::Value;
 
 use crate::{
@@ -69,6 +69,9 @@ impl Database {
         let is_new = match mark(&connection) {
             Ok((0, 0)) => true,
             Ok((APPLICATION, _)) => false,
+            Err(e) if e.sqlite_error_code() != Some(ErrorCode::NotADatabase) => {
+                return Err(wrong(e).into());
+            }
             _ => {
                 return Err(refuse(
                     &"it is not a database that `cas mine` has made, and is left as it is; name one that is, or a new one",
