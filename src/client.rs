@@ -218,8 +218,11 @@ impl CasClient {
     }
 
     /// A handle to the same connection whose threads have these handlers, and the client's where it has none: those that
-    /// are started, resumed or forked through it, and the threads of the sub-agents that they spawn. The handle that opened
-    /// a thread last decides.
+    /// are started, resumed or forked through it, by whichever method of the client, and the threads of the sub-agents that
+    /// they spawn. The handle that opened a thread last decides.
+    ///
+    /// For a thread of which it is not known who opened it, the strictest of the policies of the client and all of its
+    /// threads decides, those that are closed included.
     #[must_use]
     pub fn with_handlers(&self, handlers: Handlers) -> Self {
         let handlers = Arc::new(handlers.over(self.handlers()));
@@ -321,6 +324,20 @@ impl CasClient {
         urgent: bool,
         on_reply: Option<OnReply>,
     ) -> Result<RawReply, Error> {
+        // NB. A thread has its handlers before anything else of it is routed, whichever way it was opened.
+        let on_reply = match method {
+            "thread/start" | "thread/resume" | "thread/fork" => {
+                let opening = self.dispatch().threads().opening(self.own_handlers());
+                Some(match on_reply {
+                    None => opening,
+                    Some(then) => Box::new(move |outcome: &_| {
+                        opening(outcome);
+                        then(outcome);
+                    }),
+                })
+            }
+            _ => on_reply,
+        };
         let on_reply = self.tracker().hook(method, params, on_reply);
         match self
             .shared

@@ -78,11 +78,7 @@ impl CasClient {
         self.handlers().tools.check()?;
         let params = Value::Object(params).to_string();
         let deadline = Some(self.request_timeout());
-        // NB. The thread has its handlers before anything else of it is routed.
-        let opening = self.dispatch().threads().opening(self.own_handlers());
-        let reply = self
-            .send(C::METHOD, &params, deadline, false, Some(opening))
-            .await?;
+        let reply = self.send(C::METHOD, &params, deadline, false, None).await?;
         self.look_over(C::METHOD, reply.result()).await;
         let id = at(reply.result(), &["thread", "id"])
             .map_err(|e| Error::decode(C::METHOD, reply.result(), &e))?;

@@ -7,14 +7,24 @@ use super::{
 use crate::{
     handler::Decision,
     log::{self, About},
-    policy::{DecidedBy, Facts, Policy},
+    policy::{DecidedBy, Facts, Policy, Ruling},
     rpc::Incoming,
 };
+
+/// Longer params are looked at in a task, not in the reader.
+const MOST_AT_ONCE: usize = 256 * 1024;
 
 impl Dispatch {
     /// The answer that needs nobody: a refusal, or the decision of a policy that looks at nothing but the request.
     /// `None` if anybody else has a say. It runs in the reader, so that the server need not wait for a task.
     pub(super) fn at_once(&self, message: &Incoming) -> Option<Answer> {
+        if message
+            .parts()
+            .params()
+            .is_some_and(|p| p.len() > MOST_AT_ONCE)
+        {
+            return None;
+        }
         let case = self.case(message)?;
         match case.method {
             "item/commandExecution/requestApproval"
@@ -69,18 +79,17 @@ pub(super) fn deprecated(method: &str) -> Answer {
 }
 
 /// What a policy decides without its handler: by a rule, or because there is none.
-pub(super) fn by_policy(
-    case: &Case<'_>,
-    facts: &Facts,
-    ruled: Option<(Decision, String)>,
-) -> Option<Answer> {
+pub(super) fn by_policy(case: &Case<'_>, facts: &Facts, ruled: Option<Ruling>) -> Option<Answer> {
     let policy = case.handlers.approvals.as_ref()?;
-    let (decision, rule) = match ruled {
-        Some(ruled) => ruled,
-        None if policy.closed && policy.handler.is_none() => {
-            (Decision::Decline, "Policy::decline".to_owned())
-        }
+    let ruling = match ruled {
+        Some(ruling) => ruling,
+        None if policy.closed && policy.handler.is_none() => Ruling {
+            decision: Decision::Decline,
+            by: "Policy::decline".to_owned(),
+            warning: None,
+        },
         None => return None,
     };
-    Some(decide(case, facts, &decision, DecidedBy::Rule(rule)))
+    let by = DecidedBy::Rule(ruling.by);
+    Some(decide(case, facts, &ruling.decision, by).warned(ruling.warning))
 }

@@ -6,6 +6,7 @@
 mod answer;
 mod at_once;
 mod guarded;
+mod items;
 mod observe;
 mod pending;
 mod refresh;
@@ -21,7 +22,7 @@ use std::{
 use futures_util::FutureExt as _;
 use tokio::{sync::mpsc, task::AbortHandle};
 
-use self::refresh::Refresher;
+use self::{items::Items, refresh::Refresher};
 use crate::{
     client::WeakClient,
     handler::{Erased, Handlers, RefreshRequest, RequestContext, Responder, Tokens, request_id},
@@ -50,6 +51,7 @@ pub(crate) struct Desk {
 
 pub(crate) struct Dispatch {
     threads: Arc<Threads>,
+    items: Items,
     refresher: Refresher,
     attestation: Option<Erased<(), String>>,
     audit: Option<AuditFn>,
@@ -81,6 +83,7 @@ impl Dispatch {
     pub(crate) fn new(desk: Desk) -> Arc<Self> {
         Arc::new_cyclic(|myself| Self {
             threads: Threads::new(desk.handlers),
+            items: Items::default(),
             refresher: Refresher::new(desk.auth_refresh),
             attestation: desk.attestation,
             audit: desk.audit,
@@ -243,13 +246,13 @@ impl Dispatch {
         drop(unclaimed);
     }
 
-    fn context(&self, message: &Incoming) -> Option<RequestContext> {
+    fn context(&self, message: &Incoming, thread: Option<String>) -> Option<RequestContext> {
         let parts = message.parts();
         let text = |part: Option<&str>| part.map(str::to_owned);
         Some(RequestContext {
             client: self.client.get()?.upgrade()?,
             request_id: request_id(message),
-            thread_id: text(parts.thread()),
+            thread_id: thread,
             turn_id: text(parts.turn()),
             item_id: text(parts.item()),
         })

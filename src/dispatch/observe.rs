@@ -44,14 +44,14 @@ impl Dialect for Dispatch {
             }
             "thread/started" => self.threads().started(message),
             "turn/started" => self.threads().turn_started(message),
-            "item/started" => self.threads().item_started(message),
+            "item/started" => self.items.started(message),
             // A tool call is not said to be resolved, but its item ends.
             "item/completed" => {
                 let (Some(thread), Some(item)) = (parts.thread(), parts.item()) else {
                     return;
                 };
-                self.threads().agents_called(message);
-                self.threads().item_completed(thread, item);
+                self.threads().agent_spawned(message);
+                self.items.completed(thread, item);
                 self.withdraw(|_, open| {
                     open.call_id.as_deref() == Some(item)
                         && open.message.parts().thread() == Some(thread)
@@ -61,7 +61,8 @@ impl Dialect for Dispatch {
                 let (Some(thread), Some(turn)) = (parts.thread(), parts.turn()) else {
                     return;
                 };
-                self.threads().turn_completed(thread);
+                self.threads().turn_completed(turn);
+                self.items.ended(thread);
                 self.withdraw(|_, open| {
                     let of = open.message.parts();
                     of.turn() == Some(turn) && of.thread() == Some(thread)
@@ -70,6 +71,7 @@ impl Dialect for Dispatch {
             "thread/closed" => {
                 let Some(thread) = parts.thread() else { return };
                 self.threads().closed(thread);
+                self.items.ended(thread);
                 self.withdraw(|_, open| open.message.parts().thread() == Some(thread));
             }
             _ => {}

@@ -22,7 +22,7 @@ use crate::{
         Undecoded, undecodable,
     },
     log::{self, About},
-    policy::{DecidedBy, Facts, fit},
+    policy::{DecidedBy, Facts, Policy, Ruling, fit},
     read::{at, readable},
     rpc::Incoming,
     tool::{ToolContext, ToolOutput},
@@ -93,12 +93,15 @@ async fn run_within<A: Send>(
 impl Dispatch {
     pub(super) fn case<'a>(&self, message: &'a Incoming) -> Option<Case<'a>> {
         let parts = message.parts();
+        let params = parts.params().unwrap_or("null");
+        // NB. Not as it was routed: that knows no escapes, and other places of a thread's id.
+        let thread = at::<String>(params, &["threadId"]).ok();
         Some(Case {
             message,
             method: parts.method().unwrap_or_default(),
-            params: parts.params().unwrap_or("null"),
-            handlers: self.threads().handlers(parts.thread()),
-            cx: self.context(message)?,
+            params,
+            handlers: self.threads().handlers(thread.as_deref()),
+            cx: self.context(message, thread)?,
         })
     }
 
@@ -177,8 +180,8 @@ impl Dispatch {
 
     /// What a policy may look at, and the changes of files that wait for approval.
     pub(super) fn facts(&self, case: &Case<'_>) -> (Facts, Option<Value>) {
-        let parts = case.message.parts();
-        let changes = self.threads().changes(parts.thread(), parts.item());
+        let thread = case.cx.thread_id.as_deref();
+        let changes = self.items.changes(thread, case.message.parts().item());
         let facts = Facts::read(case.method, case.params, changes.as_ref());
         (facts, changes)
     }
@@ -202,10 +205,18 @@ impl Dispatch {
             Some(Ok(ApprovalAnswer::Decision(decision))) => {
                 decide(&case, &facts, &decision, DecidedBy::Handler)
             }
+            Some(Ok(ApprovalAnswer::Grant(_))) if facts.unreadable => {
+                granted(&Grant::nothing(), DecidedBy::Handler)
+            }
             Some(Ok(ApprovalAnswer::Grant(grant))) => granted(&grant, DecidedBy::Handler),
             Some(Err(error)) => case.failed(error),
             None => {
                 let outcome = limit.map_or(Decision::Decline, |l| l.outcome.clone());
+                // Nobody has looked at it.
+                let outcome = match outcome.accepts() && !facts.can_be_accepted() {
+                    true => Decision::Decline,
+                    false => outcome,
+                };
                 decide(&case, &facts, &outcome, DecidedBy::TimeLimit)
             }
         }
@@ -241,6 +252,19 @@ impl Dispatch {
             Ok(request) => request,
             Err(error) => return case.failed(error.into()),
         };
+        // What the request says of itself may be the MCP server's word: the call must be there.
+        let called = match &request.ask {
+            ElicitationAsk::ToolCall(call) => {
+                let thread = case.cx.thread_id.as_deref().unwrap_or_default();
+                self.items.take_call(thread, &request.server, &call.tool)
+            }
+            _ => None,
+        };
+        let request = if called.is_some() {
+            request
+        } else {
+            request.as_form()
+        };
         let offered = match &request.ask {
             ElicitationAsk::ToolCall(call) => call.persist.clone(),
             _ => Vec::new(),
@@ -252,12 +276,12 @@ impl Dispatch {
                 Err(error) => case.failed(error.into()),
             }
         };
-        let facts = Facts::of_elicitation(&request);
+        let facts = Facts::of_elicitation(&request, called == Some(true));
         let is_tool_call = facts.is_some();
         if let Some(facts) = facts {
             match by_rule(&case.handlers, facts).await {
-                Ok((Some((decision, rule)), _)) => {
-                    return answer(decision.into(), DecidedBy::Rule(rule));
+                Ok((Some(ruling), _)) => {
+                    return answer(ruling.decision.into(), DecidedBy::Rule(ruling.by));
                 }
                 Ok((None, _)) => {}
                 Err(error) => return case.failed(error),
@@ -360,7 +384,7 @@ impl Dispatch {
 async fn by_rule(
     handlers: &Arc<Handlers>,
     facts: Facts,
-) -> Result<(Option<(Decision, String)>, Facts), HandlerError> {
+) -> Result<(Option<Ruling>, Facts), HandlerError> {
     match &handlers.approvals {
         None => Ok((None, facts)),
         Some(policy) if !policy.looks_at_files() => Ok((policy.decide(&facts), facts)),
@@ -377,8 +401,19 @@ async fn by_rule(
 
 /// A decision as the method has it.
 pub(super) fn decide(case: &Case<'_>, facts: &Facts, decision: &Decision, by: DecidedBy) -> Answer {
+    let refused = facts.unreadable && decision.accepts();
+    let decision = if refused {
+        &Decision::Decline
+    } else {
+        decision
+    };
+    let shells = case
+        .handlers
+        .approvals
+        .as_ref()
+        .map_or(&[][..], Policy::shells);
     let word: Value = match case.method {
-        "item/commandExecution/requestApproval" => facts.offer().command(decision),
+        "item/commandExecution/requestApproval" => facts.command_decision(decision, shells),
         "item/fileChange/requestApproval" => fit::file_change(decision).into(),
         "skill/requestApproval" => fit::skill(decision).into(),
         _ => {

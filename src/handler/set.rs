@@ -1,6 +1,6 @@
 //! `Handlers`: the handlers of a client, or of the threads that are opened with them.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use serde_json::Value;
 
@@ -91,11 +91,14 @@ impl Handlers {
 
     /// Decides about approvals; see [`Builder::approvals`](crate::Builder::approvals).
     pub fn approvals(mut self, policy: impl Into<Policy>) -> Self {
-        self.approvals = Some(policy.into());
+        let policy = policy.into();
+        policy.warn();
+        self.approvals = Some(policy);
         self
     }
 
-    /// How long the [`Approvals`](super::Approvals) handler may take, and what is decided then. Default: no limit.
+    /// How long the [`Approvals`](super::Approvals) handler may take, and what is decided then. Default: no limit. What the
+    /// server wants a person to decide, and what is of an unknown kind or can't be read, is declined then, whatever the outcome says.
     pub fn approval_limit(mut self, after: Duration, outcome: Decision) -> Self {
         self.approval_limit = Some(Limit { after, outcome });
         self
@@ -136,6 +139,29 @@ impl Handlers {
     pub fn fallback(mut self, handler: impl Fallback) -> Self {
         self.fallback = Some(erase(handler));
         self
+    }
+
+    /// These handlers for a thread that is not known: with a policy that accepts only what the policies of `all` and of
+    /// threads that are `gone` accept, and without an [`Elicitation`] handler that is not everybody's.
+    pub(crate) fn for_unknown<'a>(
+        &self,
+        all: impl Iterator<Item = &'a Self>,
+        gone: &[Policy],
+    ) -> Self {
+        let (mut unknown, mut policies) = (self.clone(), gone.to_vec());
+        for handlers in all {
+            let policy = handlers.approvals.clone();
+            policies.push(policy.unwrap_or_else(Policy::decline));
+            let same = match (&unknown.elicitation, &handlers.elicitation) {
+                (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+                _ => false,
+            };
+            if !same {
+                unknown.elicitation = None;
+            }
+        }
+        unknown.approvals = Some(Policy::strictest(policies));
+        unknown
     }
 
     /// These, and those of `base` where there is none here.

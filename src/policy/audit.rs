@@ -31,6 +31,8 @@ pub struct Audit {
     pub params: String,
     /// Who decided.
     pub by: DecidedBy,
+    /// What is to be said of the rule that decided: it accepts a program that can run any other.
+    pub warning: Option<String>,
     /// The answer, as JSON text: the `result`, or the `error`.
     pub answer: String,
     /// When the request was read.
@@ -78,6 +80,7 @@ pub(crate) type AuditFn = Arc<dyn Fn(&Audit) + Send + Sync>;
 pub(crate) struct Decided {
     pub(crate) by: DecidedBy,
     pub(crate) what: String,
+    pub(crate) warning: Option<String>,
 }
 
 impl Decided {
@@ -93,6 +96,7 @@ impl Decided {
             item = parts.item(),
             by = %self.by,
             decision = self.what,
+            warning = self.warning,
         );
         let Some(audit) = audit else { return };
         let event = Audit {
@@ -103,6 +107,7 @@ impl Decided {
             item_id: text(parts.item()),
             params: text(parts.params()).unwrap_or_default(),
             by: self.by,
+            warning: self.warning,
             answer: answer.to_owned(),
             received_at: message.received_at(),
             decided_at: SystemTime::now(),

@@ -151,3 +151,30 @@ async fn refreshes_of_an_account_share_a_run_and_its_tokens_for_a_moment() {
         assert_eq!(runs.load(Ordering::SeqCst), n);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_for_a_person_is_not_accepted_because_none_came_in_time() {
+    let after = Duration::from_secs(60);
+    for outcome in [
+        Decision::AcceptAlways,
+        Decision::AcceptForSession,
+        Decision::Accept,
+    ] {
+        let silent = |_: ApprovalRequest, _cx| std::future::pending();
+        let builder = CasClient::builder()
+            .approvals(silent)
+            .approval_limit(after, outcome.clone());
+        let (_client, mut peer) = Peer::connect(builder).await;
+        for (kind, accepted) in [
+            ("humanCommand", false),
+            ("somethingNew", false),
+            ("command", true),
+        ] {
+            let params = json!({"threadId": "t", "turnId": "u", "itemId": "i", "startedAtMs": 1, "kind": kind, "command": "ls"});
+            let (answer, _) =
+                timed(&mut peer, "item/commandExecution/requestApproval", params).await;
+            let declined = answer["result"]["decision"] == "decline";
+            assert_eq!(declined, !accepted, "{kind} {outcome}: {answer}");
+        }
+    }
+}

@@ -41,9 +41,13 @@ impl Peer {
     }
 
     pub(crate) async fn send(&mut self, message: &Value) {
-        let line = format!("{message}\n");
+        self.send_line(&message.to_string()).await;
+    }
+
+    /// A line as it is, for what `Value` does not hold.
+    pub(crate) async fn send_line(&mut self, line: &str) {
         self.output
-            .write_all(line.as_bytes())
+            .write_all(format!("{line}\n").as_bytes())
             .await
             .expect("the client reads");
     }
