@@ -19,6 +19,7 @@ use crate::{
 /// ```no_run
 /// # async fn run(client: cas_sdk::CasClient) -> Result<(), cas_sdk::Error> {
 /// use cas_sdk::{Handlers, Policy};
+/// // Accepts commands and changes of files for the session; see the type's documentation.
 /// let trusted = client.with_handlers(Handlers::new().approvals(Policy::auto()));
 /// let thread = trusted.start_thread(Default::default()).await?;
 /// # Ok(()) }

@@ -197,7 +197,7 @@ fn policy() -> Policy {
     Policy::rules([Rule::accept().command("ls").command("git status")])
 }
 
-fn accepts(policy: &Policy, script: &str) -> bool {
+fn decides(policy: &Policy, script: &str) -> bool {
     let quoted = script.replace('\'', r"'\''");
     let params =
         json!({"threadId": "t", "command": format!("/bin/bash -lc '{quoted}'")}).to_string();
@@ -208,13 +208,15 @@ fn accepts(policy: &Policy, script: &str) -> bool {
 #[test]
 fn what_a_rule_accepts_runs_nothing_unnamed_in_bash_and_dash() {
     let (stubs, policy) = (Stubs::new(), policy());
+    let refusing = Policy::rules([Rule::decline().command("ls").command("git status")]);
     let config = ProptestConfig {
         failure_persistence: None,
         ..ProptestConfig::with_cases(6000)
     };
     let accepted = std::cell::Cell::new(0_u32);
     proptest!(config, |(script in line())| {
-        if accepts(&policy, &script) {
+        if decides(&policy, &script) {
+            prop_assert!(decides(&refusing, &script), "what is accepted can be refused");
             accepted.set(accepted.get() + 1);
             prop_assert_eq!(unnamed(&stubs, &script), None);
         }

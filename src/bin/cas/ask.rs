@@ -65,7 +65,7 @@ enum Approvals {
     Decline,
     /// No to whatever changes something.
     ReadOnly,
-    /// Yes: only where the sandbox is all the protection that is needed.
+    /// Yes, for this session, to commands and changes: what is accepted runs outside of the sandbox.
     Auto,
 }
 
