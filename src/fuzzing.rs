@@ -12,5 +12,7 @@ use crate::{
 #[must_use]
 pub fn ruled(policy: &Policy, params: &str) -> Option<Decision> {
     let facts = Facts::read("item/commandExecution/requestApproval", params, None);
-    policy.decide(&facts).map(|Ruling { decision, .. }| decision)
+    policy
+        .decide(&facts)
+        .map(|Ruling { decision, .. }| decision)
 }

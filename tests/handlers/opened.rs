@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use cas_sdk::{DynamicTool, Policy, ToolContext, protocol::ThreadForkParams, testing::Reply};
+use cas_sdk::{DynamicTool, Policy, Rule, ToolContext, protocol::ThreadForkParams, testing::Reply};
 use serde_json::{Value, json};
 use tracing::subscriber::DefaultGuard;
 
@@ -193,14 +193,38 @@ async fn decisions_go_to_the_log_without_the_command() {
         client.shutdown().await;
         let told = log.lines("cas_sdk::audit");
         assert_eq!(told.len(), 1, "{told:?}");
-        for what in [
-            "by=Policy::auto",
-            "acceptWithExecpolicyAmendment",
-            "item=\"c-1\"",
-        ] {
+        for what in ["by=Policy::auto", "decision=\"accept\"", "item=\"c-1\""] {
             assert!(told[0].contains(what), "{told:?}");
         }
         assert_eq!(log.lines("secret-name"), [""; 0]);
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_rule_that_accepts_a_program_that_runs_others_is_warned_of_once_when_it_is_registered() {
+    let log = Log::start();
+    let policy = Policy::decline()
+        .rule(Rule::accept().command("git").named("all of git"))
+        .rule(Rule::accept().command("git status"))
+        .rule(Rule::accept().exact_command("make"))
+        .rule(Rule::decline().command("find"));
+    let builder = cas_sdk::CasClient::builder().approvals(policy);
+    let (_client, mut peer) = crate::peer::Peer::connect(builder).await;
+    for _ in 0..2 {
+        let params = json!({"threadId": "t", "turnId": "u", "itemId": "i", "startedAtMs": 1, "command": "git fetch"});
+        peer.request(1, "item/commandExecution/requestApproval", params)
+            .await;
+        assert_eq!(peer.next().await["result"]["decision"], "accept");
+    }
+    let warned: Vec<_> = log
+        .lines("cas_sdk")
+        .into_iter()
+        .filter(|line| line.contains("WARN") && line.contains("accepts `"))
+        .collect();
+    assert_eq!(warned.len(), 1, "{warned:?}");
+    assert!(
+        warned[0].contains("all of git") && warned[0].contains("accepts `git`"),
+        "{warned:?}"
+    );
 }
