@@ -1,6 +1,6 @@
 //! What a model, a repository and an MCP server try with the real codex, to get more than the policy says.
 
-use std::{fs, path::Path};
+use std::fs;
 
 use cas_sdk::{
     ApprovalRequest, Builder, Decision, ElicitationAnswer, ElicitationAsk, ElicitationRequest,
@@ -195,34 +195,6 @@ async fn options_quotes_and_wrappers_do_not_hide_a_refused_command() {
             assert_eq!(status, "declined", "{cmd}");
             assert!(victim.exists(), "{cmd}");
         }
-    })
-    .await;
-}
-
-#[cfg(unix)]
-#[tokio::test]
-async fn a_program_that_is_called_like_a_shell_is_not_one() {
-    use std::os::unix::fs::PermissionsExt as _;
-    let Some(rig) = rig().await else { return };
-    within(120, async {
-        let shell = rig.home.work_dir().join("bash");
-        fs::write(&shell, "#!/bin/sh\ntouch pwned\n").unwrap();
-        fs::set_permissions(&shell, fs::Permissions::from_mode(0o755)).unwrap();
-        let policy =
-            || Policy::decline().rule(Rule::accept().command("git status").command("true"));
-        for path in [Path::new("./bash"), &shell] {
-            for login in [true, false] {
-                let args = json!({"cmd": "git status", "shell": path, "login": login});
-                let status = exec(&rig, rig.builder().approvals(policy()), &args).await;
-                assert_ne!(status, "completed", "{args}");
-                assert!(!rig.home.work_dir().join("pwned").exists(), "{args}");
-            }
-        }
-        let args = json!({"cmd": "true", "shell": "/bin/bash"});
-        assert_eq!(
-            exec(&rig, rig.builder().approvals(policy()), &args).await,
-            "completed"
-        );
     })
     .await;
 }

@@ -230,6 +230,13 @@ async fn a_child_whose_parent_is_closed_does_not_fall_back_to_a_laxer_policy() {
         for thread in ["child", "late", "later", "unknown", "parent"] {
             assert_eq!(decision(&mut peer, thread).await, "decline", "{thread}");
         }
+        peer.notify("thread/closed", json!({"threadId": "child"}))
+            .await;
+        assert_eq!(
+            decision(&mut peer, "unknown").await,
+            "decline",
+            "no thread is open"
+        );
         // More policies than are remembered.
         for n in 0..80 {
             let id = format!("t-{n}");
