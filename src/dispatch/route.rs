@@ -213,9 +213,10 @@ impl Dispatch {
             None => {
                 let outcome = limit.map_or(Decision::Decline, |l| l.outcome.clone());
                 // Nobody has looked at it.
-                let outcome = match outcome.accepts() && !facts.can_be_accepted() {
-                    true => Decision::Decline,
-                    false => outcome,
+                let outcome = if outcome.accepts() && !facts.can_be_accepted() {
+                    Decision::Decline
+                } else {
+                    outcome
                 };
                 decide(&case, &facts, &outcome, DecidedBy::TimeLimit)
             }
@@ -263,7 +264,7 @@ impl Dispatch {
         let request = if called.is_some() {
             request
         } else {
-            request.as_form()
+            request.into_form()
         };
         let offered = match &request.ask {
             ElicitationAsk::ToolCall(call) => call.persist.clone(),

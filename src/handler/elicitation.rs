@@ -313,7 +313,7 @@ impl ElicitationRequest {
     }
 
     /// The same without believing that it is about the call of a tool.
-    pub(crate) fn as_form(mut self) -> Self {
+    pub(crate) fn into_form(mut self) -> Self {
         if let ElicitationAsk::ToolCall(call) = self.ask {
             self.ask = ElicitationAsk::Form {
                 message: call.message,

@@ -2,7 +2,10 @@
 
 use serde_json::Value;
 
-use super::{Permission, Subject, members::Members};
+use super::{
+    Permission, Subject,
+    members::{Members, Misfit},
+};
 use crate::handler::{ElicitationAsk, ElicitationRequest};
 
 /// What a request for approval is about.
@@ -46,7 +49,7 @@ impl Facts {
     /// nothing is offered for it.
     pub(crate) fn read(method: &str, params: &str, changes: Option<&Value>) -> Self {
         let members = Members::read(params);
-        let read = members.and_then(|members| Self::of(method, &members, changes));
+        let read = members.and_then(|members| Self::of(method, &members, changes).ok());
         read.unwrap_or_else(|| Self {
             unreadable: true,
             offer: Offer {
@@ -57,7 +60,7 @@ impl Facts {
         })
     }
 
-    fn of(method: &str, members: &Members, changes: Option<&Value>) -> Option<Self> {
+    fn of(method: &str, members: &Members, changes: Option<&Value>) -> Result<Self, Misfit> {
         let mut facts = Self {
             thread: members.text("threadId")?.filter(|id| !id.is_empty()),
             cwd: members.text("cwd")?,
@@ -77,7 +80,7 @@ impl Facts {
                 };
                 facts.host = match &network["host"] {
                     Value::Null if network.is_null() => None,
-                    host => Some(host.as_str()?.to_owned()),
+                    host => Some(host.as_str().ok_or(Misfit)?.to_owned()),
                 };
                 facts.command = members.text("command")?;
                 facts.asks = asks(members.object("additionalPermissions")?);
@@ -107,7 +110,7 @@ impl Facts {
             }
             _ => {}
         }
-        Some(facts)
+        Ok(facts)
     }
 
     /// The facts of the call of an MCP tool; `None` if the request is about something else. `declared` says whether the

@@ -22,12 +22,11 @@ impl Facts {
                 let proposed = proposed.filter(|words| amendment::is_of(words, plain().as_deref()));
                 ladder.extend(proposed.map(amendment));
             }
-            Decision::AcceptWithExecpolicyAmendment(words) => {
+            Decision::AcceptWithExecpolicyAmendment(words)
                 if self.offer.proposed.as_ref() == Some(words)
-                    && amendment::is_of(words, plain().as_deref())
-                {
-                    ladder.push(amendment(words));
-                }
+                    && amendment::is_of(words, plain().as_deref()) =>
+            {
+                ladder.push(amendment(words));
             }
             Decision::ApplyNetworkPolicyAmendment { allow, host } => {
                 let Some(asked) = self

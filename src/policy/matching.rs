@@ -56,16 +56,16 @@ impl Rule {
         let conditions: [&dyn Fn() -> Match; 10] = [
             &|| self.subject_matches(facts),
             &|| one_of(&self.threads, facts.thread.as_deref()),
-            &|| self.name_matches(Subject::Skill, &self.skills, facts.skill.as_deref(), facts),
+            &|| name_matches(Subject::Skill, &self.skills, facts.skill.as_deref(), facts),
             &|| {
-                self.name_matches(
+                name_matches(
                     Subject::McpTool,
                     &self.servers,
                     facts.server.as_deref(),
                     facts,
                 )
             },
-            &|| self.name_matches(Subject::McpTool, &self.tools, facts.tool.as_deref(), facts),
+            &|| name_matches(Subject::McpTool, &self.tools, facts.tool.as_deref(), facts),
             &|| Match::from(!(self.mcp_writes && facts.reads_only)),
             &|| self.host_matches(facts),
             &|| self.command_matches(asked),
@@ -160,28 +160,6 @@ impl Rule {
     fn names_host(&self) -> bool {
         let amends = matches!(self.decision, Decision::ApplyNetworkPolicyAmendment { .. });
         self.subjects.is_empty() && (amends || !self.hosts.is_empty())
-    }
-
-    /// A condition on the name of what a request of this subject is about.
-    fn name_matches(
-        &self,
-        subject: Subject,
-        wanted: &[String],
-        got: Option<&str>,
-        facts: &Facts,
-    ) -> Match {
-        match got {
-            _ if wanted.is_empty() => Match::Yes,
-            _ if facts.subject.is_some_and(|s| s != subject) => Match::No,
-            Some(got) => wanted
-                .iter()
-                .any(|w| match w.strip_suffix('*') {
-                    Some(prefix) => got.starts_with(prefix),
-                    None => w == got,
-                })
-                .into(),
-            None => Match::Unknown,
-        }
     }
 
     fn host_matches(&self, facts: &Facts) -> Match {
@@ -302,6 +280,22 @@ impl Rule {
             Match::from(parts.any(|m| m != Match::No))
         };
         if roots == Match::Yes { cwd } else { roots }
+    }
+}
+
+/// A condition on the name of what a request of this subject is about.
+fn name_matches(subject: Subject, wanted: &[String], got: Option<&str>, facts: &Facts) -> Match {
+    match got {
+        _ if wanted.is_empty() => Match::Yes,
+        _ if facts.subject.is_some_and(|s| s != subject) => Match::No,
+        Some(got) => wanted
+            .iter()
+            .any(|w| match w.strip_suffix('*') {
+                Some(prefix) => got.starts_with(prefix),
+                None => w == got,
+            })
+            .into(),
+        None => Match::Unknown,
     }
 }
 

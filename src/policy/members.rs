@@ -8,11 +8,15 @@ use serde::{
 };
 use serde_json::{Map, Number, Value};
 
+/// A member is of another type than expected.
+#[derive(Debug, PartialEq)]
+pub(super) struct Misfit;
+
 /// The members of an object.
 pub(super) struct Members(Map<String, Value>);
 
 impl Members {
-    /// `None` if the text is no object, nests deeper than serde_json reads, or has a name twice in an object.
+    /// `None` if the text is no object, nests deeper than `serde_json` reads, or has a name twice in an object.
     pub(super) fn read(text: &str) -> Option<Self> {
         match serde_json::from_str(text) {
             Ok(Unique(Value::Object(members))) => Some(Self(members)),
@@ -25,13 +29,13 @@ impl Members {
         self.0.get(key).unwrap_or(&Value::Null)
     }
 
-    /// A string; `Some(None)` where it is absent, `None` if it is something else.
-    pub(super) fn text(&self, key: &str) -> Option<Option<String>> {
+    /// A string; `None` where it is absent or `null`.
+    pub(super) fn text(&self, key: &str) -> Result<Option<String>, Misfit> {
         optional(self.value(key), |value| value.as_str().map(str::to_owned))
     }
 
     /// A list of strings.
-    pub(super) fn texts(&self, key: &str) -> Option<Option<Vec<String>>> {
+    pub(super) fn texts(&self, key: &str) -> Result<Option<Vec<String>>, Misfit> {
         let text = |value: &Value| value.as_str().map(str::to_owned);
         optional(self.value(key), |value| {
             value.as_array()?.iter().map(text).collect()
@@ -39,20 +43,23 @@ impl Members {
     }
 
     /// A list.
-    pub(super) fn list(&self, key: &str) -> Option<Option<Vec<Value>>> {
+    pub(super) fn list(&self, key: &str) -> Result<Option<Vec<Value>>, Misfit> {
         optional(self.value(key), |value| value.as_array().cloned())
     }
 
     /// An object, or `Null`.
-    pub(super) fn object(&self, key: &str) -> Option<&Value> {
-        Some(self.value(key)).filter(|value| value.is_null() || value.is_object())
+    pub(super) fn object(&self, key: &str) -> Result<&Value, Misfit> {
+        let value = self.value(key);
+        (value.is_null() || value.is_object())
+            .then_some(value)
+            .ok_or(Misfit)
     }
 }
 
-fn optional<T>(value: &Value, read: impl FnOnce(&Value) -> Option<T>) -> Option<Option<T>> {
+fn optional<T>(value: &Value, read: impl FnOnce(&Value) -> Option<T>) -> Result<Option<T>, Misfit> {
     match value {
-        Value::Null => Some(None),
-        value => read(value).map(Some),
+        Value::Null => Ok(None),
+        value => read(value).map(Some).ok_or(Misfit),
     }
 }
 
@@ -147,15 +154,21 @@ mod tests {
     #[test]
     fn what_is_absent_is_told_from_what_is_of_another_type() {
         let members = Members::read(r#"{"s":"x","n":null,"l":["a"],"o":{},"i":1}"#).unwrap();
-        assert_eq!(members.text("s"), Some(Some("x".to_owned())));
+        assert_eq!(members.text("s"), Ok(Some("x".to_owned())));
         assert_eq!(
             (members.text("n"), members.text("absent")),
-            (Some(None), Some(None))
+            (Ok(None), Ok(None))
         );
-        assert_eq!((members.text("i"), members.text("l")), (None, None));
-        assert_eq!(members.texts("l"), Some(Some(vec!["a".to_owned()])));
-        assert_eq!((members.texts("s"), members.list("o")), (None, None));
-        assert!(members.object("o").is_some() && members.object("n").is_some());
-        assert!(members.object("l").is_none());
+        assert_eq!(
+            (members.text("i"), members.text("l")),
+            (Err(Misfit), Err(Misfit))
+        );
+        assert_eq!(members.texts("l"), Ok(Some(vec!["a".to_owned()])));
+        assert_eq!(
+            (members.texts("s"), members.list("o")),
+            (Err(Misfit), Err(Misfit))
+        );
+        assert!(members.object("o").is_ok() && members.object("n").is_ok());
+        assert_eq!(members.object("l"), Err(Misfit));
     }
 }

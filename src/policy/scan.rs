@@ -79,8 +79,8 @@ impl Scan {
             self.read(&text, runs && nested, depth + 1);
         }
         for words in lexer.commands {
-            let interpreter = |w: &Token| w.text != "." && programs::is_interpreter(&w.text);
-            let interpreted = words.iter().any(interpreter);
+            let is_shell = |w: &Token| w.text != "." && programs::is_interpreter(&w.text);
+            let interpreted = words.iter().any(is_shell);
             let scripts = words
                 .iter()
                 .filter(|w| has_structure(&w.text) && w.text != script);

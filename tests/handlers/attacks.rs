@@ -222,7 +222,7 @@ async fn a_directory_above_a_refused_one_and_permissions_that_no_rule_names_are_
     });
     let Some(rig) = rig.await else { return };
     within(240, async {
-        let work = rig.home.work_dir().to_owned();
+        let work = rig.home.work_dir().clone();
         let secret = work.join("a/secret");
         fs::create_dir_all(&secret).unwrap();
         let policy = || {
@@ -277,7 +277,7 @@ async fn permissions_beside_a_command_are_accepted_only_by_a_rule_that_names_the
     });
     let Some(rig) = rig.await else { return };
     within(120, async {
-        let work = rig.home.work_dir().to_owned();
+        let work = rig.home.work_dir().clone();
         let args = json!({"cmd": "touch beside", "sandbox_permissions": "with_additional_permissions", "additional_permissions": {"file_system": {"write": [work]}}});
         let made = || work.join("beside").exists();
         for policy in [
