@@ -221,6 +221,8 @@ impl fmt::Debug for Policy {
 
 #[cfg(test)]
 mod attack_tests;
+#[cfg(test)]
+mod command_attack_tests;
 #[cfg(all(test, unix))]
 mod shell_tests;
 #[cfg(test)]
