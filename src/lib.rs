@@ -32,6 +32,7 @@ mod input;
 mod log;
 pub mod mine;
 mod open;
+mod pager;
 mod pages;
 mod policy;
 pub mod protocol;

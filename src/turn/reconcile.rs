@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
-use serde_json::{Value, json, value::RawValue};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json, value::RawValue};
 
 use super::collect::{End, Failure, Record};
 use crate::{
     Thread,
     error::{Error, RpcErrorKind},
+    pager::Pager,
     protocol::TurnStatus,
     read::{Page, at, readable},
 };
@@ -130,13 +131,12 @@ fn is_gone(error: &Error) -> bool {
 
 /// The turn among the latest of its thread.
 async fn find(thread: &Thread, turn: &str) -> Result<Option<Turn>, Error> {
-    let mut cursor = Value::Null;
+    let params = json!({
+        "threadId": thread.id(), "limit": PAGE, "sortDirection": "desc", "itemsView": "notLoaded",
+    });
+    let mut pages = Pager::new("thread/turns/list", into_map(params));
     for _ in 0..TURNS / PAGE {
-        let params = json!({
-            "threadId": thread.id(), "cursor": cursor, "limit": PAGE,
-            "sortDirection": "desc", "itemsView": "notLoaded",
-        });
-        let page: Page<Turn> = match call(thread, "thread/turns/list", &params, &[]).await {
+        let page: Page<Turn> = match call(thread, "thread/turns/list", pages.params(), &[]).await {
             Ok(page) => page,
             Err(error) if is_unknown(&error) => return find_in_all(thread, turn).await,
             Err(error) => return Err(error),
@@ -144,10 +144,9 @@ async fn find(thread: &Thread, turn: &str) -> Result<Option<Turn>, Error> {
         if let Some(found) = page.data.into_iter().find(|found| found.id == turn) {
             return Ok(Some(found));
         }
-        if page.next_cursor.is_null() {
+        if !pages.turn(page.next_cursor)? {
             break;
         }
-        cursor = page.next_cursor;
     }
     Ok(None)
 }
@@ -173,13 +172,12 @@ async fn items(thread: &Thread, turn: &str) -> Result<Vec<(String, Box<RawValue>
         }
     }
     let mut all = Vec::new();
-    let mut cursor = Value::Null;
+    let params = json!({
+        "threadId": thread.id(), "turnId": turn, "limit": ITEMS, "sortDirection": "asc",
+    });
+    let mut pages = Pager::new("thread/items/list", into_map(params));
     for _ in 0..ITEM_PAGES {
-        let params = json!({
-            "threadId": thread.id(), "turnId": turn, "cursor": cursor,
-            "limit": ITEMS, "sortDirection": "asc",
-        });
-        let page: Page<Entry> = match call(thread, "thread/items/list", &params, &[]).await {
+        let page: Page<Entry> = match call(thread, "thread/items/list", pages.params(), &[]).await {
             Ok(page) => page,
             Err(error) if is_unknown(&error) => {
                 let found = find_in_all(thread, turn).await?;
@@ -193,12 +191,18 @@ async fn items(thread: &Thread, turn: &str) -> Result<Vec<(String, Box<RawValue>
                 .into_iter()
                 .filter_map(|entry| with_id(entry.item)),
         );
-        if page.next_cursor.is_null() {
+        if !pages.turn(page.next_cursor)? {
             break;
         }
-        cursor = page.next_cursor;
     }
     Ok(all)
+}
+
+fn into_map(params: Value) -> Map<String, Value> {
+    match params {
+        Value::Object(params) => params,
+        _ => Map::new(),
+    }
 }
 
 fn with_id(item: Box<RawValue>) -> Option<(String, Box<RawValue>)> {
@@ -217,13 +221,12 @@ fn is_unknown(error: &Error) -> bool {
 async fn call<T: for<'de> Deserialize<'de>>(
     thread: &Thread,
     method: &str,
-    params: &Value,
+    params: &impl Serialize,
     path: &'static [&'static str],
 ) -> Result<T, Error> {
     let client = thread.client();
     let deadline = Some(client.request_timeout());
-    let reply = client
-        .send(method, &params.to_string(), deadline, true, None)
-        .await?;
+    let params = serde_json::to_string(params).map_err(|e| Error::encode(method, &e))?;
+    let reply = client.send(method, &params, deadline, true, None).await?;
     at(reply.result(), path).map_err(|e| Error::decode(method, reply.result(), &e))
 }
