@@ -11,6 +11,7 @@ use std::{
 
 use cas_sdk::mine::{Mine, MinedThread};
 use indicatif::ProgressBar;
+use rustix::{fs::FlockOperation, io::Errno};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -22,6 +23,7 @@ use crate::{
 
 /// Copy the stored threads into a JSONL file or a database, or search in one.
 ///
+/// All threads unless a flag narrows them: of every model provider and every kind of source, archived or not.
 /// A run that was broken off is continued, and a later run adds what has changed since. In the file, the last line of a
 /// thread counts.
 #[derive(Debug, clap::Args)]
@@ -71,13 +73,16 @@ struct Run {
     /// Only threads of this working directory
     #[arg(long, value_name = "DIR")]
     cwd: Option<PathBuf>,
-    /// The archived threads instead of the others
+    /// Only the archived threads
     #[arg(long)]
     archived: bool,
+    /// Only the threads that are not archived
+    #[arg(long, conflicts_with = "archived")]
+    no_archived: bool,
     /// Only threads with this in their title
     #[arg(long, value_name = "TEXT")]
     search_term: Option<String>,
-    /// Only threads of this kind, as in cli, vscode, exec, appServer, subAgent; may be given several times
+    /// Only threads of this kind, such as cli, vscode, exec, appServer or subAgent; may be given several times
     #[arg(long, value_name = "KIND")]
     source_kind: Vec<String>,
     /// Only threads of this model provider; may be given several times
@@ -175,9 +180,10 @@ async fn mine(args: &Run) -> Result {
 }
 
 fn filters(args: &Run) -> Result<Mine> {
-    let mut mine = Mine::default()
-        .archived(args.archived)
-        .include_turns(args.include_turns);
+    let mut mine = Mine::default().include_turns(args.include_turns);
+    if args.archived || args.no_archived {
+        mine = mine.archived(args.archived);
+    }
     if let Some(since) = args.since {
         mine = mine.since(since);
     }
@@ -187,13 +193,11 @@ fn filters(args: &Run) -> Result<Mine> {
     if let Some(term) = &args.search_term {
         mine = mine.filter("searchTerm", term.as_str());
     }
-    for (name, values) in [
-        ("sourceKinds", &args.source_kind),
-        ("modelProviders", &args.model_provider),
-    ] {
-        if !values.is_empty() {
-            mine = mine.filter(name, values.clone());
-        }
+    if !args.source_kind.is_empty() {
+        mine = mine.source_kinds(args.source_kind.clone());
+    }
+    if !args.model_provider.is_empty() {
+        mine = mine.model_providers(args.model_provider.clone());
     }
     for (name, value) in &args.filter {
         mine = mine.filter(name, value.clone());
@@ -233,7 +237,7 @@ pub(crate) fn private(path: &Path) -> io::Result<File> {
     options.mode(0o600).open(path)
 }
 
-/// A file with a thread a line: `{"listedAt": …, "thread": …, "turns": […]}`; `turns` only if they were asked for and could
+/// A file with a thread a line: `{"listedAt": …, "archived": …, "thread": …, "turns": […]}`; `turns` only if they were asked for and could
 /// be read.
 struct Lines {
     file: File,
@@ -251,6 +255,15 @@ impl Lines {
     fn open(path: &Path) -> Result<Self> {
         let wrong = |e: io::Error| format!("{}: {e}", path.display());
         let mut file = private(path).map_err(wrong)?;
+        // Until this run ends. Two runs that continue one file would each write over what the other one adds.
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK) => {
+                let text = "another run of `cas mine` is writing to it";
+                return Err(wrong(io::Error::new(io::ErrorKind::WouldBlock, text)).into());
+            }
+            Err(error) => return Err(wrong(error.into()).into()),
+        }
         let mut known = HashMap::new();
         let (mut whole, mut line) = (0, Vec::new());
         let mut reader = BufReader::new(&file);
@@ -299,7 +312,7 @@ impl Store for Lines {
         {
             return Ok(false);
         }
-        let mut entry = json!({"listedAt": mined.listed_at, "thread": mined.thread});
+        let mut entry = json!({"listedAt": mined.listed_at, "archived": mined.archived, "thread": mined.thread});
         if let Some(turns) = turns {
             entry["turns"] = turns;
         }
