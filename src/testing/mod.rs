@@ -46,6 +46,7 @@ mod home;
 mod install;
 mod jwt;
 mod model;
+mod record;
 mod reply;
 mod request;
 mod routes;
