@@ -37,12 +37,14 @@ mod options;
 mod pipes;
 mod policy;
 mod queue;
+mod requests;
 mod run;
 mod scan;
 mod server;
 mod session;
 mod state;
 mod stats;
+mod turns;
 
 pub use options::{ApprovalPolicy, Decision, Options, SkillDecision};
 pub use run::{Notice, run};

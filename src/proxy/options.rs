@@ -13,6 +13,9 @@ pub struct Options {
     pub cwd: Option<PathBuf>,
     /// Environment variables for the app-server beside those of this process.
     pub env: Vec<(std::ffi::OsString, std::ffi::OsString)>,
+    /// The directory in which the app-server is on record while it runs, so that the next start with the same directory
+    /// ends what an instance that was killed has left. Linux only; elsewhere it is ignored. Default: none.
+    pub registry: Option<PathBuf>,
     /// Where the last thread id is kept; a relative path is below `cwd`. Default: `~/.codex/cas/state/<hash>.json`, the
     /// hash being the first 16 hex digits of the SHA-256 of the absolute `cwd`.
     pub state_file: Option<PathBuf>,
@@ -25,10 +28,15 @@ pub struct Options {
     /// How often to emit a `cas/stats` of kind `heartbeat`. Default: never.
     pub heartbeat: Option<Duration>,
     /// How many events may wait to be written before reading stops. Default: 20,000. What waits is also limited to about
-    /// 256 KiB, however few events that is.
+    /// 256 KiB, however few events that is. 1 is taken as 2. With 0 reading never stops, and what waits has no bound.
     pub max_out_queue: usize,
-    /// From SIGTERM to SIGKILL when the instance is to end. Default: 2 s.
+    /// From SIGTERM to SIGKILL when the instance is to end; zero kills at once. Default: 2 s.
     pub kill_timeout: Duration,
+    /// How long the app-server may take to answer a request of the orchestrator from when it is sent; `None` waits for
+    /// ever. Then a `cas/error` is emitted, and an answer that comes after it is marked as late. The time while reading is
+    /// paused does not count. Requests that last as long as the work does, such as `command/exec`, have no such limit.
+    /// Default: 60 s.
+    pub request_timeout: Option<Duration>,
     /// How long the orchestrator may take to answer a forwarded server request; `None` waits for ever. Default: 30 s.
     pub server_request_timeout: Option<Duration>,
     /// How long the app-server may take to answer `initialize`. Default: 10 s.
@@ -45,6 +53,7 @@ impl Default for Options {
             codex: None,
             cwd: None,
             env: Vec::new(),
+            registry: None,
             state_file: None,
             client_name: "cas".to_owned(),
             client_title: "cas skill".to_owned(),
@@ -52,11 +61,30 @@ impl Default for Options {
             heartbeat: None,
             max_out_queue: 20_000,
             kill_timeout: Duration::from_secs(2),
+            request_timeout: Some(Duration::from_secs(60)),
             server_request_timeout: Some(Duration::from_secs(30)),
             handshake_timeout: Duration::from_secs(10),
             approvals: ApprovalPolicy::default(),
             opt_out_notification_methods: Vec::new(),
         }
+    }
+}
+
+impl Options {
+    /// The same with times that can be added to any moment: a hundred years at most.
+    pub(super) fn bounded(mut self) -> Self {
+        const MOST: Duration = Duration::from_secs(100 * 365 * 86_400);
+        for time in [&mut self.kill_timeout, &mut self.handshake_timeout] {
+            *time = MOST.min(*time);
+        }
+        for time in [
+            &mut self.heartbeat,
+            &mut self.request_timeout,
+            &mut self.server_request_timeout,
+        ] {
+            *time = time.map(|time| MOST.min(time));
+        }
+        self
     }
 }
 

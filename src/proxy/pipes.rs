@@ -33,6 +33,13 @@ impl<R: AsyncRead + Unpin> Input<R> {
         }
     }
 
+    /// Where an empty line says something, too.
+    pub(super) fn with_empty_lines(io: R, max_line: usize) -> Self {
+        let mut this = Self::new(io, max_line);
+        this.lines.keep_empty();
+        this
+    }
+
     pub(super) fn next(&mut self) -> Option<Line<'_>> {
         let line = self.lines.next();
         self.more = line.is_some();

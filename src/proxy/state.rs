@@ -2,14 +2,22 @@
 
 use std::{
     fs::{self, OpenOptions},
-    io::{self, Write as _},
+    io::{self, Read as _, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::{Component, Path, PathBuf},
+    time::{Duration, Instant},
 };
 
+use rustix::fs::OFlags;
 use serde::Deserialize;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
+
+/// Far more than a state takes; a larger file is not one.
+const LARGEST: u64 = 64 * 1024;
+/// How long after a failure the file is written again, at first and at most.
+const RETRY: Duration = Duration::from_millis(250);
+const RETRY_MAX: Duration = Duration::from_secs(30);
 
 /// The state, and whether the file has it.
 #[derive(Debug)]
@@ -20,6 +28,8 @@ pub(super) struct State {
     /// The JSON string, with its quotes.
     thread: Option<Box<str>>,
     dirty: bool,
+    /// The file could not be written: when it is tried again, and how long that was put off.
+    retry: Option<(Instant, Duration)>,
 }
 
 impl State {
@@ -31,7 +41,7 @@ impl State {
             #[serde(rename = "currentThreadId", default)]
             thread: Value,
         }
-        let stored = fs::read(&file)
+        let stored = read(&file)
             .ok()
             .and_then(|text| serde_json::from_slice::<File>(&text).ok())
             .filter(|file| file.v == 1 && file.thread.is_string());
@@ -40,6 +50,7 @@ impl State {
             json: String::new(),
             thread: None,
             dirty: false,
+            retry: None,
         };
         state.set(stored.map(|file| file.thread.to_string().into()));
         state
@@ -63,13 +74,52 @@ impl State {
         self.thread = thread;
     }
 
-    /// Brings the file up to date, through a temporary file of its own so that nobody ever reads half of one.
-    pub(super) fn save(&mut self) -> io::Result<()> {
-        if !std::mem::take(&mut self.dirty) {
-            return Ok(());
+    /// Brings the file up to date, if that is due. Returns the error of a first failure; the file is written again in
+    /// growing intervals until that succeeds.
+    pub(super) fn save(&mut self, now: Instant) -> Option<io::Error> {
+        if !self.dirty || self.next_try().is_some_and(|at| now < at) {
+            return None;
         }
+        match self.write() {
+            Ok(()) => {
+                self.dirty = false;
+                self.retry = None;
+                None
+            }
+            Err(error) => {
+                let first = self.retry.is_none();
+                let pause = self
+                    .retry
+                    .map_or(RETRY, |(_, before)| RETRY_MAX.min(before * 2));
+                self.retry = Some((now + pause, pause));
+                first.then_some(error)
+            }
+        }
+    }
+
+    /// When a file that could not be written is written again.
+    pub(super) fn next_try(&self) -> Option<Instant> {
+        self.retry.map(|(at, _)| at)
+    }
+
+    /// Writes the file at once, after a failure too.
+    pub(super) fn save_last(&mut self, now: Instant) -> Option<io::Error> {
+        if let Some((at, _)) = &mut self.retry {
+            *at = now;
+        }
+        self.save(now)
+    }
+
+    /// Through a temporary file of its own, so that nobody ever reads half of one.
+    fn write(&self) -> io::Result<()> {
         let dir = self.file.parent().unwrap_or(Path::new("."));
         fs::create_dir_all(dir)?;
+        // A pipe, a socket or a device in its place is somebody else's, and would be gone.
+        if let Ok(there) = fs::metadata(&self.file)
+            && !there.is_file()
+        {
+            return Err(not_a_file());
+        }
         let name = self.file.file_name().unwrap_or_default().to_string_lossy();
         let own = dir.join(format!(".{name}.{}.tmp", uuid::Uuid::new_v4()));
         // For its owner alone, as the threads that it names.
@@ -86,6 +136,24 @@ impl State {
         }
         written
     }
+}
+
+/// What is in a state file. Waits for nobody, whatever stands in its place.
+fn read(file: &Path) -> io::Result<Vec<u8>> {
+    let mut options = OpenOptions::new();
+    // Opening a pipe would wait for its writer.
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let opened = options.read(true).custom_flags(flags).open(file)?;
+    if !opened.metadata()?.is_file() {
+        return Err(not_a_file());
+    }
+    let mut text = Vec::new();
+    opened.take(LARGEST).read_to_end(&mut text)?;
+    Ok(text)
+}
+
+fn not_a_file() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file")
 }
 
 /// Where the state of a directory is kept unless told otherwise.
@@ -136,6 +204,48 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_could_not_be_written_is_written_as_soon_as_it_can_be() {
+        let dir = tempfile::tempdir().unwrap();
+        let blocked = dir.path().join("blocked");
+        fs::write(&blocked, "a file where the directory is to be").unwrap();
+        let mut state = State::load(blocked.join("state.json"));
+        state.see(r#""t-1""#);
+        let now = Instant::now();
+        assert!(state.save(now).is_some(), "the first failure is told");
+        let mut at = now;
+        for _ in 0..20 {
+            let next = state.next_try().unwrap();
+            assert!(next > at && next <= at + RETRY_MAX);
+            at = next;
+            assert!(
+                state.save(at).is_none(),
+                "the same failure is not told again"
+            );
+        }
+        fs::remove_file(&blocked).unwrap();
+        assert!(state.save(state.next_try().unwrap()).is_none());
+        assert_eq!(state.next_try(), None);
+        assert_eq!(State::load(blocked.join("state.json")).json, state.json);
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_neither_waited_for_nor_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("pipe");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RWXU).unwrap();
+        let directory = dir.path().join("directory");
+        fs::create_dir(&directory).unwrap();
+        for there in [pipe, directory, "/dev/null".into()] {
+            let mut state = State::load(there.clone());
+            assert_eq!(state.json, r#"{"v":1,"currentThreadId":null}"#);
+            state.see(r#""t-1""#);
+            let error = state.save(Instant::now()).unwrap().to_string();
+            assert!(error.contains("regular file"), "{error}");
+            assert!(!fs::metadata(there).unwrap().is_file());
+        }
+    }
+
+    #[test]
     fn a_file_that_is_not_ours_counts_as_empty_and_ours_is_read_back() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("deep/down/state.json");
@@ -143,7 +253,7 @@ mod tests {
         assert_eq!(State::load(file.clone()).json, empty);
         let mut state = State::load(file.clone());
         assert!(state.see(r#""t-1""#) && !state.see(r#""t-1""#));
-        state.save().unwrap();
+        assert!(state.save(Instant::now()).is_none());
         assert_eq!(
             State::load(file.clone()).json,
             r#"{"v":1,"currentThreadId":"t-1"}"#
@@ -159,7 +269,7 @@ mod tests {
             assert_eq!(State::load(file.clone()).json, empty, "{foreign}");
         }
         assert!(state.see(r#""t-2""#));
-        state.save().unwrap();
+        assert!(state.save(Instant::now()).is_none());
         let mode = fs::metadata(&file).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "whatever it was before");
         let left = fs::read_dir(file.parent().unwrap()).unwrap().count();

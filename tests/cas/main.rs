@@ -18,3 +18,4 @@ mod real;
 mod runner;
 mod smoke;
 mod state;
+mod window;
