@@ -4,14 +4,18 @@ use std::{
     collections::BTreeMap,
     fs,
     io::IsTerminal as _,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use cas_sdk::proxy::{Notice, Options};
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::{Value, json};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{IgnoredAny, MapAccess, Visitor},
+};
+use serde_json::{Value, json, value::RawValue};
 use tokio::{
     sync::{Semaphore, mpsc, watch},
     task::JoinSet,
@@ -29,6 +33,7 @@ use crate::{
 /// Each instance is a proxy with an app-server of its own. Exits with 0 only if every start and every request succeeded.
 #[derive(Debug, clap::Args)]
 #[command(args_override_self = true)]
+#[command(after_help = "Compatible with cas_instance_runner.zig.")]
 pub(crate) struct Args {
     /// The working directory of the app-servers
     #[arg(long, value_name = "DIR")]
@@ -37,7 +42,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "PATH")]
     codex: Option<PathBuf>,
     /// How many instances
-    #[arg(long, value_name = "N", default_value_t = 12)]
+    #[arg(long, value_name = "N", default_value = "12", value_parser = positive)]
     instances: usize,
     /// How many of them may be starting at the same time
     #[arg(long, value_name = "N", default_value_t = 8)]
@@ -57,7 +62,7 @@ pub(crate) struct Args {
     /// Give each instance a `CODEX_HOME` of its own below this directory
     #[arg(long, value_name = "DIR")]
     codex_home_dir: Option<PathBuf>,
-    /// How long the request may take
+    /// How long the request may take; 0 waits for ever
     #[arg(long, value_name = "N", default_value = "30000", value_parser = millis)]
     request_timeout_ms: Duration,
     /// Fail server requests, which nobody answers here, after this time; 0 waits for ever
@@ -74,9 +79,12 @@ pub(crate) struct Args {
     /// How many results to show
     #[arg(long, value_name = "N", default_value_t = 3)]
     sample: usize,
-    /// Report as JSON
+    /// Report as JSON, in the shape of cas_instance_runner.mjs
     #[arg(long)]
     json: bool,
+    /// With --json: the samples have the whole results, too
+    #[arg(long, requires = "json")]
+    full: bool,
     /// Tell on stderr what each instance does
     #[arg(long)]
     verbose: bool,
@@ -85,7 +93,7 @@ pub(crate) struct Args {
 /// What an instance tells: its number, and how its start or its request went.
 enum Told {
     Started(usize, Result<(), String>),
-    Answered(usize, Result<Value, String>),
+    Answered(usize, Result<Box<RawValue>, String>),
 }
 
 pub(crate) async fn run(args: Args) -> Result {
@@ -109,7 +117,7 @@ pub(crate) async fn run(args: Args) -> Result {
         complain("interrupted; all instances have been ended");
         return Err(Failure::Exit(130));
     };
-    outcome.report(&args, &params, state_dir, began.elapsed())
+    outcome.report(&args, &params, began.elapsed())
 }
 
 fn params(args: &Args) -> Result<Value> {
@@ -153,6 +161,9 @@ impl Fleet {
                 options.env.push(("CODEX_HOME".into(), home.into()));
             }
             options.client_name = name;
+            options.registry = crate::proxy::registry();
+            // The one request has a limit of its own.
+            options.request_timeout = None;
             options.approvals = args.approvals.policy();
             options.server_request_timeout =
                 Some(args.server_request_timeout_ms).filter(|after| !after.is_zero());
@@ -163,6 +174,7 @@ impl Fleet {
             notices.push(notify);
             let (method, params, within) =
                 (args.method.clone(), params.clone(), args.request_timeout_ms);
+            let within = Some(within).filter(|after| !after.is_zero());
             let (tell, mut begin, starting) = (tell.clone(), begin.clone(), starting.clone());
             tasks.spawn(async move {
                 let Ok(permit) = starting.acquire_owned().await else {
@@ -256,75 +268,206 @@ impl Fleet {
 struct Outcome {
     started: usize,
     start_failures: BTreeMap<usize, String>,
-    answers: BTreeMap<usize, Result<Value, String>>,
+    answers: BTreeMap<usize, Result<Box<RawValue>, String>>,
     starting: Duration,
     asking: Duration,
 }
 
 impl Outcome {
-    fn report(
-        &self,
-        args: &Args,
-        params: &Value,
-        state_dir: &std::path::Path,
-        total: Duration,
-    ) -> Result {
-        let ok = self
-            .answers
-            .values()
-            .filter(|answer| answer.is_ok())
-            .count();
-        let failed = self.started - ok;
+    fn report(&self, args: &Args, params: &Value, total: Duration) -> Result {
+        let ok = self.answers.values().filter(|a| a.is_ok()).count();
         let millis = |took: Duration| u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        let samples: Vec<Value> = (self.answers.iter().take(args.sample))
-            .map(|(number, answer)| match answer {
-                Ok(result) => json!({"instance": number, "result": result}),
-                Err(error) => json!({"instance": number, "error": error}),
-            })
-            .collect();
-        let failures: Vec<Value> = (self.start_failures.iter())
-            .map(|(number, error)| json!({"instance": number, "error": error}))
-            .collect();
+        let samples = self.answers.iter().take(args.sample);
+        let report = Report {
+            demo: "cas-instance-runner",
+            cwd: &args.cwd,
+            state_file_dir: args.state_file_dir.as_deref(),
+            method: &args.method,
+            params,
+            instances_requested: args.instances,
+            instances_started: self.started,
+            start_failures: (self.start_failures.iter())
+                .map(|(instance, error)| StartFailure {
+                    instance: *instance,
+                    error,
+                })
+                .collect(),
+            requests_ok: ok,
+            requests_failed: self.started - ok,
+            timing_ms: Timing {
+                start_all_clients: millis(self.starting),
+                run_all_requests: millis(self.asking),
+                total: millis(total),
+            },
+            sample_results: samples
+                .map(|(instance, answer)| Sample::new(*instance, answer, args))
+                .collect(),
+        };
         if args.json {
-            line(json!({
-                "demo": "cas-instance-runner",
-                "cwd": args.cwd,
-                "state_file_dir": state_dir,
-                "method": args.method,
-                "params": params,
-                "instances_requested": args.instances,
-                "instances_started": self.started,
-                "start_failures": failures,
-                "requests_ok": ok,
-                "requests_failed": failed,
-                "timing_ms": {
-                    "start_all_clients": millis(self.starting),
-                    "run_all_requests": millis(self.asking),
-                    "total": millis(total),
-                },
-                "sample_results": samples,
-            }))?;
+            line(serde_json::to_string_pretty(&report)?)?;
         } else {
-            line(format_args!(
-                "{} of {} instances started in {} ms; {ok} requests of {} answered, {failed} failed in {} ms",
-                self.started,
-                args.instances,
-                millis(self.starting),
-                self.started,
-                millis(self.asking)
-            ))?;
-            for (number, error) in &self.start_failures {
-                line(format_args!("  instance {number} did not start: {error}"))?;
-            }
-            for sample in &samples {
-                line(format_args!("  {sample}"))?;
-            }
+            report.show()?;
         }
         if self.start_failures.is_empty() && ok == args.instances {
             Ok(())
         } else {
             Err(Failure::Exit(1))
         }
+    }
+}
+
+/// The report of `cas_instance_runner.mjs`, field by field and in its order.
+#[derive(Debug, Serialize)]
+struct Report<'a> {
+    demo: &'static str,
+    cwd: &'a Path,
+    state_file_dir: Option<&'a Path>,
+    method: &'a str,
+    params: &'a Value,
+    instances_requested: usize,
+    instances_started: usize,
+    start_failures: Vec<StartFailure<'a>>,
+    requests_ok: usize,
+    requests_failed: usize,
+    timing_ms: Timing,
+    sample_results: Vec<Sample<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct StartFailure<'a> {
+    instance: usize,
+    error: &'a str,
+}
+
+#[derive(Debug, Serialize)]
+struct Timing {
+    start_all_clients: u64,
+    run_all_requests: u64,
+    total: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Sample<'a> {
+    instance: usize,
+    ok: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    summary: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a str>,
+    /// Only if it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<&'a RawValue>,
+}
+
+impl<'a> Sample<'a> {
+    fn new(instance: usize, answer: &'a Result<Box<RawValue>, String>, args: &Args) -> Self {
+        let result = answer.as_deref().ok();
+        Self {
+            instance,
+            ok: answer.is_ok(),
+            summary: result.map(|result| summary(&args.method, result.get())),
+            error: answer.as_ref().err().map(String::as_str),
+            result: result.filter(|_| args.full),
+        }
+    }
+}
+
+impl Report<'_> {
+    fn show(&self) -> Result {
+        let Timing {
+            start_all_clients,
+            run_all_requests,
+            ..
+        } = self.timing_ms;
+        line(format_args!(
+            "{} of {} instances started in {start_all_clients} ms; {} requests of {} answered, {} failed in {run_all_requests} ms",
+            self.instances_started,
+            self.instances_requested,
+            self.requests_ok,
+            self.instances_started,
+            self.requests_failed,
+        ))?;
+        for StartFailure { instance, error } in &self.start_failures {
+            line(format_args!("  instance {instance} did not start: {error}"))?;
+        }
+        for sample in &self.sample_results {
+            let text = match (sample.error, &sample.summary) {
+                (Some(error), _) => error.to_owned(),
+                (None, summary) => summary.clone().unwrap_or_default().to_string(),
+            };
+            // An unknown method is refused with the list of all that are known.
+            let short: String = text.chars().take(200).collect();
+            let more = if short.len() < text.len() { "…" } else { "" };
+            let word = if sample.ok { "ok" } else { "failed" };
+            line(format_args!(
+                "  instance {}: {word} {short}{more}",
+                sample.instance
+            ))?;
+        }
+        Ok(())
+    }
+}
+
+/// What a result says in short, by the rules of the original.
+fn summary(method: &str, result: &str) -> Value {
+    let value: Value = serde_json::from_str(result).unwrap_or_default();
+    let count = |list: &Value| list.as_array().map(Vec::len);
+    match (method, &value) {
+        ("thread/list", _) => json!({
+            "firstThreadId": value["data"][0]["id"],
+            "rows": count(&value["data"]).unwrap_or_default(),
+        }),
+        ("thread/read", _) => json!({
+            "threadId": value["thread"]["id"],
+            "turns": count(&value["turns"]),
+        }),
+        (_, Value::Object(_)) => {
+            let Keys(keys) = serde_json::from_str(result).unwrap_or_default();
+            json!({ "keys": keys })
+        }
+        (_, Value::Array(items)) => {
+            let keys: Vec<String> = (0..items.len().min(KEYS)).map(|n| n.to_string()).collect();
+            json!({ "keys": keys })
+        }
+        _ => json!({ "value": value }),
+    }
+}
+
+/// How many keys a summary names.
+const KEYS: usize = 8;
+
+/// The first keys of an object, in its order.
+#[derive(Debug, Default)]
+struct Keys(Vec<String>);
+
+impl<'de> Deserialize<'de> for Keys {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visit;
+        impl<'de> Visitor<'de> for Visit {
+            type Value = Keys;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Keys, A::Error> {
+                let mut keys = Vec::new();
+                while let Some((key, IgnoredAny)) = map.next_entry::<String, _>()? {
+                    if keys.len() < KEYS && !keys.contains(&key) {
+                        keys.push(key);
+                    }
+                }
+                Ok(Keys(keys))
+            }
+        }
+        deserializer.deserialize_map(Visit)
+    }
+}
+
+fn positive(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number) if number > 0 => Ok(number),
+        _ => Err("a positive number".to_owned()),
     }
 }
 

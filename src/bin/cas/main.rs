@@ -26,6 +26,9 @@ use out::{Result, complain};
 /// Drive `codex app-server` from the command line, and from programs that speak JSON lines.
 #[derive(Debug, Parser)]
 #[command(name = "cas", version, args_override_self = true)]
+#[command(
+    after_help = "Compatible with cas.zig and the scripts of the cas skill: cas smoke_check, cas instance_runner, cas proxy, cas rate_limits."
+)]
 struct Cli {
     /// The form of the log lines on stderr; `RUST_LOG` says what is logged
     #[arg(long, value_enum, default_value = "text", global = true)]

@@ -17,6 +17,7 @@ use crate::{
 /// an unknown method fails. Exits with 0 if all checks pass, 1 if one fails, 2 for wrong flags.
 #[derive(Debug, clap::Args)]
 #[command(args_override_self = true)]
+#[command(after_help = "Compatible with cas_smoke_check.zig.")]
 pub(crate) struct Args {
     /// The working directory of the app-server
     #[arg(long, value_name = "DIR")]
