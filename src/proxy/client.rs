@@ -227,3 +227,36 @@ fn hints(params: Option<&str>) -> OwnedKeys {
         item: string(params.item_id),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_that_the_server_would_drop_is_told_by_what_is_wrong_with_it() {
+        for (error, wrong) in [
+            ("\"str\"", "error must be object"),
+            ("null", "error must be object"),
+            ("[1,\"m\"]", "error must be object"),
+            ("{}", "error: missing field `code`"),
+            (r#"{"code":1}"#, "error: missing field `message`"),
+            (
+                r#"{"code":"1","message":"m"}"#,
+                "error.code must be integer",
+            ),
+            (
+                r#"{"code":1.5,"message":"m"}"#,
+                "error.code must be integer",
+            ),
+            (
+                r#"{"code":1,"message":null}"#,
+                "error.message must be string",
+            ),
+        ] {
+            let told = check_error(error).unwrap_err();
+            assert!(told.starts_with(wrong), "{error}: {told}");
+        }
+        let more = r#"{"message":"m","code":-1,"data":{"a":1.50},"more":[]}"#;
+        assert_eq!(check_error(more), Ok(()));
+    }
+}
