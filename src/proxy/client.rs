@@ -8,7 +8,7 @@ use super::{
     answers,
     command::{self, Answer, Command, complete, id_key},
     events::OwnedKeys,
-    requests::{Lane, Origin, Request, Taken},
+    requests::{Lane, Origin, Request, Taken, Unanswered},
     scan::Kind,
     session::{Phase, Reason, Session, refusal},
 };
@@ -72,9 +72,6 @@ impl Session {
             frame.push_str(&params);
         }
         frame.push('}');
-        if !self.server_listens {
-            return self.send(&frame, Reason::ClientRequest { client_request_id });
-        }
         let request = Request {
             id: id.into(),
             method: method.into(),
@@ -83,6 +80,10 @@ impl Session {
             lane: Lane::of(method),
             keys: hints(params),
         };
+        if !self.server_listens {
+            let why = "the app-server takes no messages any more";
+            return self.unanswered(why, &request, Unanswered::NotSent);
+        }
         self.take(line, request, frame);
     }
 
@@ -202,16 +203,16 @@ fn check_error(error: &str) -> Result<(), String> {
 /// The routing keys that a request's answer takes from its params: the fields themselves and no others.
 fn hints(params: Option<&str>) -> OwnedKeys {
     #[derive(Default, serde::Deserialize)]
-    #[serde(rename_all = "camelCase", default)]
+    #[serde(default)]
     struct Params<'a> {
-        #[serde(borrow)]
-        thread_id: Option<&'a RawValue>,
-        #[serde(borrow)]
-        turn_id: Option<&'a RawValue>,
-        #[serde(borrow)]
-        expected_turn_id: Option<&'a RawValue>,
-        #[serde(borrow)]
-        item_id: Option<&'a RawValue>,
+        #[serde(borrow, rename = "threadId")]
+        thread: Option<&'a RawValue>,
+        #[serde(borrow, rename = "turnId")]
+        turn: Option<&'a RawValue>,
+        #[serde(borrow, rename = "expectedTurnId")]
+        expected: Option<&'a RawValue>,
+        #[serde(borrow, rename = "itemId")]
+        item: Option<&'a RawValue>,
     }
     let params = params.filter(|params| params.starts_with('{'));
     let Ok(params) = serde_json::from_str::<Params<'_>>(params.unwrap_or("{}")) else {
@@ -222,9 +223,9 @@ fn hints(params: Option<&str>) -> OwnedKeys {
         text.starts_with('"').then(|| text.into())
     };
     OwnedKeys {
-        thread: string(params.thread_id),
-        turn: string(params.turn_id).or_else(|| string(params.expected_turn_id)),
-        item: string(params.item_id),
+        thread: string(params.thread),
+        turn: string(params.turn).or_else(|| string(params.expected)),
+        item: string(params.item),
     }
 }
 

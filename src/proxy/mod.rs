@@ -33,10 +33,12 @@ mod events;
 mod exit;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
+mod notice;
 mod options;
 mod pipes;
 mod policy;
 mod queue;
+mod registry;
 mod requests;
 mod run;
 mod scan;
@@ -46,5 +48,6 @@ mod state;
 mod stats;
 mod turns;
 
+pub use notice::Notice;
 pub use options::{ApprovalPolicy, Decision, Options, SkillDecision};
-pub use run::{Notice, run};
+pub use run::run;

@@ -12,7 +12,7 @@ use tokio::{
     sync::mpsc,
 };
 
-use super::{run::Notice, session::Session, stats::Counts};
+use super::{notice::Notice, session::Session, stats::Counts};
 use crate::rpc::line::{Line, Lines};
 
 /// The lines of one side.

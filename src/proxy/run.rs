@@ -1,7 +1,6 @@
 //! The loop of an instance: one task that reads both sides, writes both sides and sees to the child's end.
 
 use std::{
-    error::Error as _,
     future::{pending, ready},
     io,
     path::Path,
@@ -9,7 +8,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::process::Signal;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::mpsc,
@@ -19,13 +17,14 @@ use tokio::{
 use super::{
     child::Child,
     exit::told,
+    notice::Notice,
     options::Options,
     pipes::{Input, Output, write_to},
+    registry,
     session::{Phase, Session},
 };
 use crate::{
-    error::SpawnError,
-    process::{Launch, Process, Registry, find_codex},
+    process::{Launch, Process, find_codex},
     rpc::line::Line,
 };
 
@@ -37,20 +36,6 @@ const TO_SERVER: usize = 1024 * 1024;
 const LAST_ANSWERS: Duration = Duration::from_secs(10);
 /// and for turns and other long work.
 const LAST_WORK: Duration = Duration::from_secs(600);
-
-/// What the surroundings tell a running instance.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Notice {
-    /// SIGINT came: it is passed on to the app-server.
-    Interrupt,
-    /// SIGTERM came: it is passed on to the app-server.
-    Terminate,
-    /// SIGHUP came: it is passed on to the app-server.
-    Hangup,
-    /// Nobody reads the events any more: the instance ends at once.
-    ReaderGone,
-}
 
 /// Runs an instance to its end and returns the exit code for the process: 0 after `cas/exit` or the end of the commands,
 /// else the app-server's, and 1 where there is none.
@@ -80,10 +65,10 @@ pub async fn run(
     };
     let mut notices = notices;
     // What an instance that was killed has left is given time to end, so a signal may come meanwhile.
-    let registry = tokio::select! {
+    let opened = tokio::select! {
         biased;
         Some(notice) = notices.recv() => {
-            if let Some((name, _)) = signal_of(notice) {
+            if let Some((name, _)) = notice.signal() {
                 session.events.emit("signal", |m| {
                     m.word("signal", name);
                 });
@@ -92,7 +77,7 @@ pub async fn run(
             }
             return 0;
         }
-        registry = open_registry(&options, &mut session) => registry,
+        opened = registry::open(&options, &mut session) => opened,
     };
     let spawned = find_codex(Some(Path::new(&session.codex)))
         .and_then(|program| Process::spawn(&program, &launch));
@@ -106,8 +91,8 @@ pub async fn run(
             return 1;
         }
     };
-    if let Some(Err(error)) = registry.map(|registry| process.register(&registry)) {
-        no_registry(&mut session, &error);
+    if let Some(Err(error)) = opened.map(|registry| process.register(&registry)) {
+        registry::unusable(&mut session, &error);
     }
     session.pid = process.id();
     session.server_listens = true;
@@ -126,28 +111,6 @@ pub async fn run(
         wanted: None,
     };
     instance.run().await
-}
-
-async fn open_registry(options: &Options, session: &mut Session) -> Option<Registry> {
-    let dir = options
-        .registry
-        .as_ref()
-        .filter(|_| cfg!(target_os = "linux"))?;
-    match Registry::open(dir, options.kill_timeout).await {
-        Ok(registry) => Some(registry),
-        Err(error) => {
-            no_registry(session, &error);
-            None
-        }
-    }
-}
-
-/// The instance goes on without: what it needs it for is that it is killed.
-fn no_registry(session: &mut Session, error: &SpawnError) {
-    let source = error.source().map(ToString::to_string);
-    session.error("the registry can't be used", |m| {
-        m.value("error", error.to_string()).value("reason", source);
-    });
 }
 
 struct Instance<I, O> {
@@ -442,7 +405,7 @@ impl<I: AsyncRead + Unpin, O: AsyncWrite + Unpin> Instance<I, O> {
             }
             Step::Written(Err(_)) | Step::Notice(Notice::ReaderGone) => return Err(ReaderGone),
             Step::Notice(notice) => {
-                if let Some((name, signal)) = signal_of(notice) {
+                if let Some((name, signal)) = notice.signal() {
                     self.session.events.emit("signal", |m| {
                         m.word("signal", name);
                     });
@@ -464,16 +427,6 @@ impl<I: AsyncRead + Unpin, O: AsyncWrite + Unpin> Instance<I, O> {
             }
         }
         Ok(())
-    }
-}
-
-/// The name of the signal that came, and the signal to pass on.
-fn signal_of(notice: Notice) -> Option<(&'static str, Signal)> {
-    match notice {
-        Notice::Interrupt => Some(("SIGINT", Signal::INT)),
-        Notice::Terminate => Some(("SIGTERM", Signal::TERM)),
-        Notice::Hangup => Some(("SIGHUP", Signal::HUP)),
-        Notice::ReaderGone => None,
     }
 }
 

@@ -63,7 +63,7 @@ async fn what_left_the_group_of_a_killed_proxys_server_is_ended_by_the_next_star
     let registry = tempfile::tempdir().unwrap();
     let registry = registry.path().to_str().unwrap();
     // Neither the end of its input nor a signal to the group ends it.
-    let stray = r#"setsid sh -c 'echo $$ > stray; exec sleep 1000' </dev/null >/dev/null 2>&1 &"#;
+    let stray = "setsid sh -c 'echo $$ > stray; exec sleep 1000' </dev/null >/dev/null 2>&1 &";
     let mut killed = Instance::start(stray, &["--registry", registry], &[]);
     let server = server_of(&mut killed);
     let file = killed.dir.path().join("stray");

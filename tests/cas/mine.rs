@@ -355,9 +355,10 @@ async fn the_servers_reason_is_in_what_is_told_of_a_thread_without_turns() {
         let (client, server) = FakeServer::connect(CasClient::builder()).await.unwrap();
         server.answer("thread/list", |params| {
             assert_eq!(params["modelProviders"], json!([]));
-            let threads = match params["archived"] == true {
-                true => json!([]),
-                false => json!([{"id": "a", "updatedAt": 2}]),
+            let threads = if params["archived"] == true {
+                json!([])
+            } else {
+                json!([{"id": "a", "updatedAt": 2}])
             };
             Ok(json!({"data": threads, "nextCursor": null}))
         });

@@ -15,12 +15,13 @@ use crate::{
 };
 
 fn requests(range: std::ops::Range<usize>, method: &str, params: &Value) -> String {
-    range
-        .map(|n| {
-            let request = json!({"type": "cas/request", "method": method, "clientRequestId": n.to_string(), "params": params});
-            format!("{request}\n")
-        })
-        .collect()
+    let mut lines = String::new();
+    for n in range {
+        let request = json!({"type": "cas/request", "method": method, "clientRequestId": n.to_string(), "params": params});
+        lines.push_str(&request.to_string());
+        lines.push('\n');
+    }
+    lines
 }
 
 /// How often each request has had an answer, and an error.

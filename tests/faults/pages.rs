@@ -151,9 +151,10 @@ async fn the_turns_of_a_thread_that_go_round_in_circles_are_an_error_of_that_thr
         for cursors in CIRCLES {
             let (client, server) = server().await;
             server.answer("thread/list", |params| {
-                let threads = match params["archived"] == true {
-                    true => json!([]),
-                    false => json!([{"id": "a", "updatedAt": 2}, {"id": "b", "updatedAt": 1}]),
+                let threads = if params["archived"] == true {
+                    json!([])
+                } else {
+                    json!([{"id": "a", "updatedAt": 2}, {"id": "b", "updatedAt": 1}])
                 };
                 Ok(json!({"data": threads, "nextCursor": null}))
             });

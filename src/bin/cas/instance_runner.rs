@@ -4,17 +4,13 @@ use std::{
     collections::BTreeMap,
     fs,
     io::IsTerminal as _,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use cas_sdk::proxy::{Notice, Options};
 use indicatif::{ProgressBar, ProgressStyle};
-use serde::{
-    Deserialize, Deserializer, Serialize,
-    de::{IgnoredAny, MapAccess, Visitor},
-};
 use serde_json::{Value, json, value::RawValue};
 use tokio::{
     sync::{Semaphore, mpsc, watch},
@@ -24,6 +20,7 @@ use tokio::{
 use crate::{
     connect::millis,
     instance::Instance,
+    instance_report::{Report, Sample, StartFailure, Timing},
     out::{Failure, Result, complain, line},
     proxy::Approvals,
 };
@@ -79,7 +76,7 @@ pub(crate) struct Args {
     /// How many results to show
     #[arg(long, value_name = "N", default_value_t = 3)]
     sample: usize,
-    /// Report as JSON, in the shape of cas_instance_runner.mjs
+    /// Report as JSON, in the shape of `cas_instance_runner.mjs`
     #[arg(long)]
     json: bool,
     /// With --json: the samples have the whole results, too
@@ -300,7 +297,7 @@ impl Outcome {
                 total: millis(total),
             },
             sample_results: samples
-                .map(|(instance, answer)| Sample::new(*instance, answer, args))
+                .map(|(instance, answer)| Sample::new(*instance, answer, &args.method, args.full))
                 .collect(),
         };
         if args.json {
@@ -313,154 +310,6 @@ impl Outcome {
         } else {
             Err(Failure::Exit(1))
         }
-    }
-}
-
-/// The report of `cas_instance_runner.mjs`, field by field and in its order.
-#[derive(Debug, Serialize)]
-struct Report<'a> {
-    demo: &'static str,
-    cwd: &'a Path,
-    state_file_dir: Option<&'a Path>,
-    method: &'a str,
-    params: &'a Value,
-    instances_requested: usize,
-    instances_started: usize,
-    start_failures: Vec<StartFailure<'a>>,
-    requests_ok: usize,
-    requests_failed: usize,
-    timing_ms: Timing,
-    sample_results: Vec<Sample<'a>>,
-}
-
-#[derive(Debug, Serialize)]
-struct StartFailure<'a> {
-    instance: usize,
-    error: &'a str,
-}
-
-#[derive(Debug, Serialize)]
-struct Timing {
-    start_all_clients: u64,
-    run_all_requests: u64,
-    total: u64,
-}
-
-#[derive(Debug, Serialize)]
-struct Sample<'a> {
-    instance: usize,
-    ok: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    summary: Option<Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<&'a str>,
-    /// Only if it was asked for.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    result: Option<&'a RawValue>,
-}
-
-impl<'a> Sample<'a> {
-    fn new(instance: usize, answer: &'a Result<Box<RawValue>, String>, args: &Args) -> Self {
-        let result = answer.as_deref().ok();
-        Self {
-            instance,
-            ok: answer.is_ok(),
-            summary: result.map(|result| summary(&args.method, result.get())),
-            error: answer.as_ref().err().map(String::as_str),
-            result: result.filter(|_| args.full),
-        }
-    }
-}
-
-impl Report<'_> {
-    fn show(&self) -> Result {
-        let Timing {
-            start_all_clients,
-            run_all_requests,
-            ..
-        } = self.timing_ms;
-        line(format_args!(
-            "{} of {} instances started in {start_all_clients} ms; {} requests of {} answered, {} failed in {run_all_requests} ms",
-            self.instances_started,
-            self.instances_requested,
-            self.requests_ok,
-            self.instances_started,
-            self.requests_failed,
-        ))?;
-        for StartFailure { instance, error } in &self.start_failures {
-            line(format_args!("  instance {instance} did not start: {error}"))?;
-        }
-        for sample in &self.sample_results {
-            let text = match (sample.error, &sample.summary) {
-                (Some(error), _) => error.to_owned(),
-                (None, summary) => summary.clone().unwrap_or_default().to_string(),
-            };
-            // An unknown method is refused with the list of all that are known.
-            let short: String = text.chars().take(200).collect();
-            let more = if short.len() < text.len() { "…" } else { "" };
-            let word = if sample.ok { "ok" } else { "failed" };
-            line(format_args!(
-                "  instance {}: {word} {short}{more}",
-                sample.instance
-            ))?;
-        }
-        Ok(())
-    }
-}
-
-/// What a result says in short, by the rules of the original.
-fn summary(method: &str, result: &str) -> Value {
-    let value: Value = serde_json::from_str(result).unwrap_or_default();
-    let count = |list: &Value| list.as_array().map(Vec::len);
-    match (method, &value) {
-        ("thread/list", _) => json!({
-            "firstThreadId": value["data"][0]["id"],
-            "rows": count(&value["data"]).unwrap_or_default(),
-        }),
-        ("thread/read", _) => json!({
-            "threadId": value["thread"]["id"],
-            "turns": count(&value["turns"]),
-        }),
-        (_, Value::Object(_)) => {
-            let Keys(keys) = serde_json::from_str(result).unwrap_or_default();
-            json!({ "keys": keys })
-        }
-        (_, Value::Array(items)) => {
-            let keys: Vec<String> = (0..items.len().min(KEYS)).map(|n| n.to_string()).collect();
-            json!({ "keys": keys })
-        }
-        _ => json!({ "value": value }),
-    }
-}
-
-/// How many keys a summary names.
-const KEYS: usize = 8;
-
-/// The first keys of an object, in its order.
-#[derive(Debug, Default)]
-struct Keys(Vec<String>);
-
-impl<'de> Deserialize<'de> for Keys {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visit;
-        impl<'de> Visitor<'de> for Visit {
-            type Value = Keys;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Keys, A::Error> {
-                let mut keys = Vec::new();
-                while let Some((key, IgnoredAny)) = map.next_entry::<String, _>()? {
-                    if keys.len() < KEYS && !keys.contains(&key) {
-                        keys.push(key);
-                    }
-                }
-                Ok(Keys(keys))
-            }
-        }
-        deserializer.deserialize_map(Visit)
     }
 }
 

@@ -5,6 +5,7 @@ mod connect;
 mod database;
 mod doctor;
 mod instance;
+mod instance_report;
 mod instance_runner;
 mod lists;
 mod logs;

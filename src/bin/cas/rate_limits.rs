@@ -35,7 +35,7 @@ pub(crate) struct Args {
     /// How many workers there may be at most
     #[arg(long, value_name = "N", default_value_t = 8)]
     max_workers: usize,
-    /// Report as JSON, in the shape of cas_rate_limits.mjs
+    /// Report as JSON, in the shape of `cas_rate_limits.mjs`
     #[arg(long)]
     json: bool,
     /// With --json: report the advice and all that the server told instead
@@ -108,7 +108,8 @@ struct Report<'a> {
 struct Window {
     used_percent: Value,
     resets_at: Value,
-    window_duration_mins: Value,
+    #[serde(rename = "windowDurationMins")]
+    duration_mins: Value,
     remaining_mins: Value,
     elapsed_percent: Value,
     delta_percent: Value,
@@ -161,7 +162,7 @@ impl Window {
         Self {
             used_percent: number(pace.used_percent),
             resets_at: number(pace.resets_at),
-            window_duration_mins: number(pace.window_duration_mins),
+            duration_mins: number(pace.window_duration_mins),
             remaining_mins: number(pace.resets_at.filter(|_| known).map(left)),
             elapsed_percent: number(pace.elapsed_percent.filter(|_| known)),
             delta_percent: number(pace.delta_percent),
@@ -186,7 +187,7 @@ impl Window {
         Self {
             used_percent: Value::Null,
             resets_at: Value::Null,
-            window_duration_mins: Value::Null,
+            duration_mins: Value::Null,
             remaining_mins: Value::Null,
             elapsed_percent: Value::Null,
             delta_percent: Value::Null,
