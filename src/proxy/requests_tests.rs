@@ -234,11 +234,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..300)
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
-
-    #[test]
-    fn whatever_happens_in_whatever_order_each_ends_once_and_the_server_is_not_overrun(steps in steps()) {
+#[test]
+fn whatever_happens_in_whatever_order_each_ends_once_and_the_server_is_not_overrun() {
+    proptest!(ProptestConfig::with_cases(64), |(steps in steps())| {
         let mut requests = Requests::new(Some(WITHIN));
         let mut now = NOW;
         let mut ends: BTreeMap<usize, usize> = BTreeMap::new();
@@ -282,5 +280,5 @@ proptest! {
             *ends.get_mut(&request.id.parse().unwrap()).unwrap() += 1;
         }
         prop_assert!(ends.values().all(|times| *times == 1), "{ends:?}");
-    }
+    });
 }

@@ -180,7 +180,7 @@ async fn a_reader_that_stalls_longer_than_the_limit_costs_no_answer() {
 
 #[test]
 fn a_request_that_is_never_answered_is_an_error_and_those_behind_it_go_on() {
-    let mut cas = Instance::fake(&["--request-timeout-ms", "1000"]);
+    let mut cas = Instance::fake(&["--request-timeout-ms", "3000"]);
     cas.ready();
     for n in 0..70 {
         cas.send(&json!({"type": "cas/request", "method": "fake/never", "clientRequestId": n.to_string(), "params": {"threadId": "t"}}).to_string());
@@ -206,16 +206,17 @@ fn a_request_that_is_never_answered_is_an_error_and_those_behind_it_go_on() {
             break;
         }
     }
-    assert_eq!(
-        told,
-        (0..64).collect::<Vec<_>>(),
-        "each once, in their order"
-    );
+    // It was sent when enough of those before it were told.
+    assert!((7..70).contains(&told.len()), "{told:?}");
     while told.len() < 70 {
         let event = cas.event(|e| e["type"] == "cas/error");
         told.push(event["clientRequestId"].as_str().unwrap().parse().unwrap());
     }
-    assert_eq!(told, (0..70).collect::<Vec<_>>());
+    assert_eq!(
+        told,
+        (0..70).collect::<Vec<_>>(),
+        "each once, in their order"
+    );
     // An answer that comes after that says so.
     cas.send(r#"{"type":"cas/request","method":"fake/say","params":{"lines":["{\"id\":2,\"result\":{}}"]}}"#);
     let late = cas.event(|e| e["kind"] == "response" && e["id"] == 2);
