@@ -24,22 +24,23 @@ use crate::{
     rpc::{Connection, Limits, Router, outbox::Outbox, queue::Bounds},
     supervisor::{Peer, supervise},
     tool::DynamicTool,
+    transport::ConnectionKind,
 };
 
 /// Makes a [`CasClient`]; see [`CasClient::builder`].
 #[derive(Clone)]
 #[must_use = "a builder does nothing until `spawn` or `connect`"]
 pub struct Builder {
-    launch: Launch,
+    pub(crate) launch: Launch,
     client_info: [String; 3],
     experimental_api: bool,
     opt_out: Vec<String>,
     limits: Limits,
     bounds: Bounds,
     request_timeout: Duration,
-    handshake_timeout: Duration,
-    grace: Duration,
-    registry: Option<PathBuf>,
+    pub(crate) handshake_timeout: Duration,
+    pub(crate) grace: Duration,
+    pub(crate) registry: Option<PathBuf>,
     desk: Desk,
 }
 
@@ -60,6 +61,7 @@ impl Default for Builder {
                 in_flight: 64,
                 urgent: 16,
                 line: 128 * 1024 * 1024,
+                outgoing: None,
             },
             bounds: Bounds {
                 events: 8_192,
@@ -320,7 +322,8 @@ impl Builder {
             process.register(registry)?;
         }
         let pid = process.id();
-        self.start(stdout, stdin, Peer::Process(Box::new(process), stderr), pid)
+        let peer = Peer::Process(Box::new(process), stderr);
+        self.start(stdout, stdin, peer, pid, ConnectionKind::Spawned)
             .await
             .map_err(|error| match error {
                 Error::Closed(reason)
@@ -346,19 +349,37 @@ impl Builder {
         input_of_server: impl AsyncWrite + Send + 'static,
     ) -> Result<CasClient, Error> {
         self.desk.handlers.tools.check()?;
-        let start = self.start(output_of_server, input_of_server, Peer::Foreign, None);
-        start
+        let kind = ConnectionKind::Streams;
+        let (output, input) = (output_of_server, input_of_server);
+        self.start(output, input, Peer::Foreign, None, kind)
             .await
             .map_err(|error| Error::Handshake(Arc::new(error)))
     }
 
-    async fn start(
-        self,
+    /// Fails early for a tool that the server would refuse.
+    #[cfg(feature = "ws")]
+    pub(crate) fn check_tools(&self) -> Result<(), Error> {
+        self.desk.handlers.tools.check()
+    }
+
+    /// The `CODEX_HOME` among the server's own environment variables.
+    #[cfg(feature = "ws")]
+    pub(crate) fn codex_home(&self) -> Option<PathBuf> {
+        let mut set = self.launch.env.iter().rev();
+        let (_, value) = set.find(|(name, _)| name == "CODEX_HOME")?;
+        value.clone().map(PathBuf::from)
+    }
+
+    /// Makes a client of two streams of JSON lines, and does the handshake: what is the same for all kinds of servers.
+    pub(crate) async fn start(
+        mut self,
         output: impl AsyncRead + Unpin + Send + 'static,
         input: impl AsyncWrite + Send + 'static,
         peer: Peer,
         pid: Option<u32>,
+        kind: ConnectionKind,
     ) -> Result<CasClient, Error> {
+        self.limits.outgoing = kind.max_outgoing();
         let params = self.initialize_params();
         let dispatch = Dispatch::new(self.desk);
         let router = Arc::new(Router::new(dispatch.clone()));
@@ -378,6 +399,7 @@ impl Builder {
                 experimental_api: self.experimental_api,
                 request_timeout: self.request_timeout,
                 bounds: self.bounds,
+                kind,
             },
         });
         match client.handshake(&params, self.handshake_timeout).await {

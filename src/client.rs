@@ -28,6 +28,7 @@ use crate::{
     },
     supervisor::Supervised,
     tracker::Tracker,
+    transport::ConnectionKind,
 };
 
 /// A connection to one `codex app-server`. Clones share it; when the last one is dropped the server is ended.
@@ -63,6 +64,7 @@ pub(crate) struct Options {
     pub(crate) experimental_api: bool,
     pub(crate) request_timeout: Duration,
     pub(crate) bounds: Bounds,
+    pub(crate) kind: ConnectionKind,
 }
 
 pub(crate) struct Parts {
@@ -247,8 +249,15 @@ impl CasClient {
         self.shared.pid
     }
 
+    /// How this client came to its server, and so whose server it is.
+    #[must_use]
+    pub fn connection_kind(&self) -> &ConnectionKind {
+        &self.shared.options.kind
+    }
+
     /// Ends the server: the end of its input, then SIGTERM, then SIGKILL, each after the builder's
-    /// [`stop_grace`](Builder::stop_grace). Returns when it is gone, with the reason the connection ended.
+    /// [`stop_grace`](Builder::stop_grace). Returns when it is gone, with the reason the connection ended. A server that
+    /// was joined is not this client's to end: then only the connection ends.
     pub async fn shutdown(&self) -> Arc<CloseReason> {
         self.shared.stop.send_replace(true);
         self.closed().await
@@ -345,6 +354,9 @@ impl CasClient {
                 raw: (*head).into(),
                 reason: format!("the answer has {len} bytes, more than the builder's `max_line`"),
             }),
+            Err(NoAnswer::TooLarge { len, max }) => Err(Error::Invalid(format!(
+                "{method} has {len} bytes, and a server on a socket takes no more than {max} in a message"
+            ))),
             Err(NoAnswer::Timeout) => Err(Error::Timeout {
                 method: method.to_owned(),
                 after: deadline.unwrap_or_default(),

@@ -5,7 +5,7 @@ use std::{fmt, path::PathBuf, process::ExitStatus, sync::Arc, time::Duration};
 use serde_json::value::RawValue;
 
 pub use crate::rpc_error::{RpcError, RpcErrorKind};
-use crate::{read::readable, turn::TurnError};
+use crate::{read::readable, transport::ConnectError, turn::TurnError};
 
 /// The error of everything in this crate.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -14,6 +14,10 @@ pub enum Error {
     /// `codex app-server` could not be started.
     #[error(transparent)]
     Spawn(#[from] SpawnError),
+
+    /// No connection to a server that listens on a socket.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
 
     /// The server was started but `initialize` did not succeed. The process has been ended.
     #[error("initialize failed")]

@@ -49,6 +49,7 @@ mod strict;
 pub mod testing;
 mod thread;
 mod tool;
+mod transport;
 mod turn;
 mod wire;
 
@@ -86,6 +87,9 @@ pub use rpc::Kind;
 pub use send::Sent;
 pub use thread::{Origin, Thread};
 pub use tool::{DynamicTool, Tool, ToolContext, ToolError, ToolOutput};
+pub use transport::{AuthRefusal, ConnectError, ConnectErrorKind, ConnectionKind};
+#[cfg(feature = "ws")]
+pub use transport::{Auth, Endpoint};
 pub use turn::{
     Deadline, Item, TokenUsage, Turn, TurnControl, TurnError, TurnErrorKind, TurnEvent,
     TurnFailure, TurnOutcome,

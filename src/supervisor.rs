@@ -29,7 +29,7 @@ struct Care {
     stop: watch::Receiver<bool>,
     reader: JoinHandle<io::Result<()>>,
     writer: JoinHandle<io::Result<()>>,
-    stderr: Option<JoinHandle<()>>,
+    stderr: Option<AbortOnDrop<()>>,
     grace: Duration,
     done: watch::Sender<Option<Arc<CloseReason>>>,
 }
@@ -53,6 +53,9 @@ pub(crate) struct Supervised {
 pub(crate) enum Peer {
     /// A child of ours.
     Process(Box<Process>, tokio::process::ChildStderr),
+    /// A child of ours that listens on a socket; what it writes is read by this task.
+    #[cfg(feature = "ws")]
+    Listener(Box<Process>, AbortOnDrop<()>),
     /// Somebody else's: only the pipe is ours.
     Foreign,
 }
@@ -83,9 +86,13 @@ where
             let tail = process.stderr.clone();
             (
                 Some(*process),
-                Some(tokio::spawn(async move { tail.drain(stderr).await })),
+                Some(AbortOnDrop(tokio::spawn(async move {
+                    tail.drain(stderr).await;
+                }))),
             )
         }
+        #[cfg(feature = "ws")]
+        Peer::Listener(process, stderr) => (Some(*process), Some(stderr)),
         Peer::Foreign => (None, None),
     };
     let care = Care {
@@ -114,12 +121,11 @@ impl Care {
             mut stop,
             reader,
             writer,
-            stderr,
+            mut stderr,
             grace,
             done,
         } = self;
         let (mut reader, mut writer) = (AbortOnDrop(reader), AbortOnDrop(writer));
-        let mut stderr = stderr.map(AbortOnDrop);
         let mut read_ended = false;
         let mut status = None;
 
@@ -163,7 +169,11 @@ impl Care {
         if let Some(process) = &mut process {
             if status.is_none() {
                 let by_itself;
-                (status, by_itself) = process.stop(grace).await;
+                (status, by_itself) = if cause == CloseCause::Shutdown {
+                    process.stop(grace).await
+                } else {
+                    process.stop_ending(grace).await
+                };
                 if by_itself && cause != CloseCause::Shutdown {
                     cause = CloseCause::Exited; // Its output ends a moment before it does.
                 }

@@ -26,6 +26,8 @@ pub(crate) struct Limits {
     pub(crate) urgent: usize,
     /// The longest line, in bytes.
     pub(crate) line: usize,
+    /// The longest message that the server takes, in bytes.
+    pub(crate) outgoing: Option<usize>,
 }
 
 /// Why a request has no answer.
@@ -35,6 +37,11 @@ pub(crate) enum NoAnswer {
     Closed(Arc<CloseReason>),
     /// The answer was over the limit of a line: how long it was, and how it began.
     TooLong(u64, Box<str>),
+    /// The request was not sent: it is this long, and the server takes no more than that.
+    TooLarge {
+        len: usize,
+        max: usize,
+    },
 }
 
 pub(crate) struct Connection {
@@ -43,6 +50,7 @@ pub(crate) struct Connection {
     pub(crate) outbox: Outbox,
     window: Semaphore,
     urgent: Semaphore,
+    outgoing: usize,
 }
 
 /// How one request is to be made.
@@ -64,6 +72,7 @@ impl Connection {
             outbox,
             window: Semaphore::new(limits.in_flight.max(1)),
             urgent: Semaphore::new(limits.urgent.max(1)),
+            outgoing: limits.outgoing.unwrap_or(usize::MAX),
         }
     }
 
@@ -78,6 +87,10 @@ impl Connection {
                 .expect(send.on_reply)
                 .map_err(NoAnswer::Closed)?;
             let frame = request_frame(slot.id, send.method, send.params);
+            if self.is_too_large(&frame) {
+                let (len, max) = (frame.len() - 1, self.outgoing);
+                return Err(NoAnswer::TooLarge { len, max });
+            }
             self.outbox
                 .send(Lane::Request { alone: slot.alone }, &frame);
             slot.answer().await
@@ -98,6 +111,11 @@ impl Connection {
             self.window.acquire().await
         };
         acquired.map_err(|_| NoAnswer::Closed(self.reason()))
+    }
+
+    /// Whether a frame, without its newline, is more than the server takes.
+    fn is_too_large(&self, frame: &[u8]) -> bool {
+        frame.len() - 1 > self.outgoing
     }
 
     /// Sends a notification.
@@ -122,10 +140,19 @@ impl Connection {
 
     /// Answers a request of the server; `body` is the JSON text of the member `key`.
     pub(crate) fn reply(&self, id: &str, key: &'static str, body: &str) {
-        self.outbox.send(
-            Lane::Reply,
-            format!("{{\"id\":{id},\"{key}\":{body}}}\n").as_bytes(),
-        );
+        let mut frame = format!("{{\"id\":{id},\"{key}\":{body}}}\n");
+        if self.is_too_large(frame.as_bytes()) {
+            // It would cost the connection; and no answer at all would be waited for for ever.
+            let text = format!(
+                "the answer has {} bytes, and the server takes {}",
+                frame.len() - 1,
+                self.outgoing
+            );
+            tracing::warn!(target: "cas_sdk", id, "{text}");
+            let error = serde_json::json!({"code": -32603, "message": text});
+            frame = format!("{{\"id\":{id},\"error\":{error}}}\n");
+        }
+        self.outbox.send(Lane::Reply, frame.as_bytes());
     }
 
     /// Ends all that waits.

@@ -273,6 +273,7 @@ fn interleaved(ops: &[Op]) -> Result<(), TestCaseError> {
                             "error"
                         }
                         Err(NoAnswer::TooLong(..)) => "too long",
+                        Err(NoAnswer::TooLarge { .. }) => unreachable!("nothing large is sent"),
                         Err(NoAnswer::Closed(_)) => {
                             prop_assert!(closed);
                             "closed"

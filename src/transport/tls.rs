@@ -1,0 +1,84 @@
+//! TLS for `wss://`: the certificate has to be for the host's name and from an authority that is trusted.
+
+use std::{io, path::PathBuf, sync::Arc};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    task::spawn_blocking,
+};
+use tokio_rustls::{
+    TlsConnector,
+    client::TlsStream,
+    rustls::{
+        CertificateError, ClientConfig, Error, RootCertStore,
+        crypto::ring,
+        pki_types::{CertificateDer, ServerName, pem::PemObject as _},
+    },
+};
+
+use super::ConnectErrorKind as Kind;
+
+/// What is trusted, read from files.
+pub(super) async fn config(authorities: Option<PathBuf>) -> Result<Arc<ClientConfig>, Kind> {
+    spawn_blocking(move || {
+        let mut roots = RootCertStore::empty();
+        let from = match &authorities {
+            Some(pem) => {
+                let shown = pem.display();
+                let unreadable =
+                    |e| Kind::Tls(format!("the certificate authorities in {shown} cannot be read: {e}"));
+                for certificate in CertificateDer::pem_file_iter(pem).map_err(unreadable)? {
+                    roots
+                        .add(certificate.map_err(unreadable)?)
+                        .map_err(|e| Kind::Tls(format!("{shown} holds no certificate authority: {e}")))?;
+                }
+                shown.to_string()
+            }
+            None => {
+                roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+                "this system".to_owned()
+            }
+        };
+        if roots.is_empty() {
+            return Err(Kind::Tls(format!("{from} has no certificate authorities")));
+        }
+        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(|e| Kind::Tls(e.to_string()))?;
+        let mut config = builder
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Arc::new(config))
+    })
+    .await
+    .map_err(|e| Kind::Tls(e.to_string()))?
+}
+
+pub(super) async fn connect<S>(
+    config: Arc<ClientConfig>,
+    host: &str,
+    stream: S,
+) -> Result<TlsStream<S>, Kind>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let name = ServerName::try_from(host.to_owned())
+        .map_err(|e| Kind::InvalidAddress(format!("{host} is no name that TLS knows: {e}")))?;
+    TlsConnector::from(config)
+        .connect(name, stream)
+        .await
+        .map_err(|e| classify(&e))
+}
+
+fn classify(error: &io::Error) -> Kind {
+    let inner = error.get_ref().and_then(|e| e.downcast_ref::<Error>());
+    match inner {
+        Some(Error::InvalidCertificate(
+            reason @ (CertificateError::NotValidForName
+            | CertificateError::NotValidForNameContext { .. }),
+        )) => Kind::WrongName(reason.to_string()),
+        Some(reason) => Kind::Tls(format!("TLS failed: {reason}")),
+        None => Kind::Tls(format!("TLS failed: {error}")),
+    }
+}
