@@ -90,9 +90,11 @@ impl FakeServer {
             Box::new(move |line: &str| server.hear(line))
         };
         let wire = server.0.wire.clone();
-        let client = builder
-            .connect(Output(wire.clone()), Input { wire, on_line })
-            .await?;
+        let (output, input) = (Output(wire.clone()), Input { wire, on_line });
+        #[cfg(feature = "ws")]
+        let client = super::connect(builder, output, input).await?;
+        #[cfg(not(feature = "ws"))]
+        let client = builder.connect(output, input).await?;
         Ok((client, server))
     }
 

@@ -52,6 +52,8 @@ mod routes;
 mod server;
 mod skip;
 mod sse;
+#[cfg(feature = "ws")]
+mod websocket;
 
 pub use fake::{FakeRequest, FakeServer};
 pub use fetch::{CODEX_VERSION, FetchError, codex};
@@ -62,3 +64,5 @@ pub use model::MockModel;
 pub use reply::{Reply, Usage};
 pub use request::ModelRequest;
 pub use skip::codex_or_skip;
+#[cfg(feature = "ws")]
+pub use websocket::connect;

@@ -11,8 +11,9 @@ mod odd;
 mod requests;
 mod responses;
 mod storm;
+mod websocket;
 
-use cas_sdk::{Builder, CasClient, Error, Event, Events};
+use cas_sdk::{Builder, CasClient, Error, Event, Events, testing};
 use serde_json::{Value, json};
 use tokio::io::{
     AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream, ReadHalf, WriteHalf,
@@ -36,7 +37,7 @@ impl Peer {
         let (heard, said) = tokio::io::split(far);
         let heard = BufReader::new(heard);
         let mut peer = Self { heard, said };
-        let (client, ()) = tokio::join!(builder.connect(output, input), async {
+        let (client, ()) = tokio::join!(testing::connect(builder, output, input), async {
             peer.hear().await;
             peer.say(br#"{"id":1,"result":{"userAgent":"peer/0.0.0"}}"#)
                 .await;

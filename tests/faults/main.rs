@@ -12,6 +12,7 @@ mod retries;
 mod sends;
 mod starts;
 mod usage;
+mod websocket;
 
 use cas_sdk::{
     Builder, CasClient, Error, Thread, Turn, TurnError, TurnEvent, protocol::ThreadStartParams,
