@@ -184,6 +184,7 @@ const LIMITS: Limits = Limits {
     in_flight: 3,
     urgent: 1,
     line: 1_000,
+    outgoing: None,
 };
 
 fn poll_once<T>(future: Pin<&mut (impl Future<Output = T> + ?Sized)>) -> Option<T> {
