@@ -29,6 +29,8 @@ mod filter;
 pub mod fuzzing;
 mod handler;
 mod input;
+#[cfg(feature = "ws")]
+pub mod live;
 mod log;
 pub mod mine;
 mod open;
@@ -76,6 +78,8 @@ pub use handler::{
     SkillApproval, Tokens, UnclaimedRequest, UnclaimedRequests, UserInput,
 };
 pub use input::Input;
+#[cfg(feature = "ws")]
+pub use live::Live;
 pub use open::Resume;
 pub use pages::Pages;
 pub use policy::{Audit, DecidedBy, Permission, Policy, Rule, Subject};

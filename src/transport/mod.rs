@@ -34,4 +34,7 @@ pub use kind::ConnectionKind;
 #[cfg(feature = "ws")]
 pub use {auth::Auth, endpoint::Endpoint};
 #[cfg(feature = "ws")]
-pub(crate) use connect::{Deadline, Opened};
+pub(crate) use {
+    connect::{Deadline, Opened, open},
+    endpoint::{codex_home, control_socket},
+};

@@ -2,9 +2,12 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/terminal.rs"]
+mod terminal;
 
 mod addresses;
 mod auth;
+mod discover;
 mod frames;
 mod joined;
 mod listener;
