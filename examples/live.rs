@@ -18,7 +18,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let live = discover.await;
     for server in &live.servers {
         let version = server.version.as_deref().unwrap_or("of unknown version");
-        println!("codex {version} at {} ({:?})", server.endpoint, server.owner);
+        println!(
+            "codex {version} at {} ({:?})",
+            server.endpoint, server.owner
+        );
         for thread in &server.threads {
             let does = match &thread.status {
                 _ if thread.waits_for_approval => "waits for an approval",
@@ -36,7 +39,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
     for thread in &live.held {
         let title = thread.title.as_deref().unwrap_or("?");
-        println!("{:?} {} without a socket: {} {title}", thread.holder, thread.pid, thread.id);
+        println!(
+            "{:?} {} without a socket: {} {title}",
+            thread.holder, thread.pid, thread.id
+        );
     }
     for place in &live.unreachable {
         println!("{}", place.error);

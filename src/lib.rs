@@ -91,9 +91,9 @@ pub use rpc::Kind;
 pub use send::Sent;
 pub use thread::{Origin, Thread};
 pub use tool::{DynamicTool, Tool, ToolContext, ToolError, ToolOutput};
-pub use transport::{AuthRefusal, ConnectError, ConnectErrorKind, ConnectionKind};
 #[cfg(feature = "ws")]
 pub use transport::{Auth, Endpoint};
+pub use transport::{AuthRefusal, ConnectError, ConnectErrorKind, ConnectionKind};
 pub use turn::{
     Deadline, Item, TokenUsage, Turn, TurnControl, TurnError, TurnErrorKind, TurnEvent,
     TurnFailure, TurnOutcome,

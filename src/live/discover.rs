@@ -104,8 +104,12 @@ impl Discover {
     }
 
     async fn run(self) -> Live {
-        let homes = self.homes.unwrap_or_else(|| codex_home().into_iter().collect());
-        let sockets = homes.iter().map(|home| Endpoint::unix(control_socket(home)));
+        let homes = self
+            .homes
+            .unwrap_or_else(|| codex_home().into_iter().collect());
+        let sockets = homes
+            .iter()
+            .map(|home| Endpoint::unix(control_socket(home)));
         let deadline = Deadline::new(self.timeout);
         let looks = sockets.chain(self.endpoints).map(|endpoint| async move {
             let found = find(&endpoint, deadline).await;
@@ -137,7 +141,9 @@ impl Discover {
 
 fn is_known(servers: &[(LiveServer, Probe)], server: &LiveServer) -> bool {
     let pids = servers.iter().filter_map(|(known, _)| known.pid);
-    server.pid.is_some_and(|pid| pids.into_iter().any(|known| known == pid))
+    server
+        .pid
+        .is_some_and(|pid| pids.into_iter().any(|known| known == pid))
 }
 
 async fn find(endpoint: &Endpoint, deadline: Deadline) -> Result<(LiveServer, Probe), Error> {

@@ -81,7 +81,10 @@ pub(super) async fn held_threads(
         return held;
     }
     // Who it was that has it loaded is not told to a server, but what is stored is.
-    let read = held.iter().map(|thread| json!({"threadId": thread.id})).collect();
+    let read = held
+        .iter()
+        .map(|thread| json!({"threadId": thread.id}))
+        .collect();
     let Ok(answers) = probe.call_each("thread/read", read).await else {
         return held;
     };
@@ -90,7 +93,9 @@ pub(super) async fn held_threads(
             let name = seen.name.unwrap_or(seen.preview);
             let line = name.trim().lines().next().unwrap_or_default();
             thread.title = (!line.is_empty()).then(|| line.to_owned());
-            thread.cwd = Some(seen.cwd).filter(|cwd| !cwd.as_os_str().is_empty()).or(thread.cwd.take());
+            thread.cwd = Some(seen.cwd)
+                .filter(|cwd| !cwd.as_os_str().is_empty())
+                .or(thread.cwd.take());
         }
     }
     held
@@ -124,8 +129,13 @@ fn locked(home: &Path) -> Vec<(String, u32)> {
 }
 
 fn has_open(pid: u32, path: &Path) -> bool {
-    let files = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
-    files.into_iter().any(|file| fs::read_link(file.path()).is_ok_and(|target| target == path))
+    let files = fs::read_dir(format!("/proc/{pid}/fd"))
+        .into_iter()
+        .flatten()
+        .flatten();
+    files
+        .into_iter()
+        .any(|file| fs::read_link(file.path()).is_ok_and(|target| target == path))
 }
 
 fn holder(pid: u32) -> Holder {

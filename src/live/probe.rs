@@ -56,15 +56,28 @@ impl Probe {
         let version = env!("CARGO_PKG_VERSION");
         let info = json!({"name": "cas-sdk", "title": "cas-sdk", "version": version});
         let params = json!({"clientInfo": info, "capabilities": {"experimentalApi": true}});
-        this.greeting = this.call("initialize", params).await?;
+        this.greeting = match this.call("initialize", params).await {
+            Err(Error::Timeout { .. }) => {
+                let kind = deadline.passed("the answer to initialize");
+                return Err(endpoint.error(kind).into());
+            }
+            answer => answer?,
+        };
         this.write(&json!({"method": "initialized"})).await?;
         Ok(this)
     }
 
     /// Makes a request; a refusal is an error.
-    pub(super) async fn call(&mut self, method: &'static str, params: Value) -> Result<Value, Error> {
+    pub(super) async fn call(
+        &mut self,
+        method: &'static str,
+        params: Value,
+    ) -> Result<Value, Error> {
         let answers = self.call_each(method, vec![params]).await?;
-        let answer = answers.into_iter().next().unwrap_or_else(|| Ok(Value::Null));
+        let answer = answers
+            .into_iter()
+            .next()
+            .unwrap_or_else(|| Ok(Value::Null));
         answer.map_err(|source| Error::Rpc {
             method: method.to_owned(),
             source,

@@ -170,7 +170,9 @@ impl From<Seen> for LiveThread {
             },
             role: match (seen.parent_thread_id, seen.thread_source) {
                 (Some(parent), _) => ThreadRole::SubAgent { parent },
-                (None, Some(Value::String(source))) if source == "thread_title" => ThreadRole::Helper,
+                (None, Some(Value::String(source))) if source == "thread_title" => {
+                    ThreadRole::Helper
+                }
                 _ => ThreadRole::Session,
             },
             id: seen.id,
@@ -204,7 +206,9 @@ pub(super) async fn look(endpoint: &Endpoint, probe: &mut Probe) -> Result<LiveS
 }
 
 pub(super) fn seen(answer: Value) -> Option<Seen> {
-    let Value::Object(mut answer) = answer else { return None };
+    let Value::Object(mut answer) = answer else {
+        return None;
+    };
     serde_json::from_value(answer.remove("thread")?).ok()
 }
 
@@ -246,8 +250,14 @@ fn owner(pid: u32) -> ServerOwner {
         }
     }
     let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let managed = command.split(|byte| *byte == 0).any(|arg| arg == b"--managed-daemon");
-    if managed { ServerOwner::Daemon } else { ServerOwner::Other }
+    let managed = command
+        .split(|byte| *byte == 0)
+        .any(|arg| arg == b"--managed-daemon");
+    if managed {
+        ServerOwner::Daemon
+    } else {
+        ServerOwner::Other
+    }
 }
 
 fn parent(pid: u32) -> Option<u32> {

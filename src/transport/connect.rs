@@ -47,7 +47,7 @@ impl Deadline {
     }
 
     /// What is told when it has passed.
-    pub(super) fn passed(&self, waiting_for: &'static str) -> Kind {
+    pub(crate) fn passed(&self, waiting_for: &'static str) -> Kind {
         Kind::Silent {
             after: self.after,
             waiting_for,
@@ -75,7 +75,9 @@ pub(crate) async fn open(
         Place::Tcp(tcp) => open_tcp(endpoint, tcp, deadline).await,
         Place::ControlSocket | Place::Unix(_) => {
             let path = endpoint.socket(home)?.unwrap_or_default();
-            let connected = deadline.within("the connection", unix::connect(&path)).await;
+            let connected = deadline
+                .within("the connection", unix::connect(&path))
+                .await;
             match connected {
                 Ok(connected) => open_unix(endpoint, connected, deadline).await,
                 Err(kind) => Err(kind),
@@ -112,7 +114,9 @@ async fn open_tcp(endpoint: &Endpoint, to: &Tcp, deadline: Deadline) -> Result<O
             let config = tls::config(endpoint.authorities.clone()).await?;
             tls::connect(config, &to.host, stream).await
         };
-        let mut stream = deadline.within("the answer to the TLS handshake", connect).await?;
+        let mut stream = deadline
+            .within("the answer to the TLS handshake", connect)
+            .await?;
         let early = handshake(endpoint, &mut stream, &authority, path, deadline).await?;
         let (read, write) = split(stream);
         pair(Role::Client, read, write, early, endpoint.ping_every)
@@ -230,7 +234,16 @@ mod tests {
         for old in ["0.168.9", "0.99.0", "0.9.200", "0.168.0-alpha.1"] {
             assert!(is_old(old), "{old}");
         }
-        for new in ["0.169.0", "0.171.0", "0.1000.0", "1.0.0", "0.0.0", "0.169.0-alpha.3", "odd", ""] {
+        for new in [
+            "0.169.0",
+            "0.171.0",
+            "0.1000.0",
+            "1.0.0",
+            "0.0.0",
+            "0.169.0-alpha.3",
+            "odd",
+            "",
+        ] {
             assert!(!is_old(new), "{new}");
         }
     }

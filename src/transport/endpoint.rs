@@ -198,17 +198,23 @@ impl Tcp {
             None => (rest, "/"),
         };
         if authority.contains('@') {
-            return Err("a token or a password does not belong into an address; use `Endpoint::auth`");
+            return Err(
+                "a token or a password does not belong into an address; use `Endpoint::auth`",
+            );
         }
         if rest.contains(['?', '#']) {
-            return Err("an address has no query and no fragment; a token goes into `Endpoint::auth`");
+            return Err(
+                "an address has no query and no fragment; a token goes into `Endpoint::auth`",
+            );
         }
         if !path.bytes().all(|b| b.is_ascii_graphic()) {
             return Err("the path may only have visible ASCII characters");
         }
         let (host, port) = match authority.strip_prefix('[') {
             Some(v6) => {
-                let (host, port) = v6.split_once(']').ok_or("the bracket of the host is not closed")?;
+                let (host, port) = v6
+                    .split_once(']')
+                    .ok_or("the bracket of the host is not closed")?;
                 host.parse::<std::net::Ipv6Addr>()
                     .map_err(|_| "there is no IPv6 address in the brackets")?;
                 let port = match port.strip_prefix(':') {
@@ -263,7 +269,9 @@ fn shown(text: &str) -> String {
         let start = text.find("://").map_or(0, |scheme| scheme + 3).min(at);
         text.replace_range(start..at, "…");
     }
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    text.chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect()
 }
 
 impl TryFrom<&str> for Endpoint {

@@ -170,7 +170,9 @@ impl fmt::Display for ConnectErrorKind {
             Self::WrongName(reason) => {
                 write!(f, "the server's certificate is for other names: {reason}")
             }
-            Self::Unauthorized(refusal) => write!(f, "the server refuses the connection: {refusal}"),
+            Self::Unauthorized(refusal) => {
+                write!(f, "the server refuses the connection: {refusal}")
+            }
             Self::Http { status, body } => {
                 write!(f, "the server answered with HTTP {status}")?;
                 match body.lines().next().map(str::trim) {

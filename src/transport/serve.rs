@@ -18,9 +18,7 @@ use tokio::{
 
 use super::{
     ConnectError, ConnectErrorKind as Kind, ConnectionKind, Deadline, Endpoint, Opened,
-    connect::open_unix,
-    unix,
-    watchdog::Watchdog,
+    connect::open_unix, unix, watchdog::Watchdog,
 };
 use crate::{
     Builder, CasClient, Error,
@@ -200,7 +198,8 @@ async fn prepare(path: &Path, deadline: Deadline) -> Result<Option<PathBuf>, Kin
     }
     let sticky = mode & 0o1000 != 0;
     if mode & 0o022 != 0 && !sticky {
-        let reason = "may be written to by others, who could put a socket of theirs there; `chmod 700` it";
+        let reason =
+            "may be written to by others, who could put a socket of theirs there; `chmod 700` it";
         return Err(unsafe_dir(reason.into()));
     }
     match deadline.within("the connection", unix::connect(path)).await {

@@ -13,7 +13,8 @@ pub(super) async fn connect(to: &Tcp, has_token: bool) -> Result<TcpStream, Kind
         return Err(exposed());
     }
     let host = to.host.as_str();
-    let unknown = |reason: String| Kind::UnknownHost(format!("the host {host} is not known: {reason}"));
+    let unknown =
+        |reason: String| Kind::UnknownHost(format!("the host {host} is not known: {reason}"));
     let addresses = lookup_host((host, to.port))
         .await
         .map_err(|e| unknown(e.to_string()))?;

@@ -25,12 +25,15 @@ pub(super) async fn config(authorities: Option<PathBuf>) -> Result<Arc<ClientCon
         let from = match &authorities {
             Some(pem) => {
                 let shown = pem.display();
-                let unreadable =
-                    |e| Kind::Tls(format!("the certificate authorities in {shown} cannot be read: {e}"));
+                let unreadable = |e| {
+                    Kind::Tls(format!(
+                        "the certificate authorities in {shown} cannot be read: {e}"
+                    ))
+                };
                 for certificate in CertificateDer::pem_file_iter(pem).map_err(unreadable)? {
-                    roots
-                        .add(certificate.map_err(unreadable)?)
-                        .map_err(|e| Kind::Tls(format!("{shown} holds no certificate authority: {e}")))?;
+                    roots.add(certificate.map_err(unreadable)?).map_err(|e| {
+                        Kind::Tls(format!("{shown} holds no certificate authority: {e}"))
+                    })?;
                 }
                 shown.to_string()
             }
@@ -45,9 +48,7 @@ pub(super) async fn config(authorities: Option<PathBuf>) -> Result<Arc<ClientCon
         let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .map_err(|e| Kind::Tls(e.to_string()))?;
-        let mut config = builder
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        let mut config = builder.with_root_certificates(roots).with_no_client_auth();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Arc::new(config))
     })

@@ -3,7 +3,10 @@
 use std::{
     fs::{self, FileType},
     io::ErrorKind,
-    os::unix::{ffi::OsStrExt as _, fs::{FileTypeExt as _, MetadataExt as _}},
+    os::unix::{
+        ffi::OsStrExt as _,
+        fs::{FileTypeExt as _, MetadataExt as _},
+    },
     path::{Path, PathBuf},
     time::Duration,
 };

@@ -85,7 +85,9 @@ async fn read<S: AsyncRead + Unpin>(
             Ok(0) | Err(_) if buf.is_empty() => {
                 let reason = sent.err().or(read.err()).map(|e| e.to_string());
                 return Err(not(&match reason {
-                    Some(reason) => format!("it closed the connection without an answer ({reason})"),
+                    Some(reason) => {
+                        format!("it closed the connection without an answer ({reason})")
+                    }
                     None => "it closed the connection without an answer".to_owned(),
                 }));
             }
@@ -104,7 +106,11 @@ async fn read<S: AsyncRead + Unpin>(
 }
 
 /// How the body begins.
-async fn body<S: AsyncRead + Unpin>(stream: &mut S, answer: &Response, mut body: BytesMut) -> String {
+async fn body<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    answer: &Response,
+    mut body: BytesMut,
+) -> String {
     let length = answer.headers().get("content-length");
     let length = length
         .and_then(|v| v.to_str().ok()?.parse().ok())
@@ -118,7 +124,13 @@ async fn body<S: AsyncRead + Unpin>(stream: &mut S, answer: &Response, mut body:
     let text = String::from_utf8_lossy(&body);
     text.trim()
         .chars()
-        .map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c })
+        .map(|c| {
+            if c.is_control() && c != '\n' {
+                '\u{fffd}'
+            } else {
+                c
+            }
+        })
         .collect()
 }
 

@@ -53,12 +53,26 @@ impl Terminal {
         }
         let mut command = vec!["env".to_owned(), "-i".into(), "TERM=xterm-256color".into()];
         for (name, value) in rig.home.env() {
-            command.push(format!("{}={}", name.to_str().unwrap(), value.to_str().unwrap()));
+            command.push(format!(
+                "{}={}",
+                name.to_str().unwrap(),
+                value.to_str().unwrap()
+            ));
         }
         command.push(rig.codex().to_str().unwrap().to_owned());
         command.extend(args.iter().map(|arg| (*arg).to_owned()));
         let dir = rig.home.work_dir();
-        let mut all = vec!["new-session", "-d", "-x", "120", "-y", "40", "-c", dir.to_str().unwrap(), "--"];
+        let mut all = vec![
+            "new-session",
+            "-d",
+            "-x",
+            "120",
+            "-y",
+            "40",
+            "-c",
+            dir.to_str().unwrap(),
+            "--",
+        ];
         all.extend(command.iter().map(String::as_str));
         let started = self.tmux(&all);
         assert!(started.status.success(), "{started:?}");
@@ -77,7 +91,10 @@ impl Terminal {
             if screen.contains(text) {
                 return;
             }
-            assert!(begun.elapsed() < Duration::from_secs(60), "no {text:?} in:\n{screen}");
+            assert!(
+                begun.elapsed() < Duration::from_secs(60),
+                "no {text:?} in:\n{screen}"
+            );
             sleep(Duration::from_millis(50)).await;
         }
     }

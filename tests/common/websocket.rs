@@ -13,6 +13,9 @@ pub(super) fn again(skip: &[&str]) {
     let told = String::from_utf8_lossy(&output.stdout);
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{told}{errors}");
-    let ran = told.lines().filter(|line| line.ends_with(" ... ok")).count();
+    let ran = told
+        .lines()
+        .filter(|line| line.ends_with(" ... ok"))
+        .count();
     assert!(ran > 10, "{ran} tests ran: {told}");
 }

@@ -29,14 +29,29 @@ async fn what_is_at_the_path_of_a_socket_is_told() {
         let dir = tempdir().unwrap();
         let path = |name: &str| dir.path().join(name);
         assert!(matches!(kind(join(&path("none")).await), Kind::NoServer));
-        assert!(matches!(kind(join(&path("none/below")).await), Kind::NoServer));
+        assert!(matches!(
+            kind(join(&path("none/below")).await),
+            Kind::NoServer
+        ));
 
         fs::write(path("file"), "").unwrap();
-        assert!(matches!(kind(join(&path("file")).await), Kind::NotASocket("a regular file")));
-        assert!(matches!(kind(join(&path("file/below")).await), Kind::NoServer));
-        assert!(matches!(kind(join(dir.path()).await), Kind::NotASocket("a directory")));
+        assert!(matches!(
+            kind(join(&path("file")).await),
+            Kind::NotASocket("a regular file")
+        ));
+        assert!(matches!(
+            kind(join(&path("file/below")).await),
+            Kind::NoServer
+        ));
+        assert!(matches!(
+            kind(join(dir.path()).await),
+            Kind::NotASocket("a directory")
+        ));
         let _datagrams = UnixDatagram::bind(path("datagrams")).unwrap();
-        assert!(matches!(kind(join(&path("datagrams")).await), Kind::NotASocket("a datagram socket")));
+        assert!(matches!(
+            kind(join(&path("datagrams")).await),
+            Kind::NotASocket("a datagram socket")
+        ));
 
         drop(UnixListener::bind(path("stale")).unwrap());
         assert!(matches!(kind(join(&path("stale")).await), Kind::Stale));
@@ -45,7 +60,10 @@ async fn what_is_at_the_path_of_a_socket_is_told() {
         symlink(path("none"), path("dangling")).unwrap();
         assert!(matches!(kind(join(&path("dangling")).await), Kind::Stale));
         symlink(path("round"), path("round")).unwrap();
-        assert!(matches!(kind(join(&path("round")).await), Kind::InvalidAddress(_)));
+        assert!(matches!(
+            kind(join(&path("round")).await),
+            Kind::InvalidAddress(_)
+        ));
     })
     .await;
 }
@@ -88,12 +106,11 @@ async fn a_path_that_is_too_long_for_a_socket_is_told_and_a_link_to_a_shorter_on
 
         let long = rig.home.path().join("d".repeat(100)).join("s.sock");
         assert!(long.as_os_str().len() > 107);
-        let own = rig
-            .builder()
-            .serve(Endpoint::unix(&long))
+        let own = rig.builder().serve(Endpoint::unix(&long)).await.unwrap();
+        builder(&rig)
+            .connect_to(Endpoint::unix(&long))
             .await
             .unwrap();
-        builder(&rig).connect_to(Endpoint::unix(&long)).await.unwrap();
         own.shutdown().await;
     })
     .await;
@@ -125,8 +142,15 @@ async fn one_kind_of_socket_is_never_taken_for_another() {
         fs::write(&file, pem.cert.pem()).unwrap();
         let endpoint: Endpoint = tls.parse().unwrap();
         let builder = builder(&rig).handshake_timeout(Duration::from_secs(5));
-        let error = kind(builder.connect_to(endpoint.certificate_authorities(file)).await);
-        assert!(matches!(error, Kind::Tls(_) | Kind::Silent { .. }), "{error:?}");
+        let error = kind(
+            builder
+                .connect_to(endpoint.certificate_authorities(file))
+                .await,
+        );
+        assert!(
+            matches!(error, Kind::Tls(_) | Kind::Silent { .. }),
+            "{error:?}"
+        );
         listener.end().await;
     })
     .await;

@@ -54,7 +54,10 @@ async fn a_capability_token_opens_the_server_and_nothing_else_does() {
         let args = ["--ws-auth", "capability-token", "--ws-token-file", path];
         let listener = Listener::ws(&rig, &args).await;
 
-        assert_eq!(refusal(connect(&rig, &listener, None).await), AuthRefusal::Missing);
+        assert_eq!(
+            refusal(connect(&rig, &listener, None).await),
+            AuthRefusal::Missing
+        );
         let wrong = connect(&rig, &listener, Some(Auth::token("s3cret-other"))).await;
         assert_eq!(refusal(wrong), AuthRefusal::WrongToken);
         for right in [Auth::token("s3cret-capability"), Auth::token_file(&file)] {
@@ -73,7 +76,8 @@ async fn a_capability_token_opens_the_server_and_nothing_else_does() {
 }
 
 #[tokio::test]
-async fn a_token_is_signed_for_each_connection_and_a_wrong_one_is_refused_for_what_is_wrong_with_it() {
+async fn a_token_is_signed_for_each_connection_and_a_wrong_one_is_refused_for_what_is_wrong_with_it()
+ {
     let Some(rig) = Rig::new().await else { return };
     within(60, async {
         let file = rig.home.path().join("secret");
@@ -82,8 +86,14 @@ async fn a_token_is_signed_for_each_connection_and_a_wrong_one_is_refused_for_wh
         let listener = Listener::ws(
             &rig,
             &[
-                "--ws-auth", "signed-bearer-token", "--ws-shared-secret-file", path,
-                "--ws-issuer", "me", "--ws-audience", "you",
+                "--ws-auth",
+                "signed-bearer-token",
+                "--ws-shared-secret-file",
+                path,
+                "--ws-issuer",
+                "me",
+                "--ws-audience",
+                "you",
             ],
         )
         .await;
@@ -93,28 +103,58 @@ async fn a_token_is_signed_for_each_connection_and_a_wrong_one_is_refused_for_wh
             connect(&rig, &listener, Some(right)).await.unwrap();
         }
 
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+        let now = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap()
+            .as_secs();
         let claims = |more: Value| {
             let mut claims = json!({"iss": "me", "aud": "you", "exp": now + 60});
-            claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            claims
+                .as_object_mut()
+                .unwrap()
+                .extend(more.as_object().unwrap().clone());
             claims
         };
-        let other = Auth::shared_secret(SECRET.to_uppercase()).issuer("me").audience("you");
+        let other = Auth::shared_secret(SECRET.to_uppercase())
+            .issuer("me")
+            .audience("you");
         for (auth, expected) in [
             (None, AuthRefusal::Missing),
             (Some(Auth::token("s3cret")), AuthRefusal::InvalidJwt),
             (Some(other), AuthRefusal::InvalidJwt),
-            (Some(jwt("HS512", &claims(json!({})), SECRET)), AuthRefusal::InvalidJwt),
-            (Some(jwt("HS256", &claims(json!({"exp": null})), SECRET)), AuthRefusal::InvalidJwt),
-            (Some(jwt("HS256", &claims(json!({"exp": now - 120})), SECRET)), AuthRefusal::Expired),
-            (Some(jwt("HS256", &claims(json!({"nbf": now + 120})), SECRET)), AuthRefusal::NotYetValid),
-            (Some(Auth::shared_secret(SECRET).audience("you")), AuthRefusal::WrongIssuer),
+            (
+                Some(jwt("HS512", &claims(json!({})), SECRET)),
+                AuthRefusal::InvalidJwt,
+            ),
+            (
+                Some(jwt("HS256", &claims(json!({"exp": null})), SECRET)),
+                AuthRefusal::InvalidJwt,
+            ),
+            (
+                Some(jwt("HS256", &claims(json!({"exp": now - 120})), SECRET)),
+                AuthRefusal::Expired,
+            ),
+            (
+                Some(jwt("HS256", &claims(json!({"nbf": now + 120})), SECRET)),
+                AuthRefusal::NotYetValid,
+            ),
+            (
+                Some(Auth::shared_secret(SECRET).audience("you")),
+                AuthRefusal::WrongIssuer,
+            ),
             (Some(signed().issuer("them")), AuthRefusal::WrongIssuer),
-            (Some(Auth::shared_secret(SECRET).issuer("me")), AuthRefusal::WrongAudience),
+            (
+                Some(Auth::shared_secret(SECRET).issuer("me")),
+                AuthRefusal::WrongAudience,
+            ),
             (Some(signed().audience("them")), AuthRefusal::WrongAudience),
         ] {
             let shown = format!("{auth:?}");
-            assert_eq!(refusal(connect(&rig, &listener, auth).await), expected, "{shown}");
+            assert_eq!(
+                refusal(connect(&rig, &listener, auth).await),
+                expected,
+                "{shown}"
+            );
         }
 
         // The connection outlives its token, which the server's clock skew of 30 s would show only later; so this is
@@ -129,7 +169,11 @@ async fn a_token_is_signed_for_each_connection_and_a_wrong_one_is_refused_for_wh
 #[tokio::test]
 async fn a_token_is_not_sent_to_another_machine_in_the_clear() {
     within(20, async {
-        for address in ["ws://192.0.2.1:9", "ws://codex.example.org:9", "ws://[2001:db8::1]:9"] {
+        for address in [
+            "ws://192.0.2.1:9",
+            "ws://codex.example.org:9",
+            "ws://[2001:db8::1]:9",
+        ] {
             let endpoint: Endpoint = address.parse().unwrap();
             for auth in [Auth::token("s3cret"), Auth::shared_secret(SECRET)] {
                 let endpoint = endpoint.clone().auth(auth);

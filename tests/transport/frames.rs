@@ -14,7 +14,13 @@ use tokio_tungstenite::{
     tungstenite::{
         Message,
         handshake::server::{Request, Response},
-        protocol::{CloseFrame, frame::{Frame, coding::{CloseCode, Data, OpCode}}},
+        protocol::{
+            CloseFrame,
+            frame::{
+                Frame,
+                coding::{CloseCode, Data, OpCode},
+            },
+        },
     },
 };
 
@@ -62,7 +68,8 @@ impl Server {
         let (client, ()) = tokio::join!(join, async {
             self.accept().await;
             let id = self.hear().await["id"].clone();
-            self.say(&json!({"id": id, "result": {"userAgent": "x/0.0.0"}})).await;
+            self.say(&json!({"id": id, "result": {"userAgent": "x/0.0.0"}}))
+                .await;
             assert_eq!(self.hear().await["method"], "initialized");
         });
         client.unwrap()
@@ -106,8 +113,17 @@ async fn the_upgrade_offers_no_extension_and_names_no_origin() {
     within(20, async {
         let mut server = Server::start().await;
         let _client = server.joined().await;
-        let names: Vec<_> = server.headers.iter().map(|(name, _)| name.as_str()).collect();
-        for name in ["origin", "sec-websocket-extensions", "sec-websocket-protocol", "authorization"] {
+        let names: Vec<_> = server
+            .headers
+            .iter()
+            .map(|(name, _)| name.as_str())
+            .collect();
+        for name in [
+            "origin",
+            "sec-websocket-extensions",
+            "sec-websocket-protocol",
+            "authorization",
+        ] {
             assert!(!names.contains(&name), "{names:?}");
         }
     })
@@ -131,7 +147,11 @@ async fn messages_arrive_whole_however_they_are_cut_and_whatever_is_in_between()
                 let frame = Frame::message(piece.to_vec(), OpCode::Data(kind), last);
                 server.socket().feed(Message::Frame(frame)).await.unwrap();
                 if size == 7 {
-                    server.socket().feed(Message::Ping("p".into())).await.unwrap();
+                    server
+                        .socket()
+                        .feed(Message::Ping("p".into()))
+                        .await
+                        .unwrap();
                 }
                 kind = Data::Continue;
             }
@@ -175,7 +195,11 @@ async fn a_ping_of_the_server_is_answered_and_the_silence_of_one_that_answers_en
     within(20, async {
         let mut server = Server::start().await;
         let client = server.joined().await;
-        server.socket().send(Message::Ping("are you there".into())).await.unwrap();
+        server
+            .socket()
+            .send(Message::Ping("are you there".into()))
+            .await
+            .unwrap();
         let (mut pongs, mut pings) = (0, 0);
         while pongs < 1 || pings < 5 {
             match server.socket().next().await.unwrap().unwrap() {
@@ -212,11 +236,15 @@ async fn a_message_over_the_limit_of_a_line_is_skipped_and_the_next_one_read() {
     within(60, async {
         let mut server = Server::start().await;
         let endpoint: cas_sdk::Endpoint = server.address().parse().unwrap();
-        let join = CasClient::builder().max_line(1_000_000).connect_to(endpoint);
+        let join = CasClient::builder()
+            .max_line(1_000_000)
+            .connect_to(endpoint);
         let (client, ()) = tokio::join!(join, async {
             server.accept().await;
             let id = server.hear().await["id"].clone();
-            server.say(&json!({"id": id, "result": {"userAgent": "x/0.0.0"}})).await;
+            server
+                .say(&json!({"id": id, "result": {"userAgent": "x/0.0.0"}}))
+                .await;
         });
         let client = client.unwrap();
         assert_eq!(server.hear().await["method"], "initialized");
@@ -243,11 +271,26 @@ async fn a_close_frame_is_told_with_its_code_and_what_came_before_it_is_read() {
             code: CloseCode::Restart,
             reason: "maintenance".into(),
         };
-        server.socket().send(Message::Close(Some(frame))).await.unwrap();
-        assert!(events.next().await.unwrap().unwrap().params().contains("last words"));
+        server
+            .socket()
+            .send(Message::Close(Some(frame)))
+            .await
+            .unwrap();
+        assert!(
+            events
+                .next()
+                .await
+                .unwrap()
+                .unwrap()
+                .params()
+                .contains("last words")
+        );
         let reason = client.closed().await;
         let told = reason.to_string();
-        assert!(told.contains("1012") && told.contains("maintenance"), "{told}");
+        assert!(
+            told.contains("1012") && told.contains("maintenance"),
+            "{told}"
+        );
     })
     .await;
 }
@@ -282,18 +325,29 @@ async fn bytes_that_are_no_frames_end_the_connection_with_the_reason() {
 #[tokio::test]
 async fn an_end_in_the_middle_of_a_message_is_an_error_and_one_between_messages_is_the_end() {
     within(20, async {
-        for (bytes, in_the_middle) in [(&b""[..], false), (b"\x81", true), (b"\x81\x05x", true), (b"\x01\x01x", true)] {
+        for (bytes, in_the_middle) in [
+            (&b""[..], false),
+            (b"\x81", true),
+            (b"\x81\x05x", true),
+            (b"\x01\x01x", true),
+        ] {
             let mut server = Server::start().await;
             let client = server.joined().await;
             server.raw(bytes).await;
             server.socket().get_mut().shutdown().await.unwrap();
             let reason = client.closed().await;
             if in_the_middle {
-                assert!(matches!(&reason.cause, CloseCause::Read(text) if text.contains("middle")), "{reason}");
+                assert!(
+                    matches!(&reason.cause, CloseCause::Read(text) if text.contains("middle")),
+                    "{reason}"
+                );
             } else {
                 assert_eq!(reason.cause, CloseCause::Eof);
             }
-            let error = client.request_raw::<Value>("x/y", &json!({})).await.unwrap_err();
+            let error = client
+                .request_raw::<Value>("x/y", &json!({}))
+                .await
+                .unwrap_err();
             assert!(matches!(error, Error::Closed(_)));
         }
     })

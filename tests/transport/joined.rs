@@ -27,10 +27,7 @@ async fn a_turn_runs_on_a_joined_server_which_outlives_the_client() {
     within(60, async {
         for listener in both(&rig).await {
             rig.model.reply(Reply::text("hello"));
-            let client = builder(&rig)
-                .connect_to(&listener.address)
-                .await
-                .unwrap();
+            let client = builder(&rig).connect_to(&listener.address).await.unwrap();
             let kind = client.connection_kind().clone();
             let address = listener.address.clone();
             assert_eq!(kind, ConnectionKind::Joined { address });
@@ -43,10 +40,7 @@ async fn a_turn_runs_on_a_joined_server_which_outlives_the_client() {
             let outcome = thread.ask("hi").await.unwrap().finish().await.unwrap();
             assert_eq!(outcome.text, "hello");
             assert_eq!(client.shutdown().await.cause, CloseCause::Shutdown);
-            let again = builder(&rig)
-                .connect_to(&listener.address)
-                .await
-                .unwrap();
+            let again = builder(&rig).connect_to(&listener.address).await.unwrap();
             again.request(ModelListParams::default()).await.unwrap();
             drop((client, thread, again));
             assert!(is_alive(listener.pid()));
@@ -140,7 +134,8 @@ async fn the_end_of_the_server_ends_what_waits_and_says_why() {
                 .start_thread(ThreadStartParams::default())
                 .await
                 .unwrap();
-            rig.model.reply(Reply::new().delta("half").hold(&Gate::new()));
+            rig.model
+                .reply(Reply::new().delta("half").hold(&Gate::new()));
             let turn = thread.ask("go").await.unwrap();
             listener.kill().await;
             assert!(matches!(turn.finish().await, Err(Error::Turn(_))));

@@ -86,7 +86,10 @@ impl Listener {
     pub(crate) async fn end(mut self) {
         for _ in 0..2 {
             self.signal(Signal::TERM);
-            if timeout(Duration::from_secs(5), self.child.wait()).await.is_ok() {
+            if timeout(Duration::from_secs(5), self.child.wait())
+                .await
+                .is_ok()
+            {
                 return;
             }
         }

@@ -42,12 +42,17 @@ async fn others_join_what_a_program_serves_and_it_ends_with_its_client() {
         let address = format!("unix://{}", path.display());
         assert_eq!(
             *client.connection_kind(),
-            ConnectionKind::Served { address: address.clone() }
+            ConnectionKind::Served {
+                address: address.clone()
+            }
         );
         let pid = client.pid().unwrap();
 
         rig.model.reply(Reply::text("hello"));
-        let thread = client.start_thread(ThreadStartParams::default()).await.unwrap();
+        let thread = client
+            .start_thread(ThreadStartParams::default())
+            .await
+            .unwrap();
         thread.ask("hi").await.unwrap().finish().await.unwrap();
         let guest = builder(&rig).connect_to(&address).await.unwrap();
         let joined = guest.resume_thread(thread.id()).await.unwrap();
@@ -62,7 +67,10 @@ async fn others_join_what_a_program_serves_and_it_ends_with_its_client() {
         assert!(reason.status.is_some_and(|s| s.success()), "{reason}");
         assert!(!is_alive(pid));
         nothing_is_left(pid, &path, &target).await;
-        assert!(!path.parent().unwrap().exists(), "the directory was made for the socket");
+        assert!(
+            !path.parent().unwrap().exists(),
+            "the directory was made for the socket"
+        );
     })
     .await;
 }
@@ -79,8 +87,12 @@ async fn a_turn_that_runs_does_not_keep_the_server_and_a_dropped_client_ends_it(
             .await
             .unwrap();
         let (pid, target) = (client.pid().unwrap(), fs::canonicalize(&path).unwrap());
-        rig.model.reply(Reply::new().delta("half").hold(&Gate::new()));
-        let thread = client.start_thread(ThreadStartParams::default()).await.unwrap();
+        rig.model
+            .reply(Reply::new().delta("half").hold(&Gate::new()));
+        let thread = client
+            .start_thread(ThreadStartParams::default())
+            .await
+            .unwrap();
         let turn = thread.ask("go").await.unwrap().detach();
         drop((client, thread, turn));
         nothing_is_left(pid, &path, &target).await;
@@ -95,7 +107,11 @@ async fn a_server_that_dies_is_told_as_what_it_was() {
         let path = socket(&rig);
         let client = rig.builder().serve(Endpoint::unix(&path)).await.unwrap();
         let (pid, target) = (client.pid().unwrap(), fs::canonicalize(&path).unwrap());
-        kill_process(Pid::from_raw(i32::try_from(pid).unwrap()).unwrap(), Signal::KILL).unwrap();
+        kill_process(
+            Pid::from_raw(i32::try_from(pid).unwrap()).unwrap(),
+            Signal::KILL,
+        )
+        .unwrap();
         let reason = client.closed().await;
         assert_eq!(reason.cause, CloseCause::Exited, "{reason}");
         assert!(reason.to_string().contains("signal: 9"), "{reason}");
@@ -108,11 +124,17 @@ async fn a_server_that_dies_is_told_as_what_it_was() {
 #[test]
 #[ignore = "this is the host that another test kills"]
 fn host() {
-    let Ok(path) = std::env::var("HOST_SOCKET") else { return };
+    let Ok(path) = std::env::var("HOST_SOCKET") else {
+        return;
+    };
     let codex = std::env::var("HOST_CODEX").unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
-        let client = CasClient::builder().codex(codex).serve(Endpoint::unix(&path)).await.unwrap();
+        let client = CasClient::builder()
+            .codex(codex)
+            .serve(Endpoint::unix(&path))
+            .await
+            .unwrap();
         let out = format!("{path}.pid");
         fs::write(format!("{out}~"), client.pid().unwrap().to_string()).unwrap();
         fs::rename(format!("{out}~"), out).unwrap();
@@ -150,7 +172,10 @@ async fn a_host_that_is_killed_leaves_no_server_and_no_socket() {
             }
             host.kill().await.unwrap();
             nothing_is_left(pid, &path, &target).await;
-            eventually("its directory is taken away", || !path.parent().unwrap().exists()).await;
+            eventually("its directory is taken away", || {
+                !path.parent().unwrap().exists()
+            })
+            .await;
         }
     })
     .await;
@@ -162,10 +187,16 @@ async fn a_socket_in_use_is_left_to_its_server_and_a_stale_one_is_taken_over() {
     within(60, async {
         let mut other = Listener::unix(&rig).await;
         let address = other.address.clone();
-        assert!(matches!(kind(rig.builder().serve(&address).await), Kind::InUse));
+        assert!(matches!(
+            kind(rig.builder().serve(&address).await),
+            Kind::InUse
+        ));
         builder(&rig).connect_to(&address).await.unwrap();
         other.kill().await;
-        assert!(matches!(kind(builder(&rig).connect_to(&address).await), Kind::Stale));
+        assert!(matches!(
+            kind(builder(&rig).connect_to(&address).await),
+            Kind::Stale
+        ));
         let client = rig.builder().serve(&address).await.unwrap();
         client.shutdown().await;
 
@@ -192,15 +223,26 @@ async fn a_start_that_cannot_be_served_says_why_and_leaves_nothing() {
         let dir = tempdir().unwrap();
         let path = dir.path().join("s.sock");
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
-        let error = rig.builder().serve(Endpoint::unix(&path)).await.unwrap_err();
+        let error = rig
+            .builder()
+            .serve(Endpoint::unix(&path))
+            .await
+            .unwrap_err();
         assert!(error.to_string().contains("chmod 700"), "{error}");
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
         fs::write(&path, "kept").unwrap();
-        assert!(matches!(kind(rig.builder().serve(Endpoint::unix(&path)).await), Kind::NotASocket(_)));
+        assert!(matches!(
+            kind(rig.builder().serve(Endpoint::unix(&path)).await),
+            Kind::NotASocket(_)
+        ));
         assert_eq!(fs::read_to_string(&path).unwrap(), "kept");
         fs::remove_file(&path).unwrap();
 
-        let ends = rig.builder().config("approval_policy", "\"nonsense\"").serve(Endpoint::unix(&path)).await;
+        let ends = rig
+            .builder()
+            .config("approval_policy", "\"nonsense\"")
+            .serve(Endpoint::unix(&path))
+            .await;
         match ends.unwrap_err() {
             Error::Spawn(SpawnError::Exited { reason, .. }) => {
                 assert!(!reason.stderr_tail.is_empty(), "{reason}");
@@ -212,7 +254,9 @@ async fn a_start_that_cannot_be_served_says_why_and_leaves_nothing() {
         fs::write(&never, "#!/bin/sh\nexec sleep 300\n").unwrap();
         fs::set_permissions(&never, fs::Permissions::from_mode(0o700)).unwrap();
         let builder = CasClient::builder().codex(&never);
-        let builder = builder.handshake_timeout(Duration::from_millis(500)).stop_grace(Duration::from_millis(300));
+        let builder = builder
+            .handshake_timeout(Duration::from_millis(500))
+            .stop_grace(Duration::from_millis(300));
         let error = kind(builder.serve(Endpoint::unix(&path)).await);
         assert!(matches!(error, Kind::Silent { .. }), "{error:?}");
     })

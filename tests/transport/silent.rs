@@ -68,10 +68,26 @@ async fn what_does_not_speak_websocket_is_told_as_that() {
 async fn an_http_error_is_told_with_its_status_and_its_first_line() {
     within(60, async {
         for (answer, status, text) in [
-            ("HTTP/1.1 404 Not Found\r\nContent-Length: 7\r\n\r\nno such", 404, "HTTP 404: no such"),
-            ("HTTP/1.1 502 Bad Gateway\r\n\r\n<h1>oh\n!", 502, "HTTP 502: <h1>oh"),
-            ("HTTP/1.1 302 Found\r\nLocation: ws://elsewhere/\r\nContent-Length: 0\r\n\r\n", 302, "HTTP 302"),
-            ("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 200, "HTTP 200"),
+            (
+                "HTTP/1.1 404 Not Found\r\nContent-Length: 7\r\n\r\nno such",
+                404,
+                "HTTP 404: no such",
+            ),
+            (
+                "HTTP/1.1 502 Bad Gateway\r\n\r\n<h1>oh\n!",
+                502,
+                "HTTP 502: <h1>oh",
+            ),
+            (
+                "HTTP/1.1 302 Found\r\nLocation: ws://elsewhere/\r\nContent-Length: 0\r\n\r\n",
+                302,
+                "HTTP 302",
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+                200,
+                "HTTP 200",
+            ),
             // A body that never ends.
             ("HTTP/1.1 500 Oh\r\n\r\nhalf a bo", 500, "half a bo"),
         ] {
@@ -86,7 +102,11 @@ async fn an_http_error_is_told_with_its_status_and_its_first_line() {
 #[tokio::test]
 async fn a_server_that_says_nothing_is_given_up_at_the_deadline() {
     within(60, async {
-        for answer in ["", "HTTP/1.1 101 Swi", "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"] {
+        for answer in [
+            "",
+            "HTTP/1.1 101 Swi",
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n",
+        ] {
             let error = connect(answering(answer).await).await.unwrap_err();
             assert!(error.to_string().contains("within 2s"), "{error}");
             assert!(matches!(kind(Err(error)), Kind::Silent { .. }));
@@ -128,7 +148,9 @@ async fn an_older_server_is_refused_unless_it_is_wanted() {
             let (joined, ()) = tokio::join!(CasClient::builder().connect_to(endpoint), async {
                 server.accept().await;
                 let id = server.hear().await["id"].clone();
-                server.say(&json!({"id": id, "result": {"userAgent": format!("x/{version} (y)")}})).await;
+                server
+                    .say(&json!({"id": id, "result": {"userAgent": format!("x/{version} (y)")}}))
+                    .await;
             });
             if joins {
                 joined.unwrap();

@@ -67,13 +67,18 @@ impl Server {
                 let mut token = None;
                 #[expect(clippy::result_large_err, reason = "the signature is the library's")]
                 let look = |request: &Request, response: Response| {
-                    token = request.headers().get("authorization").map(|v| v.to_str().unwrap().to_owned());
+                    token = request
+                        .headers()
+                        .get("authorization")
+                        .map(|v| v.to_str().unwrap().to_owned());
                     Ok(response)
                 };
                 let mut socket = accept_hdr_async(stream, look).await.unwrap();
                 while let Some(Ok(message)) = socket.next().await {
                     let Ok(text) = message.to_text() else { break };
-                    let Ok(request) = serde_json::from_str::<Value>(text) else { break };
+                    let Ok(request) = serde_json::from_str::<Value>(text) else {
+                        break;
+                    };
                     let result = json!({"userAgent": "x/0.0.0", "codexHome": token});
                     let answer = json!({"id": request["id"], "result": result}).to_string();
                     socket.send(Message::text(answer)).await.unwrap();
@@ -103,7 +108,10 @@ async fn a_server_behind_tls_is_joined_and_gets_the_token() {
             let client = connect(endpoint).await.unwrap();
             assert_eq!(client.server().unwrap().codex_home, "Bearer s3cret");
             let large = "x".repeat(9 * 1024 * 1024);
-            let answer: Value = client.request_raw("x/y", &json!({"x": large})).await.unwrap();
+            let answer: Value = client
+                .request_raw("x/y", &json!({"x": large}))
+                .await
+                .unwrap();
             assert_eq!(answer["userAgent"], "x/0.0.0");
         }
     })
@@ -118,16 +126,26 @@ async fn a_certificate_for_another_name_or_of_an_unknown_authority_is_refused() 
         assert!(error.to_string().contains("codex.example.org"), "{error}");
         assert!(matches!(kind(Err(error)), Kind::WrongName(_)));
 
-        let (one, other) = (Server::start("localhost").await, Server::start("localhost").await);
-        let foreign = one.at("localhost").certificate_authorities(other.dir.path().join("ca.pem"));
+        let (one, other) = (
+            Server::start("localhost").await,
+            Server::start("localhost").await,
+        );
+        let foreign = one
+            .at("localhost")
+            .certificate_authorities(other.dir.path().join("ca.pem"));
         assert!(matches!(kind(connect(foreign).await), Kind::Tls(_)));
         let of_the_system: Endpoint = format!("wss://localhost:{}", one.port).parse().unwrap();
         assert!(matches!(kind(connect(of_the_system).await), Kind::Tls(_)));
 
-        for (text, reason) in [("", "no certificate authorities"), ("-----BEGIN CERTIFICATE-----\n", "cannot be read")] {
+        for (text, reason) in [
+            ("", "no certificate authorities"),
+            ("-----BEGIN CERTIFICATE-----\n", "cannot be read"),
+        ] {
             let file = one.dir.path().join("odd.pem");
             std::fs::write(&file, text).unwrap();
-            let error = connect(one.at("localhost").certificate_authorities(&file)).await.unwrap_err();
+            let error = connect(one.at("localhost").certificate_authorities(&file))
+                .await
+                .unwrap_err();
             assert!(error.to_string().contains(reason), "{error}");
         }
         let missing = one.at("localhost").certificate_authorities("/no/such.pem");

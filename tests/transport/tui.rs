@@ -12,10 +12,19 @@ use crate::{
 #[tokio::test]
 async fn the_users_tui_joins_a_session_that_a_program_serves_and_both_see_everything() {
     let Some(rig) = Rig::new().await else { return };
-    let Some(terminal) = Terminal::new() else { return };
+    let Some(terminal) = Terminal::new() else {
+        return;
+    };
     within(180, async {
-        let client = rig.builder().serve(Endpoint::unix(socket(&rig))).await.unwrap();
-        let thread = client.start_thread(ThreadStartParams::default()).await.unwrap();
+        let client = rig
+            .builder()
+            .serve(Endpoint::unix(socket(&rig)))
+            .await
+            .unwrap();
+        let thread = client
+            .start_thread(ThreadStartParams::default())
+            .await
+            .unwrap();
         rig.model.reply(Reply::text("this was before"));
         thread.ask("begin").await.unwrap().finish().await.unwrap();
 
@@ -24,11 +33,19 @@ async fn the_users_tui_joins_a_session_that_a_program_serves_and_both_see_everyt
         terminal.shows("this was before").await;
 
         rig.model.reply(Reply::text("said to the program"));
-        thread.ask("the program asks").await.unwrap().finish().await.unwrap();
+        thread
+            .ask("the program asks")
+            .await
+            .unwrap()
+            .finish()
+            .await
+            .unwrap();
         terminal.shows("the program asks").await;
         terminal.shows("said to the program").await;
 
         let mut events = thread.events();
+        // The TUI may ask for a title, too; whoever is first gets the first.
+        rig.model.reply(Reply::text("said to the user"));
         rig.model.reply(Reply::text("said to the user"));
         terminal.enter("the user asks").await;
         terminal.shows("said to the user").await;
@@ -42,7 +59,10 @@ async fn the_users_tui_joins_a_session_that_a_program_serves_and_both_see_everyt
                 _ => {}
             }
         }
-        assert!(told.contains("the user asks") && told.contains("said to the user"), "{told}");
+        assert!(
+            told.contains("the user asks") && told.contains("said to the user"),
+            "{told}"
+        );
         client.shutdown().await;
     })
     .await;

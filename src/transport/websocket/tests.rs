@@ -48,7 +48,10 @@ async fn a_message_of_more_than_four_mebibytes_is_in_fragments_of_that() {
         (1, vec![(1, true, 1)]),
         (4 * MIB, vec![(1, true, 4 * MIB)]),
         (4 * MIB + 1, vec![(1, false, 4 * MIB), (0, true, 1)]),
-        (9 * MIB, vec![(1, false, 4 * MIB), (0, false, 4 * MIB), (0, true, MIB)]),
+        (
+            9 * MIB,
+            vec![(1, false, 4 * MIB), (0, false, 4 * MIB), (0, true, MIB)],
+        ),
     ] {
         let line = [vec![b'x'; len], b"\n".to_vec()].concat();
         let seen = frames(&written(&line).await);

@@ -56,7 +56,11 @@ impl Writer {
 
     /// Packs the next message or a part of it. Returns how many bytes of `lines` that was.
     fn pack(&mut self, lines: &[u8]) -> io::Result<usize> {
-        let kind = if self.in_message { Data::Continue } else { Data::Text };
+        let kind = if self.in_message {
+            Data::Continue
+        } else {
+            Data::Text
+        };
         let reach = lines.len().min(FRAGMENT + 1);
         match memchr(b'\n', &lines[..reach]) {
             Some(0) if !self.in_message => Ok(1),
