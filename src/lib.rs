@@ -100,6 +100,11 @@ pub use turn::{
 };
 pub use wire::{Direction, Wire, WireLine};
 
+/// The code blocks of the guide to live sessions are compiled as tests.
+#[cfg(all(doctest, feature = "ws"))]
+#[doc = include_str!("../docs/live.md")]
+struct LiveSessions;
+
 /// The code blocks of the README are compiled as tests.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

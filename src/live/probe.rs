@@ -74,10 +74,7 @@ impl Probe {
         params: Value,
     ) -> Result<Value, Error> {
         let answers = self.call_each(method, vec![params]).await?;
-        let answer = answers
-            .into_iter()
-            .next()
-            .unwrap_or_else(|| Ok(Value::Null));
+        let answer = answers.into_iter().next().unwrap_or(Ok(Value::Null));
         answer.map_err(|source| Error::Rpc {
             method: method.to_owned(),
             source,

@@ -32,10 +32,13 @@ pub async fn connect(
     input_of_server: impl AsyncWrite + Unpin + Send + 'static,
 ) -> Result<CasClient, Error> {
     match env::var("CAS_TEST_TRANSPORT").as_deref() {
-        Err(_) | Ok("stdio") => builder.connect(output_of_server, input_of_server).await,
+        Err(_) | Ok("stdio") => {
+            let connect = builder.connect(output_of_server, input_of_server);
+            Box::pin(connect).await
+        }
         Ok("websocket") => {
             let (reader, writer) = framed(output_of_server, input_of_server);
-            builder.connect(reader, writer).await
+            Box::pin(builder.connect(reader, writer)).await
         }
         Ok(other) => panic!("CAS_TEST_TRANSPORT is {other}; it may be stdio or websocket"),
     }

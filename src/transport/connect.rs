@@ -195,8 +195,7 @@ impl Builder {
     ) -> Result<CasClient, Error> {
         self.handshake_timeout = deadline.left();
         let Opened { reader, writer, .. } = opened;
-        let client = self
-            .start(reader, writer, peer, pid, kind)
+        let client = Box::pin(self.start(reader, writer, peer, pid, kind))
             .await
             .map_err(|error| Error::Handshake(Arc::new(error)))?;
         let version = client.server().and_then(|server| server.version());

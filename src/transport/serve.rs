@@ -192,12 +192,12 @@ async fn prepare(path: &Path, deadline: Deadline) -> Result<Option<PathBuf>, Kin
     if !about.is_dir() {
         return Err(unsafe_dir("is not a directory".into()));
     }
-    let (uid, mode) = (about.uid(), about.mode());
+    let (uid, permissions) = (about.uid(), about.mode());
     if uid != geteuid().as_raw() && uid != 0 {
         return Err(unsafe_dir(format!("belongs to the user {uid}")));
     }
-    let sticky = mode & 0o1000 != 0;
-    if mode & 0o022 != 0 && !sticky {
+    let sticky = permissions & 0o1000 != 0;
+    if permissions & 0o022 != 0 && !sticky {
         let reason =
             "may be written to by others, who could put a socket of theirs there; `chmod 700` it";
         return Err(unsafe_dir(reason.into()));

@@ -1,6 +1,6 @@
 //! A TCP connection for `ws://` and `wss://`.
 
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
 
 use tokio::net::{TcpStream, lookup_host};
 
@@ -35,7 +35,7 @@ pub(super) async fn connect(to: &Tcp, has_token: bool) -> Result<TcpStream, Kind
     Err(match last {
         None => unknown("it has no address".to_owned()),
         Some(e) if e.kind() == ErrorKind::ConnectionRefused => Kind::Refused,
-        Some(e) => io::Error::from(e).into(),
+        Some(e) => e.into(),
     })
 }
 

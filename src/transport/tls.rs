@@ -1,6 +1,10 @@
 //! TLS for `wss://`: the certificate has to be for the host's name and from an authority that is trusted.
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -21,30 +25,10 @@ use super::ConnectErrorKind as Kind;
 /// What is trusted, read from files.
 pub(super) async fn config(authorities: Option<PathBuf>) -> Result<Arc<ClientConfig>, Kind> {
     spawn_blocking(move || {
-        let mut roots = RootCertStore::empty();
-        let from = match &authorities {
-            Some(pem) => {
-                let shown = pem.display();
-                let unreadable = |e| {
-                    Kind::Tls(format!(
-                        "the certificate authorities in {shown} cannot be read: {e}"
-                    ))
-                };
-                for certificate in CertificateDer::pem_file_iter(pem).map_err(unreadable)? {
-                    roots.add(certificate.map_err(unreadable)?).map_err(|e| {
-                        Kind::Tls(format!("{shown} holds no certificate authority: {e}"))
-                    })?;
-                }
-                shown.to_string()
-            }
-            None => {
-                roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-                "this system".to_owned()
-            }
+        let roots = match &authorities {
+            Some(pem) => of_file(pem)?,
+            None => of_system()?,
         };
-        if roots.is_empty() {
-            return Err(Kind::Tls(format!("{from} has no certificate authorities")));
-        }
         let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .map_err(|e| Kind::Tls(e.to_string()))?;
@@ -54,6 +38,37 @@ pub(super) async fn config(authorities: Option<PathBuf>) -> Result<Arc<ClientCon
     })
     .await
     .map_err(|e| Kind::Tls(e.to_string()))?
+}
+
+fn of_system() -> Result<RootCertStore, Kind> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() {
+        let text = "this system has no certificate authorities";
+        return Err(Kind::Tls(text.to_owned()));
+    }
+    Ok(roots)
+}
+
+fn of_file(pem: &Path) -> Result<RootCertStore, Kind> {
+    let wrong = |reason: &dyn fmt::Display| {
+        let shown = pem.display();
+        Kind::Tls(format!(
+            "the certificate authorities in {shown} cannot be read: {reason}"
+        ))
+    };
+    if !pem.metadata().map_err(|e| wrong(&e))?.is_file() {
+        return Err(wrong(&"it is not a regular file"));
+    }
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(pem).map_err(|e| wrong(&e))? {
+        let certificate = certificate.map_err(|e| wrong(&e))?;
+        roots.add(certificate).map_err(|e| wrong(&e))?;
+    }
+    if roots.is_empty() {
+        return Err(wrong(&"there are none"));
+    }
+    Ok(roots)
 }
 
 pub(super) async fn connect<S>(

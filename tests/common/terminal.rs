@@ -26,8 +26,8 @@ impl Terminal {
         }
         let test = std::thread::current().name().unwrap_or("a test").to_owned();
         // Around the harness, which captures what tests that pass have printed.
-        let text = format!("cas-sdk: SKIPPED {test}: no tmux to run the TUI in\n");
-        let _ = std::io::Write::write_all(&mut std::io::stderr(), text.as_bytes());
+        let note = format!("cas-sdk: SKIPPED {test}: no tmux to run the TUI in\n");
+        let _ = std::io::Write::write_all(&mut std::io::stderr(), note.as_bytes());
         None
     }
 
@@ -46,7 +46,7 @@ impl Terminal {
         let config = rig.home.path().join("config.toml");
         let mut text = std::fs::read_to_string(&config).unwrap();
         let dir = rig.home.work_dir().canonicalize().unwrap();
-        let table = format!("[projects.{dir:?}]");
+        let table = format!("[projects.\"{}\"]", dir.display());
         if !text.contains(&table) {
             text = format!("{text}\n{table}\ntrust_level = \"trusted\"\n");
             std::fs::write(&config, text).unwrap();

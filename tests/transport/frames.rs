@@ -200,12 +200,12 @@ async fn a_ping_of_the_server_is_answered_and_the_silence_of_one_that_answers_en
             .send(Message::Ping("are you there".into()))
             .await
             .unwrap();
-        let (mut pongs, mut pings) = (0, 0);
-        while pongs < 1 || pings < 5 {
+        let (mut answers, mut pings) = (0, 0);
+        while answers < 1 || pings < 5 {
             match server.socket().next().await.unwrap().unwrap() {
                 Message::Pong(payload) => {
                     assert_eq!(payload, "are you there");
-                    pongs += 1;
+                    answers += 1;
                 }
                 Message::Ping(_) => pings += 1, // The library answers.
                 other => panic!("{other:?}"),

@@ -71,7 +71,7 @@ async fn thirty_two_clients_see_the_same_turn_whole() {
             let events: Vec<_> = joined.iter().map(|(_, t)| t.events()).collect();
             let mut reply = Reply::new();
             for at in 0..500 {
-                reply = reply.delta(&format!("{at} "));
+                reply = reply.delta(format!("{at} "));
             }
             rig.model.reply(reply);
             let all = thread.ask("go").await.unwrap().finish().await.unwrap().text;

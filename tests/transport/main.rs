@@ -1,5 +1,10 @@
 //! Servers that listen: joined over Unix sockets, `ws://` and `wss://`, and started for others to join.
 
+#![allow(
+    clippy::large_futures,
+    reason = "a test goes through a list of servers"
+)]
+
 #[path = "../common/mod.rs"]
 mod common;
 #[path = "../common/terminal.rs"]
