@@ -5,10 +5,13 @@ use std::{fmt, path::PathBuf, process::ExitStatus, sync::Arc, time::Duration};
 use serde_json::value::RawValue;
 
 pub use crate::rpc_error::{RpcError, RpcErrorKind};
-use crate::{read::readable, turn::TurnError};
+use crate::{read::readable, shortened::Shortened, turn::TurnError};
 
 /// The error of everything in this crate.
-#[derive(Debug, Clone, thiserror::Error)]
+///
+/// Its `Display` has the whole reason, down to the words of the server, of the operating system and of the process; so
+/// [`source`](std::error::Error::source) does not repeat it. [`class`](Self::class) says what to do about it.
+#[derive(Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// `codex app-server` could not be started.
@@ -16,16 +19,16 @@ pub enum Error {
     Spawn(#[from] SpawnError),
 
     /// The server was started but `initialize` did not succeed. The process has been ended.
-    #[error("initialize failed")]
-    Handshake(#[source] Arc<Error>),
+    #[error("initialize failed: {0}")]
+    Handshake(Arc<Error>),
 
     /// The server refused the request.
-    #[error("{method} was refused")]
+    #[error("{method} was refused: {source}")]
     Rpc {
         /// The method that was called.
         method: String,
         /// What the server said; [`RpcError::kind`] classifies it.
-        source: RpcError,
+        r#source: RpcError,
     },
 
     /// No answer came in time. The server may still carry the request out.
@@ -47,7 +50,7 @@ pub enum Error {
     },
 
     /// What the server sent is not of the expected type. The text is kept.
-    #[error("{method} cannot be decoded: {reason}")]
+    #[error("{method} cannot be decoded: {}", Shortened(.reason))]
     Decode {
         /// The method whose response, notification or request it was.
         method: String,
@@ -65,8 +68,8 @@ pub enum Error {
     },
 
     /// The connection has ended.
-    #[error("the connection to codex app-server has ended")]
-    Closed(#[source] Arc<CloseReason>),
+    #[error("the connection to codex app-server has ended: {0}")]
+    Closed(Arc<CloseReason>),
 
     /// A turn ended other than well; what it had produced is in the error.
     #[error(transparent)]
@@ -101,14 +104,6 @@ impl Error {
     #[must_use]
     pub fn rpc_kind(&self) -> Option<RpcErrorKind> {
         self.rpc().map(RpcError::kind)
-    }
-
-    /// Whether the server was too busy and has not carried the request out, so that it may be made again: the refusal of
-    /// kind [`Overloaded`](RpcErrorKind::Overloaded), and nothing else. After a [`Timeout`](Self::Timeout) the server may
-    /// still carry the request out.
-    #[must_use]
-    pub fn is_retryable(&self) -> bool {
-        self.rpc_kind() == Some(RpcErrorKind::Overloaded)
     }
 
     pub(crate) fn encode(method: &str, error: &serde_json::Error) -> Self {
@@ -160,6 +155,51 @@ impl fmt::Debug for RawText {
     }
 }
 
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Spawn(error) => f.debug_tuple("Spawn").field(error).finish(),
+            Self::Handshake(error) => f.debug_tuple("Handshake").field(error).finish(),
+            Self::Rpc { method, source } => f
+                .debug_struct("Rpc")
+                .field("method", method)
+                .field("source", source)
+                .finish(),
+            Self::Timeout { method, after } => f
+                .debug_struct("Timeout")
+                .field("method", method)
+                .field("after", after)
+                .finish(),
+            Self::Encode { method, reason } => f
+                .debug_struct("Encode")
+                .field("method", method)
+                .field("reason", &Shortened(reason))
+                .finish(),
+            Self::Decode {
+                method,
+                raw,
+                reason,
+            } => f
+                .debug_struct("Decode")
+                .field("method", method)
+                .field("raw", raw)
+                .field("reason", &Shortened(reason))
+                .finish(),
+            Self::Lagged { skipped } => f
+                .debug_struct("Lagged")
+                .field("skipped", skipped)
+                .finish(),
+            Self::Closed(reason) => f.debug_tuple("Closed").field(reason).finish(),
+            Self::Turn(error) => f.debug_tuple("Turn").field(error).finish(),
+            Self::NotFollowed { thread_id } => f
+                .debug_struct("NotFollowed")
+                .field("thread_id", thread_id)
+                .finish(),
+            Self::Invalid(text) => f.debug_tuple("Invalid").field(&Shortened(text)).finish(),
+        }
+    }
+}
+
 /// Why `codex app-server` could not be started.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
@@ -174,43 +214,41 @@ pub enum SpawnError {
         looked: Vec<String>,
     },
     /// The operating system refused to start it.
-    #[error("{} could not be started", .program.display())]
+    #[error("{} could not be started: {source}", .program.display())]
     Io {
         /// The executable.
         program: PathBuf,
         /// What the operating system said.
-        #[source]
-        source: Arc<std::io::Error>,
+        r#source: Arc<std::io::Error>,
     },
     /// The directory of the [`registry`](crate::Builder::registry) can't be used; nothing is left running.
-    #[error("the registry {} cannot be used", .dir.display())]
+    #[error("the registry {} cannot be used: {source}", .dir.display())]
     Registry {
         /// The directory.
         dir: PathBuf,
         /// What is wrong with it.
-        #[source]
-        source: Arc<std::io::Error>,
+        r#source: Arc<std::io::Error>,
     },
     /// It started and ended before the handshake was done.
-    #[error("{} ended before the handshake", .program.display())]
+    #[error("{} ended before the handshake: {reason}", .program.display())]
     Exited {
         /// The executable.
         program: PathBuf,
         /// Its exit status and the end of its stderr.
-        #[source]
         reason: Arc<CloseReason>,
     },
 }
 
 /// How a connection came to its end.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct CloseReason {
     /// What ended it.
     pub cause: CloseCause,
     /// The exit status of the process; `None` if it has not been seen to end, or is not ours.
     pub status: Option<ExitStatus>,
-    /// The last lines that the process wrote to stderr, at most 64 KiB.
+    /// The last lines that the process wrote to stderr, at most 64 KiB, without colour codes. `Debug` shows no more than
+    /// 2,000 bytes of it.
     pub stderr_tail: String,
 }
 
@@ -260,9 +298,19 @@ impl fmt::Display for CloseReason {
         if !tail.is_empty() {
             let lines: Vec<_> = tail.lines().collect();
             let shown = &lines[lines.len().saturating_sub(5)..];
-            write!(f, "; stderr: {}", shown.join(" | "))?;
+            write!(f, "; stderr: {}", Shortened(&shown.join(" | ")))?;
         }
         Ok(())
+    }
+}
+
+impl fmt::Debug for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CloseReason")
+            .field("cause", &self.cause)
+            .field("status", &self.status)
+            .field("stderr_tail", &Shortened(&self.stderr_tail))
+            .finish()
     }
 }
 

@@ -22,6 +22,7 @@ mod builder;
 mod client;
 pub mod concepts;
 mod error;
+mod error_class;
 mod event;
 mod filter;
 #[cfg(fuzzing)]
@@ -44,6 +45,7 @@ mod retry;
 mod rpc_error;
 pub mod schema;
 mod send;
+mod shortened;
 mod strict;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -66,6 +68,7 @@ pub use builder::Builder;
 pub use client::{CasClient, ServerInfo};
 pub use dispatch::PendingRequest;
 pub use error::{CloseCause, CloseReason, Error, RawText, RpcError, RpcErrorKind, SpawnError};
+pub use error_class::ErrorClass;
 pub use event::{Event, Events, TypedEvents};
 pub use filter::Filter;
 pub use handler::{

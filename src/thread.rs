@@ -115,7 +115,7 @@ impl Thread {
     /// another process. Its turns are `client.pages(ThreadTurnsListParams::new(id))`.
     ///
     /// # Errors
-    /// As of [`CasClient::request`]; a thread that does not exist is `ThreadNotLoaded`.
+    /// As of [`CasClient::request`]; of kind `ThreadMissing` if the thread does not exist.
     pub async fn read(&self) -> Result<protocol::Thread, Error> {
         let params = json!({"threadId": self.id()});
         let read: Holder = self.call("thread/read", &params).await?;
@@ -136,7 +136,9 @@ impl Thread {
     /// `thread/archive`: puts it away. A turn that runs is interrupted, and the thread is no longer followed.
     ///
     /// # Errors
-    /// As of [`CasClient::request`]; of kind `NoRollout` if it is archived already or has had no turn.
+    /// As of [`CasClient::request`]; of kind `ThreadMissing` if the thread is archived already, is ephemeral, or does not
+    /// exist, and `ActiveWriter` if another process has it. A thread that is loaded and has had no turn is archived, too, and is
+    /// stored from then on.
     pub async fn archive(&self) -> Result<(), Error> {
         let params = json!({"threadId": self.id()});
         self.call::<Value>("thread/archive", &params)
@@ -147,7 +149,7 @@ impl Thread {
     /// `thread/unarchive`: brings it back from the archive. To be resumed before something is asked of it.
     ///
     /// # Errors
-    /// As of [`CasClient::request`]; of kind `NoRollout` if it is not archived.
+    /// As of [`CasClient::request`]; of kind `ThreadMissing` if it is not archived, and `ActiveWriter` if it is loaded.
     pub async fn unarchive(&self) -> Result<(), Error> {
         let params = json!({"threadId": self.id()});
         self.call::<Value>("thread/unarchive", &params)

@@ -38,7 +38,7 @@ async fn the_three_named_calls_work() {
         );
 
         let error = client.resume_thread(thread.id()).await.unwrap_err();
-        assert_eq!(error.rpc_kind(), Some(RpcErrorKind::NoRollout), "{error:?}");
+        assert_eq!(error.rpc_kind(), Some(RpcErrorKind::ThreadMissing), "{error:?}");
         client.shutdown().await;
     })
     .await;

@@ -6,6 +6,7 @@
 
 mod follow;
 mod interrupt;
+mod limits;
 mod observe;
 mod seat;
 mod usage;
@@ -22,6 +23,7 @@ use crate::{
     rpc::Connection,
     turn::{Progress, TokenUsage},
 };
+use limits::Limits;
 pub(crate) use seat::{Role, Seat, Starting};
 
 /// How far a turn has come.
@@ -64,6 +66,7 @@ pub(crate) struct Tracker {
 #[derive(Default)]
 struct State {
     threads: HashMap<String, Track>,
+    limits: Limits,
     /// The connection has ended.
     closed: bool,
 }

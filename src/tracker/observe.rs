@@ -10,6 +10,12 @@ use crate::{
 impl Tracker {
     /// How the notifications that are of interest here are treated; `None` for all others.
     pub(crate) fn class(method: &str) -> Option<Class> {
+        if method == "account/rateLimits/updated" {
+            return Some(Class {
+                vital: false,
+                observed: true,
+            });
+        }
         let observed = matches!(
             method,
             "turn/started"
@@ -29,10 +35,14 @@ impl Tracker {
 
     pub(crate) fn observe(&self, message: &Incoming) {
         let parts = message.parts();
+        let params = parts.params().unwrap_or_default();
+        if parts.method() == Some("account/rateLimits/updated") {
+            self.limits_updated(params);
+            return;
+        }
         let (Some(method), Some(thread)) = (parts.method(), parts.thread()) else {
             return;
         };
-        let params = parts.params().unwrap_or_default();
         match (method, parts.turn()) {
             ("turn/started", Some(turn)) => self.started(thread, turn, params),
             ("turn/completed", Some(turn)) => self.completed(thread, turn, params),

@@ -70,6 +70,7 @@ impl From<Failure> for TurnFailure {
             message: f.message,
             info: f.codex_error_info,
             details: f.additional_details,
+            resets_at: None,
         }
     }
 }
@@ -172,6 +173,7 @@ impl Collector {
                     message: Error::decode(event.method(), event.raw(), &error).to_string(),
                     info: None,
                     details: None,
+                    resets_at: None,
                 });
                 self.end = Some(End {
                     status: TurnStatus::Failed,

@@ -120,10 +120,7 @@ fn is_gone(error: &Error) -> bool {
     matches!(
         error.rpc_kind(),
         Some(
-            RpcErrorKind::ThreadNotLoaded
-                | RpcErrorKind::ThreadNotFound
-                | RpcErrorKind::NoRollout
-                | RpcErrorKind::Archived
+            RpcErrorKind::ThreadMissing | RpcErrorKind::NoTurnsYet | RpcErrorKind::Archived
         )
     )
 }

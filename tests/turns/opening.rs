@@ -16,7 +16,7 @@ async fn a_thread_without_a_turn_is_not_stored_and_can_be_started_anew() {
         let client = rig.client().await;
         for id in [id.as_str(), NOBODY] {
             let error = client.resume_thread(id).await.unwrap_err();
-            assert_eq!(error.rpc_kind(), Some(RpcErrorKind::NoRollout), "{error:?}");
+            assert_eq!(error.rpc_kind(), Some(RpcErrorKind::ThreadMissing), "{error:?}");
             let thread = client
                 .resume_thread(id)
                 .or_fork()
@@ -148,11 +148,11 @@ async fn a_thread_that_is_not_loaded_or_not_there_is_told_apart() {
         let error = client.thread(NOBODY).read().await.unwrap_err();
         assert_eq!(
             error.rpc_kind(),
-            Some(RpcErrorKind::ThreadNotLoaded),
+            Some(RpcErrorKind::ThreadMissing),
             "{error:?}"
         );
         let error = client.fork_thread(NOBODY).await.unwrap_err();
-        assert_eq!(error.rpc_kind(), Some(RpcErrorKind::NoRollout), "{error:?}");
+        assert_eq!(error.rpc_kind(), Some(RpcErrorKind::ThreadMissing), "{error:?}");
         client.shutdown().await;
     })
     .await;

@@ -46,12 +46,12 @@ async fn a_thread_is_read_named_put_away_and_brought_back() {
         assert!(matches!(error, Error::NotFollowed { .. }), "{error:?}");
         assert_eq!(
             thread.archive().await.unwrap_err().rpc_kind(),
-            Some(RpcErrorKind::NoRollout)
+            Some(RpcErrorKind::ThreadMissing)
         );
         thread.unarchive().await.unwrap();
         assert_eq!(
             thread.unarchive().await.unwrap_err().rpc_kind(),
-            Some(RpcErrorKind::NoRollout)
+            Some(RpcErrorKind::ThreadMissing)
         );
 
         let thread = client.resume_thread(thread.id()).await.unwrap();
