@@ -20,9 +20,10 @@ use crate::{
         Fallback, Handlers, UserInput,
     },
     policy::{Audit, Policy},
-    process::{Launch, Pipes, Process, Registry, find_codex},
+    process::{Launch, Pipes, Process, Registry, find_codex_for},
     rpc::{Connection, Limits, Router, outbox::Outbox, queue::Bounds},
     supervisor::{Peer, supervise},
+    retry::Retry,
     tool::DynamicTool,
 };
 
@@ -40,6 +41,7 @@ pub struct Builder {
     handshake_timeout: Duration,
     grace: Duration,
     registry: Option<PathBuf>,
+    retry_start: Option<Retry>,
     desk: Desk,
 }
 
@@ -69,6 +71,7 @@ impl Default for Builder {
             handshake_timeout: Duration::from_secs(10),
             grace: Duration::from_secs(2),
             registry: None,
+            retry_start: None,
             desk: Desk::default(),
         }
     }
@@ -194,7 +197,8 @@ impl Builder {
         self.handlers(|h| h.user_input(handler))
     }
 
-    /// How long the [`UserInput`] handler may take, and what is answered then. Default: no limit.
+    /// How long the [`UserInput`] handler may take, and what is answered then. Default: no limit for questions that block the
+    /// model; 60 s and no answers for those that need not.
     pub fn user_input_limit(self, after: Duration, outcome: Answers) -> Self {
         self.handlers(|h| h.user_input_limit(after, outcome))
     }
@@ -294,6 +298,23 @@ impl Builder {
         self
     }
 
+    /// Makes a start again that was too slow, or that lost its home to another start: where the failure
+    /// [is retryable](Error::is_retryable), and nothing of it is left running. Default: that is an error.
+    ///
+    /// Many servers that are started at once in one home need it: codex gives up after 5 s where another one holds its
+    /// databases or is migrating them.
+    ///
+    /// ```no_run
+    /// # async fn run() -> Result<(), cas_sdk::Error> {
+    /// use cas_sdk::{CasClient, Retry};
+    /// let client = CasClient::builder().retry_start(Retry::times(3)).spawn().await?;
+    /// # client.shutdown().await; Ok(()) }
+    /// ```
+    pub fn retry_start(mut self, policy: Retry) -> Self {
+        self.retry_start = Some(policy);
+        self
+    }
+
     /// Starts `codex app-server` and does the handshake. Dropped midway it leaves no process.
     ///
     /// The server gets a process group of its own, and a variable `CAS_SDK_CHILD` in its environment by which on Linux
@@ -304,8 +325,28 @@ impl Builder {
     /// [`Error::Spawn`] if codex can't be found or started or ends at once, [`Error::Handshake`] if it doesn't answer
     /// as it should, [`Error::Invalid`] for a tool that the server would refuse.
     pub async fn spawn(self) -> Result<CasClient, Error> {
+        let mut pauses = self.retry_start.map(|policy| policy.pauses());
+        loop {
+            let error = match self.clone().spawn_once().await {
+                Ok(client) => return Ok(client),
+                Err(error) => error,
+            };
+            let pause = match &mut pauses {
+                Some(pauses) if error.is_retryable() => pauses.next(),
+                _ => None,
+            };
+            let Some(pause) = pause else {
+                return Err(error);
+            };
+            tracing::warn!(target: "cas_sdk", %error, ?pause, "the server is started again");
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    async fn spawn_once(self) -> Result<CasClient, Error> {
         self.desk.handlers.tools.check()?;
-        let program = find_codex(self.launch.codex.as_deref())?;
+        let childs_path = self.launch.path();
+        let program = find_codex_for(self.launch.codex.as_deref(), childs_path.as_deref())?;
         let registry = match &self.registry {
             Some(dir) => Some(Registry::open(dir, self.grace).await?),
             None => None,

@@ -210,7 +210,18 @@ pub enum SpawnError {
         .looked.join("; ")
     )]
     NotFound {
-        /// The places that were looked at, and what was there.
+        /// The places that were looked at, and what was there. A place that was named is the only one.
+        looked: Vec<String>,
+    },
+    /// It is npm's script, and there is no Node to run it.
+    #[error(
+        "{} is npm's script, which needs Node, and there is no `node` on its $PATH; npm's package has no binary for this machine that could be started in its place: {}; put Node on the $PATH, or name the binary with the builder's `codex` or $CAS_CODEX",
+        .script.display(), .looked.join("; ")
+    )]
+    NodeMissing {
+        /// The script.
+        script: PathBuf,
+        /// The places where the binary may be, and what was there.
         looked: Vec<String>,
     },
     /// The operating system refused to start it.

@@ -240,7 +240,7 @@ impl SpawnError {
                 source.kind(),
                 ErrorKind::ExecutableFileBusy | ErrorKind::WouldBlock
             ),
-            Self::NotFound { .. } | Self::Registry { .. } => false,
+            Self::NotFound { .. } | Self::NodeMissing { .. } | Self::Registry { .. } => false,
         };
         if passes {
             ErrorClass::Unavailable
@@ -269,7 +269,8 @@ const FOR_GOOD: [&str; 6] = [
     "Permission denied",
 ];
 
-fn lost_its_home(stderr: &str) -> bool {
+/// Whether a start that said this and exited may succeed if it is made again.
+pub(crate) fn lost_its_home(stderr: &str) -> bool {
     let says = |texts: &[&str]| texts.iter().any(|text| stderr.contains(text));
     says(&LOST) && !says(&FOR_GOOD)
 }

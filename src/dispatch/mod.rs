@@ -8,6 +8,7 @@ mod at_once;
 mod guarded;
 mod observe;
 mod pending;
+mod settings;
 mod refresh;
 mod route;
 mod threads;

@@ -52,6 +52,7 @@ impl Dialect for Dispatch {
                 };
                 self.threads().agents_called(message);
                 self.threads().item_completed(thread, item);
+                self.tell_what_settings_forbid(message);
                 self.withdraw(|_, open| {
                     open.call_id.as_deref() == Some(item)
                         && open.message.parts().thread() == Some(thread)

@@ -33,6 +33,9 @@ const ATTESTATION_LIMIT: Duration = Duration::from_millis(80);
 /// The server waits 10 s.
 const CLOCK_LIMIT: Duration = Duration::from_secs(9);
 
+/// How long a question may wait that need not be answered.
+const NOT_BLOCKING_LIMIT: Duration = Duration::from_secs(60);
+
 /// A request on its way to its handler.
 pub(super) struct Case<'a> {
     pub(super) message: &'a Incoming,
@@ -219,10 +222,16 @@ impl Dispatch {
         let asked = asked.as_array().map(Vec::as_slice).unwrap_or_default();
         let request = Undecoded::new(case.message);
         let limit = case.handlers.user_input_limit.as_ref();
-        let answers = match run(limit.map(|l| l.after), handler(request, case.cx.clone())).await {
+        let blocks = at(case.params, &["isBlocking"]).unwrap_or(true);
+        let default = (!blocks).then_some(NOT_BLOCKING_LIMIT);
+        let after = limit.map(|l| l.after).or(default);
+        let answers = match run(after, handler(request, case.cx.clone())).await {
             Some(Ok(answers)) => answers,
             Some(Err(error)) => return case.failed(error),
-            None => limit.map(|l| l.outcome.clone()).unwrap_or_default(),
+            None => {
+                tracing::warn!(target: "cas_sdk", ?after, "nobody answered the model's questions in time");
+                limit.map(|l| l.outcome.clone()).unwrap_or_default()
+            }
         };
         for id in answers
             .questions()

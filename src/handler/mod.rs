@@ -29,6 +29,7 @@ pub use elicitation::{
     Elicitation, ElicitationAnswer, ElicitationAsk, ElicitationRequest, McpToolCall, Persist,
 };
 pub use error::HandlerError;
+pub(crate) use error::with_sources;
 pub(crate) use fallback::request_id;
 pub use fallback::{Fallback, Responder, UnclaimedRequest, UnclaimedRequests};
 pub use set::Handlers;

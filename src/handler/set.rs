@@ -107,7 +107,8 @@ impl Handlers {
         self
     }
 
-    /// How long the [`UserInput`] handler may take, and what is answered then. Default: no limit.
+    /// How long the [`UserInput`] handler may take, and what is answered then. Default: no limit for questions that block the
+    /// model; 60 s and no answers for those that need not.
     pub fn user_input_limit(mut self, after: Duration, outcome: Answers) -> Self {
         self.user_input_limit = Some(Limit { after, outcome });
         self

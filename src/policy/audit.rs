@@ -55,6 +55,11 @@ pub enum DecidedBy {
     Failure(HandlerError),
     /// Nobody was there to decide, so the request was refused.
     Default,
+    /// The server, which did not ask: its settings forbid it. The text names the setting, and the one that would allow it.
+    ///
+    /// There is no request then. The method is that of the notification, `item/completed`, the id of the request is that of
+    /// the item, and the answer is the item's error.
+    Settings(String),
 }
 
 impl fmt::Display for DecidedBy {
@@ -66,6 +71,7 @@ impl fmt::Display for DecidedBy {
             Self::TimeLimit => f.write_str("time limit"),
             Self::Failure(error) => write!(f, "failed handler: {error}"),
             Self::Default => f.write_str("default"),
+            Self::Settings(text) => write!(f, "settings of the server: {text}"),
         }
     }
 }
@@ -97,7 +103,10 @@ impl Decided {
         let Some(audit) = audit else { return };
         let event = Audit {
             method: text(parts.method()).unwrap_or_default(),
-            request_id: crate::handler::request_id(message),
+            request_id: match parts.id() {
+                Some(_) => crate::handler::request_id(message),
+                None => RequestId::Text(parts.item().unwrap_or_default().to_owned()),
+            },
             thread_id: text(parts.thread()),
             turn_id: text(parts.turn()),
             item_id: text(parts.item()),

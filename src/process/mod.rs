@@ -2,6 +2,7 @@
 
 mod find;
 mod kin;
+mod npm;
 mod registry;
 mod tail;
 
@@ -27,6 +28,7 @@ use self::{
 use crate::error::SpawnError;
 
 pub use find::find_codex;
+pub(crate) use find::find_codex_for;
 pub(crate) use {registry::Registry, tail::Tail};
 
 /// What to start and how.
@@ -38,6 +40,18 @@ pub(crate) struct Launch {
     pub(crate) env_clear: bool,
     /// `None` removes the variable.
     pub(crate) env: Vec<(OsString, Option<OsString>)>,
+}
+
+impl Launch {
+    /// The search path that the child gets.
+    pub(crate) fn path(&self) -> Option<OsString> {
+        let set = self.env.iter().rev().find(|(name, _)| name == "PATH");
+        match set {
+            Some((_, value)) => value.clone(),
+            None if self.env_clear => None,
+            None => std::env::var_os("PATH"),
+        }
+    }
 }
 
 impl fmt::Debug for Launch {

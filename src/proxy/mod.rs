@@ -46,3 +46,10 @@ mod stats;
 
 pub use options::{ApprovalPolicy, Decision, Options, SkillDecision};
 pub use run::{Notice, run};
+
+/// Whether another attempt may succeed where an instance ended with this error before it was ready, and its app-server said
+/// this on stderr: it was too slow, or another one held the databases of its home.
+#[must_use]
+pub fn start_may_pass(error: &str, stderr: &str) -> bool {
+    error.contains("did not answer initialize in time") || crate::error_class::lost_its_home(stderr)
+}

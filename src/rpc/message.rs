@@ -144,6 +144,11 @@ impl Run {
         self.block.entry(self.next).seq
     }
 
+    /// The parts of its first line.
+    pub(super) fn first(&self) -> Option<Parts<'_>> {
+        (!self.is_empty()).then(|| self.block.parts(self.next))
+    }
+
     /// Takes a hold of the block for one reader alone, if there are others.
     pub(crate) fn share(&mut self) {
         if self.len() > 1 {

@@ -39,8 +39,67 @@ struct State {
     ordinary: Ring,
     /// Dropped since the last report, and the sequence number of the first of them.
     lagged: Option<(u64, u64)>,
+    /// What the dropped ones were about, until it is known what the subscription is about.
+    tally: Option<Tally>,
     closed: Option<Arc<CloseReason>>,
     waker: Option<Waker>,
+}
+
+/// The thread and the turn that a message is about.
+type About<'a> = (Option<&'a str>, Option<&'a str>);
+
+/// How many were dropped of each turn, and the first of them.
+#[derive(Debug, Clone, Default)]
+struct Tally {
+    of: Vec<Dropped>,
+    /// Of turns that there was no more room for.
+    rest: Option<(u64, u64)>,
+}
+
+#[derive(Debug, Clone)]
+struct Dropped {
+    thread: Option<Box<str>>,
+    turn: Option<Box<str>>,
+    lagged: (u64, u64),
+}
+
+/// How many turns are told apart.
+const TURNS: usize = 64;
+
+impl Tally {
+    fn add(&mut self, (thread, turn): About<'_>, seq: u64) {
+        let known = self.of.iter_mut().find(|of| of.about() == (thread, turn));
+        if let Some(known) = known {
+            count(&mut known.lagged, seq);
+        } else if self.of.len() < TURNS {
+            self.of.push(Dropped {
+                thread: thread.map(Box::from),
+                turn: turn.map(Box::from),
+                lagged: (1, seq),
+            });
+        } else {
+            count(self.rest.get_or_insert((0, seq)), seq);
+        }
+    }
+
+    /// Those that `keep` says, and those that can't be told apart.
+    fn into_lagged(self, keep: impl Fn(About<'_>) -> bool) -> Option<(u64, u64)> {
+        let kept = self.of.iter().filter(|of| keep(of.about())).map(|of| of.lagged);
+        kept.chain(self.rest)
+            .reduce(|(a, first), (b, other)| (a + b, first.min(other)))
+    }
+}
+
+impl Dropped {
+    fn about(&self) -> About<'_> {
+        (self.thread.as_deref(), self.turn.as_deref())
+    }
+}
+
+fn count(lagged: &mut (u64, u64), seq: u64) {
+    let (count, first) = lagged;
+    *count += 1;
+    *first = (*first).min(seq);
 }
 
 #[derive(Debug, Clone)]
@@ -62,8 +121,8 @@ impl Ring {
         }
     }
 
-    /// Adds lines, and calls `dropped` with the number of each that has to go for it. The newest always stays.
-    fn push(&mut self, run: Run, mut dropped: impl FnMut(u64)) {
+    /// Adds lines, and calls `dropped` with what begins with each that has to go for it. The newest always stays.
+    fn push(&mut self, run: Run, mut dropped: impl FnMut(&Run)) {
         self.events += run.len();
         self.bytes += run.bytes();
         self.runs.push_back(run);
@@ -73,7 +132,7 @@ impl Ring {
             let Some(oldest) = self.runs.front_mut() else {
                 break;
             };
-            dropped(oldest.seq());
+            dropped(oldest);
             self.events -= 1;
             self.bytes -= oldest.skip();
             if oldest.is_empty() {
@@ -115,6 +174,7 @@ impl Queue {
             vital: Ring::new(bounds),
             ordinary: Ring::new(bounds),
             lagged: None,
+            tally: None,
             closed: None,
             waker: None,
         }))
@@ -130,11 +190,13 @@ impl Queue {
             } else {
                 &mut state.ordinary
             };
-            let lagged = &mut state.lagged;
-            ring.push(run, |seq| {
-                let (count, first) = lagged.get_or_insert((0, seq));
-                *count += 1;
-                *first = (*first).min(seq);
+            let (lagged, tally) = (&mut state.lagged, &mut state.tally);
+            ring.push(run, |oldest| {
+                let seq = oldest.seq();
+                count(lagged.get_or_insert((0, seq)), seq);
+                if let (Some(tally), Some(parts)) = (tally.as_mut(), oldest.first()) {
+                    tally.add((parts.thread(), parts.turn()), seq);
+                }
             });
         }
         let waker = state.waker.take();
@@ -151,16 +213,30 @@ impl Queue {
             vital: state.vital.clone(),
             ordinary: state.ordinary.clone(),
             lagged: state.lagged,
+            tally: None,
             closed: state.closed.clone(),
             waker: None,
         }))
     }
 
-    /// Keeps only what `keep` says; for a subscription that has just learned what it is about.
-    pub(crate) fn retain(&self, mut keep: impl FnMut(&Incoming) -> bool) {
+    /// From now on it is kept in mind what the dropped ones were about, until [`retain`](Self::retain) says what counts.
+    pub(crate) fn tally(&self) {
+        self.lock().tally.get_or_insert_default();
+    }
+
+    /// Keeps only what `keep` says, and of the dropped ones counts only what `counts` says; for a subscription that has just
+    /// learned what it is about.
+    pub(crate) fn retain(
+        &self,
+        mut keep: impl FnMut(&Incoming) -> bool,
+        counts: impl Fn(About<'_>) -> bool,
+    ) {
         let mut state = self.lock();
         state.vital.retain(&mut keep);
         state.ordinary.retain(keep);
+        if let Some(tally) = state.tally.take() {
+            state.lagged = tally.into_lagged(counts);
+        }
     }
 
     /// Nothing more will come. What is queued can still be read.
@@ -219,6 +295,7 @@ impl State {
             && first < vital.min(ordinary)
         {
             self.lagged = None;
+            self.tally = self.tally.take().map(|_| Tally::default());
             return Some(Next::Lagged(count));
         }
         let (ring, other) = if vital < ordinary {
@@ -300,7 +377,7 @@ mod tests {
     fn a_narrowed_queue_keeps_what_fits() {
         let queue = Queue::new(BOUNDS);
         queue.push_all((1..=3).map(|n| (message(n), n == 2)));
-        queue.retain(|m| m.seq() != 1);
+        queue.retain(|m| m.seq() != 1, |_| true);
         assert_eq!(take(&queue), ["2", "3"]);
     }
 }

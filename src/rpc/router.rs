@@ -386,6 +386,7 @@ impl Subscription {
 
     /// A handle that changes what the subscription is about, for a hook that learns it from an answer.
     pub(crate) fn binder(&self) -> Binder {
+        self.queue.tally();
         Binder {
             id: self.id,
             queue: self.queue.clone(),
@@ -428,8 +429,19 @@ impl Binder {
         }
         state.routes.forget();
         drop(state);
-        self.queue
-            .retain(|m| matcher(&Route::of(m.kind(), &m.parts())));
+        self.queue.retain(
+            |m| matcher(&Route::of(m.kind(), &m.parts())),
+            |(thread, turn)| {
+                matcher(&Route {
+                    kind: Kind::Notification,
+                    method: None,
+                    thread,
+                    turn,
+                    item: None,
+                    item_type: None,
+                })
+            },
+        );
     }
 }
 

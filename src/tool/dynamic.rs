@@ -3,12 +3,12 @@
 use std::{fmt, future::Future, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
-use schemars::{JsonSchema, generate::SchemaSettings};
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::{sync::Semaphore, time::timeout};
 
-use super::{Tool, ToolContext, ToolError, ToolOutput};
+use super::{Tool, ToolContext, ToolError, ToolOutput, schema::ArgsSchema};
 
 /// Runs a tool with arguments as JSON text.
 type Run = Arc<dyn Fn(&str, ToolContext) -> BoxFuture<'static, ToolOutput> + Send + Sync>;
@@ -41,7 +41,8 @@ pub struct DynamicTool {
 }
 
 impl DynamicTool {
-    /// A tool from a closure. The arguments are decoded from what the model writes; their JSON schema is what it sees.
+    /// A tool from a closure. The arguments are decoded from what the model writes; their JSON schema is what it sees. They
+    /// are a struct with named fields, or `()` for a tool that takes none.
     pub fn new<A, F, R>(name: impl Into<String>, description: impl Into<String>, run: F) -> Self
     where
         A: DeserializeOwned + JsonSchema + Send + 'static,
@@ -49,12 +50,13 @@ impl DynamicTool {
         R: Future<Output = Result<ToolOutput, ToolError>> + Send + 'static,
     {
         let name = name.into();
-        let run = erase(&name, move |args, cx| Box::pin(run(args, cx)));
+        let ArgsSchema { schema, is_unit } = ArgsSchema::of::<A>();
+        let run = erase(&name, is_unit, move |args, cx| Box::pin(run(args, cx)));
         Self {
             namespace: None,
             name,
             description: description.into(),
-            schema: args_schema::<A>(),
+            schema,
             defer: false,
             limit: None,
             at_once: None,
@@ -75,7 +77,8 @@ impl DynamicTool {
     }
 
     /// A JSON schema for the arguments in the place of that of their type: for a closure that takes a
-    /// [`Value`](serde_json::Value).
+    /// [`Value`](serde_json::Value). One that the server would refuse is an [`Error::Invalid`](crate::Error::Invalid) of
+    /// [`spawn`](crate::Builder::spawn).
     pub fn input_schema(mut self, schema: Value) -> Self {
         self.schema = schema;
         self
@@ -118,7 +121,8 @@ impl DynamicTool {
 impl<T: Tool> From<T> for DynamicTool {
     fn from(tool: T) -> Self {
         let tool = Arc::new(tool);
-        let run = erase(T::NAME, move |args, cx| {
+        let ArgsSchema { schema, is_unit } = ArgsSchema::of::<T::Args>();
+        let run = erase(T::NAME, is_unit, move |args, cx| {
             let tool = tool.clone();
             Box::pin(async move { tool.call(args, cx).await })
         });
@@ -126,7 +130,7 @@ impl<T: Tool> From<T> for DynamicTool {
             namespace: T::NAMESPACE.map(str::to_owned),
             name: T::NAME.to_owned(),
             description: T::DESCRIPTION.to_owned(),
-            schema: args_schema::<T::Args>(),
+            schema,
             defer: T::DEFER_LOADING,
             limit: None,
             at_once: None,
@@ -148,13 +152,14 @@ impl fmt::Debug for DynamicTool {
 
 fn erase<A: DeserializeOwned>(
     name: &str,
+    is_unit: bool,
     run: impl Fn(A, ToolContext) -> BoxFuture<'static, Result<ToolOutput, ToolError>>
     + Send
     + Sync
     + 'static,
 ) -> Run {
     let name = name.to_owned();
-    Arc::new(move |args, cx| match serde_json::from_str(args) {
+    Arc::new(move |args, cx| match serde_json::from_str(if is_unit { "null" } else { args }) {
         Ok(args) => {
             let run = run(args, cx);
             Box::pin(async move {
@@ -168,23 +173,4 @@ fn erase<A: DeserializeOwned>(
             Box::pin(async move { ToolOutput::from(text).failed() })
         }
     })
-}
-
-fn args_schema<A: JsonSchema>() -> Value {
-    let generator = SchemaSettings::draft07()
-        .with(|s| {
-            s.meta_schema = None;
-            s.inline_subschemas = true;
-        })
-        .into_generator();
-    let mut schema = generator.into_root_schema_for::<A>().to_value();
-    if !schema.is_object() {
-        schema = json!({});
-    }
-    if let Some(object) = schema.as_object_mut() {
-        object.remove("title"); // The name of a Rust type says nothing to a model.
-        object.entry("type").or_insert_with(|| "object".into());
-        object.entry("properties").or_insert_with(|| json!({}));
-    }
-    schema
 }

@@ -16,7 +16,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
 };
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::{
     protocol::TurnStatus,
@@ -59,6 +59,8 @@ const ENDS: usize = 64;
 
 pub(crate) struct Tracker {
     state: Mutex<State>,
+    /// Told when a thread is no longer followed.
+    let_go: Notify,
     connection: OnceLock<Weak<Connection>>,
     myself: Weak<Self>,
 }
@@ -216,6 +218,7 @@ impl Tracker {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new_cyclic(|myself| Self {
             state: Mutex::default(),
+            let_go: Notify::new(),
             connection: OnceLock::new(),
             myself: myself.clone(),
         })
@@ -233,6 +236,8 @@ impl Tracker {
             track.lose();
             !track.is_idle()
         });
+        drop(state);
+        self.let_go.notify_waiters();
     }
 
     /// The id by which the server knows the turn that runs on a thread.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
+use tokio::time::timeout;
 
 use super::collect::{End, Failure, Record};
 use crate::{
@@ -64,15 +65,38 @@ impl Turn {
     }
 }
 
+/// How long the server may take to say how a turn stands. Whoever asks is waited for, so this is far below the deadline of
+/// a request.
+const LOOK_UP: Duration = Duration::from_secs(5);
+
+/// How long the record of a turn that is over may take. The outcome is worth more than what is missing of it.
+pub(super) const RECORD: Duration = Duration::from_secs(10);
+
 /// How a turn stands.
 pub(super) async fn verdict(thread: &Thread, turn: &str) -> Verdict {
-    match ask(thread, turn).await {
-        Ok(verdict) => verdict,
-        Err(error) => Verdict::Unknown(error),
-    }
+    let found = match timeout(LOOK_UP, ask(thread, turn)).await {
+        Ok(Ok(Standing::Found(found))) => found,
+        Ok(Ok(Standing::Known(verdict))) => return verdict,
+        Ok(Err(error)) => return Verdict::Unknown(error),
+        Err(_) => {
+            return Verdict::Unknown(Error::Timeout {
+                method: "thread/read".to_owned(),
+                after: LOOK_UP,
+            });
+        }
+    };
+    let items = timeout(RECORD, items(thread, turn)).await;
+    Verdict::Over(found.into_record(items.ok().and_then(Result::ok).unwrap_or_default()))
 }
 
-async fn ask(thread: &Thread, turn: &str) -> Result<Verdict, Error> {
+/// What is known before the items are asked for.
+enum Standing {
+    /// The turn is over, and this is on record.
+    Found(Turn),
+    Known(Verdict),
+}
+
+async fn ask(thread: &Thread, turn: &str) -> Result<Standing, Error> {
     let is_active = match status(thread).await {
         Ok(status) => status == "active",
         // Gone from memory, but perhaps not from the disk.
@@ -81,16 +105,13 @@ async fn ask(thread: &Thread, turn: &str) -> Result<Verdict, Error> {
     };
     let tracker = thread.client().tracker();
     if is_active && tracker.running(thread.id()) == Some(tracker.alias(thread.id(), turn)) {
-        return Ok(Verdict::Running);
+        return Ok(Standing::Known(Verdict::Running));
     }
     match find(thread, turn).await {
-        Ok(Some(found)) if found.is_over() => {
-            let items = items(thread, turn).await.unwrap_or_default();
-            Ok(Verdict::Over(found.into_record(items)))
-        }
-        Ok(_) if is_active => Ok(Verdict::Running),
-        Ok(_) => Ok(Verdict::Idle),
-        Err(error) if error.rpc().is_some() && !is_active => Ok(Verdict::Idle),
+        Ok(Some(found)) if found.is_over() => Ok(Standing::Found(found)),
+        Ok(_) if is_active => Ok(Standing::Known(Verdict::Running)),
+        Ok(_) => Ok(Standing::Known(Verdict::Idle)),
+        Err(error) if error.rpc().is_some() && !is_active => Ok(Standing::Known(Verdict::Idle)),
         Err(error) => Err(error),
     }
 }

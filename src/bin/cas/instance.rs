@@ -16,6 +16,16 @@ use tokio::{
 /// What the two sides hold for each other at most.
 const PIPE: usize = 16 * 1024;
 
+/// How much is kept of what an app-server says on stderr before it is ready.
+const STDERR: usize = 64 * 1024;
+
+/// An instance that did not start.
+pub(crate) struct NotReady {
+    pub(crate) error: String,
+    /// Another attempt may succeed.
+    pub(crate) may_pass: bool,
+}
+
 /// The orchestrator's end.
 pub(crate) struct Instance {
     events: Lines<BufReader<ReadHalf<DuplexStream>>>,
@@ -37,10 +47,19 @@ impl Instance {
     }
 
     /// Waits for `cas/ready`.
-    pub(crate) async fn ready(&mut self) -> Result<(), String> {
-        self.event(|event| event["type"] == "cas/ready")
-            .await
-            .map(drop)
+    pub(crate) async fn ready(&mut self) -> Result<(), NotReady> {
+        let mut stderr = String::new();
+        let ready = self.event(|event| {
+            if event["type"] == "cas/appServerStderr" && stderr.len() < STDERR {
+                stderr.push_str(event["line"].as_str().unwrap_or_default());
+                stderr.push('\n');
+            }
+            event["type"] == "cas/ready"
+        });
+        ready.await.map(drop).map_err(|error| NotReady {
+            may_pass: proxy::start_may_pass(&error, &stderr),
+            error,
+        })
     }
 
     /// Makes a request and waits for its answer.
@@ -86,7 +105,7 @@ impl Instance {
     }
 
     /// The next event of some kind; an error if the instance ends before.
-    async fn event(&mut self, wanted: impl Fn(&Value) -> bool) -> Result<Value, String> {
+    async fn event(&mut self, mut wanted: impl FnMut(&Value) -> bool) -> Result<Value, String> {
         let mut told = Vec::new();
         while let Ok(Some(line)) = self.events.next_line().await {
             let Ok(event) = serde_json::from_str::<Value>(&line) else {

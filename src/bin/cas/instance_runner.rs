@@ -5,11 +5,14 @@ use std::{
     fs,
     io::IsTerminal as _,
     path::PathBuf,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-use cas_sdk::proxy::{Notice, Options};
+use cas_sdk::{
+    Retry,
+    proxy::{Notice, Options},
+};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use tokio::{
@@ -26,7 +29,8 @@ use crate::{
 
 /// Start many instances, make the same request to each, and report.
 ///
-/// Each instance is a proxy with an app-server of its own. Exits with 0 only if every start and every request succeeded.
+/// Each instance is a proxy with an app-server of its own. A start that is too slow, or loses its home to another one, is
+/// made again up to four times. Exits with 0 only if every start and every request succeeded.
 #[derive(Debug, clap::Args)]
 #[command(args_override_self = true)]
 pub(crate) struct Args {
@@ -131,8 +135,14 @@ struct Fleet {
     told: mpsc::Receiver<Told>,
     /// Set when all have started and may make their request.
     go: watch::Sender<bool>,
-    notices: Vec<mpsc::Sender<Notice>>,
+    notices: Vec<Notify>,
 }
+
+/// How the present attempt of an instance is told something.
+type Notify = Arc<Mutex<Option<mpsc::Sender<Notice>>>>;
+
+/// How often an instance is started again whose start was too slow or lost its home to another one.
+const START_RETRIES: u32 = 4;
 
 impl Fleet {
     fn start(args: &Args, params: &Value, state_dir: &std::path::Path) -> Result<Self> {
@@ -159,8 +169,8 @@ impl Fleet {
             options
                 .opt_out_notification_methods
                 .clone_from(&args.opt_out_notification_method);
-            let (notify, seen) = mpsc::channel(1);
-            notices.push(notify);
+            let notice: Notify = Arc::default();
+            notices.push(notice.clone());
             let (method, params, within) =
                 (args.method.clone(), params.clone(), args.request_timeout_ms);
             let (tell, mut begin, starting) = (tell.clone(), begin.clone(), starting.clone());
@@ -168,20 +178,43 @@ impl Fleet {
                 let Ok(permit) = starting.acquire_owned().await else {
                     return;
                 };
-                let (mut instance, life) = Instance::new(options, seen);
-                let work = async move {
-                    let started = instance.ready().await;
-                    drop(permit);
-                    let is_up = started.is_ok();
-                    // Nobody is left to tell only when the run is being ended.
-                    let _ = tell.send(Told::Started(number, started)).await;
-                    if is_up && begin.wait_for(|go| *go).await.is_ok() {
-                        let answer = instance.request(&method, &params, within).await;
-                        let _ = tell.send(Told::Answered(number, answer)).await;
+                let mut permit = Some(permit);
+                let mut pauses = Retry::times(START_RETRIES).pauses();
+                loop {
+                    let (notify, seen) = mpsc::channel(1);
+                    *notice.lock().unwrap_or_else(PoisonError::into_inner) = Some(notify);
+                    let (mut instance, life) = Instance::new(options.clone(), seen);
+                    let work = async {
+                        let started = match instance.ready().await {
+                            Ok(()) => Ok(()),
+                            Err(failed) if failed.may_pass && !tell.is_closed() => {
+                                if let Some(pause) = pauses.next() {
+                                    instance.exit().await;
+                                    return Some(pause);
+                                }
+                                Err(failed.error)
+                            }
+                            Err(failed) => Err(failed.error),
+                        };
+                        permit = None;
+                        let is_up = started.is_ok();
+                        // Nobody is left to tell only when the run is being ended.
+                        let _ = tell.send(Told::Started(number, started)).await;
+                        if is_up && begin.wait_for(|go| *go).await.is_ok() {
+                            let answer = instance.request(&method, &params, within).await;
+                            let _ = tell.send(Told::Answered(number, answer)).await;
+                        }
+                        instance.exit().await;
+                        None
+                    };
+                    let (_, Some(pause)) = tokio::join!(life, work) else {
+                        return;
+                    };
+                    tokio::select! {
+                        () = tokio::time::sleep(pause) => {}
+                        () = tell.closed() => return,
                     }
-                    instance.exit().await;
-                };
-                tokio::join!(life, work);
+                }
             });
         }
         Ok(Self {
@@ -242,9 +275,12 @@ impl Fleet {
         } = self;
         // Those that still wait for it have nothing to wait for any more.
         drop((go, told));
-        for notify in &notices {
-            // Full or closed: it has been told, or has ended.
-            let _ = notify.try_send(Notice::Terminate);
+        for notice in &notices {
+            let notify = notice.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(notify) = &*notify {
+                // Full or closed: it has been told, or has ended.
+                let _ = notify.try_send(Notice::Terminate);
+            }
         }
         let all = async { while tasks.join_next().await.is_some() {} };
         // What is left after that is killed with its process group when the tasks are dropped.
