@@ -21,9 +21,9 @@ use crate::{
     },
     policy::{Audit, Policy},
     process::{Launch, Pipes, Process, Registry, find_codex_for},
+    retry::Retry,
     rpc::{Connection, Limits, Router, outbox::Outbox, queue::Bounds},
     supervisor::{Peer, supervise},
-    retry::Retry,
     tool::DynamicTool,
 };
 
@@ -327,7 +327,7 @@ impl Builder {
     pub async fn spawn(self) -> Result<CasClient, Error> {
         let mut pauses = self.retry_start.map(|policy| policy.pauses());
         loop {
-            let error = match self.clone().spawn_once().await {
+            let error = match Box::pin(self.clone().spawn_once()).await {
                 Ok(client) => return Ok(client),
                 Err(error) => error,
             };

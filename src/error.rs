@@ -185,10 +185,7 @@ impl fmt::Debug for Error {
                 .field("raw", raw)
                 .field("reason", &Shortened(reason))
                 .finish(),
-            Self::Lagged { skipped } => f
-                .debug_struct("Lagged")
-                .field("skipped", skipped)
-                .finish(),
+            Self::Lagged { skipped } => f.debug_struct("Lagged").field("skipped", skipped).finish(),
             Self::Closed(reason) => f.debug_tuple("Closed").field(reason).finish(),
             Self::Turn(error) => f.debug_tuple("Turn").field(error).finish(),
             Self::NotFollowed { thread_id } => f

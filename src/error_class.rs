@@ -281,10 +281,10 @@ mod tests {
 
     use super::*;
 
-    fn of_info(info: serde_json::Value, message: &str) -> ErrorClass {
+    fn of_info(info: &serde_json::Value, message: &str) -> ErrorClass {
         let failure = TurnFailure {
             message: message.to_owned(),
-            info: crate::protocol::from_value(&info).ok(),
+            info: crate::protocol::from_value(info).ok(),
             details: None,
             resets_at: None,
         };
@@ -300,29 +300,56 @@ mod tests {
             (json!("serverOverloaded"), ErrorClass::Overloaded),
             (json!("unauthorized"), ErrorClass::Auth),
             (json!("cyberPolicy"), ErrorClass::Denied),
-            (json!({"httpConnectionFailed": {"httpStatusCode": 401}}), ErrorClass::Auth),
-            (json!({"httpConnectionFailed": {"httpStatusCode": 502}}), ErrorClass::Unavailable),
-            (json!({"responseTooManyFailedAttempts": {"httpStatusCode": 429}}), limited),
-            (json!({"responseStreamDisconnected": {"httpStatusCode": null}}), ErrorClass::Unavailable),
+            (
+                json!({"httpConnectionFailed": {"httpStatusCode": 401}}),
+                ErrorClass::Auth,
+            ),
+            (
+                json!({"httpConnectionFailed": {"httpStatusCode": 502}}),
+                ErrorClass::Unavailable,
+            ),
+            (
+                json!({"responseTooManyFailedAttempts": {"httpStatusCode": 429}}),
+                limited,
+            ),
+            (
+                json!({"responseStreamDisconnected": {"httpStatusCode": null}}),
+                ErrorClass::Unavailable,
+            ),
         ] {
-            assert_eq!(of_info(info.clone(), "m"), class, "{info}");
+            assert_eq!(of_info(&info, "m"), class, "{info}");
             let data = json!({"message": "m", "codexErrorInfo": info});
             let refusal = RpcError::new(-32603, "m", Some(data));
             assert_eq!(refusal.class(), class, "{info}");
         }
-        let broken = of_info(json!("other"), "stream disconnected before completion: x");
+        let broken = of_info(&json!("other"), "stream disconnected before completion: x");
         assert_eq!(broken, ErrorClass::Unavailable);
-        assert_eq!(of_info(json!("news"), "m"), ErrorClass::Other);
+        assert_eq!(of_info(&json!("news"), "m"), ErrorClass::Other);
     }
 
     #[test]
     fn a_home_that_is_busy_is_told_from_one_that_is_broken() {
         for (stderr, lost) in [
-            ("error returned from database: (code: 5) database is locked", true),
-            ("Error: failed to initialize sqlite state runtime under /h: failed to initialize state runtime at /h", true),
-            ("failed to migrate state DB: (code: 1) duplicate column name: originator", true),
-            ("failed to initialize sqlite state runtime under /h: (code: 14) unable to open database file", false),
-            ("failed to initialize sqlite state runtime: (code: 11) database disk image is malformed", false),
+            (
+                "error returned from database: (code: 5) database is locked",
+                true,
+            ),
+            (
+                "Error: failed to initialize sqlite state runtime under /h: failed to initialize state runtime at /h",
+                true,
+            ),
+            (
+                "failed to migrate state DB: (code: 1) duplicate column name: originator",
+                true,
+            ),
+            (
+                "failed to initialize sqlite state runtime under /h: (code: 14) unable to open database file",
+                false,
+            ),
+            (
+                "failed to initialize sqlite state runtime: (code: 11) database disk image is malformed",
+                false,
+            ),
             ("error: unexpected argument", false),
         ] {
             assert_eq!(lost_its_home(stderr), lost, "{stderr}");

@@ -174,7 +174,9 @@ impl Resume {
             }
         }
         if has_history {
-            let text = format!("thread {id} is not stored, and a new one would not have the `history` of the params");
+            let text = format!(
+                "thread {id} is not stored, and a new one would not have the `history` of the params"
+            );
             return Err(Error::Invalid(text));
         }
         if let Some(problem) = at_stake(&client, &id, &opened).await {
@@ -194,7 +196,10 @@ fn is_missing(opened: &Result<Thread, Error>) -> bool {
 /// The file of the thread, where the server says that it is empty. It says so, too, of one whose first line is damaged.
 fn empty_file(opened: &Result<Thread, Error>) -> Option<&Path> {
     let message = &opened.as_ref().err()?.rpc()?.message;
-    let (path, rest) = message.rsplit_once("rollout at ")?.1.rsplit_once(" is empty")?;
+    let (path, rest) = message
+        .rsplit_once("rollout at ")?
+        .1
+        .rsplit_once(" is empty")?;
     rest.is_empty().then_some(Path::new(path))
 }
 
@@ -214,11 +219,11 @@ async fn at_stake(client: &CasClient, id: &str, opened: &Result<Thread, Error>) 
             ));
         }
     }
-    // An ephemeral thread has no file, but perhaps a history.
+    // An ephemeral thread has no file, but perhaps a history: the server does not tell.
     let alive = client.thread(id).read().await.ok()?;
-    (alive.ephemeral && !alive.preview.is_empty()).then(|| {
+    alive.ephemeral.then(|| {
         format!(
-            "thread {id} is ephemeral and lives in this server, where a new one would leave its history behind: use `client.thread(id)`"
+            "thread {id} is ephemeral and lives in this server; a new one would leave its history behind: use `client.thread(id)`"
         )
     })
 }

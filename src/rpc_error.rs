@@ -108,39 +108,105 @@ impl Text {
 /// What is said of threads, in whatever code and wrapped in whatever other text: a refusal that is an internal error on its
 /// way through the thread store means the same.
 const THREADS: &[(Text, RpcErrorKind)] = &[
-    (Text::Contains("thread not found: "), RpcErrorKind::ThreadMissing),
-    (Text::Contains("thread not loaded: "), RpcErrorKind::ThreadMissing),
-    (Text::Contains("no rollout found for thread id "), RpcErrorKind::ThreadMissing),
-    (Text::Contains("no archived rollout found for thread id "), RpcErrorKind::ThreadMissing),
-    (Text::Around("rollout at ", " is empty"), RpcErrorKind::ThreadMissing),
-    (Text::Contains("empty session file"), RpcErrorKind::ThreadMissing),
-    (Text::Around("failed to resolve rollout path ", "file does not exist"), RpcErrorKind::ThreadMissing),
-    (Text::Contains("missing source rollout"), RpcErrorKind::ThreadMissing),
-    (Text::Contains("list_turns is not supported yet"), RpcErrorKind::NoTurnsYet),
-    (Text::Contains(" is not materialized yet"), RpcErrorKind::NoTurnsYet),
-    (Text::Around("session ", " is archived"), RpcErrorKind::Archived),
-    (Text::Around("thread ", " is archived"), RpcErrorKind::Archived),
-    (Text::Contains(" already has an active writer"), RpcErrorKind::ActiveWriter),
+    (
+        Text::Contains("thread not found: "),
+        RpcErrorKind::ThreadMissing,
+    ),
+    (
+        Text::Contains("thread not loaded: "),
+        RpcErrorKind::ThreadMissing,
+    ),
+    (
+        Text::Contains("no rollout found for thread id "),
+        RpcErrorKind::ThreadMissing,
+    ),
+    (
+        Text::Contains("no archived rollout found for thread id "),
+        RpcErrorKind::ThreadMissing,
+    ),
+    (
+        Text::Around("rollout at ", " is empty"),
+        RpcErrorKind::ThreadMissing,
+    ),
+    (
+        Text::Contains("empty session file"),
+        RpcErrorKind::ThreadMissing,
+    ),
+    (
+        Text::Around("failed to resolve rollout path ", "file does not exist"),
+        RpcErrorKind::ThreadMissing,
+    ),
+    (
+        Text::Contains("missing source rollout"),
+        RpcErrorKind::ThreadMissing,
+    ),
+    (
+        Text::Contains("list_turns is not supported yet"),
+        RpcErrorKind::NoTurnsYet,
+    ),
+    (
+        Text::Contains(" is not materialized yet"),
+        RpcErrorKind::NoTurnsYet,
+    ),
+    (
+        Text::Around("session ", " is archived"),
+        RpcErrorKind::Archived,
+    ),
+    (
+        Text::Around("thread ", " is archived"),
+        RpcErrorKind::Archived,
+    ),
+    (
+        Text::Contains(" already has an active writer"),
+        RpcErrorKind::ActiveWriter,
+    ),
 ];
 
 /// What a refusal proper says. Rows are tried in order. Those that carry values are read in [`RpcError::kind`].
 const TABLE: &[(Text, RpcErrorKind)] = &[
     (Text::Is("Not initialized"), RpcErrorKind::NotInitialized),
-    (Text::Is("Already initialized"), RpcErrorKind::AlreadyInitialized),
+    (
+        Text::Is("Already initialized"),
+        RpcErrorKind::AlreadyInitialized,
+    ),
     (Text::Starts("Server is draining"), RpcErrorKind::Draining),
-    (Text::Is("no active turn to steer"), RpcErrorKind::NoActiveTurn),
-    (Text::Is("no active turn to interrupt"), RpcErrorKind::NoActiveTurn),
-    (Text::Contains("authentication required"), RpcErrorKind::AuthRequired),
+    (
+        Text::Is("no active turn to steer"),
+        RpcErrorKind::NoActiveTurn,
+    ),
+    (
+        Text::Is("no active turn to interrupt"),
+        RpcErrorKind::NoActiveTurn,
+    ),
+    (
+        Text::Contains("authentication required"),
+        RpcErrorKind::AuthRequired,
+    ),
     (Text::Starts("Invalid "), RpcErrorKind::InvalidParams),
     (Text::Starts("invalid "), RpcErrorKind::InvalidParams),
-    (Text::Starts("failed to load configuration: "), RpcErrorKind::InvalidParams),
-    (Text::Contains("input schema is not supported for "), RpcErrorKind::InvalidParams),
+    (
+        Text::Starts("failed to load configuration: "),
+        RpcErrorKind::InvalidParams,
+    ),
+    (
+        Text::Contains("input schema is not supported for "),
+        RpcErrorKind::InvalidParams,
+    ),
     (Text::Contains(" must "), RpcErrorKind::InvalidParams),
-    (Text::Contains(" exceeds total "), RpcErrorKind::InvalidParams),
+    (
+        Text::Contains(" exceeds total "),
+        RpcErrorKind::InvalidParams,
+    ),
     (Text::Contains("do not support"), RpcErrorKind::Unsupported),
-    (Text::Contains("does not support"), RpcErrorKind::Unsupported),
+    (
+        Text::Contains("does not support"),
+        RpcErrorKind::Unsupported,
+    ),
     (Text::Contains("only supports"), RpcErrorKind::Unsupported),
-    (Text::Contains("is not supported yet"), RpcErrorKind::Unsupported),
+    (
+        Text::Contains("is not supported yet"),
+        RpcErrorKind::Unsupported,
+    ),
 ];
 
 fn row(table: &[(Text, RpcErrorKind)], message: &str) -> Option<RpcErrorKind> {

@@ -51,7 +51,10 @@ mod tests {
         assert_eq!(Shortened("short").to_string(), "short");
         assert_eq!(format!("{:?}", Shortened("a\nb")), r#""a\nb""#);
         let long = format!("beginning{}end", "ä".repeat(50_000));
-        for shown in [Shortened(&long).to_string(), format!("{:?}", Shortened(&long))] {
+        for shown in [
+            Shortened(&long).to_string(),
+            format!("{:?}", Shortened(&long)),
+        ] {
             assert!(shown.len() < SHOWN + 100, "{}", shown.len());
             assert!(shown.contains("beginning") && shown.contains("end"));
             assert!(shown.contains("bytes left out"));

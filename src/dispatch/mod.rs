@@ -8,9 +8,9 @@ mod at_once;
 mod guarded;
 mod observe;
 mod pending;
-mod settings;
 mod refresh;
 mod route;
+mod settings;
 mod threads;
 
 use std::{

@@ -45,7 +45,10 @@ fn find_codex_in(
             return Ok(found);
         }
         let what = instead(program, path, &cwd);
-        vec![format!("{} of the builder's `codex`: {what}", program.display())]
+        vec![format!(
+            "{} of the builder's `codex`: {what}",
+            program.display()
+        )]
     } else if let Some(program) = named {
         if let Some(found) = find(&program) {
             return Ok(found);
@@ -58,7 +61,10 @@ fn find_codex_in(
         if let Some(found) = find(program.as_os_str()) {
             return Ok(found);
         }
-        vec![format!("`codex` on $PATH: {}", instead(program, path, &cwd))]
+        vec![format!(
+            "`codex` on $PATH: {}",
+            instead(program, path, &cwd)
+        )]
     };
     Err(SpawnError::NotFound { looked })
 }
@@ -72,7 +78,9 @@ fn instead(program: &Path, path: Option<&OsStr>, cwd: &Path) -> String {
         Err(_) => None,
     };
     if program.components().count() > 1 {
-        return state(&cwd.join(program)).unwrap_or("does not exist").to_owned();
+        return state(&cwd.join(program))
+            .unwrap_or("does not exist")
+            .to_owned();
     }
     let Some(path) = path.filter(|path| !path.is_empty()) else {
         return "$PATH is empty".to_owned();
@@ -132,7 +140,10 @@ mod tests {
             (told(Some(&plain), nowhere), "is not executable"),
             (told(None, dir.path()), "is not executable"),
             (told(Some(dir.path()), nowhere), "is a directory"),
-            (told(Some(&dir.path().join("no")), nowhere), "does not exist"),
+            (
+                told(Some(&dir.path().join("no")), nowhere),
+                "does not exist",
+            ),
         ] {
             assert!(error.contains(what), "{what}: {error}");
         }

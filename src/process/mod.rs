@@ -1,5 +1,6 @@
 //! The child process: starting it in a process group of its own, and ending it for certain, with all that it started.
 
+mod colours;
 mod find;
 mod kin;
 mod npm;

@@ -21,16 +21,18 @@ impl Target {
     fn new(os: &str, arch: &str) -> Option<Self> {
         let (package, triple) = match (os, arch) {
             ("linux" | "android", "x86_64") => ("codex-linux-x64", "x86_64-unknown-linux-musl"),
-            ("linux" | "android", "aarch64") => {
-                ("codex-linux-arm64", "aarch64-unknown-linux-musl")
-            }
+            ("linux" | "android", "aarch64") => ("codex-linux-arm64", "aarch64-unknown-linux-musl"),
             ("macos", "x86_64") => ("codex-darwin-x64", "x86_64-apple-darwin"),
             ("macos", "aarch64") => ("codex-darwin-arm64", "aarch64-apple-darwin"),
             ("windows", "x86_64") => ("codex-win32-x64", "x86_64-pc-windows-msvc"),
             ("windows", "aarch64") => ("codex-win32-arm64", "aarch64-pc-windows-msvc"),
             _ => return None,
         };
-        let binary = if os == "windows" { "codex.exe" } else { "codex" };
+        let binary = if os == "windows" {
+            "codex.exe"
+        } else {
+            "codex"
+        };
         Some(Self {
             package,
             triple,
@@ -65,7 +67,9 @@ pub(super) fn look_through(program: PathBuf, path: Option<&OsStr>) -> Result<Pat
         return Ok(program);
     }
     let target = Target::new(env::consts::OS, env::consts::ARCH);
-    let places = target.map(|target| target.places(&root)).unwrap_or_default();
+    let places = target
+        .map(|target| target.places(&root))
+        .unwrap_or_default();
     if let Some(binary) = places.iter().find(|place| place.is_file()) {
         return Ok(binary.clone());
     }
@@ -87,7 +91,9 @@ pub(super) fn look_through(program: PathBuf, path: Option<&OsStr>) -> Result<Pat
 fn has_node(program: &Path, path: Option<&OsStr>) -> bool {
     let dir = program.parent().unwrap_or(Path::new(""));
     let beside = is_shell_script(program)
-        && ["node", "node.exe"].iter().any(|node| dir.join(node).is_file());
+        && ["node", "node.exe"]
+            .iter()
+            .any(|node| dir.join(node).is_file());
     beside || path.is_some_and(|path| which::which_in("node", Some(path), dir).is_ok())
 }
 
@@ -108,7 +114,9 @@ fn script_of(program: &Path) -> Option<PathBuf> {
     }
     let text = shell_script(program)?;
     let dir = program.parent()?;
-    let named = text.split(['"', '\'', ' ', '\n', '\r']).map(|word| word.replace('\\', "/"));
+    let named = text
+        .split(['"', '\'', ' ', '\n', '\r'])
+        .map(|word| word.replace('\\', "/"));
     let named = named.filter(|word| word.ends_with("@openai/codex/bin/codex.js"));
     let mut resolved = named.map(|word| {
         // How the scripts of the three shells call their own directory.
@@ -166,7 +174,10 @@ mod tests {
         let target = here();
         let packages = [
             format!("node_modules/@openai/{}", target.package),
-            format!("node_modules/@openai/codex/node_modules/@openai/{}", target.package),
+            format!(
+                "node_modules/@openai/codex/node_modules/@openai/{}",
+                target.package
+            ),
             "node_modules/@openai/codex".to_owned(),
         ];
         for package in packages {
@@ -198,15 +209,28 @@ mod tests {
     }
 
     #[test]
-    fn without_node_and_without_a_binary_the_error_says_that_node_is_missing_and_where_was_looked() {
+    fn without_node_and_without_a_binary_the_error_says_that_node_is_missing_and_where_was_looked()
+    {
         let dir = tempfile::tempdir().unwrap();
         let (script, root) = installed(dir.path());
         let error = look_through(script.clone(), None).unwrap_err().to_string();
-        let own = root.canonicalize().unwrap().join("vendor").join(here().triple);
-        for part in ["needs Node", script.to_str().unwrap(), own.to_str().unwrap(), here().package] {
+        let own = root
+            .canonicalize()
+            .unwrap()
+            .join("vendor")
+            .join(here().triple);
+        for part in [
+            "needs Node",
+            script.to_str().unwrap(),
+            own.to_str().unwrap(),
+            here().package,
+        ] {
             assert!(error.contains(part), "{part}: {error}");
         }
-        assert!(!error.contains("npm install -g"), "it is installed: {error}");
+        assert!(
+            !error.contains("npm install -g"),
+            "it is installed: {error}"
+        );
     }
 
     #[test]
@@ -214,7 +238,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let base = dir.path().canonicalize().unwrap();
         installed(&base);
-        let binary = base.join("node_modules/@openai/codex/vendor").join(here().triple);
+        let binary = base
+            .join("node_modules/@openai/codex/vendor")
+            .join(here().triple);
         let binary = binary.join("bin").join(here().binary);
         file(&binary, "");
         let pnpm = base.join("codex");
@@ -223,12 +249,18 @@ mod tests {
             "#!/bin/sh\nbasedir=$(dirname \"$0\")\nexec node  \"$basedir/node_modules/@openai/codex/bin/codex.js\" \"$@\"\n",
         );
         let cmd = base.join("codex.cmd");
-        file(&cmd, "@ECHO off\r\n\"%_prog%\"  \"%dp0%\\node_modules\\@openai\\codex\\bin\\codex.js\" %*\r\n");
+        file(
+            &cmd,
+            "@ECHO off\r\n\"%_prog%\"  \"%dp0%\\node_modules\\@openai\\codex\\bin\\codex.js\" %*\r\n",
+        );
         for script in [pnpm, cmd] {
             let found = look_through(script, None).unwrap();
             assert_eq!(found.canonicalize().unwrap(), binary);
         }
-        for (name, text) in [("own", "#!/bin/sh\nexec /opt/codex \"$@\"\n"), ("binary", "\x7fELF")] {
+        for (name, text) in [
+            ("own", "#!/bin/sh\nexec /opt/codex \"$@\"\n"),
+            ("binary", "\x7fELF"),
+        ] {
             let own = base.join(name);
             file(&own, text);
             assert_eq!(look_through(own.clone(), None).unwrap(), own);
@@ -238,10 +270,20 @@ mod tests {
     #[test]
     fn every_platform_of_the_packages_has_its_names() {
         for (os, arch, place) in [
-            ("macos", "aarch64", "codex-darwin-arm64/vendor/aarch64-apple-darwin/bin/codex"),
-            ("windows", "x86_64", "codex-win32-x64/vendor/x86_64-pc-windows-msvc/codex/codex.exe"),
+            (
+                "macos",
+                "aarch64",
+                "codex-darwin-arm64/vendor/aarch64-apple-darwin/bin/codex",
+            ),
+            (
+                "windows",
+                "x86_64",
+                "codex-win32-x64/vendor/x86_64-pc-windows-msvc/codex/codex.exe",
+            ),
         ] {
-            let places = Target::new(os, arch).unwrap().places(Path::new("/p/@openai/codex"));
+            let places = Target::new(os, arch)
+                .unwrap()
+                .places(Path::new("/p/@openai/codex"));
             let wanted = Path::new("/p/@openai").join(place);
             assert!(places.contains(&wanted), "{places:?}");
         }

@@ -7,6 +7,8 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
+use super::colours::Colours;
+
 /// The last of what the child wrote to stderr.
 #[derive(Debug, Default)]
 pub(crate) struct Tail(Mutex<VecDeque<u8>>);
@@ -14,14 +16,19 @@ pub(crate) struct Tail(Mutex<VecDeque<u8>>);
 impl Tail {
     const KEEP: usize = 64 * 1024;
 
-    /// Drains stderr until its end, whatever bytes it holds, and traces it line by line.
+    /// Drains stderr until its end, whatever bytes it holds, and traces it line by line. Colour codes are left out.
     pub(crate) async fn drain<R: AsyncRead + Unpin>(&self, mut stderr: R) {
         let mut buf = vec![0; 8 * 1024];
         let mut line = Vec::new();
+        let mut colours = Colours::default();
+        let mut text = Vec::new();
         while let Ok(n @ 1..) = stderr.read(&mut buf).await {
-            self.push(&buf[..n]);
+            text.clear();
+            text.extend_from_slice(&buf[..n]);
+            colours.strip(&mut text);
+            self.push(&text);
             if tracing::enabled!(target: "cas_sdk::stderr", tracing::Level::DEBUG) {
-                for part in buf[..n].split_inclusive(|b| *b == b'\n') {
+                for part in text.split_inclusive(|b| *b == b'\n') {
                     line.extend_from_slice(part);
                     if part.ends_with(b"\n") || line.len() > Self::KEEP {
                         tracing::debug!(target: "cas_sdk::stderr", "{}", String::from_utf8_lossy(&line).trim_end());
@@ -49,6 +56,14 @@ impl Tail {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn the_tail_has_no_colours() {
+        let tail = Tail::default();
+        tail.drain(&b"\x1b[2m2026\x1b[0m \x1b[31mERROR\x1b[0m no config\n"[..])
+            .await;
+        assert_eq!(tail.text(), "2026 ERROR no config\n");
+    }
 
     #[tokio::test]
     async fn the_tail_keeps_the_end_of_a_long_stderr_without_newlines() {

@@ -91,7 +91,7 @@ impl Builder {
     pub async fn supervise(self, policy: Restart) -> Result<Supervisor, Error> {
         let mut failures = 0;
         let client = loop {
-            match self.clone().spawn().await {
+            match Box::pin(self.clone().spawn()).await {
                 Ok(client) => break client,
                 Err(error) if error.is_retryable() && failures < policy.attempts => {
                     let pause = policy.backoff.pause(failures);

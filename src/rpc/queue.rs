@@ -84,7 +84,11 @@ impl Tally {
 
     /// Those that `keep` says, and those that can't be told apart.
     fn into_lagged(self, keep: impl Fn(About<'_>) -> bool) -> Option<(u64, u64)> {
-        let kept = self.of.iter().filter(|of| keep(of.about())).map(|of| of.lagged);
+        let kept = self
+            .of
+            .iter()
+            .filter(|of| keep(of.about()))
+            .map(|of| of.lagged);
         kept.chain(self.rest)
             .reduce(|(a, first), (b, other)| (a + b, first.min(other)))
     }

@@ -159,18 +159,20 @@ fn erase<A: DeserializeOwned>(
     + 'static,
 ) -> Run {
     let name = name.to_owned();
-    Arc::new(move |args, cx| match serde_json::from_str(if is_unit { "null" } else { args }) {
-        Ok(args) => {
-            let run = run(args, cx);
-            Box::pin(async move {
-                run.await
-                    .unwrap_or_else(|error| ToolOutput::from(error.to_string()).failed())
-            })
-        }
-        Err(error) => {
-            // The server does not check arguments against the schema, so the model learns it from here.
-            let text = format!("invalid arguments for {name}: {error}");
-            Box::pin(async move { ToolOutput::from(text).failed() })
-        }
-    })
+    Arc::new(
+        move |args, cx| match serde_json::from_str(if is_unit { "null" } else { args }) {
+            Ok(args) => {
+                let run = run(args, cx);
+                Box::pin(async move {
+                    run.await
+                        .unwrap_or_else(|error| ToolOutput::from(error.to_string()).failed())
+                })
+            }
+            Err(error) => {
+                // The server does not check arguments against the schema, so the model learns it from here.
+                let text = format!("invalid arguments for {name}: {error}");
+                Box::pin(async move { ToolOutput::from(text).failed() })
+            }
+        },
+    )
 }

@@ -93,7 +93,11 @@ fn part(schema: &Value, at: &str) -> Option<String> {
     let object = match schema {
         Value::Object(object) => object,
         Value::Bool(_) => return None,
-        _ => return Some(format!("has {at}, which is neither an object nor a boolean")),
+        _ => {
+            return Some(format!(
+                "has {at}, which is neither an object nor a boolean"
+            ));
+        }
     };
     let given = |key: &str| object.get(key).filter(|value| !value.is_null());
     let under = |key: &str| format!("{at}/{key}");
@@ -107,9 +111,16 @@ fn part(schema: &Value, at: &str) -> Option<String> {
             return Some(format!("has {}, which is not an array", under(key)));
         }
     }
-    let strings = |value: &Value| value.as_array().is_some_and(|all| all.iter().all(Value::is_string));
+    let strings = |value: &Value| {
+        value
+            .as_array()
+            .is_some_and(|all| all.iter().all(Value::is_string))
+    };
     if given("required").is_some_and(|value| !strings(value)) {
-        return Some(format!("has {}, which is not an array of names", under("required")));
+        return Some(format!(
+            "has {}, which is not an array of names",
+            under("required")
+        ));
     }
     if given("items").is_some_and(Value::is_array) {
         return Some(format!(
@@ -196,8 +207,15 @@ mod tests {
         }
         let args = ArgsSchema::of::<Odd>().schema;
         let pair = &args["properties"]["pair"];
-        assert_eq!(pair["items"]["anyOf"].as_array().unwrap().len(), 2, "{pair}");
-        assert_eq!((&pair["minItems"], &pair["maxItems"]), (&json!(2), &json!(2)));
+        assert_eq!(
+            pair["items"]["anyOf"].as_array().unwrap().len(),
+            2,
+            "{pair}"
+        );
+        assert_eq!(
+            (&pair["minItems"], &pair["maxItems"]),
+            (&json!(2), &json!(2))
+        );
     }
 
     #[test]

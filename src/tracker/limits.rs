@@ -99,8 +99,16 @@ mod tests {
             r#"{"limitId":"a","primary":{"usedPercent":100,"resetsAt":50},"secondary":{"usedPercent":100,"resetsAt":90}}"#,
             r#"{"limitId":"b","primary":{"usedPercent":100,"resetsAt":70},"secondary":{"usedPercent":99,"resetsAt":95}}"#,
         ]);
-        assert_eq!(limits.resets_at(at_secs(10)), Some(at_secs(70)), "the one told last");
-        assert_eq!(limits.resets_at(at_secs(80)), Some(at_secs(90)), "the past is past");
+        assert_eq!(
+            limits.resets_at(at_secs(10)),
+            Some(at_secs(70)),
+            "the one told last"
+        );
+        assert_eq!(
+            limits.resets_at(at_secs(80)),
+            Some(at_secs(90)),
+            "the past is past"
+        );
         assert_eq!(limits.resets_at(at_secs(90)), None);
     }
 

@@ -233,7 +233,10 @@ impl Turn {
             usage_with_agents: used.own.map(|own| own + used.agents),
             thread_usage: collected.thread_usage().cloned(),
             duration: end.and_then(|end| end.duration),
-            failure: collected.failure().cloned().map(|failure| self.dated(failure)),
+            failure: collected
+                .failure()
+                .cloned()
+                .map(|failure| self.dated(failure)),
             recovered: collected.is_recovered(),
             joined: self.joined,
         }

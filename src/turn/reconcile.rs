@@ -140,9 +140,7 @@ async fn status(thread: &Thread) -> Result<String, Error> {
 fn is_gone(error: &Error) -> bool {
     matches!(
         error.rpc_kind(),
-        Some(
-            RpcErrorKind::ThreadMissing | RpcErrorKind::NoTurnsYet | RpcErrorKind::Archived
-        )
+        Some(RpcErrorKind::ThreadMissing | RpcErrorKind::NoTurnsYet | RpcErrorKind::Archived)
     )
 }
 

@@ -127,6 +127,27 @@ fn what_fails_is_counted_and_the_exit_code_says_so() {
     assert_eq!(report["sample_results"][0]["error"], "no (-32600)");
 }
 
+#[test]
+fn a_start_that_lost_its_home_to_another_is_made_again() {
+    let dir = tempfile::tempdir().unwrap();
+    // The first attempts of all find the databases locked.
+    let lost = format!(
+        "mkdir '{0}'/lost-1 2>/dev/null || mkdir '{0}'/lost-2 2>/dev/null || mkdir '{0}'/lost-3 2>/dev/null && \
+         {{ echo 'failed to initialize state runtime: database is locked' >&2; exit 1; }}",
+        dir.path().display()
+    );
+    let codex = fake::executable(dir.path(), &lost);
+    let out = runner(&codex, dir.path())
+        .args(["--instances", "2", "--method", "x/y"])
+        .output()
+        .unwrap();
+    let report: Value = serde_json::from_slice(&out.stdout).unwrap();
+    assert!(out.status.success(), "{report}");
+    assert_eq!(report["instances_started"], 2);
+    assert_eq!(report["start_failures"], json!([]));
+    assert!(dir.path().join("lost-3").is_dir(), "all were lost");
+}
+
 #[tokio::test]
 async fn ctrl_c_ends_all_that_was_started() {
     let dir = tempfile::tempdir().unwrap();

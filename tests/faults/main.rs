@@ -4,10 +4,12 @@
 mod common;
 
 mod asked;
+mod bounds;
 mod ends;
 mod interrupts;
 mod pages;
 mod readers;
+mod refusals;
 mod retries;
 mod sends;
 mod starts;

@@ -15,7 +15,7 @@ use cas_sdk::{
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::peer::Peer;
+use crate::{common::within, peer::Peer};
 
 const REFRESH: &str = "account/chatgptAuthTokens/refresh";
 
@@ -52,6 +52,31 @@ async fn what_the_server_waits_for_is_answered_before_it_gives_up() {
         .await;
         assert_eq!(answer["error"]["code"], -32000, "{answer}");
         assert!(about(took, limit), "{method} took {took:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_that_need_not_be_answered_holds_the_turn_up_for_a_minute_at_most() {
+    let question = |blocks: bool| {
+        json!({
+            "threadId": "t", "turnId": "u", "itemId": "i", "isBlocking": blocks,
+            "questions": [{"id": "q", "header": "h", "question": "?", "isOther": true, "isSecret": false, "options": null}],
+        })
+    };
+    let silent = |request: ToolRequestUserInputParams, _cx| async move {
+        assert!(!request.is_blocking, "the handler sees it");
+        std::future::pending::<Result<Answers, HandlerError>>().await
+    };
+    for (limit, wanted) in [(None, 60), (Some(90), 90)] {
+        let mut builder = CasClient::builder().user_input(silent);
+        if let Some(limit) = limit {
+            builder = builder.user_input_limit(Duration::from_secs(limit), Answers::new());
+        }
+        let (_client, mut peer) = Peer::connect(builder).await;
+        let asked = timed(&mut peer, "item/tool/requestUserInput", question(false));
+        let (answer, took) = within(3_600, asked).await;
+        assert_eq!(answer["result"], json!({"answers": {}}), "{answer}");
+        assert!(about(took, Duration::from_secs(wanted)), "{took:?}");
     }
 }
 

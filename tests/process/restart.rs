@@ -142,7 +142,10 @@ async fn each_state_is_told_with_the_reason() {
         };
         assert_eq!(lost.len(), 1, "{lost:?}");
         assert_eq!(lost[0].0, empty);
-        assert_eq!(lost[0].1.rpc_kind(), Some(cas_sdk::RpcErrorKind::ThreadMissing));
+        assert_eq!(
+            lost[0].1.rpc_kind(),
+            Some(cas_sdk::RpcErrorKind::ThreadMissing)
+        );
         let again = supervisor.thread(&empty).await.unwrap_err();
         assert_eq!(again.rpc_kind(), Some(cas_sdk::RpcErrorKind::ThreadMissing));
         assert!(supervisor.thread(&id).await.is_ok());

@@ -49,6 +49,18 @@ async fn a_thread_is_read_named_put_away_and_brought_back() {
             Some(RpcErrorKind::ThreadMissing)
         );
         thread.unarchive().await.unwrap();
+        let new = client
+            .start_thread(ThreadStartParams::default())
+            .await
+            .unwrap();
+        new.archive().await.expect("without a turn, too");
+        new.unarchive().await.expect("it is stored from then on");
+        let params = ThreadStartParams::default().ephemeral(true);
+        let ephemeral = client.start_thread(params).await.unwrap();
+        assert_eq!(
+            ephemeral.archive().await.unwrap_err().rpc_kind(),
+            Some(RpcErrorKind::ThreadMissing)
+        );
         assert_eq!(
             thread.unarchive().await.unwrap_err().rpc_kind(),
             Some(RpcErrorKind::ThreadMissing)
