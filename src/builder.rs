@@ -209,7 +209,8 @@ impl Builder {
         self.handlers(|h| h.elicitation_limit(after, outcome))
     }
 
-    /// Tells the server the time, where it is configured to ask. Default: the time of this machine.
+    /// Tells the server the time, where it is configured to ask. Codex 0.171 and later never asks; the crate warns of that
+    /// once. Default: the time of this machine.
     pub fn clock(self, handler: impl Clock) -> Self {
         self.handlers(|h| h.clock(handler))
     }
@@ -381,7 +382,10 @@ impl Builder {
             },
         });
         match client.handshake(&params, self.handshake_timeout).await {
-            Ok(()) => Ok(client),
+            Ok(()) => {
+                client.warn_of_gone(client.handlers());
+                Ok(client)
+            }
             Err(error) => {
                 client.shutdown().await;
                 Err(error)

@@ -92,7 +92,7 @@ readable! {
 }
 
 impl ServerInfo {
-    /// The version of codex, as in `0.169.0`.
+    /// The version of codex, as in `0.171.0`.
     #[must_use]
     pub fn version(&self) -> Option<&str> {
         let (_, rest) = self.user_agent.split_once('/')?;
@@ -222,11 +222,17 @@ impl CasClient {
     /// a thread last decides.
     #[must_use]
     pub fn with_handlers(&self, handlers: Handlers) -> Self {
+        self.warn_of_gone(&handlers);
         let handlers = Arc::new(handlers.over(self.handlers()));
         Self {
             handlers: Some(handlers),
             ..self.clone()
         }
+    }
+
+    /// Says which of some handlers this server never calls.
+    pub(crate) fn warn_of_gone(&self, handlers: &Handlers) {
+        handlers.warn_of_gone(self.server().and_then(ServerInfo::version));
     }
 
     /// The server's requests that wait for an answer, the oldest first.

@@ -7,6 +7,7 @@ mod clock;
 mod elicitation;
 mod error;
 mod fallback;
+mod gone;
 mod opened;
 mod set;
 mod user_input;

@@ -1,6 +1,10 @@
 //! `Handlers`: the handlers of a client, or of the threads that are opened with them.
 
-use std::{fmt, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use serde_json::Value;
 
@@ -33,7 +37,7 @@ use crate::{
 /// | `mcpServer/elicitation/request` | [`Elicitation`], [`Policy`] for tool calls | refused |
 /// | `account/chatgptAuthTokens/refresh` | [`AuthRefresh`](crate::AuthRefresh) | error -32601: the turn fails |
 /// | `attestation/generate` | [`Attestation`](crate::Attestation) | never asked |
-/// | `currentTime/read` | [`Clock`] | the time of this machine |
+/// | `currentTime/read` (up to codex 0.169) | [`Clock`] | the time of this machine |
 /// | `execCommandApproval`, `applyPatchApproval` (v1) | none | error -32602 |
 /// | everything else | [`Fallback`] or [`unclaimed_requests`](crate::CasClient::unclaimed_requests) | error -32601 |
 ///
@@ -57,6 +61,8 @@ pub struct Handlers {
     pub(crate) openai_forms: bool,
     pub(crate) clock: Option<Erased<(), std::time::SystemTime>>,
     pub(crate) fallback: Option<Erased<UnclaimedRequest, Value>>,
+    /// Whether it has been said which of them the server never calls.
+    pub(super) warned: Arc<AtomicBool>,
 }
 
 /// How long a handler may take, and what is answered then.
@@ -126,7 +132,7 @@ impl Handlers {
         self
     }
 
-    /// Tells the server the time.
+    /// Tells the server the time. Codex 0.171 and later never asks; the crate warns of that once.
     pub fn clock(mut self, handler: impl Clock) -> Self {
         self.clock = Some(erase(handler));
         self
@@ -163,6 +169,7 @@ impl Handlers {
             openai_forms: base.openai_forms,
             clock: self.clock.or_else(|| base.clock.clone()),
             fallback: self.fallback.or_else(|| base.fallback.clone()),
+            warned: self.warned,
         }
     }
 }

@@ -13,7 +13,7 @@ use super::{install::Install, skip::announce};
 
 /// The version of codex that [`codex`] returns, which is the one whose schema this crate was generated
 /// from.
-pub const CODEX_VERSION: &str = "0.169.0";
+pub const CODEX_VERSION: &str = "0.171.0";
 
 /// An explicit binary to use instead of the fetched one.
 pub(super) const OVERRIDE: &str = "CAS_TEST_CODEX";

@@ -12,6 +12,7 @@ mod instance;
 mod mine;
 mod node;
 mod people;
+mod preflight;
 mod pressure;
 mod rate_limits;
 mod real;

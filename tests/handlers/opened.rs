@@ -16,13 +16,13 @@ use crate::{
 };
 
 /// What goes to `tracing` in this thread, which is where everything of a test runs.
-struct Log {
+pub(crate) struct Log {
     lines: Arc<Lines>,
     _logging: DefaultGuard,
 }
 
 #[derive(Default)]
-struct Lines(Mutex<Vec<u8>>);
+pub(crate) struct Lines(Mutex<Vec<u8>>);
 
 impl io::Write for &Lines {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -36,7 +36,7 @@ impl io::Write for &Lines {
 }
 
 impl Log {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let lines = Arc::<Lines>::default();
         let subscriber = tracing_subscriber::fmt()
             .with_ansi(false)
@@ -48,7 +48,7 @@ impl Log {
         }
     }
 
-    fn lines(&self, text: &str) -> Vec<String> {
+    pub(crate) fn lines(&self, text: &str) -> Vec<String> {
         let all = String::from_utf8(self.lines.0.lock().unwrap().clone()).unwrap();
         all.lines()
             .filter(|line| line.contains(text))

@@ -12,6 +12,7 @@ mod manual;
 mod mine;
 mod mine_text;
 mod out;
+mod preflight;
 mod proxy;
 mod rate_limits;
 mod smoke_check;
@@ -51,6 +52,7 @@ enum Command {
     /// List the models that can be asked.
     Models(lists::Args),
     Doctor(doctor::Args),
+    Preflight(preflight::Args),
     Mine(Box<mine::Args>),
     Man(manual::Man),
     Completions(manual::Completions),
@@ -88,6 +90,7 @@ async fn run(command: Command) -> Result<ExitCode> {
         Command::Features(args) => lists::features(args).await?,
         Command::Models(args) => lists::models(args).await?,
         Command::Doctor(args) => doctor::run(args).await?,
+        Command::Preflight(args) => preflight::run(args).await?,
         Command::Mine(args) => mine::run(*args).await?,
         Command::Man(args) => manual::man(&args)?,
         Command::Completions(args) => manual::completions(&args)?,

@@ -29,6 +29,25 @@ impl<E: Into<Box<dyn StdError + Send + Sync>>> From<E> for Failure {
 }
 
 impl Failure {
+    /// What went wrong, and why.
+    pub(crate) fn text(&self) -> String {
+        match self {
+            Self::Exit(code) => format!("exit status {code}"),
+            Self::Usage(text) => text.clone(),
+            Self::Output(error) => format!("standard output: {error}"),
+            Self::Other(error) => {
+                let mut text = error.to_string();
+                let mut source = error.source();
+                while let Some(error) = source {
+                    text.push_str(": ");
+                    text.push_str(&error.to_string());
+                    source = error.source();
+                }
+                text
+            }
+        }
+    }
+
     /// Says what there is to say, and returns the exit code.
     pub(crate) fn report(&self) -> ExitCode {
         match self {
@@ -41,17 +60,7 @@ impl Failure {
                 complain(text);
                 return ExitCode::from(2);
             }
-            Self::Output(error) => complain(&format!("standard output: {error}")),
-            Self::Other(error) => {
-                let mut text = error.to_string();
-                let mut source = error.source();
-                while let Some(error) = source {
-                    text.push_str(": ");
-                    text.push_str(&error.to_string());
-                    source = error.source();
-                }
-                complain(&text);
-            }
+            other => complain(&other.text()),
         }
         ExitCode::FAILURE
     }
