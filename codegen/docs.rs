@@ -7,6 +7,10 @@
 pub(crate) fn escape(text: &str) -> String {
     let mut out = Vec::new();
     let mut fenced = false;
+    // What the compiler refuses in a comment: returns in the middle of a line, and marks that turn the text around.
+    let is_refused =
+        |c: char| matches!(c, '\r' | '\0' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
+    let text = text.replace("\r\n", "\n").replace(is_refused, " ");
     for line in text.lines() {
         let line = line.trim_end();
         if let Some(language) = line.trim_start().strip_prefix("```") {

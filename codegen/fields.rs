@@ -69,11 +69,11 @@ const SECRETS_IN: [(&str, &str); 2] = [
     ("ToolRequestUserInputAnswer", "answers"),
 ];
 
-/// The presence of `field` in `owner`.
+/// The presence of a field, by its owner and name; `ty` is its Rust type.
 pub(crate) fn presence(
-    owner: &str,
-    field: &str,
+    (owner, field): (&str, &str),
     schema: &Value,
+    ty: &str,
     required: bool,
     all: &BTreeMap<String, Shaped>,
 ) -> Presence {
@@ -88,14 +88,14 @@ pub(crate) fn presence(
     if let Some(default) = schema
         .get("default")
         .filter(|default| !default.is_null() && !nullable)
-        && let Some(expr) = expression(default, &plain, all)
+        && let Some(expr) = expression(default, ty, all)
     {
         return Presence::Default {
             expr,
             json: default.to_string(),
         };
     }
-    if is_anything(&plain) {
+    if is_anything(&plain) || ty == "Value" {
         Presence::Any
     } else if nullable && is_patch(owner, field, schema) {
         Presence::Patch
@@ -123,43 +123,55 @@ pub(crate) fn is_anything(schema: &Value) -> bool {
             .is_some_and(|object| object.keys().all(|key| SILENT.contains(&key.as_str())))
 }
 
-/// A default value as Rust; `None` if it is of a kind that has no short expression.
-fn expression(value: &Value, schema: &Value, all: &BTreeMap<String, Shaped>) -> Option<String> {
-    Some(match value {
-        Value::Bool(value) => value.to_string(),
-        Value::Number(number) if number.is_i64() || number.is_u64() => number.to_string(),
-        Value::String(word) => match super::load::reference(schema) {
-            None => format!("String::from({word:?})"),
-            Some(target) => match &all.get(target)?.kind {
-                Kind::Words(variants) => {
-                    format!(
-                        "{target}::{}",
-                        variants.iter().find(|variant| variant.wire == *word)?.name
-                    )
-                }
-                Kind::Keyed(variants) => {
-                    format!(
-                        "{target}::{}",
-                        variants
-                            .iter()
-                            .find(|(variant, _)| variant.wire == *word)?
-                            .0
-                            .name
-                    )
-                }
-                _ => return None,
-            },
-        },
-        Value::Array(items) if items.is_empty() => "Vec::new()".into(),
-        Value::Array(items) => {
+/// A default value as an expression of a type; `None` if it is none of that type, or of a kind that has no short one.
+fn expression(value: &Value, ty: &str, all: &BTreeMap<String, Shaped>) -> Option<String> {
+    let integer = |least: i64, most: u64| {
+        let fits = value.as_i64().is_some_and(|value| value >= least)
+            || value
+                .as_u64()
+                .is_some_and(|value| i64::try_from(value).is_err());
+        (fits && value.as_u64().is_none_or(|value| value <= most)).then(|| value.to_string())
+    };
+    match all.get(ty).map(|shaped| &shaped.kind) {
+        Some(Kind::Words(variants)) => {
+            let word = value.as_str()?;
+            let variant = variants.iter().find(|variant| variant.wire == word)?;
+            return Some(format!("{ty}::{}", variant.name));
+        }
+        Some(Kind::Keyed(variants)) => {
+            let word = value.as_str()?;
+            let (variant, _) = variants
+                .iter()
+                .find(|(variant, payload)| variant.wire == word && payload.is_none())?;
+            return Some(format!("{ty}::{}", variant.name));
+        }
+        Some(_) => return None,
+        None => {}
+    }
+    match ty {
+        "bool" => value.as_bool().map(|value| value.to_string()),
+        "String" => value.as_str().map(|text| format!("String::from({text:?})")),
+        "i8" => integer(i8::MIN.into(), i8::MAX as u64),
+        "i16" => integer(i16::MIN.into(), i16::MAX as u64),
+        "i32" => integer(i32::MIN.into(), i32::MAX as u64),
+        "i64" => integer(i64::MIN, i64::MAX as u64),
+        "u8" => integer(0, u8::MAX.into()),
+        "u16" => integer(0, u16::MAX.into()),
+        "u32" => integer(0, u32::MAX.into()),
+        "u64" => integer(0, u64::MAX),
+        _ => {
+            let item = ty.strip_prefix("Vec<")?.strip_suffix('>')?;
+            let items = value.as_array()?;
+            if items.is_empty() {
+                return Some("Vec::new()".into());
+            }
             let items: Option<Vec<String>> = items
                 .iter()
-                .map(|item| expression(item, &schema["items"], all))
+                .map(|value| expression(value, item, all))
                 .collect();
-            format!("vec![{}]", items?.join(", "))
+            Some(format!("vec![{}]", items?.join(", ")))
         }
-        _ => return None,
-    })
+    }
 }
 
 /// Whether the field's value must stay out of `Debug` output. A flag called `refreshToken` is none.

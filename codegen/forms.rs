@@ -14,11 +14,14 @@ use super::{
 /// too, and lose what is under those keys.
 pub(crate) fn of(definitions: &Definitions, union: &[Value]) -> Vec<Vec<Form>> {
     let pass = Pass { definitions };
-    let keys: Vec<BTreeSet<&str>> = union.iter().map(|branch| pass.keys(branch)).collect();
+    let keys: Vec<BTreeSet<&str>> = union
+        .iter()
+        .map(|branch| pass.keys(branch, &mut BTreeSet::new()))
+        .collect();
     let all = |(index, branch)| {
         let siblings = keys.iter().enumerate().filter(|(other, _)| *other != index);
         let foreign = siblings.flat_map(|(_, keys)| keys).copied().collect();
-        pass.forms(branch, &foreign)
+        pass.forms(branch, &foreign, &mut BTreeSet::new())
     };
     union.iter().enumerate().map(all).collect()
 }
@@ -33,33 +36,42 @@ impl<'a> Pass<'a> {
         self.definitions.get(reference(schema)?)
     }
 
-    /// All keys that values of a branch may have by name, following references.
-    fn keys(self, schema: &'a Value) -> BTreeSet<&'a str> {
-        if let Some(target) = self.target(schema) {
-            return self.keys(target);
+    /// All keys that values of a branch may have by name, following references, each once.
+    fn keys(self, schema: &'a Value, seen: &mut BTreeSet<&'a str>) -> BTreeSet<&'a str> {
+        if let Some(name) = reference(schema) {
+            return match self.target(schema).filter(|_| seen.insert(name)) {
+                Some(target) => self.keys(target, seen),
+                None => BTreeSet::new(),
+            };
         }
         if let Some(branches) = branches(schema) {
-            return branches
-                .iter()
-                .flat_map(|branch| self.keys(branch))
-                .collect();
+            let keys = branches.iter().map(|branch| self.keys(branch, seen));
+            return keys.flatten().collect();
         }
         let properties = schema["properties"].as_object().into_iter().flatten();
         properties.map(|(key, _)| key.as_str()).collect()
     }
 
-    fn forms(self, schema: &Value, foreign: &BTreeSet<&str>) -> Vec<Form> {
-        if reference(schema).is_some() {
-            return self
-                .target(schema)
-                .map(|schema| self.forms(schema, foreign))
-                .unwrap_or_default();
+    fn forms<'s>(
+        self,
+        schema: &'s Value,
+        foreign: &BTreeSet<&str>,
+        seen: &mut BTreeSet<&'s str>,
+    ) -> Vec<Form>
+    where
+        'a: 's,
+    {
+        if let Some(name) = reference(schema) {
+            return match self.target(schema).filter(|_| seen.insert(name)) {
+                Some(target) => self.forms(target, foreign, seen),
+                None => Vec::new(),
+            };
         }
         if let Some(branches) = branches(schema) {
-            return branches
+            let forms = branches
                 .iter()
-                .flat_map(|branch| self.forms(branch, foreign))
-                .collect();
+                .map(|branch| self.forms(branch, foreign, seen));
+            return forms.flatten().collect();
         }
         let form = match schema["type"].as_str() {
             Some("null") => Form::Null,

@@ -1,8 +1,11 @@
 //! Bundle → methods and flat definitions. Knows how the schema file is laid out, and nothing of Rust.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
-use super::{Error, Result};
+use super::{
+    Error, Result, flat, names,
+    schema::{branches, single_word},
+};
 
 /// Definitions by name.
 pub(crate) type Definitions = Map<String, Value>;
@@ -39,6 +42,8 @@ pub(crate) struct Method {
     pub(crate) kind: Kind,
     pub(crate) params: Params,
     pub(crate) doc: Option<String>,
+    /// Whether the schema lacks it, and it is only there for the crate's own code: see `needed`.
+    pub(crate) kept: bool,
 }
 
 /// The whole schema.
@@ -46,6 +51,8 @@ pub(crate) struct Method {
 pub(crate) struct Bundle {
     pub(crate) methods: Vec<Method>,
     pub(crate) definitions: Definitions,
+    /// What of it has no place in the types, in words.
+    pub(crate) warnings: Vec<String>,
 }
 
 impl Bundle {
@@ -56,107 +63,109 @@ impl Bundle {
             ))
         };
         let root: Value = serde_json::from_str(text).map_err(|error| bad(error.to_string()))?;
-        let Some(definitions) = root.get("definitions").and_then(Value::as_object) else {
-            return Err(bad("it has no `definitions`".into()));
-        };
-        let mut definitions = flatten(definitions)?;
-        let mut methods = Vec::new();
+        let mut warnings = Vec::new();
+        let mut definitions = flat::flatten(&root, &mut warnings)
+            .ok_or_else(|| bad("it has no `definitions`".into()))?;
+        let mut methods = Methods::default();
         for (name, kind) in METHOD_ENUMS {
-            let definition = definitions
-                .remove(name)
-                .ok_or_else(|| bad(format!("`{name}` is missing")))?;
-            for variant in definition["oneOf"]
-                .as_array()
-                .ok_or_else(|| bad(format!("`{name}` is not a oneOf")))?
-            {
-                methods
-                    .push(method(variant, kind).map_err(|what| bad(format!("`{name}`: {what}")))?);
+            // Without a v1 half, it has the methods of the client only.
+            let group = definitions.remove(name).ok_or_else(|| {
+                bad(format!(
+                    "`{name}` is missing; take {} as written by `codex app-server generate-json-schema --experimental`",
+                    super::source::BUNDLE,
+                ))
+            })?;
+            let variants = branches(&group)
+                .ok_or_else(|| bad(format!("`{name}` is no list of alternatives")))?;
+            for variant in variants {
+                if let Err(what) = methods.add(variant, kind, &mut definitions) {
+                    warnings.push(format!("{name}: {what}; it is left out"));
+                }
             }
         }
         // The envelope is the engine's business, and `Nullable…` only wraps what the methods name anyway.
-        definitions.retain(|name, _| !name.starts_with("JSONRPC") && !name.starts_with("Nullable"));
+        definitions.retain(|name, _| !name.starts_with("JSONRPC"));
+        drop_unused_wrappers(&mut definitions, &methods.0);
         Ok(Self {
-            methods,
+            methods: methods.0,
             definitions,
+            warnings,
         })
     }
 }
 
-/// Lifts `#/definitions/v2/X` to `#/definitions/X`. A name that stands in both must mean the same in both.
-fn flatten(definitions: &Definitions) -> Result<Definitions> {
-    let mut flat = Definitions::new();
-    let nested = definitions
-        .get("v2")
-        .and_then(Value::as_object)
-        .into_iter()
-        .flatten();
-    for (name, definition) in definitions
-        .iter()
-        .filter(|(name, _)| *name != "v2")
-        .chain(nested)
-    {
-        let mut definition = definition.clone();
-        tidy(&mut definition);
-        match flat.get(name) {
-            Some(other) if *other != definition => {
-                return Err(Error::new(format!(
-                    "`{name}` is defined twice, and differently"
-                )));
-            }
-            Some(_) => {}
-            None => drop(flat.insert(name.clone(), definition)),
+#[derive(Default)]
+struct Methods(Vec<Method>);
+
+impl Methods {
+    fn add(
+        &mut self,
+        variant: &Value,
+        kind: Kind,
+        definitions: &mut Definitions,
+    ) -> std::result::Result<(), String> {
+        let variant = match reference(variant) {
+            Some(target) => definitions.get(target).cloned().unwrap_or_default(),
+            None => variant.clone(),
+        };
+        let properties = &variant["properties"];
+        let name = single_word(&properties["method"])
+            .filter(|name| !name.is_empty())
+            .ok_or_else(|| format!("a variant names no method: {variant}"))?
+            .to_owned();
+        if self
+            .0
+            .iter()
+            .any(|other| other.kind == kind && other.name == name)
+        {
+            return Err(format!("{name} is there twice"));
         }
+        let params = match &properties["params"] {
+            Value::Null => Params::None,
+            params if params["type"] == "null" => Params::None,
+            params => {
+                let branches = params["anyOf"].as_array().map_or(&[][..], Vec::as_slice);
+                let is_null = |branch: &&Value| branch["type"] == "null";
+                let nullable = branches.iter().any(|branch| is_null(&branch));
+                let others: Vec<&Value> =
+                    branches.iter().filter(|branch| !is_null(branch)).collect();
+                let target = match others[..] {
+                    [only] => reference(only),
+                    _ => reference(params),
+                };
+                // What is written in place gets a name.
+                let name = target.map_or_else(
+                    || {
+                        let wanted = names::params(&name);
+                        let mut taken = names::Names::of(definitions.keys());
+                        let given = taken.take(&wanted);
+                        definitions.insert(given.clone(), params.clone());
+                        given
+                    },
+                    str::to_owned,
+                );
+                Params::Type { name, nullable }
+            }
+        };
+        self.0.push(Method {
+            name,
+            kind,
+            params,
+            doc: variant["description"].as_str().map(String::from),
+            kept: false,
+        });
+        Ok(())
     }
-    Ok(flat)
 }
 
-/// Points references at the flat names, and drops titles (they collide, and are no better than our own names).
-fn tidy(schema: &mut Value) {
-    match schema {
-        Value::Object(object) => {
-            object.retain(|key, value| {
-                !(matches!(key.as_str(), "title" | "$schema") && value.is_string())
-            });
-            for (key, value) in object {
-                match value {
-                    Value::String(target) if key == "$ref" => {
-                        *target = target.replace("#/definitions/v2/", "#/definitions/");
-                    }
-                    _ => tidy(value),
-                }
-            }
-        }
-        Value::Array(items) => items.iter_mut().for_each(tidy),
-        _ => {}
-    }
-}
-
-fn method(variant: &Value, kind: Kind) -> std::result::Result<Method, String> {
-    let properties = &variant["properties"];
-    let name = properties["method"]["enum"][0]
-        .as_str()
-        .ok_or("a variant names no method")?
-        .to_owned();
-    let params = match &properties["params"] {
-        Value::Null => Params::None,
-        params if params["type"] == "null" => Params::None,
-        params => {
-            let branches = params["anyOf"].as_array().map_or(&[][..], Vec::as_slice);
-            let target = std::iter::once(params).chain(branches).find_map(reference);
-            let name = target
-                .ok_or_else(|| format!("the params of {name} are not a named type: {params}"))?;
-            Params::Type {
-                name: name.to_owned(),
-                nullable: !branches.is_empty(),
-            }
-        }
+/// Wrappers are only left where something refers to them.
+fn drop_unused_wrappers(definitions: &mut Definitions, methods: &[Method]) {
+    let text = json!(definitions).to_string();
+    let named = |name: &str| {
+        let is_named = |method: &Method| matches!(&method.params, Params::Type { name: params, .. } if params == name);
+        methods.iter().any(is_named) || text.contains(&format!("\"#/definitions/{name}\""))
     };
-    Ok(Method {
-        name,
-        kind,
-        params,
-        doc: variant["description"].as_str().map(String::from),
-    })
+    definitions.retain(|name, _| !name.starts_with("Nullable") || named(name));
 }
 
 /// The definition that a `{"$ref": …}` names.

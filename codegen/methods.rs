@@ -1,15 +1,16 @@
 //! Methods → their params and response types. The schema does not link a request to its response; names do.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::{
-    Error, Result,
     load::{self, Bundle, Kind, Params},
     model::{Method, Model},
-    names,
-    source::Source,
+    names::{self, Names},
+    sharing,
 };
 
 /// Responses that no rule finds; `account/rateLimits/read` only in schemas before it took params.
-const RESPONSES: [(&str, &str); 10] = [
+const RESPONSES: [(&str, &str); 11] = [
     ("account/rateLimits/read", "GetAccountRateLimitsResponse"),
     ("account/gatewayOAuth/cancel", "GatewayOAuthCancelResponse"),
     ("account/logout", "LogoutAccountResponse"),
@@ -24,6 +25,7 @@ const RESPONSES: [(&str, &str); 10] = [
     ("accountSession/list", "AccountSessionsResponse"),
     ("config/batchWrite", "ConfigWriteResponse"),
     ("config/value/write", "ConfigWriteResponse"),
+    ("modelProvider/default/set", "ConfigWriteResponse"),
     ("config/mcpServer/reload", "McpServerRefreshResponse"),
     (
         "externalAgentConfig/import/readHistories",
@@ -31,52 +33,51 @@ const RESPONSES: [(&str, &str); 10] = [
     ),
 ];
 
-/// Ties the bundle's methods to the model's types; returns warnings.
-pub(crate) fn bind(bundle: &Bundle, source: &Source, model: &mut Model) -> Result<Vec<String>> {
-    let mut warnings = Vec::new();
+/// Ties the bundle's methods to the model's types; returns those of whose response nothing is known.
+pub(crate) fn bind<'a>(
+    bundle: &'a Bundle,
+    stable_methods: &BTreeSet<String>,
+    model: &mut Model,
+) -> Vec<&'a str> {
     let mut unbound = Vec::new();
+    let mut units = Vec::new();
+    let mut variants: BTreeMap<Kind, Names> = BTreeMap::new();
+    sharing::own_types(&bundle.methods, model);
+    let newtypes = sharing::newtypes(&bundle.methods, model);
     for method in &bundle.methods {
         let answered = matches!(method.kind, Kind::Request | Kind::ServerRequest);
-        let mut response = response(method, model).filter(|_| answered);
+        let newtype = newtypes.get(&(method.kind, method.name.as_str()));
+        let mut response = response(method, newtype.is_some(), model).filter(|_| answered);
         if answered && response.is_none() {
             unbound.push(method.name.as_str());
-            warnings.push(format!(
-                "{}: no type known for the response of {}; it is a plain JSON value",
-                source.origin, method.name
-            ));
             response = Some("Value".into());
         }
         let no_params = method.params == Params::None && answered;
         let params = match &method.params {
-            Params::Type { name, .. } => Some(name.clone()),
-            Params::None => no_params.then(|| format!("{}Params", names::method(&method.name))),
+            Params::Type { name, .. } => Some(newtype.unwrap_or(name).clone()),
+            Params::None if no_params => {
+                let taken = model.types.keys().chain(units.iter());
+                let name = Names::of(taken).take(&names::params(&method.name));
+                units.push(name.clone());
+                Some(name)
+            }
+            Params::None => None,
         };
-        if no_params
-            && params
-                .as_ref()
-                .is_some_and(|name| model.types.contains_key(name))
-        {
-            return Err(Error::new(format!(
-                "the name of the params of {} is taken",
-                method.name
-            )));
-        }
         model.methods.push(Method {
             name: method.name.clone(),
             kind: method.kind,
             experimental: method.kind != Kind::ClientNotification
-                && !source.stable_methods.contains(&method.name),
+                && !stable_methods.contains(&method.name),
             doc: method.doc.clone(),
             params,
             no_params,
             response,
+            variant: variants
+                .entry(method.kind)
+                .or_insert_with(|| Names::of([String::from("Unknown")].iter()))
+                .take(&names::method(&method.name)),
+            kept: method.kept,
         });
-    }
-    if source.vendored && !unbound.is_empty() {
-        return Err(Error::new(format!(
-            "no response type known for {}; add it to RESPONSES in codegen/methods.rs",
-            unbound.join(", "),
-        )));
     }
     let (sent, roots): (Vec<_>, Vec<_>) = model
         .methods
@@ -100,10 +101,11 @@ pub(crate) fn bind(bundle: &Bundle, source: &Source, model: &mut Model) -> Resul
             ty.sent = true;
         }
     }
-    Ok(warnings)
+    unbound
 }
 
-fn response(method: &load::Method, model: &Model) -> Option<String> {
+/// A method that has its params type from another one may have its response from it too.
+fn response(method: &load::Method, borrows: bool, model: &Model) -> Option<String> {
     let by_params = match &method.params {
         Params::Type { name, .. } => name
             .strip_suffix("Params")
@@ -115,8 +117,13 @@ fn response(method: &load::Method, model: &Model) -> Option<String> {
         .iter()
         .find(|(name, _)| *name == method.name)
         .map(|(_, response)| (*response).to_owned());
-    [by_table, by_params, Some(by_method)]
-        .into_iter()
+    let by_names = if borrows {
+        [Some(by_method), by_params]
+    } else {
+        [by_params, Some(by_method)]
+    };
+    std::iter::once(by_table)
+        .chain(by_names)
         .flatten()
         .find(|name| model.types.contains_key(name))
 }

@@ -7,6 +7,7 @@
 //! | `normalise` | definitions → definitions that are true: a table of patches, each logged |
 //! | `shape` | definitions → shapes; what is written in place gets a name (with `schema`, and `forms` for untagged unions) |
 //! | `types` | shapes → Rust types: **typify**, for what a field is in Rust |
+//! | `sharing` | params types of several methods → newtypes |
 //! | `methods` | methods → params, response: rules, a table, and an error for what neither finds |
 //! | `empty` | model → model, in which responses without fields are one type |
 //! | `emit` | model → source text |
@@ -16,18 +17,23 @@
 //! typify says what a field is in Rust: its number, map or list, its box. See `types` for the seam.
 
 mod answers;
+mod cycles;
 mod docs;
 mod emit;
 mod empty;
 mod fields;
+mod flat;
 mod forms;
 mod load;
 mod methods;
 mod model;
 mod names;
+mod needed;
 mod normalise;
+mod plain;
 mod schema;
 mod shape;
+mod sharing;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -100,13 +106,29 @@ pub(crate) fn build() -> Result<()> {
 /// Runs all passes; `out` is where the files will be.
 pub(crate) fn generate(source: &source::Source, out: &Path) -> Result<Output> {
     let mut bundle = load::Bundle::parse(&source.bundle, &source.origin)?;
+    let mut warnings = std::mem::take(&mut bundle.warnings);
+    if let Some(ours) = &source.ours {
+        warnings.extend(needed::keep(&mut bundle, ours, &source.origin)?);
+    }
     let mut log = normalise::normalise(&mut bundle.definitions);
-    let shapes = shape::classify(&bundle.definitions)?;
-    let mut model = model::Model {
-        types: types::build(&shapes)?,
-        methods: Vec::new(),
-    };
-    let warnings = methods::bind(&bundle, source, &mut model)?;
+    let mut model = model::of(&bundle.definitions, &mut warnings)?;
+    let unbound = methods::bind(&bundle, &source.stable_methods, &mut model);
+    if source.vendored {
+        if !unbound.is_empty() {
+            return Err(Error::new(format!(
+                "no response type known for {}; add it to RESPONSES in codegen/methods.rs",
+                unbound.join(", "),
+            )));
+        }
+        needed::check(&bundle, &model)?;
+    }
+    warnings.extend(unbound.iter().map(|method| {
+        format!(
+            "{}: no type known for the response of {method}; it is a plain JSON value",
+            source.origin
+        )
+    }));
+    cycles::cut(&mut model, &mut warnings);
     let answers = answers::emit(&model, &bundle.definitions);
     log.extend(empty::merge(&mut model));
     let mut files = emit::files(&model, out);

@@ -2,13 +2,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::load;
+use super::{Result, load, shape, types};
 
 /// Everything there is to emit.
 #[derive(Debug, Default)]
 pub(crate) struct Model {
     pub(crate) types: BTreeMap<String, Type>,
     pub(crate) methods: Vec<Method>,
+}
+
+/// The types of normalised definitions; the methods are not tied to them yet.
+pub(crate) fn of(definitions: &load::Definitions, warnings: &mut Vec<String>) -> Result<Model> {
+    let shapes = shape::classify(definitions, warnings);
+    Ok(Model {
+        types: types::build(&shapes, warnings)?,
+        methods: Vec::new(),
+    })
 }
 
 /// A method with its types found.
@@ -24,6 +33,10 @@ pub(crate) struct Method {
     pub(crate) response: Option<String>,
     pub(crate) experimental: bool,
     pub(crate) doc: Option<String>,
+    /// In the enums of methods.
+    pub(crate) variant: String,
+    /// Whether it is only there for the crate's own code; see `needed`.
+    pub(crate) kept: bool,
 }
 
 /// A named type.
@@ -56,6 +69,8 @@ pub(crate) enum Shape {
     Shaped(Vec<(Variant, Vec<Form>)>),
     /// A string with a meaning.
     Text,
+    /// The params of a second method that the schema gives another method's type.
+    Newtype(String),
     /// Anything else that has a name.
     Alias(String),
 }
@@ -147,7 +162,7 @@ impl Type {
                 .iter()
                 .filter_map(|(variant, _)| variant.payload.as_ref())
                 .collect(),
-            Shape::Alias(ty) => vec![ty],
+            Shape::Alias(ty) | Shape::Newtype(ty) => vec![ty],
         };
         let mut seen = BTreeSet::new();
         types

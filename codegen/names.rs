@@ -1,6 +1,8 @@
 //! The names that generated Rust gets, and the module that each type goes to.
 
-use heck::ToUpperCamelCase;
+use std::collections::BTreeSet;
+
+use heck::{ToSnakeCase, ToUpperCamelCase};
 
 /// The module for a type, by what its name starts with; the first that fits.
 const AREAS: [(&str, &[&str]); 15] = [
@@ -135,20 +137,198 @@ pub(crate) fn areas() -> impl Iterator<Item = &'static str> {
     AREAS.iter().map(|(area, _)| *area).chain([OTHER])
 }
 
+/// Names that are given out once each.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Names(BTreeSet<String>);
+
+impl Names {
+    pub(crate) fn of<'a>(taken: impl Iterator<Item = &'a String>) -> Self {
+        Self(taken.cloned().collect())
+    }
+
+    /// This name, or if it is taken, this name with a number behind it.
+    pub(crate) fn take(&mut self, wanted: &str) -> String {
+        let mut name = wanted.to_owned();
+        let mut number = 1;
+        while !self.0.insert(name.clone()) {
+            number += 1;
+            // `a` and 2 give `a_2`, `A` and 2 give `A2`.
+            let line = if wanted.starts_with(char::is_uppercase) {
+                ""
+            } else {
+                "_"
+            };
+            name = format!("{wanted}{line}{number}");
+        }
+        name
+    }
+}
+
+/// Names that a generated type can't have: they mean something else where it would stand.
+const RESERVED: [&str; 62] = [
+    // Imported by every generated file, or made by hand or by us.
+    "BTreeMap",
+    "Call",
+    "ClientNotification",
+    "ClientRequest",
+    "Deserialize",
+    "Kept",
+    "Map",
+    "Maybe",
+    "MethodInfo",
+    "MethodKind",
+    "Name",
+    "Need",
+    "Notification",
+    "NotificationMethod",
+    "Paged",
+    "RawValue",
+    "Serialize",
+    "ServerCall",
+    "ServerNotification",
+    "ServerRequest",
+    "Value",
+    // The prelude.
+    "AsMut",
+    "AsRef",
+    "AsyncFn",
+    "AsyncFnMut",
+    "AsyncFnOnce",
+    "Box",
+    "Clone",
+    "Copy",
+    "Debug",
+    "Default",
+    "DoubleEndedIterator",
+    "Drop",
+    "Eq",
+    "Err",
+    "ExactSizeIterator",
+    "Extend",
+    "Fn",
+    "FnMut",
+    "FnOnce",
+    "From",
+    "FromIterator",
+    "Future",
+    "Hash",
+    "Into",
+    "IntoFuture",
+    "IntoIterator",
+    "Iterator",
+    "None",
+    "Ok",
+    "Option",
+    "Ord",
+    "PartialEq",
+    "PartialOrd",
+    "Result",
+    "Self",
+    "Send",
+    "Some",
+    "String",
+    "Sync",
+    "ToOwned",
+    "Vec",
+];
+
+/// More of the prelude, and of what we import.
+const RESERVED_TOO: [&str; 7] = [
+    "Sized", "ToString", "TryFrom", "TryInto", "Unpin", "Row", "Writer",
+];
+
+/// The type of a definition: its own name wherever that is one that Rust can have.
+pub(crate) fn ty(name: &str) -> String {
+    let is_good = name.starts_with(|c: char| c.is_ascii_uppercase())
+        && name.chars().all(|c| c.is_ascii_alphanumeric());
+    let name = if is_good {
+        name.to_owned()
+    } else {
+        camel(name)
+    };
+    if is_groups(&name)
+        || !(RESERVED.contains(&name.as_str()) || RESERVED_TOO.contains(&name.as_str()))
+    {
+        name
+    } else {
+        format!("{name}Type")
+    }
+}
+
+/// The four lists of methods are definitions too, and no types yet.
+fn is_groups(name: &str) -> bool {
+    [
+        "ClientNotification",
+        "ClientRequest",
+        "ServerNotification",
+        "ServerRequest",
+    ]
+    .contains(&name)
+}
+
+/// Whatever text as the name of a type or a variant.
+fn camel(text: &str) -> String {
+    let mut plain = String::new();
+    for c in text.chars() {
+        match c {
+            c if c.is_ascii() => plain.push(c),
+            // What is no letter of Rust's is told by its number.
+            c => plain.push_str(&format!("_u{:x}_", u32::from(c))),
+        }
+    }
+    let name = plain.to_upper_camel_case();
+    match name.chars().next() {
+        Some(c) if c.is_ascii_digit() => format!("V{name}"),
+        Some(_) => name,
+        None if text.is_empty() => "Empty".into(),
+        None => {
+            let codes: Vec<String> = text
+                .chars()
+                .map(|c| format!("{:X}", u32::from(c)))
+                .collect();
+            format!("U{}", codes.join("U"))
+        }
+    }
+}
+
 /// A variant's name from its value on the wire.
 ///
 /// `Unknown` is ours, for what the schema does not have; the server's own `unknown` is `UnknownToServer`.
 pub(crate) fn variant(wire: &str) -> String {
-    let name = wire.replace('+', "_plus").to_upper_camel_case();
+    let name = camel(&wire.replace('+', "_plus"));
     match name.as_str() {
         // Both exist, and mean the same.
         "OpenaiForm" if wire.contains('/') => "OpenaiSlashForm".into(),
         "Unknown" => "UnknownToServer".into(),
         "Self" => "Itself".into(),
-        _ if name.starts_with(|c: char| c.is_ascii_digit()) => format!("V{name}"),
         _ => name,
     }
 }
+
+/// The name of a field.
+pub(crate) fn field(wire: &str) -> String {
+    let name = camel(wire).to_snake_case();
+    let name = if wire.is_ascii() {
+        wire.to_snake_case()
+    } else {
+        name
+    };
+    match name.chars().next() {
+        _ if KEYWORDS.contains(&name.as_str()) => format!("{name}_"),
+        Some(c) if c.is_ascii_digit() => format!("_{name}"),
+        Some(_) => name,
+        None => format!("field_{}", camel(wire).to_snake_case()),
+    }
+}
+
+/// The keywords of edition 2024, those that are only reserved included.
+const KEYWORDS: [&str; 52] = [
+    "abstract", "as", "async", "await", "become", "box", "break", "const", "continue", "crate",
+    "do", "dyn", "else", "enum", "extern", "false", "final", "fn", "for", "gen", "if", "impl",
+    "in", "let", "loop", "macro", "match", "mod", "move", "mut", "override", "priv", "pub", "ref",
+    "return", "self", "static", "struct", "super", "trait", "true", "try", "type", "typeof",
+    "union", "unsafe", "unsized", "use", "virtual", "where", "while", "yield",
+];
 
 /// The type of a variant's fields: `AgentMessage` of `ThreadItem` is `AgentMessageThreadItem`, as in the schema's own
 /// titles, but without the stutter of `ExternalSandboxSandboxPolicy`.
@@ -170,12 +350,17 @@ pub(crate) fn payload(variant: &str, union: &str) -> String {
 
 /// The type of something that the schema writes down in place, under `field` of `owner`.
 pub(crate) fn nested(owner: &str, field: &str) -> String {
-    format!("{owner}{}", field.to_upper_camel_case())
+    format!("{owner}{}", camel(field))
 }
 
 /// The type that stands for a method's absent params, and the variant of a method in the enums.
 pub(crate) fn method(method: &str) -> String {
-    method.replace('/', "_").to_upper_camel_case()
+    variant(&method.replace('/', "_"))
+}
+
+/// The type of a method's params where the schema has none that could be it.
+pub(crate) fn params(wire: &str) -> String {
+    ty(&format!("{}Params", method(wire)))
 }
 
 /// A camel-case name as its words, still capitalised.

@@ -6,7 +6,10 @@
 
 use serde_json::{Map, Value, json};
 
-use super::load::{Definitions, reference};
+use super::{
+    load::{Definitions, reference},
+    schema::walk,
+};
 
 /// Fields whose name on the wire is not the one in the schema: serde's `rename_all_fields` is lost in the export. The
 /// TypeScript export has them right; compare the two when the schema is renewed.
@@ -45,6 +48,7 @@ const CONSTRAINTS: [&str; 9] = [
 pub(crate) fn normalise(definitions: &mut Definitions) -> Vec<String> {
     let mut log = Vec::new();
     patch(definitions, &mut log);
+    join_all_of(definitions, &mut log);
     for (name, definition) in definitions.iter_mut() {
         simplify(definition);
         push_common_properties(name, definition, &mut log);
@@ -116,6 +120,128 @@ fn rename(schema: &mut Value, wrong: &str, right: &str) -> bool {
     done
 }
 
+/// `allOf` of several objects is one object with the properties of all; of anything else it is any value.
+fn join_all_of(definitions: &mut Definitions, log: &mut Vec<String>) {
+    let all = definitions.clone();
+    for (name, definition) in definitions.iter_mut() {
+        walk(definition, &mut |schema| {
+            let Some(parts) = schema.get("allOf").and_then(Value::as_array) else {
+                return;
+            };
+            if parts.len() < 2 {
+                return;
+            }
+            let mut joined = json!({ "type": "object", "properties": {} });
+            let mut own = schema.clone();
+            own.remove("allOf");
+            let own = Value::Object(own);
+            let joins = parts
+                .iter()
+                .chain([&own])
+                .all(|part| join(part, &all, &mut joined, 0));
+            schema.remove("allOf");
+            if joins {
+                log.push(format!("{name}: the parts of an allOf joined"));
+                schema.extend(joined.as_object().cloned().unwrap_or_default());
+            } else {
+                log.push(format!(
+                    "{name}: an allOf of what can't be joined is a plain JSON value"
+                ));
+                schema.retain(|key, _| matches!(key.as_str(), "description" | "deprecated"));
+            }
+        });
+    }
+}
+
+/// Adds an object's properties; `false` if it is something else.
+fn join(part: &Value, all: &Definitions, joined: &mut Value, depth: usize) -> bool {
+    const PLAIN: [&str; 8] = [
+        "type",
+        "properties",
+        "required",
+        "description",
+        "additionalProperties",
+        "deprecated",
+        "allOf",
+        "default",
+    ];
+    let Some(object) = part.as_object() else {
+        return part == &Value::Bool(true);
+    };
+    if let Some(target) = reference(part) {
+        // Deeper than that it goes round in circles.
+        return depth < 8
+            && all
+                .get(target)
+                .is_some_and(|target| join(target, all, joined, depth + 1));
+    }
+    let is_object = object.get("type").is_none_or(|ty| ty == "object");
+    if !is_object || object.keys().any(|key| !PLAIN.contains(&key.as_str())) {
+        return false;
+    }
+    merge(joined, &part["properties"], part.get("required"));
+    let parts = part["allOf"].as_array().into_iter().flatten();
+    parts
+        .into_iter()
+        .all(|part| join(part, all, joined, depth + 1))
+}
+
+/// Values that are no strings can't be told apart by name: what is left of them is their type. A `null` among others says
+/// that there may be none.
+fn plain_values(object: &mut Map<String, Value>) {
+    if let Some(value) = object.remove("const") {
+        object.insert("enum".into(), json!([value]));
+    }
+    let Some(values) = object.get_mut("enum").and_then(Value::as_array_mut) else {
+        return;
+    };
+    let before = values.len();
+    values.retain(|value| !value.is_null());
+    let nullable = values.len() < before;
+    let mut seen = Vec::new();
+    values.retain(|value| {
+        !seen.contains(value) && {
+            seen.push(value.clone());
+            true
+        }
+    });
+    let values = std::mem::take(values);
+    let is_text = object
+        .get("type")
+        .is_none_or(|ty| ty == "string" || ty.is_array());
+    let strings = values.iter().all(Value::is_string) && (is_text || !values.is_empty());
+    if strings && !(values.is_empty() && nullable) {
+        object.insert("enum".into(), values.into());
+        if nullable {
+            let plain = json!({ "type": "string", "enum": object.remove("enum") });
+            object.remove("type");
+            object.insert("anyOf".into(), json!([plain, { "type": "null" }]));
+        }
+        return;
+    }
+    object.remove("enum");
+    let mut types: Vec<&str> = values.iter().map(type_of).collect();
+    types.extend(nullable.then_some("null"));
+    types.sort_unstable();
+    types.dedup();
+    object.entry("type").or_insert_with(|| match types[..] {
+        [only] => only.into(),
+        _ => json!(types),
+    });
+}
+
+fn type_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(number) if number.is_f64() => "number",
+        Value::Number(_) => "integer",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}
+
 /// Drops constraints, unwraps `allOf` of one (a reference with a description beside it), and fixes number formats.
 fn simplify(schema: &mut Value) {
     let Some(object) = schema.as_object_mut() else {
@@ -129,6 +255,24 @@ fn simplify(schema: &mut Value) {
         for (key, value) in only {
             object.entry(key).or_insert(value);
         }
+    }
+    plain_values(object);
+    // What is no word of a schema says nothing.
+    object.retain(|key, value| match key.as_str() {
+        "properties" => value.is_object(),
+        "required" => value.is_array(),
+        "type" => value.is_string() || value.is_array(),
+        _ => true,
+    });
+    // Nor does no alternative at all.
+    object.retain(|key, value| {
+        !(matches!(key.as_str(), "oneOf" | "anyOf") && value.as_array().is_none_or(Vec::is_empty))
+    });
+    if let Some(Value::Array(types)) = object.get("type")
+        && let [only] = types.as_slice()
+    {
+        let only = only.clone();
+        object.insert("type".into(), only);
     }
     object.retain(|key, _| !CONSTRAINTS.contains(&key.as_str()));
     let numeric = type_names(object).any(|name| matches!(name, "integer" | "number"));
@@ -165,24 +309,27 @@ fn type_names(object: &Map<String, Value>) -> impl Iterator<Item = &str> {
 
 /// `properties` beside `oneOf` (a struct with a flattened enum): each variant gets them all.
 fn push_common_properties(name: &str, definition: &mut Value, log: &mut Vec<String>) {
-    let Some(object) = definition.as_object_mut() else {
-        return;
-    };
-    if !object.contains_key("oneOf") || !object.contains_key("properties") {
-        return;
-    }
-    let properties = object.remove("properties").unwrap_or_default();
-    let required = object.remove("required").unwrap_or_else(|| json!([]));
-    object.remove("type");
-    for variant in object
-        .get_mut("oneOf")
-        .and_then(Value::as_array_mut)
-        .into_iter()
-        .flatten()
-    {
-        merge(variant, &properties, Some(&required));
-    }
-    log.push(format!("{name}: common properties moved into each variant"));
+    walk(definition, &mut |object| {
+        let is_nullable = object.get("oneOf").is_some_and(|branches| {
+            let mut branches = branches.as_array().into_iter().flatten();
+            branches.any(|branch| branch["type"] == "null")
+        });
+        if !object.contains_key("oneOf") || !object.contains_key("properties") || is_nullable {
+            return;
+        }
+        let properties = object.remove("properties").unwrap_or_default();
+        let required = object.remove("required").unwrap_or_else(|| json!([]));
+        object.remove("type");
+        let branches = object.get_mut("oneOf").and_then(Value::as_array_mut);
+        for variant in branches
+            .into_iter()
+            .flatten()
+            .filter(|variant| variant.is_object())
+        {
+            merge(variant, &properties, Some(&required));
+        }
+        log.push(format!("{name}: common properties moved into each variant"));
+    });
 }
 
 /// An inner `anyOf` of property sets beside `properties` (one of several fields must be there): all become optional.
@@ -213,6 +360,9 @@ fn fold_property_sets(name: &str, schema: &mut Value, log: &mut Vec<String>) {
 
 fn merge(schema: &mut Value, properties: &Value, required: Option<&Value>) {
     for (key, property) in properties.as_object().into_iter().flatten() {
+        if !schema["properties"].is_object() {
+            schema["properties"] = json!({});
+        }
         if schema["properties"].get(key).is_none() {
             schema["properties"][key] = property.clone();
         }

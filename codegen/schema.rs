@@ -6,6 +6,37 @@ use serde_json::{Map, Value};
 
 use super::{load::reference, model::Variant, names};
 
+/// Calls `visit` with a schema and all schemas inside of it, outer ones first. Values (`default`, `enum`) are no schemas,
+/// and neither are the names of properties keywords.
+pub(crate) fn walk(schema: &mut Value, visit: &mut dyn FnMut(&mut Map<String, Value>)) {
+    let Some(object) = schema.as_object_mut() else {
+        return;
+    };
+    visit(object);
+    for word in ["items", "additionalProperties", "not"] {
+        if let Some(inner) = object.get_mut(word) {
+            walk(inner, visit);
+        }
+    }
+    for word in ["oneOf", "anyOf", "allOf", "prefixItems", "items"] {
+        for inner in object
+            .get_mut(word)
+            .and_then(Value::as_array_mut)
+            .into_iter()
+            .flatten()
+        {
+            walk(inner, visit);
+        }
+    }
+    for word in ["properties", "patternProperties", "definitions", "$defs"] {
+        let inner = object.get_mut(word).and_then(Value::as_object_mut);
+        inner
+            .into_iter()
+            .flat_map(Map::values_mut)
+            .for_each(|inner| walk(inner, visit));
+    }
+}
+
 pub(crate) fn description(schema: &Value) -> Option<String> {
     let text = schema
         .get("description")

@@ -8,10 +8,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use serde_json::{Value, json};
 
 use super::{
-    Error, Result, forms,
+    forms,
     load::{Definitions, reference},
     model::{Form, Variant},
-    names,
+    names::{self, Names},
     normalise::without_null,
     schema::{
         branches, description, is_catch_all, is_keyed, needs_name, only_property, required,
@@ -47,9 +47,15 @@ pub(crate) enum Kind {
 /// Variants for whose payload the schema offers no name.
 const NAMES: [(&str, &str, &str); 1] = [("AccountSessionsSwitchResponse", "AuthUrl", "Login")];
 
-pub(crate) fn classify(definitions: &Definitions) -> Result<BTreeMap<String, Shaped>> {
+/// What could not be kept as it is goes to the warnings.
+pub(crate) fn classify(
+    definitions: &Definitions,
+    warnings: &mut Vec<String>,
+) -> BTreeMap<String, Shaped> {
     let mut pass = Pass {
         definitions,
+        names: Names::of(definitions.keys()),
+        warnings,
         queue: VecDeque::new(),
         done: BTreeMap::new(),
     };
@@ -60,39 +66,45 @@ pub(crate) fn classify(definitions: &Definitions) -> Result<BTreeMap<String, Sha
     );
     while let Some((name, home, schema)) = pass.queue.pop_front() {
         let doc = description(&schema);
-        let kind = pass
-            .kind(&name, &home, schema)
-            .map_err(|error| Error::new(format!("{name}: {error}")))?;
-        if pass
-            .done
-            .insert(name.clone(), Shaped { doc, home, kind })
-            .is_some()
-        {
-            return Err(Error::new(format!("two types want the name {name}")));
-        }
+        let kind = pass.kind(&name, &home, schema);
+        pass.done.insert(name, Shaped { doc, home, kind });
     }
-    Ok(pass.done)
+    pass.done
 }
 
 struct Pass<'a> {
     definitions: &'a Definitions,
+    /// Of all types.
+    names: Names,
     queue: VecDeque<(String, String, Value)>,
     done: BTreeMap<String, Shaped>,
+    warnings: &'a mut Vec<String>,
 }
 
 impl Pass<'_> {
-    fn kind(&mut self, name: &str, home: &str, mut schema: Value) -> Result<Kind> {
+    fn kind(&mut self, name: &str, home: &str, mut schema: Value) -> Kind {
         if let Some(words) = words(&schema) {
-            return Ok(Kind::Words(unique(words)?));
+            return Kind::Words(self.unique(name, words, wire));
         }
         if let Some(branches) = branches(&schema) {
+            if schema["properties"]
+                .as_object()
+                .is_some_and(|own| !own.is_empty())
+            {
+                self.warnings.push(format!(
+                    "{name}: properties beside alternatives that can't have them; it is a plain JSON value"
+                ));
+                return Kind::Alias(true.into());
+            }
             // A branch that takes any string and any object is the schema's own way to say "and others".
             let branches: Vec<Value> = branches
                 .iter()
                 .filter(|branch| !is_catch_all(branch))
                 .cloned()
                 .collect();
-            if let Some(tag) = tag(&branches) {
+            // What a variant is made of must be told by its own properties.
+            let is_flat = |branch: &Value| super::schema::branches(branch).is_none();
+            if let Some(tag) = tag(&branches).filter(|_| branches.iter().all(is_flat)) {
                 return self.tagged(name, home, &tag, &branches);
             }
             if is_keyed(&branches) {
@@ -101,22 +113,31 @@ impl Pass<'_> {
             return self.shaped(name, home, &branches);
         }
         if schema["type"] == "string" {
-            return Ok(Kind::Text);
+            return Kind::Text;
         }
-        if schema["type"] == "object" && schema.get("properties").is_some() {
+        let is_object = schema.get("type").is_none_or(|ty| ty == "object");
+        if is_object && schema["properties"].is_object() {
             for (field, property) in schema["properties"].as_object_mut().into_iter().flatten() {
                 self.lift(name, home, field, property);
             }
             if let Some(extra) = schema.get_mut("additionalProperties") {
                 self.lift(name, home, "extra", extra);
             }
-            return Ok(Kind::Struct(schema));
+            return Kind::Struct(schema);
+        }
+        let (plain, nullable) = without_null(&schema);
+        if needs_name(&plain) && !nullable {
+            // It would be given a name for ever.
+            self.warnings.push(format!(
+                "{name}: neither an object nor alternatives, but with properties; it is a plain JSON value"
+            ));
+            return Kind::Alias(true.into());
         }
         self.lift(name, home, "item", &mut schema);
-        Ok(Kind::Alias(schema))
+        Kind::Alias(schema)
     }
 
-    fn tagged(&mut self, name: &str, home: &str, tag: &str, branches: &[Value]) -> Result<Kind> {
+    fn tagged(&mut self, name: &str, home: &str, tag: &str, branches: &[Value]) -> Kind {
         let mut variants = Vec::new();
         for branch in branches {
             let wire = single_word(&branch["properties"][tag]).unwrap_or_default();
@@ -144,13 +165,13 @@ impl Pass<'_> {
             }
             variants.push(variant);
         }
-        Ok(Kind::Tagged {
+        Kind::Tagged {
             tag: tag.into(),
-            variants: unique(variants)?,
-        })
+            variants: self.unique(name, variants, wire),
+        }
     }
 
-    fn keyed(&mut self, name: &str, home: &str, branches: &[Value]) -> Result<Kind> {
+    fn keyed(&mut self, name: &str, home: &str, branches: &[Value]) -> Kind {
         let mut variants = Vec::new();
         for branch in branches {
             if let Some(words) = words(branch) {
@@ -172,16 +193,19 @@ impl Pass<'_> {
                 variants.push((variant, Some(payload)));
             }
         }
-        unique(
-            variants
-                .iter()
-                .map(|(variant, _)| variant.clone())
-                .collect(),
-        )?;
-        Ok(Kind::Keyed(variants))
+        let mut seen = BTreeSet::new();
+        variants.retain(|(variant, _)| seen.insert(variant.wire.clone()));
+        Kind::Keyed(self.unique(name, variants, |(variant, _)| variant))
     }
 
-    fn shaped(&mut self, name: &str, home: &str, branches: &[Value]) -> Result<Kind> {
+    fn shaped(&mut self, name: &str, home: &str, branches: &[Value]) -> Kind {
+        // A union that is one of its own alternatives is so by the others.
+        let others: Vec<Value> = branches
+            .iter()
+            .filter(|branch| reference(branch) != Some(name))
+            .cloned()
+            .collect();
+        let branches = &others;
         let names = shaped_names(name, branches);
         let mut variants = Vec::new();
         let forms = forms::of(self.definitions, branches);
@@ -200,13 +224,29 @@ impl Pass<'_> {
             };
             variants.push((variant, forms, payload));
         }
-        unique(
-            variants
-                .iter()
-                .map(|(variant, ..)| variant.clone())
-                .collect(),
-        )?;
-        Ok(Kind::Shaped(variants))
+        Kind::Shaped(self.unique(name, variants, |(variant, ..)| variant))
+    }
+
+    /// Gives each variant a name of its own.
+    fn unique<T>(
+        &mut self,
+        union: &str,
+        mut variants: Vec<T>,
+        variant: impl Fn(&mut T) -> &mut Variant,
+    ) -> Vec<T> {
+        let mut taken = Names::of([String::from("Unknown")].iter());
+        for entry in &mut variants {
+            let variant = variant(entry);
+            let name = taken.take(&variant.name);
+            if name != variant.name {
+                self.warnings.push(format!(
+                    "{union}: two variants want the name {}; `{}` is {name}",
+                    variant.name, variant.wire
+                ));
+                variant.name = name;
+            }
+        }
+        variants
     }
 
     fn name_payload(&mut self, union: &str, home: &str, variant: &str, schema: Value) -> String {
@@ -214,6 +254,7 @@ impl Pass<'_> {
         if self.definitions.contains_key(&name) {
             name = format!("{variant}{union}");
         }
+        let name = self.names.take(&names::ty(&name));
         self.queue.push_back((name.clone(), home.into(), schema));
         name
     }
@@ -222,7 +263,7 @@ impl Pass<'_> {
     fn lift(&mut self, owner: &str, home: &str, field: &str, schema: &mut Value) {
         let (plain, nullable) = without_null(schema);
         if needs_name(&plain) {
-            let name = names::nested(owner, field);
+            let name = self.names.take(&names::nested(owner, field));
             let mut reference = to(&name);
             self.queue.push_back((name, home.into(), plain));
             if nullable {
@@ -285,13 +326,7 @@ fn shaped_names(union: &str, branches: &[Value]) -> Vec<String> {
     branches.iter().enumerate().map(name).collect()
 }
 
-fn unique(variants: Vec<Variant>) -> Result<Vec<Variant>> {
-    let mut seen = BTreeSet::from(["Unknown"]);
-    match variants.iter().find(|variant| !seen.insert(&variant.name)) {
-        Some(twice) => Err(Error::new(format!(
-            "two variants want the name {}",
-            twice.name
-        ))),
-        None => Ok(variants),
-    }
+/// The variant itself, of a list that has nothing beside.
+fn wire(variant: &mut Variant) -> &mut Variant {
+    variant
 }

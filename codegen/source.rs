@@ -5,12 +5,13 @@ use std::{
     env, fs,
     path::{Path, PathBuf},
     process::Command,
+    sync::Arc,
 };
 
-use super::{Error, Result};
+use super::{Error, Result, needed::Ours};
 
 /// The file that `codex app-server generate-json-schema` writes beside the many small ones.
-const BUNDLE: &str = "codex_app_server_protocol.schemas.json";
+pub(crate) const BUNDLE: &str = "codex_app_server_protocol.schemas.json";
 
 /// A schema bundle and what is known about it.
 pub(crate) struct Source {
@@ -18,6 +19,8 @@ pub(crate) struct Source {
     pub(crate) bundle: String,
     /// The methods that need no `experimentalApi`.
     pub(crate) stable_methods: BTreeSet<String>,
+    /// The schema in the repository, if this is another one.
+    pub(crate) ours: Option<Arc<Ours>>,
     /// Whether this is the schema in the repository, of which everything is known.
     pub(crate) vendored: bool,
     /// For error messages.
@@ -32,10 +35,11 @@ impl Source {
             (Some(_), Some(_)) => Err(Error::new(
                 "CAS_CODEX and CAS_SCHEMA_DIR are both set; unset one of them",
             )),
-            (Some(codex), None) => Self::from_codex(&codex, out_dir),
+            (Some(codex), None) => Self::from_codex(&codex, out_dir, &vendored),
             (None, Some(dir)) => Self::from_dir(&dir, &vendored),
             (None, None) => Ok(Self {
                 bundle: read(&vendored.join(BUNDLE))?,
+                ours: None,
                 stable_methods: lines(&read(&vendored.join("stable-methods.txt"))?),
                 vendored: true,
                 origin: "schema/".into(),
@@ -63,12 +67,13 @@ impl Source {
         Ok(Self {
             bundle,
             stable_methods: lines(&read(&stable)?),
+            ours: Some(ours(vendored)?),
             vendored: false,
             origin: format!("CAS_SCHEMA_DIR={}", dir.display()),
         })
     }
 
-    fn from_codex(codex: &Path, out_dir: &Path) -> Result<Self> {
+    fn from_codex(codex: &Path, out_dir: &Path, vendored: &Path) -> Result<Self> {
         let stable = generate(codex, &out_dir.join("codex-schema-stable"), &[])?;
         let origin = format!("CAS_CODEX={}", codex.display());
         Ok(Self {
@@ -78,10 +83,15 @@ impl Source {
                 .into_iter()
                 .map(|m| m.name)
                 .collect(),
+            ours: Some(ours(vendored)?),
             vendored: false,
             origin,
         })
     }
+}
+
+fn ours(vendored: &Path) -> Result<Arc<Ours>> {
+    Ours::parse(&read(&vendored.join(BUNDLE))?).map(Arc::new)
 }
 
 fn non_empty(variable: &str) -> Option<PathBuf> {

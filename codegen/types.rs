@@ -8,28 +8,30 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use heck::ToSnakeCase;
 use serde_json::{Map, Value, json};
 use typify::{MapType, TypeDetails, TypeSpace, TypeSpaceSettings};
 
 use super::{
     Error, Result, fields,
     model::{Field, Shape, Type, Variant},
-    names,
-    normalise::without_null,
-    schema::{description, required},
+    names::{self, Names},
+    schema::{description, required, walk},
     shape::{Kind, Shaped},
 };
 
 /// What the structs that carry payloads are called.
 const CARRIER: &str = "PayloadsOf";
 
-pub(crate) fn build(shapes: &BTreeMap<String, Shaped>) -> Result<BTreeMap<String, Type>> {
-    let spelled = Spelled::new(shapes)?;
-    let mut types = shapes
-        .iter()
-        .map(|(name, shaped)| Ok((name.clone(), one(name, shaped, shapes, &spelled)?)))
-        .collect::<Result<BTreeMap<_, _>>>()?;
+/// What could not be kept as it is goes to the warnings.
+pub(crate) fn build(
+    shapes: &BTreeMap<String, Shaped>,
+    warnings: &mut Vec<String>,
+) -> Result<BTreeMap<String, Type>> {
+    let spelled = Spelled::new(shapes, warnings)?;
+    let mut types = BTreeMap::new();
+    for (name, shaped) in shapes {
+        types.insert(name.clone(), one(name, shaped, shapes, &spelled, warnings)?);
+    }
     for shaped in shapes.values() {
         if let Kind::Tagged { variants, .. } = &shaped.kind {
             for payload in variants
@@ -50,6 +52,7 @@ fn one(
     shaped: &Shaped,
     all: &BTreeMap<String, Shaped>,
     spelled: &Spelled,
+    warnings: &mut Vec<String>,
 ) -> Result<Type> {
     let with = |variant: &Variant, payload: Option<String>| Variant {
         payload,
@@ -60,7 +63,7 @@ fn one(
         |index: usize| -> Result<String> { Ok(spelled.field(&carrier, &place(index))?.to_owned()) };
     let shape = match &shaped.kind {
         Kind::Struct(schema) => Shape::Struct {
-            fields: struct_fields(name, schema, all, spelled)?,
+            fields: struct_fields(name, schema, all, spelled, warnings)?,
             extra: schema
                 .get("additionalProperties")
                 .map(|_| spelled.extra(name))
@@ -108,82 +111,81 @@ fn struct_fields(
     schema: &Value,
     all: &BTreeMap<String, Shaped>,
     spelled: &Spelled,
+    warnings: &mut Vec<String>,
 ) -> Result<Vec<Field>> {
     let needed: BTreeSet<&str> = required(schema).collect();
-    let mut idents = BTreeSet::new();
-    properties(schema)
-        .map(|(wire, property)| {
-            let ident = ident(wire);
-            if !idents.insert(ident.clone()) {
-                return Err(Error::new(format!(
-                    "two fields of {owner} want the name {ident}"
-                )));
-            }
-            let ty = spelled.field(owner, wire)?.to_owned();
-            Ok(Field {
-                presence: fields::presence(
-                    owner,
-                    wire,
-                    property,
-                    needed.contains(wire.as_str()),
-                    all,
-                ),
-                doc: description(property),
-                secret: fields::is_secret(owner, wire, &ty),
-                wire: wire.clone(),
-                ident,
-                ty,
-            })
-        })
-        .collect()
-}
-
-/// The name of a field as Rust writes it.
-fn ident(wire: &str) -> String {
-    let name = wire.to_snake_case();
-    if KEYWORDS.contains(&name.as_str()) {
-        format!("{name}_")
-    } else if name.starts_with(|c: char| c.is_ascii_digit()) || name.is_empty() {
-        format!("_{name}")
-    } else {
-        name
+    // The map of all other keys is a field too.
+    let extra = schema.get("additionalProperties").map(|_| EXTRA.to_owned());
+    let mut idents = Names::of(extra.iter());
+    let mut fields = Vec::new();
+    for (wire, property) in properties(schema) {
+        let wanted = names::field(wire);
+        let ident = idents.take(&wanted);
+        if ident != wanted {
+            warnings.push(format!(
+                "{owner}: two fields want the name {wanted}; `{wire}` is {ident}"
+            ));
+        }
+        let ty = spelled.field(owner, wire)?.to_owned();
+        let required = needed.contains(wire.as_str());
+        fields.push(Field {
+            presence: fields::presence((owner, wire), property, &ty, required, all),
+            doc: description(property),
+            secret: fields::is_secret(owner, wire, &ty),
+            wire: wire.clone(),
+            ident,
+            ty,
+        });
     }
+    Ok(fields)
 }
 
-/// The keywords of edition 2024, those that are only reserved included.
-const KEYWORDS: [&str; 52] = [
-    "abstract", "as", "async", "await", "become", "box", "break", "const", "continue", "crate",
-    "do", "dyn", "else", "enum", "extern", "false", "final", "fn", "for", "gen", "if", "impl",
-    "in", "let", "loop", "macro", "match", "mod", "move", "mut", "override", "priv", "pub", "ref",
-    "return", "self", "static", "struct", "super", "trait", "true", "try", "type", "typeof",
-    "union", "unsafe", "unsized", "use", "virtual", "where", "while", "yield",
-];
+/// What the map of keys without a field is called.
+const EXTRA: &str = "extra";
 
 /// The types of the fields of all structs and carriers, by struct and wire name. Where a struct keeps unknown keys, the
 /// map of them is under the empty name.
 struct Spelled(BTreeMap<String, BTreeMap<String, String>>);
 
 impl Spelled {
-    fn new(shapes: &BTreeMap<String, Shaped>) -> Result<Self> {
+    fn new(shapes: &BTreeMap<String, Shaped>, warnings: &mut Vec<String>) -> Result<Self> {
+        // typify makes names of its own from what it is given, so it is given numbers.
+        let numbers: BTreeMap<&str, String> = shapes
+            .keys()
+            .enumerate()
+            .map(|(number, name)| (name.as_str(), format!("T{number}")))
+            .collect();
         let mut settings = TypeSpaceSettings::default();
         settings.with_map_type(MapType::new("::std::collections::BTreeMap"));
         let mut structs = BTreeMap::new();
         let mut definitions = Map::new();
         for (name, shaped) in shapes {
+            let number = &numbers[name.as_str()];
             if let Kind::Struct(schema) = &shaped.kind {
-                structs.insert(name.clone(), plain(schema));
+                structs.insert(
+                    number.clone(),
+                    (name.clone(), plain(name, schema, &numbers, warnings)),
+                );
                 continue;
             }
             if let Some(carrier) = carrier(&shaped.kind) {
-                structs.insert(format!("{CARRIER}{name}"), plain(&carrier));
+                let schema = plain(name, &carrier, &numbers, warnings);
+                structs.insert(
+                    format!("{CARRIER}{number}"),
+                    (format!("{CARRIER}{name}"), schema),
+                );
             }
-            settings.with_replacement(name, name, std::iter::empty());
-            definitions.insert(name.clone(), Value::Bool(true));
+            settings.with_replacement(number, number, std::iter::empty());
+            definitions.insert(number.clone(), Value::Bool(true));
         }
+        let names: BTreeMap<&str, &str> = numbers
+            .iter()
+            .map(|(name, number)| (number.as_str(), *name))
+            .collect();
         definitions.extend(
             structs
                 .iter()
-                .map(|(name, (schema, _))| (name.clone(), schema.clone())),
+                .map(|(number, (_, (schema, _)))| (number.clone(), schema.clone())),
         );
         let definitions: BTreeMap<String, schemars08::schema::Schema> =
             serde_json::from_value(definitions.into())
@@ -194,7 +196,7 @@ impl Spelled {
             .map_err(|error| refused(&error))?;
         let mut spelled = BTreeMap::new();
         for ty in space.iter_types() {
-            let (TypeDetails::Struct(details), Some((_, wires))) =
+            let (TypeDetails::Struct(details), Some((owner, (_, wires)))) =
                 (ty.details(), structs.get(&ty.name()))
             else {
                 continue;
@@ -211,9 +213,9 @@ impl Spelled {
                     .map_err(|error| refused(&error))?
                     .ident()
                     .to_string();
-                own.insert(wire.to_owned(), known(short(&ty), shapes));
+                own.insert(wire.to_owned(), known(&short(&ty), &names));
             }
-            spelled.insert(ty.name(), own);
+            spelled.insert(owner.clone(), own);
         }
         Ok(Self(spelled))
     }
@@ -269,40 +271,78 @@ fn properties(schema: &Value) -> impl Iterator<Item = (&String, &Value)> {
 
 /// The schema of a struct as typify is to see it: everything there, nothing null, no defaults, and the properties called by
 /// their places, since typify gives fields in the order of its own names for them. Also their names, in that order.
-fn plain(schema: &Value) -> (Value, Vec<String>) {
-    let mut plain = json!({ "type": "object", "properties": {}, "required": [] });
-    let mut wires = Vec::new();
-    for (name, property) in properties(schema) {
-        let mut property = without_null(property).0;
-        if let Some(object) = property.as_object_mut() {
-            object
-                .retain(|key, _| !matches!(key.as_str(), "default" | "description" | "deprecated"));
+fn plain(
+    owner: &str,
+    schema: &Value,
+    numbers: &BTreeMap<&str, String>,
+    warnings: &mut Vec<String>,
+) -> (Value, Vec<String>) {
+    let known = |name: &str| numbers.contains_key(name);
+    let mut odd = |field: &str| {
+        warnings.push(format!(
+            "{owner}: the schema of {field:?} is none that the generator knows; it is a plain JSON value"
+        ));
+    };
+    let own = schema["properties"]
+        .as_object()
+        .cloned()
+        .unwrap_or_default();
+    let own = super::plain::properties(&own, &known, &mut odd);
+    let wires: Vec<String> = own.keys().cloned().collect();
+    let properties: Map<String, Value> = own
+        .into_values()
+        .enumerate()
+        .map(|(index, property)| (place(index), property))
+        .collect();
+    // Without `false` typify takes an object without properties for a map.
+    let extra = schema
+        .get("additionalProperties")
+        .map_or(Value::Bool(false), |extra| {
+            super::plain::plain(extra, &known).unwrap_or_else(|| {
+                odd("additionalProperties");
+                json!({})
+            })
+        });
+    let extra = if extra == Value::Bool(true) {
+        json!({})
+    } else {
+        extra
+    };
+    let required: Vec<String> = properties.keys().cloned().collect();
+    let mut plain = json!({
+        "type": "object", "properties": properties, "required": required, "additionalProperties": extra,
+    });
+    walk(&mut plain, &mut |schema| {
+        if let Some(number) = schema
+            .get("$ref")
+            .and_then(Value::as_str)
+            .and_then(|target| target.rsplit('/').next())
+            .and_then(|name| numbers.get(name))
+        {
+            schema.insert("$ref".into(), format!("#/definitions/{number}").into());
         }
-        let place = place(wires.len());
-        plain["properties"][&place] = property;
-        wires.push(name.clone());
-    }
-    plain["required"] = (0..wires.len()).map(place).collect();
-    // Without this typify takes an object without properties for a map.
-    let extra = schema.get("additionalProperties");
-    plain["additionalProperties"] = extra.cloned().unwrap_or(false.into());
+    });
     (plain, wires)
 }
 
-/// A type, or any JSON value in the place of one that only typify's own output would have: that decodes whatever comes.
-fn known(ty: String, shapes: &BTreeMap<String, Shaped>) -> String {
+/// A type by the names of the schema, or any JSON value in the place of one that only typify's own output would have:
+/// that decodes whatever comes.
+fn known(ty: &str, names: &BTreeMap<&str, &str>) -> String {
     const COMMON: [&str; 18] = [
         "BTreeMap", "Box", "Map", "Option", "String", "Value", "Vec", "bool", "f32", "f64", "i16",
         "i32", "i64", "i8", "u16", "u32", "u64", "u8",
     ];
-    let mut words = ty.split(|c: char| !c.is_alphanumeric() && c != '_');
-    let is_known =
-        |word: &str| word.is_empty() || COMMON.contains(&word) || shapes.contains_key(word);
-    if words.all(is_known) {
-        ty
-    } else {
-        "Value".into()
+    let mut out = String::new();
+    for part in ty.split_inclusive(|c: char| !c.is_alphanumeric() && c != '_') {
+        let word = part.trim_end_matches(|c: char| !c.is_alphanumeric() && c != '_');
+        match names.get(word) {
+            Some(name) => out.push_str(name),
+            None if word.is_empty() || COMMON.contains(&word) => out.push_str(word),
+            None => return "Value".into(),
+        }
+        out.push_str(&part[word.len()..]);
     }
+    out
 }
 
 /// A type with its paths cut to their last segment (everything is imported), as one would write it.

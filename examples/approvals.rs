@@ -31,6 +31,8 @@ pub(crate) async fn run() -> anyhow::Result<Vec<String>> {
         println!("you are asked: {request:?}");
         Ok(Decision::Accept)
     };
+    // What is accepted runs outside of the sandbox, and what follows the words of a rule is free. So a rule names a program
+    // that runs no other, or a subcommand: `git status`, not `git`. `exact_command` takes nothing behind its words.
     let policy = Policy::from(ask)
         .rule(Rule::decline().command("rm").named("nothing is removed"))
         .rule(Rule::accept_for_session().command("echo").named("harmless"));

@@ -1,6 +1,6 @@
 //! The shortest way to an answer: `cargo run --example ask -- "Why is the sky blue?"`
 
-use cas_sdk::{CasClient, protocol::ThreadStartParams};
+use cas_sdk::{CasClient, protocol::ThreadStartParams, terminal::escape};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -9,7 +9,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let thread = client.start_thread(ThreadStartParams::default()).await?;
 
     let outcome = thread.ask(prompt).await?.finish().await?;
-    println!("{}", outcome.text);
+    println!("{}", escape(&outcome.text));
 
     client.shutdown().await;
     Ok(())

@@ -2,7 +2,11 @@
 
 use std::io::Write as _;
 
-use cas_sdk::{CasClient, TurnEvent, protocol::ThreadItem, protocol::ThreadStartParams};
+use cas_sdk::{
+    CasClient, TurnEvent,
+    protocol::{ThreadItem, ThreadStartParams},
+    terminal::{escape, escape_line},
+};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -14,17 +18,20 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     while let Some(event) = turn.next().await {
         match event? {
             TurnEvent::Text(delta) => {
-                print!("{delta}");
+                print!("{}", escape(&delta));
                 std::io::stdout().flush()?;
             }
             TurnEvent::ItemCompleted(item) => match *item {
                 ThreadItem::CommandExecution(command) => {
-                    println!("\n[{:?}] {}", command.exit_code, command.command);
+                    let line = escape_line(&command.command);
+                    println!("\n[{:?}] {line}", command.exit_code);
                 }
                 ThreadItem::AgentMessage(_) => println!(),
                 _ => {}
             },
-            TurnEvent::Retrying(failure) => eprintln!("\n{failure}; trying again"),
+            TurnEvent::Retrying(failure) => {
+                eprintln!("\n{}; trying again", escape(&failure.to_string()));
+            }
             TurnEvent::Completed(outcome) => {
                 let tokens = outcome.usage_with_agents.map_or(0, |used| used.total);
                 println!("[{}] {tokens} tokens", outcome.status);

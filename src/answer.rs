@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::{Ask, Input, Thread, TurnOutcome, error::Error, strict};
+use crate::{Ask, Input, Thread, TurnOutcome, error::Error, misfit::describe, strict};
 
 impl Thread {
     /// Asks for an answer of type `T`, and waits for it. The doc comments of `T` are what the model is told about the
@@ -89,14 +89,14 @@ impl TurnOutcome {
         let strict = strict::schema_of::<T>().map_err(&fail)?;
         if strict.is_wrapped {
             let mut wrapped: Value =
-                serde_json::from_str(&self.text).map_err(|e| fail(e.to_string()))?;
+                serde_json::from_str(&self.text).map_err(|e| fail(describe(&self.text, &e)))?;
             let value = wrapped
                 .get_mut(strict::WRAP)
                 .map(Value::take)
                 .ok_or_else(|| fail(format!("missing field `{}`", strict::WRAP)))?;
-            return serde_json::from_value(value).map_err(|e| fail(e.to_string()));
+            return serde_json::from_value(value).map_err(|e| fail(describe(&self.text, &e)));
         }
-        serde_json::from_str(&self.text).map_err(|e| fail(e.to_string()))
+        serde_json::from_str(&self.text).map_err(|e| fail(describe(&self.text, &e)))
     }
 }
 

@@ -284,7 +284,8 @@ impl Pace {
     #[must_use]
     #[inline]
     pub fn governing(&self) -> Option<&WindowPace> {
-        self.windows.iter().max_by(|a, b| a.compare(b))
+        // Of two that are alike the last one would win, and the primary one is to.
+        self.windows.iter().rev().max_by(|a, b| a.compare(b))
     }
 
     /// The tier of the governing window.

@@ -20,28 +20,35 @@ use crate::{
         Fallback, Handlers, UserInput,
     },
     policy::{Audit, Policy},
-    process::{Launch, Pipes, Process, Registry, find_codex},
-    rpc::{Connection, Limits, Router, outbox::Outbox, queue::Bounds},
+    process::{Launch, Pipes, Process, Registry, find_codex_for},
+    retry::Retry,
+    rpc::{Aside, Connection, Limits, Router, outbox::Outbox, queue::Bounds},
     supervisor::{Peer, supervise},
     tool::DynamicTool,
+    transport::ConnectionKind,
 };
 
 /// Makes a [`CasClient`]; see [`CasClient::builder`].
 #[derive(Clone)]
 #[must_use = "a builder does nothing until `spawn` or `connect`"]
 pub struct Builder {
-    launch: Launch,
+    pub(crate) launch: Launch,
     client_info: [String; 3],
     experimental_api: bool,
     opt_out: Vec<String>,
     limits: Limits,
     bounds: Bounds,
     request_timeout: Duration,
-    handshake_timeout: Duration,
-    grace: Duration,
-    registry: Option<PathBuf>,
+    urgent_timeout: Option<Duration>,
+    pub(crate) handshake_timeout: Duration,
+    pub(crate) grace: Duration,
+    pub(crate) registry: Option<PathBuf>,
+    retry_start: Option<Retry>,
     desk: Desk,
 }
+
+/// What is urgent is of no use after more than this.
+const URGENT: Duration = Duration::from_secs(5);
 
 impl Default for Builder {
     fn default() -> Self {
@@ -60,15 +67,18 @@ impl Default for Builder {
                 in_flight: 64,
                 urgent: 16,
                 line: 128 * 1024 * 1024,
+                outgoing: None,
             },
             bounds: Bounds {
                 events: 8_192,
                 bytes: 8 * 1024 * 1024,
             },
             request_timeout: Duration::from_secs(60),
+            urgent_timeout: None,
             handshake_timeout: Duration::from_secs(10),
             grace: Duration::from_secs(2),
             registry: None,
+            retry_start: None,
             desk: Desk::default(),
         }
     }
@@ -88,6 +98,17 @@ impl Builder {
     }
 
     /// Overrides a value of `config.toml`, as `-c key=value` does; the value is TOML.
+    ///
+    /// Every user of the machine can read it: it stands in the server's command line. Give a secret by [`env`](Self::env)
+    /// and name the variable here, which codex has keys for: `model_providers.ID.env_key`,
+    /// `mcp_servers.ID.bearer_token_env_var`, `mcp_servers.ID.env_vars`.
+    ///
+    /// ```
+    /// # let key = String::new();
+    /// let builder = cas_sdk::CasClient::builder()
+    ///     .config("model_providers.mine.env_key", "\"MY_KEY\"")
+    ///     .env("MY_KEY", key);
+    /// ```
     pub fn config(self, key: &str, value: &str) -> Self {
         self.arg("-c").arg(format!("{key}={value}"))
     }
@@ -98,7 +119,8 @@ impl Builder {
         self
     }
 
-    /// Sets an environment variable of the server.
+    /// Sets an environment variable of the server. Only its user and root can read it, but what the server starts has it
+    /// too: the commands of the agent as far as codex's `shell_environment_policy` lets them, and MCP servers.
     pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
         self.launch.env.push((name.into(), Some(value.into())));
         self
@@ -119,7 +141,8 @@ impl Builder {
         self
     }
 
-    /// Starts the server without the environment of this process, only with what is set here.
+    /// Starts the server without the environment of this process, only with what is set here. By default the server
+    /// inherits all of it, tokens of this program's own included, and passes it on to what it starts.
     pub fn env_clear(mut self) -> Self {
         self.launch.env_clear = true;
         self
@@ -194,7 +217,8 @@ impl Builder {
         self.handlers(|h| h.user_input(handler))
     }
 
-    /// How long the [`UserInput`] handler may take, and what is answered then. Default: no limit.
+    /// How long the [`UserInput`] handler may take, and what is answered then. Default: no limit for questions that block the
+    /// model; 60 s and no answers for those that need not.
     pub fn user_input_limit(self, after: Duration, outcome: Answers) -> Self {
         self.handlers(|h| h.user_input_limit(after, outcome))
     }
@@ -209,7 +233,8 @@ impl Builder {
         self.handlers(|h| h.elicitation_limit(after, outcome))
     }
 
-    /// Tells the server the time, where it is configured to ask. Default: the time of this machine.
+    /// Tells the server the time, where it is configured to ask. Codex 0.171 and later never asks; the crate warns of that
+    /// once. Default: the time of this machine.
     pub fn clock(self, handler: impl Clock) -> Self {
         self.handlers(|h| h.clock(handler))
     }
@@ -231,9 +256,10 @@ impl Builder {
         self
     }
 
-    /// Is told every decision about an approval or an elicitation, just before it is sent. It must not block.
+    /// Called with every decision about an approval or an elicitation, before it is sent: one after the other, on a thread
+    /// where it may block. The answer waits for it, nothing else does.
     ///
-    /// Without one, `tracing` is told: target `cas_sdk::audit`, level info, and never the params.
+    /// `tracing` is told, too: target `cas_sdk::audit`, level info, and never the params.
     pub fn audit(mut self, audit: impl Fn(&Audit) + Send + Sync + 'static) -> Self {
         self.desk.audit = Some(Arc::new(audit));
         self
@@ -247,6 +273,13 @@ impl Builder {
     /// The deadline of a request that sets none. Default: 60 s.
     pub fn request_timeout(mut self, after: Duration) -> Self {
         self.request_timeout = after;
+        self
+    }
+
+    /// The deadline of an [urgent](crate::Request::urgent) request that sets none: of steering and interrupting, and of
+    /// asking how a silent turn stands. Default: 5 s, or the [`request_timeout`](Self::request_timeout) if that is shorter.
+    pub fn urgent_timeout(mut self, after: Duration) -> Self {
+        self.urgent_timeout = Some(after);
         self
     }
 
@@ -264,7 +297,9 @@ impl Builder {
 
     /// Keeps a record of the running server in this directory, one file each, and first ends the servers that other
     /// hosts have left there which were killed and could not: for a program that is started again after a crash. It is
-    /// made if it is not there, and may be shared by any number of programs. Default: none. Linux only.
+    /// made if it is not there, with mode 0700, and may be shared by any number of programs of one user. A link, or a
+    /// directory that another user owns or may write to, is refused, since what stands there ends processes. Default:
+    /// none. Linux only.
     ///
     /// A killed host rarely leaves anything, since a server ends at the end of its input; this is for one that hangs, and
     /// for what it has started. The record names the processes by number and start time, and one that does not have both
@@ -274,8 +309,11 @@ impl Builder {
         self
     }
 
-    /// Requests in flight at once; the others wait. Default: 64. The server drops requests without an answer above
-    /// about 160.
+    /// Requests in flight at once; the others wait. Default: 64. Beside them there are 16 places for urgent requests and 64
+    /// for [long](crate::Request::no_timeout) ones. The server drops requests without an answer above about 160.
+    ///
+    /// What counts is what the server holds: a request that is dropped or times out keeps its place until it is answered,
+    /// or for some seconds if the server answers later ones.
     pub fn in_flight(mut self, requests: usize) -> Self {
         self.limits.in_flight = requests;
         self
@@ -294,18 +332,56 @@ impl Builder {
         self
     }
 
+    /// Makes a start again that was too slow, or that lost its home to another start: where the failure
+    /// [is retryable](Error::is_retryable), and nothing of it is left running. Default: that is an error.
+    ///
+    /// Many servers that are started at once in one home need it: codex gives up after 5 s where another one holds its
+    /// databases or is migrating them.
+    ///
+    /// ```no_run
+    /// # async fn run() -> Result<(), cas_sdk::Error> {
+    /// use cas_sdk::{CasClient, Retry};
+    /// let client = CasClient::builder().retry_start(Retry::times(3)).spawn().await?;
+    /// # client.shutdown().await; Ok(()) }
+    /// ```
+    pub fn retry_start(mut self, policy: Retry) -> Self {
+        self.retry_start = Some(policy);
+        self
+    }
+
     /// Starts `codex app-server` and does the handshake. Dropped midway it leaves no process.
     ///
     /// The server gets a process group of its own, and a variable `CAS_SDK_CHILD` in its environment by which on Linux
-    /// what it starts is found again, wherever it has gone. All of that is ended with the server, whatever an agent has
-    /// put into the background included.
+    /// what it starts is found again. All of that is ended with the server, what an agent has put into the background
+    /// included. A process is found by its group, its parents or that variable; one that has left the group, whose
+    /// parents have ended, and that was started without the variable (`env -i`) is not.
     ///
     /// # Errors
     /// [`Error::Spawn`] if codex can't be found or started or ends at once, [`Error::Handshake`] if it doesn't answer
     /// as it should, [`Error::Invalid`] for a tool that the server would refuse.
     pub async fn spawn(self) -> Result<CasClient, Error> {
+        let mut pauses = self.retry_start.map(|policy| policy.pauses());
+        loop {
+            let error = match Box::pin(self.clone().spawn_once()).await {
+                Ok(client) => return Ok(client),
+                Err(error) => error,
+            };
+            let pause = match &mut pauses {
+                Some(pauses) if error.is_retryable() => pauses.next(),
+                _ => None,
+            };
+            let Some(pause) = pause else {
+                return Err(error);
+            };
+            tracing::warn!(target: "cas_sdk", %error, ?pause, "the server is started again");
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    async fn spawn_once(self) -> Result<CasClient, Error> {
         self.desk.handlers.tools.check()?;
-        let program = find_codex(self.launch.codex.as_deref())?;
+        let childs_path = self.launch.path();
+        let program = find_codex_for(self.launch.codex.as_deref(), childs_path.as_deref())?;
         let registry = match &self.registry {
             Some(dir) => Some(Registry::open(dir, self.grace).await?),
             None => None,
@@ -320,7 +396,8 @@ impl Builder {
             process.register(registry)?;
         }
         let pid = process.id();
-        self.start(stdout, stdin, Peer::Process(Box::new(process), stderr), pid)
+        let peer = Peer::Process(Box::new(process), stderr);
+        self.start(stdout, stdin, peer, pid, ConnectionKind::Spawned)
             .await
             .map_err(|error| match error {
                 Error::Closed(reason)
@@ -346,22 +423,41 @@ impl Builder {
         input_of_server: impl AsyncWrite + Send + 'static,
     ) -> Result<CasClient, Error> {
         self.desk.handlers.tools.check()?;
-        let start = self.start(output_of_server, input_of_server, Peer::Foreign, None);
-        start
+        let kind = ConnectionKind::Streams;
+        let (output, input) = (output_of_server, input_of_server);
+        self.start(output, input, Peer::Foreign, None, kind)
             .await
             .map_err(|error| Error::Handshake(Arc::new(error)))
     }
 
-    async fn start(
-        self,
+    /// Fails early for a tool that the server would refuse.
+    #[cfg(feature = "ws")]
+    pub(crate) fn check_tools(&self) -> Result<(), Error> {
+        self.desk.handlers.tools.check()
+    }
+
+    /// The `CODEX_HOME` among the server's own environment variables.
+    #[cfg(feature = "ws")]
+    pub(crate) fn codex_home(&self) -> Option<PathBuf> {
+        let mut set = self.launch.env.iter().rev();
+        let (_, value) = set.find(|(name, _)| name == "CODEX_HOME")?;
+        value.clone().map(PathBuf::from)
+    }
+
+    /// Makes a client of two streams of JSON lines, and does the handshake: what is the same for all kinds of servers.
+    pub(crate) async fn start(
+        mut self,
         output: impl AsyncRead + Unpin + Send + 'static,
         input: impl AsyncWrite + Send + 'static,
         peer: Peer,
         pid: Option<u32>,
+        kind: ConnectionKind,
     ) -> Result<CasClient, Error> {
+        self.limits.outgoing = kind.max_outgoing();
         let params = self.initialize_params();
-        let dispatch = Dispatch::new(self.desk);
-        let router = Arc::new(Router::new(dispatch.clone()));
+        let aside = Aside::new();
+        let dispatch = Dispatch::new(self.desk, aside.clone());
+        let router = Arc::new(Router::new(dispatch.clone(), aside));
         let connection = Arc::new(Connection::new(
             router,
             Outbox::new(Box::pin(input)),
@@ -377,11 +473,18 @@ impl Builder {
             options: Options {
                 experimental_api: self.experimental_api,
                 request_timeout: self.request_timeout,
+                urgent_timeout: self
+                    .urgent_timeout
+                    .unwrap_or_else(|| self.request_timeout.min(URGENT)),
                 bounds: self.bounds,
+                kind,
             },
         });
         match client.handshake(&params, self.handshake_timeout).await {
-            Ok(()) => Ok(client),
+            Ok(()) => {
+                client.warn_of_gone(client.handlers());
+                Ok(client)
+            }
             Err(error) => {
                 client.shutdown().await;
                 Err(error)

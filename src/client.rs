@@ -8,12 +8,15 @@ use std::{
 
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
-use tokio::sync::watch;
+use tokio::{
+    runtime::{Handle, RuntimeFlavor},
+    sync::watch,
+};
 
 use crate::{
     builder::Builder,
     dispatch::{Dispatch, PendingRequest},
-    error::{CloseReason, Error},
+    error::{CloseCause, CloseReason, Error},
     event::Events,
     filter::Filter,
     handler::Handlers,
@@ -25,9 +28,11 @@ use crate::{
         connection::{NoAnswer, Send as Frame},
         queue::Bounds,
         router::{Matcher, OnReply, RawReply},
+        window::Lane,
     },
     supervisor::Supervised,
     tracker::Tracker,
+    transport::ConnectionKind,
 };
 
 /// A connection to one `codex app-server`. Clones share it; when the last one is dropped the server is ended.
@@ -51,18 +56,30 @@ struct Shared {
 }
 
 /// Flips the switch when the last client is dropped; the supervisor does the rest.
-struct Owner(watch::Sender<bool>);
+struct Owner {
+    stop: watch::Sender<bool>,
+    connection: Arc<Connection>,
+    runtime: Handle,
+}
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        self.0.send_replace(true);
+        self.stop.send_replace(true);
+        // A runtime of one thread does nothing unless somebody drives it, and nobody may ever again. The server goes by
+        // the end of its input all the same.
+        let is_ours = || Handle::try_current().is_ok_and(|now| now.id() == self.runtime.id());
+        if self.runtime.runtime_flavor() == RuntimeFlavor::CurrentThread && !is_ours() {
+            self.connection.outbox.close_if_idle();
+        }
     }
 }
 
 pub(crate) struct Options {
     pub(crate) experimental_api: bool,
     pub(crate) request_timeout: Duration,
+    pub(crate) urgent_timeout: Duration,
     pub(crate) bounds: Bounds,
+    pub(crate) kind: ConnectionKind,
 }
 
 pub(crate) struct Parts {
@@ -92,7 +109,7 @@ readable! {
 }
 
 impl ServerInfo {
-    /// The version of codex, as in `0.169.0`.
+    /// The version of codex, as in `0.171.0`.
     #[must_use]
     pub fn version(&self) -> Option<&str> {
         let (_, rest) = self.user_agent.split_once('/')?;
@@ -122,7 +139,11 @@ impl CasClient {
             pid,
             options,
         } = parts;
-        let owner = Arc::new(Owner(stop.clone()));
+        let owner = Arc::new(Owner {
+            stop: stop.clone(),
+            connection: connection.clone(),
+            runtime: Handle::current(),
+        });
         let server = OnceLock::new();
         let shared = Arc::new(Shared {
             connection,
@@ -181,15 +202,20 @@ impl CasClient {
         method: &str,
         params: &impl Serialize,
     ) -> Result<R, Error> {
+        self.call_within(method, params, self.request_timeout())
+            .await
+    }
+
+    /// The same with a deadline.
+    pub(crate) async fn call_within<R: DeserializeOwned>(
+        &self,
+        method: &str,
+        params: &impl Serialize,
+        within: Duration,
+    ) -> Result<R, Error> {
         let params = serde_json::to_string(params).map_err(|e| Error::encode(method, &e))?;
         let raw = self
-            .send(
-                method,
-                &params,
-                Some(self.shared.options.request_timeout),
-                false,
-                None,
-            )
+            .send(method, &params, Some(within), false, None)
             .await?;
         serde_json::from_str(raw.result()).map_err(|e| Error::decode(method, raw.result(), &e))
     }
@@ -218,15 +244,24 @@ impl CasClient {
     }
 
     /// A handle to the same connection whose threads have these handlers, and the client's where it has none: those that
-    /// are started, resumed or forked through it, and the threads of the sub-agents that they spawn. The handle that opened
-    /// a thread last decides.
+    /// are started, resumed or forked through it, by whichever method of the client, and the threads of the sub-agents that
+    /// they spawn. The handle that opened a thread last decides.
+    ///
+    /// For a thread of which it is not known who opened it, the strictest of the policies of the client and all of its
+    /// threads decides, those that are closed included.
     #[must_use]
     pub fn with_handlers(&self, handlers: Handlers) -> Self {
+        self.warn_of_gone(&handlers);
         let handlers = Arc::new(handlers.over(self.handlers()));
         Self {
             handlers: Some(handlers),
             ..self.clone()
         }
+    }
+
+    /// Says which of some handlers this server never calls.
+    pub(crate) fn warn_of_gone(&self, handlers: &Handlers) {
+        handlers.warn_of_gone(self.server().and_then(ServerInfo::version));
     }
 
     /// The server's requests that wait for an answer, the oldest first.
@@ -247,8 +282,15 @@ impl CasClient {
         self.shared.pid
     }
 
+    /// How this client came to its server, and so whose server it is.
+    #[must_use]
+    pub fn connection_kind(&self) -> &ConnectionKind {
+        &self.shared.options.kind
+    }
+
     /// Ends the server: the end of its input, then SIGTERM, then SIGKILL, each after the builder's
-    /// [`stop_grace`](Builder::stop_grace). Returns when it is gone, with the reason the connection ended.
+    /// [`stop_grace`](Builder::stop_grace). Returns when it is gone, with the reason the connection ended. A server that
+    /// was joined is not this client's to end: then only the connection ends.
     pub async fn shutdown(&self) -> Arc<CloseReason> {
         self.shared.stop.send_replace(true);
         self.closed().await
@@ -259,9 +301,9 @@ impl CasClient {
         let mut done = self.shared.done.clone();
         match done.wait_for(Option::is_some).await {
             Ok(reason) => reason.clone(),
-            Err(_) => None, // The runtime took the supervisor with it.
+            Err(_) => None,
         }
-        .unwrap_or_else(|| Arc::new(CloseReason::shutdown()))
+        .unwrap_or_else(|| Arc::new(CloseReason::new(CloseCause::RuntimeEnded)))
     }
 
     pub(crate) fn taps(&self) -> &Arc<crate::rpc::tap::Taps> {
@@ -312,6 +354,10 @@ impl CasClient {
         self.shared.options.request_timeout
     }
 
+    pub(crate) fn urgent_timeout(&self) -> Duration {
+        self.shared.options.urgent_timeout
+    }
+
     /// Makes a request from its parts.
     pub(crate) async fn send(
         &self,
@@ -321,14 +367,36 @@ impl CasClient {
         urgent: bool,
         on_reply: Option<OnReply>,
     ) -> Result<RawReply, Error> {
+        // NB. A thread has its handlers before anything else of it is routed, whichever way it was opened.
+        let on_reply = match method {
+            "thread/start" | "thread/resume" | "thread/fork" => {
+                let opening = self.dispatch().threads().opening(self.own_handlers());
+                Some(match on_reply {
+                    None => opening,
+                    Some(then) => Box::new(move |outcome: &_| {
+                        opening(outcome);
+                        then(outcome);
+                    }),
+                })
+            }
+            _ => on_reply,
+        };
         let on_reply = self.tracker().hook(method, params, on_reply);
+        let lane = if urgent {
+            Lane::Urgent
+        } else if deadline.is_none_or(|after| after > self.request_timeout()) {
+            Lane::Long
+        } else {
+            Lane::Ordinary
+        };
+        let on_reply = self.watch_login(method, on_reply);
         match self
             .shared
             .connection
             .request(Frame {
                 method,
                 params,
-                urgent,
+                lane,
                 deadline,
                 on_reply,
             })
@@ -345,11 +413,39 @@ impl CasClient {
                 raw: (*head).into(),
                 reason: format!("the answer has {len} bytes, more than the builder's `max_line`"),
             }),
+            Err(NoAnswer::NotSent(reason)) => Err(Error::NotSent {
+                method: method.to_owned(),
+                after: deadline.unwrap_or_default(),
+                reason: reason.to_owned(),
+            }),
+            Err(NoAnswer::TooLarge { len, max }) => Err(Error::Invalid(format!(
+                "{method} has {len} bytes, and a server on a socket takes no more than {max} in a message"
+            ))),
             Err(NoAnswer::Timeout) => Err(Error::Timeout {
                 method: method.to_owned(),
                 after: deadline.unwrap_or_default(),
             }),
         }
+    }
+
+    /// Has the dispatcher told of a request that changes the login, when it is sent and again when it is answered.
+    fn watch_login(&self, method: &str, then: Option<OnReply>) -> Option<OnReply> {
+        if !matches!(
+            method,
+            "account/login/start" | "account/login/cancel" | "account/logout"
+        ) {
+            return then;
+        }
+        self.shared.dispatch.login_changed();
+        let dispatch = Arc::downgrade(&self.shared.dispatch);
+        Some(Box::new(move |outcome| {
+            if let Some(dispatch) = dispatch.upgrade() {
+                dispatch.login_changed();
+            }
+            if let Some(then) = then {
+                then(outcome);
+            }
+        }))
     }
 
     /// Fails early, and by name, what the server would refuse.

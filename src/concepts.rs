@@ -19,17 +19,21 @@
 //! [`CasClient::wire`](crate::CasClient::wire) is the exception: nothing is lost on it, and while it is full nothing is read from the
 //! server.
 //!
-//! In the other direction 64 requests are in flight at most, and 16 more that are urgent; the others wait. The server has a
-//! queue of 128 and drops requests without an answer beyond that.
+//! In the other direction 64 requests are in flight at most, 16 more that are urgent, and 64 that are
+//! [long](crate::Request::no_timeout); the others wait. The server has a queue of 128 and drops requests without an answer
+//! beyond that, so what counts is what it holds: a request that was given up keeps its place until it is answered.
 //!
 //! # Time
-//! Requests have a deadline, 60 s unless set; it covers the wait for a place in flight. A turn has none, nor have
+//! Requests have a deadline, 60 s unless set, urgent ones 5 s; it covers the wait for a place in flight. An answer that comes
+//! later is an event of kind [`LateResponse`](crate::Kind::LateResponse). A turn has none, nor have
 //! approvals and questions to the user: people answer slowly.
 //!
 //! # Shutdown
 //! [`CasClient::shutdown`](crate::CasClient::shutdown), or the drop of the last client, [`Thread`](crate::Thread) and [`Turn`](crate::Turn), closes the server's input; a server that
 //! has not ended after the grace period gets SIGTERM, then SIGKILL, with all that it has started: the process group, and on
-//! Linux also what has left that. The runtime's end kills them at once. Handlers and event streams do not keep a server
+//! Linux also what has left that. The runtime's end kills them at once, and ends all that the client is used for on other runtimes
+//! ([`CloseCause::RuntimeEnded`](crate::CloseCause::RuntimeEnded)). On a runtime of one thread that nobody drives, the drop
+//! of the last client closes the server's input and can do no more. Handlers and event streams do not keep a server
 //! alive. A program that is killed leaves no server, since that ends with its input;
 //! [`Builder::registry`](crate::Builder::registry) is for one that hangs.
 //!

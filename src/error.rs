@@ -5,36 +5,62 @@ use std::{fmt, path::PathBuf, process::ExitStatus, sync::Arc, time::Duration};
 use serde_json::value::RawValue;
 
 pub use crate::rpc_error::{RpcError, RpcErrorKind};
-use crate::{read::readable, turn::TurnError};
+use crate::{
+    misfit,
+    read::{raw_at, readable},
+    shortened::Shortened,
+    time::Rounded,
+    transport::ConnectError,
+    turn::TurnError,
+};
 
 /// The error of everything in this crate.
-#[derive(Debug, Clone, thiserror::Error)]
+///
+/// Its `Display` has the whole reason, down to the words of the server, of the operating system and of the process; so
+/// [`source`](std::error::Error::source) does not repeat it. [`class`](Self::class) says what to do about it.
+#[derive(Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// `codex app-server` could not be started.
     #[error(transparent)]
     Spawn(#[from] SpawnError),
 
+    /// No connection to a server that listens on a socket.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+
     /// The server was started but `initialize` did not succeed. The process has been ended.
-    #[error("initialize failed")]
-    Handshake(#[source] Arc<Error>),
+    #[error("initialize failed: {0}")]
+    Handshake(Arc<Error>),
 
     /// The server refused the request.
-    #[error("{method} was refused")]
+    #[error("{method} was refused: {source}")]
     Rpc {
         /// The method that was called.
         method: String,
         /// What the server said; [`RpcError::kind`] classifies it.
-        source: RpcError,
+        r#source: RpcError,
     },
 
-    /// No answer came in time. The server may still carry the request out.
-    #[error("{method} was not answered within {after:?}")]
+    /// No answer came in time. The server may still carry the request out; if it does, its answer is an event of kind
+    /// [`LateResponse`](crate::Kind::LateResponse).
+    #[error("{method} was not answered within {}", Rounded(*.after))]
     Timeout {
         /// The method that was called, or what was waited for.
         method: String,
         /// The deadline that passed.
         after: Duration,
+    },
+
+    /// The deadline passed before the request could be sent. The server has not heard of it, so it may be made again.
+    #[error("{method} was not sent within {}: {reason}", Rounded(*.after))]
+    NotSent {
+        /// The method that was to be called.
+        method: String,
+        /// The deadline that passed.
+        after: Duration,
+        /// What it waited for.
+        reason: String,
     },
 
     /// The params could not be written as JSON; nothing was sent.
@@ -46,14 +72,15 @@ pub enum Error {
         reason: String,
     },
 
-    /// What the server sent is not of the expected type. The text is kept.
-    #[error("{method} cannot be decoded: {reason}")]
+    /// What the server sent is not of the expected type. The text is kept, and not shown: it may hold a token.
+    #[error("{method} cannot be decoded: {}", Shortened(.reason))]
     Decode {
         /// The method whose response, notification or request it was.
         method: String,
         /// The JSON text as it came.
         raw: RawText,
-        /// What does not fit, and where.
+        /// Where it does not fit, what stands there and what was expected, such as
+        /// `thread.id: integer, expected a string`. Quotes nothing of the text.
         reason: String,
     },
 
@@ -65,8 +92,8 @@ pub enum Error {
     },
 
     /// The connection has ended.
-    #[error("the connection to codex app-server has ended")]
-    Closed(#[source] Arc<CloseReason>),
+    #[error("the connection to codex app-server has ended: {0}")]
+    Closed(Arc<CloseReason>),
 
     /// A turn ended other than well; what it had produced is in the error.
     #[error(transparent)]
@@ -103,12 +130,12 @@ impl Error {
         self.rpc().map(RpcError::kind)
     }
 
-    /// Whether the server was too busy and has not carried the request out, so that it may be made again: the refusal of
-    /// kind [`Overloaded`](RpcErrorKind::Overloaded), and nothing else. After a [`Timeout`](Self::Timeout) the server may
-    /// still carry the request out.
-    #[must_use]
-    pub fn is_retryable(&self) -> bool {
-        self.rpc_kind() == Some(RpcErrorKind::Overloaded)
+    /// The same, with the deadline that the user knows of in the place of what was left of it.
+    pub(crate) fn within(mut self, told: Duration) -> Self {
+        if let Self::Timeout { after, .. } | Self::NotSent { after, .. } = &mut self {
+            *after = told;
+        }
+        self
     }
 
     pub(crate) fn encode(method: &str, error: &serde_json::Error) -> Self {
@@ -118,12 +145,38 @@ impl Error {
         }
     }
 
+    /// `raw` is what was read.
     pub(crate) fn decode(method: &str, raw: &str, error: &serde_json::Error) -> Self {
+        Self::decode_part(method, raw, raw, error)
+    }
+
+    /// `part`, a part of `raw`, is what was read.
+    pub(crate) fn decode_part(
+        method: &str,
+        raw: &str,
+        part: &str,
+        error: &serde_json::Error,
+    ) -> Self {
         Self::Decode {
             method: method.to_owned(),
             raw: raw.into(),
-            reason: error.to_string(),
+            reason: misfit::describe(part, error),
         }
+    }
+
+    /// What stands in `raw` at a path is what was read.
+    pub(crate) fn decode_at(
+        method: &str,
+        raw: &str,
+        path: &'static [&'static str],
+        error: &serde_json::Error,
+    ) -> Self {
+        Self::decode_part(
+            method,
+            raw,
+            raw_at(raw, path).map_or(raw, RawValue::get),
+            error,
+        )
     }
 }
 
@@ -160,6 +213,59 @@ impl fmt::Debug for RawText {
     }
 }
 
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Spawn(error) => f.debug_tuple("Spawn").field(error).finish(),
+            Self::Connect(error) => f.debug_tuple("Connect").field(error).finish(),
+            Self::Handshake(error) => f.debug_tuple("Handshake").field(error).finish(),
+            Self::Rpc { method, source } => f
+                .debug_struct("Rpc")
+                .field("method", method)
+                .field("source", source)
+                .finish(),
+            Self::Timeout { method, after } => f
+                .debug_struct("Timeout")
+                .field("method", method)
+                .field("after", after)
+                .finish(),
+            Self::NotSent {
+                method,
+                after,
+                reason,
+            } => f
+                .debug_struct("NotSent")
+                .field("method", method)
+                .field("after", after)
+                .field("reason", reason)
+                .finish(),
+            Self::Encode { method, reason } => f
+                .debug_struct("Encode")
+                .field("method", method)
+                .field("reason", &Shortened(reason))
+                .finish(),
+            Self::Decode {
+                method,
+                raw,
+                reason,
+            } => f
+                .debug_struct("Decode")
+                .field("method", method)
+                .field("raw", raw)
+                .field("reason", &Shortened(reason))
+                .finish(),
+            Self::Lagged { skipped } => f.debug_struct("Lagged").field("skipped", skipped).finish(),
+            Self::Closed(reason) => f.debug_tuple("Closed").field(reason).finish(),
+            Self::Turn(error) => f.debug_tuple("Turn").field(error).finish(),
+            Self::NotFollowed { thread_id } => f
+                .debug_struct("NotFollowed")
+                .field("thread_id", thread_id)
+                .finish(),
+            Self::Invalid(text) => f.debug_tuple("Invalid").field(&Shortened(text)).finish(),
+        }
+    }
+}
+
 /// Why `codex app-server` could not be started.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
@@ -170,47 +276,56 @@ pub enum SpawnError {
         .looked.join("; ")
     )]
     NotFound {
-        /// The places that were looked at, and what was there.
+        /// The places that were looked at, and what was there. A place that was named is the only one.
+        looked: Vec<String>,
+    },
+    /// It is npm's script, and there is no Node to run it.
+    #[error(
+        "{} is npm's script, which needs Node, and there is no `node` on its $PATH; npm's package has no binary for this machine that could be started in its place: {}; put Node on the $PATH, or name the binary with the builder's `codex` or $CAS_CODEX",
+        .script.display(), .looked.join("; ")
+    )]
+    NodeMissing {
+        /// The script.
+        script: PathBuf,
+        /// The places where the binary may be, and what was there.
         looked: Vec<String>,
     },
     /// The operating system refused to start it.
-    #[error("{} could not be started", .program.display())]
+    #[error("{} could not be started: {source}", .program.display())]
     Io {
         /// The executable.
         program: PathBuf,
         /// What the operating system said.
-        #[source]
-        source: Arc<std::io::Error>,
+        r#source: Arc<std::io::Error>,
     },
     /// The directory of the [`registry`](crate::Builder::registry) can't be used; nothing is left running.
-    #[error("the registry {} cannot be used", .dir.display())]
+    #[error("the registry {} cannot be used: {source}", .dir.display())]
     Registry {
         /// The directory.
         dir: PathBuf,
         /// What is wrong with it.
-        #[source]
-        source: Arc<std::io::Error>,
+        r#source: Arc<std::io::Error>,
     },
     /// It started and ended before the handshake was done.
-    #[error("{} ended before the handshake", .program.display())]
+    #[error("{} ended before the handshake: {reason}", .program.display())]
     Exited {
         /// The executable.
         program: PathBuf,
         /// Its exit status and the end of its stderr.
-        #[source]
         reason: Arc<CloseReason>,
     },
 }
 
 /// How a connection came to its end.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct CloseReason {
     /// What ended it.
     pub cause: CloseCause,
     /// The exit status of the process; `None` if it has not been seen to end, or is not ours.
     pub status: Option<ExitStatus>,
-    /// The last lines that the process wrote to stderr, at most 64 KiB.
+    /// The last lines that the process wrote to stderr, at most 64 KiB, without colour codes. `Debug` shows no more than
+    /// 2,000 bytes of it.
     pub stderr_tail: String,
 }
 
@@ -228,6 +343,9 @@ pub enum CloseCause {
     Read(String),
     /// Writing failed.
     Write(String),
+    /// The runtime on which the client was started has ended, and the server with it. A client can be used from another
+    /// runtime, but lives no longer than its own.
+    RuntimeEnded,
 }
 
 impl CloseReason {
@@ -252,6 +370,9 @@ impl fmt::Display for CloseReason {
             CloseCause::Eof => f.write_str("the server closed its output")?,
             CloseCause::Read(e) => write!(f, "reading failed: {e}")?,
             CloseCause::Write(e) => write!(f, "writing failed: {e}")?,
+            CloseCause::RuntimeEnded => {
+                f.write_str("the runtime on which the client was started has ended")?;
+            }
         }
         if let Some(status) = self.status {
             write!(f, " ({status})")?;
@@ -260,9 +381,19 @@ impl fmt::Display for CloseReason {
         if !tail.is_empty() {
             let lines: Vec<_> = tail.lines().collect();
             let shown = &lines[lines.len().saturating_sub(5)..];
-            write!(f, "; stderr: {}", shown.join(" | "))?;
+            write!(f, "; stderr: {}", Shortened(&shown.join(" | ")))?;
         }
         Ok(())
+    }
+}
+
+impl fmt::Debug for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CloseReason")
+            .field("cause", &self.cause)
+            .field("status", &self.status)
+            .field("stderr_tail", &Shortened(&self.stderr_tail))
+            .finish()
     }
 }
 

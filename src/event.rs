@@ -104,7 +104,7 @@ impl Event {
     /// [`Error::Decode`] if they don't fit.
     pub fn params_as<'a, T: serde::Deserialize<'a>>(&'a self) -> Result<T, Error> {
         serde_json::from_str(self.params())
-            .map_err(|e| Error::decode(self.method(), self.raw(), &e))
+            .map_err(|e| Error::decode_part(self.method(), self.raw(), self.params(), &e))
     }
 
     /// The typed notification, decoded at most once for all who hold the event, when one of them asks. An unknown method
@@ -137,7 +137,12 @@ impl Event {
         };
         match self.0.memo::<Memo>(decode) {
             Some(Ok(notification)) => Ok(notification),
-            Some(Err(error)) => Err(Error::decode(self.method(), self.raw(), error)),
+            Some(Err(error)) => Err(Error::decode_part(
+                self.method(),
+                self.raw(),
+                self.params(),
+                error,
+            )),
             None => Err(Error::Invalid(
                 "the event was decoded as another type".to_owned(),
             )),
@@ -151,7 +156,8 @@ impl Event {
     #[must_use]
     pub fn get<N: Notification>(&self) -> Option<Result<N, Error>> {
         N::METHODS.contains(&self.method()).then(|| {
-            N::decode(self.params()).map_err(|e| Error::decode(self.method(), self.raw(), &e))
+            N::decode(self.params())
+                .map_err(|e| Error::decode_part(self.method(), self.raw(), self.params(), &e))
         })
     }
 }

@@ -41,7 +41,7 @@ struct Fields {
 
 impl Filter {
     /// Every notification, every server request, and every line that is neither. Responses go to their callers; one that
-    /// nobody has asked for is an event.
+    /// nobody has asked for is an event, and so is one whose caller has given up ([`Kind::LateResponse`]).
     pub fn all() -> Self {
         Self(Expr::Fields(Box::default()))
     }

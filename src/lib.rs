@@ -22,6 +22,7 @@ mod builder;
 mod client;
 pub mod concepts;
 mod error;
+mod error_class;
 mod event;
 mod filter;
 #[cfg(fuzzing)]
@@ -29,11 +30,17 @@ mod filter;
 pub mod fuzzing;
 mod handler;
 mod input;
+#[cfg(feature = "ws")]
+pub mod live;
 mod log;
 pub mod mine;
+mod misfit;
 mod open;
+mod pager;
 mod pages;
 mod policy;
+#[doc(hidden)]
+pub mod private_files;
 pub mod protocol;
 #[cfg(feature = "cli")]
 pub mod proxy;
@@ -44,11 +51,15 @@ mod retry;
 mod rpc_error;
 pub mod schema;
 mod send;
+mod shortened;
 mod strict;
+pub mod terminal;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod thread;
+mod time;
 mod tool;
+mod transport;
 mod turn;
 mod wire;
 
@@ -66,6 +77,7 @@ pub use builder::Builder;
 pub use client::{CasClient, ServerInfo};
 pub use dispatch::PendingRequest;
 pub use error::{CloseCause, CloseReason, Error, RawText, RpcError, RpcErrorKind, SpawnError};
+pub use error_class::ErrorClass;
 pub use event::{Event, Events, TypedEvents};
 pub use filter::Filter;
 pub use handler::{
@@ -75,6 +87,8 @@ pub use handler::{
     SkillApproval, Tokens, UnclaimedRequest, UnclaimedRequests, UserInput,
 };
 pub use input::Input;
+#[cfg(feature = "ws")]
+pub use live::Live;
 pub use open::Resume;
 pub use pages::Pages;
 pub use policy::{Audit, DecidedBy, Permission, Policy, Rule, Subject};
@@ -86,11 +100,19 @@ pub use rpc::Kind;
 pub use send::Sent;
 pub use thread::{Origin, Thread};
 pub use tool::{DynamicTool, Tool, ToolContext, ToolError, ToolOutput};
+#[cfg(feature = "ws")]
+pub use transport::{Auth, Endpoint};
+pub use transport::{AuthRefusal, ConnectError, ConnectErrorKind, ConnectionKind};
 pub use turn::{
     Deadline, Item, TokenUsage, Turn, TurnControl, TurnError, TurnErrorKind, TurnEvent,
     TurnFailure, TurnOutcome,
 };
 pub use wire::{Direction, Wire, WireLine};
+
+/// The code blocks of the guide to live sessions are compiled as tests.
+#[cfg(all(doctest, feature = "ws"))]
+#[doc = include_str!("../docs/live.md")]
+struct LiveSessions;
 
 /// The code blocks of the README are compiled as tests.
 #[cfg(doctest)]

@@ -9,8 +9,6 @@ use std::fmt::Display;
 #[derive(Default)]
 pub(crate) struct About<'a> {
     method: Option<&'a str>,
-    /// Of a request.
-    id: Option<&'a str>,
     thread: Option<&'a str>,
     turn: Option<&'a str>,
     tool: Option<&'a str>,
@@ -30,7 +28,6 @@ macro_rules! setters {
 
 setters! {
     method: &'a str,
-    id: &'a str,
     thread: &'a str,
     turn: &'a str,
     tool: &'a str,
@@ -42,14 +39,13 @@ macro_rules! level {
         pub(crate) fn $level(what: &dyn Display, about: About<'_>) {
             let About {
                 method,
-                id,
                 thread,
                 turn,
                 tool,
                 error,
             } = about;
             let error = error.map(tracing::field::display);
-            tracing::$level!(target: "cas_sdk", method, id, thread, turn, tool, error, "{what}");
+            tracing::$level!(target: "cas_sdk", method, thread, turn, tool, error, "{what}");
         }
     };
 }

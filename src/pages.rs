@@ -6,12 +6,13 @@ use std::{
     future::Future,
     pin::Pin,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use futures_core::Stream;
 use serde_json::{Map, Value};
 
-use crate::{CasClient, error::Error, protocol::Paged, read::Page};
+use crate::{CasClient, error::Error, pager::Pager, protocol::Paged, read::Page};
 
 impl CasClient {
     /// All items of a list, fetched page by page as they are read. The params carry the filters and, as `limit`, the
@@ -26,7 +27,7 @@ impl CasClient {
     /// }
     /// # Ok(()) }
     /// ```
-    #[expect(clippy::needless_pass_by_value, reason = "as of `request`")]
+    #[expect(clippy::needless_pass_by_value, reason = "the same as `request`")]
     pub fn pages<C: Paged>(&self, params: C) -> Pages<C> {
         let begin = self
             .check::<C>()
@@ -41,7 +42,8 @@ impl CasClient {
         };
         Pages {
             client: self.clone(),
-            params,
+            timeout: self.request_timeout(),
+            pager: Pager::new(C::METHOD, params),
             items: VecDeque::new(),
             next,
         }
@@ -50,11 +52,13 @@ impl CasClient {
 
 /// A stream of the items of a list; see [`CasClient::pages`].
 ///
-/// A page is fetched when the items of the one before have been read. An error ends the stream.
+/// A page is fetched when the items of the one before have been read. An error ends the stream, and so does a server that
+/// gives a cursor a second time: [`Error::Invalid`].
 #[must_use = "a list is not fetched until it is read"]
 pub struct Pages<C: Paged> {
     client: CasClient,
-    params: Map<String, Value>,
+    timeout: Duration,
+    pager: Pager,
     items: VecDeque<C::Item>,
     next: Next<C::Item>,
 }
@@ -62,7 +66,7 @@ pub struct Pages<C: Paged> {
 type Fetch<T> = Pin<Box<dyn Future<Output = Result<Page<T>, Error>> + Send>>;
 
 enum Next<T> {
-    /// The page at the cursor that the params hold.
+    /// The page that comes next.
     Fetch,
     Fetching(Fetch<T>),
     Fail(Error),
@@ -70,6 +74,13 @@ enum Next<T> {
 }
 
 impl<C: Paged> Pages<C> {
+    /// The deadline of the request for each page. Default: the builder's
+    /// [`request_timeout`](crate::Builder::request_timeout).
+    pub fn timeout(mut self, after: Duration) -> Self {
+        self.timeout = after;
+        self
+    }
+
     /// The next item. `None` at the end. Cancel safe.
     ///
     /// # Errors
@@ -112,31 +123,17 @@ impl<C: Paged> Pages<C> {
     }
 
     fn fetch(&self) -> Fetch<C::Item> {
-        let client = self.client.clone();
-        let params = serde_json::to_string(&self.params);
-        Box::pin(async move {
-            let params = params.map_err(|e| Error::encode(C::METHOD, &e))?;
-            let deadline = Some(client.request_timeout());
-            let reply = client
-                .send(C::METHOD, &params, deadline, false, None)
-                .await?;
-            serde_json::from_str(reply.result())
-                .map_err(|e| Error::decode(C::METHOD, reply.result(), &e))
-        })
+        let (client, timeout) = (self.client.clone(), self.timeout);
+        let params = self.pager.params().clone();
+        Box::pin(async move { client.call_within(C::METHOD, &params, timeout).await })
     }
 
     fn turn(&mut self, page: Page<C::Item>) {
         self.items = page.data.into();
-        self.next = match page.next_cursor {
-            Value::Null => Next::End,
-            // A server that goes round in circles must not keep a program busy for ever.
-            cursor if self.params.get("cursor") == Some(&cursor) => Next::Fail(Error::Invalid(
-                format!("{} gave the same cursor twice: {cursor}", C::METHOD),
-            )),
-            cursor => {
-                self.params.insert("cursor".to_owned(), cursor);
-                Next::Fetch
-            }
+        self.next = match self.pager.turn(page.next_cursor) {
+            Ok(true) => Next::Fetch,
+            Ok(false) => Next::End,
+            Err(error) => Next::Fail(error),
         };
     }
 }

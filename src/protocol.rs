@@ -20,7 +20,8 @@ pub use request_id::RequestId;
 mod macros {
     pub(crate) use super::{
         method::{
-            call, client_notification, no_params, notification, paged, server_call, server_message,
+            call, client_notification, newtype, no_params, notification, paged, server_call,
+            server_message,
         },
         object::{equal_fields, object, payload, read_fields, redacted, write_fields},
         setters::setters,

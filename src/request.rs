@@ -21,9 +21,18 @@ const TICKS: Duration = Duration::from_millis(2);
 pub struct Request<C> {
     client: CasClient,
     params: C,
-    timeout: Option<Duration>,
+    within: Within,
     urgent: bool,
     retry: Option<Retry>,
+}
+
+/// How long a request may take.
+#[derive(Debug, Clone, Copy)]
+enum Within {
+    /// What the builder says for its kind.
+    Default,
+    Told(Duration),
+    Unlimited,
 }
 
 impl<C: Call> Request<C> {
@@ -31,25 +40,30 @@ impl<C: Call> Request<C> {
         Self {
             client: client.clone(),
             params,
-            timeout: Some(client.request_timeout()),
+            within: Within::Default,
             urgent: false,
             retry: None,
         }
     }
 
-    /// The deadline of this request, the wait for a place among those in flight and retries included.
+    /// The deadline of this request, the wait for a place among those in flight and retries included. Default: the
+    /// builder's [`request_timeout`](crate::Builder::request_timeout).
+    ///
+    /// A longer one than that makes it a long request, see [`no_timeout`](Self::no_timeout).
     pub fn timeout(mut self, after: Duration) -> Self {
-        self.timeout = Some(after);
+        self.within = Within::Told(after);
         self
     }
 
-    /// No deadline: for a request that lasts as long as its work, such as `command/exec`.
+    /// No deadline: for a request that lasts as long as its work, such as `command/exec`. Long requests take no place from
+    /// the others: they have 64 of their own.
     pub fn no_timeout(mut self) -> Self {
-        self.timeout = None;
+        self.within = Within::Unlimited;
         self
     }
 
-    /// Lets the request pass the others that wait for their place in flight; for what ends or steers their work.
+    /// Lets the request pass the others that wait for their place in flight; for what ends or steers their work. Its
+    /// deadline, unless told, is the builder's [`urgent_timeout`](crate::Builder::urgent_timeout).
     pub fn urgent(mut self) -> Self {
         self.urgent = true;
         self
@@ -68,20 +82,26 @@ impl<C: Call> Request<C> {
     /// The response with its text as the server wrote it, decoded when asked for.
     ///
     /// # Errors
-    /// [`Error::Rpc`] if the server refuses, [`Error::Timeout`] if it doesn't answer in time, [`Error::Closed`] if the
-    /// connection ends, [`Error::Encode`] and [`Error::Invalid`] if nothing could be sent.
+    /// [`Error::Rpc`] if the server refuses, [`Error::Timeout`] if it doesn't answer in time, [`Error::NotSent`] if the
+    /// deadline passes before that, [`Error::Closed`] if the connection ends, [`Error::Encode`] and [`Error::Invalid`] if nothing could be sent.
     pub async fn raw(self) -> Result<RawResponse<C>, Error> {
         Ok(RawResponse::new(self.written()?.send().await?))
     }
 
     fn written(self) -> Result<Written, Error> {
         self.client.check::<C>()?;
+        let timeout = match self.within {
+            Within::Default if self.urgent => Some(self.client.urgent_timeout()),
+            Within::Default => Some(self.client.request_timeout()),
+            Within::Told(after) => Some(after),
+            Within::Unlimited => None,
+        };
         Ok(Written {
             client: self.client,
             method: C::METHOD,
             params: serde_json::to_string(&self.params)
                 .map_err(|e| Error::encode(C::METHOD, &e))?,
-            timeout: self.timeout,
+            timeout,
             urgent: self.urgent,
             retry: self.retry,
         })
@@ -111,9 +131,12 @@ impl Written {
                 .send(self.method, &self.params, left, self.urgent, None);
             let error = match send.await {
                 Ok(reply) => return Ok(reply),
-                Err(Error::Timeout { method, after }) => {
-                    let after = self.timeout.unwrap_or(after);
-                    return Err(Error::Timeout { method, after });
+                // Its time is up either way.
+                Err(error @ (Error::Timeout { .. } | Error::NotSent { .. })) => {
+                    return Err(match self.timeout {
+                        Some(told) => error.within(told),
+                        None => error,
+                    });
                 }
                 Err(error) => error,
             };
@@ -142,7 +165,7 @@ impl<C: Call> fmt::Debug for Request<C> {
         // Not the params: they may hold a token.
         f.debug_struct("Request")
             .field("method", &C::METHOD)
-            .field("timeout", &self.timeout)
+            .field("within", &self.within)
             .field("urgent", &self.urgent)
             .field("retry", &self.retry)
             .finish_non_exhaustive()

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use crate::backoff::Backoff;
 
-/// How often, and after which pauses, a request is made again that the server was too busy to take; see
-/// [`Request::retry`](crate::Request::retry).
+/// How often, and after which pauses, a request is made again that the server was too busy to take, see
+/// [`Request::retry`](crate::Request::retry), or a start that was too slow or lost its home to another one, see
+/// [`Builder::retry_start`](crate::Builder::retry_start).
 ///
 /// Default: up to 5 times, after 100 ms and then twice as long each time, up to 5 s; each pause is shortened by up to
 /// half at random.
@@ -45,6 +46,12 @@ impl Retry {
     pub fn backoff(mut self, first: Duration, longest: Duration) -> Self {
         self.backoff = Backoff { first, longest };
         self
+    }
+
+    /// The pauses, one before each retry.
+    pub fn pauses(&self) -> impl Iterator<Item = Duration> + use<> {
+        let policy = *self;
+        (0..policy.times).filter_map(move |retries| policy.pause(retries))
     }
 
     /// The pause after so many retries; `None` if there are to be no more.

@@ -4,8 +4,10 @@ use std::fmt;
 
 use serde_json::Value;
 
+use crate::shortened::Shortened;
+
 /// A JSON-RPC error object, as the server sent it or as it is sent to the server.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub struct RpcError {
     /// The JSON-RPC code, such as -32600.
@@ -33,12 +35,13 @@ pub enum RpcErrorKind {
     NotInitialized,
     /// `initialize` was called twice.
     AlreadyInitialized,
-    /// No such thread in this server; `thread/resume` loads one that is stored.
-    ThreadNotFound,
-    /// The thread is stored but not loaded; `thread/resume` loads it.
-    ThreadNotLoaded,
-    /// Nothing is stored for the thread: it doesn't exist or has had no turn yet.
-    NoRollout,
+    /// The server has no such thread for this request. Where the request runs or changes a thread (`turn/start`,
+    /// `thread/compact/start`), the thread is not loaded: `thread/resume` loads one that is stored. Where it reads or loads
+    /// one (`thread/read`, `thread/resume`, `thread/fork`, `thread/archive`), nothing is stored under this id: it does not
+    /// exist, is ephemeral, or has had no turn yet. `thread/unarchive` says so of a thread that is not archived, too.
+    ThreadMissing,
+    /// The thread is loaded, but has had no turn yet, so there are none to read.
+    NoTurnsYet,
     /// The thread is archived; `thread/unarchive` brings it back.
     Archived,
     /// Another process has the thread; `thread/fork` works.
@@ -85,7 +88,8 @@ enum Text {
     Is(&'static str),
     Starts(&'static str),
     Contains(&'static str),
-    Ends(&'static str),
+    /// Both, the one before the other.
+    Around(&'static str, &'static str),
 }
 
 impl Text {
@@ -94,12 +98,71 @@ impl Text {
             Self::Is(t) => message == *t,
             Self::Starts(t) => message.starts_with(t),
             Self::Contains(t) => message.contains(t),
-            Self::Ends(t) => message.ends_with(t),
+            Self::Around(t, then) => message
+                .split_once(t)
+                .is_some_and(|(_, rest)| rest.contains(then)),
         }
     }
 }
 
-/// Rows are tried in order. Those that carry values are read in [`RpcError::kind`].
+/// What is said of threads, in whatever code and wrapped in whatever other text: a refusal that is an internal error on its
+/// way through the thread store means the same.
+const THREADS: &[(Text, RpcErrorKind)] = &[
+    (
+        Text::Contains("thread not found: "),
+        RpcErrorKind::ThreadMissing,
+    ),
+    (
+        Text::Contains("thread not loaded: "),
+        RpcErrorKind::ThreadMissing,
+    ),
+    (
+        Text::Contains("no rollout found for thread id "),
+        RpcErrorKind::ThreadMissing,
+    ),
+    (
+        Text::Contains("no archived rollout found for thread id "),
+        RpcErrorKind::ThreadMissing,
+    ),
+    (
+        Text::Around("rollout at ", " is empty"),
+        RpcErrorKind::ThreadMissing,
+    ),
+    (
+        Text::Contains("empty session file"),
+        RpcErrorKind::ThreadMissing,
+    ),
+    (
+        Text::Around("failed to resolve rollout path ", "file does not exist"),
+        RpcErrorKind::ThreadMissing,
+    ),
+    (
+        Text::Contains("missing source rollout"),
+        RpcErrorKind::ThreadMissing,
+    ),
+    (
+        Text::Contains("list_turns is not supported yet"),
+        RpcErrorKind::NoTurnsYet,
+    ),
+    (
+        Text::Contains(" is not materialized yet"),
+        RpcErrorKind::NoTurnsYet,
+    ),
+    (
+        Text::Around("session ", " is archived"),
+        RpcErrorKind::Archived,
+    ),
+    (
+        Text::Around("thread ", " is archived"),
+        RpcErrorKind::Archived,
+    ),
+    (
+        Text::Contains(" already has an active writer"),
+        RpcErrorKind::ActiveWriter,
+    ),
+];
+
+/// What a refusal proper says. Rows are tried in order. Those that carry values are read in [`RpcError::kind`].
 const TABLE: &[(Text, RpcErrorKind)] = &[
     (Text::Is("Not initialized"), RpcErrorKind::NotInitialized),
     (
@@ -107,28 +170,6 @@ const TABLE: &[(Text, RpcErrorKind)] = &[
         RpcErrorKind::AlreadyInitialized,
     ),
     (Text::Starts("Server is draining"), RpcErrorKind::Draining),
-    (
-        Text::Starts("thread not found: "),
-        RpcErrorKind::ThreadNotFound,
-    ),
-    (
-        Text::Starts("thread not loaded: "),
-        RpcErrorKind::ThreadNotLoaded,
-    ),
-    (
-        Text::Starts("no rollout found for thread id "),
-        RpcErrorKind::NoRollout,
-    ),
-    (
-        Text::Starts("no archived rollout found for thread id "),
-        RpcErrorKind::NoRollout,
-    ),
-    (Text::Ends(" is empty"), RpcErrorKind::NoRollout),
-    (
-        Text::Ends(" already has an active writer"),
-        RpcErrorKind::ActiveWriter,
-    ),
-    (Text::Contains(" is archived. "), RpcErrorKind::Archived),
     (
         Text::Is("no active turn to steer"),
         RpcErrorKind::NoActiveTurn,
@@ -141,32 +182,37 @@ const TABLE: &[(Text, RpcErrorKind)] = &[
         Text::Contains("authentication required"),
         RpcErrorKind::AuthRequired,
     ),
+    (Text::Starts("Invalid "), RpcErrorKind::InvalidParams),
+    (Text::Starts("invalid "), RpcErrorKind::InvalidParams),
     (
-        Text::Starts("Invalid request: unknown variant `"),
+        Text::Starts("failed to load configuration: "),
         RpcErrorKind::InvalidParams,
     ),
     (
-        Text::Starts("Invalid request: "),
+        Text::Contains("input schema is not supported for "),
         RpcErrorKind::InvalidParams,
     ),
+    (Text::Contains(" must "), RpcErrorKind::InvalidParams),
     (
-        Text::Starts("invalid thread id: "),
-        RpcErrorKind::InvalidParams,
-    ),
-    (
-        Text::Starts("invalid cursor: "),
-        RpcErrorKind::InvalidParams,
-    ),
-    (
-        Text::Ends(" must not be empty"),
+        Text::Contains(" exceeds total "),
         RpcErrorKind::InvalidParams,
     ),
     (Text::Contains("do not support"), RpcErrorKind::Unsupported),
+    (
+        Text::Contains("does not support"),
+        RpcErrorKind::Unsupported,
+    ),
+    (Text::Contains("only supports"), RpcErrorKind::Unsupported),
     (
         Text::Contains("is not supported yet"),
         RpcErrorKind::Unsupported,
     ),
 ];
+
+fn row(table: &[(Text, RpcErrorKind)], message: &str) -> Option<RpcErrorKind> {
+    let row = table.iter().find(|(text, _)| text.matches(message));
+    row.map(|(_, kind)| kind.clone())
+}
 
 impl RpcError {
     /// An error object with the given parts.
@@ -182,28 +228,28 @@ impl RpcError {
     /// What the refusal means, told from its code, its data and its text.
     #[must_use]
     pub fn kind(&self) -> RpcErrorKind {
-        if let Some(kind) = self.turn_input() {
+        if self.code == -32001 {
+            return RpcErrorKind::Overloaded;
+        }
+        let by_text = self
+            .turn_input()
+            .or_else(|| self.data_kind())
+            .or_else(|| row(THREADS, &self.message));
+        if let Some(kind) = by_text {
             return kind;
         }
         match self.code {
-            -32001 => return RpcErrorKind::Overloaded,
-            -32603 => return RpcErrorKind::Internal,
-            -32601 => return RpcErrorKind::Unsupported,
-            _ => {}
+            -32603 => RpcErrorKind::Internal,
+            -32601 => RpcErrorKind::Unsupported,
+            code => self
+                .text_kind()
+                .or_else(|| row(TABLE, &self.message))
+                .unwrap_or(if code == -32602 {
+                    RpcErrorKind::InvalidParams
+                } else {
+                    RpcErrorKind::Other
+                }),
         }
-        self.data_kind()
-            .or_else(|| self.text_kind())
-            .or_else(|| {
-                TABLE
-                    .iter()
-                    .find(|(text, _)| text.matches(&self.message))
-                    .map(|(_, kind)| kind.clone())
-            })
-            .unwrap_or(if self.code == -32602 {
-                RpcErrorKind::InvalidParams
-            } else {
-                RpcErrorKind::Other
-            })
     }
 
     /// `turn/start` on a turn that can't take the input: an internal error by its code, but not by its meaning.
@@ -260,7 +306,18 @@ impl RpcError {
 
 impl fmt::Display for RpcError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.message, self.code)
+        write!(f, "{} ({})", Shortened(&self.message), self.code)
+    }
+}
+
+impl fmt::Debug for RpcError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let data = self.data.as_ref().map(Value::to_string);
+        f.debug_struct("RpcError")
+            .field("code", &self.code)
+            .field("message", &Shortened(&self.message))
+            .field("data", &data.as_deref().map(Shortened))
+            .finish()
     }
 }
 

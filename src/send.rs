@@ -1,12 +1,16 @@
 //! The other ways to a turn: input for whatever turn there is, a review, a compaction.
 
+use std::pin::pin;
+
+use futures_util::future::{Either, select};
 use serde_json::{Value, json};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout_at;
 
 use crate::{
     Event, Input, Thread,
     error::{Error, RpcErrorKind},
     protocol::ReviewTarget,
+    time,
     turn::{Binding, Turn, TurnControl},
 };
 
@@ -48,8 +52,10 @@ impl Thread {
         let input = input.into();
         if let Some(turn) = self.client().tracker().running(self.id()) {
             let control = TurnControl::of(self, &turn);
-            let deadline = Instant::now() + self.client().request_timeout();
-            match control.steer_now(&input, deadline).await {
+            match control
+                .steer_now(&input, self.client().urgent_timeout())
+                .await
+            {
                 Ok(()) => return Ok(Sent::Steered(control)),
                 // It has ended in the meantime, or goes by another name.
                 Err(error)
@@ -86,13 +92,13 @@ impl Thread {
     /// interrupted by it.
     ///
     /// # Errors
-    /// [`Error::Timeout`] if the compaction doesn't begin within the deadline of requests, and as of
-    /// [`ask`](Self::ask).
+    /// [`Error::Timeout`] if the compaction doesn't begin within the deadline of requests, [`Error::NotFollowed`] if the
+    /// thread is closed or let go before that, and as of [`ask`](Self::ask).
     pub async fn compact(&self) -> Result<Turn, Error> {
         const METHOD: &str = "thread/compact/start";
         self.check_followed()?;
         let within = self.client().request_timeout();
-        let deadline = Instant::now() + within;
+        let deadline = time::deadline(within);
         // NB. Before it is sent: the answer does not name the turn, so its first events have to.
         let mut events = self.events();
         let params = json!({"threadId": self.id()});
@@ -111,10 +117,26 @@ impl Thread {
             }
             Ok(None)
         };
-        match timeout_at(deadline, begun).await {
-            Ok(Ok(Some(turn))) => Ok(Binding::found(self, events, seen, &turn)),
-            Ok(Ok(None)) => Err(Error::Closed(self.client().closed().await)),
-            Ok(Err(error)) => Err(error),
+        let let_go = self.client().tracker().let_go_of(self.id());
+        // What has been told before the thread was let go is read first.
+        let first = {
+            let (begun, let_go) = (pin!(begun), pin!(let_go));
+            let first = timeout_at(deadline, select(begun, let_go)).await;
+            first.map(|first| match first {
+                Either::Left((begun, _)) => Some(begun),
+                Either::Right(_) => None,
+            })
+        };
+        match first {
+            Ok(Some(Ok(Some(turn)))) => Ok(Binding::found(self, events, seen, &turn)),
+            Ok(Some(Ok(None))) => Err(Error::Closed(self.client().closed().await)),
+            Ok(Some(Err(error))) => Err(error),
+            Ok(None) => Err(match self.client().close_reason() {
+                Some(reason) => Error::Closed(reason),
+                None => Error::NotFollowed {
+                    thread_id: self.id().to_owned(),
+                },
+            }),
             Err(_) => Err(Error::Timeout {
                 method: METHOD.to_owned(),
                 after: within,

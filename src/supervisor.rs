@@ -5,6 +5,7 @@ use std::{
     future::{Future, poll_fn},
     io,
     pin::{Pin, pin},
+    process::ExitStatus,
     sync::Arc,
     task::Poll,
     time::Duration,
@@ -14,8 +15,7 @@ use tokio::{io::AsyncRead, sync::watch, task::JoinHandle, time::timeout};
 
 use crate::{
     error::{CloseCause, CloseReason},
-    log::{self, About},
-    process::Process,
+    process::{Process, Tail},
     rpc::{Connection, connection::read, line::Lines},
 };
 
@@ -23,15 +23,48 @@ use crate::{
 pub(crate) type Stop = watch::Sender<bool>;
 
 /// What the task looks after.
+///
+/// NB. The order of the fields: if the runtime ends before the connection does, the process goes first.
 struct Care {
-    connection: Arc<Connection>,
     process: Option<Process>,
     stop: watch::Receiver<bool>,
-    reader: JoinHandle<io::Result<()>>,
-    writer: JoinHandle<io::Result<()>>,
-    stderr: Option<JoinHandle<()>>,
+    reader: AbortOnDrop<io::Result<()>>,
+    writer: AbortOnDrop<io::Result<()>>,
+    /// Sends the requests that nobody waits for but had to wait for a place.
+    waiting: AbortOnDrop<()>,
+    stderr: Option<AbortOnDrop<()>>,
     grace: Duration,
+    ending: Ending,
+}
+
+/// Tells the end of the connection, however its task comes to it.
+struct Ending {
+    connection: Arc<Connection>,
+    stderr: Option<Arc<Tail>>,
     done: watch::Sender<Option<Arc<CloseReason>>>,
+}
+
+impl Ending {
+    fn tell(&self, cause: CloseCause, status: Option<ExitStatus>) -> Arc<CloseReason> {
+        let stderr_tail = self.stderr.as_ref().map(|tail| tail.text());
+        let reason = Arc::new(CloseReason {
+            cause,
+            status,
+            stderr_tail: stderr_tail.unwrap_or_default(),
+        });
+        self.connection.close(&reason);
+        self.done.send_replace(Some(reason.clone()));
+        reason
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        // The runtime took the task with it.
+        if self.done.borrow().is_none() {
+            self.tell(CloseCause::RuntimeEnded, None);
+        }
+    }
 }
 
 /// Ends a task when its owner goes.
@@ -53,6 +86,9 @@ pub(crate) struct Supervised {
 pub(crate) enum Peer {
     /// A child of ours.
     Process(Box<Process>, tokio::process::ChildStderr),
+    /// A child of ours that listens on a socket; what it writes is read by this task.
+    #[cfg(feature = "ws")]
+    Listener(Box<Process>, AbortOnDrop<()>),
     /// Somebody else's: only the pipe is ours.
     Foreign,
 }
@@ -78,25 +114,35 @@ where
         let connection = connection.clone();
         async move { connection.outbox.drive().await }
     });
+    let waiting = tokio::spawn({
+        let connection = connection.clone();
+        async move { connection.send_waiting().await }
+    });
     let (process, stderr) = match peer {
         Peer::Process(process, stderr) => {
             let tail = process.stderr.clone();
-            (
-                Some(*process),
-                Some(tokio::spawn(async move { tail.drain(stderr).await })),
-            )
+            let aside = connection.router.aside.clone();
+            let drain = tokio::spawn(async move { tail.drain(stderr, &aside).await });
+            (Some(*process), Some(AbortOnDrop(drain)))
         }
+        #[cfg(feature = "ws")]
+        Peer::Listener(process, stderr) => (Some(*process), Some(stderr)),
         Peer::Foreign => (None, None),
     };
-    let care = Care {
+    let ending = Ending {
         connection: connection.clone(),
+        stderr: process.as_ref().map(|process| process.stderr.clone()),
+        done,
+    };
+    let care = Care {
         process,
         stop,
-        reader,
-        writer,
+        reader: AbortOnDrop(reader),
+        writer: AbortOnDrop(writer),
+        waiting: AbortOnDrop(waiting),
         stderr,
         grace,
-        done,
+        ending,
     };
     // Owned by nobody on purpose: it ends by itself, for every cause it watches, and its end is what `done` tells.
     drop(tokio::spawn(care.run()));
@@ -108,18 +154,17 @@ where
 
 impl Care {
     async fn run(self) {
+        // NB. Bound first, dropped last.
         let Self {
-            connection,
+            ending,
             mut process,
             mut stop,
-            reader,
-            writer,
-            stderr,
+            mut reader,
+            mut writer,
+            waiting: _waiting,
+            mut stderr,
             grace,
-            done,
         } = self;
-        let (mut reader, mut writer) = (AbortOnDrop(reader), AbortOnDrop(writer));
-        let mut stderr = stderr.map(AbortOnDrop);
         let mut read_ended = false;
         let mut status = None;
 
@@ -159,11 +204,15 @@ impl Care {
         if let Some(process) = &mut process {
             process.look();
         }
-        connection.outbox.close();
+        ending.connection.outbox.close();
         if let Some(process) = &mut process {
             if status.is_none() {
                 let by_itself;
-                (status, by_itself) = process.stop(grace).await;
+                (status, by_itself) = if cause == CloseCause::Shutdown {
+                    process.stop(grace).await
+                } else {
+                    process.stop_ending(grace).await
+                };
                 if by_itself && cause != CloseCause::Shutdown {
                     cause = CloseCause::Exited; // Its output ends a moment before it does.
                 }
@@ -178,21 +227,8 @@ impl Care {
         if let Some(stderr) = &mut stderr {
             let _ = timeout(DRAIN, &mut stderr.0).await;
         }
-        let stderr_tail = process
-            .as_ref()
-            .map(|p| p.stderr.text())
-            .unwrap_or_default();
-        let reason = Arc::new(CloseReason {
-            cause,
-            status,
-            stderr_tail,
-        });
-        log::debug(
-            &format_args!("connection closed: {reason}"),
-            About::default(),
-        );
-        connection.close(&reason);
-        done.send_replace(Some(reason));
+        let reason = ending.tell(cause, status);
+        tracing::debug!(target: "cas_sdk", "connection closed: {reason}");
     }
 }
 

@@ -46,8 +46,8 @@ pub enum Origin {
 
 impl CasClient {
     /// A thread by its id, as it is: not loaded, not followed, and perhaps not there. For reading, naming and archiving
-    /// it, and for asking something of one that this connection follows already, such as the thread of a tool call or
-    /// of a sub-agent.
+    /// it, and for asking something of one that this connection follows already, such as the thread of a tool call, of a
+    /// sub-agent, or of an answer that [came late](crate::Kind::LateResponse).
     #[must_use]
     pub fn thread(&self, id: impl Into<String>) -> Thread {
         Thread::new(self, id.into(), Origin::Named, "null".to_owned())
@@ -103,7 +103,9 @@ impl Thread {
     // Compiled for those who call it: the readers of all that a thread consists of hang on it.
     #[inline]
     pub fn info(&self) -> Result<protocol::Thread, Error> {
-        at(self.opened(), &["thread"]).map_err(|e| Error::decode("thread/start", self.opened(), &e))
+        let path = &["thread"];
+        at(self.opened(), path)
+            .map_err(|e| Error::decode_at("thread/start", self.opened(), path, &e))
     }
 
     /// Everything that the server says about this thread from now on.
@@ -115,7 +117,7 @@ impl Thread {
     /// another process. Its turns are `client.pages(ThreadTurnsListParams::new(id))`.
     ///
     /// # Errors
-    /// As of [`CasClient::request`]; a thread that does not exist is `ThreadNotLoaded`.
+    /// As of [`CasClient::request`]; of kind `ThreadMissing` if the thread does not exist.
     pub async fn read(&self) -> Result<protocol::Thread, Error> {
         let params = json!({"threadId": self.id()});
         let read: Holder = self.call("thread/read", &params).await?;
@@ -136,7 +138,9 @@ impl Thread {
     /// `thread/archive`: puts it away. A turn that runs is interrupted, and the thread is no longer followed.
     ///
     /// # Errors
-    /// As of [`CasClient::request`]; of kind `NoRollout` if it is archived already or has had no turn.
+    /// As of [`CasClient::request`]; of kind `ThreadMissing` if the thread is archived already, is ephemeral, or does not
+    /// exist, and `ActiveWriter` if another process has it. A thread that is loaded and has had no turn is archived, too, and is
+    /// stored from then on.
     pub async fn archive(&self) -> Result<(), Error> {
         let params = json!({"threadId": self.id()});
         self.call::<Value>("thread/archive", &params)
@@ -147,7 +151,7 @@ impl Thread {
     /// `thread/unarchive`: brings it back from the archive. To be resumed before something is asked of it.
     ///
     /// # Errors
-    /// As of [`CasClient::request`]; of kind `NoRollout` if it is not archived.
+    /// As of [`CasClient::request`]; of kind `ThreadMissing` if it is not archived, and `ActiveWriter` if it is loaded.
     pub async fn unarchive(&self) -> Result<(), Error> {
         let params = json!({"threadId": self.id()});
         self.call::<Value>("thread/unarchive", &params)

@@ -3,7 +3,6 @@
 use std::{
     fmt,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -64,9 +63,8 @@ impl fmt::Debug for WireLine {
 }
 
 /// A lossless stream of all lines; see [`CasClient::wire`]. It ends with the connection.
-#[derive(Debug)]
-#[must_use = "while it is not read, the client reads nothing from the server"]
-pub struct Wire(Arc<Tap>);
+#[must_use = "while it is not read, the client reads nothing from the server and sends it no request"]
+pub struct Wire(Tap);
 
 /// How many lines a wire may hold before reading from the server pauses.
 const BOUND: usize = 4_096;
@@ -74,8 +72,8 @@ const BOUND: usize = 4_096;
 impl CasClient {
     /// Every line of both directions from now on, none lost.
     ///
-    /// This is the one stream that the client waits for: while 4,096 lines or 16 MiB wait to be read from it, nothing is read from
-    /// the server, not even answers. Read it in a task of its own, or drop it.
+    /// This is the one stream that the client waits for: while 4,096 lines or 16 MiB wait to be read from it, nothing is read
+    /// from the server, not even answers, and no request is sent. Read it in a task of its own, or drop it.
     pub fn wire(&self) -> Wire {
         Wire(self.taps().open(BOUND))
     }
@@ -89,6 +87,15 @@ impl Wire {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<WireLine>> {
         self.0.poll(cx).map(|line| line.map(WireLine))
+    }
+}
+
+impl fmt::Debug for Wire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not the lines that wait: one may be a login.
+        f.debug_struct("Wire")
+            .field("waiting", &self.0.waiting())
+            .finish_non_exhaustive()
     }
 }
 

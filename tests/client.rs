@@ -38,7 +38,11 @@ async fn the_three_named_calls_work() {
         );
 
         let error = client.resume_thread(thread.id()).await.unwrap_err();
-        assert_eq!(error.rpc_kind(), Some(RpcErrorKind::NoRollout), "{error:?}");
+        assert_eq!(
+            error.rpc_kind(),
+            Some(RpcErrorKind::ThreadMissing),
+            "{error:?}"
+        );
         client.shutdown().await;
     })
     .await;
@@ -124,10 +128,7 @@ async fn a_working_directory_that_is_not_there_is_named() {
         .spawn()
         .await
         .unwrap_err();
-    let source = std::error::Error::source(&error)
-        .map(ToString::to_string)
-        .unwrap_or_default();
-    assert!(source.contains("/no/such/dir"), "{error:?}");
+    assert!(error.to_string().contains("/no/such/dir"), "{error}");
 }
 
 #[tokio::test]
@@ -228,6 +229,33 @@ async fn a_killed_process_fails_what_waits_with_its_status() {
         assert_eq!(reason.cause, CloseCause::Exited, "{reason}");
         assert!(reason.to_string().contains("signal: 9"), "{reason}");
         assert!(events.next().await.is_none(), "once");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn live_requests_are_answered_after_thousands_that_were_given_up() {
+    use cas_sdk::protocol::ThreadListParams;
+    let Some(rig) = Rig::new().await else { return };
+    within(120, async {
+        let client = rig.client().await;
+        for patience in [0, 2] {
+            for _ in 0..40 {
+                let calls = (0..50).map(|_| {
+                    let call = client.request(ThreadListParams::default()).into_future();
+                    tokio::time::timeout(Duration::from_millis(patience), call)
+                });
+                futures_util::future::join_all(calls).await;
+            }
+            let live = (0..60).map(|_| {
+                let live = client.request(ThreadLoadedListParams::default());
+                live.into_future()
+            });
+            for answer in futures_util::future::join_all(live).await {
+                answer.unwrap();
+            }
+        }
+        client.shutdown().await;
     })
     .await;
 }

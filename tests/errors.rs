@@ -2,10 +2,14 @@
 
 mod common;
 
-use std::{process::Stdio, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use cas_sdk::{
-    CasClient, Error, Filter, RpcError, RpcErrorKind as Kind,
+    CasClient, Error, ErrorClass, Filter, RpcError, RpcErrorKind as Kind,
     testing::{Gate, Reply},
 };
 use common::{Rig, within};
@@ -26,17 +30,25 @@ const PROVOKED: &[&str] = &[
     "thread not loaded: ",
     "no rollout found for thread id ",
     "no archived rollout found for thread id ",
+    "rollout at ",
+    "failed to resolve rollout path ",
+    "missing source rollout",
+    "list_turns is not supported yet",
+    " is not materialized yet",
     " already has an active writer",
-    " is archived. ",
+    "session ",
     "no active turn to steer",
     "no active turn to interrupt",
     "authentication required",
-    "Invalid request: unknown variant `",
-    "Invalid request: ",
-    "invalid thread id: ",
-    "invalid cursor: ",
-    " must not be empty",
+    "Invalid ",
+    "invalid ",
+    "failed to load configuration: ",
+    "input schema is not supported for ",
+    " must ",
+    " exceeds total ",
     "do not support",
+    "does not support",
+    "only supports",
     "is not supported yet",
 ];
 
@@ -47,8 +59,12 @@ const OUT_OF_REACH: &[(&str, &str)] = &[
         "only a server on a socket drains; on stdio the signal ends the process at once",
     ),
     (
-        " is empty",
-        "needs a rollout file that was created and never written, which takes a crash at that moment",
+        "empty session file",
+        "the words of older versions for a rollout file that was created and never written",
+    ),
+    (
+        "thread ",
+        "the words of other versions for \"session … is archived\"",
     ),
 ];
 
@@ -58,9 +74,14 @@ const TABLE: &str = include_str!("../src/rpc_error.rs");
 
 #[test]
 fn every_row_of_the_table_is_provoked_here_or_has_an_excuse() {
-    let (_, table) = TABLE.split_once("const TABLE").expect("the table");
-    let (table, _) = table.split_once("];").expect("its end");
-    let texts = table.split("Text::").skip(1);
+    let table = |name: &str| {
+        let (_, table) = TABLE.split_once(name).expect("the table");
+        table.split_once("];").expect("its end").0
+    };
+    let tables = [table("const THREADS"), table("const TABLE")];
+    let texts = tables
+        .iter()
+        .flat_map(|table| table.split("Text::").skip(1));
     let mut rows: Vec<&str> = texts.filter_map(|row| row.split('"').nth(1)).collect();
     rows.sort_unstable();
     let excused = OUT_OF_REACH.iter().map(|(row, _)| row);
@@ -116,42 +137,127 @@ async fn what_names_a_thread_that_is_not_there_is_refused() {
                 "turn/start",
                 json!({ "threadId": NOBODY, "input": [] }),
                 "thread not found: ",
-                Kind::ThreadNotFound,
+                Kind::ThreadMissing,
             ),
             (
                 "thread/read",
                 id.clone(),
                 "thread not loaded: ",
-                Kind::ThreadNotLoaded,
+                Kind::ThreadMissing,
             ),
             (
                 "thread/resume",
                 id.clone(),
                 "no rollout found for thread id ",
-                Kind::NoRollout,
+                Kind::ThreadMissing,
             ),
             (
                 "thread/fork",
                 id.clone(),
                 "no rollout found for thread id ",
-                Kind::NoRollout,
+                Kind::ThreadMissing,
             ),
             (
                 "thread/unarchive",
                 id,
                 "no archived rollout found for thread id ",
-                Kind::NoRollout,
+                Kind::ThreadMissing,
             ),
             (
                 "thread/read",
                 json!({ "threadId": "nope" }),
-                "invalid thread id: ",
+                "invalid ",
                 Kind::InvalidParams,
+            ),
+            (
+                "thread/resume",
+                json!({ "threadId": "nope" }),
+                "invalid ",
+                Kind::InvalidParams,
+            ),
+            (
+                "thread/queue/add",
+                json!({ "threadId": NOBODY, "input": [], "clientUserMessageId": "c" }),
+                "no rollout found for thread id ",
+                Kind::ThreadMissing,
             ),
         ] {
             expect(&client, method, params, row, kind).await;
         }
         client.shutdown().await;
+    })
+    .await;
+}
+
+/// The file of a thread, below a home.
+fn rollout(dir: &Path, thread: &str) -> PathBuf {
+    let mut dirs = vec![dir.join("sessions")];
+    while let Some(dir) = dirs.pop() {
+        for entry in std::fs::read_dir(dir).unwrap().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                dirs.push(path);
+            } else if path.to_string_lossy().contains(thread) {
+                return path;
+            }
+        }
+    }
+    panic!("no file of {thread}")
+}
+
+#[tokio::test]
+async fn a_thread_whose_file_is_empty_or_gone_is_missing_and_one_that_is_damaged_is_not() {
+    let Some(rig) = Rig::new().await else { return };
+    within(120, async {
+        type Damage = fn(&Path);
+        let empty: Damage = |file| std::fs::write(file, "").unwrap();
+        let gone: Damage = |file| std::fs::remove_file(file).unwrap();
+        let headless: Damage = |file| {
+            let text = std::fs::read_to_string(file).unwrap();
+            std::fs::write(file, text.split_once('\n').unwrap().1).unwrap();
+        };
+        for (mode, damage, method, row, kind) in [
+            (
+                "paginated",
+                empty,
+                "thread/resume",
+                "rollout at ",
+                Kind::ThreadMissing,
+            ),
+            (
+                "legacy",
+                empty,
+                "thread/read",
+                "rollout at ",
+                Kind::ThreadMissing,
+            ),
+            (
+                "legacy",
+                gone,
+                "thread/resume",
+                "failed to resolve rollout path ",
+                Kind::ThreadMissing,
+            ),
+            (
+                "paginated",
+                gone,
+                "thread/fork",
+                "missing source rollout",
+                Kind::ThreadMissing,
+            ),
+            ("paginated", headless, "thread/resume", "", Kind::Internal),
+        ] {
+            let client = rig.client().await;
+            let thread = start(&client, json!({ "historyMode": mode })).await;
+            rig.model.reply(Reply::text("one"));
+            turn(&client, &thread).await;
+            client.shutdown().await;
+            damage(&rollout(&rig.home.path(), &thread));
+            let client = rig.client().await;
+            let params = json!({ "threadId": thread, "excludeTurns": true });
+            expect(&client, method, params, row, kind).await;
+            client.shutdown().await;
+        }
     })
     .await;
 }
@@ -174,20 +280,38 @@ async fn what_is_wrong_in_itself_is_refused() {
             (
                 "thread/start",
                 json!({ "sandbox": "nope" }),
-                "Invalid request: unknown variant `",
+                "Invalid ",
                 Kind::InvalidParams,
             ),
-            ("thread/read", json!({}), "Invalid request: ", Kind::InvalidParams),
+            ("thread/read", json!({}), "Invalid ", Kind::InvalidParams),
+            (
+                "thread/start",
+                json!({ "modelProvider": "nope" }),
+                "failed to load configuration: ",
+                Kind::InvalidParams,
+            ),
+            (
+                "thread/start",
+                json!({ "dynamicTools": [{ "type": "function", "name": "t", "description": "", "inputSchema": { "type": "null" } }] }),
+                "input schema is not supported for ",
+                Kind::InvalidParams,
+            ),
+            (
+                "experimentalFeature/list",
+                json!({ "cursor": "99999" }),
+                " exceeds total ",
+                Kind::InvalidParams,
+            ),
             (
                 "experimentalFeature/list",
                 json!({ "cursor": "zzz" }),
-                "invalid cursor: ",
+                "invalid ",
                 Kind::InvalidParams,
             ),
             (
                 "turn/steer",
                 json!({ "threadId": thread, "expectedTurnId": "", "input": [{ "type": "text", "text": "x" }] }),
-                " must not be empty",
+                " must ",
                 Kind::InvalidParams,
             ),
             (
@@ -219,8 +343,18 @@ async fn turns_of_threads_that_have_none_stored_can_not_be_read() {
         let params = json!({ "threadId": new, "includeTurns": true });
         let error = refusal(&client, "thread/read", params.clone()).await;
         assert_eq!(error.code, -32601, "{error}");
+        let row = "list_turns is not supported yet";
+        expect(&client, "thread/read", params, row, Kind::NoTurnsYet).await;
         let row = "is not supported yet";
-        expect(&client, "thread/read", params, row, Kind::Unsupported).await;
+        let items = json!({ "threadId": new });
+        expect(&client, "thread/items/list", items, row, Kind::Unsupported).await;
+        let legacy = start(&client, json!({ "historyMode": "legacy" })).await;
+        let row = " is not materialized yet";
+        let turns = json!({ "threadId": legacy });
+        expect(&client, "thread/turns/list", turns, row, Kind::NoTurnsYet).await;
+        let row = "only supports";
+        let revert = json!({ "threadId": legacy, "beforeTurnId": "x" });
+        expect(&client, "thread/revert", revert, row, Kind::Unsupported).await;
         let ephemeral = start(&client, json!({ "ephemeral": true })).await;
         let params = json!({ "threadId": ephemeral, "includeTurns": true });
         expect(
@@ -231,6 +365,9 @@ async fn turns_of_threads_that_have_none_stored_can_not_be_read() {
             Kind::Unsupported,
         )
         .await;
+        let row = "does not support";
+        let goal = json!({ "threadId": ephemeral });
+        expect(&client, "thread/goal/get", goal, row, Kind::Unsupported).await;
         client.shutdown().await;
     })
     .await;
@@ -314,14 +451,48 @@ async fn a_thread_of_another_process_and_an_archived_one_can_not_be_resumed() {
         other.shutdown().await;
 
         let _: Value = client.request_raw("thread/archive", &params).await.unwrap();
-        expect(
-            &client,
-            "thread/resume",
-            params,
-            " is archived. ",
-            Kind::Archived,
-        )
-        .await;
+        expect(&client, "thread/resume", params, "session ", Kind::Archived).await;
+        client.shutdown().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn how_the_model_failed_is_told_by_class_and_a_limit_with_the_time_of_its_reset() {
+    let Some(rig) = Rig::new().await else { return };
+    within(60, async {
+        let (client, thread) = rig.thread().await;
+        let at = 4_000_000_000;
+        let resets_at = Some(UNIX_EPOCH + Duration::from_secs(at));
+        let limit = json!({ "error": { "type": "usage_limit_reached", "message": "limit" } });
+        for (reply, class) in [
+            (
+                Reply::status(429, limit).primary_window(100.0, 300, at),
+                ErrorClass::RateLimited { resets_at },
+            ),
+            (
+                Reply::status(401, json!({ "error": { "message": "no auth" } })),
+                ErrorClass::Auth,
+            ),
+            (
+                Reply::status(503, json!({ "error": { "code": "server_is_overloaded" } })),
+                ErrorClass::Overloaded,
+            ),
+            (Reply::status(500, json!({})), ErrorClass::Unavailable),
+            (
+                Reply::new().fail("context_length_exceeded", "too long"),
+                ErrorClass::ContextWindow,
+            ),
+            (
+                Reply::new().delta("half").end_early(),
+                ErrorClass::Unavailable,
+            ),
+        ] {
+            rig.model.reply(reply);
+            let turn = thread.ask("x").await.unwrap();
+            let error = turn.finish().await.unwrap_err();
+            assert_eq!(error.class(), class, "{error}");
+        }
         client.shutdown().await;
     })
     .await;

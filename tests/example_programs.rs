@@ -4,14 +4,24 @@ mod common;
 
 use std::{collections::HashMap, path::PathBuf, process::Stdio};
 
-use cas_sdk::testing::{self, Gate, Reply};
+use cas_sdk::{
+    protocol::ThreadStartParams,
+    testing::{self, Gate, Reply},
+};
 use common::{Rig, within};
 use serde_json::{Value, json};
 
 /// Where the examples are; they are built if they are not.
 fn examples() -> HashMap<String, PathBuf> {
     let build = std::process::Command::new(env!("CARGO"))
-        .args(["build", "--examples", "--message-format", "json"])
+        .args([
+            "build",
+            "--examples",
+            "--features",
+            "ws",
+            "--message-format",
+            "json",
+        ])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .stderr(Stdio::inherit())
         .output()
@@ -108,6 +118,20 @@ async fn every_program_does_what_it_says() {
 
         let out = run(&rig, &examples, "instances", &["2"]).await;
         assert_eq!(out, "2 instances answered: [0, 0] threads\n");
+
+        rig.model.reply(Reply::text("In here."));
+        let address = format!("unix://{}/own/s.sock", rig.home.path().display());
+        let out = run(&rig, &examples, "serve", &[&address, "Where are we?"]).await;
+        assert!(out.starts_with("In here.\njoin with: codex resume "), "{out}");
+        assert!(out.ends_with(&format!(" --remote {address}\n")), "{out}");
+
+        let own = rig.builder().serve(address.as_str()).await.unwrap();
+        let _thread = own.start_thread(ThreadStartParams::default()).await.unwrap();
+        let out = run(&rig, &examples, "live", &[&address]).await;
+        assert!(out.contains(&format!(" at {address} ")), "{out}");
+        assert!(out.contains(" rests: "), "{out}");
+        assert!(out.contains("no server is there"), "{out}");
+        own.shutdown().await;
 
         assert_eq!(rig.model.unexpected(), [""; 0]);
     })

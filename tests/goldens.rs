@@ -46,5 +46,6 @@ goldens! {
     a_string_enum_keeps_unknown_values "PlanType",
     a_tagged_union_keeps_unknown_objects "ThreadItem",
     a_union_of_words_and_objects_keeps_both "CodexErrorInfo",
+    a_second_method_with_the_same_params_has_a_newtype "ThreadSearchStreamParams",
     a_secret_is_not_printed "ChatgptAuthTokensRefreshResponse",
 }

@@ -1,28 +1,63 @@
-//! The table of failures names tests that are there.
+//! The tables of failures and of promises name tests that are there.
 
 use std::{fs, path::Path};
 
+/// How a row is marked: the rule was taken out and the test seen to fail, or why that can't be.
+const MARKS: [char; 4] = ['†', '¹', '²', '³'];
+
+/// The rows of a table below `docs`, without its headings.
+fn rows(file: &str, heading: &str) -> Vec<String> {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    let text = fs::read_to_string(docs.join(file)).unwrap();
+    let rows = text.lines().filter(|line| line.starts_with("| "));
+    let rows = rows.filter(|row| !row.starts_with(heading));
+    rows.map(str::to_owned).collect()
+}
+
+fn cells(row: &str) -> Vec<&str> {
+    row.trim_matches('|').split(" | ").map(str::trim).collect()
+}
+
+/// The test that a cell names is in the file that it names.
+fn assert_is_there(shown: &str) {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    let named = shown.trim_end_matches(MARKS).trim();
+    let link = named.strip_prefix('[').and_then(|t| t.strip_suffix(')'));
+    let (name, path) = link.and_then(|t| t.split_once("](")).expect(shown);
+    let file = fs::read_to_string(docs.join(path)).expect(shown);
+    let found = file.contains(&format!("fn {name}()"));
+    assert!(found, "{path} has no test {name}");
+}
+
 #[test]
 fn every_row_of_the_table_names_a_test_that_is_there() {
-    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
-    let text = fs::read_to_string(docs.join("reliability.md")).unwrap();
-    let rows = text.lines().filter(|line| line.starts_with("| "));
-    let rows: Vec<&str> = rows.filter(|row| !row.starts_with("| failure |")).collect();
+    let rows = rows("reliability.md", "| failure |");
     assert!(rows.len() > 80, "{}", rows.len());
     for row in rows {
-        let cells: Vec<&str> = row.trim_matches('|').split(" | ").map(str::trim).collect();
-        let [failure, seen, rule, shown] = cells[..] else {
+        let [failure, seen, rule, shown] = cells(&row)[..] else {
             panic!("not four cells: {row}")
         };
         assert!(
             !failure.is_empty() && !seen.is_empty() && !rule.is_empty(),
             "{row}"
         );
-        let named = shown.trim_end_matches('†').trim();
-        let link = named.strip_prefix('[').and_then(|t| t.strip_suffix(')'));
-        let (name, path) = link.and_then(|t| t.split_once("](")).expect(row);
-        let file = fs::read_to_string(docs.join(path)).expect(row);
-        let found = file.contains(&format!("fn {name}()"));
-        assert!(found, "{path} has no test {name}");
+        let marks = shown.chars().filter(|c| MARKS.contains(c)).count();
+        assert_eq!(marks, 1, "one mark of {MARKS:?}: {row}");
+        assert_is_there(shown);
+    }
+}
+
+#[test]
+fn every_promise_about_security_names_a_test_that_is_there() {
+    let rows = rows("security.md", "| promise |");
+    let promises = rows.iter().filter(|row| row.contains("]("));
+    let promises: Vec<_> = promises.collect();
+    assert!(promises.len() > 30, "{}", promises.len());
+    for row in promises {
+        let [promise, rule, shown] = cells(row)[..] else {
+            panic!("not three cells: {row}")
+        };
+        assert!(!promise.is_empty() && !rule.is_empty(), "{row}");
+        assert_is_there(shown);
     }
 }

@@ -5,7 +5,7 @@ mod common;
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command};
 
 use cas_sdk::{
-    schema::{self, DriftError},
+    schema::{self, DriftError, Needs, Profile},
     testing,
 };
 use common::within;
@@ -23,10 +23,14 @@ fn script(dir: &Path, text: &str) -> std::path::PathBuf {
     foreign_schema,
     ignore = "the codex of the tests is of the schema in the repository"
 )]
-async fn the_real_codex_has_not_drifted_and_is_asked_once() {
+async fn the_pinned_codex_has_not_drifted_another_one_has_and_each_is_asked_once() {
     let Some(codex) = testing::codex_or_skip().await else {
         return;
     };
+    let output = Command::new(&codex).arg("--version").output().unwrap();
+    let version = String::from_utf8_lossy(&output.stdout)
+        .trim()
+        .replace("codex-cli ", "");
     let cache = tempfile::tempdir().unwrap();
     let dir = tempfile::tempdir().unwrap();
     // Counts its runs.
@@ -51,7 +55,12 @@ async fn the_real_codex_has_not_drifted_and_is_asked_once() {
         let output = again();
         let said = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success(), "{said}");
-        assert!(said.contains("no drift: the same methods"), "{said}");
+        let pinned = version == testing::CODEX_VERSION;
+        assert_eq!(
+            said.contains("no drift: the same methods"),
+            pinned,
+            "{said}"
+        );
     }
     assert_eq!(fs::read_to_string(&count).unwrap(), "run\n");
 
@@ -79,6 +88,54 @@ async fn child_compares() {
     };
     let drift = within(60, schema::drift(Path::new(&codex))).await.unwrap();
     println!("{drift}");
+}
+
+#[tokio::test]
+#[cfg_attr(
+    foreign_schema,
+    ignore = "the codex of the tests is of the schema in the repository"
+)]
+async fn the_real_codex_has_all_that_the_profiles_need_and_not_what_went_long_ago() {
+    let Some(codex) = testing::codex_or_skip().await else {
+        return;
+    };
+    let needs = Profile::ALL.into_iter().fold(Needs::new(), Needs::profile);
+    let contract = within(60, schema::contract(&codex, needs)).await.unwrap();
+    assert!(contract.is_met() && contract.checked > 60, "{contract}");
+    let params = serde_json::json!({"approvalPolicy": "on-failure", "cwd": "/"});
+    let needs = Needs::new()
+        .method("thread/rollback")
+        .request("thread/start", &params);
+    let contract = within(60, schema::contract(&codex, needs)).await.unwrap();
+    let unmet: Vec<String> = contract.unmet.iter().map(ToString::to_string).collect();
+    assert_eq!(unmet.len(), 2, "{contract}");
+    assert_eq!(
+        unmet[0],
+        "thread/rollback is missing (gone since codex 0.156.0)"
+    );
+    assert!(
+        unmet[1].starts_with("AskForApproval = \"on-failure\" is refused; the server takes "),
+        "{contract}"
+    );
+}
+
+/// What the schema says is what the server does.
+#[tokio::test]
+async fn a_running_codex_is_asked_without_its_schema_and_says_the_same() {
+    let Some(rig) = common::Rig::new().await else {
+        return;
+    };
+    within(60, async {
+        let client = rig.client().await;
+        let needs = Profile::ALL.into_iter().fold(Needs::new(), Needs::profile);
+        let contract = schema::contract_of(&client, needs).await.unwrap();
+        assert!(contract.is_met() && contract.checked > 60, "{contract}");
+        let needs = Needs::new().method("thread/rollback").method("dream/start");
+        let contract = schema::contract_of(&client, needs).await.unwrap();
+        assert_eq!(contract.unmet.len(), 2, "{contract}");
+        client.shutdown().await;
+    })
+    .await;
 }
 
 #[tokio::test]

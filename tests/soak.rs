@@ -191,6 +191,20 @@ async fn events() {
         });
     }
     let _never_read = client.events(Filter::all());
+    // Wires come and go while lines are written, most of them unread.
+    let wires = tokio::spawn({
+        let (client, over) = (client.clone(), over.clone());
+        async move {
+            while !over.load(Ordering::Relaxed) {
+                let mut wire = client.wire();
+                if wire.next().await.is_none() {
+                    return;
+                }
+                drop(wire);
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+    });
     let per_turn = turn(0).lines().count() as u64;
     assert_eq!(per_turn, 1_000);
     for n in 0..EVENTS / per_turn {
@@ -205,6 +219,7 @@ async fn events() {
     }
     drop(far);
     client.closed().await;
+    wires.await.unwrap();
     drop(client);
     over.store(true, Ordering::Relaxed);
     while let Some(n) = readers.join_next().await {
@@ -213,7 +228,8 @@ async fn events() {
     phase.end();
 }
 
-/// Requests that are answered, refused, given up and never answered, and requests of the server between them.
+/// Requests that are answered, refused and given up, some of which the server answers late, and requests of the server
+/// between them, while wires come and go.
 async fn requests() {
     let mut phase = Phase::begin("requests");
     let (client, far) = connected().await;
@@ -226,13 +242,16 @@ async fn requests() {
             let id = &message["id"];
             let mut out = match message["method"].as_str() {
                 Some("echo") => format!("{}\n", json!({"id": id, "result": message["params"]})),
+                Some("turn/start") if id.as_u64().unwrap().is_multiple_of(40) => continue,
+                // Given up by then; its place is kept until this.
+                Some("turn/start") => format!("{}\n", json!({"id": id, "result": {}})),
                 Some("refuse") => {
                     format!(
                         "{}\n",
                         json!({"id": id, "error": {"code": -32001, "message": "no"}})
                     )
                 }
-                Some(_) => continue,
+                Some(other) => panic!("{other}"),
                 None => {
                     answered += 1;
                     continue;
@@ -249,7 +268,14 @@ async fn requests() {
         answered
     });
     for round in 0..REQUESTS / 1_000 {
+        drop(client.wire());
+        let mut wire = client.wire();
         let mut callers = JoinSet::new();
+        callers.spawn(async move {
+            for _ in 0..100 {
+                wire.next().await.unwrap();
+            }
+        });
         for n in 0..100 {
             let client = client.clone();
             callers.spawn(async move {
@@ -338,6 +364,8 @@ async fn an_hours_traffic_leaves_memory_files_and_processes_as_they_were() {
         read -r line && exit 7\n";
     fs::write(&codex, script).unwrap();
     fs::set_permissions(&codex, fs::Permissions::from_mode(0o755)).unwrap();
+    // A deadlock would hold up the timers, too.
+    let _watched = common::watchdog(3_600, "the soak");
     within(3_600, async {
         events().await;
         requests().await;

@@ -4,8 +4,12 @@ mod common;
 
 use std::time::Duration;
 
-use cas_sdk::{CasClient, Direction, Filter, protocol::ThreadLoadedListParams};
-use common::{Rig, within};
+use cas_sdk::{
+    CasClient, Direction, Error, Filter, protocol::ThreadLoadedListParams, testing::FakeServer,
+};
+use common::{Rig, watchdog, within};
+use futures_util::future::join_all;
+use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream};
 
 /// A client and the pipe that plays its server, small so that it fills.
@@ -96,6 +100,87 @@ async fn a_dropped_wire_lets_the_reading_go_on() {
         drop(wire);
         assert_eq!(last.next().await.unwrap().unwrap().method(), "last");
         flood.await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_wire_that_is_dropped_while_lines_are_written_holds_nobody_up() {
+    let _watched = watchdog(100, "wires that come and go");
+    within(90, async {
+        let (client, server) = FakeServer::connect(CasClient::builder()).await.unwrap();
+        server.answer("thread/loaded/list", |_| Ok(json!({"data": []})));
+        let talk = tokio::spawn(async move {
+            loop {
+                for _ in 0..50 {
+                    server.delta("T", "U", "m", "abc");
+                }
+                tokio::time::sleep(Duration::from_micros(200)).await;
+            }
+        });
+        let wires = tokio::spawn({
+            let client = client.clone();
+            async move {
+                for _ in 0..500 {
+                    let mut wire = client.wire();
+                    wire.next().await.unwrap();
+                }
+            }
+        });
+        while !wires.is_finished() {
+            let loaded = client.request(ThreadLoadedListParams::default());
+            loaded.await.unwrap();
+        }
+        wires.await.unwrap();
+        talk.abort();
+        // The end, too, comes to wires that go.
+        let wires: Vec<_> = (0..100).map(|_| client.wire()).collect();
+        let dropping = tokio::task::spawn_blocking(move || drop(wires));
+        client.shutdown().await;
+        dropping.await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_wire_that_nobody_reads_holds_no_more_of_the_requests_either() {
+    const BIG: usize = 100 * 1024;
+    within(60, async {
+        let (client, server) = FakeServer::connect(CasClient::builder().in_flight(1_000))
+            .await
+            .unwrap();
+        let mut wire = client.wire();
+        let text = "x".repeat(BIG);
+        let params = json!({"text": text});
+        let requests = join_all((0..1_000).map(|_| {
+            let call = client.request_raw::<Value>("never", &params);
+            tokio::time::timeout(Duration::from_millis(300), call)
+        }));
+        assert!(requests.await.iter().all(Result::is_err), "given up");
+        // What has to wait says for what.
+        let late = client
+            .request(ThreadLoadedListParams::default())
+            .timeout(Duration::from_millis(10))
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(&late, Error::NotSent { reason, .. } if reason.contains("`wire()`")),
+            "{late:?}"
+        );
+        let sent = server.calls("never");
+        let mut bytes = 0;
+        for _ in 0..sent {
+            bytes += wire.next().await.unwrap().text().len();
+        }
+        assert!(bytes < 16 * 1024 * 1024 + 2 * BIG, "{bytes} of {sent}");
+        assert!(sent > 100, "{sent}");
+        // With room again, all goes on.
+        server.answer("thread/loaded/list", |_| Ok(json!({"data": []})));
+        client
+            .request(ThreadLoadedListParams::default())
+            .await
+            .unwrap();
+        assert!(wire.next().await.is_some());
     })
     .await;
 }

@@ -7,23 +7,23 @@ use super::{
         docs::first_sentence,
         load::Kind,
         model::{Field, Method, Model, Shape},
-        names,
     },
     describe::{self, Describer},
     doc_lines,
 };
 
 pub(super) fn emit(model: &Model, _: &Describer<'_>) -> String {
-    let of = |kind: Kind| {
+    let all = |kind: Kind| {
         model
             .methods
             .iter()
             .filter(move |method| method.kind == kind)
     };
+    let of = |kind: Kind| all(kind).filter(|method| !method.kept);
     let mut text = String::new();
 
-    for method in of(Kind::Request)
-        .chain(of(Kind::ServerRequest))
+    for method in all(Kind::Request)
+        .chain(all(Kind::ServerRequest))
         .filter(|method| method.no_params)
     {
         let name = params(method);
@@ -33,7 +33,7 @@ pub(super) fn emit(model: &Model, _: &Describer<'_>) -> String {
         );
         let _ = writeln!(text, "{item}no_params!({name});\n");
     }
-    for method in of(Kind::Request) {
+    for method in all(Kind::Request) {
         let _ = writeln!(
             text,
             "call!({}, {:?},{} {});",
@@ -90,6 +90,15 @@ pub(super) fn emit(model: &Model, _: &Describer<'_>) -> String {
         unknown,
     );
     text += &table("server_message!(ServerNotification", &notifications);
+    let mut calls: Vec<&Method> = of(Kind::Request).collect();
+    calls.sort_by_key(|method| &method.name);
+    text += &enumeration(
+        "ClientRequest",
+        "A request of the client, with its params: what a fake server, a proxy or a recording sees of it.",
+        &calls,
+        unknown,
+    );
+    text += &table("server_message!(ClientRequest", &calls);
     let mut requests: Vec<&Method> = of(Kind::ServerRequest).collect();
     requests.sort_by_key(|method| &method.name);
     text += &enumeration(
@@ -118,7 +127,7 @@ fn enumeration(name: &str, doc: &str, methods: &[&Method], unknown: &str) -> Str
             doc_lines(&describe::method(method), "    "),
             match &method.params {
                 Some(params) if is_boxed(method) => {
-                    format!("{}(Box<{params}>)", names::method(&method.name))
+                    format!("{}(Box<{params}>)", method.variant)
                 }
                 _ => variant(method),
             }
@@ -128,9 +137,13 @@ fn enumeration(name: &str, doc: &str, methods: &[&Method], unknown: &str) -> Str
 }
 
 /// Of deltas there are many, and they are small; the largest payload is ten times as large, which every one of them
-/// would have to be.
+/// would have to be. Requests of the client differ as much.
 fn is_boxed(method: &Method) -> bool {
-    method.kind == Kind::Notification && !is_delta(params(method))
+    match method.kind {
+        Kind::Notification => !is_delta(params(method)),
+        Kind::Request => !method.no_params,
+        Kind::ServerRequest | Kind::ClientNotification => false,
+    }
 }
 
 /// The fields of a delta that has nothing but strings and integers, for `notification!`; else nothing.
@@ -159,10 +172,10 @@ fn is_delta(payload: &str) -> bool {
 }
 
 fn variant(method: &Method) -> String {
-    let name = names::method(&method.name);
+    let name = &method.variant;
     match &method.params {
         Some(params) => format!("{name}({params})"),
-        None => name,
+        None => name.clone(),
     }
 }
 
@@ -189,7 +202,8 @@ pub(super) fn list(model: &Model) -> String {
         ("notifications", Kind::Notification),
     ] {
         let _ = writeln!(text, "        {head} {{");
-        for method in model.methods.iter().filter(|method| method.kind == kind) {
+        let of_kind = |method: &&Method| method.kind == kind && !method.kept;
+        for method in model.methods.iter().filter(of_kind) {
             let response = method.response.as_deref().unwrap_or("Value");
             let _ = writeln!(
                 text,
@@ -209,7 +223,7 @@ pub(super) fn list(model: &Model) -> String {
 
 /// A method a line, its properties separated by tabs: see `src/protocol/inventory.rs`, which reads it.
 pub(super) fn inventory(model: &Model) -> String {
-    let mut methods: Vec<&Method> = model.methods.iter().collect();
+    let mut methods: Vec<&Method> = model.methods.iter().filter(|m| !m.kept).collect();
     methods.sort_by_key(|method| (method.kind, &method.name));
     let mut text = String::new();
     for method in methods {

@@ -29,7 +29,10 @@ pub(crate) fn files(model: &Model, out: &Path) -> Vec<(String, String)> {
             .filter(|ty| ty.area == area && !BY_HAND.contains(&ty.name.as_str()))
             .collect();
         if !types.is_empty() {
-            let text: String = types.into_iter().map(|ty| one(ty, &describer)).collect();
+            let text: String = types
+                .into_iter()
+                .map(|ty| one(ty, model, &describer))
+                .collect();
             files.push((format!("protocol/{area}.rs"), with_header(&text)));
             mount(&mut root, area, out);
         }
@@ -45,15 +48,16 @@ pub(crate) fn files(model: &Model, out: &Path) -> Vec<(String, String)> {
     files
 }
 
-fn one(ty: &Type, describer: &Describer<'_>) -> String {
+fn one(ty: &Type, model: &Model, describer: &Describer<'_>) -> String {
     let doc = describer.ty(ty);
     match &ty.shape {
         Shape::Struct { fields, extra } => structs::structure(ty, fields, extra.as_deref(), &doc),
         Shape::Words(variants) => unions::words(ty, variants, &doc),
-        Shape::Tagged { tag, variants } => unions::tagged(ty, tag, variants, &doc),
+        Shape::Tagged { tag, variants } => unions::tagged(ty, model, tag, variants, &doc),
         Shape::Keyed(variants) => unions::keyed(ty, variants, &doc),
-        Shape::Shaped(variants) => unions::shaped(ty, variants, &doc),
+        Shape::Shaped(variants) => unions::shaped(ty, model, variants, &doc),
         Shape::Text => structs::text(ty, &doc),
+        Shape::Newtype(inner) => structs::newtype(ty, inner, model, &doc),
         Shape::Alias(target) => {
             format!(
                 "{}pub type {} = {target};\n\n",

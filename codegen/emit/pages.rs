@@ -31,6 +31,7 @@ fn paged<'a>(model: &'a Model, method: &'a Method) -> Option<(&'a str, &'a str)>
 fn field<'a>(model: &'a Model, ty: &str, wire: &str) -> Option<&'a Field> {
     match &model.types.get(ty)?.shape {
         Shape::Struct { fields, .. } => fields.iter().find(|f| f.wire == wire),
+        Shape::Newtype(inner) => field(model, inner, wire),
         _ => None,
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{
-    super::model::{Field, Presence, Type},
+    super::model::{Field, Model, Presence, Shape, Type},
     describe, doc_lines,
 };
 
@@ -28,7 +28,7 @@ const TAKEN: [&str; 8] = [
 pub(super) fn structure(ty: &Type, fields: &[Field], extra: Option<&str>, doc: &str) -> String {
     let name = &ty.name;
     let secret = fields.iter().any(|field| field.secret);
-    let default = ty.sent && fields.iter().all(|field| !field.needed());
+    let default = has_default(ty);
     let derived_default = default && fields.iter().all(has_plain_default);
     let mut derives = vec!["Clone"];
     derives.extend((!secret).then_some("Debug"));
@@ -86,6 +86,25 @@ pub(super) fn structure(ty: &Type, fields: &[Field], extra: Option<&str>, doc: &
     }
     text.push('\n');
     text
+}
+
+/// Whether users can make one without saying anything.
+fn has_default(ty: &Type) -> bool {
+    match &ty.shape {
+        Shape::Struct { fields, .. } => ty.sent && fields.iter().all(|field| !field.needed()),
+        _ => false,
+    }
+}
+
+pub(super) fn newtype(ty: &Type, inner: &str, model: &Model, doc: &str) -> String {
+    let name = &ty.name;
+    let default = model.types.get(inner).is_some_and(has_default);
+    let derives = if default { ", Default" } else { "" };
+    let doc = doc_lines(doc, "");
+    let item = format!(
+        "{doc}#[derive(Clone, Debug, PartialEq{derives})]\npub struct {name}(pub {inner});\n"
+    );
+    format!("{item}newtype!({name}({inner}));\n\n")
 }
 
 pub(super) fn text(ty: &Type, doc: &str) -> String {
@@ -254,7 +273,11 @@ fn setters(name: &str, fields: &[Field]) -> String {
             Presence::Patch => "patch",
         };
         let into = if converts(&field.ty) { "_into" } else { "" };
-        (!TAKEN.contains(&field.ident.as_str())).then(|| format!("{wrap}{into}"))
+        let is_null_of = |other: &Field| {
+            other.presence == Presence::Patch && format!("{}_null", other.ident) == field.ident
+        };
+        let is_taken = TAKEN.contains(&field.ident.as_str()) || fields.iter().any(is_null_of);
+        (!is_taken).then(|| format!("{wrap}{into}"))
     };
     if fields.iter().all(|field| group(field).is_none()) {
         return String::new();

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{
-    super::model::{Form, Type, Variant},
+    super::model::{Form, Model, Shape, Type, Variant},
     describe, doc_lines,
 };
 
@@ -24,7 +24,13 @@ pub(super) fn words(ty: &Type, variants: &[Variant], doc: &str) -> String {
     text + "});\n\n"
 }
 
-pub(super) fn tagged(ty: &Type, tag: &str, variants: &[Variant], doc: &str) -> String {
+pub(super) fn tagged(
+    ty: &Type,
+    model: &Model,
+    tag: &str,
+    variants: &[Variant],
+    doc: &str,
+) -> String {
     let unknown = format!("An object whose `{tag}` is not in the schema, whole.");
     let mut text = enumeration(
         ty,
@@ -35,7 +41,7 @@ pub(super) fn tagged(ty: &Type, tag: &str, variants: &[Variant], doc: &str) -> S
         "Value",
     );
     let _ = writeln!(text, "tagged!({} {tag:?} {{", ty.name);
-    text + &groups("units", variants) + &conversions(ty, variants.iter()) + "\n"
+    text + &groups("units", variants) + &conversions(ty, model, variants.iter()) + "\n"
 }
 
 pub(super) fn keyed(ty: &Type, variants: &[Variant], doc: &str) -> String {
@@ -53,8 +59,26 @@ pub(super) fn keyed(ty: &Type, variants: &[Variant], doc: &str) -> String {
 }
 
 /// Makes payloads into values of a union, if users have a use for that: nobody makes what only the server sends.
-fn conversions<'a>(ty: &Type, variants: impl Iterator<Item = &'a Variant>) -> String {
-    let with: Vec<&Variant> = variants.filter(|v| v.payload.is_some()).collect();
+///
+/// One that two variants have is no value of either, and none is made from the union itself.
+fn conversions<'a>(
+    ty: &Type,
+    model: &Model,
+    variants: impl Iterator<Item = &'a Variant>,
+) -> String {
+    let all: Vec<&Variant> = variants.filter(|v| v.payload.is_some()).collect();
+    let meant = |variant: &Variant| {
+        let mut meant = variant.payload.clone().unwrap_or_default();
+        while let Some(Shape::Alias(target)) = model.types.get(&meant).map(|ty| &ty.shape) {
+            meant.clone_from(target);
+        }
+        meant
+    };
+    let is_only = |variant: &&Variant| {
+        let own = meant(variant);
+        own != ty.name && all.iter().filter(|other| meant(other) == own).count() == 1
+    };
+    let with: Vec<&Variant> = all.iter().copied().filter(is_only).collect();
     if !ty.sent || with.is_empty() {
         return String::new();
     }
@@ -90,7 +114,12 @@ fn groups(bare: &str, variants: &[Variant]) -> String {
     text + "});\n"
 }
 
-pub(super) fn shaped(ty: &Type, variants: &[(Variant, Vec<Form>)], doc: &str) -> String {
+pub(super) fn shaped(
+    ty: &Type,
+    model: &Model,
+    variants: &[(Variant, Vec<Form>)],
+    doc: &str,
+) -> String {
     let only: Vec<Variant> = variants
         .iter()
         .map(|(variant, _)| variant.clone())
@@ -110,7 +139,7 @@ pub(super) fn shaped(ty: &Type, variants: &[(Variant, Vec<Form>)], doc: &str) ->
             forms.join(", ")
         );
     }
-    text + "});\n" + &conversions(ty, only.iter()) + "\n"
+    text + "});\n" + &conversions(ty, model, only.iter()) + "\n"
 }
 
 fn with_payload(variant: &Variant) -> String {

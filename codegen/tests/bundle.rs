@@ -25,17 +25,22 @@ fn nested_definitions_are_lifted_and_references_follow() {
 }
 
 #[test]
-fn a_name_that_stands_for_two_things_is_an_error_and_for_one_twice_is_not() {
+fn a_name_that_stands_for_two_things_is_two_types_and_for_one_twice_is_one() {
     let twice = |inner: Value| json!({ "Same": { "type": "string" }, "v2": { "Same": inner } });
     let same = parse(&bundle(
         &[],
         &twice(json!({ "type": "string", "title": "x" })),
-    ));
-    assert!(same.is_ok());
-    let error = parse(&bundle(&[], &twice(json!({ "type": "integer" })))).unwrap_err();
+    ))
+    .unwrap();
+    assert_eq!((same.definitions.len(), same.warnings.len()), (1, 0));
+    let other = parse(&bundle(&[], &twice(json!({ "type": "integer" })))).unwrap();
+    // The newer one has the plain name.
+    assert_eq!(other.definitions["Same"], json!({ "type": "integer" }));
+    assert_eq!(other.definitions["Same2"], json!({ "type": "string" }));
     assert!(
-        error.to_string().contains("`Same` is defined twice"),
-        "{error}"
+        other.warnings[0].starts_with("`Same` is defined twice"),
+        "{:?}",
+        other.warnings
     );
 }
 

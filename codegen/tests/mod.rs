@@ -1,6 +1,8 @@
 //! A test or more for each pass, on schemas of a few lines.
 
 mod bundle;
+mod mutate;
+mod next_release;
 mod output;
 mod shapes;
 
@@ -12,9 +14,8 @@ use super::{
     Output, Result, generate,
     load::{Bundle, Definitions},
     model::{Field, Model, Shape},
-    normalise, shape,
+    normalise,
     source::Source,
-    types,
 };
 
 /// A bundle with these requests (each a method and its params) and definitions.
@@ -47,6 +48,7 @@ fn source(bundle: &Value, vendored: bool) -> Source {
     Source {
         bundle: bundle.to_string(),
         stable_methods: BTreeSet::from(["thing/start".to_owned()]),
+        ours: None,
         vendored,
         origin: "here".into(),
     }
@@ -54,7 +56,7 @@ fn source(bundle: &Value, vendored: bool) -> Source {
 
 /// All passes.
 fn output(bundle: &Value) -> Output {
-    generate(&source(bundle, true), Path::new("/out")).expect("the schema is a good one")
+    generate(&source(bundle, false), Path::new("/out")).expect("the schema is a good one")
 }
 
 /// The file of the output that holds types without an area.
@@ -79,10 +81,7 @@ fn normalised(definitions: &Value) -> (Definitions, Vec<String>) {
 /// Up to and with the types.
 fn model(definitions: &Value) -> Result<Model> {
     let (definitions, _) = normalised(definitions);
-    Ok(Model {
-        types: types::build(&shape::classify(&definitions)?)?,
-        methods: Vec::new(),
-    })
+    super::model::of(&definitions, &mut Vec::new())
 }
 
 fn good_model(definitions: &Value) -> Model {

@@ -71,7 +71,16 @@ impl Answer {
         self.decided = Some(Decided {
             by,
             what: what.into(),
+            warning: None,
         });
+        self
+    }
+
+    /// The same, with what is to be said of the rule that decided it.
+    pub(super) fn warned(mut self, warning: Option<String>) -> Self {
+        if let Some(decided) = &mut self.decided {
+            decided.warning = warning;
+        }
         self
     }
 

@@ -6,10 +6,12 @@
 mod answer;
 mod at_once;
 mod guarded;
+mod items;
 mod observe;
 mod pending;
 mod refresh;
 mod route;
+mod settings;
 mod threads;
 
 use std::{
@@ -20,15 +22,15 @@ use std::{
 
 use futures_util::FutureExt as _;
 use tokio::{sync::mpsc, task::AbortHandle};
+use tracing::Level;
 
-use self::refresh::Refresher;
+use self::{items::Items, refresh::Refresher};
 use crate::{
     client::WeakClient,
     handler::{Erased, Handlers, RefreshRequest, RequestContext, Responder, Tokens, request_id},
-    log::{self, About},
-    policy::AuditFn,
+    policy::{Audit, AuditFn},
     read::at,
-    rpc::{Connection, Incoming},
+    rpc::{Aside, Connection, Incoming},
     tracker::Tracker,
 };
 
@@ -50,9 +52,13 @@ pub(crate) struct Desk {
 
 pub(crate) struct Dispatch {
     threads: Arc<Threads>,
+    items: Items,
     refresher: Refresher,
     attestation: Option<Erased<(), String>>,
     audit: Option<AuditFn>,
+    /// The audit is called for one decision after the other.
+    auditing: tokio::sync::Mutex<()>,
+    aside: Aside,
     tracker: Arc<Tracker>,
     table: Mutex<Table>,
     /// Who takes what no handler claims.
@@ -75,16 +81,21 @@ struct Open {
     /// The item of a tool call: its completion withdraws the call.
     call_id: Option<String>,
     task: Option<AbortHandle>,
+    /// The answer is there, and is sent as soon as the audit knows of it.
+    settling: bool,
 }
 
 impl Dispatch {
-    pub(crate) fn new(desk: Desk) -> Arc<Self> {
+    pub(crate) fn new(desk: Desk, aside: Aside) -> Arc<Self> {
         Arc::new_cyclic(|myself| Self {
-            threads: Threads::new(desk.handlers),
+            threads: Threads::new(desk.handlers, aside.clone()),
+            items: Items::default(),
             refresher: Refresher::new(desk.auth_refresh),
             attestation: desk.attestation,
             audit: desk.audit,
-            tracker: Tracker::new(),
+            auditing: tokio::sync::Mutex::default(),
+            tracker: Tracker::new(aside.clone()),
+            aside,
             table: Mutex::default(),
             unclaimed: Mutex::default(),
             connection: OnceLock::new(),
@@ -114,12 +125,19 @@ impl Dispatch {
     pub(crate) fn take_unclaimed(&self) -> mpsc::Receiver<Responder> {
         let (sender, receiver) = mpsc::channel(AT_ONCE);
         if !self.lock().closed {
-            *self
+            let before = self
                 .unclaimed
                 .lock()
-                .unwrap_or_else(PoisonError::into_inner) = Some(sender);
+                .unwrap_or_else(PoisonError::into_inner)
+                .replace(sender);
+            drop(before);
         }
         receiver
+    }
+
+    /// Somebody logs in or out: tokens of before are not given out any more.
+    pub(crate) fn login_changed(&self) {
+        self.refresher.login_changed();
     }
 
     /// What waits for an answer, the oldest first.
@@ -148,8 +166,10 @@ impl Dispatch {
             }
             if table.open.contains_key(&id) {
                 // A request that is still open is sent again when its thread is resumed.
-                let about = About::default().id(&id);
-                log::debug(&"a request that is being answered was sent again", about);
+                drop(table);
+                self.aside.trace(Level::DEBUG, move || {
+                    tracing::debug!(target: "cas_sdk", id = &*id, "a request that is being answered was sent again");
+                });
                 return;
             }
             let full = table.open.len() >= AT_ONCE;
@@ -160,40 +180,97 @@ impl Dispatch {
                     message: message.clone(),
                     call_id,
                     task: None,
+                    settling: false,
                 },
             );
             if full {
                 drop(table);
                 let text = "too many requests are being answered; retry later";
-                self.settle(message, Answer::error(-32001, text));
+                self.settle(message, &Answer::error(-32001, text));
                 return;
             }
         }
-        let at_once = catch_unwind(AssertUnwindSafe(|| self.at_once(message)));
-        if let Some(answer) = at_once.unwrap_or_else(|_| Some(failed())) {
-            self.settle(message, answer);
-            return;
-        }
+        let at_once = catch_unwind(AssertUnwindSafe(|| self.at_once(message)))
+            .unwrap_or_else(|_| Some(self.failed()));
+        let at_once = match at_once {
+            Some(answer) if !self.is_audited(message, &answer) => {
+                self.settle(message, &answer);
+                return;
+            }
+            at_once => at_once,
+        };
         let task = tokio::spawn({
             let message = message.clone();
             async move {
-                let answer = AssertUnwindSafe(myself.answer(&message)).catch_unwind();
-                let answer = answer.await.unwrap_or_else(|_| failed());
-                myself.settle(&message, answer);
+                let answer = if let Some(answer) = at_once {
+                    answer
+                } else {
+                    let answer = AssertUnwindSafe(myself.answer(&message)).catch_unwind();
+                    answer.await.unwrap_or_else(|_| myself.failed())
+                };
+                if myself.is_audited(&message, &answer) && !myself.audit(&message, &answer).await {
+                    return;
+                }
+                myself.settle(&message, &answer);
             }
         });
         // The task is owned by its entry, unless it has settled already or the connection has just ended.
-        match self.lock().open.get_mut(&id) {
-            Some(open) => open.task = Some(task.abort_handle()),
-            None => task.abort(),
+        let task = task.abort_handle();
+        let owned = match self.lock().open.get_mut(&id) {
+            Some(open) if open.message.seq() == message.seq() => {
+                open.task = Some(task.clone());
+                true
+            }
+            _ => false,
+        };
+        if !owned {
+            task.abort();
+        }
+    }
+
+    /// Whether a user is told of this answer before it is sent.
+    fn is_audited(&self, message: &Incoming, answer: &Answer) -> bool {
+        self.audit.is_some() && answer.decided.is_some() && is_decision(message)
+    }
+
+    /// Tells the audit, which may block, on a thread where it may. `false` if the request is no longer open.
+    async fn audit(&self, message: &Incoming, answer: &Answer) -> bool {
+        let Some(decided) = answer.decided.clone() else {
+            return true;
+        };
+        let turn = self.auditing.lock().await;
+        {
+            // From here on nothing takes it out of the table but its answer: what the audit was told is sent.
+            let mut table = self.lock();
+            let id = message.parts().id().unwrap_or_default();
+            match table.open.get_mut(id) {
+                Some(open) if open.message.seq() == message.seq() => open.settling = true,
+                _ => return false,
+            }
+        }
+        self.call_audit(decided.into_audit(message, &answer.body)).await;
+        drop(turn);
+        true
+    }
+
+    /// Calls the user's audit on a thread where it may block.
+    async fn call_audit(&self, event: Audit) {
+        let Some(audit) = self.audit.clone() else {
+            return;
+        };
+        let told = tokio::task::spawn_blocking(move || audit(&event)).await;
+        // An audit that panics must not keep the answer from the server.
+        if told.is_err_and(|error| error.is_panic()) {
+            tracing::error!(target: "cas_sdk", "the audit panicked");
         }
     }
 
     /// Answers an open request; does nothing if it is no longer open.
-    fn settle(&self, message: &Incoming, answer: Answer) {
-        let parts = message.parts();
-        let Some(id) = parts.id() else { return };
-        {
+    fn settle(&self, message: &Incoming, answer: &Answer) {
+        let Some(id) = message.parts().id() else {
+            return;
+        };
+        let settled = {
             let mut table = self.lock();
             // The server may use the id of a withdrawn request for another.
             if table
@@ -203,12 +280,13 @@ impl Dispatch {
             {
                 return;
             }
-            table.open.remove(id);
-        }
-        if let Some(decided) = answer.decided
-            && is_decision(parts.method().unwrap_or_default())
+            table.open.remove(id)
+        };
+        drop(settled); // With its task, so not under the lock.
+        if let Some(decided) = &answer.decided
+            && is_decision(message)
         {
-            decided.tell(message, &answer.body, self.audit.as_ref());
+            decided.log(message, &self.aside);
         }
         if let Some(connection) = self.connection.get().and_then(Weak::upgrade) {
             connection.reply(id, answer.key, &answer.body);
@@ -217,16 +295,15 @@ impl Dispatch {
 
     /// Ends the handlers of requests that nobody waits for any more.
     fn withdraw(&self, gone: impl Fn(&str, &Open) -> bool) {
-        let mut tasks = Vec::new();
-        self.lock().open.retain(|id, open| {
-            let gone = gone(id, open);
-            if gone {
-                tasks.extend(open.task.take());
+        let withdrawn: Vec<_> = self
+            .lock()
+            .open
+            .extract_if(|id, open| !open.settling && gone(id, open))
+            .collect();
+        for (_, open) in withdrawn {
+            if let Some(task) = open.task {
+                task.abort();
             }
-            !gone
-        });
-        for task in tasks {
-            task.abort();
         }
     }
 
@@ -234,7 +311,7 @@ impl Dispatch {
         self.lock().closed = true;
         self.withdraw(|_, _| true);
         self.threads.all_closed();
-        self.refresher.close();
+        self.refresher.close(&self.aside);
         let unclaimed = self
             .unclaimed
             .lock()
@@ -243,16 +320,24 @@ impl Dispatch {
         drop(unclaimed);
     }
 
-    fn context(&self, message: &Incoming) -> Option<RequestContext> {
+    fn context(&self, message: &Incoming, thread: Option<String>) -> Option<RequestContext> {
         let parts = message.parts();
         let text = |part: Option<&str>| part.map(str::to_owned);
         Some(RequestContext {
             client: self.client.get()?.upgrade()?,
             request_id: request_id(message),
-            thread_id: text(parts.thread()),
+            thread_id: thread,
             turn_id: text(parts.turn()),
             item_id: text(parts.item()),
         })
+    }
+
+    /// The answer of a client with a bug.
+    fn failed(&self) -> Answer {
+        self.aside.trace(Level::ERROR, || {
+            tracing::error!(target: "cas_sdk", "answering a request of the server panicked");
+        });
+        Answer::error(-32603, "the client failed")
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
@@ -260,17 +345,9 @@ impl Dispatch {
     }
 }
 
-/// The answer of a client with a bug.
-fn failed() -> Answer {
-    log::error(
-        &"answering a request of the server panicked",
-        About::default(),
-    );
-    Answer::error(-32603, "the client failed")
-}
-
-/// Whether a method asks for a decision, which the audit is told.
-fn is_decision(method: &str) -> bool {
+/// Whether a request asks for a decision, which the audit is told.
+fn is_decision(message: &Incoming) -> bool {
+    let method = message.parts().method().unwrap_or_default();
     method.ends_with("/requestApproval") || method == "mcpServer/elicitation/request"
 }
 

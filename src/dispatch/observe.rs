@@ -24,10 +24,12 @@ impl Dialect for Dispatch {
                 vital: true,
                 observed: false,
             },
-            "thread/started" | "item/started" => Class {
-                vital: false,
-                observed: true,
-            },
+            "thread/started" | "item/started" | "account/updated" | "account/login/completed" => {
+                Class {
+                    vital: false,
+                    observed: true,
+                }
+            }
             _ => Class::default(),
         })
     }
@@ -39,19 +41,21 @@ impl Dialect for Dispatch {
             "serverRequest/resolved" => {
                 let params = parts.params().unwrap_or_default();
                 if let Ok(resolved) = raw_at(params, &["requestId"]) {
-                    self.withdraw(|id, _| id == resolved.get());
+                    self.withdraw(|id, _| is_same_id(id, resolved.get()));
                 }
             }
+            "account/updated" | "account/login/completed" => self.login_changed(),
             "thread/started" => self.threads().started(message),
             "turn/started" => self.threads().turn_started(message),
-            "item/started" => self.threads().item_started(message),
+            "item/started" => self.items.started(message),
             // A tool call is not said to be resolved, but its item ends.
             "item/completed" => {
                 let (Some(thread), Some(item)) = (parts.thread(), parts.item()) else {
                     return;
                 };
-                self.threads().agents_called(message);
-                self.threads().item_completed(thread, item);
+                self.threads().agent_spawned(message);
+                self.items.completed(thread, item);
+                self.tell_what_settings_forbid(message);
                 self.withdraw(|_, open| {
                     open.call_id.as_deref() == Some(item)
                         && open.message.parts().thread() == Some(thread)
@@ -61,7 +65,8 @@ impl Dialect for Dispatch {
                 let (Some(thread), Some(turn)) = (parts.thread(), parts.turn()) else {
                     return;
                 };
-                self.threads().turn_completed(thread);
+                self.threads().turn_completed(turn);
+                self.items.ended(thread);
                 self.withdraw(|_, open| {
                     let of = open.message.parts();
                     of.turn() == Some(turn) && of.thread() == Some(thread)
@@ -70,6 +75,7 @@ impl Dialect for Dispatch {
             "thread/closed" => {
                 let Some(thread) = parts.thread() else { return };
                 self.threads().closed(thread);
+                self.items.ended(thread);
                 self.withdraw(|_, open| open.message.parts().thread() == Some(thread));
             }
             _ => {}
@@ -92,4 +98,10 @@ impl Dialect for Dispatch {
         self.tracker().close();
         self.close();
     }
+}
+
+/// Whether two ids are the same though one may be written with escapes.
+fn is_same_id(id: &str, other: &str) -> bool {
+    let text = |id: &str| serde_json::from_str::<String>(id).ok();
+    id == other || text(id).is_some_and(|id| text(other) == Some(id))
 }

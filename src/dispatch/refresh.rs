@@ -1,10 +1,14 @@
 //! Refreshing tokens: requests for one account that come at once share one run of the handler.
 //!
 //! The server asks for one thread after the other, so when two threads have expired at once the second one asks just
-//! after the first has been answered. New tokens are therefore given out for a little while.
+//! after the first has been answered. New tokens are therefore given out for a little while, but not beyond a login, a
+//! logout or whatever else changes the account.
 
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -15,7 +19,11 @@ use futures_util::{
 use tokio::time::Instant;
 
 use super::guarded::{Cut, guarded};
-use crate::handler::{Erased, HandlerError, RefreshRequest, RequestContext, Tokens};
+use crate::{
+    handler::{Erased, HandlerError, RefreshRequest, RequestContext, Tokens},
+    rpc::Aside,
+    time::Rounded,
+};
 
 /// The server waits 10 s.
 const LIMIT: Duration = Duration::from_secs(8);
@@ -28,13 +36,16 @@ type Flight = Shared<BoxFuture<'static, Result<Tokens, HandlerError>>>;
 #[derive(Default)]
 pub(super) struct Refresher {
     handler: Option<Erased<RefreshRequest, Tokens>>,
-    /// What is under way or has just come; one for each account.
+    /// What is under way or has just come.
     runs: Mutex<Vec<Run>>,
+    /// How often the login has changed. What was begun before the last time is given to nobody who asks after it.
+    login: AtomicU64,
 }
 
 /// A run of the handler. It is driven by those who wait for it, so it needs no task.
 struct Run {
     account: Option<String>,
+    login: u64,
     flight: Flight,
     /// When it brought tokens.
     landed: Option<Instant>,
@@ -45,6 +56,7 @@ impl Refresher {
         Self {
             handler,
             runs: Mutex::default(),
+            login: AtomicU64::new(0),
         }
     }
 
@@ -56,38 +68,56 @@ impl Refresher {
     ) -> Option<Result<Tokens, HandlerError>> {
         let handler = self.handler.as_ref()?;
         let account = request.previous_account_id.clone();
-        let flight = {
+        let login = self.login.load(Ordering::Acquire);
+        // A handler is foreign code, its future too: the one is called, the other dropped, without the lock.
+        let handler = handler.clone();
+        let new = fly(async move { handler(request, cx).await });
+        let (flight, dropped) = {
             let mut runs = self.lock();
-            let stale = |run: &Run| run.landed.is_some_and(|at| at.elapsed() >= FRESH);
-            runs.retain(|run| run.account != account || !stale(run));
-            if let Some(run) = runs.iter().find(|run| run.account == account) {
-                run.flight.clone()
-            } else {
-                let flight = fly(handler(request, cx));
+            let good = |run: &mut Run| {
+                let stale = run.landed.is_some_and(|at| at.elapsed() >= FRESH);
+                run.account == account && run.login == login && !stale
+            };
+            // One account is in use at a time: tokens for another are not needed any more.
+            let good: Vec<Run> = runs.extract_if(.., good).collect();
+            let dropped = std::mem::replace(&mut *runs, good);
+            let known = runs.first().map(|run| run.flight.clone());
+            let flight = known.unwrap_or_else(|| {
                 runs.push(Run {
                     account,
-                    flight: flight.clone(),
+                    login,
+                    flight: new.clone(),
                     landed: None,
                 });
-                flight
-            }
+                new.clone()
+            });
+            (flight, dropped)
         };
+        drop((dropped, new));
         let tokens = flight.clone().await;
+        let mut failed = None;
         let mut runs = self.lock();
         if let Some(at) = runs.iter().position(|run| run.flight.ptr_eq(&flight)) {
             if tokens.is_ok() {
                 runs[at].landed.get_or_insert_with(Instant::now);
             } else {
-                runs.remove(at);
+                failed = Some(runs.remove(at));
             }
         }
+        drop(runs);
+        drop(failed);
         Some(tokens)
     }
 
+    /// The login changes or may have changed. Waits for nothing, so that the reader can say it.
+    pub(super) fn login_changed(&self) {
+        self.login.fetch_add(1, Ordering::AcqRel);
+    }
+
     /// Forgets what is under way: nobody is left to drive it.
-    pub(super) fn close(&self) {
+    pub(super) fn close(&self, aside: &Aside) {
         let runs = std::mem::take(&mut *self.lock());
-        drop(runs); // Foreign code, so not under the lock.
+        aside.let_go(runs);
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Run>> {
@@ -95,14 +125,15 @@ impl Refresher {
     }
 }
 
-fn fly(run: BoxFuture<'static, Result<Tokens, HandlerError>>) -> Flight {
+fn fly(run: impl Future<Output = Result<Tokens, HandlerError>> + Send + 'static) -> Flight {
     async move {
         match guarded(Some(LIMIT), run).await {
             Ok(tokens) => tokens,
             Err(Cut::Panicked) => Err(HandlerError::new("the handler panicked")),
-            Err(Cut::Late) => Err(HandlerError::new(format!(
-                "no tokens came within {LIMIT:?}"
-            ))),
+            Err(Cut::Late) => {
+                let text = format!("no tokens came within {}", Rounded(LIMIT));
+                Err(HandlerError::new(text))
+            }
         }
     }
     .boxed()

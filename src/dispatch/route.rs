@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use super::{
     Answer, Dispatch,
-    at_once::{by_policy, deprecated, refused},
+    at_once::by_policy,
     guarded::{Cut, guarded},
 };
 use crate::{
@@ -22,9 +22,11 @@ use crate::{
         Undecoded, undecodable,
     },
     log::{self, About},
-    policy::{DecidedBy, Facts, fit},
+    misfit,
+    policy::{DecidedBy, Facts, Policy, Ruling, fit},
     read::{at, readable},
     rpc::Incoming,
+    time::Rounded,
     tool::{ToolContext, ToolOutput},
 };
 
@@ -32,6 +34,9 @@ use crate::{
 const ATTESTATION_LIMIT: Duration = Duration::from_millis(80);
 /// The server waits 10 s.
 const CLOCK_LIMIT: Duration = Duration::from_secs(9);
+
+/// How long a question may wait that need not be answered.
+const NOT_BLOCKING_LIMIT: Duration = Duration::from_secs(60);
 
 /// A request on its way to its handler.
 pub(super) struct Case<'a> {
@@ -44,7 +49,7 @@ pub(super) struct Case<'a> {
 
 impl Case<'_> {
     fn decode<T: DeserializeOwned>(&self) -> Result<T, HandlerError> {
-        serde_json::from_str(self.params).map_err(|e| undecodable(self.method, &e))
+        serde_json::from_str(self.params).map_err(|e| undecodable(self.method, self.params, &e))
     }
 
     /// The refusal of a request whose handler failed.
@@ -84,21 +89,23 @@ async fn run_within<A: Send>(
     handler: BoxFuture<'static, Result<A, HandlerError>>,
 ) -> Result<A, HandlerError> {
     run(Some(limit), handler).await.unwrap_or_else(|| {
-        Err(HandlerError::new(format!(
-            "no answer came within {limit:?}"
-        )))
+        let text = format!("no answer came within {}", Rounded(limit));
+        Err(HandlerError::new(text))
     })
 }
 
 impl Dispatch {
     pub(super) fn case<'a>(&self, message: &'a Incoming) -> Option<Case<'a>> {
         let parts = message.parts();
+        let params = parts.params().unwrap_or("null");
+        // NB. Not as it was routed: that knows no escapes, and other places of a thread's id.
+        let thread = at::<String>(params, &["threadId"]).ok();
         Some(Case {
             message,
             method: parts.method().unwrap_or_default(),
-            params: parts.params().unwrap_or("null"),
-            handlers: self.threads().handlers(parts.thread()),
-            cx: self.context(message)?,
+            params,
+            handlers: self.threads().handlers(thread.as_deref()),
+            cx: self.context(message, thread)?,
         })
     }
 
@@ -119,7 +126,7 @@ impl Dispatch {
             "account/chatgptAuthTokens/refresh" => self.auth_refresh(case).await,
             "attestation/generate" => self.attestation(case).await,
             "currentTime/read" => self.clock(case).await,
-            "execCommandApproval" | "applyPatchApproval" => deprecated(method),
+            "execCommandApproval" | "applyPatchApproval" => self.deprecated(method),
             _ => self.unclaimed(case).await,
         }
     }
@@ -139,7 +146,8 @@ impl Dispatch {
         let call: Params<'_> = match serde_json::from_str(case.params) {
             Ok(call) => call,
             Err(error) => {
-                let text = format!("item/tool/call cannot be decoded: {error}");
+                let reason = misfit::describe(case.params, &error);
+                let text = format!("item/tool/call cannot be decoded: {reason}");
                 return Answer::error(-32602, &text);
             }
         };
@@ -177,8 +185,8 @@ impl Dispatch {
 
     /// What a policy may look at, and the changes of files that wait for approval.
     pub(super) fn facts(&self, case: &Case<'_>) -> (Facts, Option<Value>) {
-        let parts = case.message.parts();
-        let changes = self.threads().changes(parts.thread(), parts.item());
+        let thread = case.cx.thread_id.as_deref();
+        let changes = self.items.changes(thread, case.message.parts().item());
         let facts = Facts::read(case.method, case.params, changes.as_ref());
         (facts, changes)
     }
@@ -202,10 +210,19 @@ impl Dispatch {
             Some(Ok(ApprovalAnswer::Decision(decision))) => {
                 decide(&case, &facts, &decision, DecidedBy::Handler)
             }
+            Some(Ok(ApprovalAnswer::Grant(_))) if facts.unreadable => {
+                granted(&Grant::nothing(), DecidedBy::Handler)
+            }
             Some(Ok(ApprovalAnswer::Grant(grant))) => granted(&grant, DecidedBy::Handler),
             Some(Err(error)) => case.failed(error),
             None => {
                 let outcome = limit.map_or(Decision::Decline, |l| l.outcome.clone());
+                // Nobody has looked at it.
+                let outcome = if outcome.accepts() && !facts.can_be_accepted() {
+                    Decision::Decline
+                } else {
+                    outcome
+                };
                 decide(&case, &facts, &outcome, DecidedBy::TimeLimit)
             }
         }
@@ -219,10 +236,16 @@ impl Dispatch {
         let asked = asked.as_array().map(Vec::as_slice).unwrap_or_default();
         let request = Undecoded::new(case.message);
         let limit = case.handlers.user_input_limit.as_ref();
-        let answers = match run(limit.map(|l| l.after), handler(request, case.cx.clone())).await {
+        let blocks = at(case.params, &["isBlocking"]).unwrap_or(true);
+        let default = (!blocks).then_some(NOT_BLOCKING_LIMIT);
+        let after = limit.map(|l| l.after).or(default);
+        let answers = match run(after, handler(request, case.cx.clone())).await {
             Some(Ok(answers)) => answers,
             Some(Err(error)) => return case.failed(error),
-            None => limit.map(|l| l.outcome.clone()).unwrap_or_default(),
+            None => {
+                tracing::warn!(target: "cas_sdk", ?after, "nobody answered the model's questions in time");
+                limit.map(|l| l.outcome.clone()).unwrap_or_default()
+            }
         };
         for id in answers
             .questions()
@@ -239,7 +262,20 @@ impl Dispatch {
     async fn elicitation(&self, case: Case<'_>) -> Answer {
         let request = match ElicitationRequest::parse(case.params) {
             Ok(request) => request,
-            Err(error) => return case.failed(error.into()),
+            Err(error) => return case.failed(undecodable(case.method, case.params, &error)),
+        };
+        // What the request says of itself may be the MCP server's word: the call must be there.
+        let called = match &request.ask {
+            ElicitationAsk::ToolCall(call) => {
+                let thread = case.cx.thread_id.as_deref().unwrap_or_default();
+                self.items.take_call(thread, &request.server, &call.tool)
+            }
+            _ => None,
+        };
+        let request = if called.is_some() {
+            request
+        } else {
+            request.into_form()
         };
         let offered = match &request.ask {
             ElicitationAsk::ToolCall(call) => call.persist.clone(),
@@ -252,12 +288,12 @@ impl Dispatch {
                 Err(error) => case.failed(error.into()),
             }
         };
-        let facts = Facts::of_elicitation(&request);
+        let facts = Facts::of_elicitation(&request, called == Some(true));
         let is_tool_call = facts.is_some();
         if let Some(facts) = facts {
             match by_rule(&case.handlers, facts).await {
-                Ok((Some((decision, rule)), _)) => {
-                    return answer(decision.into(), DecidedBy::Rule(rule));
+                Ok((Some(ruling), _)) => {
+                    return answer(ruling.decision.into(), DecidedBy::Rule(ruling.by));
                 }
                 Ok((None, _)) => {}
                 Err(error) => return case.failed(error),
@@ -352,7 +388,7 @@ impl Dispatch {
                 return answered.await.unwrap_or_else(dropped).by_fallback();
             }
         }
-        refused(case.method)
+        self.refused(case.method)
     }
 }
 
@@ -360,7 +396,7 @@ impl Dispatch {
 async fn by_rule(
     handlers: &Arc<Handlers>,
     facts: Facts,
-) -> Result<(Option<(Decision, String)>, Facts), HandlerError> {
+) -> Result<(Option<Ruling>, Facts), HandlerError> {
     match &handlers.approvals {
         None => Ok((None, facts)),
         Some(policy) if !policy.looks_at_files() => Ok((policy.decide(&facts), facts)),
@@ -377,8 +413,19 @@ async fn by_rule(
 
 /// A decision as the method has it.
 pub(super) fn decide(case: &Case<'_>, facts: &Facts, decision: &Decision, by: DecidedBy) -> Answer {
+    let refused = facts.unreadable && decision.accepts();
+    let decision = if refused {
+        &Decision::Decline
+    } else {
+        decision
+    };
+    let shells = case
+        .handlers
+        .approvals
+        .as_ref()
+        .map_or(&[][..], Policy::shells);
     let word: Value = match case.method {
-        "item/commandExecution/requestApproval" => facts.offer().command(decision),
+        "item/commandExecution/requestApproval" => facts.command_decision(decision, shells),
         "item/fileChange/requestApproval" => fit::file_change(decision).into(),
         "skill/requestApproval" => fit::skill(decision).into(),
         _ => {

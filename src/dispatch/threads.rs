@@ -1,4 +1,7 @@
-//! What is known of the threads: which have handlers of their own, and which changes of files wait for approval.
+//! Whose handlers answer for which thread.
+//!
+//! A thread is known if it was opened through this client or was spawned by one that is known. For any other thread the
+//! strictest of all policies counts, so that no agent gets a laxer one by being unknown.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -6,44 +9,57 @@ use std::{
 };
 
 use serde::Deserialize;
-use serde_json::Value;
 
 use crate::{
     handler::Handlers,
+    policy::Policy,
     read::{at, readable},
     rpc::{
-        Incoming,
+        Aside, Incoming,
         router::{OnReply, Outcome},
     },
 };
 
-/// How many changes are kept until they are approved. More than that wait nowhere.
-const MOST_CHANGES: usize = 1024;
+/// How many different policies of threads that are gone are remembered. Beyond that, what is unknown is declined.
+const MOST_GONE: usize = 64;
 
-/// How many turns are remembered by which a sub-agent's thread can be told. It starts soon after, or is linked by the call
-/// that spawned it.
-const MOST_ROOTS: usize = 1024;
+/// How many closed threads are remembered.
+const MOST_CLOSED: usize = 1024;
 
 pub(crate) struct Threads {
     base: Arc<Handlers>,
     state: Mutex<State>,
+    /// Handlers are foreign code: they are dropped neither in the reader nor under the lock.
+    aside: Aside,
 }
 
 #[derive(Default)]
 struct State {
-    /// The handlers of the threads that have others than the client, until `thread/closed`.
-    own: HashMap<String, Arc<Handlers>>,
-    /// The last turns of those threads, and the thread of each.
-    roots: VecDeque<(String, String)>,
-    /// `item/started` of changes of files, by thread and item: the request for approval does not repeat them.
-    changes: HashMap<(String, String), Incoming>,
+    /// Until `thread/closed`.
+    known: HashMap<String, Known>,
+    /// The running turns of threads with handlers of their own, and the thread of each.
+    roots: HashMap<String, String>,
+    /// Threads that are not known, and the thread whose turn theirs began with: that has spawned them, or spoken to them.
+    links: HashMap<String, String>,
+    /// The last threads that were opened through this client and are closed: they are nobody's children.
+    closed: VecDeque<String>,
+    /// The policies of threads that are gone: what they have spawned may live on.
+    gone: Vec<Policy>,
+}
+
+struct Known {
+    /// The handlers it has, if not those of the client.
+    handlers: Option<Arc<Handlers>>,
+    /// It was opened through this client, and not spawned.
+    opened: bool,
 }
 
 impl Threads {
-    pub(super) fn new(base: Handlers) -> Arc<Self> {
+    pub(super) fn new(base: Handlers, aside: Aside) -> Arc<Self> {
         Arc::new(Self {
             base: Arc::new(base),
             state: Mutex::default(),
+            aside,
         })
     }
 
@@ -51,9 +67,26 @@ impl Threads {
         &self.base
     }
 
+    /// The handlers of a thread; where it is not known, with the strictest of all policies.
     pub(super) fn handlers(&self, thread: Option<&str>) -> Arc<Handlers> {
-        let own = thread.and_then(|id| self.lock().own.get(id).cloned());
-        own.unwrap_or_else(|| self.base.clone())
+        let state = self.lock();
+        if let Some(known) = thread.and_then(|id| state.known.get(id)) {
+            return known.handlers.as_ref().unwrap_or(&self.base).clone();
+        }
+        let mut own: Vec<&Arc<Handlers>> = Vec::new();
+        for handlers in state.known.values().filter_map(|k| k.handlers.as_ref()) {
+            if !own.iter().any(|known| Arc::ptr_eq(known, handlers)) {
+                own.push(handlers);
+            }
+        }
+        if own.is_empty() && state.gone.is_empty() {
+            return self.base.clone();
+        }
+        let linked = thread.and_then(|id| state.links.get(id));
+        let linked = linked.and_then(|id| state.known.get(id)?.handlers.as_ref());
+        let all = own.iter().copied().chain([&self.base]);
+        let answering = linked.unwrap_or(&self.base);
+        Arc::new(answering.for_unknown(all.map(Arc::as_ref), &state.gone))
     }
 
     /// What runs when a thread has been opened, before anything else of it is routed: from then on it has these
@@ -61,17 +94,26 @@ impl Threads {
     pub(crate) fn opening(self: &Arc<Self>, handlers: Option<Arc<Handlers>>) -> OnReply {
         let threads = self.clone();
         Box::new(move |outcome: &Outcome| {
-            let Ok(reply) = outcome else { return };
-            let Ok(thread) = at::<String>(reply.result(), &["thread", "id"]) else {
+            let thread = outcome
+                .as_ref()
+                .ok()
+                .and_then(|reply| at::<String>(reply.result(), &["thread", "id"]).ok());
+            let Some(thread) = thread else {
+                threads.let_go(handlers);
                 return;
             };
             let mut state = threads.lock();
-            let before = match handlers {
-                Some(handlers) => state.own.insert(thread, handlers),
-                None => state.own.remove(&thread),
+            state.links.remove(&thread);
+            let known = Known {
+                handlers,
+                opened: true,
             };
+            let before = state.known.insert(thread, known);
+            if let Some(before) = &before {
+                threads.remember(&mut state, before);
+            }
             drop(state);
-            drop(before); // Handlers are foreign code, so not under the lock.
+            threads.let_go(before);
         })
     }
 
@@ -83,15 +125,15 @@ impl Threads {
                 maybe { parent_thread_id: Option<String> = "parentThreadId", }
             }
         }
-        if let Some(thread) = self.read::<Child>(message, &["thread"])
+        if let Some(thread) = read::<Child>(message, &["thread"])
             && let Some(parent) = thread.parent_thread_id
         {
             self.lock().inherit(&parent, thread.id);
         }
     }
 
-    /// `turn/started`: names the turn that the work began with. It comes before anything that a sub-agent asks, and is
-    /// the only link that surely does; codex 0.169.0 tells no `thread/started` of a sub-agent.
+    /// `turn/started`: names the turn that the work began with. That may be of the thread that spawned this one, or of
+    /// another that has spoken to it, so the policy does not depend on it.
     pub(super) fn turn_started(&self, message: &Incoming) {
         readable! {
             struct Turn {
@@ -99,101 +141,125 @@ impl Threads {
                 maybe { root_turn_id: Option<String> = "rootTurnId", }
             }
         }
-        let Some(turn) = self.read::<Turn>(message, &["turn"]) else {
-            return;
-        };
         let Some(thread) = message.parts().thread() else {
             return;
         };
         let mut state = self.lock();
-        if state.own.contains_key(thread) {
-            state.roots.truncate(MOST_ROOTS - 1);
-            state.roots.push_front((turn.id, thread.to_owned()));
-        } else if let Some(root) = turn.root_turn_id
-            && let Some((_, parent)) = state.roots.iter().find(|(id, _)| *id == root)
-        {
-            let parent = parent.clone();
-            state.inherit(&parent, thread.to_owned());
-        }
-    }
-
-    /// A call of the agent by which it spawns others, or speaks with them.
-    pub(super) fn agents_called(&self, message: &Incoming) {
-        if message.parts().item_type() != Some("collabAgentToolCall") {
+        if !state.known.values().any(|known| known.handlers.is_some()) {
             return;
         }
-        if let Some(called) = self.read::<Vec<String>>(message, &["item", "receiverThreadIds"])
-            && let Some(parent) = message.parts().thread()
-        {
-            let mut state = self.lock();
-            for child in called {
-                state.inherit(parent, child);
+        let Some(turn) = read::<Turn>(message, &["turn"]) else {
+            return;
+        };
+        match state.known.get(thread) {
+            Some(known) if known.handlers.is_some() => {
+                state.roots.insert(turn.id, thread.to_owned());
+            }
+            Some(_) => {}
+            None => {
+                let root = turn.root_turn_id.and_then(|root| state.roots.get(&root));
+                if let Some(parent) = root.cloned() {
+                    state.links.insert(thread.to_owned(), parent);
+                }
             }
         }
     }
 
-    /// What stands at a path in the params, if there are handlers that could be inherited.
-    fn read<'m, T: Deserialize<'m>>(
-        &self,
-        message: &'m Incoming,
-        path: &'static [&'static str],
-    ) -> Option<T> {
-        if self.lock().own.is_empty() {
-            return None;
+    /// The completed call by which an agent spawned another. Agents also speak with others, which makes nobody theirs.
+    pub(super) fn agent_spawned(&self, message: &Incoming) {
+        readable! {
+            struct Item {
+                maybe {
+                    tool: String = "tool",
+                    status: String = "status",
+                    receivers: Vec<String> = "receiverThreadIds",
+                    kind: String = "kind",
+                    agent: Option<String> = "agentThreadId",
+                }
+            }
         }
-        at(message.parts().params()?, path).ok()
-    }
-
-    pub(super) fn item_started(&self, message: &Incoming) {
         let parts = message.parts();
-        let (Some("fileChange"), Some(thread), Some(item)) =
-            (parts.item_type(), parts.thread(), parts.item())
-        else {
+        let of_agents = matches!(
+            parts.item_type(),
+            Some("collabAgentToolCall" | "subAgentActivity")
+        );
+        let Some(parent) = parts.thread().filter(|_| of_agents) else {
             return;
         };
+        let Some(item) = read::<Item>(message, &["item"]) else {
+            return;
+        };
+        let spawned = if parts.item_type() == Some("subAgentActivity") {
+            item.agent
+                .filter(|_| item.kind == "started")
+                .into_iter()
+                .collect()
+        } else if item.tool == "spawnAgent" && item.status == "completed" {
+            item.receivers
+        } else {
+            Vec::new()
+        };
         let mut state = self.lock();
-        if state.changes.len() < MOST_CHANGES {
-            let key = (thread.to_owned(), item.to_owned());
-            state.changes.insert(key, message.clone());
+        for child in spawned {
+            state.inherit(parent, child);
         }
     }
 
-    pub(super) fn item_completed(&self, thread: &str, item: &str) {
-        self.forget(|t, i| t == thread && i == item);
-    }
-
-    pub(super) fn turn_completed(&self, thread: &str) {
-        self.forget(|t, _| t == thread);
+    pub(super) fn turn_completed(&self, turn: &str) {
+        self.lock().roots.remove(turn);
     }
 
     pub(super) fn closed(&self, thread: &str) {
-        self.turn_completed(thread);
         let mut state = self.lock();
-        state.roots.retain(|(_, of)| of != thread);
-        let own = state.own.remove(thread);
+        state.roots.retain(|_, of| of != thread);
+        state.links.remove(thread);
+        let known = state.known.remove(thread);
+        if let Some(known) = &known {
+            self.remember(&mut state, known);
+            if known.opened {
+                state.closed.truncate(MOST_CLOSED - 1);
+                state.closed.push_front(thread.to_owned());
+            }
+        }
         drop(state);
-        drop(own); // Handlers are foreign code, so not under the lock.
+        self.let_go(known);
     }
 
     pub(super) fn all_closed(&self) {
         let state = std::mem::take(&mut *self.lock());
-        drop(state); // Handlers are foreign code, so not under the lock.
+        self.aside.let_go(state);
     }
 
-    /// The changes of an item that waits for approval.
-    pub(super) fn changes(&self, thread: Option<&str>, item: Option<&str>) -> Option<Value> {
-        let key = (thread?.to_owned(), item?.to_owned());
-        let message = self.lock().changes.get(&key).cloned()?;
-        at(message.parts().params()?, &["item", "changes"]).ok()
-    }
-
-    fn forget(&self, gone: impl Fn(&str, &str) -> bool) {
-        let mut state = self.lock();
-        if !state.changes.is_empty() {
-            state
-                .changes
-                .retain(|(thread, item), _| !gone(thread, item));
+    /// Drops handlers, which are foreign code, where that is harmless.
+    fn let_go<T: Send + 'static>(&self, handlers: Option<T>) {
+        if let Some(handlers) = handlers {
+            self.aside.let_go(handlers);
         }
+    }
+
+    /// Keeps the rules of a policy that no longer has a thread, unless another one is the same.
+    fn remember(&self, state: &mut State, known: &Known) {
+        let Some(handlers) = &known.handlers else {
+            return;
+        };
+        let policy = handlers.approvals.clone().unwrap_or_else(Policy::decline);
+        if self
+            .base
+            .approvals
+            .as_ref()
+            .is_some_and(|base| base.is_same(&policy))
+        {
+            return;
+        }
+        let mut policy = policy.without_handler();
+        if state.gone.iter().any(|gone| gone.is_same(&policy)) {
+            return;
+        }
+        if state.gone.len() >= MOST_GONE {
+            state.gone.clear();
+            policy = Policy::decline();
+        }
+        state.gone.push(policy);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -201,11 +267,25 @@ impl Threads {
     }
 }
 
+/// What stands at a path in the params.
+fn read<'m, T: Deserialize<'m>>(message: &'m Incoming, path: &'static [&'static str]) -> Option<T> {
+    at(message.parts().params()?, path).ok()
+}
+
 impl State {
-    /// A thread that another one has spawned has its handlers: what the parent may not do, the child may not either.
+    /// A thread that another one has spawned has its handlers: what the parent may not do, the child may not either. What
+    /// is known already is nobody's child.
     fn inherit(&mut self, parent: &str, child: String) {
-        if let Some(handlers) = self.own.get(parent).cloned() {
-            self.own.entry(child).or_insert(handlers);
+        let Some(parent) = self.known.get(parent) else {
+            return;
+        };
+        if !self.known.contains_key(&child) && !self.closed.contains(&child) {
+            let known = Known {
+                handlers: parent.handlers.clone(),
+                opened: false,
+            };
+            self.links.remove(&child);
+            self.known.insert(child, known);
         }
     }
 }

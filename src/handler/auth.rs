@@ -12,7 +12,8 @@ use crate::read::readable;
 /// `account/login/start`.
 ///
 /// Requests for one account that come while one is being answered, or up to 3 s after new tokens came, get the same
-/// tokens: two threads that expire at once cause one refresh. The server waits 10 s and then fails the turn; a handler is stopped after 8 s. A closure
+/// tokens: two threads that expire at once cause one refresh. A login, a logout, `account/updated` and a request for
+/// another account end that. The server waits 10 s and then fails the turn; a handler is stopped after 8 s. A closure
 /// `|request: RefreshRequest, cx| async { … }` is an `AuthRefresh` too.
 pub trait AuthRefresh: Send + Sync + 'static {
     /// New tokens for the account that the request names.

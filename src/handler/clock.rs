@@ -6,7 +6,7 @@ use futures_util::future::BoxFuture;
 
 use super::{Asked, HandlerError, RequestContext};
 
-/// Answers `currentTime/read`, which codex asks when it is configured with an external clock: for simulations and
+/// Answers `currentTime/read`, which codex up to 0.169 asks when it is configured with an external clock: for simulations and
 /// replays. Without one the time of this machine is given.
 ///
 /// The server waits 10 s and then fails the turn; a handler is stopped after 9 s. A closure `|cx| async { … }` is a

@@ -90,6 +90,9 @@ pub enum ElicitationAsk {
     },
     /// Approval for a call of one of the MCP server's tools. The rules of a [`Policy`](crate::Policy) come before the
     /// handler. A [`Decision`] converts to the answer.
+    ///
+    /// An MCP server can send a form that looks like one. So it is one only if the form has no fields and a call of that
+    /// tool is in progress whose approval has not been asked for; else it is a [`Form`](Self::Form).
     ToolCall(McpToolCall),
     /// An approval that the device has to vouch for; the content of the answer holds the proof.
     UserVerification {
@@ -271,7 +274,10 @@ impl ElicitationRequest {
         let wire: Wire = serde_json::from_str(params)?;
         let message = wire.message;
         let ask = match wire.mode.as_str() {
-            "form" if wire.meta["codex_approval_kind"] == "mcp_tool_call" => {
+            "form"
+                if wire.meta["codex_approval_kind"] == "mcp_tool_call"
+                    && asks_for_nothing(&wire.requested_schema) =>
+            {
                 ElicitationAsk::ToolCall(McpToolCall::of(message, &wire.meta))
             }
             "form" => ElicitationAsk::Form {
@@ -305,6 +311,30 @@ impl ElicitationRequest {
             ask,
         })
     }
+
+    /// The same without believing that it is about the call of a tool.
+    pub(crate) fn into_form(mut self) -> Self {
+        if let ElicitationAsk::ToolCall(call) = self.ask {
+            self.ask = ElicitationAsk::Form {
+                message: call.message,
+                schema: json!({"type": "object", "properties": {}}),
+            };
+        }
+        self
+    }
+}
+
+/// Whether a form has no fields.
+fn asks_for_nothing(schema: &Value) -> bool {
+    schema.as_object().is_some_and(|schema| {
+        schema.iter().all(|(key, value)| match key.as_str() {
+            "type" => value == "object",
+            "$schema" => true,
+            "properties" => value.as_object().is_some_and(Map::is_empty),
+            "required" => value.as_array().is_some_and(Vec::is_empty),
+            _ => false,
+        })
+    })
 }
 
 impl McpToolCall {

@@ -1,8 +1,26 @@
 //! Why a handler failed.
 
-use std::fmt;
+use std::{error::Error, fmt};
 
-/// Why a handler failed. Any error converts with `?`, its sources included.
+/// Why a handler failed. With `?`, whatever a `Box<dyn Error + Send + Sync>` can be made of converts, its sources included:
+/// any error that can be sent to another thread, `anyhow::Error`, a `String`, a `&str`.
+///
+/// ```
+/// use cas_sdk::HandlerError;
+///
+/// fn port(text: &str) -> Result<u16, HandlerError> {
+///     Ok(text.parse::<u16>()?)
+/// }
+///
+/// fn anyhow(text: &str) -> Result<u16, HandlerError> {
+///     use anyhow::Context as _;
+///     Ok(text.parse::<u16>().context("the port")?)
+/// }
+///
+/// assert_eq!(port("x").unwrap_err().code(), -32000);
+/// assert_eq!(anyhow("x").unwrap_err().to_string(), "the port: invalid digit found in string");
+/// assert_eq!(HandlerError::from("no terminal").to_string(), "no terminal");
+/// ```
 ///
 /// What becomes of it depends on the request: approvals and elicitations are refused, user input is left empty (the
 /// text goes to `tracing`); where the method has no way to refuse, the server gets a JSON-RPC error with this text.
@@ -36,17 +54,22 @@ impl HandlerError {
     }
 }
 
-impl<E: std::error::Error> From<E> for HandlerError {
+impl<E: Into<Box<dyn Error + Send + Sync>>> From<E> for HandlerError {
     fn from(error: E) -> Self {
-        let mut text = error.to_string();
-        let mut source = error.source();
-        while let Some(inner) = source {
-            text.push_str(": ");
-            text.push_str(&inner.to_string());
-            source = inner.source();
-        }
-        Self::new(text)
+        Self::new(with_sources(&*error.into()))
     }
+}
+
+/// An error in words, and what caused it.
+pub(crate) fn with_sources(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        source = inner.source();
+    }
+    text
 }
 
 // Not `std::error::Error`: the conversion from all of those would overlap with the one from itself.

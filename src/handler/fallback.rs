@@ -128,7 +128,7 @@ impl UnclaimedRequest {
     /// [`Error::Decode`] if they don't fit.
     pub fn params_as<T: DeserializeOwned>(&self) -> Result<T, Error> {
         serde_json::from_str(self.params())
-            .map_err(|e| Error::decode(self.method(), self.raw(), &e))
+            .map_err(|e| Error::decode_part(self.method(), self.raw(), self.params(), &e))
     }
 
     /// The typed request. An unknown method is `ServerRequest::Unknown`, not an error.
@@ -139,7 +139,7 @@ impl UnclaimedRequest {
     #[inline]
     pub fn typed(&self) -> Result<ServerRequest, Error> {
         ServerRequest::decode(self.method(), self.params())
-            .map_err(|e| Error::decode(self.method(), self.raw(), &e))
+            .map_err(|e| Error::decode_part(self.method(), self.raw(), self.params(), &e))
     }
 
     /// What is answered where there is no fallback: the method's refusal, or the error that the method is not handled.

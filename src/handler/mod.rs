@@ -7,6 +7,7 @@ mod clock;
 mod elicitation;
 mod error;
 mod fallback;
+mod gone;
 mod opened;
 mod set;
 mod user_input;
@@ -16,7 +17,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use serde::de::DeserializeOwned;
 
-use crate::{CasClient, protocol::RequestId, rpc::Incoming};
+use crate::{CasClient, misfit, protocol::RequestId, rpc::Incoming};
 
 pub(crate) use approvals::{ApprovalAnswer, ApprovalHandler};
 pub use approvals::{
@@ -29,6 +30,7 @@ pub use elicitation::{
     Elicitation, ElicitationAnswer, ElicitationAsk, ElicitationRequest, McpToolCall, Persist,
 };
 pub use error::HandlerError;
+pub(crate) use error::with_sources;
 pub(crate) use fallback::request_id;
 pub use fallback::{Fallback, Responder, UnclaimedRequest, UnclaimedRequests};
 pub use set::Handlers;
@@ -66,13 +68,14 @@ impl Undecoded {
 
     pub(crate) fn decode<T: DeserializeOwned>(&self) -> Result<T, HandlerError> {
         let parts = self.0.parts();
-        serde_json::from_str(parts.params().unwrap_or("null"))
-            .map_err(|error| undecodable(self.method(), &error))
+        let params = parts.params().unwrap_or("null");
+        serde_json::from_str(params).map_err(|error| undecodable(self.method(), params, &error))
     }
 }
 
-pub(crate) fn undecodable(method: &str, error: &serde_json::Error) -> HandlerError {
-    HandlerError::rpc(-32602, format!("{method} cannot be decoded: {error}"))
+pub(crate) fn undecodable(method: &str, params: &str, error: &serde_json::Error) -> HandlerError {
+    let reason = misfit::describe(params, error);
+    HandlerError::rpc(-32602, format!("{method} cannot be decoded: {reason}"))
 }
 
 /// A handler without its type.

@@ -1,6 +1,10 @@
 //! `Handlers`: the handlers of a client, or of the threads that are opened with them.
 
-use std::{fmt, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use serde_json::Value;
 
@@ -19,6 +23,7 @@ use crate::{
 /// ```no_run
 /// # async fn run(client: cas_sdk::CasClient) -> Result<(), cas_sdk::Error> {
 /// use cas_sdk::{Handlers, Policy};
+/// // Accepts commands and changes of files for the session; see the type's documentation.
 /// let trusted = client.with_handlers(Handlers::new().approvals(Policy::auto()));
 /// let thread = trusted.start_thread(Default::default()).await?;
 /// # Ok(()) }
@@ -33,7 +38,7 @@ use crate::{
 /// | `mcpServer/elicitation/request` | [`Elicitation`], [`Policy`] for tool calls | refused |
 /// | `account/chatgptAuthTokens/refresh` | [`AuthRefresh`](crate::AuthRefresh) | error -32601: the turn fails |
 /// | `attestation/generate` | [`Attestation`](crate::Attestation) | never asked |
-/// | `currentTime/read` | [`Clock`] | the time of this machine |
+/// | `currentTime/read` (up to codex 0.169) | [`Clock`] | the time of this machine |
 /// | `execCommandApproval`, `applyPatchApproval` (v1) | none | error -32602 |
 /// | everything else | [`Fallback`] or [`unclaimed_requests`](crate::CasClient::unclaimed_requests) | error -32601 |
 ///
@@ -57,6 +62,8 @@ pub struct Handlers {
     pub(crate) openai_forms: bool,
     pub(crate) clock: Option<Erased<(), std::time::SystemTime>>,
     pub(crate) fallback: Option<Erased<UnclaimedRequest, Value>>,
+    /// Whether it has been said which of them the server never calls.
+    pub(super) warned: Arc<AtomicBool>,
 }
 
 /// How long a handler may take, and what is answered then.
@@ -91,11 +98,14 @@ impl Handlers {
 
     /// Decides about approvals; see [`Builder::approvals`](crate::Builder::approvals).
     pub fn approvals(mut self, policy: impl Into<Policy>) -> Self {
-        self.approvals = Some(policy.into());
+        let policy = policy.into();
+        policy.warn();
+        self.approvals = Some(policy);
         self
     }
 
-    /// How long the [`Approvals`](super::Approvals) handler may take, and what is decided then. Default: no limit.
+    /// How long the [`Approvals`](super::Approvals) handler may take, and what is decided then. Default: no limit. What the
+    /// server wants a person to decide, and what is of an unknown kind or can't be read, is declined then, whatever the outcome says.
     pub fn approval_limit(mut self, after: Duration, outcome: Decision) -> Self {
         self.approval_limit = Some(Limit { after, outcome });
         self
@@ -107,7 +117,8 @@ impl Handlers {
         self
     }
 
-    /// How long the [`UserInput`] handler may take, and what is answered then. Default: no limit.
+    /// How long the [`UserInput`] handler may take, and what is answered then. Default: no limit for questions that block the
+    /// model; 60 s and no answers for those that need not.
     pub fn user_input_limit(mut self, after: Duration, outcome: Answers) -> Self {
         self.user_input_limit = Some(Limit { after, outcome });
         self
@@ -126,7 +137,7 @@ impl Handlers {
         self
     }
 
-    /// Tells the server the time.
+    /// Tells the server the time. Codex 0.171 and later never asks; the crate warns of that once.
     pub fn clock(mut self, handler: impl Clock) -> Self {
         self.clock = Some(erase(handler));
         self
@@ -136,6 +147,29 @@ impl Handlers {
     pub fn fallback(mut self, handler: impl Fallback) -> Self {
         self.fallback = Some(erase(handler));
         self
+    }
+
+    /// These handlers for a thread that is not known: with a policy that accepts only what the policies of `all` and of
+    /// threads that are `gone` accept, and without an [`Elicitation`] handler that is not everybody's.
+    pub(crate) fn for_unknown<'a>(
+        &self,
+        all: impl Iterator<Item = &'a Self>,
+        gone: &[Policy],
+    ) -> Self {
+        let (mut unknown, mut policies) = (self.clone(), gone.to_vec());
+        for handlers in all {
+            let policy = handlers.approvals.clone();
+            policies.push(policy.unwrap_or_else(Policy::decline));
+            let same = match (&unknown.elicitation, &handlers.elicitation) {
+                (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+                _ => false,
+            };
+            if !same {
+                unknown.elicitation = None;
+            }
+        }
+        unknown.approvals = Some(Policy::strictest(policies));
+        unknown
     }
 
     /// These, and those of `base` where there is none here.
@@ -163,6 +197,7 @@ impl Handlers {
             openai_forms: base.openai_forms,
             clock: self.clock.or_else(|| base.clock.clone()),
             fallback: self.fallback.or_else(|| base.fallback.clone()),
+            warned: self.warned,
         }
     }
 }

@@ -13,7 +13,9 @@ use super::{Asked, HandlerError, RequestContext, Undecoded};
 use crate::protocol::ToolRequestUserInputParams;
 
 /// Answers `item/tool/requestUserInput`: the model asks the user one or more questions, each with options to choose
-/// from. There is no time limit unless [`Handlers::user_input_limit`](super::Handlers::user_input_limit) sets one.
+/// from. Where the model is to wait for the answers (`is_blocking`), there is no time limit unless
+/// [`Handlers::user_input_limit`](super::Handlers::user_input_limit) sets one. Where it need not, `is_blocking` is false, and
+/// it gets no answers after 60 s, unless that sets another limit: the server holds up the turn all the same.
 ///
 /// A closure `|questions: ToolRequestUserInputParams, cx| async { … }` is a `UserInput` too.
 pub trait UserInput: Send + Sync + 'static {

@@ -6,11 +6,12 @@ use std::{
     time::{Instant, SystemTime},
 };
 
+use tracing::Level;
+
 use crate::{
     handler::HandlerError,
-    log::{self, About},
     protocol::RequestId,
-    rpc::Incoming,
+    rpc::{Aside, Incoming},
 };
 
 /// A decision that is about to be sent to the server; see [`Builder::audit`](crate::Builder::audit).
@@ -31,6 +32,8 @@ pub struct Audit {
     pub params: String,
     /// Who decided.
     pub by: DecidedBy,
+    /// What is to be said of the rule that decided: it accepts a program that can run any other.
+    pub warning: Option<String>,
     /// The answer, as JSON text: the `result`, or the `error`.
     pub answer: String,
     /// When the request was read.
@@ -55,6 +58,11 @@ pub enum DecidedBy {
     Failure(HandlerError),
     /// Nobody was there to decide, so the request was refused.
     Default,
+    /// The server, which did not ask: its settings forbid it. The text names the setting, and the one that would allow it.
+    ///
+    /// There is no request then. The method is that of the notification, `item/completed`, the id of the request is that of
+    /// the item, and the answer is the item's error.
+    Settings(String),
 }
 
 impl fmt::Display for DecidedBy {
@@ -66,6 +74,7 @@ impl fmt::Display for DecidedBy {
             Self::TimeLimit => f.write_str("time limit"),
             Self::Failure(error) => write!(f, "failed handler: {error}"),
             Self::Default => f.write_str("default"),
+            Self::Settings(text) => write!(f, "settings of the server: {text}"),
         }
     }
 }
@@ -78,39 +87,47 @@ pub(crate) type AuditFn = Arc<dyn Fn(&Audit) + Send + Sync>;
 pub(crate) struct Decided {
     pub(crate) by: DecidedBy,
     pub(crate) what: String,
+    pub(crate) warning: Option<String>,
 }
 
 impl Decided {
-    /// Tells a decision to the log, without the params, and to `audit`, with them.
-    pub(crate) fn tell(self, message: &Incoming, answer: &str, audit: Option<&AuditFn>) {
+    /// Tells a decision to the log, without the params.
+    pub(crate) fn log(&self, message: &Incoming, aside: &Aside) {
+        let (message, decided) = (message.clone(), self.clone());
+        aside.trace(Level::INFO, move || {
+            let parts = message.parts();
+            tracing::info!(
+                target: "cas_sdk::audit",
+                method = parts.method(),
+                id = parts.id(),
+                thread = parts.thread(),
+                item = parts.item(),
+                by = %decided.by,
+                decision = decided.what,
+                warning = decided.warning,
+            );
+        });
+    }
+
+    /// The same for who is told with the params.
+    pub(crate) fn into_audit(self, message: &Incoming, answer: &str) -> Audit {
         let parts = message.parts();
         let text = |part: Option<&str>| part.map(str::to_owned);
-        tracing::info!(
-            target: "cas_sdk::audit",
-            method = parts.method(),
-            id = parts.id(),
-            thread = parts.thread(),
-            item = parts.item(),
-            by = %self.by,
-            decision = self.what,
-        );
-        let Some(audit) = audit else { return };
-        let event = Audit {
+        Audit {
             method: text(parts.method()).unwrap_or_default(),
-            request_id: crate::handler::request_id(message),
+            request_id: match parts.id() {
+                Some(_) => crate::handler::request_id(message),
+                None => RequestId::Text(parts.item().unwrap_or_default().to_owned()),
+            },
             thread_id: text(parts.thread()),
             turn_id: text(parts.turn()),
             item_id: text(parts.item()),
             params: text(parts.params()).unwrap_or_default(),
             by: self.by,
+            warning: self.warning,
             answer: answer.to_owned(),
             received_at: message.received_at(),
             decided_at: SystemTime::now(),
-        };
-        // An audit that panics must not keep the answer from the server.
-        let told = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| audit(&event)));
-        if told.is_err() {
-            log::error(&"the audit panicked", About::default());
         }
     }
 }

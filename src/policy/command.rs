@@ -4,27 +4,44 @@
 //! and quotes joined by `&&`, `||`, `;` and `|`, and gives up at the first thing that could mean more: a substitution,
 //! a redirection, a glob, a variable.
 
+use std::path::PathBuf;
+
 /// A command: its words.
 pub(crate) type Words = Vec<String>;
 
+/// Longer lines are not read: what they would run is unknown.
+pub(super) const MAX_LINE: usize = 64 * 1024;
+
+/// The shells whose `-c` is looked into. The model names the shell of a command, so a program that is merely called `bash`
+/// is none of them.
+const SHELLS: [&str; 8] = [
+    "/bin/bash",
+    "/bin/dash",
+    "/bin/sh",
+    "/bin/zsh",
+    "/usr/bin/bash",
+    "/usr/bin/dash",
+    "/usr/bin/sh",
+    "/usr/bin/zsh",
+];
+
 /// The plain commands of a command line as codex writes it, such as `/bin/bash -lc 'git status && ls'`.
-pub(crate) fn plain(line: &str) -> Option<Vec<Words>> {
+pub(crate) fn plain(line: &str, shells: &[PathBuf]) -> Option<Vec<Words>> {
+    if line.len() > MAX_LINE {
+        return None;
+    }
     let argv = argv(line)?;
-    match script(&argv) {
+    match script(&argv, shells) {
         Some(script) => read(script, true),
         None => Some(vec![argv]),
     }
 }
 
-/// All that could be words of commands, for rules that refuse: also what `plain` does not read.
-pub(crate) fn words(line: &str) -> Words {
+/// What codex asks its shell to run: the script, or the line itself where it is another program's.
+pub(super) fn unwrapped(line: &str, shells: &[PathBuf]) -> String {
     let argv = argv(line);
-    let text = argv.as_deref().and_then(script).unwrap_or(line);
-    let special = |c: char| c.is_whitespace() || "'\"`\\$(){}[]<>|&;,=*?!#~".contains(c);
-    text.split(special)
-        .filter(|word| !word.is_empty())
-        .map(str::to_owned)
-        .collect()
+    let script = argv.as_deref().and_then(|argv| script(argv, shells));
+    script.unwrap_or(line).to_owned()
 }
 
 /// The words of a line that has none of the shell's operators: that is how codex joins an argv.
@@ -34,13 +51,15 @@ fn argv(line: &str) -> Option<Words> {
 }
 
 /// What a shell is asked to run.
-fn script(argv: &[String]) -> Option<&str> {
+fn script<'a>(argv: &'a [String], shells: &[PathBuf]) -> Option<&'a str> {
     let [program, flag, script] = argv else {
         return None;
     };
-    let name = program.rsplit('/').next().unwrap_or(program);
-    (matches!(name, "bash" | "sh" | "zsh" | "dash") && matches!(flag.as_str(), "-c" | "-lc"))
-        .then_some(script)
+    let is_shell = SHELLS.contains(&program.as_str())
+        || shells
+            .iter()
+            .any(|shell| shell.as_os_str() == program.as_str());
+    (is_shell && matches!(flag.as_str(), "-c" | "-lc")).then_some(script)
 }
 
 fn read(text: &str, operators: bool) -> Option<Vec<Words>> {
@@ -86,10 +105,7 @@ fn read(text: &str, operators: bool) -> Option<Vec<Words>> {
                     return None;
                 }
                 words.extend(word.take());
-                if words.is_empty() {
-                    return None;
-                }
-                commands.push(std::mem::take(&mut words));
+                commands.push(command(std::mem::take(&mut words))?);
             }
             '=' | '~' if word.is_none() => return None,
             _ if c.is_control() || ";|&$`(){}<>*?[]#!^".contains(c) => return None,
@@ -97,11 +113,16 @@ fn read(text: &str, operators: bool) -> Option<Vec<Words>> {
         }
     }
     words.extend(word);
-    if words.is_empty() {
-        return None;
-    }
-    commands.push(words);
+    commands.push(command(words)?);
     Some(commands)
+}
+
+/// A command has a program.
+fn command(words: Words) -> Option<Words> {
+    words
+        .first()
+        .is_some_and(|program| !program.is_empty())
+        .then_some(words)
 }
 
 #[cfg(test)]
@@ -109,7 +130,7 @@ mod tests {
     use super::*;
 
     fn plain_of(line: &str) -> Option<Vec<String>> {
-        plain(line).map(|commands| commands.iter().map(|words| words.join("|")).collect())
+        plain(line, &[]).map(|commands| commands.iter().map(|words| words.join("|")).collect())
     }
 
     #[test]
@@ -122,7 +143,7 @@ mod tests {
                 vec!["git|add|.", "git|commit|-m|a b", "ls", "wc|-l"],
             ),
             (
-                "bash -c \"echo 'it is' || true\"",
+                "/usr/bin/sh -c \"echo 'it is' || true\"",
                 vec!["echo|it is", "true"],
             ),
             ("/bin/zsh -lc \"echo \\\"\\$5\\\"\"", vec![]),
@@ -132,6 +153,39 @@ mod tests {
         ] {
             let read = plain_of(line).unwrap_or_default();
             assert_eq!(read, commands, "{line}");
+        }
+    }
+
+    #[test]
+    fn only_a_shell_that_is_known_by_its_path_is_looked_into() {
+        for program in [
+            "bash",
+            "./bash",
+            "/tmp/sh",
+            "bin/bash",
+            "/bin/../tmp/bash",
+            "//bin/bash",
+            "/BIN/BASH",
+            "/bin/fish",
+        ] {
+            let line = format!("{program} -lc 'git status'");
+            assert_eq!(
+                plain_of(&line),
+                Some(vec![format!("{program}|-lc|git status")]),
+                "{line}"
+            );
+        }
+        let own = [PathBuf::from("/opt/bin/bash")];
+        let read = plain("/opt/bin/bash -lc 'git status'", &own).unwrap();
+        assert_eq!(read, [["git", "status"]]);
+        for odd in [
+            "/bin/bash -lc 'ls' x",
+            "/bin/bash -c",
+            "/bin/bash -xc ls",
+            "/bin/bash --rcfile x -c ls",
+        ] {
+            let read = plain_of(odd).unwrap();
+            assert!(read[0].starts_with("/bin/bash|"), "{odd}: {read:?}");
         }
     }
 
@@ -159,6 +213,10 @@ mod tests {
             "! a",
             "=ls",
             "",
+            "  ",
+            "''",
+            "\"\" x",
+            "a && ''",
             ";",
             "a ;",
             "'open",
@@ -172,6 +230,7 @@ mod tests {
         }
         for line in [
             "",
+            "''",
             "ls; rm x",
             "ls && rm x",
             "ls | sh",
@@ -183,15 +242,9 @@ mod tests {
     }
 
     #[test]
-    fn every_word_is_found_however_it_is_wrapped() {
-        let has = |line: &str| words(line).contains(&"rm".to_owned());
-        assert!(has("/bin/bash -lc 'sudo rm -rf /'"));
-        assert!(has("/bin/bash -lc 'echo $(rm -rf x) > y'"));
-        assert!(has("ls; rm x"));
-        assert!(!has("/bin/bash -lc 'echo farm'"));
-        assert!(
-            !words("/bin/bash -lc 'touch x'").contains(&"bash".to_owned()),
-            "the wrapper is codex's"
-        );
+    fn a_line_that_is_too_long_is_not_read() {
+        let line = |len: usize| format!("ls {}", "a".repeat(len - 3));
+        assert!(plain_of(&line(MAX_LINE)).is_some());
+        assert!(plain_of(&line(MAX_LINE + 1)).is_none());
     }
 }

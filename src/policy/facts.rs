@@ -1,20 +1,24 @@
-//! What a request for approval is about, read leniently: rules decide also about params that the types don't fit.
+//! What a request for approval is about, as far as that can be told for certain.
 
 use serde_json::Value;
 
-use super::rule::{Permission, Subject};
-use crate::{
-    handler::{ElicitationAsk, ElicitationRequest},
-    read::readable,
+use super::{
+    Permission, Subject,
+    members::{Members, Misfit},
 };
+use crate::handler::{ElicitationAsk, ElicitationRequest};
 
 /// What a request for approval is about.
 #[derive(Debug, Default)]
 pub(crate) struct Facts {
     pub(crate) subject: Option<Subject>,
+    /// Nobody may accept it.
+    pub(crate) unreadable: bool,
     pub(super) thread: Option<String>,
     pub(super) command: Option<String>,
     pub(super) cwd: Option<String>,
+    /// The host that a command wants to reach.
+    pub(super) host: Option<String>,
     /// The files that would be changed; `None` if that is not known.
     pub(super) files: Option<Vec<String>>,
     /// The permissions that are asked for, and the path of each that is about one; an empty path is one that can't be
@@ -33,125 +37,101 @@ pub(crate) struct Facts {
 pub(crate) struct Offer {
     pub(super) available: Option<Vec<Value>>,
     pub(super) proposed: Option<Vec<String>>,
+    pub(super) proposed_network: Option<Vec<Value>>,
     /// A person has to decide, and only once.
     pub(super) human: bool,
 }
 
-readable! {
-    #[derive(Default)]
-    struct Wire {
-        maybe {
-            thread_id: Option<String> = "threadId",
-            kind: Option<String> = "kind",
-            command: Option<String> = "command",
-            cwd: Option<String> = "cwd",
-            grant_root: Option<String> = "grantRoot",
-            skill_name: Option<String> = "skillName",
-        }
-        maybe {
-            network_approval_context: Value = "networkApprovalContext",
-            additional_permissions: Value = "additionalPermissions",
-            permissions: Value = "permissions",
-            available_decisions: Option<Vec<Value>> = "availableDecisions",
-            proposed_execpolicy_amendment: Option<Vec<String>> = "proposedExecpolicyAmendment",
-        }
-    }
-}
-
 impl Facts {
     /// Reads the params of a request. `changes` is the member of the item that a file change is about.
+    ///
+    /// What can't be read is of no known subject, so that no rule accepts it and every rule that refuses may match it; and
+    /// nothing is offered for it.
     pub(crate) fn read(method: &str, params: &str, changes: Option<&Value>) -> Self {
-        // One member of another type than expected must not hide the others, so each is tried by itself.
-        let wire = serde_json::from_str::<Wire>(params).unwrap_or_else(|_| lenient(params));
+        let members = Members::read(params);
+        let read = members.and_then(|members| Self::of(method, &members, changes).ok());
+        read.unwrap_or_else(|| Self {
+            unreadable: true,
+            offer: Offer {
+                available: Some(Vec::new()),
+                ..Offer::default()
+            },
+            ..Self::default()
+        })
+    }
+
+    fn of(method: &str, members: &Members, changes: Option<&Value>) -> Result<Self, Misfit> {
         let mut facts = Self {
-            thread: wire.thread_id,
-            cwd: wire.cwd,
+            thread: members.text("threadId")?.filter(|id| !id.is_empty()),
+            cwd: members.text("cwd")?,
             ..Self::default()
         };
         match method {
             "item/commandExecution/requestApproval" => {
-                facts.subject = match wire.kind.as_deref() {
-                    _ if !wire.network_approval_context.is_null() => Some(Subject::Network),
+                let kind = members.text("kind")?;
+                let network = members.object("networkApprovalContext")?;
+                facts.subject = match kind.as_deref() {
+                    None | Some("command" | "humanCommand") if !network.is_null() => {
+                        Some(Subject::Network)
+                    }
                     None | Some("command" | "humanCommand") => Some(Subject::Command),
-                    Some("writeStdin") => Some(Subject::Stdin),
+                    Some("writeStdin") if network.is_null() => Some(Subject::Stdin),
                     Some(_) => None,
                 };
-                facts.command = wire.command;
-                facts.asks = asks(&wire.additional_permissions);
+                facts.host = match &network["host"] {
+                    Value::Null if network.is_null() => None,
+                    host => Some(host.as_str().ok_or(Misfit)?.to_owned()),
+                };
+                facts.command = members.text("command")?;
+                facts.asks = asks(members.object("additionalPermissions")?);
                 facts.offer = Offer {
-                    available: wire.available_decisions,
-                    proposed: wire.proposed_execpolicy_amendment,
-                    human: wire.kind.as_deref() == Some("humanCommand"),
+                    available: members.list("availableDecisions")?,
+                    proposed: members.texts("proposedExecpolicyAmendment")?,
+                    proposed_network: members.list("proposedNetworkPolicyAmendments")?,
+                    human: kind.as_deref() == Some("humanCommand"),
                 };
             }
             "item/fileChange/requestApproval" => {
                 facts.subject = Some(Subject::FileChange);
-                facts.files = changes.and_then(files).map(|mut files| {
-                    files.extend(wire.grant_root);
-                    files
-                });
+                facts.files = changes.and_then(files);
+                // It asks to write to all of the directory until the session ends.
+                let root = members.text("grantRoot")?;
+                facts
+                    .asks
+                    .extend(root.map(|root| (Permission::Write, Some(root))));
             }
             "item/permissions/requestApproval" => {
                 facts.subject = Some(Subject::Permissions);
-                facts.asks = asks(&wire.permissions);
+                facts.asks = asks(members.object("permissions")?);
             }
             "skill/requestApproval" => {
                 facts.subject = Some(Subject::Skill);
-                facts.skill = wire.skill_name;
+                facts.skill = members.text("skillName")?.filter(|name| !name.is_empty());
             }
             _ => {}
         }
-        facts
+        Ok(facts)
     }
 
-    /// The facts of the call of an MCP tool; `None` if the request is about something else.
-    pub(crate) fn of_elicitation(request: &ElicitationRequest) -> Option<Self> {
+    /// The facts of the call of an MCP tool; `None` if the request is about something else. `declared` says whether the
+    /// server has declared the tool read-only, and not only the request.
+    pub(crate) fn of_elicitation(request: &ElicitationRequest, declared: bool) -> Option<Self> {
         let ElicitationAsk::ToolCall(call) = &request.ask else {
             return None;
         };
         Some(Self {
             subject: Some(Subject::McpTool),
-            thread: Some(request.thread_id.clone()),
-            server: Some(request.server.clone()),
-            tool: Some(call.tool.clone()),
-            reads_only: call.annotations["readOnlyHint"] == true,
+            thread: Some(request.thread_id.clone()).filter(|id| !id.is_empty()),
+            server: Some(request.server.clone()).filter(|name| !name.is_empty()),
+            tool: Some(call.tool.clone()).filter(|name| !name.is_empty()),
+            reads_only: declared && call.annotations["readOnlyHint"] == true,
             ..Self::default()
         })
     }
 
-    pub(crate) fn offer(&self) -> &Offer {
-        &self.offer
-    }
-
-    /// Whether a rule may accept it.
-    pub(super) fn can_be_accepted(&self) -> bool {
+    /// Whether anything but a person may accept it.
+    pub(crate) fn can_be_accepted(&self) -> bool {
         self.subject.is_some() && !self.offer.human
-    }
-}
-
-fn lenient(params: &str) -> Wire {
-    let Ok(Value::Object(members)) = serde_json::from_str(params) else {
-        return Wire::default();
-    };
-    let text = |key: &str| members.get(key).and_then(Value::as_str).map(str::to_owned);
-    let value = |key: &str| members.get(key).cloned().unwrap_or_default();
-    Wire {
-        thread_id: text("threadId"),
-        // What is there and is no string is no kind that is known.
-        kind: members
-            .get("kind")
-            .filter(|kind| !kind.is_null())
-            .map(|kind| kind.as_str().unwrap_or("?").to_owned()),
-        command: text("command"),
-        cwd: text("cwd"),
-        network_approval_context: value("networkApprovalContext"),
-        additional_permissions: value("additionalPermissions"),
-        permissions: value("permissions"),
-        available_decisions: value("availableDecisions").as_array().cloned(),
-        proposed_execpolicy_amendment: serde_json::from_value(value("proposedExecpolicyAmendment"))
-            .ok(),
-        grant_root: text("grantRoot"),
-        skill_name: text("skillName"),
     }
 }
 
@@ -208,7 +188,10 @@ fn all(
     permission: Permission,
     paths: &[Value],
 ) -> impl Iterator<Item = (Permission, Option<String>)> {
-    paths.iter().map(move |path| (permission, Some(text(path))))
+    paths.iter().map(move |path| match path {
+        Value::String(path) => (permission, Some(path.clone())),
+        _ => (Permission::Other, Some(String::new())),
+    })
 }
 
 fn text(path: &Value) -> String {

@@ -1,4 +1,4 @@
-//! Whether a path lies in a directory, links followed.
+//! Whether a path lies in a directory, or the two have something in common; links are followed.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -8,11 +8,22 @@ use super::rule::Match;
 ///
 /// Links are followed as far as the path exists on this machine, so that a link inside of the root leads out of it.
 pub(super) fn within(path: &Path, root: &Path) -> Match {
+    compare(path, root, |path, root| path.starts_with(root))
+}
+
+/// Whether `path` is `root`, below it or above it: a permission for a directory is one for all that is in it.
+pub(super) fn overlaps(path: &Path, root: &Path) -> Match {
+    compare(path, root, |path, root| {
+        path.starts_with(root) || root.starts_with(path)
+    })
+}
+
+fn compare(path: &Path, root: &Path, holds: impl Fn(&Path, &Path) -> bool) -> Match {
     if !path.is_absolute() || path.components().any(|c| c == Component::ParentDir) {
         return Match::Unknown;
     }
     match (resolve(path), resolve(root)) {
-        (Some(path), Some(root)) => Match::from(path.starts_with(root)),
+        (Some(path), Some(root)) => holds(&path, &root).into(),
         _ => Match::Unknown,
     }
 }
@@ -51,6 +62,25 @@ mod tests {
         assert_eq!(dir("/no/such"), Match::No);
         assert_eq!(dir("/no/such/root/../other"), Match::Unknown);
         assert_eq!(dir("no/such/root"), Match::Unknown);
+        let common = |path: &str| overlaps(Path::new(path), Path::new("/no/such/root"));
+        for path in [
+            "/",
+            "/no",
+            "/no/such/",
+            "/no/such/root",
+            "/no/such/root/a",
+            "//no",
+        ] {
+            assert_eq!(common(path), Match::Yes, "{path}");
+        }
+        for path in ["/no/such/other", "/no/such/roo", "/no/such/rooted"] {
+            assert_eq!(common(path), Match::No, "{path}");
+        }
+        for path in ["", "no", "/no/../no", "/no/such/root/.."] {
+            assert_eq!(common(path), Match::Unknown, "{path}");
+        }
+        assert_eq!(within(Path::new("/a"), Path::new("")), Match::Unknown);
+        assert_eq!(overlaps(Path::new("/a"), Path::new("")), Match::Unknown);
     }
 
     #[cfg(unix)]
@@ -65,6 +95,7 @@ mod tests {
         assert_eq!(within(&root.join("real/new"), &root), Match::Yes);
         assert_eq!(within(&root.join("out/etc/passwd"), &root), Match::No);
         assert_eq!(within(&root.join("dangling"), &root), Match::Unknown);
+        assert_eq!(overlaps(&root.join("out"), &root), Match::Yes, "out is /");
         std::fs::remove_dir_all(&dir).unwrap();
     }
 }

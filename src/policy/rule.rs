@@ -2,35 +2,55 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Facts, command, path};
+use super::programs;
 use crate::handler::Decision;
 
 /// One rule of a [`Policy`](super::Policy).
 ///
 /// Conditions of the same sort widen (`.command("ls").command("cat")` takes both), conditions of different sorts narrow.
-/// A rule without conditions matches every request.
+/// A rule without conditions matches every request, except that a rule which accepts has to name what outlasts a command:
+/// permissions ([`permission`](Self::permission), [`within`](Self::within) or
+/// [`on(Subject::Permissions)`](Subject::Permissions)), also those that a command or a change of files asks for besides,
+/// and the network ([`host`](Self::host) or [`on(Subject::Network)`](Subject::Network)).
 ///
 /// A request can have several parts: the commands of a pipeline, the files of a change, the permissions asked for. A rule
 /// that accepts matches if it is *certain* that *all* parts satisfy it. A rule that refuses matches if *one* part does, or
-/// may do. So what can't be read is accepted by no rule about it.
+/// may do. So what can't be read is accepted by no rule.
 ///
 /// Rules that refuse commands are a guard against accidents, not a wall: a command can be spelled in ways that no rule
 /// sees. The wall is the sandbox.
-#[derive(Debug, Clone)]
+///
+/// # Naming commands
+/// What follows the words of a rule is free, and an accepted command runs outside of the sandbox. So name subcommands,
+/// and only those whose options are harmless:
+///
+/// ```
+/// # use cas_sdk::Rule;
+/// // Takes `git status --short`, and no other command of git.
+/// Rule::accept().command("git status");
+/// // Takes `cargo test` alone: not `cargo test --config …`, which can run any program.
+/// Rule::accept().exact_command("cargo test");
+/// ```
+///
+/// `Rule::accept().command("git")` accepts any program: `git -c core.sshCommand=…` runs one. A rule that accepts such a
+/// program (`find`, `xargs`, `env`, `ssh`, `make`, `python` and others) without a subcommand is warned of when it is
+/// registered, and each decision by it has the warning in its [`Audit`](super::Audit).
+#[derive(Debug, Clone, PartialEq)]
 #[must_use = "a rule decides nothing until it is in a policy"]
 pub struct Rule {
     pub(super) decision: Decision,
     name: Option<String>,
-    subjects: Vec<Subject>,
-    commands: Vec<Vec<String>>,
-    cwds: Vec<PathBuf>,
-    roots: Vec<PathBuf>,
-    servers: Vec<String>,
-    tools: Vec<String>,
-    mcp_writes: bool,
-    permissions: Vec<Permission>,
-    skills: Vec<String>,
-    threads: Vec<String>,
+    pub(super) subjects: Vec<Subject>,
+    pub(super) commands: Vec<Line>,
+    pub(super) cwds: Vec<PathBuf>,
+    pub(super) roots: Vec<PathBuf>,
+    pub(super) hosts: Vec<String>,
+    pub(super) servers: Vec<String>,
+    pub(super) tools: Vec<String>,
+    pub(super) mcp_writes: bool,
+    pub(super) permissions: Vec<Permission>,
+    pub(super) skills: Vec<String>,
+    pub(super) threads: Vec<String>,
 }
 
 /// What a request for approval is about.
@@ -39,7 +59,7 @@ pub struct Rule {
 pub enum Subject {
     /// Running a command.
     Command,
-    /// Reaching a host from a command.
+    /// Reaching a host from a command; see [`Rule::host`].
     Network,
     /// Input to a command that is running.
     Stdin,
@@ -75,6 +95,17 @@ pub(super) enum Match {
     Unknown,
 }
 
+impl Match {
+    /// Whether one of two conditions holds.
+    pub(super) fn or(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Yes, _) | (_, Self::Yes) => Self::Yes,
+            (Self::Unknown, _) | (_, Self::Unknown) => Self::Unknown,
+            (Self::No, Self::No) => Self::No,
+        }
+    }
+}
+
 impl From<bool> for Match {
     fn from(yes: bool) -> Self {
         if yes { Self::Yes } else { Self::No }
@@ -91,6 +122,7 @@ impl Rule {
             commands: Vec::new(),
             cwds: Vec::new(),
             roots: Vec::new(),
+            hosts: Vec::new(),
             servers: Vec::new(),
             tools: Vec::new(),
             mcp_writes: false,
@@ -108,6 +140,19 @@ impl Rule {
     /// A rule that accepts for the session.
     pub fn accept_for_session() -> Self {
         Self::new(Decision::AcceptForSession)
+    }
+
+    /// A rule that accepts for good. **What it accepts outlives this process**: codex writes the amendment that the server
+    /// proposes into `$CODEX_HOME/rules`, and from then on runs all that begins with its words outside of the sandbox,
+    /// without asking, in every process and whatever the policy.
+    ///
+    /// The model can choose the amendment. It is taken only if it is no wider than the rule: it has to begin with the words
+    /// of a [`command`](Self::command) of the rule, and each plain command of the line has to begin with it. A rule with a
+    /// [`cwd`](Self::cwd), a [`thread`](Self::thread) or an [`exact_command`](Self::exact_command) is narrower than any
+    /// amendment, and one without commands takes none for a program that runs others. What is not taken is accepted for the
+    /// session.
+    pub fn accept_always() -> Self {
+        Self::new(Decision::AcceptAlways)
     }
 
     /// A rule that declines.
@@ -128,14 +173,24 @@ impl Rule {
     }
 
     /// Only commands that begin with these words, which are separated by spaces: `git status` takes
-    /// `git status --short`.
+    /// `git status --short`. What follows the words is free; see [Naming commands](Self#naming-commands).
     ///
     /// To accept, each command of a pipeline or a list (`a && b; c | d`) has to be of this rule, and the line has to be
-    /// plain: no variables, substitutions, redirections or globs; the program is compared as it is written. To refuse,
-    /// the words may stand anywhere in the line, the program with or without its directory.
+    /// plain and no longer than 64 KiB: no variables, substitutions, redirections or globs; the program is compared as it
+    /// is written, and nothing may stand between the words. No words match nothing.
+    ///
+    /// To refuse, the words may stand anywhere in the line, as they are written or as the shell reads them, the program
+    /// with or without its directory, and with options between them: `git push` refuses `git -C . push`. A line whose
+    /// program the shell makes up (`$X`, `r?`, `{rm,x}`) is refused too.
     pub fn command(mut self, words: &str) -> Self {
-        self.commands
-            .push(words.split_whitespace().map(str::to_owned).collect());
+        self.commands.push(Line::new(words, false));
+        self
+    }
+
+    /// Only commands of exactly these words, which are separated by spaces: `git status` does not take
+    /// `git status --short`. In a rule that refuses the same as [`command`](Self::command).
+    pub fn exact_command(mut self, words: &str) -> Self {
+        self.commands.push(Line::new(words, true));
         self
     }
 
@@ -146,9 +201,15 @@ impl Rule {
     }
 
     /// Only changes of files, and requests for permissions to read and write files, in this directory or below it. Links
-    /// are followed.
+    /// are followed. A rule that refuses also matches what is above the directory: a permission for `/` is one for all.
     pub fn within(mut self, root: impl AsRef<Path>) -> Self {
         self.roots.push(absolute(root.as_ref()));
+        self
+    }
+
+    /// Only requests to reach this host; with a leading `*.`, all hosts below it. Case does not matter.
+    pub fn host(mut self, host: impl Into<String>) -> Self {
+        self.hosts.push(host.into());
         self
     }
 
@@ -198,190 +259,41 @@ impl Rule {
         !self.cwds.is_empty() || !self.roots.is_empty()
     }
 
-    pub(super) fn matches(&self, facts: &Facts) -> bool {
-        let accepts = self.decision.accepts();
-        if accepts && !facts.can_be_accepted() {
-            return false;
-        }
-        // One after the other, so that only what still matters looks at the file system.
-        let conditions: [&dyn Fn() -> Match; 9] = [
-            &|| self.subject(facts),
-            &|| one_of(&self.threads, facts.thread.as_deref()),
-            &|| {
-                pattern(
-                    &self.skills,
-                    facts.subject == Some(Subject::Skill),
-                    facts.skill.as_deref(),
-                )
-            },
-            &|| {
-                pattern(
-                    &self.servers,
-                    facts.subject == Some(Subject::McpTool),
-                    facts.server.as_deref(),
-                )
-            },
-            &|| {
-                pattern(
-                    &self.tools,
-                    facts.subject == Some(Subject::McpTool),
-                    facts.tool.as_deref(),
-                )
-            },
-            &|| Match::from(!(self.mcp_writes && facts.reads_only)),
-            &|| self.command_matches(facts),
-            &|| self.permission_matches(facts),
-            &|| self.paths_match(facts),
-        ];
-        conditions.into_iter().all(|holds| {
-            if accepts {
-                holds() == Match::Yes
-            } else {
-                holds() != Match::No
-            }
+    /// What is to be said of an accept rule that takes more than it seems to.
+    pub(super) fn warning(&self) -> Option<String> {
+        let wide = |line: &&Line| !line.exact && programs::can_run_others(&line.words);
+        let line = self.commands.iter().find(wide)?;
+        self.decision.accepts().then(|| {
+            format!(
+                "a rule accepts `{}` with whatever follows, by which it can run any other program; name its subcommand, or use exact_command",
+                line.words.join(" ")
+            )
         })
     }
+}
 
-    fn subject(&self, facts: &Facts) -> Match {
-        match facts.subject {
-            _ if self.subjects.is_empty() => Match::Yes,
-            Some(subject) => self.subjects.contains(&subject).into(),
-            None => Match::Unknown,
-        }
+/// The words of a command rule.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Line {
+    pub(super) words: Vec<String>,
+    /// Nothing may follow them.
+    pub(super) exact: bool,
+}
+
+impl Line {
+    fn new(words: &str, exact: bool) -> Self {
+        let words = words.split_whitespace().map(str::to_owned).collect();
+        Self { words, exact }
     }
 
-    fn command_matches(&self, facts: &Facts) -> Match {
-        if self.commands.is_empty() {
-            return Match::Yes;
-        }
-        if !matches!(facts.subject, Some(Subject::Command) | None) {
-            return Match::No;
-        }
-        let Some(line) = &facts.command else {
-            return Match::Unknown;
-        };
-        if self.decision.accepts() {
-            let Some(commands) = command::plain(line) else {
-                return Match::Unknown;
-            };
-            let ours = |words: &Vec<String>| self.commands.iter().any(|c| words.starts_with(c));
-            return commands.iter().all(ours).into();
-        }
-        let words = command::words(line);
-        let found = |prefix: &Vec<String>| {
-            (0..words.len()).any(|at| {
-                words[at..].len() >= prefix.len()
-                    && prefix.iter().enumerate().all(|(n, word)| {
-                        let here = &words[at + n];
-                        here == word || n == 0 && here.rsplit('/').next() == Some(word)
-                    })
-            })
-        };
-        self.commands.iter().any(found).into()
-    }
-
-    /// Nothing may be asked for besides what the rule names. A command that asks for permissions of its own too is
-    /// accepted only by a rule that names them, or has no conditions on what is asked for.
-    fn permission_matches(&self, facts: &Facts) -> Match {
-        let accepts = self.decision.accepts();
-        let named = if !self.permissions.is_empty() {
-            &self.permissions[..]
-        } else if !self.roots.is_empty() {
-            &[Permission::Read, Permission::Write][..]
-        } else if accepts && !self.commands.is_empty() {
-            &[]
-        } else {
-            return Match::Yes;
-        };
-        let mut asked = facts.asks.iter().map(|(permission, _)| permission);
-        if accepts {
-            // What a command asks for besides is no reason to run it: that takes a condition on the command.
-            let besides = !matches!(
-                facts.subject,
-                Some(Subject::Permissions | Subject::FileChange)
-            );
-            if besides && self.commands.is_empty() && self.subjects.is_empty() {
-                return Match::No;
-            }
-            // A rule about permissions accepts nothing that asks for none.
-            let about = self.permissions.is_empty() || !facts.asks.is_empty();
-            return (about && asked.all(|p| named.contains(p))).into();
-        }
-        if self.permissions.is_empty() {
-            return Match::Yes; // It is the paths that matter.
-        }
-        asked
-            .any(|p| named.contains(p) || *p == Permission::Other)
-            .into()
-    }
-
-    fn paths_match(&self, facts: &Facts) -> Match {
-        let accepts = self.decision.accepts();
-        let cwd = match &facts.cwd {
-            _ if self.cwds.is_empty() => Match::Yes,
-            Some(cwd) => any_root(&self.cwds, cwd),
-            None => Match::Unknown,
-        };
-        if self.roots.is_empty() || cwd == Match::No {
-            return cwd;
-        }
-        let asked: Vec<&str> = match facts.subject {
-            Some(Subject::FileChange) => match &facts.files {
-                Some(files) => files.iter().map(String::as_str).collect(),
-                None => return Match::Unknown,
-            },
-            _ => facts
-                .asks
-                .iter()
-                .filter_map(|(_, path)| path.as_deref())
-                .collect(),
-        };
-        let mut parts = asked.iter().map(|path| any_root(&self.roots, path));
-        let roots = if accepts {
-            Match::from(!asked.is_empty() && parts.all(|m| m == Match::Yes))
-        } else {
-            Match::from(parts.any(|m| m != Match::No))
-        };
-        if roots == Match::Yes { cwd } else { roots }
+    /// Whether a rule that accepts takes a command of these words.
+    pub(super) fn takes(&self, words: &[String]) -> bool {
+        let (own, len) = (&self.words, self.words.len());
+        len > 0 && words.starts_with(own) && (!self.exact || words.len() == len)
     }
 }
 
 /// A path of a rule, from the current directory if it is relative.
 fn absolute(dir: &Path) -> PathBuf {
     std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned())
-}
-
-fn any_root(roots: &[PathBuf], path: &str) -> Match {
-    let mut found = Match::No;
-    for root in roots {
-        match path::within(Path::new(path), root) {
-            Match::Yes => return Match::Yes,
-            Match::Unknown => found = Match::Unknown,
-            Match::No => {}
-        }
-    }
-    found
-}
-
-fn one_of(wanted: &[String], got: Option<&str>) -> Match {
-    match got {
-        _ if wanted.is_empty() => Match::Yes,
-        Some(got) => wanted.iter().any(|w| w == got).into(),
-        None => Match::Unknown,
-    }
-}
-
-fn pattern(wanted: &[String], applies: bool, got: Option<&str>) -> Match {
-    match got {
-        _ if wanted.is_empty() => Match::Yes,
-        _ if !applies => Match::No,
-        Some(got) => wanted
-            .iter()
-            .any(|w| match w.strip_suffix('*') {
-                Some(prefix) => got.starts_with(prefix),
-                None => w == got,
-            })
-            .into(),
-        None => Match::Unknown,
-    }
 }

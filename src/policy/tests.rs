@@ -38,12 +38,14 @@ fn permissions(profile: &Value) -> Facts {
 
 fn mcp(server: &str, tool: &str, annotations: &Value) -> Facts {
     let meta = json!({"codex_approval_kind": "mcp_tool_call", "tool_name": tool, "tool_annotations": annotations});
-    let params = json!({"threadId": "t", "serverName": server, "mode": "form", "message": "", "_meta": meta});
-    Facts::of_elicitation(&ElicitationRequest::parse(&params.to_string()).unwrap()).unwrap()
+    let schema = json!({"type": "object", "properties": {}});
+    let params = json!({"threadId": "t", "serverName": server, "mode": "form", "message": "", "requestedSchema": schema, "_meta": meta});
+    let request = ElicitationRequest::parse(&params.to_string()).unwrap();
+    Facts::of_elicitation(&request, true).unwrap()
 }
 
 fn decided(policy: &Policy, facts: &Facts) -> Option<Decision> {
-    policy.decide(facts).map(|(decision, _)| decision)
+    policy.decide(facts).map(|ruling| ruling.decision)
 }
 
 fn accepts(rule: Rule, facts: &Facts) -> bool {
@@ -55,7 +57,10 @@ fn the_first_rule_that_matches_decides_and_is_named() {
     let policy = Policy::auto()
         .rule(Rule::decline().command("git push"))
         .rule(Rule::accept().command("git").named("git"));
-    let by = |line: &str| policy.decide(&command(line)).unwrap();
+    let by = |line: &str| {
+        let ruling = policy.decide(&command(line)).unwrap();
+        (ruling.decision, ruling.by)
+    };
     assert_eq!(
         by("git push origin"),
         (Decision::Decline, "rule 1".to_owned())
@@ -63,7 +68,7 @@ fn the_first_rule_that_matches_decides_and_is_named() {
     assert_eq!(by("git status"), (Decision::Accept, "git".to_owned()));
     assert_eq!(
         by("ls"),
-        (Decision::AcceptAlways, "Policy::auto".to_owned())
+        (Decision::AcceptForSession, "Policy::auto".to_owned())
     );
 }
 
@@ -108,13 +113,69 @@ fn a_command_is_refused_wherever_the_words_stand() {
         "echo $(rm x)",
         "git push -f",
         "ls; git push",
+        "git -C . push",
+        "/usr/bin/git --no-pager push",
+        "X=1 git -c a=b -C \"my dir\" push origin",
+        "env -i git push",
+        "git-push",
+        "/usr/lib/git-core/git-push x",
+        "GIT push",
+        "r\"\"m x",
+        "r\\m x",
+        "/b\"in/r\"m x",
+        "\"rm\" x",
+        "$\"rm\" x",
+        "true\nrm x",
+        "(rm x)",
+        "{ rm x; }",
+        "cat <(rm x)",
+        "if true; then rm x; fi",
+        "sh -c \"r\\\"\\\"m x\"",
+        "bash <<E\nrm x\nE",
+        "bash <<< \"rm x\"",
+        "eval \"rm x\"",
+        "echo x | xargs rm",
+        "command rm x",
+        "exec rm x",
+        "\\rm x",
+        "alias l=\"rm x\"; l",
+        "f() { rm x; }; f",
+        "$X x",
+        "r? x",
+        "/bin/r[m] x",
+        "{rm,x}",
+        "r{m,} x",
+        "`echo rm` x",
+        "$(echo rm) x",
+        "env $X x",
+        "sudo -n $X",
+        "eval \"$X\"",
+        "git $X",
+        "git -C . p${E}ush",
     ] {
         assert!(
             decided(&Policy::rules([rule()]), &command(bad)).is_some(),
             "{bad}"
         );
     }
-    for good in ["ls", "echo farm", "git status", "git stash push"] {
+    for good in [
+        "ls",
+        "echo farm",
+        "git status",
+        "git stash push",
+        "git -C . status",
+        "git commit -m push",
+        "git commit -m \"a (b) [c] * d\"",
+        "git commit -F - <<E\n* one $X\nE\n",
+        "ls *.rs",
+        "grep -rn \"fn (.*) {\" .",
+        "echo $HOME",
+        "[ -f x ] && ls",
+        "[[ -f x ]] && ls",
+        "X=$(date) ls",
+        "$HOME/bin/tool x",
+        "for f in *.rs; do cat $f; done",
+    ] {
         assert!(
             decided(&Policy::rules([rule()]), &command(good)).is_none(),
             "{good}"
@@ -306,19 +367,17 @@ fn the_presets_do_what_they_say() {
         ]
     };
     let each = |policy: &Policy| all().map(|facts| decided(policy, &facts));
-    let (always, no) = (Some(Decision::AcceptAlways), Some(Decision::Decline));
-    assert_eq!(
-        each(&Policy::auto()),
-        [
-            always.clone(),
-            always.clone(),
-            always,
-            None,
-            None,
-            None,
-            None
-        ]
-    );
+    let no = Some(Decision::Decline);
+    for (policy, yes) in [
+        (Policy::auto(), Decision::AcceptForSession),
+        (Policy::auto_persistent(), Decision::AcceptAlways),
+    ] {
+        let yes = Some(yes);
+        assert_eq!(
+            each(&policy),
+            [yes.clone(), yes.clone(), yes, None, None, None, None]
+        );
+    }
     assert_eq!(
         each(&Policy::read_only()),
         [

@@ -185,6 +185,13 @@ impl Kin {
         }
     }
 
+    /// Whether a process is among those that were found.
+    #[cfg(feature = "ws")]
+    pub(super) fn includes(&self, pid: u32) -> bool {
+        let mut known = self.known.keys();
+        known.any(|ident| u32::try_from(ident.pid) == Ok(pid) && ident.is_alive())
+    }
+
     /// Sends a signal to each one that has left the group.
     pub(super) fn signal_outside(&self, group: Pid, signal: Signal) {
         for (ident, its) in &self.known {

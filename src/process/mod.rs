@@ -1,11 +1,14 @@
 //! The child process: starting it in a process group of its own, and ending it for certain, with all that it started.
 
+mod colours;
 mod find;
 mod kin;
+mod npm;
 mod registry;
 mod tail;
 
 use std::{
+    any::Any,
     ffi::OsString,
     fmt,
     path::{Path, PathBuf},
@@ -27,6 +30,7 @@ use self::{
 use crate::error::SpawnError;
 
 pub use find::find_codex;
+pub(crate) use find::find_codex_for;
 pub(crate) use {registry::Registry, tail::Tail};
 
 /// What to start and how.
@@ -38,6 +42,18 @@ pub(crate) struct Launch {
     pub(crate) env_clear: bool,
     /// `None` removes the variable.
     pub(crate) env: Vec<(OsString, Option<OsString>)>,
+}
+
+impl Launch {
+    /// The search path that the child gets.
+    pub(crate) fn path(&self) -> Option<OsString> {
+        let set = self.env.iter().rev().find(|(name, _)| name == "PATH");
+        match set {
+            Some((_, value)) => value.clone(),
+            None if self.env_clear => None,
+            None => std::env::var_os("PATH"),
+        }
+    }
 }
 
 impl fmt::Debug for Launch {
@@ -67,6 +83,8 @@ pub(crate) struct Process {
     kin: Kin,
     /// Its place in the registry, given back when nothing is left.
     entry: Option<Entry>,
+    /// What else is there because it listens on a socket, given back when nothing is left.
+    listener: Option<Box<dyn Any + Send + Sync>>,
     pub(crate) stderr: Arc<Tail>,
 }
 
@@ -123,6 +141,7 @@ impl Process {
             group,
             kin: Kin::new(group, mark),
             entry: None,
+            listener: None,
             stderr: Arc::default(),
         };
         let (Some(stdin), Some(stdout), Some(stderr)) = pipes else {
@@ -146,6 +165,20 @@ impl Process {
         Ok(())
     }
 
+    /// From now on it is a server that listens on a socket, so the end of its input does not end it. What belongs to it
+    /// is dropped when nothing of it is left.
+    #[cfg(feature = "ws")]
+    pub(crate) fn listens(&mut self, belongings: impl Any + Send + Sync) {
+        self.listener = Some(Box::new(belongings));
+    }
+
+    /// Whether a process is this one, or one that it has started.
+    #[cfg(feature = "ws")]
+    pub(crate) fn includes(&mut self, pid: u32) -> bool {
+        self.look();
+        self.pid == Some(pid) || self.kin.includes(pid)
+    }
+
     /// Waits for the leader to end. Cancel safe.
     pub(crate) async fn wait(&mut self) -> Option<ExitStatus> {
         self.child.wait().await.ok()
@@ -160,9 +193,22 @@ impl Process {
 
     /// The stop ladder, after stdin was closed: grace, SIGTERM, grace, SIGKILL, grace, the signals to all that it
     /// started. What the leader leaves behind is ended too. Also tells whether the leader went without a signal from
-    /// here.
+    /// here. A server that listens on a socket does not mind the end of its input, so it gets SIGTERM at once.
     pub(crate) async fn stop(&mut self, grace: Duration) -> (Option<ExitStatus>, bool) {
-        let mut status = timeout(grace, self.wait()).await.ok().flatten();
+        let goes_by_itself = self.listener.is_none();
+        self.climb(grace, goes_by_itself).await
+    }
+
+    /// As [`stop`](Self::stop), for one whose connection has ended: it may be about to end, whatever it listens on.
+    pub(crate) async fn stop_ending(&mut self, grace: Duration) -> (Option<ExitStatus>, bool) {
+        self.climb(grace, true).await
+    }
+
+    async fn climb(&mut self, grace: Duration, may_go: bool) -> (Option<ExitStatus>, bool) {
+        let mut status = None;
+        if may_go {
+            status = timeout(grace, self.wait()).await.ok().flatten();
+        }
         let by_itself = status.is_some();
         for signal in [Signal::TERM, Signal::KILL] {
             if status.is_some() {
@@ -239,6 +285,7 @@ impl Process {
             let _ = kill_process_group(group, Signal::KILL); // Where there is no `/proc`, this is all there is.
         }
         self.entry = None;
+        self.listener = None;
     }
 }
 

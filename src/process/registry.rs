@@ -4,10 +4,8 @@
 //! it. What is not such a file, or can't be read, is left alone.
 
 use std::{
-    fs::{self, DirBuilder, OpenOptions},
-    io::{self, Read as _, Write as _},
-    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
-    path::{Path, PathBuf},
+    fs, io,
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -15,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::{Signal, geteuid, getpid};
+use rustix::process::{Signal, getpid};
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
@@ -26,6 +24,7 @@ use super::{
 use crate::{
     error::SpawnError,
     log::{self, About},
+    private_files::PrivateDir,
     read::readable,
 };
 
@@ -37,19 +36,22 @@ const LARGEST: u64 = 4096;
 /// A directory of records that is ready for use.
 #[derive(Debug)]
 pub(crate) struct Registry {
-    dir: PathBuf,
+    dir: Arc<PrivateDir>,
     host: Ident,
     place: Place,
 }
 
 /// A record that is taken away again when nothing is left of its child.
 #[derive(Debug)]
-pub(super) struct Entry(PathBuf);
+pub(super) struct Entry {
+    dir: Arc<PrivateDir>,
+    name: String,
+}
 
 impl Drop for Entry {
     fn drop(&mut self) {
         // It may have been taken away already, by hand or by another host after this one was taken for dead.
-        let _ = fs::remove_file(&self.0);
+        let _ = self.dir.remove(&self.name);
     }
 }
 
@@ -92,26 +94,24 @@ impl Record {
 
 impl Registry {
     /// Makes the directory if it is not there, and ends what hosts that are dead have left, each step within `grace`.
+    ///
+    /// A record ends processes, so a directory where others could have put it is refused.
     pub(crate) async fn open(dir: &Path, grace: Duration) -> Result<Self, SpawnError> {
         let failed = |source| unusable(dir, source);
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(dir)
-            .map_err(failed)?;
+        let private = PrivateDir::own(dir).map_err(failed)?;
         let host = Ident::of(getpid()).ok_or_else(|| {
             let text = "it needs a system that tells when a process was started in /proc";
             failed(io::Error::new(io::ErrorKind::Unsupported, text))
         })?;
         let this = Self {
-            dir: dir.to_owned(),
+            dir: Arc::new(private),
             host,
             place: Place::current().map_err(failed)?,
         };
         let left = this.left_behind().map_err(failed)?;
-        let ends = left.into_iter().map(|(path, record)| async move {
+        let ends = left.into_iter().map(|(entry, record)| async move {
             end(&record, grace).await;
-            drop(Entry(path));
+            drop(entry);
         });
         futures_util::future::join_all(ends).await;
         Ok(this)
@@ -120,7 +120,7 @@ impl Registry {
     /// Puts a child on record.
     pub(super) fn enter(&self, kin: &Kin) -> Result<Entry, SpawnError> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
-        let failed = |source| unusable(&self.dir, source);
+        let failed = |source| unusable(self.dir.path(), source);
         let child = kin
             .leader()
             .ok_or_else(|| failed(io::Error::other("the child's start time is not known")))?;
@@ -134,30 +134,33 @@ impl Registry {
         };
         let text = record.to_json().to_string();
         let Ident { pid, start } = child;
-        let path = self.dir.join(format!("app-server-{pid}-{start}.json"));
+        let name = format!("app-server-{pid}-{start}.json");
         let Ident { pid, start } = self.host;
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let unfinished = Entry(self.dir.join(format!(".{pid}-{start}-{count}.tmp")));
-        OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&unfinished.0)
-            .and_then(|mut file| file.write_all(text.as_bytes()))
-            .and_then(|()| fs::rename(&unfinished.0, &path))
+        let unfinished = format!(".{pid}-{start}-{count}.tmp");
+        self.dir
+            .replace_through(unfinished, &name, text.as_bytes())
             .map_err(failed)?;
-        Ok(Entry(path))
+        Ok(self.entry(name))
+    }
+
+    fn entry(&self, name: String) -> Entry {
+        Entry {
+            dir: self.dir.clone(),
+            name,
+        }
     }
 
     /// The records of hosts that are dead. Those of before the machine was started are taken away on the way.
-    fn left_behind(&self) -> io::Result<Vec<(PathBuf, Record)>> {
+    fn left_behind(&self) -> io::Result<Vec<(Entry, Record)>> {
         let mut left = Vec::new();
-        for entry in fs::read_dir(&self.dir)?.flatten() {
-            let name = entry.file_name();
-            let Some(name) = name.to_str() else { continue };
-            if let Some(host) = unfinished_by(name) {
+        for name in self.dir.names()? {
+            let Ok(name) = name.into_string() else {
+                continue;
+            };
+            if let Some(host) = unfinished_by(&name) {
                 if host != self.host && !host.is_alive() {
-                    drop(Entry(entry.path()));
+                    drop(self.entry(name));
                 }
                 continue;
             }
@@ -165,21 +168,29 @@ impl Registry {
             if of_ours.and_then(|n| n.strip_suffix(".json")).is_none() {
                 continue;
             }
-            let Some(record) = read(&entry) else {
-                let what = format_args!("{name} is no record of this version");
+            let Some(record) = self.read(&name) else {
+                let what = format_args!("{name} is no record of this version and user");
                 log::debug(&what, About::default());
                 continue;
             };
-            if record.boot != self.place.boot {
-                drop(Entry(entry.path()));
-            } else if record.namespace == self.place.namespace
+            let is_orphaned = record.namespace == self.place.namespace
                 && record.host != self.host
-                && !record.host.is_alive()
-            {
-                left.push((entry.path(), record));
+                && !record.host.is_alive();
+            if record.boot != self.place.boot {
+                drop(self.entry(name));
+            } else if is_orphaned {
+                left.push((self.entry(name), record));
             }
         }
         Ok(left)
+    }
+
+    /// `None` for anything but a whole record of this user.
+    fn read(&self, name: &str) -> Option<Record> {
+        let text = self.dir.read(name, LARGEST).ok()?;
+        let record: Record = serde_json::from_slice(&text).ok()?;
+        let sound = record.version == VERSION && !record.mark.is_empty() && record.child.pid > 1;
+        sound.then_some(record)
     }
 }
 
@@ -199,21 +210,6 @@ fn unfinished_by(name: &str) -> Option<Ident> {
     let mut parts = name.strip_prefix('.')?.strip_suffix(".tmp")?.split('-');
     let (pid, start) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
     Some(Ident { pid, start })
-}
-
-/// `None` for anything but a whole record of this user.
-fn read(entry: &fs::DirEntry) -> Option<Record> {
-    // Neither a link nor a pipe, which would not end.
-    let about = entry.metadata().ok()?;
-    if !about.is_file() || about.len() > LARGEST || about.uid() != geteuid().as_raw() {
-        return None;
-    }
-    let mut text = String::new();
-    let file = fs::File::open(entry.path()).ok()?;
-    file.take(LARGEST).read_to_string(&mut text).ok()?;
-    let record: Record = serde_json::from_str(&text).ok()?;
-    let sound = record.version == VERSION && !record.mark.is_empty() && record.child.pid > 1;
-    sound.then_some(record)
 }
 
 /// Ends a child that has no host any more. Its input is at its end, so it gets the time to go by itself first.

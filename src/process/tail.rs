@@ -6,6 +6,11 @@ use std::{
 };
 
 use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tracing::{Level, level_filters::LevelFilter};
+
+use crate::rpc::Aside;
+
+use super::colours::Colours;
 
 /// The last of what the child wrote to stderr.
 #[derive(Debug, Default)]
@@ -14,18 +19,29 @@ pub(crate) struct Tail(Mutex<VecDeque<u8>>);
 impl Tail {
     const KEEP: usize = 64 * 1024;
 
-    /// Drains stderr until its end, whatever bytes it holds, and traces it line by line.
-    pub(crate) async fn drain<R: AsyncRead + Unpin>(&self, mut stderr: R) {
+    /// How much of a line is one trace.
+    const LINE: usize = 4 * 1024;
+
+    /// Drains stderr until its end, whatever bytes it holds, and traces it line by line. Colour codes are left out. It
+    /// waits for no subscriber: a server whose stderr is full stands still.
+    pub(crate) async fn drain<R: AsyncRead + Unpin>(&self, mut stderr: R, aside: &Aside) {
         let mut buf = vec![0; 8 * 1024];
         let mut line = Vec::new();
+        let mut colours = Colours::default();
+        let mut text = Vec::new();
         while let Ok(n @ 1..) = stderr.read(&mut buf).await {
-            self.push(&buf[..n]);
-            if tracing::enabled!(target: "cas_sdk::stderr", tracing::Level::DEBUG) {
-                for part in buf[..n].split_inclusive(|b| *b == b'\n') {
+            text.clear();
+            text.extend_from_slice(&buf[..n]);
+            colours.strip(&mut text);
+            self.push(&text);
+            if Level::DEBUG <= LevelFilter::current() {
+                for part in text.split_inclusive(|b| *b == b'\n') {
                     line.extend_from_slice(part);
-                    if part.ends_with(b"\n") || line.len() > Self::KEEP {
-                        tracing::debug!(target: "cas_sdk::stderr", "{}", String::from_utf8_lossy(&line).trim_end());
-                        line.clear();
+                    if part.ends_with(b"\n") || line.len() > Self::LINE {
+                        let line = std::mem::take(&mut line);
+                        aside.trace(Level::DEBUG, move || {
+                            tracing::debug!(target: "cas_sdk::stderr", "{}", String::from_utf8_lossy(&line).trim_end());
+                        });
                     }
                 }
             }
@@ -51,10 +67,18 @@ mod tests {
     use super::*;
 
     #[tokio::test]
+    async fn the_tail_has_no_colours() {
+        let tail = Tail::default();
+        let coloured = b"\x1b[2m2026\x1b[0m \x1b[31mERROR\x1b[0m no config\n";
+        tail.drain(&coloured[..], &Aside::new()).await;
+        assert_eq!(tail.text(), "2026 ERROR no config\n");
+    }
+
+    #[tokio::test]
     async fn the_tail_keeps_the_end_of_a_long_stderr_without_newlines() {
         let tail = Tail::default();
         let text = [b"x".repeat(200_000).as_slice(), b"\xff the end"].concat();
-        tail.drain(&text[..]).await;
+        tail.drain(&text[..], &Aside::new()).await;
         assert_eq!(tail.text().len(), Tail::KEEP + "\u{fffd}".len() - 1);
         assert!(tail.text().ends_with("\u{fffd} the end"));
     }

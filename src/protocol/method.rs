@@ -1,9 +1,9 @@
-//! The macros behind the methods: the three traits and the three enums.
+//! The macros behind the methods: the three traits and the four enums.
 //!
 //! Small functions are `#[inline]` here and in the other macros, because the compiler then makes code for those that
 //! somebody calls, in place of all of them.
 
-use serde::{Serialize, Serializer};
+use serde::{Serialize, Serializer, de::DeserializeOwned};
 
 use super::object::Writer;
 
@@ -96,6 +96,50 @@ macro_rules! no_params {
     };
 }
 
+/// The params of a second method with the same params type: on the wire there is no difference.
+macro_rules! newtype {
+    ($name:ident($inner:ty)) => {
+        impl From<$inner> for $name {
+            #[inline]
+            fn from(params: $inner) -> Self {
+                Self(params)
+            }
+        }
+        impl From<$name> for $inner {
+            #[inline]
+            fn from(params: $name) -> Self {
+                params.0
+            }
+        }
+        impl std::ops::Deref for $name {
+            type Target = $inner;
+
+            #[inline]
+            fn deref(&self) -> &$inner {
+                &self.0
+            }
+        }
+        impl std::ops::DerefMut for $name {
+            #[inline]
+            fn deref_mut(&mut self) -> &mut $inner {
+                &mut self.0
+            }
+        }
+        impl Serialize for $name {
+            #[inline]
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                self.0.serialize(serializer)
+            }
+        }
+        impl<'de> Deserialize<'de> for $name {
+            #[inline]
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                <$inner>::deserialize(deserializer).map(Self)
+            }
+        }
+    };
+}
+
 /// Writes `{"method": …, "params": …}`.
 pub(crate) fn write<S: Serializer, P: Serialize + ?Sized>(
     serializer: S,
@@ -106,6 +150,14 @@ pub(crate) fn write<S: Serializer, P: Serialize + ?Sized>(
     out.field("method", method);
     out.field("params", params);
     out.end()
+}
+
+/// Reads params of a request of the client. Many of them may also be `null`, which means none of their fields.
+pub(crate) fn read_params<T: DeserializeOwned>(params: &str) -> serde_json::Result<T> {
+    match serde_json::from_str(params) {
+        Err(error) if params.trim() == "null" => serde_json::from_str("{}").map_err(|_| error),
+        read => read,
+    }
 }
 
 /// Params that were read, as a variant of one of the enums.
@@ -133,14 +185,14 @@ macro_rules! client_notification {
             #[inline]
             #[must_use]
             pub const fn method(&self) -> &'static str {
-                match self {
+                match *self {
                     $(Self::$variant { .. } => $method,)*
                 }
             }
         }
         impl Serialize for ClientNotification {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                match self {
+                match *self {
                     $(client_notification!(@pattern params $variant $($params)?) =>
                         client_notification!(@write serializer $method params $($params)?),)*
                 }
@@ -148,7 +200,7 @@ macro_rules! client_notification {
         }
     };
     (@pattern $name:ident $variant:ident) => { Self::$variant };
-    (@pattern $name:ident $variant:ident $params:ident) => { Self::$variant($name) };
+    (@pattern $name:ident $variant:ident $params:ident) => { Self::$variant(ref $name) };
     (@write $serializer:ident $method:literal $name:ident) => { method::write_bare($serializer, $method) };
     (@write $serializer:ident $method:literal $name:ident $params:ident) => { method::write($serializer, $method, $name) };
 }
@@ -197,6 +249,15 @@ macro_rules! server_message {
             }
         }
         server_message!(@message ServerNotification by Notification::decode { $($method $variant($params),)* });
+    };
+    (ClientRequest { $($method:literal $variant:ident($params:ident),)* }) => {
+        $(impl From<$params> for ClientRequest {
+            #[inline]
+            fn from(params: $params) -> Self {
+                Self::$variant(params.into())
+            }
+        })*
+        server_message!(@message ClientRequest by method::read_params { $($method $variant($params),)* });
     };
     ($name:ident { $($rest:tt)* }) => {
         server_message!(@message $name by ::serde_json::from_str { $($rest)* });
@@ -256,5 +317,5 @@ macro_rules! server_message {
 }
 
 pub(crate) use {
-    call, client_notification, no_params, notification, paged, server_call, server_message,
+    call, client_notification, newtype, no_params, notification, paged, server_call, server_message,
 };

@@ -41,7 +41,7 @@ impl Child {
             process,
             stdin: Some(pipes.stdin),
             stdout: Some(Input::new(pipes.stdout, max_line)),
-            stderr: Some(Input::new(pipes.stderr, MAX_STDERR_LINE)),
+            stderr: Some(Input::with_empty_lines(pipes.stderr, MAX_STDERR_LINE)),
             status: None,
             drained_by: None,
             ladder: None,

@@ -140,11 +140,11 @@ impl<'a> Keys<'a> {
 }
 
 /// The routing keys of a request, kept until it is answered.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct OwnedKeys {
-    thread: Option<Box<str>>,
-    turn: Option<Box<str>>,
-    item: Option<Box<str>>,
+    pub(super) thread: Option<Box<str>>,
+    pub(super) turn: Option<Box<str>>,
+    pub(super) item: Option<Box<str>>,
 }
 
 impl OwnedKeys {
@@ -153,14 +153,6 @@ impl OwnedKeys {
             thread: self.thread.as_deref(),
             turn: self.turn.as_deref(),
             item: self.item.as_deref(),
-        }
-    }
-}
-
-impl OwnedKeys {
-    pub(super) fn turn_or_else(&mut self, turn: impl FnOnce() -> Option<Box<str>>) {
-        if self.turn.is_none() {
-            self.turn = turn();
         }
     }
 }

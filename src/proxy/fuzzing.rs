@@ -44,6 +44,6 @@ impl Proxy {
             events.extend_from_slice(front);
             self.0.events.queue.wrote(n);
         }
-        (events, self.0.to_server)
+        (events, self.0.to_server.to_vec())
     }
 }

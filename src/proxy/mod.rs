@@ -33,16 +33,28 @@ mod events;
 mod exit;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
+mod notice;
 mod options;
 mod pipes;
 mod policy;
 mod queue;
+mod registry;
+mod requests;
 mod run;
 mod scan;
 mod server;
 mod session;
 mod state;
 mod stats;
+mod turns;
 
+pub use notice::Notice;
 pub use options::{ApprovalPolicy, Decision, Options, SkillDecision};
-pub use run::{Notice, run};
+pub use run::run;
+
+/// Whether another attempt may succeed where an instance ended with this error before it was ready, and its app-server said
+/// this on stderr: it was too slow, or another one held the databases of its home.
+#[must_use]
+pub fn start_may_pass(error: &str, stderr: &str) -> bool {
+    error.contains("did not answer initialize in time") || crate::error_class::lost_its_home(stderr)
+}

@@ -1,9 +1,9 @@
 //! What a proxy is told: the flags of `cas proxy` as a value.
 
-use std::{path::PathBuf, time::Duration};
+use std::{fmt, path::PathBuf, time::Duration};
 
 /// How an instance is to behave. [`Default`] is the contract's default for every field.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct Options {
     /// The codex executable, a path or a name on `$PATH`; started as `PATH app-server`. Default: `$CAS_CODEX`, else
@@ -13,6 +13,9 @@ pub struct Options {
     pub cwd: Option<PathBuf>,
     /// Environment variables for the app-server beside those of this process.
     pub env: Vec<(std::ffi::OsString, std::ffi::OsString)>,
+    /// The directory in which the app-server is on record while it runs, so that the next start with the same directory
+    /// ends what an instance that was killed has left. Linux only; elsewhere it is ignored. Default: none.
+    pub registry: Option<PathBuf>,
     /// Where the last thread id is kept; a relative path is below `cwd`. Default: `~/.codex/cas/state/<hash>.json`, the
     /// hash being the first 16 hex digits of the SHA-256 of the absolute `cwd`.
     pub state_file: Option<PathBuf>,
@@ -25,10 +28,15 @@ pub struct Options {
     /// How often to emit a `cas/stats` of kind `heartbeat`. Default: never.
     pub heartbeat: Option<Duration>,
     /// How many events may wait to be written before reading stops. Default: 20,000. What waits is also limited to about
-    /// 256 KiB, however few events that is.
+    /// 256 KiB, however few events that is. 1 is taken as 2. With 0 reading never stops, and what waits has no bound.
     pub max_out_queue: usize,
-    /// From SIGTERM to SIGKILL when the instance is to end. Default: 2 s.
+    /// From SIGTERM to SIGKILL when the instance is to end; zero kills at once. Default: 2 s.
     pub kill_timeout: Duration,
+    /// How long the app-server may take to answer a request of the orchestrator from when it is sent; `None` waits for
+    /// ever. Then a `cas/error` is emitted, and an answer that comes after it is marked as late. The time while reading is
+    /// paused does not count. Requests that last as long as the work does, such as `command/exec`, have no such limit.
+    /// Default: 60 s.
+    pub request_timeout: Option<Duration>,
     /// How long the orchestrator may take to answer a forwarded server request; `None` waits for ever. Default: 30 s.
     pub server_request_timeout: Option<Duration>,
     /// How long the app-server may take to answer `initialize`. Default: 10 s.
@@ -39,12 +47,28 @@ pub struct Options {
     pub opt_out_notification_methods: Vec<String>,
 }
 
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The values of variables may be secrets.
+        let env: Vec<_> = self.env.iter().map(|(name, _)| name).collect();
+        f.debug_struct("Options")
+            .field("codex", &self.codex)
+            .field("cwd", &self.cwd)
+            .field("env", &env)
+            .field("state_file", &self.state_file)
+            .field("client_name", &self.client_name)
+            .field("approvals", &self.approvals)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {
             codex: None,
             cwd: None,
             env: Vec::new(),
+            registry: None,
             state_file: None,
             client_name: "cas".to_owned(),
             client_title: "cas skill".to_owned(),
@@ -52,6 +76,7 @@ impl Default for Options {
             heartbeat: None,
             max_out_queue: 20_000,
             kill_timeout: Duration::from_secs(2),
+            request_timeout: Some(Duration::from_secs(60)),
             server_request_timeout: Some(Duration::from_secs(30)),
             handshake_timeout: Duration::from_secs(10),
             approvals: ApprovalPolicy::default(),
@@ -60,7 +85,29 @@ impl Default for Options {
     }
 }
 
-/// What the proxy answers to approval requests by itself. The default is `Auto` for each: everything is approved.
+impl Options {
+    /// The same with times that can be added to any moment: a hundred years at most.
+    pub(super) fn bounded(mut self) -> Self {
+        const MOST: Duration = Duration::from_secs(100 * 365 * 86_400);
+        for time in [&mut self.kill_timeout, &mut self.handshake_timeout] {
+            *time = MOST.min(*time);
+        }
+        for time in [
+            &mut self.heartbeat,
+            &mut self.request_timeout,
+            &mut self.server_request_timeout,
+        ] {
+            *time = time.map(|time| MOST.min(time));
+        }
+        self
+    }
+}
+
+/// What the proxy answers to approval requests by itself. The default is `Auto` for each: everything is approved, and
+/// what codex proposes for good is approved for good. `exec: Decision::AcceptForSession` ends with the session.
+///
+/// Where the server lists the decisions that it takes, the answer is one of them and no wider than this. What it marks
+/// for a person to decide, and what can't be read, is never accepted here but passed on.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ApprovalPolicy {
     /// `item/commandExecution/requestApproval`.
@@ -85,7 +132,8 @@ impl ApprovalPolicy {
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[cfg_attr(feature = "cli", value(rename_all = "camelCase"))]
 pub enum Decision {
-    /// The proposed execpolicy amendment if there is one, else for the session.
+    /// The proposed execpolicy amendment if there is one, else for the session. Codex writes an amendment into its rules,
+    /// where it outlives the process and holds for every later one.
     #[default]
     Auto,
     /// This one.
@@ -96,17 +144,6 @@ pub enum Decision {
     Decline,
     /// No, and the turn is interrupted.
     Cancel,
-}
-
-impl Decision {
-    pub(super) fn word(self) -> &'static str {
-        match self {
-            Self::Accept => "accept",
-            Self::Auto | Self::AcceptForSession => "acceptForSession",
-            Self::Decline => "decline",
-            Self::Cancel => "cancel",
-        }
-    }
 }
 
 /// The answer to a skill's approval request.
@@ -121,13 +158,4 @@ pub enum SkillDecision {
     Approve,
     /// No.
     Decline,
-}
-
-impl SkillDecision {
-    pub(super) fn word(self) -> &'static str {
-        match self {
-            Self::Auto | Self::Approve => "approve",
-            Self::Decline => "decline",
-        }
-    }
 }

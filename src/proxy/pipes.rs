@@ -12,7 +12,7 @@ use tokio::{
     sync::mpsc,
 };
 
-use super::{run::Notice, session::Session, stats::Counts};
+use super::{notice::Notice, session::Session, stats::Counts};
 use crate::rpc::line::{Line, Lines};
 
 /// The lines of one side.
@@ -31,6 +31,13 @@ impl<R: AsyncRead + Unpin> Input<R> {
             more: false,
             ended: false,
         }
+    }
+
+    /// Where an empty line says something, too.
+    pub(super) fn with_empty_lines(io: R, max_line: usize) -> Self {
+        let mut this = Self::new(io, max_line);
+        this.lines.keep_empty();
+        this
     }
 
     pub(super) fn next(&mut self) -> Option<Line<'_>> {

@@ -26,6 +26,8 @@ pub(super) struct OutQueue {
     events: usize,
     bytes: usize,
     max_events: usize,
+    /// Whether there is a bound at all.
+    bounded: bool,
     spare: Option<Vec<u8>>,
     pub(super) high_water: usize,
 }
@@ -37,7 +39,9 @@ impl OutQueue {
             written: 0,
             events: 0,
             bytes: 0,
-            max_events: max_events.max(1),
+            // With 1, the event that tells of a pause or of its end would be one too many itself.
+            max_events: max_events.max(2),
+            bounded: max_events > 0,
             spare: None,
             high_water: 0,
         }
@@ -107,12 +111,12 @@ impl OutQueue {
 
     /// Whether so much waits that reading has to stop.
     pub(super) fn is_full(&self) -> bool {
-        self.events >= self.max_events || self.bytes >= MAX_BYTES
+        self.bounded && (self.events >= self.max_events || self.bytes >= MAX_BYTES)
     }
 
     /// Whether so little is left that reading may go on.
     pub(super) fn has_drained(&self) -> bool {
-        self.events * 2 < self.max_events.max(2) && self.bytes * 2 < MAX_BYTES
+        self.events < self.max_events.div_ceil(2) && self.bytes * 2 < MAX_BYTES
     }
 }
 
@@ -150,6 +154,20 @@ mod tests {
             assert!(out == expected, "step {step}");
             assert_eq!((queue.depth(), queue.bytes), (0, 0));
         }
+    }
+
+    #[test]
+    fn a_bound_of_one_is_two_and_one_of_zero_is_none() {
+        let mut queue = OutQueue::new(1);
+        push(&mut queue, b"resumed\n");
+        assert!(!queue.is_full(), "its own notice does not fill it");
+        push(&mut queue, b"x\n");
+        assert!(queue.is_full());
+        let mut queue = OutQueue::new(0);
+        for _ in 0..100 {
+            push(&mut queue, &b"y".repeat(MAX_BYTES / 10));
+        }
+        assert!(!queue.is_full());
     }
 
     #[test]

@@ -8,7 +8,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::process::Signal;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::mpsc,
@@ -18,8 +17,10 @@ use tokio::{
 use super::{
     child::Child,
     exit::told,
+    notice::Notice,
     options::Options,
     pipes::{Input, Output, write_to},
+    registry,
     session::{Phase, Session},
 };
 use crate::{
@@ -31,20 +32,10 @@ use crate::{
 const MAX_LINE: usize = 1024 * 1024 * 1024;
 /// So much may wait to be written to the server before no more commands are read.
 const TO_SERVER: usize = 1024 * 1024;
-/// How long the end of the input waits for the answers to the last requests.
+/// How long the end of the commands waits for the next answer to what was asked,
 const LAST_ANSWERS: Duration = Duration::from_secs(10);
-
-/// What the surroundings tell a running instance.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Notice {
-    /// SIGINT came: it is passed on to the app-server.
-    Interrupt,
-    /// SIGTERM came: it is passed on to the app-server.
-    Terminate,
-    /// Nobody reads the events any more: the instance ends at once.
-    ReaderGone,
-}
+/// and for turns and other long work.
+const LAST_WORK: Duration = Duration::from_secs(600);
 
 /// Runs an instance to its end and returns the exit code for the process: 0 after `cas/exit` or the end of the commands,
 /// else the app-server's, and 1 where there is none.
@@ -54,6 +45,7 @@ pub async fn run(
     events: impl AsyncWrite + Unpin,
     notices: mpsc::Receiver<Notice>,
 ) -> u8 {
+    let options = options.bounded();
     let mut session = Session::new(&options);
     session.announce();
     let launch = Launch {
@@ -67,14 +59,29 @@ pub async fn run(
             .map(|(k, v)| (k.clone(), Some(v.clone())))
             .collect(),
     };
-    let spawned = find_codex(Some(Path::new(&session.codex)))
-        .and_then(|program| Process::spawn(&program, &launch));
     let mut output = Output {
         to: events,
         waited: false,
     };
     let mut notices = notices;
-    let (process, pipes) = match spawned {
+    // What an instance that was killed has left is given time to end, so a signal may come meanwhile.
+    let opened = tokio::select! {
+        biased;
+        Some(notice) = notices.recv() => {
+            if let Some((name, _)) = notice.signal() {
+                session.events.emit("signal", |m| {
+                    m.word("signal", name);
+                });
+                output.flush(&mut session, &mut notices).await;
+                return 1;
+            }
+            return 0;
+        }
+        opened = registry::open(&options, &mut session) => opened,
+    };
+    let spawned = find_codex(Some(Path::new(&session.codex)))
+        .and_then(|program| Process::spawn(&program, &launch));
+    let (mut process, pipes) = match spawned {
         Ok(spawned) => spawned,
         Err(error) => {
             session.error("the app-server can't be started", |m| {
@@ -84,6 +91,9 @@ pub async fn run(
             return 1;
         }
     };
+    if let Some(Err(error)) = opened.map(|registry| process.register(&registry)) {
+        registry::unusable(&mut session, &error);
+    }
     session.pid = process.id();
     session.server_listens = true;
     session.handshake(&options);
@@ -97,7 +107,7 @@ pub async fn run(
         commands: Some(Input::new(commands, MAX_LINE)),
         output,
         notices,
-        last_answers_by: None,
+        commands_ended: None,
         wanted: None,
     };
     instance.run().await
@@ -113,8 +123,8 @@ struct Instance<I, O> {
     handshake_by: Instant,
     heartbeat: Option<Duration>,
     next_heartbeat: Option<Instant>,
-    /// Set at the end of the commands.
-    last_answers_by: Option<Instant>,
+    /// When the commands ended, by the session's clock.
+    commands_ended: Option<Duration>,
     /// The exit code, if it is not the child's.
     wanted: Option<u8>,
 }
@@ -138,7 +148,7 @@ impl<I: AsyncRead + Unpin, O: AsyncWrite + Unpin> Instance<I, O> {
             self.session.events.tick();
             self.pump();
             self.timers(Instant::now());
-            self.session.save_state();
+            self.session.save_state(Instant::now());
             self.session.balance();
             if self.server.is_over() {
                 break;
@@ -151,6 +161,12 @@ impl<I: AsyncRead + Unpin, O: AsyncWrite + Unpin> Instance<I, O> {
             }
         }
         self.server.process.kill_rest();
+        let why = match self.wanted {
+            Some(0) => "the instance was ended before the app-server had answered",
+            _ => "the app-server ended before it had answered",
+        };
+        self.session.fail_requests(why);
+        self.session.save_last();
         let (code, signal) = told(self.server.status);
         self.session.events.emit("appServerExit", |m| {
             m.value("code", code).value("signal", signal);
@@ -178,6 +194,7 @@ impl<I: AsyncRead + Unpin, O: AsyncWrite + Unpin> Instance<I, O> {
     fn takes_commands(&mut self) -> bool {
         self.session.phase == Phase::Ready
             && self.session.to_server.len() < TO_SERVER
+            && !self.session.requests.is_full()
             && self.takes_lines()
     }
 
@@ -222,7 +239,7 @@ impl<I: AsyncRead + Unpin, O: AsyncWrite + Unpin> Instance<I, O> {
     fn ends(&mut self) {
         let now = Instant::now();
         if Input::finish(&mut self.commands) {
-            self.last_answers_by = Some(now + LAST_ANSWERS);
+            self.commands_ended = Some(self.session.clock(now));
         }
         Input::finish(&mut self.server.stderr);
         if Input::finish(&mut self.server.stdout) && self.server.drained_by.is_none() {
@@ -254,8 +271,8 @@ impl<I: AsyncRead + Unpin, O: AsyncWrite + Unpin> Instance<I, O> {
             Phase::Exit => 0,
             Phase::Refused => 1,
             Phase::Ready | Phase::Handshake => {
-                let answered = self.session.asked.is_empty() && self.session.to_server.is_empty();
-                if self.last_answers_by.is_some_and(|by| by <= now || answered) {
+                let ends = self.last_answers_by();
+                if ends.is_some_and(|by| by <= self.session.clock(now)) {
                     self.session.events.emit("exiting", |m| {
                         m.word("reason", "stdinClosed");
                     });
@@ -278,13 +295,35 @@ impl<I: AsyncRead + Unpin, O: AsyncWrite + Unpin> Instance<I, O> {
         self.server.climb(now);
     }
 
+    /// Once there are no more commands: when nothing more is waited for, by the session's clock.
+    fn last_answers_by(&self) -> Option<Duration> {
+        let ended = self.commands_ended?;
+        let Session {
+            requests,
+            turns,
+            to_server,
+            ..
+        } = &self.session;
+        let by = if turns.any() || requests.has_long() {
+            ended + LAST_WORK
+        } else if requests.len() > 0 || !to_server.is_empty() {
+            ended.max(requests.last_answer()) + LAST_ANSWERS
+        } else {
+            ended
+        };
+        Some(by)
+    }
+
     /// The next moment at which [`timers`](Self::timers) has something to do.
     fn deadline(&self) -> Option<Instant> {
         [
             self.session.next_expiry(),
             self.next_heartbeat,
             (self.session.phase == Phase::Handshake).then_some(self.handshake_by),
-            self.last_answers_by.filter(|_| self.wanted.is_none()),
+            self.last_answers_by()
+                .filter(|_| self.wanted.is_none())
+                .and_then(|by| self.session.clock_shows(by)),
+            self.session.state.next_try(),
             self.server.deadline(),
         ]
         .into_iter()
@@ -350,7 +389,7 @@ impl<I: AsyncRead + Unpin, O: AsyncWrite + Unpin> Instance<I, O> {
             Step::Server(more) => Input::filled(&mut self.server.stdout, &more),
             Step::Stderr(more) => Input::filled(&mut self.server.stderr, &more),
             Step::Commands(more) => Input::filled(&mut self.commands, &more),
-            Step::ToServer(Ok(n)) => drop(self.session.to_server.drain(..n)),
+            Step::ToServer(Ok(n)) => self.session.wrote_to_server(n),
             Step::ToServer(Err(error)) => {
                 self.server.stdin = None;
                 self.session.server_listens = false;
@@ -366,20 +405,25 @@ impl<I: AsyncRead + Unpin, O: AsyncWrite + Unpin> Instance<I, O> {
             }
             Step::Written(Err(_)) | Step::Notice(Notice::ReaderGone) => return Err(ReaderGone),
             Step::Notice(notice) => {
-                let (name, signal) = match notice {
-                    Notice::Interrupt => ("SIGINT", Signal::INT),
-                    _ => ("SIGTERM", Signal::TERM),
-                };
-                self.session.events.emit("signal", |m| {
-                    m.word("signal", name);
-                });
-                self.server.signal(now, signal);
+                if let Some((name, signal)) = notice.signal() {
+                    self.session.events.emit("signal", |m| {
+                        m.word("signal", name);
+                    });
+                    self.server.signal(now, signal);
+                }
             }
             Step::Ended(status) => {
                 self.server.ended(status, now);
                 self.session.server_listens = false;
                 self.session.to_server.clear();
-                self.commands = None;
+                // What was read of the commands is told that it comes too late.
+                if let Some(mut commands) = self.commands.take()
+                    && self.session.phase == Phase::Ready
+                {
+                    while let Some(Line::Text(line)) = commands.next() {
+                        self.session.client_line(line);
+                    }
+                }
             }
         }
         Ok(())

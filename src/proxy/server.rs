@@ -8,9 +8,17 @@ use super::{
     command::id_key,
     events::Keys,
     policy::{self, Verdict},
+    requests::{Origin, Unanswered},
     scan::{Kind, Message},
     session::{Forwarded, Phase, Reason, Session, refusal},
 };
+
+/// The code of a request that the server has not taken since it has too many.
+const OVERLOADED: &str = "-32001";
+/// An empty id, which is none.
+const NO_ID: &str = "\"\"";
+/// The methods whose answers name a turn that runs.
+const STARTS: [&str; 2] = [r#""turn/start""#, r#""review/start""#];
 
 impl Session {
     /// Takes a line from the server.
@@ -33,9 +41,18 @@ impl Session {
         self.counts.from_server_messages += 1;
         let kind = message.kind();
         let asked = match (kind, message.id()) {
-            (Kind::Response, Some(id)) => self.asked.remove(&*id_key(id)),
+            (Kind::Response, Some(id)) => {
+                // What was refused as too much was not read.
+                let read = message.error().is_none_or(|e| !e.contains(OVERLOADED));
+                let now = self.clock(Instant::now());
+                self.requests.answered(id, read, now)
+            }
             _ => None,
         };
+        let late = asked.as_ref().is_some_and(|(_, late)| *late);
+        let asked = asked.map(|(request, _)| request);
+        let is_internal = asked.as_ref().is_some_and(|a| a.origin == Origin::Internal);
+        let asked = asked.filter(|request| request.origin != Origin::Raw);
         let hints = asked.as_ref().map(|a| a.keys.borrow()).unwrap_or_default();
         let keys = Keys::of(&message).or(hints);
         self.events.emit("fromServer", |m| {
@@ -49,18 +66,14 @@ impl Session {
                         "clientRequestId",
                         asked.and_then(|a| a.client_request_id.as_deref()),
                     )
-                    .raw(
-                        "internal",
-                        Some(if asked.is_some_and(|a| a.internal) {
-                            "true"
-                        } else {
-                            "false"
-                        }),
-                    );
+                    .raw("internal", Some(if is_internal { "true" } else { "false" }));
+                if late {
+                    m.raw("late", Some("true"));
+                }
             }
             m.keys(&keys).raw("msg", Some(message.text));
         });
-        if let Some(thread) = keys.thread
+        if let Some(thread) = keys.thread.filter(|thread| *thread != NO_ID)
             && self.state.see(thread)
         {
             self.emit_state("updated");
@@ -70,8 +83,20 @@ impl Session {
             Kind::Notification if message.method() == Some(r#""serverRequest/resolved""#) => {
                 self.withdrawn(&message);
             }
-            Kind::Response if asked.is_some_and(|a| a.internal) => self.handshake_answer(&message),
-            _ => {}
+            Kind::Notification => match (message.method(), keys.turn) {
+                (Some(r#""turn/started""#), Some(turn)) => self.turns.started(turn),
+                (Some(r#""turn/completed""#), Some(turn)) => self.turns.ended(turn),
+                _ => {}
+            },
+            Kind::Response if is_internal => self.handshake_answer(&message),
+            Kind::Response => {
+                let starts = asked.as_ref().is_some_and(|a| STARTS.contains(&&*a.method));
+                if let Some(turn) = keys.turn.filter(|_| starts && message.error().is_none()) {
+                    self.turns.started(turn);
+                }
+                self.send_waiting();
+            }
+            Kind::Unknown => {}
         }
     }
 
@@ -189,11 +214,29 @@ impl Session {
 
     /// When [`expire`](Self::expire) is due.
     pub(super) fn next_expiry(&self) -> Option<Instant> {
-        self.deadlines.front().map(|(at, ..)| *at)
+        let forwarded = self.deadlines.front().map(|(at, ..)| *at);
+        let asked = self.requests.next_expiry();
+        let asked = asked.and_then(|time| self.clock_shows(time));
+        forwarded.into_iter().chain(asked).min()
     }
 
-    /// Fails the forwarded requests whose time is over.
+    /// Fails the requests whose time is over, those of the orchestrator and those that were forwarded to it.
     pub(super) fn expire(&mut self, now: Instant) {
+        if !self.paused {
+            let over = self.requests.expire(self.clock(now));
+            for (request, how) in &over {
+                let why = match how {
+                    Unanswered::NoAnswer => "the app-server did not answer a request in time",
+                    Unanswered::NotSent => {
+                        "a request was not sent: the app-server answers none of those before it"
+                    }
+                };
+                self.unanswered(why, request, *how);
+            }
+            if !over.is_empty() {
+                self.send_waiting();
+            }
+        }
         while let Some((at, ..)) = self.deadlines.front()
             && *at <= now
         {

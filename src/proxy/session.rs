@@ -3,22 +3,26 @@
 use std::{
     collections::{HashMap, VecDeque},
     fmt::Write as _,
+    mem,
     path::PathBuf,
     time::{Duration, Instant},
 };
 
+use bytes::{Buf as _, BytesMut};
 use serde_json::value::RawValue;
 
 use super::{
     events::{Events, Keys, OwnedKeys},
     options::{ApprovalPolicy, Options},
+    requests::{Lane, Origin, Request, Requests, Unanswered},
     scan::Scan,
     state::{self, State},
     stats::{Counts, Snapshot},
+    turns::Turns,
 };
 
-/// Requests that may wait for the server's answer. It never answers some, and what waits must be bounded.
-pub(super) const MAX_PENDING: usize = 65_536;
+/// What is to be sent to the server may keep so much memory when there is nothing to send.
+const KEEP: usize = 1024 * 1024;
 
 /// The id of the proxy's own request; the first that is allocated.
 const INITIALIZE: &str = "1";
@@ -33,15 +37,6 @@ pub(super) enum Phase {
     Exit,
     /// `initialize` was refused.
     Refused,
-}
-
-/// A request of the orchestrator (or the handshake) that the server has not answered.
-#[derive(Debug)]
-pub(super) struct Asked {
-    pub(super) method: Box<str>,
-    pub(super) client_request_id: Option<Box<str>>,
-    pub(super) internal: bool,
-    pub(super) keys: OwnedKeys,
 }
 
 /// A server request that the orchestrator has not answered.
@@ -75,17 +70,21 @@ pub(super) enum Reason<'a> {
 pub(super) struct Session {
     pub(super) events: Events,
     /// What is to be written to the server.
-    pub(super) to_server: Vec<u8>,
+    pub(super) to_server: BytesMut,
     pub(super) phase: Phase,
     /// Reading has stopped because too much waits to be written.
     pub(super) paused: bool,
+    /// Since when, and for how long it was before.
+    paused_since: Option<Instant>,
+    paused_for: Duration,
     /// Whether the server can still be written to.
     pub(super) server_listens: bool,
     pub(super) codex: String,
     pub(super) cwd: PathBuf,
     pub(super) pid: Option<u32>,
     pub(super) counts: Counts,
-    pub(super) asked: HashMap<Box<str>, Asked>,
+    pub(super) requests: Requests,
+    pub(super) turns: Turns,
     pub(super) forwarded: HashMap<Box<str>, Forwarded>,
     pub(super) state: State,
     pub(super) scan: Scan,
@@ -108,9 +107,9 @@ impl Session {
             .cwd
             .as_deref()
             .map_or_else(|| here.clone(), |cwd| state::absolute(&here, cwd));
-        let file = options.state_file.as_deref().map_or_else(
-            || state::default_file(&cwd),
-            |file| state::absolute(&cwd, file),
+        let state = options.state_file.as_deref().map_or_else(
+            || State::of(&cwd),
+            |file| State::load(state::absolute(&cwd, file)),
         );
         let codex = match (&options.codex, std::env::var_os("CAS_CODEX")) {
             (Some(codex), _) => codex.display().to_string(),
@@ -122,17 +121,20 @@ impl Session {
             started_at_ms: events.now_ms(),
             started: Instant::now(),
             events,
-            to_server: Vec::new(),
+            to_server: BytesMut::new(),
             phase: Phase::Handshake,
             paused: false,
+            paused_since: None,
+            paused_for: Duration::ZERO,
             server_listens: false,
             codex,
             cwd,
             pid: None,
             counts: Counts::default(),
-            asked: HashMap::new(),
+            requests: Requests::new(options.request_timeout),
+            turns: Turns::new(&options.opt_out_notification_methods),
             forwarded: HashMap::new(),
-            state: State::load(file),
+            state,
             scan: Scan::default(),
             approvals: options.approvals,
             answer_within: options.server_request_timeout,
@@ -181,15 +183,14 @@ impl Session {
         });
         let id = self.allocate_id();
         debug_assert_eq!(id, INITIALIZE);
-        self.asked.insert(
-            id.clone().into(),
-            Asked {
-                method: r#""initialize""#.into(),
-                client_request_id: Some(r#""cas/initialize""#.into()),
-                internal: true,
-                keys: OwnedKeys::default(),
-            },
-        );
+        self.requests.hold(Request {
+            id: id.clone().into(),
+            method: r#""initialize""#.into(),
+            client_request_id: Some(r#""cas/initialize""#.into()),
+            origin: Origin::Internal,
+            lane: Lane::Urgent,
+            keys: OwnedKeys::default(),
+        });
         let frame = format!(r#"{{"method":"initialize","id":{id},"params":{params}}}"#);
         self.send(&frame, Reason::Handshake);
     }
@@ -198,7 +199,7 @@ impl Session {
         loop {
             let id = self.next_id.to_string();
             self.next_id += 1;
-            if !self.asked.contains_key(id.as_str()) {
+            if !self.requests.contains(&id) {
                 return id;
             }
         }
@@ -222,7 +223,7 @@ impl Session {
             return;
         }
         self.to_server.extend_from_slice(frame.as_bytes());
-        self.to_server.push(b'\n');
+        self.to_server.extend_from_slice(b"\n");
         self.counts.to_server_messages += 1;
         let (word, method, keys) = match reason {
             Reason::Handshake => ("handshake", None, Keys::default()),
@@ -265,12 +266,79 @@ impl Session {
 
     /// Brings the state file up to date. Before the events that tell of it are written, so that whoever reads one finds
     /// the file at least as new.
-    pub(super) fn save_state(&mut self) {
-        if let Err(error) = self.state.save() {
+    pub(super) fn save_state(&mut self, now: Instant) {
+        if let Some(error) = self.state.save(now) {
             let file = self.state.file.display().to_string();
             self.error("the state file can't be written", |m| {
                 m.value("stateFile", file).value("error", error.to_string());
             });
+        }
+    }
+
+    /// The same at the end, also if it was to be tried later.
+    pub(super) fn save_last(&mut self) {
+        let now = Instant::now();
+        // It was told when it failed first.
+        let _ = self.state.save_last(now);
+    }
+
+    /// How long the instance has been reading: since the start, without the time in which it was paused. What the server
+    /// has said then may wait to be read, so nothing of it is late.
+    pub(super) fn clock(&self, now: Instant) -> Duration {
+        let until = self.paused_since.unwrap_or(now);
+        let running = until.saturating_duration_since(self.started);
+        running.saturating_sub(self.paused_for)
+    }
+
+    /// When the clock will show a time. `None` while it stands still.
+    pub(super) fn clock_shows(&self, time: Duration) -> Option<Instant> {
+        if self.paused {
+            return None;
+        }
+        self.started.checked_add(self.paused_for)?.checked_add(time)
+    }
+
+    /// Sends the requests that have their turn now.
+    pub(super) fn send_waiting(&mut self) {
+        let now = self.clock(Instant::now());
+        while let Some(next) = self.requests.next(now) {
+            let reason = match next.origin {
+                Origin::Raw => Reason::ClientRaw,
+                _ => Reason::ClientRequest {
+                    client_request_id: next.client_request_id.as_deref(),
+                },
+            };
+            self.send(&next.frame, reason);
+        }
+    }
+
+    /// Tells the requests that will not be answered any more.
+    pub(super) fn fail_requests(&mut self, why: &str) {
+        for (request, how) in self.requests.drain() {
+            self.unanswered(why, &request, how);
+        }
+    }
+
+    /// The error in the place of an answer.
+    pub(super) fn unanswered(&mut self, why: &str, request: &Request, how: Unanswered) {
+        if request.origin == Origin::Internal {
+            return;
+        }
+        self.error(why, |m| {
+            m.raw("id", Some(&request.id))
+                .raw("method", Some(&request.method))
+                .raw("clientRequestId", request.client_request_id.as_deref())
+                .keys(&request.keys.borrow())
+                .value("sent", how == Unanswered::NoAnswer);
+        });
+    }
+
+    /// So many bytes of what is to be sent were written.
+    pub(super) fn wrote_to_server(&mut self, n: usize) {
+        self.to_server.advance(n);
+        // One large command should not be held for the rest of the session.
+        if self.to_server.is_empty() && self.to_server.capacity() > KEEP {
+            mem::take(&mut self.to_server);
         }
     }
 
@@ -286,7 +354,7 @@ impl Session {
             app_server_user_agent: self.user_agent.as_deref(),
             state_file: &self.state.file.display().to_string(),
             state: &state,
-            pending_client_requests: self.asked.len(),
+            pending_client_requests: self.requests.len(),
             pending_server_requests: self.forwarded.len(),
             out_queue_depth: self.events.queue.depth(),
             io_paused: self.paused,
@@ -304,6 +372,7 @@ impl Session {
     pub(super) fn balance(&mut self) -> bool {
         if !self.paused && self.events.queue.is_full() {
             self.paused = true;
+            self.paused_since = Some(Instant::now());
             self.counts.io_pauses += 1;
             let mut reason = String::new();
             let _ = write!(reason, "outQueue>={}", self.max_out_queue);
@@ -312,6 +381,10 @@ impl Session {
             });
         } else if self.paused && self.events.queue.has_drained() {
             self.paused = false;
+            self.paused_for += self
+                .paused_since
+                .take()
+                .map_or(Duration::ZERO, |at| at.elapsed());
             self.counts.io_resumes += 1;
             self.events.emit("ioResumed", |m| {
                 m.word("reason", "outQueue drained");

@@ -82,11 +82,26 @@ struct Kept {
 impl Builder {
     /// Starts the server as [`spawn`](Self::spawn) does, and starts it again whenever it has ended by itself.
     ///
+    /// The first start is made again only where its failure [is retryable](Error::is_retryable), as often and after the
+    /// pauses that the policy says.
+    ///
     /// # Errors
-    /// As of [`spawn`](Self::spawn): the first start is not repeated.
+    /// As of [`spawn`](Self::spawn).
     #[inline]
     pub async fn supervise(self, policy: Restart) -> Result<Supervisor, Error> {
-        let client = self.clone().spawn().await?;
+        let mut failures = 0;
+        let client = loop {
+            match Box::pin(self.clone().spawn()).await {
+                Ok(client) => break client,
+                Err(error) if error.is_retryable() && failures < policy.attempts => {
+                    let pause = policy.backoff.pause(failures);
+                    failures += 1;
+                    tracing::warn!(target: "cas_sdk", %error, ?pause, "the server is started again");
+                    sleep(pause).await;
+                }
+                Err(error) => return Err(error),
+            }
+        };
         let (state, _) = watch::channel(ServerState::Running {
             restarts: 0,
             lost: Vec::new(),

@@ -2,18 +2,18 @@
 
 use std::{sync::MutexGuard, time::Instant};
 
+use tracing::Level;
+
 use super::{
     block::{Draft, TEXT},
     connection::NoAnswer,
-    message::{Incoming, Kind, Parts, Run},
-    router::{Class, Pending, RawReply, Route, Router, State},
+    message::{Incoming, Kind, Parts, Run, Text},
+    pending::Pending,
+    router::{Class, RawReply, Route, Router, State},
     routes::Plan,
     scan::{Envelope, Scan, Scanned, scan_head},
 };
-use crate::{
-    error::rpc_error,
-    log::{self, About},
-};
+use crate::error::rpc_error;
 
 /// What the reader keeps from one read to the next.
 #[derive(Default)]
@@ -48,8 +48,9 @@ impl<'r> Batch<'r> {
             Ok(line) => self.text(line),
             // One odd byte must not cost the answer or the end of a turn that it stands in.
             Err(error) => {
-                let about = About::default().error(&error);
-                log::warn(&"a line from the server is not UTF-8", about);
+                self.router.aside.trace(Level::WARN, move || {
+                    tracing::warn!(target: "cas_sdk", %error, "a line from the server is not UTF-8");
+                });
                 self.text(&String::from_utf8_lossy(bytes));
             }
         }
@@ -57,25 +58,32 @@ impl<'r> Batch<'r> {
 
     fn text(&mut self, line: &str) {
         let scanned = self.desk.scan.next(line);
+        let with_more;
+        let text = if scanned.unescaped.is_empty() {
+            Text::new(line)
+        } else {
+            with_more = [line, &scanned.unescaped].concat();
+            Text::with_more(&with_more, line.len())
+        };
         match scanned.kind {
             Kind::Response => {
-                self.response(line, scanned.env);
+                self.response(text, scanned.env);
                 return;
             }
             // Not the text: it may be anything.
-            Kind::Malformed => odd(line.len() as u64, "is no JSON object"),
-            Kind::Unknown => odd(
+            Kind::Malformed => self.odd(line.len() as u64, "is no JSON object"),
+            Kind::Unknown => self.odd(
                 line.len() as u64,
                 "is neither request, answer nor notification",
             ),
-            Kind::Notification | Kind::Request => {}
+            Kind::Notification | Kind::Request | Kind::LateResponse => {}
         }
-        self.event(line, scanned);
+        self.event(text, &scanned);
     }
 
     /// A line that was too long to keep.
     pub(crate) fn too_long(&mut self, len: u64, head: &[u8]) {
-        odd(len, "was over the limit and was skipped");
+        self.odd(len, "was over the limit and was skipped");
         self.desk.scan = Scan::default(); // It goes by the line before, which is this one.
         let head = String::from_utf8_lossy(head);
         let (kind, env) = scan_head(&head);
@@ -84,10 +92,12 @@ impl<'r> Batch<'r> {
             Kind::Response => {
                 self.flush();
                 let id = id.parse().ok();
-                if let Some(Pending { tx, on_reply }) =
+                if let Some(Pending { tx, on_reply, .. }) =
                     id.and_then(|id| self.router.take_pending(id))
                 {
-                    drop(on_reply);
+                    if let Some(hook) = on_reply {
+                        self.router.aside.let_go(hook);
+                    }
                     let _ = tx.send(Err(NoAnswer::TooLong(len, head.as_ref().into())));
                 }
             }
@@ -98,11 +108,14 @@ impl<'r> Batch<'r> {
             }
             _ => {}
         }
-        self.event(&head, Scanned::odd(Kind::Malformed, Envelope::default()));
+        let odd = Scanned::odd(Kind::Malformed, Envelope::default());
+        self.event(Text::new(&head), &odd);
     }
 
-    fn event(&mut self, line: &str, scanned: Scanned) {
-        let Scanned { kind, env, same } = scanned;
+    fn event(&mut self, text: Text<'_>, scanned: &Scanned) {
+        let &Scanned {
+            kind, env, same, ..
+        } = scanned;
         let router = self.router;
         let state = self.state.get_or_insert_with(|| router.lock());
         state.seq += 1;
@@ -110,19 +123,20 @@ impl<'r> Batch<'r> {
         let known = if same { state.routes.last() } else { None };
         let plan = match known {
             Some(plan) => plan,
-            None => self.plan(line, kind, env),
+            None => self.plan(text.all, kind, env),
         };
         if plan.class.observed {
-            let message = Incoming::new(seq, self.now, line, kind, env);
+            let message = Incoming::of(seq, self.now, text, kind, env);
             self.observed(&message, plan.class);
             return;
         }
         if self.state().routes.set(plan).is_empty() {
             return;
         }
-        if line.len() > TEXT {
+        let line = text.line();
+        if line.len() > TEXT || text.has_more() {
             self.finish();
-            let message = Incoming::new(seq, self.now, line, kind, env);
+            let message = Incoming::of(seq, self.now, text, kind, env);
             self.state().stage(plan, Run::one(message));
             return;
         }
@@ -180,27 +194,36 @@ impl<'r> Batch<'r> {
         }
     }
 
-    fn response(&mut self, line: &str, env: Envelope) {
-        let parts = Parts::new(line, env);
+    fn response(&mut self, text: Text<'_>, env: Envelope) {
+        let parts = Parts::new(text.all, env);
         let id = parts.id().and_then(|id| id.parse::<u64>().ok());
-        let Some(Pending { tx, on_reply }) = id.and_then(|id| self.router.take_pending(id)) else {
+        let Some(pending) = id.and_then(|id| self.router.take_pending(id)) else {
+            let aside = &self.router.aside;
             if id.is_some_and(|id| self.router.has_used(id)) {
-                log::debug(
-                    &"an answer came that nobody waits for any more",
-                    About::default(),
-                );
+                aside.trace(Level::DEBUG, || {
+                    tracing::debug!(target: "cas_sdk", "an answer came that nobody waits for any more");
+                });
             } else {
-                log::warn(
-                    &"the server answered what was never asked",
-                    About::default(),
-                );
-                self.event(line, Scanned::odd(Kind::Response, env));
+                aside.trace(Level::WARN, || {
+                    tracing::warn!(target: "cas_sdk", "the server answered what was never asked");
+                });
+                self.event(text, &Scanned::odd(Kind::Response, env));
             }
             return;
         };
+        let Pending {
+            tx,
+            on_reply,
+            place,
+            late,
+        } = pending;
         // NB. What was said before the answer is in the queues before the caller wakes.
-        self.state().seq += 1;
+        if late.is_none() {
+            self.state().seq += 1;
+        }
         self.flush();
+        drop(place);
+        let line = text.line();
         let outcome = match parts.error().filter(|e| *e != "null") {
             Some(error) => Err(rpc_error(error)),
             None => Ok(RawReply {
@@ -211,7 +234,21 @@ impl<'r> Batch<'r> {
         if let Some(hook) = on_reply {
             hook(&outcome);
         }
-        let _ = tx.send(Ok(outcome));
+        match late {
+            None => {
+                let _ = tx.send(Ok(outcome));
+            }
+            // NB. After the hook: who reads it finds what it did.
+            Some(method) => self.late(text, env, &method),
+        }
+    }
+
+    /// An answer whose caller has gone.
+    fn late(&mut self, text: Text<'_>, env: Envelope, method: &str) {
+        let all = [text.all, method].concat();
+        let env = env.of_late(text.all.len()..all.len());
+        let text = Text::with_more(&all, text.line().len());
+        self.event(text, &Scanned::odd(Kind::LateResponse, env));
     }
 
     fn state(&mut self) -> &mut State {
@@ -230,8 +267,16 @@ impl<'r> Batch<'r> {
     /// Lets the readers see all that came so far, and lets the lock go.
     fn flush(&mut self) {
         self.finish();
-        self.state().flush();
+        let readers = self.state().flush();
         self.state = None;
+        readers.wake();
+    }
+
+    /// Warns of a line.
+    fn odd(&self, len: u64, what: &'static str) {
+        self.router.aside.trace(Level::WARN, move || {
+            tracing::warn!(target: "cas_sdk", "a line from the server {what}; it has {len} bytes");
+        });
     }
 
     /// Lets the lock go.
@@ -246,13 +291,6 @@ impl Drop for Batch<'_> {
         // Staged messages outlive a lock that was let go in between, so look again.
         self.flush();
     }
-}
-
-fn odd(len: u64, what: &str) {
-    log::warn(
-        &format_args!("a line from the server {what}; it has {len} bytes"),
-        About::default(),
-    );
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use crate::{
     Filter,
     error::CloseReason,
     rpc::{
+        aside::Aside,
         queue::{Bounds, Next},
         router::{Dialect, OnReply, Subscription},
     },
@@ -59,7 +60,7 @@ impl Dialect for Watcher {
 fn rig() -> (Arc<Router>, Arc<Watcher>, Desk) {
     let watcher = Arc::<Watcher>::default();
     (
-        Arc::new(Router::new(watcher.clone())),
+        Arc::new(Router::new(watcher.clone(), Aside::new())),
         watcher,
         Desk::default(),
     )
@@ -307,7 +308,7 @@ fn a_subscription_that_an_answer_binds_has_what_came_before_and_nothing_foreign(
     let subscription = subscribe(&router, Filter::all());
     let binder = subscription.binder();
     let hook: OnReply = Box::new(move |_| binder.bind(&Filter::all().thread("b").into_matcher()));
-    let slot = router.expect(Some(hook)).unwrap();
+    let slot = router.expect("m", Some(hook), None).unwrap();
     let answer = format!(r#"{{"id":{},"result":{{}}}}"#, slot.id);
     let lines = [
         delta("a"),
@@ -325,7 +326,7 @@ fn a_subscription_that_an_answer_binds_has_what_came_before_and_nothing_foreign(
 async fn what_was_said_before_an_answer_is_there_when_the_caller_wakes() {
     let (router, _, mut desk) = rig();
     let subscription = subscribe(&router, Filter::all());
-    let mut slot = router.expect(None).unwrap();
+    let mut slot = router.expect("m", None, None).unwrap();
     let mut batch = Batch::new(&router, &mut desk);
     batch.line(delta("t").as_bytes());
     batch.line(format!(r#"{{"id":{},"result":{{}}}}"#, slot.id).as_bytes());

@@ -114,11 +114,11 @@ pub(super) struct Entry {
 }
 
 impl Block {
-    /// A line in a block of its own.
-    pub(super) fn one(received_at: Instant, line: &str, entry: Entry) -> Self {
+    /// A line in a block of its own, and what stands behind it.
+    pub(super) fn one(received_at: Instant, text: &str, entry: Entry) -> Self {
         Self {
             received_at,
-            text: line.to_owned(),
+            text: text.to_owned(),
             entries: Entries::One(entry),
             values: Mutex::default(),
             spares: None,
@@ -141,11 +141,21 @@ impl Block {
     }
 
     #[inline]
-    pub(super) fn parts(&self, at: u32) -> Parts<'_> {
+    pub(super) fn line(&self, at: u32) -> &str {
         let entry = self.entry(at);
+        &self.text[entry.start as usize..entry.end as usize]
+    }
+
+    #[inline]
+    pub(super) fn parts(&self, at: u32) -> Parts<'_> {
+        let line = match &self.entries {
+            // With what stands behind it.
+            Entries::One(_) => &self.text,
+            Entries::Many(_) => self.line(at),
+        };
         Parts {
-            line: &self.text[entry.start as usize..entry.end as usize],
-            env: entry.env,
+            line,
+            env: self.entry(at).env,
         }
     }
 

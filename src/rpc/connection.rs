@@ -1,19 +1,21 @@
 //! A connection: the router and the outbox, the window of requests in flight, and the reader's loop.
 
-use std::{io, sync::Arc, time::Duration};
-
-use tokio::{
-    io::AsyncRead,
-    sync::{Semaphore, SemaphorePermit},
-    time::timeout,
+use std::{
+    collections::VecDeque,
+    io,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
+
+use tokio::{io::AsyncRead, sync::Notify, time::timeout};
 
 use super::{
     batch::{Batch, Desk},
     line::{Line, Lines},
-    outbox::{Lane, Outbox},
+    outbox::{self, Outbox},
     router::{OnReply, Outcome, Router},
     tap::Taps,
+    window::{Lane, Place, Window},
 };
 use crate::error::CloseReason;
 
@@ -26,23 +28,48 @@ pub(crate) struct Limits {
     pub(crate) urgent: usize,
     /// The longest line, in bytes.
     pub(crate) line: usize,
+    /// The longest message that the server takes, in bytes.
+    pub(crate) outgoing: Option<usize>,
 }
 
 /// Why a request has no answer.
 #[derive(Debug)]
 pub(crate) enum NoAnswer {
+    /// It was sent, and its time is up.
     Timeout,
+    /// Its time was up before it could be sent; this is what it waited for.
+    NotSent(&'static str),
     Closed(Arc<CloseReason>),
     /// The answer was over the limit of a line: how long it was, and how it began.
     TooLong(u64, Box<str>),
+    /// The request was not sent: it is this long, and the server takes no more than that.
+    TooLarge {
+        len: usize,
+        max: usize,
+    },
 }
+
+/// What a request that was not sent has waited for.
+const NO_PLACE: &str =
+    "the requests before it are not answered yet, and no more are sent to a server at a time";
+const NO_ROOM: &str = "a `wire()` of this connection is not read, and is full";
 
 pub(crate) struct Connection {
     pub(crate) router: Arc<Router>,
     pub(crate) taps: Arc<Taps>,
     pub(crate) outbox: Outbox,
-    window: Semaphore,
-    urgent: Semaphore,
+    window: Window,
+    /// Requests of which only their hook waits for the answer, as long as they have no place.
+    hooked: Mutex<VecDeque<Hooked>>,
+    more_hooked: Notify,
+    /// The longest message that the server takes, in bytes.
+    outgoing: usize,
+}
+
+struct Hooked {
+    method: &'static str,
+    params: String,
+    on_reply: OnReply,
 }
 
 /// How one request is to be made.
@@ -50,7 +77,7 @@ pub(crate) struct Send<'a> {
     pub(crate) method: &'a str,
     /// The params as JSON text.
     pub(crate) params: &'a str,
-    pub(crate) urgent: bool,
+    pub(crate) lane: Lane,
     /// From the call to the answer, the wait for a place in the window included.
     pub(crate) deadline: Option<Duration>,
     pub(crate) on_reply: Option<OnReply>,
@@ -62,42 +89,64 @@ impl Connection {
             router,
             taps: outbox.taps().clone(),
             outbox,
-            window: Semaphore::new(limits.in_flight.max(1)),
-            urgent: Semaphore::new(limits.urgent.max(1)),
+            window: Window::new(limits.in_flight, limits.urgent),
+            hooked: Mutex::default(),
+            more_hooked: Notify::new(),
+            outgoing: limits.outgoing.unwrap_or(usize::MAX),
         }
     }
 
     /// Sends a request and waits for its answer. Dropped midway it forgets the answer, not the work.
     pub(crate) async fn request(&self, send: Send<'_>) -> Result<Outcome, NoAnswer> {
         let deadline = send.deadline;
+        let mut late = NoAnswer::NotSent(NO_PLACE);
         let call = async {
-            // The permit is held until the answer is there: it is the server's queue that is being spared.
-            let _permit = self.permit(send.urgent).await?;
-            let mut slot = self
-                .router
-                .expect(send.on_reply)
-                .map_err(NoAnswer::Closed)?;
-            let frame = request_frame(slot.id, send.method, send.params);
-            self.outbox
-                .send(Lane::Request { alone: slot.alone }, &frame);
-            slot.answer().await
+            let mut on_reply = send.on_reply;
+            let mut place = Some(self.place(send.lane).await?);
+            loop {
+                late = NoAnswer::NotSent(NO_ROOM);
+                self.taps.room().await;
+                let slot = self.router.expect(send.method, on_reply, place);
+                let mut slot = slot.map_err(NoAnswer::Closed)?;
+                let frame = request_frame(slot.id, send.method, send.params);
+                if self.is_too_large(&frame) {
+                    drop(slot.withdraw());
+                    let (len, max) = (frame.len() - 1, self.outgoing);
+                    return Err(NoAnswer::TooLarge { len, max });
+                }
+                let alone = slot.alone;
+                if self.outbox.offer(outbox::Lane::Request { alone }, &frame) {
+                    late = NoAnswer::Timeout;
+                    return slot.answer().await;
+                }
+                (on_reply, place) = slot.withdraw(); // Somebody else has taken the room.
+            }
         };
-        match deadline {
-            None => call.await,
-            Some(after) => timeout(after, call).await.unwrap_or(Err(NoAnswer::Timeout)),
+        let answer = match deadline {
+            None => return call.await,
+            Some(after) => timeout(after, call).await,
+        };
+        answer.unwrap_or(Err(late))
+    }
+
+    /// Waits for a place in the window. Cancel safe.
+    async fn place(&self, lane: Lane) -> Result<Place, NoAnswer> {
+        if let Some(place) = self.window.try_place(lane) {
+            return Ok(place);
+        }
+        let mut place = std::pin::pin!(self.window.place(lane));
+        loop {
+            // Places may be taken by requests that were given up, and nobody else looks after those.
+            let idle = self.router.reclaim();
+            if let Ok(place) = timeout(idle, place.as_mut()).await {
+                return place.ok_or_else(|| NoAnswer::Closed(self.router.close_reason()));
+            }
         }
     }
 
-    async fn permit(&self, urgent: bool) -> Result<SemaphorePermit<'_>, NoAnswer> {
-        let acquired = if urgent {
-            match self.window.try_acquire() {
-                Ok(permit) => Ok(permit),
-                Err(_) => self.urgent.acquire().await,
-            }
-        } else {
-            self.window.acquire().await
-        };
-        acquired.map_err(|_| NoAnswer::Closed(self.reason()))
+    /// Whether a frame, without its newline, is more than the server takes.
+    fn is_too_large(&self, frame: &[u8]) -> bool {
+        frame.len() - 1 > self.outgoing
     }
 
     /// Sends a notification.
@@ -109,23 +158,77 @@ impl Connection {
         }
         frame.push_str("}\n");
         self.outbox
-            .send(Lane::Request { alone: true }, frame.as_bytes());
+            .send(outbox::Lane::Request { alone: true }, frame.as_bytes());
     }
 
-    /// Sends a request whose answer nobody waits for but a hook.
-    pub(crate) fn send_hooked(&self, method: &str, params: &str, on_reply: OnReply) {
-        if let Some(id) = self.router.expect_hooked(on_reply) {
-            let frame = request_frame(id, method, params);
-            self.outbox.send(Lane::Request { alone: true }, &frame);
+    /// Sends a request whose answer nobody waits for but a hook; at once, if there is a place for it.
+    pub(crate) fn send_hooked(&self, method: &'static str, params: String, on_reply: OnReply) {
+        let hooked = Hooked {
+            method,
+            params,
+            on_reply,
+        };
+        if self.hooked().is_empty()
+            && let Some(place) = self.window.try_place(Lane::Urgent)
+        {
+            self.send_now(hooked, place);
+            return;
         }
+        self.hooked().push_back(hooked);
+        self.more_hooked.notify_one();
+    }
+
+    /// Sends those of them that had to wait for a place, until the end of the connection.
+    pub(crate) async fn send_waiting(&self) {
+        loop {
+            self.more_hooked.notified().await;
+            while !self.hooked().is_empty() {
+                let Ok(place) = self.place(Lane::Urgent).await else {
+                    return;
+                };
+                let next = self.hooked().pop_front();
+                if let Some(next) = next {
+                    self.send_now(next, place);
+                }
+            }
+        }
+    }
+
+    fn send_now(&self, hooked: Hooked, place: Place) {
+        let Hooked {
+            method,
+            params,
+            on_reply,
+        } = hooked;
+        if let Some(id) = self.router.expect_hooked(on_reply, place) {
+            let frame = request_frame(id, method, &params);
+            self.outbox
+                .send(outbox::Lane::Request { alone: true }, &frame);
+        }
+    }
+
+    fn hooked(&self) -> MutexGuard<'_, VecDeque<Hooked>> {
+        self.hooked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Answers a request of the server; `body` is the JSON text of the member `key`.
     pub(crate) fn reply(&self, id: &str, key: &'static str, body: &str) {
-        self.outbox.send(
-            Lane::Reply,
-            format!("{{\"id\":{id},\"{key}\":{body}}}\n").as_bytes(),
-        );
+        let mut frame = format!("{{\"id\":{id},\"{key}\":{body}}}\n");
+        if self.is_too_large(frame.as_bytes()) {
+            // It would cost the connection; and no answer at all would be waited for for ever.
+            let text = format!(
+                "the answer has {} bytes, and the server takes {}",
+                frame.len() - 1,
+                self.outgoing
+            );
+            let error = serde_json::json!({"code": -32603, "message": text});
+            frame = format!("{{\"id\":{id},\"error\":{error}}}\n");
+            let id = id.to_owned();
+            self.router.aside.trace(tracing::Level::WARN, move || {
+                tracing::warn!(target: "cas_sdk", id, "{text}");
+            });
+        }
+        self.outbox.send(outbox::Lane::Reply, frame.as_bytes());
     }
 
     /// Ends all that waits.
@@ -134,13 +237,8 @@ impl Connection {
         self.router.close(reason);
         self.taps.end();
         self.window.close();
-        self.urgent.close();
-    }
-
-    fn reason(&self) -> Arc<CloseReason> {
-        self.router
-            .closed()
-            .unwrap_or_else(|| Arc::new(CloseReason::shutdown()))
+        let hooked = std::mem::take(&mut *self.hooked());
+        drop(hooked);
     }
 }
 
@@ -172,7 +270,7 @@ fn route<R: AsyncRead + Unpin>(
     while let Some(line) = lines.next() {
         match line {
             Line::Text(text) => {
-                taps.note(false, text);
+                taps.note(false, text).wake();
                 batch.line(text);
             }
             Line::TooLong { len, head } => {

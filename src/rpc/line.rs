@@ -19,7 +19,7 @@ const HEAD: usize = 256;
 /// One unit of input.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Line<'a> {
-    /// A line without its terminator (`\n` or `\r\n`); never empty.
+    /// A line without its terminator (`\n` or `\r\n`); empty only if that was asked for.
     Text(&'a [u8]),
     /// A line longer than the limit was skipped; this is how long it was and how it began.
     TooLong { len: u64, head: Vec<u8> },
@@ -40,6 +40,7 @@ pub(crate) struct Lines<R> {
     /// What was skipped so far ends with a carriage return, which does not count.
     skipped_return: bool,
     eof: bool,
+    keep_empty: bool,
 }
 
 impl<R: AsyncRead + Unpin> Lines<R> {
@@ -54,7 +55,14 @@ impl<R: AsyncRead + Unpin> Lines<R> {
             skipping: None,
             skipped_return: false,
             eof: false,
+            keep_empty: false,
         }
+    }
+
+    /// From now on empty lines are lines.
+    #[cfg(feature = "cli")]
+    pub(crate) fn keep_empty(&mut self) {
+        self.keep_empty = true;
     }
 
     /// Reads more; `false` at the end of the input, after which [`next`](Self::next) still yields an unfinished line.
@@ -109,7 +117,7 @@ impl<R: AsyncRead + Unpin> Lines<R> {
             } else {
                 end
             };
-            if end == start {
+            if end == start && !self.keep_empty {
                 continue; // An empty line carries nothing.
             }
             if end - start > self.max_line {

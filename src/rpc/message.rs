@@ -21,6 +21,9 @@ pub enum Kind {
     Unknown,
     /// Not a JSON object, or too long (then `raw` is its beginning).
     Malformed,
+    /// The answer to a request of this client that was given up before it came: its deadline had passed, or it was
+    /// dropped. Its method is that of the request. What the request did is done: a thread that was resumed is followed.
+    LateResponse,
 }
 
 /// A line from the server with its envelope, shared by all who receive it.
@@ -32,6 +35,7 @@ pub(crate) struct Incoming {
 
 impl Incoming {
     /// A line in a block of its own.
+    #[cfg(test)]
     pub(crate) fn new(
         seq: u64,
         received_at: Instant,
@@ -39,7 +43,19 @@ impl Incoming {
         kind: Kind,
         env: Envelope,
     ) -> Self {
-        let block = Block::one(received_at, line, Entry::new(seq, 0, line, kind, env));
+        Self::of(seq, received_at, Text::new(line), kind, env)
+    }
+
+    /// The same, with what stands behind the line.
+    pub(super) fn of(
+        seq: u64,
+        received_at: Instant,
+        text: Text<'_>,
+        kind: Kind,
+        env: Envelope,
+    ) -> Self {
+        let entry = Entry::new(seq, 0, text.line(), kind, env);
+        let block = Block::one(received_at, text.all, entry);
         Self {
             block: Hold::new(block),
             at: 0,
@@ -66,7 +82,7 @@ impl Incoming {
         self.entry().kind
     }
     pub(crate) fn raw(&self) -> &str {
-        self.parts().line
+        self.block.line(self.at)
     }
     pub(crate) fn parts(&self) -> Parts<'_> {
         self.block.parts(self.at)
@@ -144,6 +160,11 @@ impl Run {
         self.block.entry(self.next).seq
     }
 
+    /// The parts of its first line.
+    pub(super) fn first(&self) -> Option<Parts<'_>> {
+        (!self.is_empty()).then(|| self.block.parts(self.next))
+    }
+
     /// Takes a hold of the block for one reader alone, if there are others.
     pub(crate) fn share(&mut self) {
         if self.len() > 1 {
@@ -216,6 +237,35 @@ impl fmt::Debug for Run {
             .field("seq", &self.seq())
             .field("len", &self.len())
             .finish_non_exhaustive()
+    }
+}
+
+/// A line, and behind it what its envelope names that does not stand in it: strings without their escapes, and the method
+/// that an answer is to.
+#[derive(Clone, Copy)]
+pub(crate) struct Text<'a> {
+    pub(super) all: &'a str,
+    /// The length of the line.
+    len: usize,
+}
+
+impl<'a> Text<'a> {
+    /// A line with nothing behind it.
+    pub(super) fn new(line: &'a str) -> Self {
+        let len = line.len();
+        Self { all: line, len }
+    }
+
+    pub(super) fn with_more(all: &'a str, len: usize) -> Self {
+        Self { all, len }
+    }
+
+    pub(super) fn line(&self) -> &'a str {
+        &self.all[..self.len]
+    }
+
+    pub(super) fn has_more(&self) -> bool {
+        self.len < self.all.len()
     }
 }
 

@@ -6,6 +6,7 @@
 //!                                                                                 └─► Dialect (server requests, observers)
 //! ```
 
+mod aside;
 mod batch;
 mod block;
 pub(crate) mod connection;
@@ -14,13 +15,16 @@ pub(crate) mod message;
 #[cfg(test)]
 mod model_tests;
 pub(crate) mod outbox;
+mod pending;
 pub(crate) mod queue;
 pub(crate) mod router;
 mod routes;
 pub(crate) mod scan;
 mod sync;
 pub(crate) mod tap;
+pub(crate) mod window;
 
+pub(crate) use aside::Aside;
 pub(crate) use block::Value;
 pub(crate) use connection::{Connection, Limits};
 pub(crate) use message::Incoming;

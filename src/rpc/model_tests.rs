@@ -14,11 +14,13 @@ use tokio::io::AsyncWrite;
 
 use super::{
     Connection, Incoming, Limits, Router,
+    aside::Aside,
     batch::{Batch, Desk},
     connection::{NoAnswer, Send as Frame},
     line::{Line, Lines},
     outbox::Outbox,
     router::{Class, Dialect, Outcome},
+    window::Lane,
 };
 use crate::error::CloseReason;
 
@@ -184,6 +186,7 @@ const LIMITS: Limits = Limits {
     in_flight: 3,
     urgent: 1,
     line: 1_000,
+    outgoing: None,
 };
 
 fn poll_once<T>(future: Pin<&mut (impl Future<Output = T> + ?Sized)>) -> Option<T> {
@@ -220,14 +223,22 @@ fn whatever_happens_in_whatever_order_each_request_ends_once_and_by_its_own_answ
     proptest!(many(), |(ops in vec(op(), 0..80))| interleaved(&ops)?);
 }
 
-/// Every request ends once at most, by its own answer and no other; at the end nothing waits and all places are free.
+/// Every request ends once at most, by its own answer and no other; the server never holds more than the window, whoever
+/// gives up what; at the end nothing waits and all places are free.
 #[expect(
     clippy::too_many_lines,
     reason = "one interleaving is read from its beginning to its end"
 )]
 fn interleaved(ops: &[Op]) -> Result<(), TestCaseError> {
+    // Its clock stands still, so no place is given back for the time that has passed.
+    let clock = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    let _within = clock.enter();
     let pipe = Pipe::default();
-    let router = Arc::new(Router::new(Arc::new(Nothing)));
+    let router = Arc::new(Router::new(Arc::new(Nothing), Aside::new()));
     let connection = Connection::new(router.clone(), Outbox::new(Box::pin(pipe.clone())), LIMITS);
     let mut driver: Pin<Box<dyn Future<Output = _>>> = Box::pin(connection.outbox.drive());
     let (mut driving, mut closed) = (true, false);
@@ -252,7 +263,11 @@ fn interleaved(ops: &[Op]) -> Result<(), TestCaseError> {
                     Box::pin(connection.request(Frame {
                         method: &names[n],
                         params: "{}",
-                        urgent: *urgent,
+                        lane: if *urgent {
+                            Lane::Urgent
+                        } else {
+                            Lane::Ordinary
+                        },
                         deadline: None,
                         on_reply,
                     })),
@@ -273,11 +288,12 @@ fn interleaved(ops: &[Op]) -> Result<(), TestCaseError> {
                             "error"
                         }
                         Err(NoAnswer::TooLong(..)) => "too long",
+                        Err(NoAnswer::TooLarge { .. }) => unreachable!("nothing large is sent"),
                         Err(NoAnswer::Closed(_)) => {
                             prop_assert!(closed);
                             "closed"
                         }
-                        Err(NoAnswer::Timeout) => "timeout",
+                        Err(NoAnswer::Timeout | NoAnswer::NotSent(_)) => "timeout",
                     };
                     prop_assert_eq!(told, answers.get(&names[n]).copied().unwrap_or("closed"));
                 }
@@ -327,8 +343,11 @@ fn interleaved(ops: &[Op]) -> Result<(), TestCaseError> {
             }
             Op::Poll(_) | Op::Drop(_) => {}
         }
-        let waits = router.pending();
+        let waits = router.waiting();
         prop_assert!(waits <= polled.len(), "only what was polled can wait");
+        let heard = heard(&pipe);
+        let held = heard.iter().filter(|(_, name)| !answers.contains_key(name));
+        prop_assert!(closed || held.count() <= LIMITS.in_flight + LIMITS.urgent);
         prop_assert!(!closed || waits == 0);
     }
 
@@ -344,54 +363,54 @@ fn interleaved(ops: &[Op]) -> Result<(), TestCaseError> {
 
     drop(running);
     if !closed {
+        // The server answers what it has not answered yet, given up or not.
+        pipe.0.lock().unwrap().1 = usize::MAX;
+        prop_assert!(poll_once(driver.as_mut()).is_none());
+        for (id, _) in self::heard(&pipe) {
+            say(&router, &format!(r#"{{"id":{id},"result":0}}"#));
+        }
+        prop_assert_eq!(router.waiting(), 0);
         // All places are free again: as many as there are can be taken at once.
         let mut places: Vec<_> = (0..=LIMITS.in_flight)
             .map(|_| {
                 Box::pin(connection.request(Frame {
                     method: "place",
                     params: "{}",
-                    urgent: false,
+                    lane: Lane::Ordinary,
                     deadline: None,
                     on_reply: None,
                 }))
             })
             .collect();
-        let before = router.pending();
         for place in &mut places {
             prop_assert!(poll_once(place.as_mut()).is_none());
         }
-        prop_assert_eq!(router.pending() - before, LIMITS.in_flight);
+        prop_assert_eq!(router.waiting(), LIMITS.in_flight);
         drop(places);
-        // Only what keeps account of an answer may still wait for it.
-        let hooked = ops
-            .iter()
-            .filter(|op| matches!(op, Op::Ask { hooked: true, .. }))
-            .count();
-        prop_assert!(router.pending() <= hooked);
         connection.close(&Arc::new(CloseReason::shutdown()));
     }
-    prop_assert_eq!(router.pending(), 0);
+    prop_assert_eq!(router.waiting(), 0);
     Ok(())
 }
 
 #[test]
 fn hooks_whose_caller_has_gone_wait_for_an_answer_but_not_in_any_number() {
-    let router = Arc::new(Router::new(Arc::new(Nothing)));
+    let router = Arc::new(Router::new(Arc::new(Nothing), Aside::new()));
     let dropped = Arc::new(());
     for _ in 0..10_000 {
         let held = dropped.clone();
         let slot = router
-            .expect(Some(Box::new(move |_| drop(held))))
+            .expect("m", Some(Box::new(move |_| drop(held))), None)
             .expect("open");
         drop(slot);
     }
-    assert_eq!(router.pending(), 1_024);
+    assert_eq!(router.waiting(), 1_024);
     assert_eq!(Arc::strong_count(&dropped), 1_025);
     // The newest are those that are kept.
     say(&router, r#"{"id":10000,"result":1}"#);
     say(&router, r#"{"id":1,"result":1}"#);
     assert_eq!(
-        (router.pending(), Arc::strong_count(&dropped)),
+        (router.waiting(), Arc::strong_count(&dropped)),
         (1_023, 1_024)
     );
 }

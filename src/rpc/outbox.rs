@@ -9,7 +9,7 @@ use std::{
     io,
     pin::Pin,
     sync::{Arc, PoisonError},
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Waker, ready},
 };
 
 use bytes::{Buf as _, BytesMut};
@@ -17,7 +17,7 @@ use tokio::io::AsyncWrite;
 
 use super::{
     sync::{Mutex, MutexGuard},
-    tap::Taps,
+    tap::{Taps, Wakers},
 };
 
 pub(crate) type Sink = Pin<Box<dyn AsyncWrite + Send>>;
@@ -40,30 +40,44 @@ pub(crate) struct Outbox {
 }
 
 struct State {
-    /// `None` once closed.
-    sink: Option<Sink>,
-    /// What is being written; a frame once begun is finished first.
+    pipe: Pipe,
+    /// What is being written; a frame once begun is finished first. Empty while the pipe is in use.
     current: BytesMut,
     replies: BytesMut,
     requests: BytesMut,
     writer: Waker,
+    /// How often the writer task was polled, and so which waker this is. NB. Wakers can't be compared for it: two that are
+    /// the same may be said to differ, and the writer would wake itself for ever.
+    polls: u64,
     error: Option<io::Error>,
     closing: bool,
     max_waiting: usize,
+}
+
+/// The pipe is foreign code, so nobody holds the lock while it is used.
+enum Pipe {
+    Idle(Sink),
+    /// Whoever writes has it, and brings it back.
+    InUse,
+    Closed,
 }
 
 /// How many bytes may wait for a server that does not read. It takes thousands of requests that nobody waits for any
 /// more, or of answers to requests of the server, to get there: the connection is of no use then, and memory is.
 const WAITING: usize = 256 * 1024 * 1024;
 
+/// A buffer that one large frame made larger than this is given back.
+const KEEP: usize = 1024 * 1024;
+
 impl Outbox {
     pub(crate) fn new(sink: Sink) -> Self {
         let state = Mutex::new(State {
-            sink: Some(sink),
+            pipe: Pipe::Idle(sink),
             current: BytesMut::new(),
             replies: BytesMut::new(),
             requests: BytesMut::new(),
             writer: Waker::noop().clone(),
+            polls: 0,
             error: None,
             closing: false,
             max_waiting: WAITING,
@@ -80,62 +94,73 @@ impl Outbox {
 
     /// Queues one frame, its newline included. After the end it is dropped: the router tells the callers.
     pub(crate) fn send(&self, lane: Lane, frame: &[u8]) {
+        self.queue(lane, frame, |taps| Some(taps.note(true, frame)));
+    }
+
+    /// The same for a request that can wait: `false`, and nothing is queued, while a tap has no room for it.
+    pub(crate) fn offer(&self, lane: Lane, frame: &[u8]) -> bool {
+        self.queue(lane, frame, |taps| taps.offer(frame))
+    }
+
+    fn queue(&self, lane: Lane, frame: &[u8], note: impl FnOnce(&Taps) -> Option<Wakers>) -> bool {
         let mut state = self.lock();
-        if state.sink.is_none() || state.closing {
-            return;
+        if state.closing || matches!(state.pipe, Pipe::Closed) {
+            return true;
         }
         if state.replies.len() + state.requests.len() > state.max_waiting {
             state.error = Some(io::Error::other("the server does not read what it is sent"));
             let waker = state.writer.clone();
             drop(state);
             waker.wake();
-            return;
+            return true;
         }
         // Under the lock: the numbers of the lines are in the order in which they are written.
-        self.taps.note(true, frame);
-        let idle =
-            state.current.is_empty() && state.replies.is_empty() && state.requests.is_empty();
+        let Some(readers) = note(&self.taps) else {
+            return false;
+        };
+        let is_idle = matches!(state.pipe, Pipe::Idle(_)) && state.is_empty();
         match lane {
             Lane::Reply => state.replies.extend_from_slice(frame),
             Lane::Request { .. } => state.requests.extend_from_slice(frame),
         }
         // Until the writer task has been polled once its waker is a no-op, but then that first poll writes all.
-        if idle {
-            let waker = state.writer.clone();
+        let writer = is_idle.then(|| (state.writer.clone(), state.polls));
+        drop(state);
+        readers.wake();
+        if let Some((writer, polls)) = writer {
             if matches!(lane, Lane::Request { alone: false }) {
-                drop(state);
-                waker.wake();
-            } else if state
-                .poll_flush(&mut Context::from_waker(&waker))
-                .is_ready()
-                && state.error.is_some()
-            {
-                waker.wake();
+                writer.wake();
+            } else {
+                let _ = self.write(&mut Context::from_waker(&writer), polls, false);
             }
         }
+        true
     }
 
     /// Flushes for as long as the outbox is open. Ends when it was closed or the pipe broke.
     pub(crate) async fn drive(&self) -> io::Result<()> {
         poll_fn(|cx| {
+            let waker = cx.waker().clone();
             let mut state = self.lock();
-            if !state.writer.will_wake(cx.waker()) {
-                state.writer.clone_from(cx.waker());
-            }
-            if state.poll_flush(cx).is_pending() {
+            state.polls += 1;
+            let polls = state.polls;
+            let before = std::mem::replace(&mut state.writer, waker);
+            drop(state);
+            drop(before);
+            if self.write(cx, polls, true).is_pending() {
                 return Poll::Pending;
             }
-            match state.error.take() {
-                Some(error) => {
-                    state.sink = None;
-                    Poll::Ready(Err(error))
-                }
-                None if state.closing => {
-                    state.sink = None; // Dropping the pipe is the end of file that the server waits for.
-                    Poll::Ready(Ok(()))
-                }
-                None => Poll::Pending,
-            }
+            let mut state = self.lock();
+            let end = match state.error.take() {
+                Some(error) => Err(error),
+                None if state.closing => Ok(()),
+                None => return Poll::Pending,
+            };
+            // Dropping the pipe is the end of file that the server waits for.
+            let pipe = std::mem::replace(&mut state.pipe, Pipe::Closed);
+            drop(state);
+            drop(pipe);
+            Poll::Ready(end)
         })
         .await
     }
@@ -149,11 +174,105 @@ impl Outbox {
         waker.wake();
     }
 
+    /// Drops the pipe at once if nothing is queued, without the writer task: its runtime may not be driven.
+    pub(crate) fn close_if_idle(&self) {
+        let mut state = self.lock();
+        if !state.is_empty() || !matches!(state.pipe, Pipe::Idle(_)) {
+            return;
+        }
+        state.closing = true;
+        let pipe = std::mem::replace(&mut state.pipe, Pipe::Closed);
+        drop(state);
+        drop(pipe);
+    }
+
     /// Drops the pipe with whatever is still queued.
     pub(crate) fn abandon(&self) {
         let mut state = self.lock();
         state.closing = true;
-        state.sink = None;
+        let pipe = std::mem::replace(&mut state.pipe, Pipe::Closed);
+        drop(state);
+        drop(pipe);
+    }
+
+    /// Writes until nothing is left, or all that was queued when it began if it is not the writer task that does it; or
+    /// until the pipe is full or breaks (then `error` is set). Pending, too, while somebody else is at it.
+    ///
+    /// The waker is the one that the writer task had at its poll number `polls`.
+    fn write(&self, cx: &mut Context<'_>, polls: u64, is_writer: bool) -> Poll<()> {
+        let mut state = self.lock();
+        if state.error.is_some() {
+            return Poll::Ready(());
+        }
+        let mut sink = match std::mem::replace(&mut state.pipe, Pipe::InUse) {
+            Pipe::Idle(sink) => sink,
+            Pipe::InUse => return Poll::Pending,
+            Pipe::Closed => {
+                state.pipe = Pipe::Closed;
+                return Poll::Ready(());
+            }
+        };
+        if state.current.is_empty() {
+            state.next();
+        }
+        let mut current = std::mem::take(&mut state.current);
+        drop(state);
+        let written = loop {
+            match poll_write_all(sink.as_mut(), &mut current, cx) {
+                Poll::Ready(Ok(())) if is_writer => {}
+                written => break written,
+            }
+            let mut state = self.lock();
+            if !state.next() {
+                break Poll::Ready(Ok(()));
+            }
+            std::mem::swap(&mut current, &mut state.current);
+        };
+        self.bring_back(sink, current, written, polls)
+    }
+
+    fn bring_back(
+        &self,
+        sink: Sink,
+        current: BytesMut,
+        written: Poll<io::Result<()>>,
+        polls: u64,
+    ) -> Poll<()> {
+        let mut state = self.lock();
+        let mut wake = state.closing;
+        let gone = if matches!(state.pipe, Pipe::Closed) {
+            Some(sink)
+        } else {
+            state.pipe = Pipe::Idle(sink);
+            None
+        };
+        // One large frame should not be held for the rest of the connection.
+        if !current.is_empty() || (state.current.is_empty() && current.capacity() <= KEEP) {
+            state.current = current;
+        }
+        let ended = match written {
+            Poll::Ready(Ok(())) => {
+                wake |= !state.is_empty(); // What came meanwhile is left to the writer.
+                Poll::Ready(())
+            }
+            Poll::Ready(Err(error)) => {
+                state.error = Some(error);
+                wake = true;
+                Poll::Ready(())
+            }
+            // The pipe knows the waker that this had; the writer may have another one by now.
+            Poll::Pending => {
+                wake |= state.polls != polls;
+                Poll::Pending
+            }
+        };
+        let writer = wake.then(|| state.writer.clone());
+        drop(state);
+        drop(gone);
+        if let Some(writer) = writer {
+            writer.wake();
+        }
+        ended
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -162,55 +281,36 @@ impl Outbox {
 }
 
 impl State {
-    /// Writes until nothing is left, the pipe is full, or it breaks (then `error` is set).
-    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(sink) = &mut self.sink else {
-            return Poll::Ready(());
+    fn is_empty(&self) -> bool {
+        self.current.is_empty() && self.replies.is_empty() && self.requests.is_empty()
+    }
+
+    /// Makes what waits the next to be written; `false` if nothing does.
+    fn next(&mut self) -> bool {
+        // NB. Order is load-bearing: an answer overtakes every request that has not begun.
+        let next = if self.replies.is_empty() {
+            &mut self.requests
+        } else {
+            &mut self.replies
         };
-        if self.error.is_some() {
-            return Poll::Ready(());
-        }
-        loop {
-            if self.current.is_empty() {
-                // NB. Order is load-bearing: an answer overtakes every request that has not begun.
-                let next = if self.replies.is_empty() {
-                    &mut self.requests
-                } else {
-                    &mut self.replies
-                };
-                if next.is_empty() {
-                    break;
-                }
-                std::mem::swap(&mut self.current, next);
-            }
-            match sink.as_mut().poll_write(cx, &self.current) {
-                Poll::Ready(Ok(0)) => {
-                    self.error = Some(io::ErrorKind::WriteZero.into());
-                    return Poll::Ready(());
-                }
-                Poll::Ready(Ok(n)) => self.current.advance(n),
-                Poll::Ready(Err(e)) => {
-                    self.error = Some(e);
-                    return Poll::Ready(());
-                }
-                Poll::Pending => return Poll::Pending,
-            }
-        }
-        // One large frame should not be held for the rest of the connection.
-        if self.current.capacity() > KEEP {
-            self.current = BytesMut::new();
-        }
-        match sink.as_mut().poll_flush(cx) {
-            Poll::Ready(Err(e)) => {
-                self.error = Some(e);
-                Poll::Ready(())
-            }
-            other => other.map(drop),
-        }
+        std::mem::swap(&mut self.current, next);
+        !self.current.is_empty()
     }
 }
 
-const KEEP: usize = 1024 * 1024;
+fn poll_write_all(
+    mut sink: Pin<&mut (dyn AsyncWrite + Send)>,
+    bytes: &mut BytesMut,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<()>> {
+    while !bytes.is_empty() {
+        match ready!(sink.as_mut().poll_write(cx, bytes))? {
+            0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+            n => bytes.advance(n),
+        }
+    }
+    sink.poll_flush(cx)
+}
 
 #[cfg(test)]
 mod tests {

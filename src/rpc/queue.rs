@@ -39,8 +39,71 @@ struct State {
     ordinary: Ring,
     /// Dropped since the last report, and the sequence number of the first of them.
     lagged: Option<(u64, u64)>,
+    /// What the dropped ones were about, until it is known what the subscription is about.
+    tally: Option<Tally>,
     closed: Option<Arc<CloseReason>>,
     waker: Option<Waker>,
+}
+
+/// The thread and the turn that a message is about.
+type About<'a> = (Option<&'a str>, Option<&'a str>);
+
+/// How many were dropped of each turn, and the first of them.
+#[derive(Debug, Clone, Default)]
+struct Tally {
+    of: Vec<Dropped>,
+    /// Of turns that there was no more room for.
+    rest: Option<(u64, u64)>,
+}
+
+#[derive(Debug, Clone)]
+struct Dropped {
+    thread: Option<Box<str>>,
+    turn: Option<Box<str>>,
+    lagged: (u64, u64),
+}
+
+/// How many turns are told apart.
+const TURNS: usize = 64;
+
+impl Tally {
+    fn add(&mut self, (thread, turn): About<'_>, seq: u64) {
+        let known = self.of.iter_mut().find(|of| of.about() == (thread, turn));
+        if let Some(known) = known {
+            count(&mut known.lagged, seq);
+        } else if self.of.len() < TURNS {
+            self.of.push(Dropped {
+                thread: thread.map(Box::from),
+                turn: turn.map(Box::from),
+                lagged: (1, seq),
+            });
+        } else {
+            count(self.rest.get_or_insert((0, seq)), seq);
+        }
+    }
+
+    /// Those that `keep` says, and those that can't be told apart.
+    fn into_lagged(self, keep: impl Fn(About<'_>) -> bool) -> Option<(u64, u64)> {
+        let kept = self
+            .of
+            .iter()
+            .filter(|of| keep(of.about()))
+            .map(|of| of.lagged);
+        kept.chain(self.rest)
+            .reduce(|(a, first), (b, other)| (a + b, first.min(other)))
+    }
+}
+
+impl Dropped {
+    fn about(&self) -> About<'_> {
+        (self.thread.as_deref(), self.turn.as_deref())
+    }
+}
+
+fn count(lagged: &mut (u64, u64), seq: u64) {
+    let (count, first) = lagged;
+    *count += 1;
+    *first = (*first).min(seq);
 }
 
 #[derive(Debug, Clone)]
@@ -62,8 +125,8 @@ impl Ring {
         }
     }
 
-    /// Adds lines, and calls `dropped` with the number of each that has to go for it. The newest always stays.
-    fn push(&mut self, run: Run, mut dropped: impl FnMut(u64)) {
+    /// Adds lines, and calls `dropped` with what begins with each that has to go for it. The newest always stays.
+    fn push(&mut self, run: Run, mut dropped: impl FnMut(&Run)) {
         self.events += run.len();
         self.bytes += run.bytes();
         self.runs.push_back(run);
@@ -73,7 +136,7 @@ impl Ring {
             let Some(oldest) = self.runs.front_mut() else {
                 break;
             };
-            dropped(oldest.seq());
+            dropped(oldest);
             self.events -= 1;
             self.bytes -= oldest.skip();
             if oldest.is_empty() {
@@ -115,13 +178,15 @@ impl Queue {
             vital: Ring::new(bounds),
             ordinary: Ring::new(bounds),
             lagged: None,
+            tally: None,
             closed: None,
             waker: None,
         }))
     }
 
-    /// Adds a batch, each with its `vital` mark, and wakes the reader once.
-    pub(crate) fn push_all(&self, batch: impl IntoIterator<Item = (Run, bool)>) {
+    /// Adds a batch, each with its `vital` mark. Returns who is to be woken, once no lock is held.
+    #[must_use = "the reader waits"]
+    pub(crate) fn push_all(&self, batch: impl IntoIterator<Item = (Run, bool)>) -> Option<Waker> {
         let mut guard = self.lock();
         let state = &mut *guard;
         for (run, vital) in batch {
@@ -130,18 +195,16 @@ impl Queue {
             } else {
                 &mut state.ordinary
             };
-            let lagged = &mut state.lagged;
-            ring.push(run, |seq| {
-                let (count, first) = lagged.get_or_insert((0, seq));
-                *count += 1;
-                *first = (*first).min(seq);
+            let (lagged, tally) = (&mut state.lagged, &mut state.tally);
+            ring.push(run, |oldest| {
+                let seq = oldest.seq();
+                count(lagged.get_or_insert((0, seq)), seq);
+                if let (Some(tally), Some(parts)) = (tally.as_mut(), oldest.first()) {
+                    tally.add((parts.thread(), parts.turn()), seq);
+                }
             });
         }
-        let waker = state.waker.take();
-        drop(guard);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        state.waker.take()
     }
 
     /// Another queue with the same in it.
@@ -151,16 +214,30 @@ impl Queue {
             vital: state.vital.clone(),
             ordinary: state.ordinary.clone(),
             lagged: state.lagged,
+            tally: None,
             closed: state.closed.clone(),
             waker: None,
         }))
     }
 
-    /// Keeps only what `keep` says; for a subscription that has just learned what it is about.
-    pub(crate) fn retain(&self, mut keep: impl FnMut(&Incoming) -> bool) {
+    /// From now on it is kept in mind what the dropped ones were about, until [`retain`](Self::retain) says what counts.
+    pub(crate) fn tally(&self) {
+        self.lock().tally.get_or_insert_default();
+    }
+
+    /// Keeps only what `keep` says, and of the dropped ones counts only what `counts` says; for a subscription that has just
+    /// learned what it is about.
+    pub(crate) fn retain(
+        &self,
+        mut keep: impl FnMut(&Incoming) -> bool,
+        counts: impl Fn(About<'_>) -> bool,
+    ) {
         let mut state = self.lock();
         state.vital.retain(&mut keep);
         state.ordinary.retain(keep);
+        if let Some(tally) = state.tally.take() {
+            state.lagged = tally.into_lagged(counts);
+        }
     }
 
     /// Nothing more will come. What is queued can still be read.
@@ -181,29 +258,43 @@ impl Queue {
         out: &mut VecDeque<Next>,
         max: usize,
     ) -> Poll<()> {
-        let mut state = self.lock();
-        let mut left = max;
-        while left > 0
-            && let Some(mut next) = state.pop(left)
-        {
-            if let Next::Messages(run) = &mut next {
-                left -= run.len();
-                run.share();
+        let mut ours = None;
+        loop {
+            let mut state = self.lock();
+            let mut left = max;
+            while left > 0
+                && let Some(mut next) = state.pop(left)
+            {
+                if let Next::Messages(run) = &mut next {
+                    left -= run.len();
+                    run.share();
+                }
+                out.push_back(next);
             }
-            out.push_back(next);
-        }
-        if out.is_empty() {
+            if !out.is_empty() {
+                return Poll::Ready(());
+            }
             if let Some(reason) = &state.closed {
                 out.push_back(Next::Closed(reason.clone()));
-            } else {
-                match &mut state.waker {
-                    Some(w) => w.clone_from(cx.waker()),
-                    none => *none = Some(cx.waker().clone()),
-                }
+                return Poll::Ready(());
+            }
+            if state
+                .waker
+                .as_ref()
+                .is_some_and(|w| w.will_wake(cx.waker()))
+            {
                 return Poll::Pending;
             }
+            // NB. A waker is foreign code: it is cloned and dropped without the lock, so what there is is looked at again.
+            if let Some(ours) = ours.take() {
+                let before = state.waker.replace(ours);
+                drop(state);
+                drop(before);
+                return Poll::Pending;
+            }
+            drop(state);
+            ours = Some(cx.waker().clone());
         }
-        Poll::Ready(())
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -219,6 +310,7 @@ impl State {
             && first < vital.min(ordinary)
         {
             self.lagged = None;
+            self.tally = self.tally.take().map(|_| Tally::default());
             return Some(Next::Lagged(count));
         }
         let (ring, other) = if vital < ordinary {
@@ -272,7 +364,7 @@ mod tests {
     fn a_flood_pushes_out_its_like_and_says_so_where_it_happened() {
         let queue = Queue::new(BOUNDS);
         let vital = [1, 5, 9];
-        queue.push_all((1..=10).map(|n| (message(n), vital.contains(&n))));
+        let _ = queue.push_all((1..=10).map(|n| (message(n), vital.contains(&n))));
         assert_eq!(take(&queue), ["1", "lagged 4", "5", "7", "8", "9", "10"]);
         assert!(take(&queue).is_empty());
     }
@@ -283,14 +375,14 @@ mod tests {
             events: 100,
             bytes: 1,
         });
-        queue.push_all((1..=3).map(|n| (message(n), false)));
+        let _ = queue.push_all((1..=3).map(|n| (message(n), false)));
         assert_eq!(take(&queue), ["lagged 2", "3"]);
     }
 
     #[test]
     fn what_was_said_before_the_end_is_read_first() {
         let queue = Queue::new(BOUNDS);
-        queue.push_all([(message(1), false)]);
+        let _ = queue.push_all([(message(1), false)]);
         queue.close(&Arc::new(CloseReason::shutdown()));
         assert_eq!(take(&queue), ["1"]);
         assert_eq!(take(&queue), ["closed"]);
@@ -299,8 +391,8 @@ mod tests {
     #[test]
     fn a_narrowed_queue_keeps_what_fits() {
         let queue = Queue::new(BOUNDS);
-        queue.push_all((1..=3).map(|n| (message(n), n == 2)));
-        queue.retain(|m| m.seq() != 1);
+        let _ = queue.push_all((1..=3).map(|n| (message(n), n == 2)));
+        queue.retain(|m| m.seq() != 1, |_| true);
         assert_eq!(take(&queue), ["2", "3"]);
     }
 }

@@ -4,21 +4,26 @@
 //! subscriptions; it is let go before foreign code runs.
 
 use std::{
-    collections::{HashMap, VecDeque},
     ops::Range,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    task::Waker,
+    time::Duration,
 };
 
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
 
 use super::{
+    aside::Aside,
     connection::NoAnswer,
     message::{Incoming, Kind, Parts, Run},
+    pending::{Gone, Pending, Slot, Table},
     queue::{Bounds, Queue},
     routes::{Plan, Routes},
+    tap::Wakers,
+    window::Place,
 };
 use crate::error::{CloseReason, RpcError};
 
@@ -72,10 +77,16 @@ impl<'a> Route<'a> {
 pub(crate) type Matcher = Arc<dyn Fn(&Route<'_>) -> bool + Send + Sync>;
 
 /// The answer to a request: the line and where the result stands in it, or the server's error.
-#[derive(Debug)]
 pub(crate) struct RawReply {
     pub(crate) line: Box<str>,
     pub(crate) result: Range<usize>,
+}
+
+impl std::fmt::Debug for RawReply {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Not the text: it may hold a token.
+        f.debug_struct("RawReply").finish_non_exhaustive()
+    }
 }
 
 impl RawReply {
@@ -95,9 +106,11 @@ pub(crate) type OnReply = Box<dyn FnOnce(&Outcome) + Send>;
 pub(crate) struct Router {
     state: Mutex<State>,
     /// Apart from the subscriptions, so that callers don't wait while a flood is routed.
-    pending: Mutex<Waiting>,
+    pending: Mutex<Table>,
     next_id: AtomicU64,
     pub(super) dialect: Arc<dyn Dialect>,
+    /// For what the reader has to say.
+    pub(crate) aside: Aside,
 }
 
 pub(super) struct State {
@@ -106,19 +119,6 @@ pub(super) struct State {
     next_sub: u64,
     pub(super) routes: Routes,
     closed: Option<Arc<CloseReason>>,
-}
-
-#[derive(Default)]
-struct Waiting {
-    requests: HashMap<u64, Pending>,
-    /// Those whose caller has gone but whose hook has not, the oldest first; some may have been answered since.
-    forgotten: VecDeque<u64>,
-    closed: Option<Arc<CloseReason>>,
-}
-
-pub(super) struct Pending {
-    pub(super) tx: oneshot::Sender<Result<Outcome, NoAnswer>>,
-    pub(super) on_reply: Option<OnReply>,
 }
 
 pub(super) struct Sub {
@@ -142,24 +142,23 @@ impl State {
         subs[last].staged.push((run, plan.class.vital));
     }
 
-    /// Lets the readers of the subscriptions see what was staged.
-    pub(super) fn flush(&mut self) {
-        for sub in &mut self.subs {
-            sub.flush();
-        }
+    /// Lets the readers of the subscriptions see what was staged. They are woken by the caller, without the lock.
+    pub(super) fn flush(&mut self) -> Wakers {
+        self.subs.iter_mut().filter_map(Sub::flush).collect()
     }
 }
 
 impl Sub {
-    fn flush(&mut self) {
-        if !self.staged.is_empty() {
-            self.queue.push_all(self.staged.drain(..));
+    fn flush(&mut self) -> Option<Waker> {
+        if self.staged.is_empty() {
+            return None;
         }
+        self.queue.push_all(self.staged.drain(..))
     }
 }
 
 impl Router {
-    pub(crate) fn new(dialect: Arc<dyn Dialect>) -> Self {
+    pub(crate) fn new(dialect: Arc<dyn Dialect>, aside: Aside) -> Self {
         Self {
             state: Mutex::new(State {
                 seq: 0,
@@ -171,52 +170,73 @@ impl Router {
             pending: Mutex::default(),
             next_id: AtomicU64::new(1),
             dialect,
+            aside,
         }
     }
 
-    /// Makes room for an answer. The guard takes the room away again when it is dropped, unless there is a hook: what
-    /// that keeps account of happens whether anybody waits for the answer or not.
-    pub(crate) fn expect(
+    /// Makes room for the answer to a request that has this place in the window.
+    pub(super) fn expect<'a>(
         self: &Arc<Self>,
+        method: &'a str,
         on_reply: Option<OnReply>,
-    ) -> Result<Slot, Arc<CloseReason>> {
+        place: Option<Place>,
+    ) -> Result<Slot<'a>, Arc<CloseReason>> {
         let id = self.next_id();
         let (tx, rx) = oneshot::channel();
-        let mut pending = self.waiting();
-        if let Some(reason) = &pending.closed {
-            return Err(reason.clone());
+        let request = Pending {
+            tx,
+            on_reply,
+            place,
+            late: None,
+        };
+        let mut pending = self.pending();
+        if let Some(reason) = pending.closed.clone() {
+            drop(pending);
+            drop(request); // With its hook, so not under the lock.
+            return Err(reason);
         }
-        let keep = on_reply.is_some();
-        let alone = pending.requests.is_empty();
-        pending.requests.insert(id, Pending { tx, on_reply });
+        let alone = pending.is_empty();
+        pending.insert(id, request);
         drop(pending);
-        Ok(Slot {
-            id,
-            alone,
-            rx,
-            keep,
-            answered: false,
-            router: self.clone(),
-        })
+        Ok(Slot::new(id, alone, method, rx, self))
     }
 
     /// Makes room for an answer that only a hook is interested in. `None` if the connection has ended.
-    pub(crate) fn expect_hooked(&self, on_reply: OnReply) -> Option<u64> {
+    pub(super) fn expect_hooked(&self, on_reply: OnReply, place: Place) -> Option<u64> {
         let id = self.next_id();
         let (tx, _) = oneshot::channel();
-        let mut pending = self.waiting();
+        let request = Pending {
+            tx,
+            on_reply: Some(on_reply),
+            place: Some(place),
+            late: None,
+        };
+        let mut pending = self.pending();
         if pending.closed.is_some() {
             drop(pending);
-            return None; // And the hook is dropped without the lock.
+            drop(request); // With its hook, so not under the lock.
+            return None;
         }
-        let on_reply = Some(on_reply);
-        pending.requests.insert(id, Pending { tx, on_reply });
+        pending.insert(id, request);
         Some(id)
     }
 
     /// The request that an answer is for.
     pub(super) fn take_pending(&self, id: u64) -> Option<Pending> {
-        self.waiting().requests.remove(&id)
+        let (pending, freed) = self.pending().answer(id);
+        drop(freed);
+        pending
+    }
+
+    /// Takes back the places that were given up and whose time is up. Returns after what time there may be more.
+    pub(super) fn reclaim(&self) -> Duration {
+        let now = Instant::now();
+        let mut pending = self.pending();
+        let freed: Gone = pending.reclaim(now);
+        let idle = pending.idle_for(now);
+        drop(pending);
+        drop(freed);
+        idle
     }
 
     /// Adds a subscription. On a connection that has ended it is closed from the start.
@@ -255,13 +275,19 @@ impl Router {
 
     /// How many requests wait for an answer.
     #[cfg(test)]
-    pub(crate) fn pending(&self) -> usize {
-        self.waiting().requests.len()
+    pub(super) fn waiting(&self) -> usize {
+        self.pending().len()
     }
 
     /// Why the connection has ended, if it has.
     pub(crate) fn closed(&self) -> Option<Arc<CloseReason>> {
         self.lock().closed.clone()
+    }
+
+    /// The same for who knows that it has.
+    pub(super) fn close_reason(&self) -> Arc<CloseReason> {
+        self.closed()
+            .unwrap_or_else(|| Arc::new(CloseReason::shutdown()))
     }
 
     /// Ends everything that waits, once.
@@ -275,14 +301,17 @@ impl Router {
         state.routes.forget();
         drop(state);
         let requests = {
-            let mut pending = self.waiting();
+            let mut pending = self.pending();
             pending.closed = Some(reason.clone());
-            std::mem::take(&mut pending.requests)
+            pending.take_all()
         };
         self.dialect.closed(reason);
         for mut sub in subs {
-            sub.flush();
+            let reader = sub.flush();
             sub.queue.close(reason);
+            if let Some(reader) = reader {
+                reader.wake();
+            }
         }
         for request in requests.into_values() {
             let _ = request.tx.send(Err(NoAnswer::Closed(reason.clone())));
@@ -293,65 +322,10 @@ impl Router {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+    pub(super) fn pending(&self) -> MutexGuard<'_, Table> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
-
-/// The room for one answer.
-#[derive(Debug)]
-pub(crate) struct Slot {
-    pub(crate) id: u64,
-    /// No other request was on its way when this one was made.
-    pub(crate) alone: bool,
-    rx: oneshot::Receiver<Result<Outcome, NoAnswer>>,
-    keep: bool,
-    /// There is nothing left to take away.
-    answered: bool,
-    router: Arc<Router>,
-}
-
-impl Slot {
-    /// Waits for the answer or the end of the connection. Cancel safe.
-    pub(crate) async fn answer(&mut self) -> Result<Outcome, NoAnswer> {
-        match (&mut self.rx).await {
-            Ok(answer) => {
-                self.answered = true;
-                answer
-            }
-            Err(_) => Err(NoAnswer::Closed(
-                self.router
-                    .closed()
-                    .unwrap_or_else(|| Arc::new(CloseReason::shutdown())),
-            )),
-        }
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        if self.answered {
-            return;
-        }
-        let mut pending = self.router.waiting();
-        let gone = if !self.keep {
-            pending.requests.remove(&self.id)
-        } else if pending.requests.contains_key(&self.id) {
-            pending.forgotten.push_back(self.id);
-            let oldest = (pending.forgotten.len() > FORGOTTEN)
-                .then(|| pending.forgotten.pop_front())
-                .flatten();
-            oldest.and_then(|id| pending.requests.remove(&id))
-        } else {
-            None
-        };
-        drop(pending);
-        drop(gone); // With its hook, so not under the lock.
-    }
-}
-
-/// How many answers may be waited for by a hook alone: the server never gives some.
-const FORGOTTEN: usize = 1_024;
 
 /// A live subscription; dropping it ends it.
 #[derive(Debug)]
@@ -386,6 +360,7 @@ impl Subscription {
 
     /// A handle that changes what the subscription is about, for a hook that learns it from an answer.
     pub(crate) fn binder(&self) -> Binder {
+        self.queue.tally();
         Binder {
             id: self.id,
             queue: self.queue.clone(),
@@ -422,14 +397,29 @@ impl Binder {
             return;
         };
         let mut state = router.lock();
+        let mut reader = None;
         if let Some(sub) = state.subs.iter_mut().find(|s| s.id == self.id) {
             sub.matcher = matcher.clone();
-            sub.flush();
+            reader = sub.flush();
         }
         state.routes.forget();
         drop(state);
-        self.queue
-            .retain(|m| matcher(&Route::of(m.kind(), &m.parts())));
+        self.queue.retain(
+            |m| matcher(&Route::of(m.kind(), &m.parts())),
+            |(thread, turn)| {
+                matcher(&Route {
+                    kind: Kind::Notification,
+                    method: None,
+                    thread,
+                    turn,
+                    item: None,
+                    item_type: None,
+                })
+            },
+        );
+        if let Some(reader) = reader {
+            reader.wake();
+        }
     }
 }
 

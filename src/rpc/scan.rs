@@ -11,7 +11,7 @@ use std::ops::Range;
 use self::scanner::{Scanner, is_integer};
 use super::message::Kind;
 
-/// A stretch of the line; empty if absent. Lines are shorter than 4 GiB.
+/// A stretch of the line, or of what stands behind it; empty if absent. Lines are shorter than 4 GiB.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Span {
     start: u32,
@@ -84,19 +84,25 @@ pub(crate) struct Scan {
 }
 
 /// What was found in a line.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(crate) struct Scanned {
     pub(crate) kind: Kind,
     pub(crate) env: Envelope,
     /// It is of the same kind as the line before, and has the same method and the same routing keys.
     pub(crate) same: bool,
+    /// What the envelope names that has escapes in the line: to be put behind it, without them.
+    pub(crate) unescaped: String,
 }
 
 impl Scanned {
     /// What is like no other line.
     pub(crate) fn odd(kind: Kind, env: Envelope) -> Self {
-        let same = false;
-        Self { kind, env, same }
+        Self {
+            kind,
+            env,
+            same: false,
+            unescaped: String::new(),
+        }
     }
 }
 
@@ -126,6 +132,7 @@ impl Scan {
         if whole.is_none() {
             scanner.env = Envelope::default();
             scanner.mark = None;
+            scanner.unescaped.clear();
         }
         let env = scanner.env;
         let kind = match whole {
@@ -147,11 +154,22 @@ impl Scan {
                 self.keys = keys;
             }
         }
-        Scanned { kind, env, same }
+        Scanned {
+            kind,
+            env,
+            same,
+            unescaped: scanner.unescaped,
+        }
     }
 }
 
 impl Envelope {
+    /// The envelope of a late answer: with the method of the request, which stands behind the line.
+    pub(super) fn of_late(mut self, method: Range<usize>) -> Self {
+        self.method = Span::new(method.start, method.end);
+        self
+    }
+
     fn kind(&self) -> Kind {
         let has = |s: Span| !s.is_empty();
         match (has(self.method), has(self.id)) {
@@ -183,7 +201,7 @@ pub(crate) fn scan_head(head: &str) -> (Kind, Envelope) {
     scanner.space();
     // It ends with `None` at the latest where the line is cut.
     let _ = scanner.object(|s, key| {
-        match &s.line[key.range()] {
+        match key {
             b"method" if s.peek()? == b'"' => env.method = s.string()?.0,
             b"id" => {
                 let is_text = s.peek()? == b'"';

@@ -65,10 +65,57 @@ fn ids_that_cannot_be_answered_and_odd_methods_make_an_unknown_message() {
         r#"{"id":{},"method":"m"}"#,
         r#"{"method":5}"#,
         r#"{"method":"","params":{}}"#,
-        r#"{"method":"a\/b"}"#,
+        r#"{"method":"\ud800"}"#,
     ] {
         assert_eq!(parts(line).0, Kind::Unknown, "{line}");
     }
+}
+
+#[test]
+fn escapes_where_none_are_needed_change_nothing() {
+    /// Every letter and sign of every string as an escape.
+    fn escaped(line: &str) -> String {
+        let mut out = String::new();
+        let mut is_text = false;
+        for c in line.chars() {
+            is_text ^= c == '"';
+            if is_text && c != '"' {
+                out.extend(format!("\\u{:04x}", u32::from(c)).chars());
+            } else {
+                out.push(c);
+            }
+        }
+        out
+    }
+    for line in [
+        r#"{"method":"item/completed","params":{"item":{"type":"agentMessage","id":"i-1"},"threadId":"t","turnId":"u"}}"#,
+        r#"{"method":"turn/completed","params":{"thread":{"id":"t"},"turn":{"id":"u"}},"emittedAtMs":17}"#,
+        r#"{"id":5,"method":"m","params":{"itemId":"i"}}"#,
+        r#"{"id":5,"result":{"thread":{"id":"t"}}}"#,
+    ] {
+        let keys = |line: &str| {
+            let scanned = Scan::default().next(line);
+            let text = [line, &scanned.unescaped].concat();
+            let p = Parts::new(&text, scanned.env);
+            let keys = [
+                p.method(),
+                p.id(),
+                p.thread(),
+                p.turn(),
+                p.item(),
+                p.item_type(),
+            ];
+            let keys = keys.map(|key| key.map(str::to_owned));
+            (scanned.kind, keys, p.emitted_at_ms())
+        };
+        assert_eq!(keys(&escaped(line)), keys(line), "{line}");
+    }
+    // What needs its escapes is what they say.
+    let line = r#"{"method":"a\/\"b\"","params":{"threadId":"t\\1"}}"#;
+    let scanned = Scan::default().next(line);
+    let text = [line, &scanned.unescaped].concat();
+    let p = Parts::new(&text, scanned.env);
+    assert_eq!((p.method(), p.thread()), (Some(r#"a/"b""#), Some(r"t\1")));
 }
 
 #[test]
@@ -173,11 +220,16 @@ fn a_line_reads_the_same_whatever_came_before_it() {
         r#"{"method":"m","params":{"threadId":"t","turnId":"u"}} x"#,
         r#"{"id":1,"result":{"thread":{"id":"t"}}}"#,
         r#"{"id":2,"result":{"thread":{"id":"t"}}}"#,
+        r#"{"\u006dethod":"m","params":{"thread\u0049d":"t","turnId":"u","delta":"a"}}"#,
+        r#"{"method":"m","params":{"threadId":"t","turnId":"\u0075","delta":"a"}}"#,
+        r#"{"method":"m","params":{"threadId":"\u0074","turnId":"u","delta":"a"}}"#,
+        r#"{"method":"m","params":{"threadId":"t","turnId":"u"},"method":"\u006e"}"#,
         "{}",
         "x",
     ];
-    let words = |line: &str, env: Envelope| {
-        let p = Parts::new(line, env);
+    let words = |line: &str, scanned: &Scanned| {
+        let text = [line, &scanned.unescaped].concat();
+        let p = Parts::new(&text, scanned.env);
         let all = [
             p.method(),
             p.id(),
@@ -198,12 +250,12 @@ fn a_line_reads_the_same_whatever_came_before_it() {
         for second in lines {
             let mut scan = Scan::default();
             for line in [first, first, second, second, first] {
-                let (kind, env) = super::scan(line);
+                let alone = Scan::default().next(line);
                 let got = scan.next(line);
-                assert_eq!(got.kind, kind, "{line} after {first}");
+                assert_eq!(got.kind, alone.kind, "{line} after {first}");
                 assert_eq!(
-                    words(line, got.env),
-                    words(line, env),
+                    words(line, &got),
+                    words(line, &alone),
                     "{line} after {first}"
                 );
             }
@@ -212,10 +264,10 @@ fn a_line_reads_the_same_whatever_came_before_it() {
             let one = scan.next(first);
             let two = scan.next(second);
             if two.same {
-                let keys = |line: &'static str, s: Scanned| s.env.keys().map(|key| key.of(line));
+                let keys = |line: &'static str, s: &Scanned| s.env.keys().map(|key| key.of(line));
                 assert_eq!(
-                    (one.kind, keys(first, one)),
-                    (two.kind, keys(second, two)),
+                    (one.kind, keys(first, &one)),
+                    (two.kind, keys(second, &two)),
                     "{first} {second}"
                 );
             }

@@ -1,5 +1,7 @@
 //! The walk over a line: objects, strings, and the keys on the way.
 
+use std::ops::Range;
+
 use super::{Envelope, Mark, Nested, Span};
 use crate::words::quote_or_escape;
 
@@ -10,6 +12,8 @@ pub(super) struct Scanner<'a> {
     /// It has a method or an id that nobody could act on.
     odd: bool,
     pub(super) mark: Option<Mark>,
+    /// The strings of the envelope that have escapes, without them. They count as standing behind the line.
+    pub(super) unescaped: String,
 }
 
 impl<'a> Scanner<'a> {
@@ -20,6 +24,7 @@ impl<'a> Scanner<'a> {
             env: Envelope::default(),
             odd: false,
             mark: None,
+            unescaped: String::new(),
         }
     }
 
@@ -56,17 +61,11 @@ impl<'a> Scanner<'a> {
     }
 
     /// A member of the message.
-    fn member(&mut self, key: Span) -> Option<()> {
-        match &self.line[key.range()] {
+    fn member(&mut self, key: &[u8]) -> Option<()> {
+        match key {
             b"method" => {
-                if self.peek()? == b'"' {
-                    let (span, escaped) = self.string()?;
-                    self.odd |= escaped || span.is_empty();
-                    self.env.method = span;
-                } else {
-                    self.odd = true;
-                    self.value()?;
-                }
+                self.env.method = self.key()?;
+                self.odd |= self.env.method.is_empty();
             }
             b"id" => {
                 let first = self.peek()?;
@@ -108,8 +107,8 @@ impl<'a> Scanner<'a> {
     }
 
     /// A member of the params, which begin at `start`.
-    fn param(&mut self, key: Span, start: usize, nested: &mut Nested) -> Option<()> {
-        match &self.line[key.range()] {
+    fn param(&mut self, key: &[u8], start: usize, nested: &mut Nested) -> Option<()> {
+        match key {
             b"threadId" => self.env.thread = self.key()?,
             b"turnId" => self.env.turn = self.key()?,
             b"itemId" => self.env.item = self.key()?,
@@ -154,7 +153,7 @@ impl<'a> Scanner<'a> {
             return Some(found);
         }
         self.object(|s, key| {
-            match &s.line[key.range()] {
+            match key {
                 b"id" => found.0 = s.key()?,
                 key if Some(key) == other => found.1 = s.key()?,
                 _ => {
@@ -166,20 +165,34 @@ impl<'a> Scanner<'a> {
         Some(found)
     }
 
-    /// A routing key: a plain string, else nothing.
+    /// What a message is routed by: a string, else nothing.
     fn key(&mut self) -> Option<Span> {
         if self.peek()? != b'"' {
             self.value()?;
             return Some(Span::default());
         }
         let (span, escaped) = self.string()?;
-        Some(if escaped { Span::default() } else { span })
+        if !escaped {
+            return Some(span);
+        }
+        let Some(text) = self.unescape(span) else {
+            return Some(Span::default());
+        };
+        let start = self.line.len() + self.unescaped.len();
+        self.unescaped.push_str(&text);
+        Some(Span::new(start, start + text.len()))
+    }
+
+    /// What a string with escapes says; `None` if they are none.
+    fn unescape(&self, span: Span) -> Option<String> {
+        let Range { start, end } = span.range();
+        serde_json::from_slice(&self.line[start - 1..=end]).ok()
     }
 
     /// Walks the members of the object at the cursor; `each` must consume the value.
     pub(super) fn object(
         &mut self,
-        mut each: impl FnMut(&mut Self, Span) -> Option<()>,
+        mut each: impl FnMut(&mut Self, &[u8]) -> Option<()>,
     ) -> Option<()> {
         self.expect(b'{')?;
         self.space();
@@ -192,7 +205,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Walks the members that follow the one that was just read.
-    fn members(&mut self, mut each: impl FnMut(&mut Self, Span) -> Option<()>) -> Option<()> {
+    fn members(&mut self, mut each: impl FnMut(&mut Self, &[u8]) -> Option<()>) -> Option<()> {
         loop {
             self.space();
             match self.peek()? {
@@ -210,12 +223,17 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn one(&mut self, each: &mut impl FnMut(&mut Self, Span) -> Option<()>) -> Option<()> {
-        let (key, _) = self.string()?;
+    fn one(&mut self, each: &mut impl FnMut(&mut Self, &[u8]) -> Option<()>) -> Option<()> {
+        let (key, escaped) = self.string()?;
         self.space();
         self.expect(b':')?;
         self.space();
-        each(self, key)
+        if escaped {
+            let key = self.unescape(key).unwrap_or_default();
+            return each(self, key.as_bytes());
+        }
+        let line = self.line;
+        each(self, &line[key.range()])
     }
 
     /// Skips a value of any kind.

@@ -1,19 +1,20 @@
-//! Taps on the wire: every line of both directions, in order, none lost. The one thing that the reader waits for, and
-//! only while somebody has asked for it.
+//! Taps on the wire: every line of both directions, in order, none lost. The one thing that the reader and the requests
+//! wait for, and only while somebody has asked for it.
+//!
+//! One lock guards all taps. Nothing is woken or dropped under it.
 
 use std::{
     collections::VecDeque,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, PoisonError},
     task::{Context, Poll, Waker},
 };
 
 use tokio::sync::Notify;
 
+use super::sync::{AtomicBool, Mutex, MutexGuard, Ordering};
+
 /// A line as a tap keeps it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Tapped {
     pub(crate) number: u64,
     pub(crate) to_server: bool,
@@ -21,7 +22,7 @@ pub(crate) struct Tapped {
 }
 
 /// All taps of a connection.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Taps {
     /// Whether there are any; read on every line.
     any: AtomicBool,
@@ -30,68 +31,103 @@ pub(crate) struct Taps {
     room: Notify,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct State {
     number: u64,
-    taps: Vec<Weak<Tap>>,
+    next_id: u64,
+    taps: Vec<Lines>,
     ended: bool,
 }
 
-#[derive(Debug)]
-pub(crate) struct Tap {
-    owner: Arc<Taps>,
+/// What waits to be read from one tap.
+struct Lines {
+    id: u64,
+    /// How many lines there may be.
     bound: usize,
-    queue: Mutex<Queue>,
-}
-
-#[derive(Debug, Default)]
-struct Queue {
-    lines: VecDeque<Tapped>,
+    queue: VecDeque<Tapped>,
     bytes: usize,
-    ended: bool,
     waker: Option<Waker>,
 }
 
+/// The bound beside the number of lines: that many may be of any size.
+const MAX_BYTES: usize = 16 * 1024 * 1024;
+
+impl Lines {
+    fn is_full(&self) -> bool {
+        self.queue.len() >= self.bound || self.bytes >= MAX_BYTES
+    }
+}
+
+/// Those to be woken once no lock is held any more.
+#[derive(Debug, Default)]
+#[must_use = "somebody waits"]
+pub(crate) struct Wakers(Vec<Waker>);
+
+impl FromIterator<Waker> for Wakers {
+    fn from_iter<I: IntoIterator<Item = Waker>>(wakers: I) -> Self {
+        Self(wakers.into_iter().collect())
+    }
+}
+
+impl Wakers {
+    pub(crate) fn wake(self) {
+        for waker in self.0 {
+            waker.wake();
+        }
+    }
+}
+
+/// One reader's end; dropping it ends its tap.
+pub(crate) struct Tap {
+    owner: Arc<Taps>,
+    id: u64,
+}
+
 impl Taps {
-    /// A tap that makes the reader wait while `bound` lines, or 16 MiB of them, wait to be read from it.
-    pub(crate) fn open(self: &Arc<Self>, bound: usize) -> Arc<Tap> {
-        let mut state = lock(&self.state);
-        let queue = Queue {
-            ended: state.ended,
-            ..Queue::default()
-        };
-        let tap = Arc::new(Tap {
-            owner: self.clone(),
+    /// A tap that makes the reader and the requests wait while `bound` lines, or 16 MiB of them, wait to be read from it.
+    pub(crate) fn open(self: &Arc<Self>, bound: usize) -> Tap {
+        let mut state = self.lock();
+        let id = state.next_id;
+        state.next_id += 1;
+        state.taps.push(Lines {
+            id,
             bound: bound.max(1),
-            queue: Mutex::new(queue),
+            queue: VecDeque::new(),
+            bytes: 0,
+            waker: None,
         });
-        state.taps.push(Arc::downgrade(&tap));
         self.any.store(true, Ordering::Release);
-        tap
+        drop(state);
+        Tap {
+            owner: self.clone(),
+            id,
+        }
     }
 
-    /// Takes note of a line. Never waits: what goes to the server is bounded by the requests in flight.
-    pub(crate) fn note(&self, to_server: bool, line: &[u8]) {
+    /// Takes note of a line, whether there is room or not: of one from the server, and of an answer to it.
+    pub(crate) fn note(&self, to_server: bool, line: &[u8]) -> Wakers {
         if !self.any.load(Ordering::Acquire) {
-            return;
+            return Wakers::default();
         }
-        let mut state = lock(&self.state);
-        state.number += 1;
-        let text = String::from_utf8_lossy(line.strip_suffix(b"\n").unwrap_or(line));
-        let tapped = Tapped {
-            number: state.number,
-            to_server,
-            line: text.into(),
-        };
-        for tap in state.taps.iter().filter_map(Weak::upgrade) {
-            tap.push(tapped.clone());
+        let line = text(line);
+        self.lock().push(to_server, &line)
+    }
+
+    /// Takes note of a request, if every tap has room for it.
+    pub(crate) fn offer(&self, line: &[u8]) -> Option<Wakers> {
+        if !self.any.load(Ordering::Acquire) {
+            return Some(Wakers::default());
         }
+        let line = text(line);
+        let mut state = self.lock();
+        let is_full = state.taps.iter().any(Lines::is_full);
+        (!is_full).then(|| state.push(true, &line))
     }
 
     /// A line was too long to keep: its number stays free.
     pub(crate) fn skip(&self) {
         if self.any.load(Ordering::Acquire) {
-            lock(&self.state).number += 1;
+            self.lock().number += 1;
         }
     }
 
@@ -107,78 +143,105 @@ impl Taps {
         }
     }
 
-    fn is_full(&self) -> bool {
-        let taps: Vec<_> = lock(&self.state)
-            .taps
-            .iter()
-            .filter_map(Weak::upgrade)
-            .collect();
-        taps.iter().any(|tap| tap.is_full(&lock(&tap.queue)))
+    /// Whether a tap has no room.
+    pub(crate) fn is_full(&self) -> bool {
+        self.any.load(Ordering::Acquire) && self.lock().taps.iter().any(Lines::is_full)
     }
 
     /// Nothing more will come.
     pub(crate) fn end(&self) {
-        let mut state = lock(&self.state);
+        let mut state = self.lock();
         state.ended = true;
-        for tap in state.taps.iter().filter_map(Weak::upgrade) {
-            let mut queue = lock(&tap.queue);
-            queue.ended = true;
-            if let Some(waker) = queue.waker.take() {
-                waker.wake();
-            }
-        }
+        let wakers: Wakers = state
+            .taps
+            .iter_mut()
+            .filter_map(|t| t.waker.take())
+            .collect();
+        drop(state);
+        wakers.wake();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The bound beside the number of lines: that many may be of any size.
-const MAX_BYTES: usize = 16 * 1024 * 1024;
+impl State {
+    fn push(&mut self, to_server: bool, line: &Arc<str>) -> Wakers {
+        self.number += 1;
+        let mut wakers = Wakers::default();
+        for tap in &mut self.taps {
+            tap.bytes += line.len();
+            tap.queue.push_back(Tapped {
+                number: self.number,
+                to_server,
+                line: line.clone(),
+            });
+            wakers.0.extend(tap.waker.take());
+        }
+        wakers
+    }
+}
+
+fn text(line: &[u8]) -> Arc<str> {
+    String::from_utf8_lossy(line.strip_suffix(b"\n").unwrap_or(line)).into()
+}
 
 impl Tap {
-    fn is_full(&self, queue: &Queue) -> bool {
-        queue.lines.len() >= self.bound || queue.bytes >= MAX_BYTES
-    }
-
-    fn push(&self, line: Tapped) {
-        let mut queue = lock(&self.queue);
-        queue.bytes += line.line.len();
-        queue.lines.push_back(line);
-        if let Some(waker) = queue.waker.take() {
-            waker.wake();
-        }
+    /// How many lines wait to be read.
+    pub(crate) fn waiting(&self) -> usize {
+        let state = self.owner.lock();
+        let tap = state.taps.iter().find(|tap| tap.id == self.id);
+        tap.map_or(0, |tap| tap.queue.len())
     }
 
     pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Poll<Option<Tapped>> {
-        let mut queue = lock(&self.queue);
-        let was_full = self.is_full(&queue);
-        if let Some(line) = queue.lines.pop_front() {
-            queue.bytes -= line.line.len();
-            let has_room = was_full && !self.is_full(&queue);
-            drop(queue);
-            if has_room {
-                self.owner.room.notify_waiters();
+        let mut ours = None;
+        loop {
+            let mut state = self.owner.lock();
+            let ended = state.ended;
+            // It is there for as long as this is.
+            let Some(tap) = state.taps.iter_mut().find(|tap| tap.id == self.id) else {
+                return Poll::Ready(None);
+            };
+            let was_full = tap.is_full();
+            if let Some(line) = tap.queue.pop_front() {
+                tap.bytes -= line.line.len();
+                let has_room = was_full && !tap.is_full();
+                drop(state);
+                if has_room {
+                    self.owner.room.notify_waiters();
+                }
+                return Poll::Ready(Some(line));
             }
-            return Poll::Ready(Some(line));
+            if ended {
+                return Poll::Ready(None);
+            }
+            if tap.waker.as_ref().is_some_and(|w| w.will_wake(cx.waker())) {
+                return Poll::Pending;
+            }
+            // NB. A waker is foreign code: it is cloned and dropped without the lock, so what there is is looked at again.
+            if let Some(ours) = ours.take() {
+                let before = tap.waker.replace(ours);
+                drop(state);
+                drop(before);
+                return Poll::Pending;
+            }
+            drop(state);
+            ours = Some(cx.waker().clone());
         }
-        if queue.ended {
-            return Poll::Ready(None);
-        }
-        queue.waker = Some(cx.waker().clone());
-        Poll::Pending
     }
 }
 
 impl Drop for Tap {
     fn drop(&mut self) {
-        let mut state = lock(&self.owner.state);
-        state.taps.retain(|tap| tap.strong_count() > 0);
-        self.owner
-            .any
-            .store(!state.taps.is_empty(), Ordering::Release);
+        let mut state = self.owner.lock();
+        let at = state.taps.iter().position(|tap| tap.id == self.id);
+        let gone = at.map(|at| state.taps.remove(at));
+        let any = !state.taps.is_empty();
+        self.owner.any.store(any, Ordering::Release);
         drop(state);
+        drop(gone);
         self.owner.room.notify_waiters();
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

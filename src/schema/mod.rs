@@ -2,24 +2,38 @@
 
 // `#[inline]` throughout, as in `protocol`: this is compiled for those who call it, in place of all who use the crate.
 
+mod contract;
 mod drift;
+mod history;
+mod needs;
 mod summary;
 
 use std::{
+    collections::BTreeSet,
     env, fs,
     hash::{DefaultHasher, Hash, Hasher},
-    io::{self, Write as _},
-    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
+    io,
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _},
     path::{Path, PathBuf},
     process::{self, ExitStatus, Stdio},
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 
+use serde_json::{Value, json};
 use tokio::{process::Command, task, time};
 
-use crate::log::{self, About};
+use crate::{
+    CasClient,
+    error::Error,
+    log::{self, About},
+    private_files::PrivateDir,
+    time::Rounded,
+};
+pub use contract::{Contract, Problem, Unmet};
 pub use drift::{Changed, Changes, Drift};
+pub(crate) use history::life;
+pub use needs::{Need, Needs, Profile};
 use summary::{Summary, summarise};
 
 /// The file that `codex app-server generate-json-schema` writes beside the many small ones.
@@ -54,7 +68,7 @@ pub enum DriftError {
         stderr: String,
     },
     /// The binary took too long and was killed.
-    #[error("{} wrote no schema within {after:?}", path.display())]
+    #[error("{} wrote no schema within {}", path.display(), Rounded(*after))]
     Timeout {
         /// The binary.
         path: PathBuf,
@@ -96,43 +110,112 @@ pub enum DriftError {
     reason = "the body of a public `async fn` outside of an impl is compiled with the crate, whatever `#[inline]` says"
 )]
 pub fn drift(codex: &Path) -> impl Future<Output = Result<Drift, DriftError>> + Send {
+    async move { Ok(drift::compare(&built_in(), &installed(codex).await?)) }
+}
+
+/// Whether a codex binary has what a program needs: its methods, the fields and values that it will send.
+///
+/// A value that the program would send and this codex no longer takes is found here, before a turn fails with it. Runs
+/// the binary as [`drift`] does, with the same cache.
+///
+/// ```no_run
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// use cas_sdk::schema::{self, Profile};
+/// let codex = cas_sdk::find_codex(None)?;
+/// let contract = schema::contract(&codex, Profile::Core).await?;
+/// assert!(contract.is_met(), "{contract}");
+/// # Ok(()) }
+/// ```
+///
+/// # Errors
+/// Same errors as [`drift`].
+#[inline]
+pub fn contract(
+    codex: &Path,
+    needs: impl Into<Needs>,
+) -> impl Future<Output = Result<Contract, DriftError>> + Send {
+    let needs = needs.into();
     async move {
-        let metadata = fs::metadata(codex).map_err(|source| DriftError::Binary {
-            path: codex.into(),
-            source,
-        })?;
-        let cached = cache_dir().map(|dir| dir.join(cache_name(codex, &metadata)));
-        if let Some(theirs) = cached.as_deref().and_then(cached_summary) {
-            return Ok(drift::compare(&built_in(), &theirs));
+        Ok(contract::check(
+            &needs,
+            &installed(codex).await?,
+            &built_in(),
+        ))
+    }
+}
+
+/// The same of a server that is connected, whose schema can't be asked for: by its version, and by what it says to a
+/// request of a method that no server has, which is refused with a list of those that it has. Nothing else is sent.
+///
+/// Fields and values are judged by what is known of the version. Of a version that is newer than this crate, that is what
+/// this crate was built with.
+///
+/// # Errors
+/// Same errors as [`CasClient::request`], but for the refusal.
+#[inline]
+pub fn contract_of(
+    client: &CasClient,
+    needs: impl Into<Needs>,
+) -> impl Future<Output = Result<Contract, Error>> + Send {
+    let needs = needs.into();
+    async move {
+        let methods = match client.request_raw::<Value>(PROBE, &json!({})).await {
+            Ok(_) => BTreeSet::new(),
+            Err(Error::Rpc { source, .. }) => contract::methods_in(&source.message),
+            Err(other) => return Err(other),
+        };
+        let server = client.server();
+        let version = server.as_ref().and_then(|server| server.version());
+        Ok(contract::check_running(
+            &needs,
+            &methods,
+            version,
+            &built_in(),
+        ))
+    }
+}
+
+/// No method of any server.
+const PROBE: &str = "cas/probe";
+
+/// What a binary has, from the cache if it is there.
+#[inline]
+async fn installed(codex: &Path) -> Result<Summary, DriftError> {
+    let metadata = fs::metadata(codex).map_err(|source| DriftError::Binary {
+        path: codex.into(),
+        source,
+    })?;
+    let cached = cache_dir().map(|dir| dir.join(cache_name(codex, &metadata)));
+    if let Some(theirs) = cached.as_deref().and_then(cached_summary) {
+        return Ok(theirs);
+    }
+    let dir = TempDir::new()?;
+    generate(codex, &dir.0).await?;
+    let path = codex.to_owned();
+    let work = task::spawn_blocking(move || {
+        let text = fs::read(dir.0.join(BUNDLE)).map_err(|error| error.to_string())?;
+        let bundle = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
+        let theirs = summarise(&bundle).map_err(String::from)?;
+        if let Some(path) = cached
+            && let Err(error) = store(&path, &summary::write(&theirs))
+        {
+            let about = About::default().error(&error);
+            log::debug(
+                &format_args!("the schema is not cached in {}", path.display()),
+                about,
+            );
         }
-        let dir = TempDir::new()?;
-        generate(codex, &dir.0).await?;
-        let path = codex.to_owned();
-        let work = task::spawn_blocking(move || {
-            let text = fs::read(dir.0.join(BUNDLE)).map_err(|error| error.to_string())?;
-            let bundle = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
-            let theirs = summarise(&bundle).map_err(String::from)?;
-            if let Some(path) = cached
-                && let Err(error) = store(&path, &summary::write(&theirs))
-            {
-                let about = About::default().error(&error);
-                log::debug(
-                    &format_args!("the schema is not cached in {}", path.display()),
-                    about,
-                );
-            }
-            Ok(drift::compare(&built_in(), &theirs))
-        });
-        match work.await {
-            Ok(outcome) => outcome.map_err(|reason| DriftError::Schema { path, reason }),
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                Err(cancelled) => Err(DriftError::Io {
-                    path,
-                    source: io::Error::other(cancelled),
-                }),
-            },
-        }
+        Ok(theirs)
+    });
+    match work.await {
+        Ok(outcome) => outcome.map_err(|reason| DriftError::Schema { path, reason }),
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(cancelled) => Err(DriftError::Io {
+                path,
+                source: io::Error::other(cancelled),
+            }),
+        },
     }
 }
 
@@ -219,30 +302,19 @@ fn cache_name(codex: &Path, metadata: &fs::Metadata) -> String {
 
 #[inline]
 fn cached_summary(path: &Path) -> Option<Summary> {
-    let summary = read(&fs::read_to_string(path).ok()?);
+    /// Many times what a summary takes.
+    const LARGEST: u64 = 64 * 1024 * 1024;
+    let dir = PrivateDir::own(path.parent()?).ok()?;
+    let text = dir.read(path.file_name()?, LARGEST).ok()?;
+    let summary = read(&String::from_utf8(text).ok()?);
     (!summary.is_empty()).then_some(summary)
 }
 
 /// Readers see all of a file or none of it.
 #[inline]
 fn store(path: &Path, text: &str) -> io::Result<()> {
-    let dir = path.parent().unwrap_or(path);
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)?;
-    let temp = dir.join(format!(".schema-{}", unique()));
-    let written = fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&temp)
-        .and_then(|mut file| file.write_all(text.as_bytes()))
-        .and_then(|()| fs::rename(&temp, path));
-    if written.is_err() {
-        let _ = fs::remove_file(&temp);
-    }
-    written
+    let dir = PrivateDir::own(path.parent().unwrap_or(path))?;
+    dir.replace(path.file_name().unwrap_or_default(), text.as_bytes())
 }
 
 #[inline]

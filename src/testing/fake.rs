@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use super::fake_wire::{Input, Output, Wire};
-use crate::{Builder, CasClient, Error, RpcError};
+use crate::{Builder, CasClient, Error, RpcError, protocol::ClientRequest};
 
 /// A `codex app-server` in memory, played by the test: a turn that never ends, a process that dies in the middle of a
 /// sentence, events that come too early, too late or from elsewhere, a refusal, a silence.
@@ -90,9 +90,11 @@ impl FakeServer {
             Box::new(move |line: &str| server.hear(line))
         };
         let wire = server.0.wire.clone();
-        let client = builder
-            .connect(Output(wire.clone()), Input { wire, on_line })
-            .await?;
+        let (output, input) = (Output(wire.clone()), Input { wire, on_line });
+        #[cfg(feature = "ws")]
+        let client = super::connect(builder, output, input).await?;
+        #[cfg(not(feature = "ws"))]
+        let client = builder.connect(output, input).await?;
         Ok((client, server))
     }
 
@@ -290,6 +292,14 @@ impl FakeRequest {
     #[must_use]
     pub fn params(&self) -> &Value {
         &self.params
+    }
+
+    /// The request by type. An unknown method is [`ClientRequest::Unknown`].
+    ///
+    /// # Errors
+    /// If the params don't have the form that the schema gives them.
+    pub fn typed(&self) -> Result<ClientRequest, serde_json::Error> {
+        ClientRequest::decode(&self.method, &self.params.to_string())
     }
 
     /// Answers with a result.

@@ -10,10 +10,11 @@ use std::{
 use tokio::{process::Command, sync::OnceCell, time::timeout};
 
 use super::{install::Install, skip::announce};
+use crate::time::Rounded;
 
 /// The version of codex that [`codex`] returns, which is the one whose schema this crate was generated
 /// from.
-pub const CODEX_VERSION: &str = "0.169.0";
+pub const CODEX_VERSION: &str = "0.171.0";
 
 /// An explicit binary to use instead of the fetched one.
 pub(super) const OVERRIDE: &str = "CAS_TEST_CODEX";
@@ -56,7 +57,7 @@ pub enum FetchError {
         stderr: String,
     },
     /// Something took longer than it may.
-    #[error("{what} took longer than {after:?}")]
+    #[error("{what} took longer than {}", Rounded(*after))]
     Timeout {
         /// What took so long.
         what: String,

@@ -169,7 +169,8 @@ impl CodexHomeBuilder {
         self.set(&["features", name], enabled)
     }
 
-    /// Makes codex ask the client for the time (`currentTime/read`), and remind the model of it.
+    /// Makes codex up to 0.169 ask the client for the time (`currentTime/read`), and remind the model of it. Later ones
+    /// refuse to start a thread so.
     pub fn external_clock(self) -> Self {
         let reminder = toml::toml! {
             enabled = true

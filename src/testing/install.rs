@@ -15,6 +15,8 @@ use tokio::{
     time::{sleep, timeout},
 };
 
+use crate::private_files::PrivateDir;
+
 use super::{
     fetch::{CODEX_VERSION, FetchError, version_of},
     skip::announce,
@@ -58,14 +60,15 @@ impl Install {
     /// Returns the binary, after installing it if it is not there.
     pub(super) async fn run(&self) -> Result<PathBuf, FetchError> {
         let name = format!("codex-{CODEX_VERSION}-{}", self.platform);
+        // What is there is run, so nobody else may put it there.
+        let cache = PrivateDir::own(&self.cache).map_err(at(&self.cache))?;
         let home = self.cache.join(&name);
         let binary = home.join(self.binary());
         // The directory gets its name when it is complete and checked, so what is there works.
         if binary.is_file() {
             return Ok(binary);
         }
-        fs::create_dir_all(&self.cache).map_err(at(&self.cache))?;
-        let _lock = self.lock(&self.cache.join(format!("{name}.lock"))).await?;
+        let _lock = self.lock(&cache, &format!("{name}.lock")).await?;
         if binary.is_file() {
             return Ok(binary);
         }
@@ -117,8 +120,9 @@ impl Install {
 
     /// Takes the lock that makes one process of many the one that installs. The system releases it when the
     /// file is closed, also by a crash.
-    async fn lock(&self, path: &Path) -> Result<File, FetchError> {
-        let file = File::create(path).map_err(at(path))?;
+    async fn lock(&self, cache: &PrivateDir, name: &str) -> Result<File, FetchError> {
+        let path = &self.cache.join(name);
+        let file = cache.file(name).map_err(at(path))?;
         let mut told = false;
         // Polled and not waited for in a blocking thread, which would hold up the end of a runtime whose
         // test has been given up.

@@ -33,7 +33,7 @@ fn with_npm(script: &str) -> (TempDir, Install) {
     (root, install)
 }
 
-const WORKS: &str = "mkdir -p \"$(dirname \"$bin\")\"\nprintf '#!/bin/sh\\necho codex-cli 0.169.0\\n' > \"$bin\"\nchmod +x \"$bin\"";
+const WORKS: &str = "mkdir -p \"$(dirname \"$bin\")\"\nprintf '#!/bin/sh\\necho codex-cli 0.171.0\\n' > \"$bin\"\nchmod +x \"$bin\"";
 
 fn runs(root: &TempDir) -> usize {
     fs::read_to_string(root.path().join("runs")).map_or(0, |text| text.lines().count())
@@ -83,10 +83,10 @@ async fn an_npm_that_hangs_is_given_up() {
 
 #[tokio::test]
 async fn a_binary_of_another_version_is_refused() {
-    let (_root, install) = with_npm(&WORKS.replace("0.169.0", "0.1.0"));
+    let (_root, install) = with_npm(&WORKS.replace("0.171.0", "0.1.0"));
     let error = install.run().await.unwrap_err();
     assert!(
-        error.to_string().contains("it is codex 0.1.0, not 0.169.0"),
+        error.to_string().contains("it is codex 0.1.0, not 0.171.0"),
         "{error}"
     );
     assert_eq!(directories(&install.cache), [""; 0]);

@@ -46,12 +46,15 @@ mod home;
 mod install;
 mod jwt;
 mod model;
+mod record;
 mod reply;
 mod request;
 mod routes;
 mod server;
 mod skip;
 mod sse;
+#[cfg(feature = "ws")]
+mod websocket;
 
 pub use fake::{FakeRequest, FakeServer};
 pub use fetch::{CODEX_VERSION, FetchError, codex};
@@ -62,3 +65,5 @@ pub use model::MockModel;
 pub use reply::{Reply, Usage};
 pub use request::ModelRequest;
 pub use skip::codex_or_skip;
+#[cfg(feature = "ws")]
+pub use websocket::connect;

@@ -12,7 +12,7 @@ use axum::http::Method;
 use serde_json::Value;
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
-use super::{reply::Reply, request::ModelRequest, routes::Routes, server};
+use super::{record::Record, reply::Reply, request::ModelRequest, routes::Routes, server};
 
 /// How long [`MockModel::wait_for_requests`] and [`MockModel::next_request`] wait.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -23,6 +23,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Replies are taken in this order: the queue filled by [`reply`](Self::reply), the function given to
 /// [`respond_with`](Self::respond_with), the reply given to [`otherwise`](Self::otherwise). If none has
 /// one, the request is answered with HTTP 500 and reported by [`unexpected`](Self::unexpected).
+///
+/// Requests are recorded, the newest [64 MiB](Self::set_record_limit) of them: each one carries the whole conversation so
+/// far, so that the record of a long one would grow with the square of its length.
 ///
 /// Dropping the model ends the server, its connections and all open streams.
 ///
@@ -175,13 +178,46 @@ impl MockModel {
         self.shared.state().routes.calls(parse_method(method), path)
     }
 
-    /// All model requests so far, in the order of their arrival. Each is recorded before it is answered.
+    /// The recorded model requests, in the order of their arrival. Each is recorded before it is answered.
+    ///
+    /// These are all since the start or the last [`clear_requests`](Self::clear_requests), unless that is more than the
+    /// [record's limit](Self::set_record_limit): then the oldest are missing, and [`request_count`](Self::request_count)
+    /// tells how many there were.
     #[must_use]
     pub fn requests(&self) -> Vec<ModelRequest> {
-        self.shared.state().requests.clone()
+        self.shared
+            .state()
+            .record
+            .requests
+            .iter()
+            .cloned()
+            .collect()
     }
 
-    /// Waits until at least `n` model requests have arrived, and returns all of them.
+    /// How many model requests have arrived since the start or the last [`clear_requests`](Self::clear_requests),
+    /// recorded or not.
+    #[must_use]
+    pub fn request_count(&self) -> usize {
+        self.shared.state().record.count()
+    }
+
+    /// Forgets the requests so far, as if none had been made: [`requests`](Self::requests),
+    /// [`wait_for_requests`](Self::wait_for_requests) and [`next_request`](Self::next_request) begin anew.
+    pub fn clear_requests(&self) {
+        let mut state = self.shared.state();
+        state.record.clear();
+        self.shared.arrivals.send_replace(0);
+    }
+
+    /// Sets how many bytes of request bodies are kept at most; default: 64 MiB. When they are more, the oldest requests
+    /// go. The newest one is kept, however large.
+    pub fn set_record_limit(&self, bytes: usize) {
+        let mut state = self.shared.state();
+        state.record.limit = bytes;
+        state.record.shrink();
+    }
+
+    /// Waits until at least `n` model requests have arrived, and returns the [record](Self::requests) of them.
     ///
     /// # Panics
     ///
@@ -197,7 +233,8 @@ impl MockModel {
         self.requests()
     }
 
-    /// Waits for the next model request that this method has not returned yet, beginning with the first.
+    /// Waits for the next model request that this method has not returned yet, beginning with the first that is
+    /// recorded.
     ///
     /// # Panics
     ///
@@ -206,7 +243,7 @@ impl MockModel {
         let mut arrivals = self.shared.arrivals.subscribe();
         let next = async {
             loop {
-                if let Some(request) = self.shared.state().take_next() {
+                if let Some(request) = self.shared.state().record.take_next() {
                     return request;
                 }
                 // The sender lives as long as `self`.
@@ -265,9 +302,7 @@ struct State {
     otherwise: Option<Reply>,
     bearer: Option<String>,
     routes: Routes,
-    requests: Vec<ModelRequest>,
-    /// How many of the requests `next_request` has returned.
-    taken: usize,
+    record: Record,
     unexpected: Vec<String>,
 }
 
@@ -288,8 +323,7 @@ impl Shared {
             otherwise: None,
             bearer: None,
             routes: Routes::new(),
-            requests: Vec::new(),
-            taken: 0,
+            record: Record::default(),
             unexpected: Vec::new(),
         };
         Self {
@@ -308,8 +342,8 @@ impl Shared {
     pub(super) fn answer(&self, request: &ModelRequest) -> Result<Reply, Refusal> {
         let (responder, otherwise) = {
             let mut state = self.state();
-            state.requests.push(request.clone());
-            self.arrivals.send_replace(state.requests.len());
+            state.record.push(request.clone());
+            self.arrivals.send_replace(state.record.count());
             if state.bearer.is_some() && state.bearer.as_deref() != request.bearer() {
                 return Err(Refusal::Bearer);
             }
@@ -332,19 +366,11 @@ impl Shared {
     }
 }
 
-impl State {
-    fn take_next(&mut self) -> Option<ModelRequest> {
-        let next = self.requests.get(self.taken).cloned();
-        self.taken += usize::from(next.is_some());
-        next
-    }
-}
-
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.state();
         f.debug_struct("MockModel")
-            .field("requests", &state.requests)
+            .field("requests", &state.record.requests)
             .field("queued_replies", &state.replies.len())
             .field("unexpected", &state.unexpected)
             .finish_non_exhaustive()

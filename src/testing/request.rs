@@ -14,11 +14,21 @@ pub struct ModelRequest(Arc<Recorded>);
 struct Recorded {
     headers: HeaderMap,
     body: Value,
+    /// How long the body's text was.
+    size: usize,
 }
 
 impl ModelRequest {
-    pub(super) fn new(headers: HeaderMap, body: Value) -> Self {
-        Self(Arc::new(Recorded { headers, body }))
+    pub(super) fn new(headers: HeaderMap, body: Value, size: usize) -> Self {
+        Self(Arc::new(Recorded {
+            headers,
+            body,
+            size,
+        }))
+    }
+
+    pub(super) fn size(&self) -> usize {
+        self.0.size
     }
 
     /// The JSON body of the request.

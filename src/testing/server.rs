@@ -61,6 +61,7 @@ async fn connection(stream: TcpStream, router: Router) {
 }
 
 async fn responses(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response {
+    let size = body.len();
     let body: Value = match serde_json::from_slice(&body) {
         Ok(body) => body,
         Err(error) => {
@@ -73,7 +74,7 @@ async fn responses(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: 
             );
         }
     };
-    let request = ModelRequest::new(headers, body);
+    let request = ModelRequest::new(headers, body, size);
     let reply = match catch_unwind(AssertUnwindSafe(|| shared.answer(&request))) {
         Ok(Ok(reply)) => reply,
         Ok(Err(Refusal::Bearer)) => {

@@ -3,12 +3,13 @@
 use std::{fmt, future::Future, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
-use schemars::{JsonSchema, generate::SchemaSettings};
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::{sync::Semaphore, time::timeout};
 
-use super::{Tool, ToolContext, ToolError, ToolOutput};
+use super::{Tool, ToolContext, ToolError, ToolOutput, schema::ArgsSchema};
+use crate::time::Rounded;
 
 /// Runs a tool with arguments as JSON text.
 type Run = Arc<dyn Fn(&str, ToolContext) -> BoxFuture<'static, ToolOutput> + Send + Sync>;
@@ -41,7 +42,8 @@ pub struct DynamicTool {
 }
 
 impl DynamicTool {
-    /// A tool from a closure. The arguments are decoded from what the model writes; their JSON schema is what it sees.
+    /// A tool from a closure. The arguments are decoded from what the model writes; their JSON schema is what it sees. They
+    /// are a struct with named fields, or `()` for a tool that takes none.
     pub fn new<A, F, R>(name: impl Into<String>, description: impl Into<String>, run: F) -> Self
     where
         A: DeserializeOwned + JsonSchema + Send + 'static,
@@ -49,12 +51,13 @@ impl DynamicTool {
         R: Future<Output = Result<ToolOutput, ToolError>> + Send + 'static,
     {
         let name = name.into();
-        let run = erase(&name, move |args, cx| Box::pin(run(args, cx)));
+        let ArgsSchema { schema, is_unit } = ArgsSchema::of::<A>();
+        let run = erase(&name, is_unit, move |args, cx| Box::pin(run(args, cx)));
         Self {
             namespace: None,
             name,
             description: description.into(),
-            schema: args_schema::<A>(),
+            schema,
             defer: false,
             limit: None,
             at_once: None,
@@ -75,7 +78,8 @@ impl DynamicTool {
     }
 
     /// A JSON schema for the arguments in the place of that of their type: for a closure that takes a
-    /// [`Value`](serde_json::Value).
+    /// [`Value`](serde_json::Value). One that the server would refuse is an [`Error::Invalid`](crate::Error::Invalid) of
+    /// [`spawn`](crate::Builder::spawn).
     pub fn input_schema(mut self, schema: Value) -> Self {
         self.schema = schema;
         self
@@ -90,7 +94,9 @@ impl DynamicTool {
     /// How many calls run at once; more wait, which does not count towards the time limit. Default: no limit but that of
     /// the connection, 256.
     pub fn at_once(mut self, calls: usize) -> Self {
-        self.at_once = Some(Arc::new(Semaphore::new(calls.max(1))));
+        self.at_once = Some(Arc::new(Semaphore::new(
+            calls.clamp(1, Semaphore::MAX_PERMITS),
+        )));
         self
     }
 
@@ -106,8 +112,9 @@ impl DynamicTool {
             None => run.await,
             Some(limit) => timeout(limit, run).await.unwrap_or_else(|_| {
                 let text = format!(
-                    "the tool {} was stopped: it took longer than {limit:?}",
-                    self.name
+                    "the tool {} was stopped: it took longer than {}",
+                    self.name,
+                    Rounded(limit)
                 );
                 ToolOutput::from(text).failed()
             }),
@@ -118,7 +125,8 @@ impl DynamicTool {
 impl<T: Tool> From<T> for DynamicTool {
     fn from(tool: T) -> Self {
         let tool = Arc::new(tool);
-        let run = erase(T::NAME, move |args, cx| {
+        let ArgsSchema { schema, is_unit } = ArgsSchema::of::<T::Args>();
+        let run = erase(T::NAME, is_unit, move |args, cx| {
             let tool = tool.clone();
             Box::pin(async move { tool.call(args, cx).await })
         });
@@ -126,7 +134,7 @@ impl<T: Tool> From<T> for DynamicTool {
             namespace: T::NAMESPACE.map(str::to_owned),
             name: T::NAME.to_owned(),
             description: T::DESCRIPTION.to_owned(),
-            schema: args_schema::<T::Args>(),
+            schema,
             defer: T::DEFER_LOADING,
             limit: None,
             at_once: None,
@@ -148,43 +156,27 @@ impl fmt::Debug for DynamicTool {
 
 fn erase<A: DeserializeOwned>(
     name: &str,
+    is_unit: bool,
     run: impl Fn(A, ToolContext) -> BoxFuture<'static, Result<ToolOutput, ToolError>>
     + Send
     + Sync
     + 'static,
 ) -> Run {
     let name = name.to_owned();
-    Arc::new(move |args, cx| match serde_json::from_str(args) {
-        Ok(args) => {
-            let run = run(args, cx);
-            Box::pin(async move {
-                run.await
-                    .unwrap_or_else(|error| ToolOutput::from(error.to_string()).failed())
-            })
-        }
-        Err(error) => {
-            // The server does not check arguments against the schema, so the model learns it from here.
-            let text = format!("invalid arguments for {name}: {error}");
-            Box::pin(async move { ToolOutput::from(text).failed() })
-        }
-    })
-}
-
-fn args_schema<A: JsonSchema>() -> Value {
-    let generator = SchemaSettings::draft07()
-        .with(|s| {
-            s.meta_schema = None;
-            s.inline_subschemas = true;
-        })
-        .into_generator();
-    let mut schema = generator.into_root_schema_for::<A>().to_value();
-    if !schema.is_object() {
-        schema = json!({});
-    }
-    if let Some(object) = schema.as_object_mut() {
-        object.remove("title"); // The name of a Rust type says nothing to a model.
-        object.entry("type").or_insert_with(|| "object".into());
-        object.entry("properties").or_insert_with(|| json!({}));
-    }
-    schema
+    Arc::new(
+        move |args, cx| match serde_json::from_str(if is_unit { "null" } else { args }) {
+            Ok(args) => {
+                let run = run(args, cx);
+                Box::pin(async move {
+                    run.await
+                        .unwrap_or_else(|error| ToolOutput::from(error.to_string()).failed())
+                })
+            }
+            Err(error) => {
+                // The server does not check arguments against the schema, so the model learns it from here.
+                let text = format!("invalid arguments for {name}: {error}");
+                Box::pin(async move { ToolOutput::from(text).failed() })
+            }
+        },
+    )
 }

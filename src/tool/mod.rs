@@ -3,6 +3,7 @@
 mod dynamic;
 mod output;
 mod registry;
+mod schema;
 mod stored;
 
 use std::future::Future;
@@ -52,7 +53,8 @@ pub trait Tool: Send + Sync + 'static {
     const NAMESPACE: Option<&'static str> = None;
     /// Whether the model has to search for the tool before it sees it; only within a namespace.
     const DEFER_LOADING: bool = false;
-    /// The arguments. Their JSON schema, with the doc comments as descriptions, is what the model sees.
+    /// The arguments: a struct with named fields, or `()` for a tool that takes none. Their JSON schema, with the doc
+    /// comments as descriptions, is what the model sees.
     type Args: DeserializeOwned + JsonSchema + Send;
 
     /// Runs the tool. Dropped midway if the call is withdrawn: its turn ended or was interrupted.

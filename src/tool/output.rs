@@ -1,8 +1,10 @@
 //! What a tool gives back: content for the model, or why it failed.
 
-use std::fmt;
+use std::{error::Error, fmt};
 
 use serde::Serialize;
+
+use crate::handler::with_sources;
 
 /// What a tool gives back to the model.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -82,7 +84,27 @@ impl From<&str> for ToolOutput {
     }
 }
 
-/// Why a tool failed; the text is for the model. Any error converts with `?`, its sources included.
+/// Why a tool failed; the text is for the model. With `?`, whatever a `Box<dyn Error + Send + Sync>` can be made of
+/// converts, its sources included: any error that can be sent to another thread, `anyhow::Error`, a `String`, a `&str`.
+///
+/// ```
+/// use cas_sdk::ToolError;
+///
+/// fn read(path: &str) -> Result<String, ToolError> {
+///     if path.is_empty() {
+///         return Err("no path was given".into());
+///     }
+///     Ok(std::fs::read_to_string(path)?)
+/// }
+///
+/// fn anyhow(path: &str) -> Result<String, ToolError> {
+///     use anyhow::Context as _;
+///     Ok(std::fs::read_to_string(path).context("the notes")?)
+/// }
+///
+/// assert_eq!(read("").unwrap_err().to_string(), "no path was given");
+/// assert!(anyhow("/no/such").unwrap_err().to_string().starts_with("the notes: "));
+/// ```
 pub struct ToolError(String);
 
 impl ToolError {
@@ -92,16 +114,9 @@ impl ToolError {
     }
 }
 
-impl<E: std::error::Error> From<E> for ToolError {
+impl<E: Into<Box<dyn Error + Send + Sync>>> From<E> for ToolError {
     fn from(error: E) -> Self {
-        let mut text = error.to_string();
-        let mut source = error.source();
-        while let Some(inner) = source {
-            text.push_str(": ");
-            text.push_str(&inner.to_string());
-            source = inner.source();
-        }
-        Self(text)
+        Self(with_sources(&*error.into()))
     }
 }
 

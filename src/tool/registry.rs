@@ -4,7 +4,7 @@ use std::{cmp::Ordering, fmt};
 
 use serde_json::{Value, json};
 
-use super::{DynamicTool, ToolContext, ToolOutput};
+use super::{DynamicTool, ToolContext, ToolOutput, schema};
 use crate::error::Error;
 
 /// The tools of a client or a thread, by namespace and name.
@@ -151,8 +151,8 @@ fn check_tool(tool: &DynamicTool) -> Option<String> {
                 .then(|| format!("tool {name}: deferred loading needs a namespace"))
         })
         .or_else(|| {
-            (!tool.schema.is_object())
-                .then(|| format!("tool {name}: the input schema must be a JSON object"))
+            schema::problem(&tool.schema)
+                .map(|problem| format!("tool {name}: the input schema {problem}"))
         })
 }
 
@@ -246,6 +246,14 @@ mod tests {
             (
                 tool("t").input_schema(json!("text")),
                 "must be a JSON object",
+            ),
+            (
+                tool("t").input_schema(json!({"type": "null"})),
+                "must be of an object",
+            ),
+            (
+                tool("t").input_schema(json!({"properties": {"a": {"items": []}}})),
+                "/properties/a/items, which is an array",
             ),
         ] {
             let problem = problem([bad.clone()]).unwrap_or_default();

@@ -9,7 +9,10 @@ use std::{
 
 use serde_json::Value;
 
-use crate::read::{at, readable};
+use crate::{
+    private_files::open_regular,
+    read::{at, readable},
+};
 
 type Key<'a> = (Option<&'a str>, &'a str);
 
@@ -31,7 +34,7 @@ fn read(file: &Path) -> Option<Value> {
     /// The line has the instructions too; this is many times what they take.
     const LONGEST: u64 = 4 * 1024 * 1024;
     let mut line = String::new();
-    let file = std::fs::File::open(file).ok()?;
+    let file = open_regular(file).ok()?;
     BufReader::new(file.take(LONGEST))
         .read_line(&mut line)
         .ok()?;

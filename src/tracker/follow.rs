@@ -1,7 +1,7 @@
 //! Which threads this connection follows. A turn on any other thread would run unseen: the server accepts it, and says
 //! nothing of it.
 
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc};
 
 use super::Tracker;
 use crate::{
@@ -18,6 +18,19 @@ impl Tracker {
             .threads
             .get(thread)
             .is_some_and(|track| track.followed)
+    }
+
+    /// Waits until this thread is not followed here.
+    pub(crate) async fn let_go_of(&self, thread: &str) {
+        loop {
+            // NB. What changes after this wakes the wait below.
+            let mut changed = pin!(self.let_go.notified());
+            changed.as_mut().enable();
+            if !self.follows(thread) {
+                return;
+            }
+            changed.await;
+        }
     }
 
     /// Takes note of what a request changes about this, by whomever it is made; `then` runs afterwards.
@@ -92,14 +105,19 @@ impl Tracker {
             track.followed = false;
         }
         state.tidy(thread);
+        drop(state);
+        self.let_go.notify_waiters();
     }
 
     /// It is gone, and its turns with it.
     pub(super) fn unfollow(&self, thread: &str) {
-        let mut state = self.lock();
+        let mut locked = self.lock();
+        let state = &mut *locked;
         if let Some(track) = state.threads.get_mut(thread) {
-            track.lose();
+            track.lose(&mut state.news);
         }
         state.tidy(thread);
+        drop(locked);
+        self.let_go.notify_waiters();
     }
 }

@@ -4,12 +4,10 @@
 use std::sync::Weak;
 
 use serde_json::json;
+use tracing::Level;
 
 use super::Tracker;
-use crate::{
-    error::RpcErrorKind,
-    log::{self, About},
-};
+use crate::error::RpcErrorKind;
 
 /// How often it is tried.
 const TRIES: usize = 5;
@@ -45,12 +43,14 @@ impl Tracker {
                     tracker.interrupt(&thread, &turn, attempt + 1);
                 }
                 _ => {
-                    let about = About::default().turn(&turn).error(error);
-                    log::debug(&"an interrupt was refused", about);
+                    let error = error.clone();
+                    tracker.aside.trace(Level::DEBUG, move || {
+                        tracing::debug!(target: "cas_sdk", turn, %error, "an interrupt was refused");
+                    });
                 }
             }
         };
-        connection.send_hooked("turn/interrupt", &params, Box::new(on_reply));
+        connection.send_hooked("turn/interrupt", params, Box::new(on_reply));
     }
 
     fn is_unwanted(&self, thread: &str, turn: &str) -> bool {

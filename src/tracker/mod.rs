@@ -6,22 +6,26 @@
 
 mod follow;
 mod interrupt;
+mod limits;
+mod locked;
 mod observe;
 mod seat;
 mod usage;
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
+    sync::{Arc, Mutex, OnceLock, Weak},
 };
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::{
     protocol::TurnStatus,
-    rpc::Connection,
+    rpc::{Aside, Connection},
     turn::{Progress, TokenUsage},
 };
+use limits::Limits;
+use locked::{Locked, News};
 pub(crate) use seat::{Role, Seat, Starting};
 
 /// How far a turn has come.
@@ -57,13 +61,19 @@ const ENDS: usize = 64;
 
 pub(crate) struct Tracker {
     state: Mutex<State>,
+    /// Told when a thread is no longer followed.
+    let_go: Notify,
     connection: OnceLock<Weak<Connection>>,
+    aside: Aside,
     myself: Weak<Self>,
 }
 
 #[derive(Default)]
 struct State {
     threads: HashMap<String, Track>,
+    /// What those who wait are told when the lock is let go.
+    news: News,
+    limits: Limits,
     /// The connection has ended.
     closed: bool,
 }
@@ -133,6 +143,11 @@ impl TurnTrack {
         }
     }
 
+    /// Goes on to another phase. Those who wait for it are told when the lock is let go.
+    fn enter(&self, phase: Phase, news: &mut News) {
+        news.set(&self.phase, phase);
+    }
+
     fn is_over(&self) -> bool {
         self.phase.borrow().is_over()
     }
@@ -165,7 +180,7 @@ impl Track {
     }
 
     /// The turn that is over, however that came to be known.
-    fn end(&mut self, turn: &str, status: &TurnStatus) {
+    fn end(&mut self, turn: &str, status: &TurnStatus, news: &mut News) {
         if self.active.as_ref().is_some_and(|active| active.is(turn)) {
             self.active = None;
         }
@@ -178,7 +193,7 @@ impl Track {
         }
         if let Some(track) = self.turns.get_mut(turn) {
             if !track.is_over() {
-                track.phase.send_replace(Phase::Ended(status.clone()));
+                track.enter(Phase::Ended(status.clone()), news);
             }
             if track.is_spent() {
                 self.turns.remove(turn);
@@ -187,13 +202,13 @@ impl Track {
     }
 
     /// Its turns can't be followed any more.
-    fn lose(&mut self) {
+    fn lose(&mut self, news: &mut News) {
         self.followed = false;
         self.busy = false;
         self.active = None;
         self.turns.retain(|_, turn| {
             if !turn.is_over() {
-                turn.phase.send_replace(Phase::Lost);
+                turn.enter(Phase::Lost, news);
             }
             !turn.is_spent()
         });
@@ -210,10 +225,12 @@ impl State {
 }
 
 impl Tracker {
-    pub(crate) fn new() -> Arc<Self> {
+    pub(crate) fn new(aside: Aside) -> Arc<Self> {
         Arc::new_cyclic(|myself| Self {
             state: Mutex::default(),
+            let_go: Notify::new(),
             connection: OnceLock::new(),
+            aside,
             myself: myself.clone(),
         })
     }
@@ -224,12 +241,15 @@ impl Tracker {
 
     /// The connection has ended.
     pub(crate) fn close(&self) {
-        let mut state = self.lock();
+        let mut locked = self.lock();
+        let state = &mut *locked;
         state.closed = true;
         state.threads.retain(|_, track| {
-            track.lose();
+            track.lose(&mut state.news);
             !track.is_idle()
         });
+        drop(locked);
+        self.let_go.notify_waiters();
     }
 
     /// The id by which the server knows the turn that runs on a thread.
@@ -273,15 +293,15 @@ impl Tracker {
 
     /// The server was asked and says how a turn has ended, though its end was never told.
     pub(crate) fn recovered(&self, thread: &str, turn: &str, status: &TurnStatus) {
-        let mut state = self.lock();
+        let state = &mut *self.lock();
         if let Some(track) = state.threads.get_mut(thread) {
-            track.end(turn, status);
+            track.end(turn, status, &mut state.news);
         }
         state.tidy(thread);
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> Locked<'_> {
+        Locked::new(&self.state)
     }
 }
 

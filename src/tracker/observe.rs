@@ -10,6 +10,12 @@ use crate::{
 impl Tracker {
     /// How the notifications that are of interest here are treated; `None` for all others.
     pub(crate) fn class(method: &str) -> Option<Class> {
+        if method == "account/rateLimits/updated" {
+            return Some(Class {
+                vital: false,
+                observed: true,
+            });
+        }
         let observed = matches!(
             method,
             "turn/started"
@@ -29,10 +35,14 @@ impl Tracker {
 
     pub(crate) fn observe(&self, message: &Incoming) {
         let parts = message.parts();
+        let params = parts.params().unwrap_or_default();
+        if parts.method() == Some("account/rateLimits/updated") {
+            self.limits_updated(params);
+            return;
+        }
         let (Some(method), Some(thread)) = (parts.method(), parts.thread()) else {
             return;
         };
-        let params = parts.params().unwrap_or_default();
         match (method, parts.turn()) {
             ("turn/started", Some(turn)) => self.started(thread, turn, params),
             ("turn/completed", Some(turn)) => self.completed(thread, turn, params),
@@ -50,7 +60,7 @@ impl Tracker {
         let root = at::<Option<String>>(params, &["turn", "rootTurnId"]);
         let root = root.ok().flatten().unwrap_or_else(|| turn.to_owned());
         let unwanted = {
-            let mut state = self.lock();
+            let state = &mut *self.lock();
             let track = state.threads.entry(thread.to_owned()).or_default();
             // Other connections' turns are not told; so this connection is being told.
             track.followed = true;
@@ -66,7 +76,7 @@ impl Tracker {
             let mut unwanted = Vec::new();
             for (id, known) in track.turns.iter().filter(|(id, _)| active.is(id)) {
                 if !known.is_over() {
-                    known.phase.send_replace(Phase::Started);
+                    known.enter(Phase::Started, &mut state.news);
                     unwanted.extend(known.unwanted.then(|| id.clone()));
                 }
             }
@@ -81,9 +91,9 @@ impl Tracker {
     fn completed(&self, thread: &str, turn: &str, params: &str) {
         // The end is the end, whatever it looks like.
         let status = at(params, &["turn", "status"]).unwrap_or(TurnStatus::Completed);
-        let mut state = self.lock();
+        let state = &mut *self.lock();
         if let Some(track) = state.threads.get_mut(thread) {
-            track.end(turn, &status);
+            track.end(turn, &status, &mut state.news);
         }
         state.tidy(thread);
     }
@@ -93,7 +103,7 @@ impl Tracker {
             self.agents(thread, turn, params);
         }
         let unwanted = {
-            let state = self.lock();
+            let state = &mut *self.lock();
             let track = state.threads.get(thread);
             let Some(known) = track.and_then(|track| track.turns.get(turn)) else {
                 return;
@@ -101,7 +111,7 @@ impl Tracker {
             // A review has items before it says that it has started.
             let accepted = *known.phase.borrow() == Phase::Accepted;
             if accepted {
-                known.phase.send_replace(Phase::Started);
+                known.enter(Phase::Started, &mut state.news);
             }
             accepted && known.unwanted
         };

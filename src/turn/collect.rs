@@ -70,6 +70,7 @@ impl From<Failure> for TurnFailure {
             message: f.message,
             info: f.codex_error_info,
             details: f.additional_details,
+            resets_at: None,
         }
     }
 }
@@ -169,9 +170,16 @@ impl Collector {
             // The end is the end, whatever it looks like.
             Err(error) => {
                 self.failure = Some(TurnFailure {
-                    message: Error::decode(event.method(), event.raw(), &error).to_string(),
+                    message: Error::decode_part(
+                        event.method(),
+                        event.raw(),
+                        event.params(),
+                        &error,
+                    )
+                    .to_string(),
                     info: None,
                     details: None,
+                    resets_at: None,
                 });
                 self.end = Some(End {
                     status: TurnStatus::Failed,

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use serde_json::json;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{
     reconcile::{self, Verdict},
@@ -13,6 +13,7 @@ use crate::{
     Input, Thread,
     error::{Error, RpcErrorKind},
     protocol::TurnStatus,
+    time,
     tracker::{Phase, Role, Seat},
 };
 
@@ -24,8 +25,6 @@ pub struct TurnControl {
     seat: Arc<Seat>,
 }
 
-/// How long an accepted turn may take to say that it has started. It follows the answer by milliseconds.
-const START: Duration = Duration::from_secs(10);
 /// The pause before an interrupt is tried again.
 const RETRY: Duration = Duration::from_millis(20);
 /// How often an interrupt is refused before the server is asked how the turn stands.
@@ -59,43 +58,53 @@ impl TurnControl {
         &self.thread
     }
 
-    /// `turn/steer`: adds input to the turn, once it has started.
+    /// `turn/steer`: adds input to the turn, once it has started. It has the deadline of
+    /// [urgent](crate::Builder::urgent_timeout) requests.
     ///
     /// # Errors
     /// [`Error::Rpc`] of kind `NoActiveTurn` or `TurnMismatch` if it has ended, `NotSteerable` if it is a review or a
     /// compaction, which take no input.
     pub async fn steer(&self, input: impl Into<Input>) -> Result<(), Error> {
-        let deadline = Instant::now() + self.thread.client().request_timeout();
-        self.started(deadline).await;
-        self.steer_now(&input.into(), deadline).await
+        let within = self.thread.client().urgent_timeout();
+        let deadline = time::deadline(within);
+        self.started(within).await;
+        let left = deadline.saturating_duration_since(Instant::now());
+        let steered = self.steer_now(&input.into(), left).await;
+        steered.map_err(|error| error.within(within))
     }
 
     /// Without waiting for the start: steering is taken before that, too.
-    pub(crate) async fn steer_now(&self, input: &Input, deadline: Instant) -> Result<(), Error> {
+    pub(crate) async fn steer_now(&self, input: &Input, within: Duration) -> Result<(), Error> {
         let turn = self.turn_id();
         let params = json!({
             "threadId": self.thread.id(),
             "expectedTurnId": turn,
             "input": input.as_value(),
         });
-        self.call("turn/steer", &params, deadline).await
+        self.call("turn/steer", &params, within).await
     }
 
     /// `turn/interrupt`: ends the turn. Returns how it ended in fact, which may be well if it was just finishing.
     ///
     /// It waits for the turn to have started, follows the server where that calls the turn by another name, tries again
-    /// where it is refused, and asks the server for the real state where that goes on.
+    /// where it is refused, and asks the server for the real state where that goes on. The request has the deadline of
+    /// [urgent](crate::Builder::urgent_timeout) ones; the end of a turn whose interrupt the server has accepted may take as
+    /// long as other [requests](crate::Builder::request_timeout).
     ///
     /// # Errors
-    /// [`Error::Timeout`] if the server doesn't act on it, [`Error::Closed`] if the connection ends,
+    /// [`Error::Timeout`] if the server doesn't act on it, [`Error::NotSent`] if it could not be sent, [`Error::Closed`] if the connection ends,
     /// [`Error::NotFollowed`] if the thread is closed.
     pub async fn interrupt(&self) -> Result<TurnStatus, Error> {
         const METHOD: &str = "turn/interrupt";
-        let within = self.thread.client().request_timeout();
-        let deadline = Instant::now() + within;
-        let tracker = self.thread.client().tracker();
+        let client = self.thread.client();
+        let within = client.urgent_timeout();
+        let (deadline, end) = (
+            time::deadline(within),
+            time::deadline(client.request_timeout()),
+        );
+        let tracker = client.tracker();
         // The server refuses an interrupt of a turn that has not started, and then carries the turn out.
-        self.started(deadline).await;
+        self.started(within).await;
         let mut named = None;
         for refusals in 1.. {
             match self.seat.phase() {
@@ -107,7 +116,8 @@ impl TurnControl {
                 .clone()
                 .unwrap_or_else(|| tracker.alias(self.thread.id(), self.turn_id()));
             let params = json!({"threadId": self.thread.id(), "turnId": turn});
-            let Err(error) = self.call(METHOD, &params, deadline).await else {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let Err(error) = self.call(METHOD, &params, left).await else {
                 break;
             };
             match error.rpc_kind() {
@@ -124,7 +134,7 @@ impl TurnControl {
                     | RpcErrorKind::TurnMismatch { .. }
                     | RpcErrorKind::Overloaded,
                 ) => {}
-                _ => return Err(error),
+                _ => return Err(error.within(within)),
             }
             // It has ended, and the reader has seen that before this refusal; or the server is between the two.
             let _ = timeout_at(deadline.min(Instant::now() + RETRY), self.over()).await;
@@ -140,28 +150,28 @@ impl TurnControl {
                 });
             }
         }
-        self.end(deadline, within).await
+        self.end(end, client.request_timeout()).await
     }
 
     async fn call(
         &self,
         method: &str,
         params: &serde_json::Value,
-        deadline: Instant,
+        within: Duration,
     ) -> Result<(), Error> {
-        let left = deadline.saturating_duration_since(Instant::now());
         self.thread
             .client()
-            .send(method, &params.to_string(), Some(left), true, None)
+            .send(method, &params.to_string(), Some(within), true, None)
             .await
             .map(drop)
     }
 
-    /// Waits, for a bounded time, until the turn has started or is over.
-    async fn started(&self, deadline: Instant) {
+    /// Waits until the turn has started, which follows the answer by milliseconds, or is over: for half of the time that
+    /// there is, since a turn whose start is not told can still be asked for.
+    async fn started(&self, within: Duration) {
         let mut phase = self.seat.phase.clone();
         let started = phase.wait_for(|p| *p != Phase::Accepted);
-        let _ = timeout_at(deadline.min(Instant::now() + START), started).await;
+        let _ = timeout(within / 2, started).await;
     }
 
     async fn over(&self) -> Phase {

@@ -32,7 +32,16 @@ pub struct Deadline {
 }
 
 impl Deadline {
-    /// So long from now on.
+    /// Expires this long after [`Turn::finish_by`] is called with it, however long the turn has run by then.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use cas_sdk::Deadline;
+    /// let deadline = Deadline::after(Duration::from_secs(60)); // Nothing runs yet.
+    /// # async fn run(turn: cas_sdk::Turn, deadline: Deadline) -> Result<(), cas_sdk::Error> {
+    /// let outcome = turn.finish_by(deadline).await?; // The minute begins here.
+    /// # Ok(()) }
+    /// ```
     pub fn after(after: Duration) -> Self {
         Self {
             after,
@@ -60,8 +69,8 @@ impl Deadline {
 
 impl Turn {
     /// Waits for the end, but not for ever. At the deadline the turn is steered, if the deadline says so, and given its
-    /// grace period; then the server is asked whether the turn has ended without that having been told. Only then it
-    /// fails, and is interrupted, as a turn that is dropped is.
+    /// grace period; then the server is asked whether the turn has ended without that having been told, for 5 s at most if
+    /// the server does not answer. Only then it fails, and is interrupted, as a turn that is dropped is.
     ///
     /// # Errors
     /// As of [`finish`](Self::finish), and [`TurnErrorKind::DeadlinePassed`] with everything that was collected.

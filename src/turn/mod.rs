@@ -22,7 +22,7 @@ use std::{
 };
 
 use crate::{
-    Input, Thread,
+    ErrorClass, Input, Thread,
     error::Error,
     protocol::TurnStatus,
     tracker::{Phase, Role, Seat},
@@ -233,10 +233,21 @@ impl Turn {
             usage_with_agents: used.own.map(|own| own + used.agents),
             thread_usage: collected.thread_usage().cloned(),
             duration: end.and_then(|end| end.duration),
-            failure: collected.failure().cloned(),
+            failure: collected
+                .failure()
+                .cloned()
+                .map(|failure| self.dated(failure)),
             recovered: collected.is_recovered(),
             joined: self.joined,
         }
+    }
+
+    /// A failure that is a limit, with the time of its reset.
+    fn dated(&self, mut failure: TurnFailure) -> TurnFailure {
+        if matches!(failure.class(), ErrorClass::RateLimited { .. }) {
+            failure.resets_at = self.thread().client().tracker().limit_resets_at();
+        }
+        failure
     }
 
     fn progress(&self) -> MutexGuard<'_, Progress> {

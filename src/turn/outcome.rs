@@ -1,11 +1,17 @@
 //! How a turn ended, and what it left.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use super::TokenUsage;
 use crate::{
     error::{CloseReason, Error},
     protocol::{CodexErrorInfo, ThreadItem, ThreadTokenUsage, TurnStatus},
+shortened::Shortened,
+    time::Rounded,
 };
 
 /// All that a turn produced.
@@ -50,8 +56,8 @@ pub struct Item {
     pub completed: bool,
 }
 
-/// What the server says of a failure.
-#[derive(Debug, Clone, PartialEq)]
+/// What the server says of a failure; [`class`](Self::class) says what it means.
+#[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub struct TurnFailure {
     /// The text for people.
@@ -60,11 +66,25 @@ pub struct TurnFailure {
     pub info: Option<CodexErrorInfo>,
     /// More text, such as the cause of a retry.
     pub details: Option<String>,
+    /// When the limit resets, of a failure that is a limit, in the outcome of a turn: the latest reset of the limits that
+    /// are used up, as the server last told it in `account/rateLimits/updated`. `None` if it did not.
+    pub resets_at: Option<SystemTime>,
+}
+
+impl fmt::Debug for TurnFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TurnFailure")
+            .field("message", &Shortened(&self.message))
+            .field("info", &self.info)
+            .field("details", &self.details.as_deref().map(Shortened))
+            .field("resets_at", &self.resets_at)
+            .finish()
+    }
 }
 
 impl fmt::Display for TurnFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+        Shortened(&self.message).fmt(f)
     }
 }
 
@@ -143,25 +163,20 @@ impl fmt::Display for TurnError {
             (TurnErrorKind::Failed, Some(failure)) => write!(f, "the turn failed: {failure}"),
             (TurnErrorKind::Failed, None) => write!(f, "the turn ended as {}", self.outcome.status),
             (TurnErrorKind::Interrupted, _) => f.write_str("the turn was interrupted"),
-            (TurnErrorKind::Closed(_), _) => f.write_str("the connection ended during the turn"),
+            (TurnErrorKind::Closed(reason), _) => {
+                write!(f, "the connection ended during the turn: {reason}")
+            }
             (TurnErrorKind::ThreadClosed, _) => {
                 f.write_str("the thread was closed during the turn")
             }
             (TurnErrorKind::DeadlinePassed { after }, _) => {
-                write!(f, "the turn did not end within {after:?}")
+                write!(f, "the turn did not end within {}", Rounded(*after))
             }
         }
     }
 }
 
-impl std::error::Error for TurnError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match &self.kind {
-            TurnErrorKind::Closed(reason) => Some(reason),
-            _ => None,
-        }
-    }
-}
+impl std::error::Error for TurnError {}
 
 impl From<TurnError> for Error {
     fn from(error: TurnError) -> Self {

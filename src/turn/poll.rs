@@ -4,7 +4,6 @@ use std::{
     pin::Pin,
     sync::{Mutex, PoisonError},
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use futures_core::Stream;
@@ -13,16 +12,13 @@ use tokio::{task::coop::has_budget_remaining, time::timeout};
 use super::{
     Check, Turn, TurnError, TurnErrorKind, TurnEvent,
     progress::{Heard, Sign},
-    reconcile::{self, Verdict},
+    reconcile::{self, RECORD, Verdict},
     watchdog::Why,
 };
 use crate::{
     error::Error,
     log::{self, About},
 };
-
-/// How long the record of a turn that is over may take. The outcome is worth more than what is missing of it.
-const RECORD: Duration = Duration::from_secs(10);
 
 type Told = Result<TurnEvent, Error>;
 

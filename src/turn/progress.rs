@@ -9,7 +9,12 @@ use super::{TurnEvent, collect::Collector};
 use crate::{
     Events, Filter, Thread,
     error::{CloseReason, Error},
-    rpc::router::{Matcher, Route},
+    protocol::Name,
+    read::at,
+    rpc::{
+        Kind,
+        router::{Matcher, Route},
+    },
     tracker::Seat,
 };
 
@@ -67,7 +72,8 @@ impl Progress {
             let sign = match event.method() {
                 "thread/status/changed" => {
                     // Before the turn has started, it is the one before that has ended.
-                    let rests = !event.params().contains(r#""active""#);
+                    let status = at::<Name<'_>>(event.params(), &["status", "type"]);
+                    let rests = status.is_ok_and(|Name(status)| status != "active");
                     Sign::Rests(rests && self.collector.has_started())
                 }
                 "thread/closed" | "thread/archived" | "thread/deleted" => Sign::Gone,
@@ -113,5 +119,9 @@ impl Progress {
 /// The events of one turn, and those of its thread that are of no turn.
 pub(super) fn of_turn(thread: &str, turn: &str) -> Matcher {
     let (thread, turn) = (Filter::all().thread(thread), turn.to_owned());
-    Arc::new(move |route: &Route<'_>| thread.matches(route) && route.turn.is_none_or(|t| t == turn))
+    Arc::new(move |route: &Route<'_>| {
+        route.kind != Kind::LateResponse
+            && thread.matches(route)
+            && route.turn.is_none_or(|t| t == turn)
+    })
 }

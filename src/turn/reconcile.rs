@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
-use serde_json::{Value, json, value::RawValue};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json, value::RawValue};
+use tokio::time::timeout;
 
 use super::collect::{End, Failure, Record};
 use crate::{
     Thread,
     error::{Error, RpcErrorKind},
+    pager::Pager,
     protocol::TurnStatus,
     read::{Page, at, readable},
 };
@@ -64,15 +66,38 @@ impl Turn {
     }
 }
 
+/// How long the server may take to say how a turn stands. Whoever asks is waited for, so this is far below the deadline of
+/// a request.
+const LOOK_UP: Duration = Duration::from_secs(5);
+
+/// How long the record of a turn that is over may take. The outcome is worth more than what is missing of it.
+pub(super) const RECORD: Duration = Duration::from_secs(10);
+
 /// How a turn stands.
 pub(super) async fn verdict(thread: &Thread, turn: &str) -> Verdict {
-    match ask(thread, turn).await {
-        Ok(verdict) => verdict,
-        Err(error) => Verdict::Unknown(error),
-    }
+    let found = match timeout(LOOK_UP, ask(thread, turn)).await {
+        Ok(Ok(Standing::Found(found))) => found,
+        Ok(Ok(Standing::Known(verdict))) => return verdict,
+        Ok(Err(error)) => return Verdict::Unknown(error),
+        Err(_) => {
+            return Verdict::Unknown(Error::Timeout {
+                method: "thread/read".to_owned(),
+                after: LOOK_UP,
+            });
+        }
+    };
+    let items = timeout(RECORD, items(thread, turn)).await;
+    Verdict::Over(found.into_record(items.ok().and_then(Result::ok).unwrap_or_default()))
 }
 
-async fn ask(thread: &Thread, turn: &str) -> Result<Verdict, Error> {
+/// What is known before the items are asked for.
+enum Standing {
+    /// The turn is over, and this is on record.
+    Found(Turn),
+    Known(Verdict),
+}
+
+async fn ask(thread: &Thread, turn: &str) -> Result<Standing, Error> {
     let is_active = match status(thread).await {
         Ok(status) => status == "active",
         // Gone from memory, but perhaps not from the disk.
@@ -81,16 +106,13 @@ async fn ask(thread: &Thread, turn: &str) -> Result<Verdict, Error> {
     };
     let tracker = thread.client().tracker();
     if is_active && tracker.running(thread.id()) == Some(tracker.alias(thread.id(), turn)) {
-        return Ok(Verdict::Running);
+        return Ok(Standing::Known(Verdict::Running));
     }
     match find(thread, turn).await {
-        Ok(Some(found)) if found.is_over() => {
-            let items = items(thread, turn).await.unwrap_or_default();
-            Ok(Verdict::Over(found.into_record(items)))
-        }
-        Ok(_) if is_active => Ok(Verdict::Running),
-        Ok(_) => Ok(Verdict::Idle),
-        Err(error) if error.rpc().is_some() && !is_active => Ok(Verdict::Idle),
+        Ok(Some(found)) if found.is_over() => Ok(Standing::Found(found)),
+        Ok(_) if is_active => Ok(Standing::Known(Verdict::Running)),
+        Ok(_) => Ok(Standing::Known(Verdict::Idle)),
+        Err(error) if error.rpc().is_some() && !is_active => Ok(Standing::Known(Verdict::Idle)),
         Err(error) => Err(error),
     }
 }
@@ -119,24 +141,18 @@ async fn status(thread: &Thread) -> Result<String, Error> {
 fn is_gone(error: &Error) -> bool {
     matches!(
         error.rpc_kind(),
-        Some(
-            RpcErrorKind::ThreadNotLoaded
-                | RpcErrorKind::ThreadNotFound
-                | RpcErrorKind::NoRollout
-                | RpcErrorKind::Archived
-        )
+        Some(RpcErrorKind::ThreadMissing | RpcErrorKind::NoTurnsYet | RpcErrorKind::Archived)
     )
 }
 
 /// The turn among the latest of its thread.
 async fn find(thread: &Thread, turn: &str) -> Result<Option<Turn>, Error> {
-    let mut cursor = Value::Null;
+    let params = json!({
+        "threadId": thread.id(), "limit": PAGE, "sortDirection": "desc", "itemsView": "notLoaded",
+    });
+    let mut pages = Pager::new("thread/turns/list", into_map(params));
     for _ in 0..TURNS / PAGE {
-        let params = json!({
-            "threadId": thread.id(), "cursor": cursor, "limit": PAGE,
-            "sortDirection": "desc", "itemsView": "notLoaded",
-        });
-        let page: Page<Turn> = match call(thread, "thread/turns/list", &params, &[]).await {
+        let page: Page<Turn> = match call(thread, "thread/turns/list", pages.params(), &[]).await {
             Ok(page) => page,
             Err(error) if is_unknown(&error) => return find_in_all(thread, turn).await,
             Err(error) => return Err(error),
@@ -144,10 +160,9 @@ async fn find(thread: &Thread, turn: &str) -> Result<Option<Turn>, Error> {
         if let Some(found) = page.data.into_iter().find(|found| found.id == turn) {
             return Ok(Some(found));
         }
-        if page.next_cursor.is_null() {
+        if !pages.turn(page.next_cursor)? {
             break;
         }
-        cursor = page.next_cursor;
     }
     Ok(None)
 }
@@ -173,13 +188,12 @@ async fn items(thread: &Thread, turn: &str) -> Result<Vec<(String, Box<RawValue>
         }
     }
     let mut all = Vec::new();
-    let mut cursor = Value::Null;
+    let params = json!({
+        "threadId": thread.id(), "turnId": turn, "limit": ITEMS, "sortDirection": "asc",
+    });
+    let mut pages = Pager::new("thread/items/list", into_map(params));
     for _ in 0..ITEM_PAGES {
-        let params = json!({
-            "threadId": thread.id(), "turnId": turn, "cursor": cursor,
-            "limit": ITEMS, "sortDirection": "asc",
-        });
-        let page: Page<Entry> = match call(thread, "thread/items/list", &params, &[]).await {
+        let page: Page<Entry> = match call(thread, "thread/items/list", pages.params(), &[]).await {
             Ok(page) => page,
             Err(error) if is_unknown(&error) => {
                 let found = find_in_all(thread, turn).await?;
@@ -193,12 +207,18 @@ async fn items(thread: &Thread, turn: &str) -> Result<Vec<(String, Box<RawValue>
                 .into_iter()
                 .filter_map(|entry| with_id(entry.item)),
         );
-        if page.next_cursor.is_null() {
+        if !pages.turn(page.next_cursor)? {
             break;
         }
-        cursor = page.next_cursor;
     }
     Ok(all)
+}
+
+fn into_map(params: Value) -> Map<String, Value> {
+    match params {
+        Value::Object(params) => params,
+        _ => Map::new(),
+    }
 }
 
 fn with_id(item: Box<RawValue>) -> Option<(String, Box<RawValue>)> {
@@ -217,13 +237,12 @@ fn is_unknown(error: &Error) -> bool {
 async fn call<T: for<'de> Deserialize<'de>>(
     thread: &Thread,
     method: &str,
-    params: &Value,
+    params: &impl Serialize,
     path: &'static [&'static str],
 ) -> Result<T, Error> {
     let client = thread.client();
-    let deadline = Some(client.request_timeout());
-    let reply = client
-        .send(method, &params.to_string(), deadline, true, None)
-        .await?;
-    at(reply.result(), path).map_err(|e| Error::decode(method, reply.result(), &e))
+    let deadline = Some(client.urgent_timeout());
+    let params = serde_json::to_string(params).map_err(|e| Error::encode(method, &e))?;
+    let reply = client.send(method, &params, deadline, true, None).await?;
+    at(reply.result(), path).map_err(|e| Error::decode_at(method, reply.result(), path, &e))
 }

@@ -36,9 +36,9 @@ fn poll_once(future: Pin<&mut impl Future>) -> bool {
 }
 
 #[tokio::test]
-async fn a_request_dropped_at_any_await_gives_its_place_back() {
+async fn a_request_dropped_at_any_await_costs_its_place_only_until_it_is_answered() {
     within(60, async {
-        // One place for requests, one for urgent ones: what is not given back is missed at once.
+        // One place: what is not given back is missed at once.
         let (client, server) = FakeServer::connect(CasClient::builder().in_flight(1))
             .await
             .unwrap();
@@ -69,9 +69,9 @@ async fn a_request_dropped_at_any_await_gives_its_place_back() {
     .await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_request_that_is_never_answered_can_be_dropped_for_ever() {
-    within(60, async {
+    within(600, async {
         let (client, server) = FakeServer::connect(CasClient::builder().in_flight(2))
             .await
             .unwrap();
@@ -80,8 +80,9 @@ async fn a_request_that_is_never_answered_can_be_dropped_for_ever() {
             assert!(!polled(ask(&client, "never"), n % 5).await);
             assert!(!polled(client.request_raw::<Value>("turn/start", &json!({})), n % 5).await);
         }
+        // Two are with the server, and it was not sent more; after some time it is tried again.
+        assert_eq!(server.calls("never") + server.calls("turn/start"), 2);
         assert_eq!(ask(&client, "ping").await.unwrap(), "pong");
-        assert_eq!(server.calls("never"), 800);
     })
     .await;
 }
@@ -110,7 +111,9 @@ async fn one_that_waits_for_its_place_can_be_dropped_and_the_next_in_line_has_it
                 "only those before"
             );
             drop(second);
+            // The server has the first one, so its place is free when that is answered.
             drop(first);
+            server.next("first").await.reply(json!("nobody hears it"));
             server.next("third").await.reply(json!("there"));
             assert_eq!(third.await.unwrap().unwrap(), "there");
         }
@@ -122,7 +125,7 @@ async fn one_that_waits_for_its_place_can_be_dropped_and_the_next_in_line_has_it
 async fn into_a_pipe_that_is_full_a_frame_goes_whole_or_not_at_all() {
     within(60, async {
         // Not one frame fits.
-        let (client, mut peer) = Peer::connect_by(CasClient::builder().in_flight(4), 16).await;
+        let (client, mut peer) = Peer::connect_by(CasClient::builder(), 16).await;
         for n in 0..4 {
             let text = "x".repeat(n * 100);
             let params = json!({"text": text});

@@ -6,13 +6,17 @@ mod common;
 mod cancelled;
 mod ends;
 mod floods;
+mod foreign;
+mod limits;
 mod long;
 mod odd;
 mod requests;
 mod responses;
 mod storm;
+mod websocket;
+mod window;
 
-use cas_sdk::{Builder, CasClient, Error, Event, Events};
+use cas_sdk::{Builder, CasClient, Error, Event, Events, testing};
 use serde_json::{Value, json};
 use tokio::io::{
     AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream, ReadHalf, WriteHalf,
@@ -36,7 +40,7 @@ impl Peer {
         let (heard, said) = tokio::io::split(far);
         let heard = BufReader::new(heard);
         let mut peer = Self { heard, said };
-        let (client, ()) = tokio::join!(builder.connect(output, input), async {
+        let (client, ()) = tokio::join!(testing::connect(builder, output, input), async {
             peer.hear().await;
             peer.say(br#"{"id":1,"result":{"userAgent":"peer/0.0.0"}}"#)
                 .await;

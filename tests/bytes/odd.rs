@@ -1,5 +1,7 @@
 //! Lines that are no messages, and messages with the wrong things in them.
 
+use std::fmt::Write as _;
+
 use cas_sdk::{
     CasClient, Filter, Kind,
     protocol::{MethodKind, inventory},
@@ -142,6 +144,66 @@ async fn a_member_that_comes_twice_counts_as_it_came_last() {
         let event = next(&mut events).await;
         assert_eq!((event.method(), event.params()), ("b", r#"{"turnId":"y"}"#));
         assert_eq!((event.thread_id(), event.turn_id()), (None, Some("y")));
+    })
+    .await;
+}
+
+/// The same JSON with every letter and sign of every string as an escape.
+fn escaped(line: &str) -> String {
+    let mut out = String::new();
+    let mut is_text = false;
+    for c in line.chars() {
+        is_text ^= c == '"';
+        if is_text && c != '"' {
+            write!(out, "\\u{:04x}", u32::from(c)).unwrap();
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+#[tokio::test]
+async fn escapes_anywhere_change_nothing_of_what_a_line_does() {
+    within(30, async {
+        let (client, mut peer) = Peer::connect(CasClient::builder()).await;
+        let mut of_thread = client.events(Filter::all().thread("thr-1").method("item/*"));
+        let line = r#"{"method":"item/started","params":{"threadId":"thr-1","turnId":"u","item":{"id":"i","type":"x"}}}"#;
+        for line in [line.to_owned(), escaped(line), line.to_owned()] {
+            peer.say(line.as_bytes()).await;
+            let event = next(&mut of_thread).await;
+            assert_eq!(event.raw(), line, "to the letter");
+            assert_eq!(
+                (event.method(), event.turn_id(), event.item_id(), event.item_type()),
+                ("item/started", Some("u"), Some("i"), Some("x"))
+            );
+        }
+        // Answers.
+        let params = serde_json::json!({});
+        let call = client.request_raw::<String>("x", &params);
+        let answer = async {
+            let id = peer.asked("x").await;
+            let line = escaped(&format!(r#"{{"id":{id},"result":"right"}}"#));
+            peer.say(line.as_bytes()).await;
+        };
+        let (answer, ()) = tokio::join!(call, answer);
+        assert_eq!(answer.unwrap(), "right");
+        // Requests: answered in their method's words, under their id to the letter.
+        let request = r#"{"id":"a-7","method":"skill/requestApproval","params":{"itemId":"i","skillName":"s"}}"#;
+        peer.say(escaped(request).as_bytes()).await;
+        let id = escaped("\"a-7\"");
+        assert_eq!(
+            peer.hear().await,
+            format!(r#"{{"id":{id},"result":{{"decision":"decline"}}}}"#)
+        );
+        // What nobody knows, and what can't be without its escapes.
+        peer.say(br#"{"id":8,"method":"never\nheard \"of\"","params":{}}"#)
+            .await;
+        let refused: serde_json::Value = serde_json::from_str(&peer.hear().await).unwrap();
+        assert_eq!(
+            (&refused["id"], &refused["error"]["code"]),
+            (&8.into(), &(-32601).into())
+        );
     })
     .await;
 }

@@ -176,7 +176,7 @@ async fn answers_in_any_order_reach_their_requests() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_never_comes_is_a_timeout_and_its_coming_late_is_nothing() {
+async fn an_answer_that_never_comes_is_a_timeout_and_its_coming_late_ends_nothing_else() {
     within(600, async {
         let (client, mut peer) = Peer::connect(CasClient::builder()).await;
         let mut events = client.events(Filter::all());
@@ -185,6 +185,11 @@ async fn an_answer_that_never_comes_is_a_timeout_and_its_coming_late_is_nothing(
         };
         assert_eq!(after, Duration::from_secs(60));
         let id = peer.asked("x").await;
+        peer.say(format!(r#"{{"id":{id},"result":1}}"#).as_bytes())
+            .await;
+        let late = next(&mut events).await;
+        assert_eq!((late.kind(), late.method()), (Kind::LateResponse, "x"));
+        // Once more, it is nothing.
         peer.say(format!(r#"{{"id":{id},"result":1}}"#).as_bytes())
             .await;
         peer.say(b"{\"method\":\"mark\"}").await;

@@ -16,9 +16,24 @@ async fn gone(pid: u32) {
     eventually("the app-server is gone", || !is_alive(pid)).await;
 }
 
+fn hangup_is_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask & 1 == 1)
+}
+
 #[tokio::test]
 async fn a_signal_is_told_and_passed_on() {
-    for (signal, name) in [(Signal::INT, "SIGINT"), (Signal::TERM, "SIGTERM")] {
+    for (signal, name) in [
+        (Signal::INT, "SIGINT"),
+        (Signal::TERM, "SIGTERM"),
+        (Signal::HUP, "SIGHUP"),
+    ] {
+        // What runs this test may ignore it, and then so does all that it starts.
+        if signal == Signal::HUP && hangup_is_ignored() {
+            continue;
+        }
         let mut instance = Instance::fake(&[]);
         let pid = server_of(&mut instance);
         instance.signal(signal);
@@ -36,6 +51,63 @@ async fn a_signal_is_told_and_passed_on() {
         );
         gone(pid).await;
     }
+}
+
+#[test]
+fn a_proxy_under_nohup_goes_on_after_the_hangup() {
+    let dir = tempfile::tempdir().unwrap();
+    let codex = crate::fake::executable(dir.path(), "");
+    let proxy = crate::instance::command(&codex, dir.path());
+    let mut nohup = std::process::Command::new("sh");
+    nohup.args(["-c", "trap '' HUP; exec \"$@\"", "sh"]);
+    nohup.arg(proxy.get_program()).args(proxy.get_args());
+    let mut instance = Instance::run(nohup, dir);
+    instance.ready();
+    instance.signal(Signal::HUP);
+    instance.send(r#"{"type":"cas/request","method":"x"}"#);
+    let next = instance.event(|e| e["type"] == "cas/signal" || e["requestMethod"] == "x");
+    assert_eq!(next["type"], "cas/fromServer");
+}
+
+#[tokio::test]
+async fn what_left_the_group_of_a_killed_proxys_server_is_ended_by_the_next_start() {
+    let registry = tempfile::tempdir().unwrap();
+    let registry = registry.path().to_str().unwrap();
+    // Neither the end of its input nor a signal to the group ends it.
+    let stray = "setsid sh -c 'echo $$ > stray; exec sleep 1000' </dev/null >/dev/null 2>&1 &";
+    let mut killed = Instance::start(stray, &["--registry", registry], &[]);
+    let server = server_of(&mut killed);
+    let file = killed.dir.path().join("stray");
+    let read = || {
+        std::fs::read_to_string(&file)
+            .ok()?
+            .trim()
+            .parse::<u32>()
+            .ok()
+    };
+    eventually("it has started", || read().is_some()).await;
+    let stray = read().unwrap();
+    killed.signal(Signal::KILL);
+    gone(server).await;
+    assert!(is_alive(stray), "it is out of reach");
+
+    let mut next = Instance::fake(&["--registry", registry]);
+    next.ready();
+    assert!(!is_alive(stray), "it was ended before the start");
+    next.send(r#"{"type":"cas/exit"}"#);
+    next.rest();
+    assert_eq!(std::fs::read_dir(registry).unwrap().count(), 0);
+}
+
+#[test]
+fn a_registry_that_cant_be_used_is_an_error_and_no_more() {
+    let mut instance = Instance::fake(&["--registry", "/dev/null/registry"]);
+    let error = instance.event(|e| e["type"] == "cas/error");
+    assert!(
+        error["message"].as_str().unwrap().contains("registry"),
+        "{error}"
+    );
+    instance.ready();
 }
 
 #[tokio::test]
@@ -58,6 +130,7 @@ async fn a_closed_stdout_ends_all_of_it_quietly_even_when_nothing_happens() {
     let dir = tempfile::tempdir().unwrap();
     let codex = crate::fake::executable(dir.path(), "");
     let mut child = crate::instance::command(&codex, dir.path())
+        .arg("--read-only")
         .stdin(std::process::Stdio::piped())
         .stdout(std::process::Stdio::piped())
         .stderr(std::process::Stdio::piped())
@@ -132,6 +205,12 @@ async fn each_line_of_stderr_is_an_event() {
     );
     let event = instance.event(|e| e["type"] == "cas/appServerStderr");
     assert_eq!(event["line"], "something \"odd\"");
+    // One that is empty, too.
+    instance.send(r#"{"type":"cas/request","method":"fake/stderr","params":{"line":"a\n\nb"}}"#);
+    for line in ["a", "", "b"] {
+        let event = instance.event(|e| e["type"] == "cas/appServerStderr");
+        assert_eq!(event["line"], line);
+    }
 }
 
 #[tokio::test]

@@ -10,16 +10,19 @@
 //! | `fake/exit` | exits with `params.code` |
 //! | anything else | answers `{"params": …}` with the params as they came |
 //!
-//! `FAKE_ANSWERS`, a JSON object, has results by method; `{"error": …}` in the place of one is an error.
+//! `FAKE_ANSWERS`, a JSON object, has results by method; `{"error": …}` in the place of one is an error, and `{"exit": …}`
+//! the end. `FAKE_RAW_ANSWER` is the result of every request, to the letter. With `FAKE_MODE=congested` requests are dropped when too many come at once.
 //!
 //! Whatever is not a request is told back as `fake/heard`, to the byte.
 
 use std::{
     fs,
-    io::{self, BufRead, Write},
+    io::{self, BufRead, Read, Write},
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::exit,
+    sync::mpsc::{self, Receiver, TrySendError},
+    time::Duration,
 };
 
 use serde::Deserialize;
@@ -47,8 +50,50 @@ fn app_server() {
     if let Some(code) = mode.strip_prefix("exit ") {
         exit(code.parse().unwrap());
     }
-    serve(io::stdin().lock(), io::LineWriter::new(out), &mode).unwrap();
+    let out = io::LineWriter::new(out);
+    if mode == "congested" {
+        serve(io::BufReader::new(Ingress::new()), out, &mode).unwrap();
+    } else {
+        serve(io::stdin().lock(), out, &mode).unwrap();
+    }
     exit(0);
+}
+
+/// Takes requests as the real one does: of those that come while 128 are waiting some are never answered.
+struct Ingress {
+    lines: Receiver<Vec<u8>>,
+    rest: Vec<u8>,
+}
+
+impl Ingress {
+    fn new() -> Self {
+        let (queue, lines) = mpsc::sync_channel(128);
+        std::thread::spawn(move || {
+            for line in io::stdin().lock().split(b'\n') {
+                let mut line = line.unwrap();
+                line.push(b'\n');
+                if let Err(TrySendError::Disconnected(_)) = queue.try_send(line) {
+                    return;
+                }
+            }
+        });
+        let rest = Vec::new();
+        Self { lines, rest }
+    }
+}
+
+impl Read for Ingress {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.rest.is_empty() {
+            // Slower than requests can come.
+            std::thread::sleep(Duration::from_micros(100));
+            self.rest = self.lines.recv().unwrap_or_default();
+        }
+        let n = self.rest.len().min(buffer.len());
+        buffer[..n].copy_from_slice(&self.rest[..n]);
+        self.rest.drain(..n);
+        Ok(n)
+    }
 }
 
 #[derive(Deserialize)]
@@ -63,6 +108,7 @@ struct Request<'a> {
 fn serve(input: impl BufRead, mut out: impl Write, mode: &str) -> io::Result<()> {
     let answers: Value = std::env::var("FAKE_ANSWERS")
         .map_or(Value::Null, |text| serde_json::from_str(&text).unwrap());
+    let raw_answer = std::env::var("FAKE_RAW_ANSWER").ok();
     for line in input.lines() {
         let line = line?;
         let Ok(Request {
@@ -82,7 +128,14 @@ fn serve(input: impl BufRead, mut out: impl Write, mode: &str) -> io::Result<()>
         };
         let raw = params.map_or("null", RawValue::get);
         let params: Value = serde_json::from_str(raw)?;
+        if let Some(answer) = raw_answer.as_ref().filter(|_| method != "initialize") {
+            writeln!(out, r#"{{"id":{id},"result":{answer}}}"#)?;
+            continue;
+        }
         if let Some(answer) = answers.get(&method) {
+            if let Some(code) = answer.get("exit") {
+                exit(i32::try_from(code.as_i64().unwrap()).unwrap());
+            }
             match answer.get("error") {
                 Some(error) => writeln!(out, r#"{{"id":{id},"error":{error}}}"#)?,
                 None => writeln!(out, r#"{{"id":{id},"result":{answer}}}"#)?,

@@ -22,6 +22,10 @@ fn unknown_flags_and_bad_values_are_one_line_on_stderr_and_exit_2() {
         (&["fly"], "fly"),
         (&["instance-runner", "--instances", "3"], "--cwd"),
         (&["smoke_check"], "--cwd"),
+        (
+            &["instance-runner", "--cwd", ".", "--instances", "0"],
+            "positive",
+        ),
     ] {
         let out = cas(args);
         let stderr = String::from_utf8(out.stderr).unwrap();
@@ -29,6 +33,20 @@ fn unknown_flags_and_bad_values_are_one_line_on_stderr_and_exit_2() {
         assert_eq!(stderr.lines().count(), 1, "{args:?}: {stderr}");
         assert!(stderr.contains(told), "{args:?}: {stderr}");
         assert!(out.stdout.is_empty(), "{args:?}");
+    }
+}
+
+/// The shell function of the cas skill looks for these words before it uses a binary.
+#[test]
+fn the_help_tells_shell_functions_that_look_for_the_original_that_this_is_compatible() {
+    for (args, marker) in [
+        (&["--help"][..], "cas.zig"),
+        (&["smoke_check", "--help"], "cas_smoke_check.zig"),
+        (&["instance_runner", "--help"], "cas_instance_runner.zig"),
+    ] {
+        let out = cas(args);
+        let text = String::from_utf8(out.stdout).unwrap();
+        assert!(out.status.success() && text.contains(marker), "{text}");
     }
 }
 
@@ -42,6 +60,8 @@ fn a_codex_that_is_not_there_is_an_error_event_and_exit_1() {
         "/no/such/codex",
         "--state-file",
         state.to_str().unwrap(),
+        "--registry",
+        dir.path().join("registry").to_str().unwrap(),
     ]);
     let events = String::from_utf8(out.stdout).unwrap();
     let last: serde_json::Value = serde_json::from_str(events.lines().last().unwrap()).unwrap();

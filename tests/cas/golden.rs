@@ -38,6 +38,8 @@ transcripts! {
     deprecated_requests
     forwarded_requests
     malformed_answers
+    malformed_errors
+    request_hints
     withdrawn_requests
     timed_out_request
     raw_messages

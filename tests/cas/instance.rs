@@ -138,6 +138,8 @@ pub fn command(codex: &Path, dir: &Path) -> Command {
         .arg("--cwd")
         .arg(dir)
         .arg("--state-file")
-        .arg(dir.join("state.json"));
+        .arg(dir.join("state.json"))
+        .arg("--registry")
+        .arg(dir.join("registry"));
     command
 }

@@ -2,6 +2,7 @@
 
 #![allow(unreachable_pub, reason = "a test binary has no outside")]
 
+mod approvals;
 #[path = "../common/mod.rs"]
 mod common;
 mod ending;
@@ -12,9 +13,12 @@ mod instance;
 mod mine;
 mod node;
 mod people;
+mod preflight;
 mod pressure;
 mod rate_limits;
 mod real;
 mod runner;
 mod smoke;
 mod state;
+mod terminal;
+mod window;

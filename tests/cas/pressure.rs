@@ -7,7 +7,11 @@ use std::{
 
 use serde_json::Value;
 
-use crate::{common::eventually, fake, instance::command};
+use crate::{
+    common::eventually,
+    fake,
+    instance::{Instance, command},
+};
 
 #[tokio::test]
 async fn a_reader_that_stalls_pauses_reading_and_loses_nothing() {
@@ -72,12 +76,66 @@ async fn a_reader_that_stalls_pauses_reading_and_loses_nothing() {
     assert!(child.wait().unwrap().success());
 }
 
+#[test]
+fn a_queue_limit_of_zero_or_one_pauses_no_more_than_it_has_to() {
+    for (limit, pauses) in [("0", false), ("1", true)] {
+        let mut cas = Instance::fake(&["--max-out-queue", limit]);
+        cas.ready();
+        cas.send(r#"{"type":"cas/request","method":"fake/flood","params":{"count":2000}}"#);
+        let (mut paused, mut numbers) = (0, 0);
+        loop {
+            let event = cas.event(|_| true);
+            paused += u64::from(event["type"] == "cas/ioPaused");
+            numbers +=
+                u64::from(event["method"] == "fake/flood" && event["kind"] == "notification");
+            if event["requestMethod"] == "fake/flood" {
+                break;
+            }
+        }
+        assert_eq!(numbers, 2_000);
+        if !pauses {
+            assert_eq!(paused, 0);
+        }
+        assert!(paused <= 2_100, "{paused} pauses");
+    }
+}
+
+#[tokio::test]
+async fn a_command_of_64_mib_is_passed_on_and_its_memory_given_back() {
+    const SIZE: usize = 64 * 1024 * 1024;
+    let mut cas = Instance::fake(&[]);
+    cas.ready();
+    let text = "x".repeat(SIZE);
+    // Taken as it comes by a server that keeps nothing of it.
+    cas.send(&format!(
+        r#"{{"type":"cas/request","method":"fake/say","clientRequestId":"large","params":{{"text":"{text}"}}}}"#
+    ));
+    drop(text);
+    let sent = cas.event(|e| e["clientRequestId"] == "large" && e["type"] == "cas/toServer");
+    assert_eq!(sent["msg"]["params"]["text"].as_str().unwrap().len(), SIZE);
+    drop(sent);
+    cas.event(|e| e["clientRequestId"] == "large" && e["kind"] == "response");
+    cas.send(r#"{"type":"cas/request","method":"x"}"#);
+    cas.event(|e| e["requestMethod"] == "x");
+    let pid = cas.child.id();
+    eventually("the memory is given back", || {
+        status_kb(pid, "VmRSS:") < 32 * 1024
+    })
+    .await;
+    let peak = peak_kb(pid);
+    assert!(peak < 6 * 64 * 1024, "{peak} kB");
+}
+
 fn peak_kb(pid: u32) -> u64 {
+    status_kb(pid, "VmHWM:")
+}
+
+fn status_kb(pid: u32, name: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     status
         .lines()
         .find_map(|line| {
-            line.strip_prefix("VmHWM:")?
+            line.strip_prefix(name)?
                 .trim()
                 .strip_suffix(" kB")?
                 .parse()

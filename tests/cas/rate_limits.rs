@@ -34,7 +34,7 @@ fn the_report_has_the_pace_and_the_advice() {
         "primary": {"usedPercent": 5, "resetsAt": now + 150 * 60, "windowDurationMins": 300},
         "secondary": {"usedPercent": 65, "resetsAt": now + 5_040 * 60, "windowDurationMins": 10_080}});
     let answer = json!({"rateLimits": codex, "rateLimitsByLimitId": {"codex": codex, "other": {}}});
-    let out = limits(&answer, &["--json", "--max-workers", "6"]);
+    let out = limits(&answer, &["--json", "--full", "--max-workers", "6"]);
     let report: Value = serde_json::from_slice(&out.stdout).unwrap();
     assert!(out.status.success());
     assert_eq!(
@@ -78,4 +78,90 @@ fn without_a_login_it_says_what_to_do() {
         text.contains("codex login") && text.lines().count() == 1,
         "{text}"
     );
+}
+
+#[test]
+fn by_itself_the_report_has_the_shape_of_the_original_to_the_field() {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap()
+        .as_secs();
+    let report = |answer: &Value| -> (Value, Vec<String>) {
+        let out = limits(answer, &["--json"]);
+        let text = String::from_utf8(out.stdout).unwrap();
+        let keys = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("  \"")?.split('"').next());
+        (
+            serde_json::from_str(&text).unwrap(),
+            keys.map(str::to_owned).collect(),
+        )
+    };
+    let codex = json!({"limitId": "codex", "limitName": null, "planType": "pro",
+        "primary": {"usedPercent": 5, "resetsAt": now + 150 * 60, "windowDurationMins": 300},
+        "secondary": {"usedPercent": 65.5, "resetsAt": now + 5_040 * 60, "windowDurationMins": 10_080}});
+    let (by_id, keys) =
+        report(&json!({"rateLimits": codex, "rateLimitsByLimitId": {"codex": codex}}));
+    let expected = [
+        "ok",
+        "bucketSource",
+        "bucketKey",
+        "limitId",
+        "limitName",
+        "planType",
+        "windowKind",
+        "nowSec",
+        "usedPercent",
+        "resetsAt",
+        "windowDurationMins",
+        "remainingMins",
+        "elapsedPercent",
+        "deltaPercent",
+        "tier",
+        "tierReason",
+        "pacingOk",
+        "pacingReason",
+        "effectiveTier",
+        "primary",
+        "secondary",
+    ];
+    assert_eq!(keys, expected);
+    let governing = json!({"ok": true, "bucketSource": "by_limit_id", "bucketKey": "codex", "limitId": "codex",
+        "limitName": null, "planType": "pro", "windowKind": "secondary", "usedPercent": 65.5,
+        "resetsAt": now + 5_040 * 60, "windowDurationMins": 10_080, "tier": "tight",
+        "tierReason": "delta_lt_25", "pacingOk": true, "pacingReason": "ok", "effectiveTier": "tight"});
+    for (key, value) in governing.as_object().unwrap() {
+        assert_eq!(by_id[key], *value, "{key}: {by_id}");
+    }
+    let primary = &by_id["primary"];
+    assert_eq!(
+        (
+            &primary["usedPercent"],
+            &primary["tier"],
+            &primary["tierReason"]
+        ),
+        (&json!(5), &json!("surplus"), &json!("delta_le_-25"))
+    );
+    assert!(
+        primary["remainingMins"]
+            .as_u64()
+            .is_some_and(|left| (145..=150).contains(&left))
+    );
+    assert!(primary.get("ok").is_none() && primary.get("kind").is_none());
+
+    let (single, _) = report(&json!({"rateLimits": {"primary": {"usedPercent": 97}}}));
+    let expected = json!({"bucketSource": "single_bucket", "bucketKey": null, "limitId": null, "windowKind": "primary",
+        "usedPercent": 97, "resetsAt": null, "remainingMins": null, "elapsedPercent": null, "deltaPercent": null,
+        "tier": "critical", "tierReason": "used_ge_95", "pacingOk": false, "pacingReason": "missing_fields", "secondary": null});
+    for (key, value) in expected.as_object().unwrap() {
+        assert_eq!(single[key], *value, "{key}: {single}");
+    }
+
+    let (missing, keys) = report(&json!({}));
+    assert_eq!(keys.len(), 21);
+    let expected = json!({"ok": false, "bucketSource": "missing", "windowKind": null, "tier": "unknown",
+        "tierReason": "window_missing", "effectiveTier": "on_track", "primary": null, "secondary": null});
+    for (key, value) in expected.as_object().unwrap() {
+        assert_eq!(missing[key], *value, "{key}: {missing}");
+    }
 }

@@ -117,3 +117,32 @@ async fn a_tool_call_is_for_the_orchestrator_and_its_answer_reaches_the_model() 
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_the_commands_waits_for_the_turn_that_runs() {
+    let Some(rig) = Rig::new().await else { return };
+    let open = Gate::new();
+    rig.model
+        .reply(Reply::new().delta("hel").hold(&open).delta("lo"));
+    within(60, async {
+        let mut cas = instance(&rig, &[]);
+        cas.ready();
+        cas.send(r#"{"type":"cas/request","method":"thread/start"}"#);
+        let thread = cas.event(|e| e["requestMethod"] == "thread/start")["threadId"].clone();
+        let input = json!([{"type": "text", "text": "go"}]);
+        cas.send(&json!({"type": "cas/request", "method": "turn/start", "params": {"threadId": thread, "input": input}}).to_string());
+        cas.close_stdin();
+        // All that was asked is answered, and the model has not finished.
+        cas.event(|e| e["method"] == "item/agentMessage/delta");
+        open.open();
+        let events = cas.rest();
+        let at = |found: &dyn Fn(&serde_json::Value) -> bool| events.iter().position(found);
+        let completed = at(&|e| e["method"] == "turn/completed").unwrap();
+        let exiting = at(&|e| e["type"] == "cas/exiting").unwrap();
+        assert!(completed < exiting);
+        assert_eq!(events[completed]["msg"]["params"]["turn"]["status"], "completed");
+        assert_eq!(events[exiting]["reason"], "stdinClosed");
+        assert_eq!(cas.wait().code(), Some(0));
+    })
+    .await;
+}

@@ -19,7 +19,8 @@ fn runner(codex: &Path, dir: &Path) -> Command {
         .args(["instance_runner", "--json", "--cwd"])
         .arg(dir)
         .arg("--codex")
-        .arg(codex);
+        .arg(codex)
+        .env("HOME", dir);
     command
 }
 
@@ -58,7 +59,7 @@ fn every_instance_gets_the_request_and_the_report_counts_them() {
         ("requests_failed", json!(0)),
         (
             "sample_results",
-            json!([{"instance": 1, "result": {"params": {"threadId": "t-1"}}}, {"instance": 2, "result": {"params": {"threadId": "t-1"}}}]),
+            json!([{"instance": 1, "ok": true, "summary": {"keys": ["params"]}}, {"instance": 2, "ok": true, "summary": {"keys": ["params"]}}]),
         ),
     ] {
         assert_eq!(report[key], value, "{key}");
@@ -71,6 +72,83 @@ fn every_instance_gets_the_request_and_the_report_counts_them() {
         16,
         "a state file for each"
     );
+}
+
+#[test]
+fn the_report_has_the_shape_of_the_original_to_the_field() {
+    let dir = tempfile::tempdir().unwrap();
+    let codex = fake::executable(dir.path(), "");
+    let cases = [
+        (
+            "thread/list",
+            r#"{"data":[{"id":"t-1"},{"id":"t-2"}]}"#,
+            json!({"firstThreadId": "t-1", "rows": 2}),
+        ),
+        (
+            "thread/list",
+            r#"{"data":[]}"#,
+            json!({"firstThreadId": null, "rows": 0}),
+        ),
+        (
+            "thread/read",
+            r#"{"thread":{"id":"t-1","turns":[]}}"#,
+            json!({"threadId": "t-1", "turns": null}),
+        ),
+        (
+            "thread/read",
+            r#"{"thread":{"id":"t-1"},"turns":[1,2]}"#,
+            json!({"threadId": "t-1", "turns": 2}),
+        ),
+        (
+            "x/y",
+            r#"{"z":1,"b":2,"a":3,"d":4,"c":5,"f":6,"e":7,"h":8,"g":9}"#,
+            json!({"keys": ["z", "b", "a", "d", "c", "f", "e", "h"]}),
+        ),
+        ("x/y", "[7,8]", json!({"keys": ["0", "1"]})),
+        ("x/y", "5", json!({"value": 5})),
+    ];
+    for (method, answer, summary) in cases {
+        let out = runner(&codex, dir.path())
+            .args(["--instances", "1", "--method", method])
+            .env("FAKE_RAW_ANSWER", answer)
+            .output()
+            .unwrap();
+        let report: Value = serde_json::from_slice(&out.stdout).unwrap();
+        let sample = json!({"instance": 1, "ok": true, "summary": summary});
+        assert_eq!(
+            report["sample_results"],
+            json!([sample]),
+            "{method} {answer}"
+        );
+        // In the order of the original, and as it prints them.
+        let text = String::from_utf8(out.stdout).unwrap();
+        let keys: Vec<&str> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("  \"")?.split('"').next())
+            .collect();
+        let expected = [
+            "demo",
+            "cwd",
+            "state_file_dir",
+            "method",
+            "params",
+            "instances_requested",
+            "instances_started",
+            "start_failures",
+            "requests_ok",
+            "requests_failed",
+            "timing_ms",
+            "sample_results",
+        ];
+        assert_eq!(keys, expected);
+    }
+    let out = runner(&codex, dir.path())
+        .args(["--instances", "1", "--method", "x/y", "--full"])
+        .env("FAKE_RAW_ANSWER", r#"{"z":1.50}"#)
+        .output()
+        .unwrap();
+    let text = String::from_utf8(out.stdout).unwrap();
+    assert!(text.contains(r#""result": {"z":1.50}"#), "{text}");
 }
 
 #[test]
@@ -124,7 +202,34 @@ fn what_fails_is_counted_and_the_exit_code_says_so() {
     let failures = report["start_failures"].as_array().unwrap();
     assert_eq!(failures.len(), 1);
     assert!(failures[0]["instance"].is_u64() && failures[0]["error"].is_string());
-    assert_eq!(report["sample_results"][0]["error"], "no (-32600)");
+    let sample = &report["sample_results"][0];
+    assert_eq!(
+        (&sample["ok"], &sample["error"]),
+        (&json!(false), &json!("no (-32600)"))
+    );
+    assert!(sample.get("summary").is_none());
+    assert_eq!(report["state_file_dir"], json!(null), "none was given");
+}
+
+#[test]
+fn a_start_that_lost_its_home_to_another_is_made_again() {
+    let dir = tempfile::tempdir().unwrap();
+    // The first attempts of all find the databases locked.
+    let lost = format!(
+        "mkdir '{0}'/lost-1 2>/dev/null || mkdir '{0}'/lost-2 2>/dev/null || mkdir '{0}'/lost-3 2>/dev/null && \
+         {{ echo 'failed to initialize state runtime: database is locked' >&2; exit 1; }}",
+        dir.path().display()
+    );
+    let codex = fake::executable(dir.path(), &lost);
+    let out = runner(&codex, dir.path())
+        .args(["--instances", "2", "--method", "x/y"])
+        .output()
+        .unwrap();
+    let report: Value = serde_json::from_slice(&out.stdout).unwrap();
+    assert!(out.status.success(), "{report}");
+    assert_eq!(report["instances_started"], 2);
+    assert_eq!(report["start_failures"], json!([]));
+    assert!(dir.path().join("lost-3").is_dir(), "all were lost");
 }
 
 #[tokio::test]

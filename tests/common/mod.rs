@@ -93,3 +93,23 @@ pub async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     }
     panic!("{what}: not within 10 s");
 }
+
+/// Ends the whole program unless it is dropped in time: a runtime that is blocked fires no timer.
+#[must_use = "it watches for as long as it lives"]
+pub fn watchdog(seconds: u64, what: &str) -> Watchdog {
+    let (alive, watch) = std::sync::mpsc::channel::<()>();
+    let what = what.to_owned();
+    std::thread::spawn(move || {
+        let gone = watch.recv_timeout(Duration::from_secs(seconds));
+        if gone == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+            eprintln!("{what}: not over within {seconds} s");
+            std::process::abort();
+        }
+    });
+    Watchdog(alive)
+}
+
+/// See [`watchdog`].
+pub struct Watchdog(
+    #[expect(dead_code, reason = "its drop is what counts")] std::sync::mpsc::Sender<()>,
+);

@@ -15,7 +15,9 @@ mod round_trips;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use cas_sdk::protocol::{MethodKind, ServerNotification, ServerRequest, inventory};
+use cas_sdk::protocol::{
+    ClientRequest, MethodKind, ServerNotification, ServerRequest, ThreadStartParams, inventory,
+};
 use serde_json::{Value, json};
 
 use bundle::Bundle;
@@ -72,6 +74,10 @@ fn notification(method: &str, params: &str) -> Result<Value, serde_json::Error> 
     params_of(ServerNotification::decode(method, params).and_then(serde_json::to_value))
 }
 
+fn client_request(method: &str, params: &str) -> Result<Value, serde_json::Error> {
+    params_of(ClientRequest::decode(method, params).and_then(serde_json::to_value))
+}
+
 fn server_request(method: &str, params: &str) -> Result<Value, serde_json::Error> {
     params_of(ServerRequest::decode(method, params).and_then(serde_json::to_value))
 }
@@ -106,9 +112,11 @@ fn tallies() -> BTreeMap<&'static str, Tally> {
             for sample in values(message.params) {
                 let tally = tallies.entry(params).or_default();
                 tally.check(method, &sample, by_params);
-                if group == "ServerRequest" {
-                    tally.check(method, &sample, |text| server_request(method, text));
-                }
+                let in_enum = |text: &str| match group {
+                    "ServerRequest" => server_request(method, text),
+                    _ => client_request(method, text),
+                };
+                tally.check(method, &sample, in_enum);
             }
             let response = bundle.named(responses[method]);
             // Of a foreign schema not every response is known.
@@ -200,6 +208,43 @@ fn a_new_method_keeps_its_name_and_its_params() {
     let decoded = ServerRequest::decode(&method, &text).unwrap();
     let again = serde_json::to_value(&decoded).unwrap();
     assert_eq!(again, json!({ "method": method, "params": params }));
+    let decoded = ClientRequest::decode(&method, &text).unwrap();
+    assert!(matches!(decoded, ClientRequest::Unknown { .. }));
+    assert_eq!(decoded.method(), method);
+    let again = serde_json::to_value(&decoded).unwrap();
+    assert_eq!(again, json!({ "method": method, "params": params }));
+}
+
+#[test]
+fn every_request_of_the_client_decodes_to_its_own_variant_and_null_params_mean_no_fields() {
+    for method in inventory()
+        .iter()
+        .filter(|method| method.kind == MethodKind::Request)
+    {
+        // What needs a field is refused without it, but is never taken for another method.
+        if let Ok(request) = ClientRequest::decode(method.method, "{}") {
+            assert_eq!(request.method(), method.method);
+            assert!(
+                !matches!(request, ClientRequest::Unknown { .. }),
+                "{}",
+                method.method
+            );
+            let null = ClientRequest::decode(method.method, "null").unwrap();
+            assert_eq!(
+                serde_json::to_value(null).unwrap(),
+                serde_json::to_value(request).unwrap()
+            );
+        }
+    }
+    let request = ClientRequest::from(ThreadStartParams::default().cwd("/repo"));
+    let ClientRequest::ThreadStart(params) = &request else {
+        panic!("{request:?}");
+    };
+    assert_eq!(params.cwd.as_deref(), Some("/repo"));
+    assert_eq!(
+        serde_json::to_value(&request).unwrap(),
+        json!({ "method": "thread/start", "params": { "cwd": "/repo" } })
+    );
 }
 
 #[test]

@@ -123,3 +123,44 @@ async fn a_turn_that_speaks_while_the_server_is_asked_is_not_silent() {
     })
     .await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_goes_round_in_circles_is_read_no_further_than_once_round() {
+    within(600, async {
+        let (_client, server, turn) = running().await;
+        thread_is(&server, "idle");
+        let mut pages = ["a", "b"].into_iter().cycle();
+        server.answer("thread/turns/list", move |_| {
+            Ok(json!({"data": [], "nextCursor": pages.next()}))
+        });
+        server.status(T, "idle");
+        // The turn is not on record as far as that can be read, which is an error and no end.
+        let outcome = turn
+            .finish_by(Deadline::after(Duration::from_secs(30)))
+            .await;
+        assert!(outcome.is_err(), "{outcome:?}");
+        let asked = server.calls("thread/read");
+        assert!(asked > 0);
+        assert_eq!(server.calls("thread/turns/list"), 3 * asked);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn items_that_go_round_in_circles_are_read_no_further_than_once_round() {
+    within(600, async {
+        let (_client, server, turn) = running().await;
+        thread_is(&server, "idle");
+        on_record(&server, "completed", &[]);
+        let mut pages = ["a", "b"].into_iter().cycle();
+        server.answer("thread/items/list", move |_| {
+            let item = message("m", "hello");
+            Ok(json!({"data": [{"turnId": U, "item": item}], "nextCursor": pages.next()}))
+        });
+        server.status(T, "idle");
+        let outcome = turn.finish().await.unwrap();
+        assert!(outcome.recovered);
+        assert_eq!(server.calls("thread/items/list"), 3);
+    })
+    .await;
+}

@@ -4,14 +4,17 @@
 mod common;
 
 mod asked;
+mod bounds;
 mod ends;
 mod interrupts;
 mod pages;
 mod readers;
+mod refusals;
 mod retries;
 mod sends;
 mod starts;
 mod usage;
+mod websocket;
 
 use cas_sdk::{
     Builder, CasClient, Error, Thread, Turn, TurnError, TurnEvent, protocol::ThreadStartParams,

@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use cas_sdk::{CasClient, Error, RpcError, protocol::*, testing::FakeServer};
+use cas_sdk::{CasClient, Error, RpcError, mine::Mine, protocol::*, testing::FakeServer};
 use serde_json::{Value, json};
 
 use crate::common::within;
@@ -79,17 +79,104 @@ async fn an_error_ends_the_stream_after_what_came_before_it() {
     .await;
 }
 
+/// Pages without an end: after the first one the cursors go through these for ever.
+fn circle(cursors: &'static [&'static str]) -> impl FnMut(&Value) -> Result<Value, RpcError> {
+    let mut calls = 0;
+    move |_| {
+        calls += 1;
+        let cursor = cursors[(calls - 1) % cursors.len()];
+        Ok(json!({"data": [{"id": calls.to_string(), "updatedAt": 5}], "nextCursor": cursor}))
+    }
+}
+
+const CIRCLES: [&[&str]; 4] = [
+    &["a"],
+    &["a", "b"],
+    &["a", "b", "b"],
+    &["a", "b", "c", "d", "e"],
+];
+
 #[tokio::test]
-async fn a_server_that_goes_round_in_circles_is_noticed() {
+async fn a_list_that_goes_round_in_circles_ends_with_an_error() {
     within(20, async {
-        let (client, server) = server().await;
-        server.answer("thread/loaded/list", |_| Ok(page(&["a"], "same")));
-        let error = client
-            .pages(ThreadLoadedListParams::default())
-            .all()
-            .await
-            .unwrap_err();
-        assert!(error.to_string().contains("same cursor twice"), "{error}");
+        for cursors in CIRCLES {
+            let (client, server) = server().await;
+            let mut calls = 0;
+            server.answer("thread/loaded/list", move |_| {
+                calls += 1;
+                Ok(page(&["x"], cursors[(calls - 1) % cursors.len()]))
+            });
+            let mut pages = client.pages(ThreadLoadedListParams::default());
+            let mut items = 0;
+            let error = loop {
+                match pages.next().await.unwrap() {
+                    Ok(_) => items += 1,
+                    Err(error) => break error,
+                }
+            };
+            assert!(error.to_string().contains("a second time"), "{error}");
+            assert!(pages.next().await.is_none());
+            assert_eq!(items, server.calls("thread/loaded/list"), "{cursors:?}");
+            assert!(items <= cursors.len() + 1, "{cursors:?}: {items}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn mining_a_list_that_goes_round_in_circles_ends_with_an_error_after_what_it_listed() {
+    within(20, async {
+        for cursors in CIRCLES {
+            let (client, server) = server().await;
+            server.answer("thread/list", circle(cursors));
+            let mut threads = client.mine(Mine::default());
+            let mut found = 0;
+            let error = loop {
+                match threads.next().await.unwrap() {
+                    Ok(_) => found += 1,
+                    Err(error) => break error,
+                }
+            };
+            assert!(error.to_string().contains("a second time"), "{error}");
+            assert_eq!(found, server.calls("thread/list"), "{cursors:?}");
+            assert!(found <= cursors.len() + 1, "{cursors:?}: {found}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_turns_of_a_thread_that_go_round_in_circles_are_an_error_of_that_thread() {
+    within(20, async {
+        for cursors in CIRCLES {
+            let (client, server) = server().await;
+            server.answer("thread/list", |params| {
+                let threads = if params["archived"] == true {
+                    json!([])
+                } else {
+                    json!([{"id": "a", "updatedAt": 2}, {"id": "b", "updatedAt": 1}])
+                };
+                Ok(json!({"data": threads, "nextCursor": null}))
+            });
+            let mut endless = circle(cursors);
+            server.answer(
+                "thread/turns/list",
+                move |params| match &params["threadId"] {
+                    id if id == "a" => endless(params),
+                    _ => Ok(json!({"data": [{"id": "turn"}], "nextCursor": null})),
+                },
+            );
+            let mut threads = client.mine(Mine::default().include_turns(true));
+            let endless = threads.next().await.unwrap().unwrap();
+            let error = endless.turns_error.unwrap();
+            assert!(
+                error.contains("thread/turns/list") && error.contains("a second time"),
+                "{error}"
+            );
+            let sound = threads.next().await.unwrap().unwrap();
+            assert_eq!(sound.turns.unwrap().len(), 1);
+            assert!(threads.next().await.is_none());
+        }
     })
     .await;
 }

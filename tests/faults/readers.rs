@@ -11,7 +11,8 @@ async fn a_reader_who_comes_while_another_one_reads_misses_nothing_in_between() 
     const PIECES: usize = 20_000;
     within(60, async {
         let (_client, server, first) = running().await;
-        let all: String = (0..PIECES).map(|n| format!("{n} ")).collect();
+        let pieces: Vec<String> = (0..PIECES).map(|n| format!("{n} ")).collect();
+        let all = pieces.concat();
         let control = first.control();
         let first = tokio::spawn(read(first));
         let others = tokio::spawn({

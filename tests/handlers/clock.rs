@@ -3,8 +3,8 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use cas_sdk::{
-    Builder, HandlerError, RequestContext, UnclaimedRequest,
-    protocol::TurnStatus,
+    Builder, CasClient, HandlerError, Handlers, RequestContext, UnclaimedRequest,
+    protocol::{ThreadStartParams, TurnStatus},
     testing::{Reply, jwt},
 };
 use serde_json::{Value, json};
@@ -12,15 +12,29 @@ use serde_json::{Value, json};
 use crate::{
     auth,
     common::{Rig, within},
+    opened::Log,
+    peer::Peer,
     start, turn,
 };
 
 /// One turn of a codex that asks the client for the time. Returns the status, and the failure or what the model was told.
+/// A codex that no longer asks refuses to start such a thread, which is looked at in place of the turn.
 async fn ask(builder: impl FnOnce(Builder) -> Builder) -> Option<(TurnStatus, String)> {
     let rig = Rig::with(cas_sdk::testing::CodexHomeBuilder::external_clock).await?;
     within(60, async {
         rig.model.reply(Reply::text("done"));
         let client = builder(rig.builder()).spawn().await.unwrap();
+        if !asks_for_the_time(&client) {
+            let refused = client.start_thread(ThreadStartParams::default()).await;
+            let refused = refused.unwrap_err();
+            let reason = &refused.rpc().unwrap().message;
+            assert!(
+                reason.contains("no external current-time provider"),
+                "{reason}"
+            );
+            client.shutdown().await;
+            return None;
+        }
         let outcome = turn(&start(&client).await).await;
         client.shutdown().await;
         let told = match outcome.failure {
@@ -30,6 +44,56 @@ async fn ask(builder: impl FnOnce(Builder) -> Builder) -> Option<(TurnStatus, St
         Some((outcome.status, told))
     })
     .await
+}
+
+/// Codex 0.169 was the last that does.
+fn asks_for_the_time(client: &CasClient) -> bool {
+    let version = client.server().and_then(|server| server.version()).unwrap();
+    let minor: u32 = version.split('.').nth(1).unwrap().parse().unwrap();
+    minor < 171
+}
+
+#[tokio::test]
+async fn a_clock_tells_a_server_that_asks_the_time_whatever_the_schema_says() {
+    let clock = |cx: RequestContext| async move {
+        assert_eq!(cx.thread_id.as_deref(), Some("t"));
+        Ok(UNIX_EPOCH + Duration::from_millis(1_781_717_655_900))
+    };
+    within(20, async {
+        let (_client, mut peer) =
+            Peer::connect_to(CasClient::builder().clock(clock), "0.169.0").await;
+        peer.request(1, "currentTime/read", json!({"threadId": "t"}))
+            .await;
+        assert_eq!(
+            peer.next().await["result"],
+            json!({"currentTimeAt": 1_781_717_655})
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_handler_that_the_server_never_calls_is_told_once() {
+    let clock = |_: RequestContext| async { Ok(UNIX_EPOCH) };
+    within(20, async {
+        for (version, told) in [("0.169.0", 0), ("0.171.0", 1), ("0.180.0-alpha.1", 1)] {
+            let log = Log::start();
+            let builder = CasClient::builder().clock(clock);
+            // A server that is started again is no news.
+            for _ in 0..2 {
+                Peer::connect_to(builder.clone(), version).await;
+            }
+            let lines =
+                log.lines("never sends currentTime/read: the Clock handler is never called");
+            assert_eq!(lines.len(), told, "{version}: {lines:?}");
+        }
+        let log = Log::start();
+        let (client, _peer) = Peer::connect_to(CasClient::builder(), "0.171.0").await;
+        assert_eq!(log.lines("never sends").len(), 0, "there is no handler");
+        let _threads = client.with_handlers(Handlers::new().clock(clock));
+        assert_eq!(log.lines("never sends currentTime/read").len(), 1);
+    })
+    .await;
 }
 
 #[tokio::test]

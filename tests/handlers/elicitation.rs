@@ -9,9 +9,9 @@ use std::{
 };
 
 use cas_sdk::{
-    Builder, Decision, Elicitation, ElicitationAnswer, ElicitationAsk, ElicitationRequest,
-    HandlerError, Persist, Policy, RequestContext, Rule, UnclaimedRequest, protocol::TurnStatus,
-    testing::Reply,
+    Audit, Builder, DecidedBy, Decision, Elicitation, ElicitationAnswer, ElicitationAsk,
+    ElicitationRequest, HandlerError, Persist, Policy, RequestContext, Rule, UnclaimedRequest,
+    protocol::TurnStatus, testing::Reply,
 };
 use serde_json::{Value, json};
 
@@ -52,6 +52,56 @@ fn answered(item: &Value) -> Value {
         .as_str()
         .unwrap_or_else(|| panic!("{item}"));
     serde_json::from_str::<Value>(text).unwrap()["result"].clone()
+}
+
+#[tokio::test]
+async fn a_tool_that_the_server_denies_without_asking_is_told_with_the_setting_that_allows_it() {
+    let Some(rig) = Rig::with(|home| {
+        home.model("gpt-5.5").approval_policy("never").mcp_server(
+            "tiny",
+            "sh",
+            ["-c", include_str!("tiny_mcp.sh")],
+        )
+    })
+    .await
+    else {
+        return;
+    };
+    within(60, async {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let audit = {
+            let seen = seen.clone();
+            move |audit: &Audit| seen.lock().unwrap().push(audit.clone())
+        };
+        let (item, _) = call(&rig, rig.builder().audit(audit.clone()), "rw").await;
+        assert_eq!(item["status"], "failed", "{item}");
+        let told = std::mem::take(&mut *seen.lock().unwrap());
+        assert_eq!(told.len(), 1, "{told:?}");
+        let DecidedBy::Settings(text) = &told[0].by else {
+            panic!("{told:?}")
+        };
+        assert_eq!(told[0].method, "item/completed");
+        assert_eq!(told[0].item_id.as_deref(), Some("c-1"));
+        assert!(
+            told[0].answer.contains("approval policy is never"),
+            "{told:?}"
+        );
+        assert!(told[0].thread_id.is_some() && told[0].turn_id.is_some());
+
+        // What the text names does allow it.
+        for setting in [
+            "mcp_servers.tiny.tools.rw.approval_mode",
+            "mcp_servers.tiny.default_tools_approval_mode",
+        ] {
+            assert!(text.contains(&format!("{setting} = \"approve\"")), "{text}");
+            let builder = rig.builder().audit(audit.clone());
+            let (item, said) = call(&rig, builder.config(setting, "\"approve\""), "rw").await;
+            assert_eq!(item["status"], "completed", "{item}");
+            assert!(said.contains("did it"), "{said}");
+            assert!(seen.lock().unwrap().is_empty());
+        }
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -10,12 +10,14 @@ use std::{
 
 use cas_sdk::{
     Answers, ApprovalRequest, CasClient, Decision, HandlerError, RefreshRequest, RequestContext,
-    Tokens, protocol::ToolRequestUserInputParams,
+    Tokens,
+    protocol::{ApiKeyLoginAccountParams, LoginAccountParams, ToolRequestUserInputParams},
+    testing::FakeServer,
 };
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::peer::Peer;
+use crate::{common::within, peer::Peer};
 
 const REFRESH: &str = "account/chatgptAuthTokens/refresh";
 
@@ -52,6 +54,31 @@ async fn what_the_server_waits_for_is_answered_before_it_gives_up() {
         .await;
         assert_eq!(answer["error"]["code"], -32000, "{answer}");
         assert!(about(took, limit), "{method} took {took:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_that_need_not_be_answered_holds_the_turn_up_for_a_minute_at_most() {
+    let question = |blocks: bool| {
+        json!({
+            "threadId": "t", "turnId": "u", "itemId": "i", "isBlocking": blocks,
+            "questions": [{"id": "q", "header": "h", "question": "?", "isOther": true, "isSecret": false, "options": null}],
+        })
+    };
+    let silent = |request: ToolRequestUserInputParams, _cx| async move {
+        assert!(!request.is_blocking, "the handler sees it");
+        std::future::pending::<Result<Answers, HandlerError>>().await
+    };
+    for (limit, wanted) in [(None, 60), (Some(90), 90)] {
+        let mut builder = CasClient::builder().user_input(silent);
+        if let Some(limit) = limit {
+            builder = builder.user_input_limit(Duration::from_secs(limit), Answers::new());
+        }
+        let (_client, mut peer) = Peer::connect(builder).await;
+        let asked = timed(&mut peer, "item/tool/requestUserInput", question(false));
+        let (answer, took) = within(3_600, asked).await;
+        assert_eq!(answer["result"], json!({"answers": {}}), "{answer}");
+        assert!(about(took, Duration::from_secs(wanted)), "{took:?}");
     }
 }
 
@@ -119,22 +146,10 @@ async fn refreshes_of_an_account_share_a_run_and_its_tokens_for_a_moment() {
     for id in 0..4 {
         peer.request(id, REFRESH, of("a")).await;
     }
-    peer.request(4, REFRESH, of("b")).await;
-    let mut answers = Vec::new();
-    for _ in 0..5 {
-        answers.push(peer.next().await);
-    }
-    answers.sort_by_key(|a| a["id"].as_i64());
     let token = |answer: &Value| answer["result"]["accessToken"].clone();
-    assert!(
-        answers[..4].iter().all(|a| token(a) == "token-0"),
-        "{answers:?}"
-    );
-    assert_eq!(
-        token(&answers[4]),
-        "token-1",
-        "another account is another run"
-    );
+    for _ in 0..4 {
+        assert_eq!(token(&peer.next().await), "token-0");
+    }
 
     // The server asks for its threads one after the other, so the next one comes just after the answer.
     let (answer, took) = timed(&mut peer, REFRESH, of("a")).await;
@@ -142,12 +157,105 @@ async fn refreshes_of_an_account_share_a_run_and_its_tokens_for_a_moment() {
     assert!(took < Duration::from_millis(50));
     tokio::time::sleep(Duration::from_secs(3)).await;
     let (answer, _) = timed(&mut peer, REFRESH, of("a")).await;
+    assert_eq!(token(&answer), "token-1");
+
+    // Another account is another run, and ends the one before.
+    let (answer, _) = timed(&mut peer, REFRESH, of("b")).await;
     assert_eq!(token(&answer), "token-2");
+    let (answer, _) = timed(&mut peer, REFRESH, of("a")).await;
+    assert_eq!(token(&answer), "token-3");
 
     // A failure is nobody else's.
-    for n in 4..6 {
+    for n in 5..7 {
         let (answer, _) = timed(&mut peer, REFRESH, of("bad")).await;
         assert_eq!(answer["error"]["message"], "no such account");
         assert_eq!(runs.load(Ordering::SeqCst), n);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokens_of_before_a_login_a_logout_or_a_change_of_the_account_are_not_given_out_after_it() {
+    let runs = Arc::new(AtomicUsize::new(0));
+    let handler = {
+        let runs = runs.clone();
+        move |_: RefreshRequest, _cx| {
+            let run = runs.fetch_add(1, Ordering::SeqCst);
+            async move { Ok::<_, HandlerError>(Tokens::new(format!("token-{run}"), "org")) }
+        }
+    };
+    let (client, server) = FakeServer::connect(CasClient::builder().auth_refresh(handler))
+        .await
+        .unwrap();
+    let mut ids = 0..;
+    let mut refresh = async || {
+        let id = ids.next().unwrap();
+        server.call(
+            id,
+            REFRESH,
+            json!({"reason": "unauthorized", "previousAccountId": null}),
+        );
+        server.reply_to(id).await["result"]["accessToken"].clone()
+    };
+    server.answer("account/logout", |_| Ok(json!({})));
+    server.answer("account/login/start", |_| Ok(json!({"type": "apiKey"})));
+    assert_eq!(refresh().await, "token-0");
+    assert_eq!(refresh().await, "token-0", "shared while nothing changes");
+    client
+        .request_raw::<Value>("account/logout", &json!({}))
+        .await
+        .unwrap();
+    assert_eq!(refresh().await, "token-1");
+    let key = LoginAccountParams::ApiKey(ApiKeyLoginAccountParams::new("sk"));
+    client.request(key).await.unwrap();
+    assert_eq!(refresh().await, "token-2");
+    for (n, method) in ["account/updated", "account/login/completed"]
+        .iter()
+        .enumerate()
+    {
+        server.notify(
+            method,
+            json!({"authMode": null, "planType": null, "success": true}),
+        );
+        assert_eq!(refresh().await, format!("token-{}", n + 3), "{method}");
+    }
+    // One that is begun between the request to log out and its answer is of before, too.
+    server.leave("account/logout");
+    let none = json!({});
+    let (logout, ()) = tokio::join!(
+        client.request_raw::<Value>("account/logout", &none),
+        async {
+            let request = server.next("account/logout").await;
+            assert_eq!(refresh().await, "token-5");
+            request.reply(json!({}));
+        }
+    );
+    logout.unwrap();
+    assert_eq!(refresh().await, "token-6");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_for_a_person_is_not_accepted_because_none_came_in_time() {
+    let after = Duration::from_secs(60);
+    for outcome in [
+        Decision::AcceptAlways,
+        Decision::AcceptForSession,
+        Decision::Accept,
+    ] {
+        let silent = |_: ApprovalRequest, _cx| std::future::pending();
+        let builder = CasClient::builder()
+            .approvals(silent)
+            .approval_limit(after, outcome.clone());
+        let (_client, mut peer) = Peer::connect(builder).await;
+        for (kind, accepted) in [
+            ("humanCommand", false),
+            ("somethingNew", false),
+            ("command", true),
+        ] {
+            let params = json!({"threadId": "t", "turnId": "u", "itemId": "i", "startedAtMs": 1, "kind": kind, "command": "ls"});
+            let (answer, _) =
+                timed(&mut peer, "item/commandExecution/requestApproval", params).await;
+            let declined = answer["result"]["decision"] == "decline";
+            assert_eq!(declined, !accepted, "{kind} {outcome}: {answer}");
+        }
     }
 }

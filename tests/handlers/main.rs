@@ -11,6 +11,7 @@ mod common;
 
 mod agents;
 mod approvals;
+mod attacks;
 mod auth;
 mod clock;
 mod dispatch;
@@ -25,6 +26,7 @@ mod policy;
 mod threads;
 mod tool_names;
 mod tools;
+mod unknown;
 mod user_input;
 
 use cas_sdk::{CasClient, Error, Thread, Turn, TurnOutcome, protocol::ThreadStartParams};

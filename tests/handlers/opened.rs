@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use cas_sdk::{DynamicTool, Policy, ToolContext, protocol::ThreadForkParams, testing::Reply};
+use cas_sdk::{DynamicTool, Policy, Rule, ToolContext, protocol::ThreadForkParams, testing::Reply};
 use serde_json::{Value, json};
 use tracing::subscriber::DefaultGuard;
 
@@ -16,13 +16,13 @@ use crate::{
 };
 
 /// What goes to `tracing` in this thread, which is where everything of a test runs.
-struct Log {
+pub(crate) struct Log {
     lines: Arc<Lines>,
     _logging: DefaultGuard,
 }
 
 #[derive(Default)]
-struct Lines(Mutex<Vec<u8>>);
+pub(crate) struct Lines(Mutex<Vec<u8>>);
 
 impl io::Write for &Lines {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -36,7 +36,7 @@ impl io::Write for &Lines {
 }
 
 impl Log {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let lines = Arc::<Lines>::default();
         let subscriber = tracing_subscriber::fmt()
             .with_ansi(false)
@@ -48,7 +48,7 @@ impl Log {
         }
     }
 
-    fn lines(&self, text: &str) -> Vec<String> {
+    pub(crate) fn lines(&self, text: &str) -> Vec<String> {
         let all = String::from_utf8(self.lines.0.lock().unwrap().clone()).unwrap();
         all.lines()
             .filter(|line| line.contains(text))
@@ -193,14 +193,38 @@ async fn decisions_go_to_the_log_without_the_command() {
         client.shutdown().await;
         let told = log.lines("cas_sdk::audit");
         assert_eq!(told.len(), 1, "{told:?}");
-        for what in [
-            "by=Policy::auto",
-            "acceptWithExecpolicyAmendment",
-            "item=\"c-1\"",
-        ] {
+        for what in ["by=Policy::auto", "decision=\"accept\"", "item=\"c-1\""] {
             assert!(told[0].contains(what), "{told:?}");
         }
         assert_eq!(log.lines("secret-name"), [""; 0]);
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_rule_that_accepts_a_program_that_runs_others_is_warned_of_once_when_it_is_registered() {
+    let log = Log::start();
+    let policy = Policy::decline()
+        .rule(Rule::accept().command("git").named("all of git"))
+        .rule(Rule::accept().command("git status"))
+        .rule(Rule::accept().exact_command("make"))
+        .rule(Rule::decline().command("find"));
+    let builder = cas_sdk::CasClient::builder().approvals(policy);
+    let (_client, mut peer) = crate::peer::Peer::connect(builder).await;
+    for _ in 0..2 {
+        let params = json!({"threadId": "t", "turnId": "u", "itemId": "i", "startedAtMs": 1, "command": "git fetch"});
+        peer.request(1, "item/commandExecution/requestApproval", params)
+            .await;
+        assert_eq!(peer.next().await["result"]["decision"], "accept");
+    }
+    let warned: Vec<_> = log
+        .lines("cas_sdk")
+        .into_iter()
+        .filter(|line| line.contains("WARN") && line.contains("accepts `"))
+        .collect();
+    assert_eq!(warned.len(), 1, "{warned:?}");
+    assert!(
+        warned[0].contains("all of git") && warned[0].contains("accepts `git`"),
+        "{warned:?}"
+    );
 }

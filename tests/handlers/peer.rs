@@ -16,6 +16,11 @@ pub(crate) struct Peer {
 impl Peer {
     /// A client of the builder, and the server it is connected to.
     pub(crate) async fn connect(builder: Builder) -> (CasClient, Self) {
+        Self::connect_to(builder, "0.0.0").await
+    }
+
+    /// The same, of a version of codex.
+    pub(crate) async fn connect_to(builder: Builder, version: &str) -> (CasClient, Self) {
         let (near, far) = tokio::io::duplex(1024 * 1024);
         let (output_of_server, input_of_server) = tokio::io::split(near);
         let (input, output) = tokio::io::split(far);
@@ -26,24 +31,29 @@ impl Peer {
         };
         let (client, ()) = tokio::join!(
             builder.connect(output_of_server, input_of_server),
-            peer.handshake()
+            peer.handshake(version)
         );
         (client.expect("the handshake is done"), peer)
     }
 
-    async fn handshake(&mut self) {
+    async fn handshake(&mut self, version: &str) {
         let request = self.next().await;
         assert_eq!(request["method"], "initialize");
         self.initialize = request["params"].clone();
-        self.send(&json!({"id": request["id"], "result": {"userAgent": "peer/0.0.0"}}))
+        let agent = format!("peer/{version}");
+        self.send(&json!({"id": request["id"], "result": {"userAgent": agent}}))
             .await;
         assert_eq!(self.next().await["method"], "initialized");
     }
 
     pub(crate) async fn send(&mut self, message: &Value) {
-        let line = format!("{message}\n");
+        self.send_line(&message.to_string()).await;
+    }
+
+    /// A line as it is, for what `Value` does not hold.
+    pub(crate) async fn send_line(&mut self, line: &str) {
         self.output
-            .write_all(line.as_bytes())
+            .write_all(format!("{line}\n").as_bytes())
             .await
             .expect("the client reads");
     }

@@ -76,7 +76,7 @@ async fn rules_let_a_command_run_or_not_and_the_audit_says_which() {
                 "touch x",
                 "completed",
                 "Policy::auto",
-                "acceptWithExecpolicyAmendment",
+                r#"{"decision":"accept"}"#,
             ),
         ] {
             let (item, audit) = run(&rig, policy(), command).await;

@@ -1,8 +1,8 @@
 //! Which tools there are: how they are named and advertised, and what is refused.
 
 use cas_sdk::{
-    CasClient, Error, Tool, ToolContext, ToolError, ToolOutput, protocol::ThreadStartParams,
-    testing::Reply,
+    CasClient, DynamicTool, Error, Tool, ToolContext, ToolError, ToolOutput,
+    protocol::ThreadStartParams, testing::Reply,
 };
 use serde_json::{Value, json};
 
@@ -51,6 +51,90 @@ async fn a_tool_of_a_namespace_is_advertised_with_the_description_of_it_and_call
         let first = rig.model.requests()[0].body().to_string();
         assert!(first.contains("All about the sky."));
         assert!(first.contains("The city to look at."));
+        client.shutdown().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_tool_without_arguments_or_with_odd_ones_is_taken_by_the_server_and_called() {
+    #[derive(serde::Deserialize, schemars::JsonSchema)]
+    struct Odd {
+        /// From and to.
+        range: (u8, String),
+        #[serde(default)]
+        nothing: (),
+    }
+    let Some(rig) = Rig::new().await else { return };
+    within(60, async {
+        rig.model.reply(
+            Reply::new()
+                .function_call("c-1", "now", json!({}))
+                .function_call("c-2", "odd", json!({"range": [1, "two"]})),
+        );
+        rig.model.reply(Reply::text("done"));
+        let now = DynamicTool::new("now", "Tells the time.", |(), _cx: ToolContext| async {
+            Ok("noon".into())
+        });
+        let odd = DynamicTool::new("odd", "Odd.", |odd: Odd, _cx: ToolContext| async move {
+            let ((from, to), ()) = (odd.range, odd.nothing);
+            Ok(format!("{from} to {to}").into())
+        });
+        let client = rig.builder().tool(now).tool(odd).spawn().await.unwrap();
+        turn(&start(&client).await).await;
+        assert_eq!(told(&rig, "c-1"), "noon");
+        assert_eq!(told(&rig, "c-2"), "1 to two");
+        client.shutdown().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_servers_rules_for_schemas_are_the_ones_that_are_checked() {
+    let Some(rig) = Rig::new().await else { return };
+    within(60, async {
+        let client = rig.client().await;
+        let within = |schema: Value| json!({"type": "object", "properties": {"a": schema}});
+        for (schema, good) in [
+            (json!({}), true),
+            (json!({"type": "object"}), true),
+            (json!({"type": ["null", "object"]}), true),
+            (within(json!(true)), true),
+            (within(json!({"type": "null"})), true),
+            (
+                within(json!({"items": null, "properties": null, "required": null})),
+                true,
+            ),
+            (within(json!({"$ref": "#/definitions/A"})), true),
+            (json!({"type": "null"}), false),
+            (json!({"type": ["null"]}), false),
+            (within(json!({"items": []})), false),
+            (
+                within(json!({"items": [{"type": "string"}, {"type": "integer"}]})),
+                false,
+            ),
+            (within(json!({"items": "x"})), false),
+            (within(json!({"enum": "x"})), false),
+            (within(json!({"anyOf": {}})), false),
+            (within(json!({"$ref": 5})), false),
+            (within(json!({"type": "string", "description": 5})), false),
+            (within(json!({"required": [1]})), false),
+            (within(json!({"additionalProperties": "x"})), false),
+            (within(json!({"anyOf": [{"items": []}]})), false),
+            (within(json!(null)), false),
+            (json!({"type": "object", "properties": []}), false),
+        ] {
+            let spec =
+                json!({"type": "function", "name": "t", "description": "d", "inputSchema": schema});
+            let sent = client
+                .request_raw::<Value>("thread/start", &json!({"dynamicTools": [spec]}))
+                .await;
+            assert_eq!(sent.is_ok(), good, "by the server: {schema}");
+            let tool = tool("t", |_, _cx| async { Ok("".into()) }).input_schema(schema.clone());
+            let builder = CasClient::builder().codex("/no/such/codex").tool(tool);
+            let early = matches!(builder.spawn().await, Err(Error::Invalid(_)));
+            assert_eq!(early, !good, "here: {schema}");
+        }
         client.shutdown().await;
     })
     .await;

@@ -47,6 +47,15 @@ async fn an_external_clock_is_the_clients() {
     let Some(mut codex) = Codex::start(&home).await else {
         return;
     };
+    if !codex.asks_for_the_time() {
+        let refused = codex.refused("thread/start", json!({})).await;
+        assert!(
+            refused.contains("no external current-time provider"),
+            "{refused}"
+        );
+        codex.end().await;
+        return;
+    }
     model.reply(Reply::text("late"));
     let thread = codex.start_thread(json!({})).await;
     codex.start_turn(&thread, "what time is it?").await;

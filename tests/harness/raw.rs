@@ -20,6 +20,7 @@ pub(crate) struct Codex {
     /// What has arrived and nobody has asked for yet.
     backlog: Vec<Value>,
     last_id: u64,
+    user_agent: String,
 }
 
 impl Codex {
@@ -45,10 +46,12 @@ impl Codex {
             stdout,
             backlog: Vec::new(),
             last_id: 0,
+            user_agent: String::new(),
         };
         let client = json!({ "name": "cas-sdk-harness", "version": "0.1.0" });
         let params = json!({ "clientInfo": client, "capabilities": { "experimentalApi": true } });
-        codex.request("initialize", params).await;
+        let server = codex.request("initialize", params).await;
+        codex.user_agent = server["userAgent"].as_str().unwrap_or_default().to_owned();
         codex.send(&json!({ "method": "initialized" })).await;
         Some(codex)
     }
@@ -87,20 +90,43 @@ impl Codex {
 
     /// Makes a request that must succeed, and returns its result.
     pub(crate) async fn request(&mut self, method: &str, params: Value) -> Value {
-        self.last_id += 1;
-        let id = self.last_id;
-        self.send(&json!({ "id": id, "method": method, "params": params }))
-            .await;
-        let mut answer = self
-            .message(method, |message| {
-                message["id"] == id && message.get("method").is_none()
-            })
-            .await;
+        let mut answer = self.ask(method, params).await;
         assert!(
             answer.get("error").is_none(),
             "{method} was refused: {answer}"
         );
         answer["result"].take()
+    }
+
+    /// Makes a request that must be refused, and returns the reason.
+    pub(crate) async fn refused(&mut self, method: &str, params: Value) -> String {
+        let answer = self.ask(method, params).await;
+        let reason = answer["error"]["message"].as_str();
+        reason
+            .unwrap_or_else(|| panic!("{method} was not refused: {answer}"))
+            .to_owned()
+    }
+
+    async fn ask(&mut self, method: &str, params: Value) -> Value {
+        self.last_id += 1;
+        let id = self.last_id;
+        self.send(&json!({ "id": id, "method": method, "params": params }))
+            .await;
+        let is_answer = |message: &Value| message["id"] == id && message.get("method").is_none();
+        self.message(method, is_answer).await
+    }
+
+    /// Whether this codex still asks the client for the time; 0.169 was the last.
+    pub(crate) fn asks_for_the_time(&self) -> bool {
+        let (_, version) = self
+            .user_agent
+            .split_once('/')
+            .expect("it names its version");
+        let minor = version
+            .split('.')
+            .nth(1)
+            .expect("a version has three parts");
+        minor.parse::<u32>().expect("a number") < 171
     }
 
     /// The params of the next notification of this method.

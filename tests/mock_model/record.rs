@@ -146,3 +146,44 @@ async fn waiting_in_vain_ends_with_what_is_known() {
     tokio::time::pause();
     model.wait_for_requests(1).await;
 }
+
+#[tokio::test]
+async fn a_record_is_bounded_in_bytes_and_keeps_the_newest() {
+    let model = MockModel::start().await;
+    model.otherwise(Reply::text("ok"));
+    model.set_record_limit(10_000);
+    // As the requests of a long conversation: each has all that was said before.
+    for n in 0..50 {
+        let body = json!({ "model": n.to_string(), "input": "x".repeat(n * 100) });
+        ask(model.address(), &body).await;
+    }
+    let kept = model.requests();
+    let bytes: usize = kept.iter().map(|r| r.body().to_string().len()).sum();
+    assert!((4_000..=10_000).contains(&bytes), "{bytes}");
+    assert_eq!(kept.last().unwrap().model(), "49");
+    assert_eq!(model.request_count(), 50);
+    assert_eq!(model.wait_for_requests(50).await.len(), kept.len());
+    assert_eq!(model.next_request().await.model(), kept[0].model());
+
+    // One that is larger than all of it is there, alone.
+    let body = json!({ "model": "large", "input": "x".repeat(20_000) });
+    ask(model.address(), &body).await;
+    assert_eq!(model.requests().len(), 1);
+    assert_eq!(model.next_request().await.model(), "large");
+}
+
+#[tokio::test]
+async fn a_record_that_is_cleared_begins_anew() {
+    let model = MockModel::start().await;
+    model.otherwise(Reply::text("ok"));
+    for name in ["a", "b"] {
+        ask(model.address(), &json!({ "model": name })).await;
+    }
+    assert_eq!(model.next_request().await.model(), "a");
+    model.clear_requests();
+    assert!(model.requests().is_empty());
+    assert_eq!(model.request_count(), 0);
+    ask(model.address(), &json!({ "model": "c" })).await;
+    assert_eq!(model.wait_for_requests(1).await[0].model(), "c");
+    assert_eq!(model.next_request().await.model(), "c");
+}

@@ -6,12 +6,15 @@ use std::{
 };
 
 use cas_sdk::{
-    CasClient, CloseCause, CloseReason, Error, Filter, TurnErrorKind, protocol::ThreadStartParams,
+    CasClient, CloseCause, CloseReason, Deadline, Error, Filter, TurnErrorKind,
+    protocol::ThreadStartParams,
+    testing::{Gate, Reply},
 };
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::{
-    common::within,
+    common::{Rig, within},
     fake::{Fake, child},
 };
 
@@ -224,4 +227,34 @@ async fn until_closed(client: &CasClient) {
             return;
         }
     }
+}
+
+#[tokio::test]
+async fn a_deadline_on_a_codex_that_was_stopped_does_not_wait_for_its_requests_to_time_out() {
+    let Some(rig) = Rig::new().await else { return };
+    within(90, async {
+        let gate = Gate::new();
+        rig.model.reply(Reply::new().delta("half").hold(&gate));
+        let builder = rig.builder().request_timeout(Duration::from_secs(600));
+        let client = builder.spawn().await.unwrap();
+        let params = ThreadStartParams::default();
+        let thread = client.start_thread(params).await.unwrap();
+        let mut turn = thread.ask("go").await.unwrap();
+        while turn.so_far().text != "half" {
+            turn.next().await.unwrap().unwrap();
+        }
+        let pid = i32::try_from(client.pid().unwrap()).unwrap();
+        kill_process(Pid::from_raw(pid).unwrap(), Signal::STOP).unwrap();
+        let deadline = Deadline::after(Duration::from_millis(500));
+        let Err(Error::Turn(error)) = turn.finish_by(deadline).await else {
+            panic!("it can't end")
+        };
+        assert!(
+            matches!(error.kind, TurnErrorKind::DeadlinePassed { .. }),
+            "{error:?}"
+        );
+        assert_eq!(error.outcome.text, "half");
+        client.shutdown().await;
+    })
+    .await;
 }

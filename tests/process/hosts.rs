@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cas_sdk::{CasClient, testing::CODEX_VERSION};
+use cas_sdk::{CasClient, Error, SpawnError, testing::CODEX_VERSION};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{
@@ -158,6 +158,51 @@ async fn npms_shim_and_the_codex_behind_it_are_ended_together() {
         host.kill();
         fake.nothing_is_left().await;
         assert!(marked(fake.run()).is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn npms_shim_starts_without_node_on_the_path() {
+    let Some(rig) = Rig::new().await else { return };
+    let Some((shim, _dir)) = shim(rig.codex()) else {
+        return;
+    };
+    within(120, async {
+        let fake = Fake::new();
+        // As a program gets it that was started from a desktop.
+        let bin = fake.file("bin");
+        fs::create_dir(&bin).unwrap();
+        std::os::unix::fs::symlink("/bin/sh", bin.join("sh")).unwrap();
+        let link = bin.join("codex");
+        std::os::unix::fs::symlink(&shim, &link).unwrap();
+        for program in [&shim, &link] {
+            let builder = rig.builder().codex(program).env("PATH", &bin);
+            let client = builder.env(RUN, fake.run()).spawn().await.unwrap();
+            let version = client.server().unwrap().version().map(str::to_owned);
+            let pid = client.pid().unwrap();
+            let exe = fs::read_link(format!("/proc/{pid}/exe")).unwrap();
+            assert!(exe.ends_with("bin/codex"), "{}", exe.display());
+            assert!(version.is_some());
+            client.shutdown().await;
+            assert!(fake.left().is_empty());
+        }
+
+        // The package of this machine was left out, as `npm install --omit=optional` does.
+        let root = fake.file("node_modules/@openai/codex");
+        fs::create_dir_all(root.join("bin")).unwrap();
+        let shim = root.join("bin/codex.js");
+        fs::write(&shim, "#!/usr/bin/env node\n").unwrap();
+        fs::write(root.join("package.json"), "{}").unwrap();
+        executable(&shim).unwrap();
+        let error = rig.builder().codex(&shim).env("PATH", &bin).spawn().await;
+        let error = error.unwrap_err();
+        let Error::Spawn(SpawnError::NodeMissing { script, looked }) = &error else {
+            panic!("{error:?}")
+        };
+        assert_eq!(script, &shim);
+        assert!(!looked.is_empty());
+        assert!(error.to_string().contains("needs Node"), "{error}");
     })
     .await;
 }

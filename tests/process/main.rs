@@ -12,5 +12,6 @@ mod kin;
 mod ladder;
 mod registry;
 mod restart;
+mod runtimes;
 mod secrets;
 mod starts;

@@ -248,3 +248,64 @@ async fn a_registry_that_cannot_be_used_is_an_error_and_nothing_is_left_running(
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_directory_where_others_may_put_records_is_refused_and_nothing_is_started() {
+    within(60, async {
+        let fake = Fake::new();
+        let dir = fake.file("registry");
+        fs::create_dir(&dir).unwrap();
+        let refused = async |dir: &Path, why: &str| {
+            let error = fake.builder("").registry(dir).spawn().await.unwrap_err();
+            let Error::Spawn(SpawnError::Registry { source, .. }) = &error else {
+                panic!("{error:?}")
+            };
+            assert!(source.to_string().contains(why), "{source}");
+        };
+        for mode in [0o770, 0o702, 0o777, 0o1777] {
+            fs::set_permissions(&dir, fs::Permissions::from_mode(mode)).unwrap();
+            refused(&dir, "others may write").await;
+        }
+        fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).unwrap();
+        let link = fake.file("link");
+        symlink(&dir, &link).unwrap();
+        refused(&link, "is a link").await;
+        fake.nothing_is_left().await;
+        let client = fake.builder("").registry(&dir).spawn().await.unwrap();
+        client.shutdown().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_record_that_others_may_write_or_that_is_a_link_to_one_ends_nothing() {
+    within(60, async {
+        let fake = Fake::new();
+        let dir = fake.file("registry");
+        let client = fake.builder("").registry(&dir).spawn().await.unwrap();
+        let text = fs::read_to_string(&files(&dir)[0]).unwrap();
+        client.shutdown().await;
+        let mut bystander = Bystander::new();
+        let mut record: Value = serde_json::from_str(&text).unwrap();
+        record["host"]["start"] = json!(1);
+        record["child"] = json!({"pid": bystander.0.id(), "start": bystander.start_time()});
+        let elsewhere = fake.file("elsewhere.json");
+        fs::write(&elsewhere, record.to_string()).unwrap();
+        symlink(&elsewhere, dir.join("app-server-1-1.json")).unwrap();
+        let open = dir.join("app-server-1-2.json");
+        fs::write(&open, record.to_string()).unwrap();
+        fs::set_permissions(&open, fs::Permissions::from_mode(0o666)).unwrap();
+        let client = fake.builder("").registry(&dir).spawn().await.unwrap();
+        assert!(
+            bystander.0.try_wait().unwrap().is_none(),
+            "it was not meant"
+        );
+        client.shutdown().await;
+        // The same record is acted on when it is this user's own.
+        fs::set_permissions(&open, fs::Permissions::from_mode(0o600)).unwrap();
+        let client = fake.builder("").registry(&dir).spawn().await.unwrap();
+        assert!(bystander.0.try_wait().unwrap().is_some());
+        client.shutdown().await;
+    })
+    .await;
+}

@@ -142,9 +142,12 @@ async fn each_state_is_told_with_the_reason() {
         };
         assert_eq!(lost.len(), 1, "{lost:?}");
         assert_eq!(lost[0].0, empty);
-        assert_eq!(lost[0].1.rpc_kind(), Some(cas_sdk::RpcErrorKind::NoRollout));
+        assert_eq!(
+            lost[0].1.rpc_kind(),
+            Some(cas_sdk::RpcErrorKind::ThreadMissing)
+        );
         let again = supervisor.thread(&empty).await.unwrap_err();
-        assert_eq!(again.rpc_kind(), Some(cas_sdk::RpcErrorKind::NoRollout));
+        assert_eq!(again.rpc_kind(), Some(cas_sdk::RpcErrorKind::ThreadMissing));
         assert!(supervisor.thread(&id).await.is_ok());
         supervisor.forget(&id);
         let gone = supervisor.thread(&id).await.unwrap_err();

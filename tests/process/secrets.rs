@@ -116,6 +116,7 @@ async fn the_real_codex_is_told_secrets_in_every_way_and_nobody_else_is() {
         log.say(&builder);
         let client = builder.clone().spawn().await.unwrap();
         let mut wire = client.wire();
+        log.say(&wire);
         let mut events = client.events(Filter::all());
         log.say(&client);
 
@@ -153,6 +154,8 @@ async fn the_real_codex_is_told_secrets_in_every_way_and_nobody_else_is() {
         let mut seen = 0;
         let mut kept = Vec::new();
         let reason = client.shutdown().await;
+        // The lines that wait to be read, logins among them.
+        log.say(&wire);
         while let Some(line) = wire.next().await {
             seen += usize::from(line.text().contains(MARKER));
             log.say(&line);
@@ -227,6 +230,145 @@ async fn what_the_server_says_of_secrets_is_not_repeated() {
     for line in text.lines() {
         assert!(!line.contains(MARKER), "{line}");
     }
+}
+
+/// All that is not of the type that is wanted there, with the marker in it.
+fn misfits() -> Vec<Value> {
+    vec![
+        json!(MARKER),
+        json!(format!("{MARKER}\", expected {MARKER} at line 1 column 2")),
+        json!([MARKER]),
+        json!({MARKER: MARKER}),
+        json!({"type": MARKER}),
+    ]
+}
+
+#[tokio::test]
+async fn what_does_not_fit_its_type_is_told_by_its_place_and_not_quoted() {
+    let log = Log::default();
+    let _traces = log.traces();
+    within(60, async {
+        let handler = |_: RefreshRequest, _cx| async { Ok(Tokens::new("t", "o")) };
+        let builder = CasClient::builder()
+            .auth_refresh(handler)
+            .approvals(|_: cas_sdk::ApprovalRequest, _cx| async { Ok(cas_sdk::Decision::Accept) })
+            .user_input(|_: cas_sdk::protocol::ToolRequestUserInputParams, _cx| async {
+                Ok(cas_sdk::Answers::new())
+            })
+            .elicitation(|_: cas_sdk::ElicitationRequest, _cx| async {
+                Ok(cas_sdk::ElicitationAnswer::decline())
+            });
+        let (client, server) = FakeServer::connect(builder).await.unwrap();
+        let mut events = client.events(Filter::all());
+        let mut id = 0;
+        for misfit in misfits() {
+            // Answers: typed, of one's own type, and of what opens a thread.
+            let (a, b, c) = (misfit.clone(), misfit.clone(), misfit.clone());
+            server.answer("model/list", move |_| Ok(json!({"data": [{"id": a}], "nextCursor": null})));
+            let models = client.request(cas_sdk::protocol::ModelListParams::default());
+            log.error(&models.await.unwrap_err());
+            server.answer("x/y", move |_| Ok(json!({"a": [1, b]})));
+            let raw = client
+                .request_raw::<std::collections::HashMap<String, Vec<u8>>>("x/y", &json!({}))
+                .await;
+            log.error(&raw.unwrap_err());
+            server.answer("thread/start", move |_| Ok(json!({"thread": {"id": c}})));
+            let opened = client.start_thread(ThreadStartParams::default()).await;
+            if let Err(error) = opened {
+                log.error(&error);
+            }
+            // Notifications, known and of one's own type.
+            for method in ["turn/completed", "item/agentMessage/delta", "account/rateLimits/updated"] {
+                let params = json!({"threadId": "t", "turnId": "u", "turn": misfit, "delta": misfit, "rateLimits": misfit});
+                server.notify(method, params);
+                let event = loop {
+                    let event = events.next().await.unwrap().unwrap();
+                    if event.method() == method {
+                        break event;
+                    }
+                };
+                for error in [event.notification().map(drop), event.params_as::<Vec<u8>>().map(drop)] {
+                    if let Err(error) = error {
+                        log.error(&error);
+                    }
+                }
+            }
+            // Requests that a handler should have.
+            for method in [
+                "account/chatgptAuthTokens/refresh",
+                "item/commandExecution/requestApproval",
+                "item/fileChange/requestApproval",
+                "item/tool/requestUserInput",
+                "item/tool/call",
+                "mcpServer/elicitation/request",
+            ] {
+                id += 1;
+                let params = json!({
+                    "threadId": "t", "turnId": "u", "itemId": "i", "startedAtMs": misfit, "reason": misfit,
+                    "command": misfit, "questions": misfit, "callId": {"id": misfit}, "tool": [misfit],
+                    "serverName": misfit, "mode": misfit, "message": misfit,
+                });
+                server.call(id, method, params);
+                log.say(&server.reply_to(id).await);
+            }
+        }
+        client.shutdown().await;
+    })
+    .await;
+    let text = log.text();
+    for place in [
+        "x/y cannot be decoded: a[1]: string, expected u8",
+        "a[1]: map, expected u8",
+    ] {
+        assert!(text.contains(place), "{place}");
+    }
+    for line in text.lines() {
+        assert!(!line.contains(MARKER), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn a_secret_that_is_given_by_the_environment_reaches_the_provider_and_not_the_command_line() {
+    let Some(rig) = Rig::new().await else { return };
+    within(60, async {
+        rig.model.require_bearer(MARKER);
+        rig.model.reply(Reply::text("welcome"));
+        let client = rig
+            .builder()
+            .config("model_providers.mock.env_key", "\"MY_KEY\"")
+            .env("MY_KEY", MARKER)
+            .spawn()
+            .await
+            .unwrap();
+        let pid = client.pid().unwrap();
+        let command_line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap();
+        let command_line = String::from_utf8_lossy(&command_line);
+        assert!(
+            command_line.contains("env_key=\"MY_KEY\""),
+            "{command_line}"
+        );
+        assert!(!command_line.contains(MARKER), "{command_line}");
+        let thread = client
+            .start_thread(ThreadStartParams::default())
+            .await
+            .unwrap();
+        let outcome = thread.ask("go").await.unwrap().finish().await.unwrap();
+        assert_eq!(outcome.text, "welcome");
+        assert_eq!(rig.model.requests()[0].bearer(), Some(MARKER));
+        client.shutdown().await;
+    })
+    .await;
+}
+
+#[test]
+fn the_debug_of_a_proxys_options_has_no_values_of_variables() {
+    let mut options = cas_sdk::proxy::Options::default();
+    options.env.push(("API_KEY".into(), MARKER.into()));
+    let shown = format!("{options:?}");
+    assert!(
+        shown.contains("API_KEY") && !shown.contains(MARKER),
+        "{shown}"
+    );
 }
 
 #[tokio::test]

@@ -2,10 +2,11 @@
 
 use std::{
     error::Error as _,
+    fs,
     time::{Duration, Instant},
 };
 
-use cas_sdk::{CloseCause, Error, RpcErrorKind, SpawnError};
+use cas_sdk::{CloseCause, Error, ErrorClass, Restart, Retry, RpcErrorKind, SpawnError};
 
 use crate::{common::within, fake::Fake};
 
@@ -83,7 +84,9 @@ async fn whatever_goes_wrong_at_the_start_is_told_and_leaves_nothing() {
             let builder = fake.builder(mode).handshake_timeout(Duration::from_secs(1));
             let error = builder.spawn().await.unwrap_err();
             assert!(check(&error), "{prelude} {mode}: {error:?}");
-            assert!(error.source().is_some(), "{error:?}");
+            // The whole reason is in the text, once.
+            assert!(error.source().is_none(), "{error:?}");
+            assert!(error.to_string().contains(": "), "{error}");
             // The handshake's deadline, three rungs, what is in the pipes, and a busy machine.
             assert!(begun.elapsed() < Duration::from_secs(6), "{prelude} {mode}");
             assert!(
@@ -103,4 +106,123 @@ fn is_timeout(error: &Error) -> bool {
         }
         _ => false,
     }
+}
+
+/// What codex says when another start holds its databases, in its first attempts.
+fn lost(times: usize) -> String {
+    format!(
+        "n=$(cat \"$FAKE_DIR/starts\" 2>/dev/null || echo 0)\necho $((n + 1)) > \"$FAKE_DIR/starts\"\n\
+         if [ \"$n\" -lt {times} ]; then\n\
+         printf '\\033[31mError\\033[0m: failed to initialize sqlite state runtime under /h: (code: 5) database is locked\\n' >&2\nexit 1\nfi"
+    )
+}
+
+fn starts(fake: &Fake) -> u32 {
+    let text = fs::read_to_string(fake.file("starts")).unwrap();
+    text.trim().parse().unwrap()
+}
+
+fn quick(times: u32) -> Retry {
+    let ms = Duration::from_millis;
+    Retry::times(times).backoff(ms(10), ms(50))
+}
+
+#[tokio::test]
+async fn a_start_that_lost_its_home_to_another_is_retryable_and_made_again_only_if_asked() {
+    within(60, async {
+        let fake = Fake::with(&lost(2));
+        let error = fake.builder("").spawn().await.unwrap_err();
+        assert_eq!(error.class(), ErrorClass::Unavailable, "{error:?}");
+        assert!(error.is_retryable());
+        assert_eq!(starts(&fake), 1, "not unasked");
+
+        let fake = Fake::with(&lost(2));
+        let client = fake
+            .builder("")
+            .retry_start(quick(3))
+            .spawn()
+            .await
+            .unwrap();
+        assert_eq!(starts(&fake), 3);
+        client.shutdown().await;
+        fake.nothing_is_left().await;
+
+        let fake = Fake::with(&lost(100));
+        let error = fake.builder("").retry_start(quick(3)).spawn().await;
+        assert!(error.unwrap_err().is_retryable());
+        assert_eq!(starts(&fake), 4, "the first and three more");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_start_that_is_too_slow_is_made_again_if_asked_and_leaves_nothing() {
+    within(60, async {
+        let slow = "n=$(cat \"$FAKE_DIR/starts\" 2>/dev/null || echo 0)\necho $((n + 1)) > \"$FAKE_DIR/starts\"\n\
+                    if [ \"$n\" -lt 1 ]; then FAKE_MODE=silent; export FAKE_MODE; fi";
+        let fake = Fake::with(slow);
+        let builder = fake.builder("").handshake_timeout(Duration::from_secs(3));
+        let client = builder.retry_start(quick(5)).spawn().await.unwrap();
+        assert!(starts(&fake) >= 2);
+        client.shutdown().await;
+        fake.nothing_is_left().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_start_that_fails_for_good_is_not_made_again() {
+    within(60, async {
+        let count = "echo x >> \"$FAKE_DIR/starts\"";
+        for (prelude, mode) in [(count.to_owned(), "exit 3"), (format!("{count}\necho 'unable to open database file: failed to initialize sqlite state runtime' >&2; exit 1"), "")] {
+            let fake = Fake::with(&prelude);
+            let error = fake.builder(mode).retry_start(quick(3)).spawn().await.unwrap_err();
+            assert_eq!(error.class(), ErrorClass::Spawn, "{error:?}");
+            assert!(!error.is_retryable());
+            assert_eq!(fs::read_to_string(fake.file("starts")).unwrap(), "x\n");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_supervisor_makes_a_lost_first_start_again() {
+    within(60, async {
+        let fake = Fake::with(&lost(2));
+        let ms = Duration::from_millis;
+        let policy = Restart::default().backoff(ms(10), ms(50));
+        let supervisor = fake.builder("").supervise(policy).await.unwrap();
+        assert_eq!(starts(&fake), 3);
+        supervisor.shutdown().await;
+
+        let fake = Fake::with(&lost(100));
+        let error = fake
+            .builder("")
+            .supervise(policy.attempts(2))
+            .await
+            .unwrap_err();
+        assert!(error.is_retryable());
+        assert_eq!(starts(&fake), 3, "the first and two more");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_the_process_said_is_told_without_colours_and_is_bounded_in_debug() {
+    within(60, async {
+        let loud = "printf '\\033[1;31mERROR\\033[0m bad config\\n' >&2\nhead -c 60000 /dev/zero | tr '\\0' x >&2\nprintf '\\n\\033[2mlast\\033[0m words\\n' >&2\nexit 3";
+        let fake = Fake::with(loud);
+        let error = fake.builder("").spawn().await.unwrap_err();
+        let Error::Spawn(SpawnError::Exited { reason, .. }) = &error else {
+            panic!("{error:?}")
+        };
+        assert!(reason.stderr_tail.starts_with("ERROR bad config\n"));
+        assert!(reason.stderr_tail.ends_with("\nlast words\n"));
+        assert!(reason.stderr_tail.len() > 60_000);
+        for text in [error.to_string(), format!("{error:?}"), format!("{error:#?}")] {
+            assert!(text.len() < 5_000, "{} bytes", text.len());
+            assert!(text.contains("last words") && !text.contains('\u{1b}'), "{text}");
+        }
+    })
+    .await;
 }

@@ -6,6 +6,7 @@ mod common;
 mod agents;
 mod answers;
 mod basics;
+mod classes;
 mod inputs;
 mod midnight;
 mod opening;

@@ -16,7 +16,11 @@ async fn a_thread_without_a_turn_is_not_stored_and_can_be_started_anew() {
         let client = rig.client().await;
         for id in [id.as_str(), NOBODY] {
             let error = client.resume_thread(id).await.unwrap_err();
-            assert_eq!(error.rpc_kind(), Some(RpcErrorKind::NoRollout), "{error:?}");
+            assert_eq!(
+                error.rpc_kind(),
+                Some(RpcErrorKind::ThreadMissing),
+                "{error:?}"
+            );
             let thread = client
                 .resume_thread(id)
                 .or_fork()
@@ -32,6 +36,62 @@ async fn a_thread_without_a_turn_is_not_stored_and_can_be_started_anew() {
                 "new"
             );
         }
+        client.shutdown().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_thread_that_can_not_be_resumed_but_has_a_history_is_not_replaced_by_a_new_one() {
+    let Some(rig) = Rig::new().await else { return };
+    within(60, async {
+        let (client, thread) = rig.thread().await;
+        rig.model.reply(Reply::text("noted"));
+        thread
+            .ask("remember 4711")
+            .await
+            .unwrap()
+            .finish()
+            .await
+            .unwrap();
+        let file = thread.info().unwrap().path.expect("it has a file");
+        let file = std::path::Path::new(&file);
+        client.shutdown().await;
+        let text = std::fs::read_to_string(file).unwrap();
+        // The server says that it is empty, though it only was cut off.
+        std::fs::write(file, &text[..text.len().min(200)]).unwrap();
+        let client = rig.client().await;
+        let resume = || {
+            client
+                .resume_thread(thread.id())
+                .or_start(ThreadStartParams::default())
+        };
+        let error = resume().await.unwrap_err().to_string();
+        assert!(
+            error.contains(file.to_str().unwrap()) && error.contains("not empty"),
+            "{error}"
+        );
+        std::fs::write(file, "").unwrap();
+        assert_eq!(resume().await.unwrap().origin(), Origin::Started);
+
+        // An ephemeral thread has no file; its history is in the server.
+        let params = ThreadStartParams::default().ephemeral(true);
+        let thread = client.start_thread(params).await.unwrap();
+        let resume = || {
+            client
+                .resume_thread(thread.id())
+                .or_start(ThreadStartParams::default())
+        };
+        rig.model.reply(Reply::text("noted"));
+        thread
+            .ask("remember 4712")
+            .await
+            .unwrap()
+            .finish()
+            .await
+            .unwrap();
+        let error = resume().await.unwrap_err().to_string();
+        assert!(error.contains("ephemeral"), "{error}");
         client.shutdown().await;
     })
     .await;
@@ -148,11 +208,15 @@ async fn a_thread_that_is_not_loaded_or_not_there_is_told_apart() {
         let error = client.thread(NOBODY).read().await.unwrap_err();
         assert_eq!(
             error.rpc_kind(),
-            Some(RpcErrorKind::ThreadNotLoaded),
+            Some(RpcErrorKind::ThreadMissing),
             "{error:?}"
         );
         let error = client.fork_thread(NOBODY).await.unwrap_err();
-        assert_eq!(error.rpc_kind(), Some(RpcErrorKind::NoRollout), "{error:?}");
+        assert_eq!(
+            error.rpc_kind(),
+            Some(RpcErrorKind::ThreadMissing),
+            "{error:?}"
+        );
         client.shutdown().await;
     })
     .await;

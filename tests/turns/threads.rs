@@ -46,12 +46,24 @@ async fn a_thread_is_read_named_put_away_and_brought_back() {
         assert!(matches!(error, Error::NotFollowed { .. }), "{error:?}");
         assert_eq!(
             thread.archive().await.unwrap_err().rpc_kind(),
-            Some(RpcErrorKind::NoRollout)
+            Some(RpcErrorKind::ThreadMissing)
         );
         thread.unarchive().await.unwrap();
+        let new = client
+            .start_thread(ThreadStartParams::default())
+            .await
+            .unwrap();
+        new.archive().await.expect("without a turn, too");
+        new.unarchive().await.expect("it is stored from then on");
+        let params = ThreadStartParams::default().ephemeral(true);
+        let ephemeral = client.start_thread(params).await.unwrap();
+        assert_eq!(
+            ephemeral.archive().await.unwrap_err().rpc_kind(),
+            Some(RpcErrorKind::ThreadMissing)
+        );
         assert_eq!(
             thread.unarchive().await.unwrap_err().rpc_kind(),
-            Some(RpcErrorKind::NoRollout)
+            Some(RpcErrorKind::ThreadMissing)
         );
 
         let thread = client.resume_thread(thread.id()).await.unwrap();

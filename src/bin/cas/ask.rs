@@ -17,12 +17,13 @@ use tokio::time::timeout;
 
 use crate::{
     connect::{Server, duration},
-    out::{Failure, Result, complain, line, part},
+    out::{Failure, Result, complain, field, json as json_line, line, part},
 };
 
 /// Ask the agent something and see what it does.
 ///
-/// The answer streams to stdout, the steps in between to stderr. Ctrl-C interrupts the turn.
+/// The answer streams to stdout, the steps in between to stderr. What a terminal would obey or not show is shown, as `^[`
+/// or `<U+202E>`; --json has it to the letter. Ctrl-C interrupts the turn.
 #[derive(Debug, clap::Args)]
 #[command(args_override_self = true)]
 #[command(
@@ -65,7 +66,7 @@ enum Approvals {
     Decline,
     /// No to whatever changes something.
     ReadOnly,
-    /// Yes: only where the sandbox is all the protection that is needed.
+    /// Yes, for this session, to commands and changes: what is accepted runs outside of the sandbox.
     Auto,
 }
 
@@ -168,35 +169,58 @@ fn schema(file: &PathBuf) -> Result<Value> {
 /// Shows a turn, as text or as JSON lines.
 struct Show {
     json: bool,
-    spinner: ProgressBar,
+    /// Whether there is somebody to show the spinner to.
+    spins: bool,
+    /// `None` while text is written: both may be on one terminal.
+    spinner: Option<ProgressBar>,
     /// Whether stdout stands in the middle of a line.
     mid_line: bool,
 }
 
 impl Show {
     fn new(args: &Args) -> Self {
-        let quiet = args.json || !io::stderr().is_terminal();
-        let spinner = if quiet {
-            ProgressBar::hidden()
-        } else {
-            ProgressBar::new_spinner().with_message("thinking")
-        };
-        spinner.enable_steady_tick(Duration::from_millis(100));
-        Self {
+        let mut show = Self {
             json: args.json,
-            spinner,
+            spins: !args.json && io::stderr().is_terminal(),
+            spinner: None,
             mid_line: false,
+        };
+        show.spin();
+        show
+    }
+
+    fn spin(&mut self) {
+        if self.spins && self.spinner.is_none() {
+            let spinner = ProgressBar::new_spinner().with_message("thinking");
+            spinner.enable_steady_tick(Duration::from_millis(100));
+            self.spinner = Some(spinner);
         }
+    }
+
+    /// Takes the spinner away, so that what is written next stands where it was.
+    fn clear(&mut self) {
+        if let Some(spinner) = self.spinner.take() {
+            spinner.finish_and_clear();
+        }
+    }
+
+    /// A remark in a line of its own, with the spinner after it.
+    fn remark(&mut self, text: &str) -> Result {
+        self.clear();
+        self.new_line()?;
+        complain(text);
+        self.spin();
+        Ok(())
     }
 
     fn began(&mut self, turn: &Turn) -> Result {
         let thread = turn.thread().id();
         if self.json {
-            return line(json!({"event": "started", "threadId": thread, "turnId": turn.id()}));
+            return json_line(
+                &json!({"event": "started", "threadId": thread, "turnId": turn.id()}),
+            );
         }
-        self.spinner
-            .suspend(|| complain(&format!("thread {thread}")));
-        Ok(())
+        self.remark(&format!("thread {}", field(thread)))
     }
 
     async fn all(&mut self, mut turn: Turn) -> Result {
@@ -213,28 +237,17 @@ impl Show {
 
     fn as_text(&mut self, event: TurnEvent) -> Result {
         match event {
+            TurnEvent::Text(delta) if delta.is_empty() => Ok(()),
             TurnEvent::Text(delta) => {
+                self.clear();
                 self.mid_line = !delta.ends_with('\n');
-                let written = self.spinner.suspend(|| part(&delta));
-                if self.mid_line {
-                    // It would overwrite the line.
-                    self.spinner
-                        .set_draw_target(indicatif::ProgressDrawTarget::hidden());
-                }
-                written
+                part(&delta)
             }
-            TurnEvent::ItemStarted(item) => {
-                if let Some(text) = step(&item) {
-                    self.new_line()?;
-                    self.spinner.suspend(|| complain(&text));
-                }
-                Ok(())
-            }
-            TurnEvent::Retrying(failure) => {
-                self.new_line()?;
-                self.spinner.suspend(|| complain(&failure.message));
-                Ok(())
-            }
+            TurnEvent::ItemStarted(item) => match step(&item) {
+                Some(text) => self.remark(&text),
+                None => Ok(()),
+            },
+            TurnEvent::Retrying(failure) => self.remark(&failure.message),
             _ => Ok(()),
         }
     }
@@ -247,7 +260,7 @@ impl Show {
     }
 
     fn end(&mut self, outcome: Result<TurnOutcome, Error>) -> Result {
-        self.spinner.finish_and_clear();
+        self.clear();
         self.new_line()?;
         let (outcome, failed) = match outcome {
             Ok(outcome) => (outcome, None),
@@ -258,7 +271,7 @@ impl Show {
             Err(other) => return Err(other.into()),
         };
         if self.json {
-            line(json!({
+            json_line(&json!({
                 "event": "completed",
                 "threadId": outcome.thread_id,
                 "turnId": outcome.turn_id,
@@ -276,7 +289,7 @@ impl Show {
 }
 
 fn as_json(event: TurnEvent) -> Result {
-    line(match event {
+    json_line(&match event {
         TurnEvent::Text(delta) => json!({"event": "text", "delta": delta}),
         TurnEvent::Reasoning(delta) => json!({"event": "reasoning", "delta": delta}),
         TurnEvent::ItemStarted(item) => json!({"event": "itemStarted", "item": item}),
@@ -293,17 +306,21 @@ fn as_json(event: TurnEvent) -> Result {
 /// A step worth a line while it goes on.
 fn step(item: &ThreadItem) -> Option<String> {
     let item = serde_json::to_value(item).ok()?;
-    let text = |key: &str| item[key].as_str().unwrap_or_default().to_owned();
+    // In one line each: what runs is not to hide below what is shown, or to look like a remark of another.
+    let text = |key: &str| field(item[key].as_str().unwrap_or_default()).into_owned();
     Some(match item["type"].as_str()? {
         "commandExecution" => format!("runs {}", text("command")),
         "fileChange" => {
             let changes = item["changes"].as_array().map_or(&[][..], Vec::as_slice);
             let paths = changes.iter().filter_map(|change| change["path"].as_str());
-            format!("changes {}", paths.collect::<Vec<_>>().join(", "))
+            format!(
+                "changes {}",
+                paths.map(field).collect::<Vec<_>>().join(", ")
+            )
         }
         "mcpToolCall" => format!("calls {} of {}", text("tool"), text("server")),
         "dynamicToolCall" => format!("calls {}", text("tool")),
-        "webSearch" => format!("searches the web for {:?}", text("query")),
+        "webSearch" => format!("searches the web for \"{}\"", text("query")),
         _ => return None,
     })
 }

@@ -1,6 +1,6 @@
 //! The flags that every command has which starts an app-server, and the client they make.
 
-use std::{path::PathBuf, time::Duration};
+use std::{collections::HashSet, path::PathBuf, time::Duration};
 
 use cas_sdk::{Builder, CasClient};
 use serde_json::{Map, Value};
@@ -70,11 +70,15 @@ pub(crate) async fn list(
     limit: usize,
 ) -> Result<Vec<Value>> {
     let mut items = Vec::new();
+    let mut cursors = HashSet::new();
     loop {
         let page: Value = client.request_raw(method, &params).await?;
         items.extend(page["data"].as_array().cloned().unwrap_or_default());
         match page["nextCursor"].as_str() {
             Some(cursor) if items.len() < limit => {
+                if !cursors.insert(cursor.to_owned()) {
+                    return Err(format!("{method} gave the cursor {cursor:?} a second time").into());
+                }
                 params.insert("cursor".to_owned(), cursor.into());
             }
             _ => break,

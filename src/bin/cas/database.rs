@@ -3,13 +3,14 @@
 use std::{collections::HashMap, path::Path};
 
 use cas_sdk::mine::MinedThread;
-use rusqlite::{Connection, OpenFlags, params};
+use cas_sdk::private_files::{PrivateDir, open_regular};
+use rusqlite::{Connection, ErrorCode, OpenFlags, params};
 use serde_json::Value;
 
 use crate::{
-    mine::{Store, digest, private},
+    mine::{Store, digest},
     mine_text::text,
-    out::Result,
+    out::{Failure, Result},
 };
 
 /// Times are seconds since the epoch, as the server gives them. `json` is the whole of it; the other columns are its
@@ -31,6 +32,9 @@ const TABLES: &str = "
     CREATE VIRTUAL TABLE IF NOT EXISTS items_fts USING fts5(text);
 ";
 
+/// Says in a database that it is one of these: `cas1`.
+const APPLICATION: i32 = 0x6361_7331;
+
 /// A database of mined threads.
 pub(crate) struct Database(Connection);
 
@@ -44,19 +48,54 @@ pub(crate) struct Hit {
 
 impl Database {
     pub(crate) fn open(file: &Path) -> Result<Self> {
+        let refuse = |e: &dyn std::fmt::Display| Failure::Usage(format!("{}: {e}", file.display()));
+        let (dir, name) = PrivateDir::of_existing(file).map_err(|e| refuse(&e))?;
         // What SQLite adds to it gets the same permissions.
-        private(file).map_err(|e| format!("{}: {e}", file.display()))?;
+        drop(dir.file(&name).map_err(|e| refuse(&e))?);
+        for suffix in ["-journal", "-wal", "-shm"] {
+            let mut beside = name.clone();
+            beside.push(suffix);
+            match dir.open_file(&beside) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(refuse(&format_args!("its {suffix} file: {e}")));
+                }
+                _ => {}
+            }
+        }
+        // NB. SQLite opens it by its name again; nobody else can have put another there.
         let wrong = |e: rusqlite::Error| format!("{}: {e}", file.display());
-        let connection = Connection::open(file).map_err(wrong)?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(file, flags).map_err(wrong)?;
+        let is_new = match mark(&connection) {
+            Ok((0, 0)) => true,
+            Ok((APPLICATION, _)) => false,
+            Err(e) if e.sqlite_error_code() != Some(ErrorCode::NotADatabase) => {
+                return Err(wrong(e).into());
+            }
+            _ => {
+                return Err(refuse(
+                    &"it is not a database that `cas mine` has made, and is left as it is; name one that is, or a new one",
+                ));
+            }
+        };
+        if is_new {
+            connection
+                .pragma_update(None, "application_id", APPLICATION)
+                .map_err(wrong)?;
+        }
         connection.execute_batch(TABLES).map_err(wrong)?;
         Ok(Self(connection))
     }
 
     pub(crate) fn existing(file: &Path) -> Result<Self> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY;
-        let connection = Connection::open_with_flags(file, flags)
-            .map_err(|e| format!("{}: {e}", file.display()))?;
-        Ok(Self(connection))
+        let wrong = |e: &dyn std::fmt::Display| format!("{}: {e}", file.display());
+        drop(open_regular(file).map_err(|e| wrong(&e))?);
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(file, flags).map_err(|e| wrong(&e))?;
+        match mark(&connection) {
+            Ok((APPLICATION, _)) => Ok(Self(connection)),
+            _ => Err(wrong(&"it is not a database that `cas mine` has made").into()),
+        }
     }
 
     pub(crate) fn search(&self, query: &str, limit: u32) -> Result<Vec<Hit>> {
@@ -80,6 +119,14 @@ impl Database {
         let hits: Result<Vec<_>, _> = hits.collect();
         Ok(hits.map_err(|e| format!("can't search for {query:?}: {e}"))?)
     }
+}
+
+/// Whose database it is, and of how many tables and the like.
+fn mark(connection: &Connection) -> rusqlite::Result<(i32, i64)> {
+    Ok((
+        connection.pragma_query_value(None, "application_id", |row| row.get(0))?,
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?,
+    ))
 }
 
 impl Store for Database {

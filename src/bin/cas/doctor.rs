@@ -1,11 +1,15 @@
 //! `cas doctor`: what there is to work with.
 
-use cas_sdk::{find_codex, schema};
+use cas_sdk::{
+    find_codex,
+    schema::{self, Profile},
+};
 use serde_json::{Value, json};
 
 use crate::{
     connect::Server,
-    out::{Failure, Result, line},
+    out::{Failure, Result, field, json as json_line, line},
+    preflight,
 };
 
 /// Show which codex is used, whether it speaks the protocol that this program was built with, and who is logged in.
@@ -35,6 +39,7 @@ pub(crate) async fn run(args: Args) -> Result {
         .await;
     client.shutdown().await;
     let drift = schema::drift(&program).await;
+    let contract = preflight::look(&program, &Profile::ALL).await;
 
     if args.json {
         let account = account.unwrap_or_else(|e| json!({"error": e.to_string()}));
@@ -44,14 +49,24 @@ pub(crate) async fn run(args: Args) -> Result {
             }
             Err(error) => json!({"error": error.to_string()}),
         };
-        return line(json!({
-            "codex": program, "version": version, "codexHome": home, "account": account, "drift": drift,
+        let contract = match &contract {
+            Ok(contract) => json!({"ok": contract.is_met(), "unmet": preflight::unmet(contract)}),
+            Err(error) => json!({"error": error.to_string()}),
+        };
+        return json_line(&json!({
+            "codex": program, "version": version, "codexHome": home, "account": account, "drift": drift, "contract": contract,
         }));
     }
-    line(format_args!("codex    {}", program.display()))?;
-    line(format_args!("version  {version}"))?;
-    line(format_args!("home     {home}"))?;
-    line(format_args!("account  {}", login(&account)))?;
+    line(format_args!(
+        "codex    {}",
+        field(&program.display().to_string())
+    ))?;
+    line(format_args!("version  {}", field(&version)))?;
+    line(format_args!("home     {}", field(&home)))?;
+    line(format_args!("account  {}", field(&login(&account))))?;
+    if let Ok(contract) = contract {
+        line(format_args!("needs    {}", field(&contract.to_string())))?;
+    }
     match drift {
         Ok(drift) if drift.is_empty() => line("schema   as built in"),
         Ok(drift) => line(format_args!(

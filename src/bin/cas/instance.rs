@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use cas_sdk::proxy::{self, Notice, Options};
-use serde_json::{Value, json};
+use serde::Deserialize;
+use serde_json::{Value, json, value::RawValue};
 use tokio::{
     io::{
         AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream, Lines, ReadHalf,
@@ -15,6 +16,28 @@ use tokio::{
 
 /// What the two sides hold for each other at most.
 const PIPE: usize = 16 * 1024;
+
+/// An event that carries an answer, whose result is kept as it was written.
+#[derive(Deserialize)]
+struct Answer {
+    msg: Message,
+}
+
+#[derive(Deserialize)]
+struct Message {
+    result: Option<Box<RawValue>>,
+    error: Option<Value>,
+}
+
+/// How much is kept of what an app-server says on stderr before it is ready.
+const STDERR: usize = 64 * 1024;
+
+/// An instance that did not start.
+pub(crate) struct NotReady {
+    pub(crate) error: String,
+    /// Another attempt may succeed.
+    pub(crate) may_pass: bool,
+}
 
 /// The orchestrator's end.
 pub(crate) struct Instance {
@@ -37,10 +60,19 @@ impl Instance {
     }
 
     /// Waits for `cas/ready`.
-    pub(crate) async fn ready(&mut self) -> Result<(), String> {
-        self.event(|event| event["type"] == "cas/ready")
-            .await
-            .map(drop)
+    pub(crate) async fn ready(&mut self) -> Result<(), NotReady> {
+        let mut stderr = String::new();
+        let ready = self.event(|event| {
+            if event["type"] == "cas/appServerStderr" && stderr.len() < STDERR {
+                stderr.push_str(event["line"].as_str().unwrap_or_default());
+                stderr.push('\n');
+            }
+            event["type"] == "cas/ready"
+        });
+        ready.await.map(drop).map_err(|error| NotReady {
+            may_pass: proxy::start_may_pass(&error, &stderr),
+            error,
+        })
     }
 
     /// Makes a request and waits for its answer.
@@ -48,27 +80,29 @@ impl Instance {
         &mut self,
         method: &str,
         params: &Value,
-        within: Duration,
-    ) -> Result<Value, String> {
+        within: Option<Duration>,
+    ) -> Result<Box<RawValue>, String> {
         let command =
             json!({"type": "cas/request", "id": "the-request", "method": method, "params": params});
         self.send(&command).await?;
         let answer = self.event(|e| {
             e["type"] == "cas/fromServer" && e["kind"] == "response" && e["id"] == "the-request"
         });
-        let mut event = match timeout(within, answer).await {
-            Ok(event) => event?,
-            Err(_) => return Err(format!("no answer within {} ms", within.as_millis())),
+        let line = match within {
+            Some(within) => timeout(within, answer)
+                .await
+                .map_err(|_| format!("no answer within {} ms", within.as_millis()))??,
+            None => answer.await?,
         };
-        match event["msg"].get("error") {
-            Some(error) => Err(format!(
-                "{} ({})",
-                error["message"]
-                    .as_str()
-                    .unwrap_or("an error without a message"),
-                error["code"]
-            )),
-            None => Ok(event["msg"]["result"].take()),
+        let Answer { msg } = serde_json::from_str(&line).map_err(|e| e.to_string())?;
+        match (msg.error, msg.result) {
+            (None, Some(result)) => Ok(result),
+            (error, _) => {
+                let error = error.unwrap_or_default();
+                let text = error["message"].as_str();
+                let text = text.unwrap_or("an error without a message");
+                Err(format!("{text} ({})", error["code"]))
+            }
         }
     }
 
@@ -85,15 +119,15 @@ impl Instance {
         sent.map_err(|_| "the instance has ended".to_owned())
     }
 
-    /// The next event of some kind; an error if the instance ends before.
-    async fn event(&mut self, wanted: impl Fn(&Value) -> bool) -> Result<Value, String> {
+    /// The line of the next event of some kind; an error if the instance ends before.
+    async fn event(&mut self, mut wanted: impl FnMut(&Value) -> bool) -> Result<String, String> {
         let mut told = Vec::new();
         while let Ok(Some(line)) = self.events.next_line().await {
             let Ok(event) = serde_json::from_str::<Value>(&line) else {
                 continue;
             };
             if wanted(&event) {
-                return Ok(event);
+                return Ok(line);
             }
             if event["type"] == "cas/error" {
                 let text = |key: &str| event[key].as_str().map(str::to_owned);

@@ -5,13 +5,17 @@ use std::{
     fs,
     io::IsTerminal as _,
     path::PathBuf,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-use cas_sdk::proxy::{Notice, Options};
+use cas_sdk::{
+    Retry,
+    private_files::PrivateDir,
+    proxy::{Notice, Options},
+};
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::{Value, json};
+use serde_json::{Value, json, value::RawValue};
 use tokio::{
     sync::{Semaphore, mpsc, watch},
     task::JoinSet,
@@ -20,15 +24,18 @@ use tokio::{
 use crate::{
     connect::millis,
     instance::Instance,
-    out::{Failure, Result, complain, line},
+    instance_report::{Report, Sample, StartFailure, Timing},
+    out::{Failure, Result, complain, pretty_json},
     proxy::Approvals,
 };
 
 /// Start many instances, make the same request to each, and report.
 ///
-/// Each instance is a proxy with an app-server of its own. Exits with 0 only if every start and every request succeeded.
+/// Each instance is a proxy with an app-server of its own. A start that is too slow, or loses its home to another one, is
+/// made again up to four times. Exits with 0 only if every start and every request succeeded.
 #[derive(Debug, clap::Args)]
 #[command(args_override_self = true)]
+#[command(after_help = "Compatible with cas_instance_runner.zig.")]
 pub(crate) struct Args {
     /// The working directory of the app-servers
     #[arg(long, value_name = "DIR")]
@@ -37,7 +44,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "PATH")]
     codex: Option<PathBuf>,
     /// How many instances
-    #[arg(long, value_name = "N", default_value_t = 12)]
+    #[arg(long, value_name = "N", default_value = "12", value_parser = positive)]
     instances: usize,
     /// How many of them may be starting at the same time
     #[arg(long, value_name = "N", default_value_t = 8)]
@@ -57,7 +64,7 @@ pub(crate) struct Args {
     /// Give each instance a `CODEX_HOME` of its own below this directory
     #[arg(long, value_name = "DIR")]
     codex_home_dir: Option<PathBuf>,
-    /// How long the request may take
+    /// How long the request may take; 0 waits for ever
     #[arg(long, value_name = "N", default_value = "30000", value_parser = millis)]
     request_timeout_ms: Duration,
     /// Fail server requests, which nobody answers here, after this time; 0 waits for ever
@@ -74,9 +81,12 @@ pub(crate) struct Args {
     /// How many results to show
     #[arg(long, value_name = "N", default_value_t = 3)]
     sample: usize,
-    /// Report as JSON
+    /// Report as JSON, in the shape of `cas_instance_runner.mjs`
     #[arg(long)]
     json: bool,
+    /// With --json: the samples have the whole results, too
+    #[arg(long, requires = "json")]
+    full: bool,
     /// Tell on stderr what each instance does
     #[arg(long)]
     verbose: bool,
@@ -85,15 +95,19 @@ pub(crate) struct Args {
 /// What an instance tells: its number, and how its start or its request went.
 enum Told {
     Started(usize, Result<(), String>),
-    Answered(usize, Result<Value, String>),
+    Answered(usize, Result<Box<RawValue>, String>),
 }
 
 pub(crate) async fn run(args: Args) -> Result {
     let params = params(&args)?;
     let began = Instant::now();
-    let temporary = std::env::temp_dir().join(format!("cas-instances-{}", std::process::id()));
+    // Of a name that nobody can have made in advance.
+    let temporary = std::env::temp_dir().join(format!("cas-instances-{}", uuid::Uuid::new_v4()));
     let state_dir = args.state_file_dir.as_ref().unwrap_or(&temporary);
-    fs::create_dir_all(state_dir).map_err(|e| format!("{}: {e}", state_dir.display()))?;
+    private_dir(state_dir)?;
+    if let Some(warning) = args.approvals.warning() {
+        complain(&warning);
+    }
 
     let mut fleet = Fleet::start(&args, &params, state_dir)?;
     let done = tokio::select! {
@@ -109,7 +123,15 @@ pub(crate) async fn run(args: Args) -> Result {
         complain("interrupted; all instances have been ended");
         return Err(Failure::Exit(130));
     };
-    outcome.report(&args, &params, state_dir, began.elapsed())
+    outcome.report(&args, &params, began.elapsed())
+}
+
+/// Makes a directory for this user alone, or takes one where nobody else can put anything.
+fn private_dir(path: &std::path::Path) -> Result {
+    match PrivateDir::own(path) {
+        Ok(_) => Ok(()),
+        Err(e) => Err(format!("{}: {e}", path.display()).into()),
+    }
 }
 
 fn params(args: &Args) -> Result<Value> {
@@ -131,8 +153,14 @@ struct Fleet {
     told: mpsc::Receiver<Told>,
     /// Set when all have started and may make their request.
     go: watch::Sender<bool>,
-    notices: Vec<mpsc::Sender<Notice>>,
+    notices: Vec<Notify>,
 }
+
+/// How the present attempt of an instance is told something.
+type Notify = Arc<Mutex<Option<mpsc::Sender<Notice>>>>;
+
+/// How often an instance is started again whose start was too slow or lost its home to another one.
+const START_RETRIES: u32 = 4;
 
 impl Fleet {
     fn start(args: &Args, params: &Value, state_dir: &std::path::Path) -> Result<Self> {
@@ -149,39 +177,66 @@ impl Fleet {
             options.state_file = Some(std::path::absolute(state_dir)?.join(format!("{name}.json")));
             if let Some(dir) = &args.codex_home_dir {
                 let home = std::path::absolute(dir)?.join(&name);
-                fs::create_dir_all(&home).map_err(|e| format!("{}: {e}", home.display()))?;
+                private_dir(&home)?;
                 options.env.push(("CODEX_HOME".into(), home.into()));
             }
             options.client_name = name;
+            options.registry = crate::proxy::registry();
+            // The one request has a limit of its own.
+            options.request_timeout = None;
             options.approvals = args.approvals.policy();
             options.server_request_timeout =
                 Some(args.server_request_timeout_ms).filter(|after| !after.is_zero());
             options
                 .opt_out_notification_methods
                 .clone_from(&args.opt_out_notification_method);
-            let (notify, seen) = mpsc::channel(1);
-            notices.push(notify);
+            let notice: Notify = Arc::default();
+            notices.push(notice.clone());
             let (method, params, within) =
                 (args.method.clone(), params.clone(), args.request_timeout_ms);
+            let within = Some(within).filter(|after| !after.is_zero());
             let (tell, mut begin, starting) = (tell.clone(), begin.clone(), starting.clone());
             tasks.spawn(async move {
                 let Ok(permit) = starting.acquire_owned().await else {
                     return;
                 };
-                let (mut instance, life) = Instance::new(options, seen);
-                let work = async move {
-                    let started = instance.ready().await;
-                    drop(permit);
-                    let is_up = started.is_ok();
-                    // Nobody is left to tell only when the run is being ended.
-                    let _ = tell.send(Told::Started(number, started)).await;
-                    if is_up && begin.wait_for(|go| *go).await.is_ok() {
-                        let answer = instance.request(&method, &params, within).await;
-                        let _ = tell.send(Told::Answered(number, answer)).await;
+                let mut permit = Some(permit);
+                let mut pauses = Retry::times(START_RETRIES).pauses();
+                loop {
+                    let (notify, seen) = mpsc::channel(1);
+                    *notice.lock().unwrap_or_else(PoisonError::into_inner) = Some(notify);
+                    let (mut instance, life) = Instance::new(options.clone(), seen);
+                    let work = async {
+                        let started = match instance.ready().await {
+                            Ok(()) => Ok(()),
+                            Err(failed) if failed.may_pass && !tell.is_closed() => {
+                                if let Some(pause) = pauses.next() {
+                                    instance.exit().await;
+                                    return Some(pause);
+                                }
+                                Err(failed.error)
+                            }
+                            Err(failed) => Err(failed.error),
+                        };
+                        permit = None;
+                        let is_up = started.is_ok();
+                        // Nobody is left to tell only when the run is being ended.
+                        let _ = tell.send(Told::Started(number, started)).await;
+                        if is_up && begin.wait_for(|go| *go).await.is_ok() {
+                            let answer = instance.request(&method, &params, within).await;
+                            let _ = tell.send(Told::Answered(number, answer)).await;
+                        }
+                        instance.exit().await;
+                        None
+                    };
+                    let (_, Some(pause)) = tokio::join!(life, work) else {
+                        return;
+                    };
+                    tokio::select! {
+                        () = tokio::time::sleep(pause) => {}
+                        () = tell.closed() => return,
                     }
-                    instance.exit().await;
-                };
-                tokio::join!(life, work);
+                }
             });
         }
         Ok(Self {
@@ -242,9 +297,12 @@ impl Fleet {
         } = self;
         // Those that still wait for it have nothing to wait for any more.
         drop((go, told));
-        for notify in &notices {
-            // Full or closed: it has been told, or has ended.
-            let _ = notify.try_send(Notice::Terminate);
+        for notice in &notices {
+            let notify = notice.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(notify) = &*notify {
+                // Full or closed: it has been told, or has ended.
+                let _ = notify.try_send(Notice::Terminate);
+            }
         }
         let all = async { while tasks.join_next().await.is_some() {} };
         // What is left after that is killed with its process group when the tasks are dropped.
@@ -256,75 +314,58 @@ impl Fleet {
 struct Outcome {
     started: usize,
     start_failures: BTreeMap<usize, String>,
-    answers: BTreeMap<usize, Result<Value, String>>,
+    answers: BTreeMap<usize, Result<Box<RawValue>, String>>,
     starting: Duration,
     asking: Duration,
 }
 
 impl Outcome {
-    fn report(
-        &self,
-        args: &Args,
-        params: &Value,
-        state_dir: &std::path::Path,
-        total: Duration,
-    ) -> Result {
-        let ok = self
-            .answers
-            .values()
-            .filter(|answer| answer.is_ok())
-            .count();
-        let failed = self.started - ok;
+    fn report(&self, args: &Args, params: &Value, total: Duration) -> Result {
+        let ok = self.answers.values().filter(|a| a.is_ok()).count();
         let millis = |took: Duration| u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        let samples: Vec<Value> = (self.answers.iter().take(args.sample))
-            .map(|(number, answer)| match answer {
-                Ok(result) => json!({"instance": number, "result": result}),
-                Err(error) => json!({"instance": number, "error": error}),
-            })
-            .collect();
-        let failures: Vec<Value> = (self.start_failures.iter())
-            .map(|(number, error)| json!({"instance": number, "error": error}))
-            .collect();
+        let samples = self.answers.iter().take(args.sample);
+        let report = Report {
+            demo: "cas-instance-runner",
+            cwd: &args.cwd,
+            state_file_dir: args.state_file_dir.as_deref(),
+            method: &args.method,
+            params,
+            instances_requested: args.instances,
+            instances_started: self.started,
+            start_failures: (self.start_failures.iter())
+                .map(|(instance, error)| StartFailure {
+                    instance: *instance,
+                    error,
+                })
+                .collect(),
+            requests_ok: ok,
+            requests_failed: self.started - ok,
+            timing_ms: Timing {
+                start_all_clients: millis(self.starting),
+                run_all_requests: millis(self.asking),
+                total: millis(total),
+            },
+            sample_results: samples
+                .map(|(instance, answer)| Sample::new(*instance, answer, &args.method, args.full))
+                .collect(),
+        };
         if args.json {
-            line(json!({
-                "demo": "cas-instance-runner",
-                "cwd": args.cwd,
-                "state_file_dir": state_dir,
-                "method": args.method,
-                "params": params,
-                "instances_requested": args.instances,
-                "instances_started": self.started,
-                "start_failures": failures,
-                "requests_ok": ok,
-                "requests_failed": failed,
-                "timing_ms": {
-                    "start_all_clients": millis(self.starting),
-                    "run_all_requests": millis(self.asking),
-                    "total": millis(total),
-                },
-                "sample_results": samples,
-            }))?;
+            pretty_json(&report)?;
         } else {
-            line(format_args!(
-                "{} of {} instances started in {} ms; {ok} requests of {} answered, {failed} failed in {} ms",
-                self.started,
-                args.instances,
-                millis(self.starting),
-                self.started,
-                millis(self.asking)
-            ))?;
-            for (number, error) in &self.start_failures {
-                line(format_args!("  instance {number} did not start: {error}"))?;
-            }
-            for sample in &samples {
-                line(format_args!("  {sample}"))?;
-            }
+            report.show()?;
         }
         if self.start_failures.is_empty() && ok == args.instances {
             Ok(())
         } else {
             Err(Failure::Exit(1))
         }
+    }
+}
+
+fn positive(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number) if number > 0 => Ok(number),
+        _ => Err("a positive number".to_owned()),
     }
 }
 

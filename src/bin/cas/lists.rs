@@ -1,10 +1,12 @@
 //! `cas features` and `cas models`.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value};
 
 use crate::{
     connect::{Server, list},
-    out::{Result, line},
+    out::{Result, field, json, line},
 };
 
 /// The flags of both.
@@ -24,11 +26,11 @@ pub(crate) async fn features(args: Args) -> Result {
         } else {
             "off"
         };
-        let description = feature["description"].as_str().unwrap_or_default();
         format!(
-            "{on}  {:<40} {:<18} {description}",
+            "{on}  {:<40} {:<18} {}",
             text(feature, "name"),
-            text(feature, "stage")
+            text(feature, "stage"),
+            text(feature, "description")
         )
     })
     .await
@@ -52,7 +54,7 @@ async fn show(args: Args, method: &str, row: impl Fn(&Value) -> String) -> Resul
     client.shutdown().await;
     for item in items? {
         if args.json {
-            line(item)?;
+            json(&item)?;
         } else {
             line(row(&item).trim_end())?;
         }
@@ -60,6 +62,6 @@ async fn show(args: Args, method: &str, row: impl Fn(&Value) -> String) -> Resul
     Ok(())
 }
 
-fn text<'a>(item: &'a Value, key: &str) -> &'a str {
-    item[key].as_str().unwrap_or_default()
+fn text<'a>(item: &'a Value, key: &str) -> Cow<'a, str> {
+    field(item[key].as_str().unwrap_or_default())
 }

@@ -1,7 +1,8 @@
 //! Logs, to standard error: `RUST_LOG` says what of, `--log-format` in which form.
 
-use std::io::{IsTerminal as _, stderr};
+use std::io::{self, Write, stderr};
 
+use cas_sdk::terminal::{EscapeWriter, escape_json};
 use tracing_subscriber::{EnvFilter, fmt};
 
 /// The form of the log lines.
@@ -16,14 +17,32 @@ pub(crate) enum Format {
 
 pub(crate) fn start(format: Format) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("off"));
-    let colours =
-        stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
-    let logs = fmt()
-        .with_env_filter(filter)
-        .with_writer(stderr)
-        .with_ansi(colours);
+    let logs = fmt().with_env_filter(filter);
     match format {
-        Format::Text => logs.init(),
-        Format::Json => logs.json().init(),
+        // Without colours: what comes from elsewhere can't be told from them in the filter.
+        Format::Text => logs
+            .with_ansi(false)
+            .with_writer(|| EscapeWriter::new(stderr()))
+            .init(),
+        Format::Json => logs.json().with_writer(|| JsonLines).init(),
+    }
+}
+
+/// Standard error for JSON that is written a line at a time.
+struct JsonLines;
+
+impl Write for JsonLines {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(line);
+        let (text, end) = match text.strip_suffix('\n') {
+            Some(text) => (text, "\n"),
+            None => (&*text, ""),
+        };
+        stderr().write_all(format!("{}{end}", escape_json(text)).as_bytes())?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        stderr().flush()
     }
 }

@@ -1,10 +1,17 @@
 //! `cas`: codex app-server from the command line.
 
+#![deny(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "`out` has the filter for terminals"
+)]
+
 mod ask;
 mod connect;
 mod database;
 mod doctor;
 mod instance;
+mod instance_report;
 mod instance_runner;
 mod lists;
 mod logs;
@@ -12,8 +19,10 @@ mod manual;
 mod mine;
 mod mine_text;
 mod out;
+mod preflight;
 mod proxy;
 mod rate_limits;
+mod sink;
 mod smoke_check;
 mod stdio;
 mod threads;
@@ -26,6 +35,9 @@ use out::{Result, complain};
 /// Drive `codex app-server` from the command line, and from programs that speak JSON lines.
 #[derive(Debug, Parser)]
 #[command(name = "cas", version, args_override_self = true)]
+#[command(
+    after_help = "Compatible with cas.zig and the scripts of the cas skill: cas smoke_check, cas instance_runner, cas proxy, cas rate_limits."
+)]
 struct Cli {
     /// The form of the log lines on stderr; `RUST_LOG` says what is logged
     #[arg(long, value_enum, default_value = "text", global = true)]
@@ -51,6 +63,7 @@ enum Command {
     /// List the models that can be asked.
     Models(lists::Args),
     Doctor(doctor::Args),
+    Preflight(preflight::Args),
     Mine(Box<mine::Args>),
     Man(manual::Man),
     Completions(manual::Completions),
@@ -62,6 +75,15 @@ fn main() -> ExitCode {
         Err(error) => return usage(&error),
     };
     logs::start(cli.log_format);
+    // What a panic says may quote what came from elsewhere.
+    std::panic::set_hook(Box::new(|panic| {
+        let trace = std::backtrace::Backtrace::capture();
+        let trace = match trace.status() {
+            std::backtrace::BacktraceStatus::Captured => format!("\n{trace}"),
+            _ => String::new(),
+        };
+        complain(&format!("{panic}{trace}"));
+    }));
     // One thread: what a proxy does takes microseconds, and waking another costs more.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -88,6 +110,7 @@ async fn run(command: Command) -> Result<ExitCode> {
         Command::Features(args) => lists::features(args).await?,
         Command::Models(args) => lists::models(args).await?,
         Command::Doctor(args) => doctor::run(args).await?,
+        Command::Preflight(args) => preflight::run(args).await?,
         Command::Mine(args) => mine::run(*args).await?,
         Command::Man(args) => manual::man(&args)?,
         Command::Completions(args) => manual::completions(&args)?,

@@ -6,7 +6,7 @@ use clap::CommandFactory as _;
 
 use crate::{
     Cli,
-    out::{Result, part},
+    out::{Result, verbatim},
 };
 
 /// Print the manual page, or write one for each command.
@@ -34,11 +34,11 @@ pub(crate) fn man(args: &Man) -> Result {
     }
     let mut page = Vec::new();
     clap_mangen::Man::new(Cli::command()).render(&mut page)?;
-    part(&String::from_utf8(page)?)
+    verbatim(&String::from_utf8(page)?)
 }
 
 pub(crate) fn completions(args: &Completions) -> Result {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "cas", &mut script);
-    part(&String::from_utf8(script)?)
+    verbatim(&String::from_utf8(script)?)
 }

@@ -2,9 +2,7 @@
 
 use std::{
     collections::HashMap,
-    fs::{File, OpenOptions},
-    io::{self, BufRead as _, BufReader, IsTerminal as _, Seek as _, SeekFrom, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
+    io::{self, IsTerminal as _},
     path::{Path, PathBuf},
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -17,13 +15,15 @@ use sha2::{Digest as _, Sha256};
 use crate::{
     connect::{Server, duration},
     database::Database,
-    out::{Failure, Result, complain, line},
+    out::{Failure, Result, complain, field, json as json_line, line},
+    sink::Sink,
 };
 
 /// Copy the stored threads into a JSONL file or a database, or search in one.
 ///
+/// All threads unless a flag narrows them: of every model provider and every kind of source, archived or not.
 /// A run that was broken off is continued, and a later run adds what has changed since. In the file, the last line of a
-/// thread counts.
+/// thread counts. What is neither new nor made by this command is never written to.
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
 #[command(
@@ -59,7 +59,7 @@ struct Run {
     /// The codex executable [default: `$CAS_CODEX`, else codex on `$PATH`]
     #[arg(long, value_name = "PATH")]
     codex: Option<PathBuf>,
-    /// The file to write or to continue, one thread a line
+    /// The file to write or to continue, one thread a line; `-` or a pipe is written to without being continued
     #[arg(long, value_name = "FILE", conflicts_with = "sqlite")]
     out: Option<PathBuf>,
     /// The database to write or to continue
@@ -71,13 +71,16 @@ struct Run {
     /// Only threads of this working directory
     #[arg(long, value_name = "DIR")]
     cwd: Option<PathBuf>,
-    /// The archived threads instead of the others
+    /// Only the archived threads
     #[arg(long)]
     archived: bool,
+    /// Only the threads that are not archived
+    #[arg(long, conflicts_with = "archived")]
+    no_archived: bool,
     /// Only threads with this in their title
     #[arg(long, value_name = "TEXT")]
     search_term: Option<String>,
-    /// Only threads of this kind, as in cli, vscode, exec, appServer, subAgent; may be given several times
+    /// Only threads of this kind, such as cli, vscode, exec, appServer or subAgent; may be given several times
     #[arg(long, value_name = "KIND")]
     source_kind: Vec<String>,
     /// Only threads of this model provider; may be given several times
@@ -106,14 +109,21 @@ pub(crate) async fn run(args: Args) -> Result {
 fn search(query: &str, file: &Path, limit: u32, as_json: bool) -> Result {
     for hit in Database::existing(file)?.search(query, limit)? {
         if as_json {
-            line(json!({
+            json_line(&json!({
                 "threadId": hit.thread, "turnId": hit.turn, "type": hit.kind, "snippet": hit.snippet,
             }))?;
         } else {
-            let snippet = hit.snippet.split_whitespace().collect::<Vec<_>>().join(" ");
+            let words = hit
+                .snippet
+                .split([' ', '\n', '\t'])
+                .filter(|word| !word.is_empty());
+            let snippet = words.collect::<Vec<_>>().join(" ");
             line(format_args!(
-                "{} {} {}: {snippet}",
-                hit.thread, hit.turn, hit.kind
+                "{} {} {}: {}",
+                field(&hit.thread),
+                field(&hit.turn),
+                field(&hit.kind),
+                field(&snippet)
             ))?;
         }
     }
@@ -175,9 +185,10 @@ async fn mine(args: &Run) -> Result {
 }
 
 fn filters(args: &Run) -> Result<Mine> {
-    let mut mine = Mine::default()
-        .archived(args.archived)
-        .include_turns(args.include_turns);
+    let mut mine = Mine::default().include_turns(args.include_turns);
+    if args.archived || args.no_archived {
+        mine = mine.archived(args.archived);
+    }
     if let Some(since) = args.since {
         mine = mine.since(since);
     }
@@ -187,13 +198,11 @@ fn filters(args: &Run) -> Result<Mine> {
     if let Some(term) = &args.search_term {
         mine = mine.filter("searchTerm", term.as_str());
     }
-    for (name, values) in [
-        ("sourceKinds", &args.source_kind),
-        ("modelProviders", &args.model_provider),
-    ] {
-        if !values.is_empty() {
-            mine = mine.filter(name, values.clone());
-        }
+    if !args.source_kind.is_empty() {
+        mine = mine.source_kinds(args.source_kind.clone());
+    }
+    if !args.model_provider.is_empty() {
+        mine = mine.model_providers(args.model_provider.clone());
     }
     for (name, value) in &args.filter {
         mine = mine.filter(name, value.clone());
@@ -226,17 +235,10 @@ pub(crate) fn digest(thread: &Value, turns: Option<&Value>) -> i64 {
     i64::from_be_bytes(*start)
 }
 
-/// Opens or makes what is to hold conversations: for the user alone.
-pub(crate) fn private(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
-    options.mode(0o600).open(path)
-}
-
-/// A file with a thread a line: `{"listedAt": …, "thread": …, "turns": […]}`; `turns` only if they were asked for and could
+/// A file with a thread a line: `{"listedAt": …, "archived": …, "thread": …, "turns": […]}`; `turns` only if they were asked for and could
 /// be read.
 struct Lines {
-    file: File,
+    into: Sink,
     known: HashMap<String, Entry>,
 }
 
@@ -249,37 +251,24 @@ struct Entry {
 
 impl Lines {
     fn open(path: &Path) -> Result<Self> {
-        let wrong = |e: io::Error| format!("{}: {e}", path.display());
-        let mut file = private(path).map_err(wrong)?;
         let mut known = HashMap::new();
-        let (mut whole, mut line) = (0, Vec::new());
-        let mut reader = BufReader::new(&file);
-        loop {
-            line.clear();
-            let n = reader.read_until(b'\n', &mut line).map_err(wrong)?;
-            if !line.ends_with(b"\n") {
-                break; // The end, or a line that was broken off.
-            }
-            whole += n as u64;
-            let Ok(mined) = serde_json::from_slice::<Value>(&line) else {
-                continue;
-            };
-            let (thread, turns) = (&mined["thread"], mined.get("turns"));
+        let into = Sink::open(path, |record| {
+            let (thread, turns) = (&record["thread"], record.get("turns"));
             if let (Some(id), Some(updated_at)) =
                 (thread["id"].as_str(), thread["updatedAt"].as_i64())
             {
                 let entry = Entry {
                     updated_at,
-                    settled: mined["listedAt"].as_i64().is_some_and(|at| updated_at < at),
+                    settled: record["listedAt"]
+                        .as_i64()
+                        .is_some_and(|at| updated_at < at),
                     has_turns: turns.is_some(),
                     digest: digest(thread, turns),
                 };
                 known.insert(id.to_owned(), entry);
             }
-        }
-        file.set_len(whole).map_err(wrong)?;
-        file.seek(SeekFrom::End(0)).map_err(wrong)?;
-        Ok(Self { file, known })
+        })?;
+        Ok(Self { into, known })
     }
 }
 
@@ -299,11 +288,11 @@ impl Store for Lines {
         {
             return Ok(false);
         }
-        let mut entry = json!({"listedAt": mined.listed_at, "thread": mined.thread});
+        let mut entry = json!({"listedAt": mined.listed_at, "archived": mined.archived, "thread": mined.thread});
         if let Some(turns) = turns {
             entry["turns"] = turns;
         }
-        self.file.write_all(format!("{entry}\n").as_bytes())?;
+        self.into.write(&entry)?;
         Ok(true)
     }
 }

@@ -1,16 +1,20 @@
 //! `cas rate-limits`: how the account's allowance stands, and what to make of it.
 
-use std::path::PathBuf;
+use std::{
+    path::PathBuf,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use cas_sdk::{
     Error, RpcErrorKind,
-    budget::{BudgetMode, Pace, RateLimits},
+    budget::{BudgetMode, Pace, RateLimits, Tier, WindowPace},
 };
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{
     connect::Server,
-    out::{Result, line},
+    out::{Result, field, line, pretty_json},
 };
 
 /// Show how the account's rate limits stand, and how much work they leave room for.
@@ -31,9 +35,12 @@ pub(crate) struct Args {
     /// How many workers there may be at most
     #[arg(long, value_name = "N", default_value_t = 8)]
     max_workers: usize,
-    /// Report as JSON
+    /// Report as JSON, in the shape of `cas_rate_limits.mjs`
     #[arg(long)]
     json: bool,
+    /// With --json: report the advice and all that the server told instead
+    #[arg(long, requires = "json")]
+    full: bool,
 }
 
 pub(crate) async fn run(args: Args) -> Result {
@@ -48,8 +55,21 @@ pub(crate) async fn run(args: Args) -> Result {
         }
         other => other?,
     };
-    let pace = RateLimits::from_response(&answer).pace();
-    let report = json!({
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs();
+    let limits = RateLimits::from_response(&answer);
+    let pace = limits.pace_at(UNIX_EPOCH + Duration::from_secs(now));
+    if !args.json {
+        return show(&pace, &args);
+    }
+    if !args.full {
+        let bucket = limits.bucket().map(|(_, bucket)| bucket);
+        let report = Report::new(&answer, bucket, &pace, now);
+        return pretty_json(&report);
+    }
+    line(json!({
         "limit_id": pace.limit_id,
         "tier": pace.tier(),
         "governing_window": pace.governing().map(|window| window.window),
@@ -61,11 +81,140 @@ pub(crate) async fn run(args: Args) -> Result {
             "parallelism": pace.parallelism(),
         },
         "rate_limits": answer,
-    });
-    if args.json {
-        return line(report);
+    }))
+}
+
+/// The report of `cas_rate_limits.mjs`, field by field and in its order.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Report<'a> {
+    ok: bool,
+    bucket_source: &'static str,
+    bucket_key: Option<&'a str>,
+    limit_id: Option<&'a str>,
+    limit_name: Option<&'a str>,
+    plan_type: Option<&'a str>,
+    window_kind: Option<&'static str>,
+    now_sec: u64,
+    /// Of the window that governs.
+    #[serde(flatten)]
+    governing: Window,
+    primary: Option<Window>,
+    secondary: Option<Window>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Window {
+    used_percent: Value,
+    resets_at: Value,
+    #[serde(rename = "windowDurationMins")]
+    duration_mins: Value,
+    remaining_mins: Value,
+    elapsed_percent: Value,
+    delta_percent: Value,
+    tier: Tier,
+    tier_reason: &'static str,
+    pacing_ok: bool,
+    pacing_reason: &'static str,
+    effective_tier: Tier,
+}
+
+impl<'a> Report<'a> {
+    fn new(answer: &Value, bucket: Option<&'a Value>, pace: &'a Pace, now: u64) -> Self {
+        let by_id = answer["rateLimitsByLimitId"]
+            .as_object()
+            .is_some_and(|buckets| !buckets.is_empty());
+        let text = |name: &str| bucket?[name].as_str();
+        let window = |name| {
+            let mut windows = pace.windows.iter();
+            windows
+                .find(|pace| pace.window == name)
+                .map(|pace| Window::new(pace, now))
+        };
+        let governing = pace.governing();
+        Self {
+            ok: governing.is_some(),
+            bucket_source: match bucket {
+                None => "missing",
+                Some(_) if by_id => "by_limit_id",
+                Some(_) => "single_bucket",
+            },
+            bucket_key: pace.limit_id.as_deref().filter(|_| by_id),
+            limit_id: text("limitId"),
+            limit_name: text("limitName"),
+            plan_type: text("planType"),
+            window_kind: governing.map(|pace| pace.window),
+            now_sec: now,
+            governing: governing.map_or_else(Window::missing, |pace| Window::new(pace, now)),
+            primary: window("primary"),
+            secondary: window("secondary"),
+        }
     }
-    show(&pace, &args)
+}
+
+impl Window {
+    fn new(pace: &WindowPace, now: u64) -> Self {
+        let known = pace.delta_percent.is_some();
+        // A time of this century is exact as a float.
+        #[expect(clippy::cast_precision_loss)]
+        let left = |at: f64| ((at - now as f64) / 60.0).ceil().max(0.0);
+        Self {
+            used_percent: number(pace.used_percent),
+            resets_at: number(pace.resets_at),
+            duration_mins: number(pace.window_duration_mins),
+            remaining_mins: number(pace.resets_at.filter(|_| known).map(left)),
+            elapsed_percent: number(pace.elapsed_percent.filter(|_| known)),
+            delta_percent: number(pace.delta_percent),
+            tier: pace.tier,
+            tier_reason: match (pace.used_percent, pace.delta_percent) {
+                (None, _) => "used_unknown",
+                (Some(used), _) if used >= 95.0 => "used_ge_95",
+                (_, None) => "pacing_unknown",
+                (_, Some(delta)) if delta <= -25.0 => "delta_le_-25",
+                (_, Some(delta)) if delta <= -10.0 => "delta_le_-10",
+                (_, Some(delta)) if delta < 10.0 => "delta_lt_10",
+                (_, Some(delta)) if delta < 25.0 => "delta_lt_25",
+                _ => "delta_ge_25",
+            },
+            pacing_ok: known,
+            pacing_reason: if known { "ok" } else { "missing_fields" },
+            effective_tier: effective(pace.tier),
+        }
+    }
+
+    fn missing() -> Self {
+        Self {
+            used_percent: Value::Null,
+            resets_at: Value::Null,
+            duration_mins: Value::Null,
+            remaining_mins: Value::Null,
+            elapsed_percent: Value::Null,
+            delta_percent: Value::Null,
+            tier: Tier::Unknown,
+            tier_reason: "window_missing",
+            pacing_ok: false,
+            pacing_reason: "window_missing",
+            effective_tier: effective(Tier::Unknown),
+        }
+    }
+}
+
+/// What is not known is treated as on track.
+fn effective(tier: Tier) -> Tier {
+    match tier {
+        Tier::Unknown => Tier::OnTrack,
+        tier => tier,
+    }
+}
+
+/// As JavaScript writes it: a whole number without a fraction.
+fn number(value: Option<f64>) -> Value {
+    match value {
+        #[expect(clippy::cast_possible_truncation, reason = "it is whole and small")]
+        Some(value) if value.fract() == 0.0 && value.abs() < 9e15 => (value as i64).into(),
+        other => other.into(),
+    }
 }
 
 fn show(pace: &Pace, args: &Args) -> Result {
@@ -73,7 +222,7 @@ fn show(pace: &Pace, args: &Args) -> Result {
         |value: Option<f64>| value.map_or("?".to_owned(), |value| format!("{value:.0} %"));
     line(format_args!(
         "{}: {}",
-        pace.limit_id.as_deref().unwrap_or("no limits known"),
+        field(pace.limit_id.as_deref().unwrap_or("no limits known")),
         pace.tier()
     ))?;
     for window in &pace.windows {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{
     connect::{Server, millis},
-    out::{Failure, Result, line},
+    out::{Failure, Result, field, json as json_line, line},
 };
 
 /// Check that an app-server knows the methods that orchestrators need.
@@ -17,6 +17,7 @@ use crate::{
 /// an unknown method fails. Exits with 0 if all checks pass, 1 if one fails, 2 for wrong flags.
 #[derive(Debug, clap::Args)]
 #[command(args_override_self = true)]
+#[command(after_help = "Compatible with cas_smoke_check.zig.")]
 pub(crate) struct Args {
     /// The working directory of the app-server
     #[arg(long, value_name = "DIR")]
@@ -86,12 +87,13 @@ pub(crate) async fn run(args: Args) -> Result {
     }
     report.ok = report.checks.iter().all(|check| check.ok);
     if args.json {
-        line(serde_json::to_string(&report)?)?;
+        json_line(&report)?;
     } else {
         for Check { name, ok, detail } in &report.checks {
             line(format_args!(
-                "{} {name}: {detail}",
-                if *ok { "ok  " } else { "FAIL" }
+                "{} {name}: {}",
+                if *ok { "ok  " } else { "FAIL" },
+                field(detail)
             ))?;
         }
     }

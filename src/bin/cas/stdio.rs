@@ -14,6 +14,9 @@ use std::{
 use rustix::fs::{FileType, Mode, OFlags, fcntl_getfl, fcntl_setfl, fstat};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, unix::AsyncFd};
 
+/// The most that one read takes; a pipe holds no more.
+const READ: usize = 64 * 1024;
+
 /// One of the two.
 pub(crate) struct Stdio {
     io: Io,
@@ -134,7 +137,9 @@ impl AsyncRead for Stdio {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let mut read = |mut file: &File| {
-            let n = file.read(buf.initialize_unfilled())?;
+            // NB. All that is offered is written with zeros first, and a long line's buffer offers as much again as it holds.
+            let room = buf.remaining().min(READ);
+            let n = file.read(buf.initialize_unfilled_to(room))?;
             buf.advance(n);
             Ok(())
         };

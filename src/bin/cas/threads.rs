@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     connect::{Server, list},
-    out::{Failure, Result, line},
+    out::{Failure, Result, cell, field, json as json_line, line, raw_json},
 };
 
 /// List, read, resume, fork, archive and compact threads.
@@ -91,7 +91,7 @@ pub(crate) async fn steer(args: Steer) -> Result {
         let input = json!([{"type": "text", "text": args.text, "text_elements": []}]);
         let params = json!({"threadId": args.thread, "expectedTurnId": args.turn, "input": input});
         client.request_raw::<Value>("turn/steer", &params).await?;
-        line(format_args!("steered turn {}", args.turn))
+        line(format_args!("steered turn {}", field(&args.turn)))
     };
     let done = steered.await;
     client.shutdown().await;
@@ -138,7 +138,7 @@ async fn act(client: &CasClient, action: &Action) -> Result {
             params.insert("limit".into(), (*limit).min(100).into());
             for thread in list(client, "thread/list", params, *limit).await? {
                 if *json {
-                    line(&thread)?;
+                    json_line(&thread)?;
                 } else {
                     let text = |key: &str| thread[key].as_str().unwrap_or_default();
                     let title = if text("name").is_empty() {
@@ -146,17 +146,11 @@ async fn act(client: &CasClient, action: &Action) -> Result {
                     } else {
                         text("name")
                     };
-                    let title: String = title
-                        .lines()
-                        .next()
-                        .unwrap_or_default()
-                        .chars()
-                        .take(80)
-                        .collect();
                     line(format_args!(
-                        "{}  {}  {title}",
-                        text("id"),
-                        age(&thread["updatedAt"])
+                        "{}  {}  {}",
+                        field(text("id")),
+                        age(&thread["updatedAt"]),
+                        cell(title, 80)
                     ))?;
                 }
             }
@@ -190,7 +184,7 @@ async fn act(client: &CasClient, action: &Action) -> Result {
         Action::Compact(one) => {
             let thread = client.resume_thread(one.thread.as_str()).await?;
             thread.compact().await?.finish().await?;
-            line(format_args!("compacted {}", one.thread))
+            line(format_args!("compacted {}", field(&one.thread)))
         }
     }
 }
@@ -199,22 +193,22 @@ async fn plain(client: &CasClient, one: &One, method: &str, done: &str) -> Resul
     let params = json!({"threadId": one.thread});
     let answer: Value = client.request_raw(method, &params).await?;
     if one.json {
-        line(answer)
+        json_line(&answer)
     } else {
-        line(format_args!("{done} {}", one.thread))
+        line(format_args!("{done} {}", field(&one.thread)))
     }
 }
 
 fn opened(one: &One, thread: &Thread) -> Result {
     if one.json {
-        return line(thread.opened());
+        return raw_json(thread.opened());
     }
-    line(thread.id())
+    line(field(thread.id()))
 }
 
 fn show(one: &One, thread: &Value) -> Result {
     if one.json {
-        return line(thread);
+        return json_line(thread);
     }
     if thread.is_null() {
         return Err(Failure::from("the server answered without a thread"));
@@ -231,26 +225,23 @@ fn show(one: &One, thread: &Value) -> Result {
     ] {
         match &thread[key] {
             Value::Null => {}
-            Value::String(text) => line(format_args!("{key}: {text}"))?,
-            other => line(format_args!("{key}: {other}"))?,
+            Value::String(text) => line(format_args!("{key}: {}", field(text)))?,
+            other => line(format_args!("{key}: {}", field(&other.to_string())))?,
         }
     }
     for turn in thread["turns"].as_array().into_iter().flatten() {
         line(format_args!(
             "turn {} ({})",
-            text_of(&turn["id"]),
-            text_of(&turn["status"])
+            field(text_of(&turn["id"])),
+            field(text_of(&turn["status"]))
         ))?;
         for item in turn["items"].as_array().into_iter().flatten() {
             let text = crate::mine_text::text(item);
-            let text: String = text
-                .lines()
-                .next()
-                .unwrap_or_default()
-                .chars()
-                .take(160)
-                .collect();
-            line(format_args!("  {}: {text}", text_of(&item["type"])))?;
+            line(format_args!(
+                "  {}: {}",
+                field(text_of(&item["type"])),
+                cell(&text, 160)
+            ))?;
         }
     }
     Ok(())

@@ -1,8 +1,11 @@
-//! The one wake-up written by hand, in every interleaving: `cargo run --manifest-path tests/loom/Cargo.toml`.
+//! The wake-ups written by hand, in every interleaving: `cargo run --manifest-path tests/loom/Cargo.toml`.
 //!
-//! The outbox keeps its writer task's waker. A caller writes its frame itself if nothing else waits, polling the pipe with
-//! that waker, or wakes the writer; all under one lock, and the wake-up itself outside of it. If a wake-up could be lost,
-//! the writer would sleep for ever in one of the interleavings, which loom reports as a deadlock.
+//! The outbox keeps its writer task's waker. A caller takes the pipe and writes its frame itself if nothing else waits,
+//! polling the pipe with that waker, or wakes the writer; the pipe and the wake-ups are used without the lock. If a wake-up
+//! could be lost, the writer would sleep for ever in one of the interleavings, which loom reports as a deadlock.
+//!
+//! The taps keep the wakers of their readers, and make the reader and the requests wait. They come and go while lines are
+//! written: nobody may wait for one that is gone, lose a line of one that is there, or lock what it holds itself.
 
 #![allow(
     dead_code,
@@ -17,11 +20,15 @@ mod rpc {
     pub(crate) mod tap;
 
     pub(crate) mod sync {
-        pub(crate) use loom::sync::{Mutex, MutexGuard};
+        pub(crate) use loom::sync::{
+            Mutex, MutexGuard,
+            atomic::{AtomicBool, Ordering},
+        };
     }
 }
 
 use std::{
+    future::poll_fn,
     io,
     pin::Pin,
     sync::atomic::{AtomicUsize, Ordering},
@@ -33,7 +40,10 @@ use loom::{
     sync::{Arc, Condvar, Mutex},
     thread,
 };
-use rpc::outbox::{Lane, Outbox};
+use rpc::{
+    outbox::{Lane, Outbox},
+    tap::{Tap, Taps},
+};
 use tokio::io::AsyncWrite;
 
 const ALONE: Lane = Lane::Request { alone: true };
@@ -166,6 +176,81 @@ fn run(room: usize, callers: &'static [&'static [(Lane, &'static [u8])]], more_r
 
 fn main() {
     every_wake_up_arrives();
+    taps_come_and_go_and_lose_nothing();
+}
+
+/// The lines that a tap has, up to its end.
+fn rest(tap: &Tap) -> Vec<u64> {
+    let mut numbers = Vec::new();
+    while let Some(line) = block_on(poll_fn(|cx| tap.poll(cx))) {
+        numbers.push(line.number);
+    }
+    numbers
+}
+
+/// Writes so many lines as the reader does: each waits for room.
+fn read(taps: &Taps, lines: u64) {
+    for _ in 0..lines {
+        taps.note(false, b"x\n").wake();
+        block_on(taps.room());
+    }
+}
+
+fn taps_come_and_go_and_lose_nothing() {
+    model("a tap that goes while a line is written", || {
+        let taps = std::sync::Arc::new(Taps::default());
+        let tap = taps.open(1);
+        let dropping = thread::spawn(move || drop(tap));
+        read(&taps, 1);
+        dropping.join().expect("no panic");
+        assert!(!taps.is_full());
+    });
+    model("a tap that goes while the reader waits for it and a request comes", || {
+        let taps = std::sync::Arc::new(Taps::default());
+        let tap = taps.open(1);
+        let request = thread::spawn({
+            let taps = taps.clone();
+            move || {
+                while taps.offer(b"r\n").is_none_or(|wakers| {
+                    wakers.wake();
+                    false
+                }) {
+                    block_on(taps.room());
+                }
+            }
+        });
+        let dropping = thread::spawn(move || drop(tap));
+        read(&taps, 1);
+        dropping.join().expect("no panic");
+        request.join().expect("no panic");
+    });
+    model("a tap that is read to its end, and holds one line", || {
+        let taps = std::sync::Arc::new(Taps::default());
+        let tap = taps.open(1);
+        let reading = thread::spawn(move || rest(&tap));
+        read(&taps, 2);
+        taps.end();
+        assert_eq!(reading.join().expect("no panic"), [1, 2]);
+    });
+    model("the end while a tap is read and another one goes", || {
+        let taps = std::sync::Arc::new(Taps::default());
+        let (tap, other) = (taps.open(8), taps.open(8));
+        let reading = thread::spawn(move || rest(&tap));
+        let dropping = thread::spawn(move || drop(other));
+        taps.note(true, b"x\n").wake();
+        taps.end();
+        dropping.join().expect("no panic");
+        assert_eq!(reading.join().expect("no panic"), [1]);
+    });
+    model("a tap that goes while the outbox writes", || {
+        let pipe = Pipe::new(100);
+        let outbox = Outbox::new(Box::pin(pipe.clone()));
+        let tap = outbox.taps().open(8);
+        let dropping = thread::spawn(move || drop(tap));
+        assert!(outbox.offer(ALONE, b"a\n"));
+        dropping.join().expect("no panic");
+        assert_eq!(pipe.frames(2), b"a\n");
+    });
 }
 
 fn every_wake_up_arrives() {

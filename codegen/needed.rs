@@ -1,0 +1,398 @@
+//! What the crate's own code names of the generated types, and how it goes on building where a schema lacks it.
+//!
+//! **The one place to say so.** Code in `src/` may use any generated type that stands in the lists below, with the fields
+//! and variants that are listed with it, as if every schema had it. Where another schema (`CAS_SCHEMA_DIR`, `CAS_CODEX`) has
+//! not, or has something else under that name, the build takes it from the schema in the repository and says so in a
+//! warning. At run time nothing is pretended: a method that the server does not know is refused by it, a field that it does
+//! not send is absent, and one that it does not read is ignored. Ask `schema::contract` before it matters.
+//!
+//! A type that is not in the lists must not be named in `src/`; `tests/codegen_needed.rs` holds the two together. When the
+//! schema in the repository itself is renewed and lacks something here, the build ends with an error that names it.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::{
+    Error, Result,
+    load::{Bundle, Definitions, Method, Params, reference},
+    methods,
+    model::{self, Model, Shape, Type},
+    normalise,
+    schema::{branches, walk, words},
+};
+
+/// Methods whose params are sent by type.
+pub(crate) const METHODS: [&str; 5] = [
+    "experimentalFeature/list",
+    "thread/fork",
+    "thread/resume",
+    "thread/start",
+    "turn/steer",
+];
+
+/// Types, each with the fields or variants that are used, by their names on the wire; `*` is all that the schema in the
+/// repository has.
+pub(crate) const TYPES: [(&str, &[&str]); 20] = [
+    ("AgentMessageDeltaNotification", &["*"]),
+    ("AskForApproval", &[]),
+    ("CodexErrorInfo", &["*"]),
+    ("CollaborationMode", &[]),
+    ("CommandExecutionRequestApprovalParams", &["*"]),
+    ("ExperimentalFeatureListParams", &[]),
+    ("FileChangeRequestApprovalParams", &["*"]),
+    ("FileUpdateChange", &["*"]),
+    ("PermissionsRequestApprovalParams", &["*"]),
+    ("ReasoningEffort", &[]),
+    ("ReviewTarget", &[]),
+    ("SandboxPolicy", &[]),
+    ("Thread", &["id"]),
+    ("ThreadItem", &["*"]),
+    ("ThreadTokenUsage", &["*"]),
+    ("ThreadStartParams", &["*"]),
+    ("ToolRequestUserInputParams", &["*"]),
+    ("TurnStatus", &["*"]),
+    ("TurnSteerParams", &["*"]),
+    ("UserInput", &["*"]),
+];
+
+/// The schema in the repository, for what another one lacks.
+pub(crate) struct Ours {
+    bundle: Bundle,
+    model: Model,
+}
+
+impl Ours {
+    pub(crate) fn parse(text: &str) -> Result<Self> {
+        let bundle = Bundle::parse(text, "schema/")?;
+        let model = model_of(&bundle)?;
+        check(&bundle, &model)?;
+        Ok(Self { bundle, model })
+    }
+}
+
+/// What a type lacks that the code needs.
+enum Lack {
+    /// It is not there, or of another kind.
+    All,
+    /// These fields or variants.
+    Parts(Vec<String>),
+}
+
+/// The definitions and methods that the lists name, as they are in the repository.
+pub(crate) fn check(bundle: &Bundle, model: &Model) -> Result<()> {
+    let missing = |what: &str| {
+        Error::new(format!(
+            "codegen/needed.rs names {what}, which the schema does not have (any more): let the code in src/ do without it, \
+             and take it off the list"
+        ))
+    };
+    for (name, parts) in TYPES {
+        let ty = model.types.get(name).ok_or_else(|| missing(name))?;
+        let known = parts_of(ty);
+        if let Some(part) = parts
+            .iter()
+            .find(|part| **part != "*" && !known.contains(**part))
+        {
+            return Err(missing(&format!("{name}.{part}")));
+        }
+    }
+    match METHODS
+        .iter()
+        .find(|name| !bundle.methods.iter().any(|method| method.name == **name))
+    {
+        Some(method) => Err(missing(method)),
+        None => Ok(()),
+    }
+}
+
+/// Adds to a schema what the crate's own code names and it lacks; returns warnings.
+pub(crate) fn keep(theirs: &mut Bundle, ours: &Ours, origin: &str) -> Result<Vec<String>> {
+    let Ours {
+        bundle: ours,
+        model: our_model,
+    } = ours;
+    let mut warnings = Vec::new();
+    keep_methods(theirs, ours, &mut warnings);
+    // A part put back may need more of what is around it, and then the whole is put back.
+    for round in 0..3 {
+        let their_model = model_of(theirs)?;
+        let lacks: Vec<(&str, Lack)> = TYPES
+            .iter()
+            .filter_map(|(name, parts)| {
+                let ours = our_model.types.get(*name)?;
+                Some((*name, lack(ours, their_model.types.get(*name), parts)?))
+            })
+            .collect();
+        if lacks.is_empty() {
+            return Ok(warnings);
+        }
+        for (name, lack) in lacks {
+            let what = match &lack {
+                Lack::Parts(parts) if round == 0 => {
+                    put_back_parts(&mut theirs.definitions, &ours.definitions, name, parts);
+                    format!("{name} ({})", parts.join(", "))
+                }
+                _ => {
+                    put_back(&mut theirs.definitions, &ours.definitions, name);
+                    name.to_owned()
+                }
+            };
+            warnings.push(format!(
+                "{}: the crate's own code needs {what} as in its own schema, from which it is taken; the server may know \
+                 nothing of it",
+                origin
+            ));
+        }
+        fill_in(&mut theirs.definitions, &ours.definitions);
+    }
+    Err(Error::new(format!(
+        "{}: the crate's own code can't be built with these types: {}; build with the schema in the repository (unset \
+         CAS_SCHEMA_DIR and CAS_CODEX), which serves other versions of codex too",
+        origin,
+        TYPES.map(|(name, _)| name).join(", ")
+    )))
+}
+
+fn model_of(bundle: &Bundle) -> Result<Model> {
+    let mut definitions = bundle.definitions.clone();
+    normalise::normalise(&mut definitions);
+    let mut model = model::of(&definitions, &mut Vec::new())?;
+    methods::bind(bundle, &BTreeSet::new(), &mut model);
+    Ok(model)
+}
+
+fn keep_methods(theirs: &mut Bundle, ours: &Bundle, warnings: &mut Vec<String>) {
+    for name in METHODS {
+        let Some(needed) = ours.methods.iter().find(|method| method.name == name) else {
+            continue;
+        };
+        let is_it = |method: &&mut Method| method.name == name && method.kind == needed.kind;
+        match theirs.methods.iter_mut().find(is_it) {
+            Some(method) if method.params == needed.params => {}
+            Some(method) => {
+                warnings.push(format!(
+                    "the params of {name} are not those that the crate's own code sends; the server may refuse them"
+                ));
+                method.params = needed.params.clone();
+            }
+            None => {
+                warnings.push(format!(
+                    "the schema has no {name}, which the crate's own code calls; the server will refuse it"
+                ));
+                theirs.methods.push(Method {
+                    kept: true,
+                    ..needed.clone()
+                });
+            }
+        }
+        if let Params::Type { name: params, .. } = &needed.params {
+            let stem = params.strip_suffix("Params").unwrap_or(params);
+            for name in [params.clone(), format!("{stem}Response")] {
+                if !theirs.definitions.contains_key(&name) && ours.definitions.contains_key(&name) {
+                    put_back(&mut theirs.definitions, &ours.definitions, &name);
+                }
+            }
+        }
+    }
+    fill_in(&mut theirs.definitions, &ours.definitions);
+}
+
+/// The names on the wire of the fields or variants.
+fn parts_of(ty: &Type) -> BTreeSet<&str> {
+    match &ty.shape {
+        Shape::Struct { fields, .. } => fields.iter().map(|field| field.wire.as_str()).collect(),
+        Shape::Words(variants) | Shape::Keyed(variants) | Shape::Tagged { variants, .. } => {
+            variants
+                .iter()
+                .map(|variant| variant.wire.as_str())
+                .collect()
+        }
+        Shape::Shaped(variants) => variants.iter().map(|(v, _)| v.name.as_str()).collect(),
+        Shape::Text | Shape::Newtype(_) | Shape::Alias(_) => BTreeSet::new(),
+    }
+}
+
+fn lack(ours_type: &Type, theirs: Option<&Type>, parts: &[&str]) -> Option<Lack> {
+    let Some(theirs) = theirs else {
+        return Some(Lack::All);
+    };
+    let wanted = |wire: &str| parts.contains(&"*") || parts.contains(&wire);
+    let variants = |ours: &[model::Variant], theirs: &[model::Variant]| {
+        let same = |a: &model::Variant, b: &model::Variant| {
+            (&a.name, &a.wire, &a.payload) == (&b.name, &b.wire, &b.payload)
+        };
+        ours.iter()
+            .filter(|ours| wanted(&ours.wire) && !theirs.iter().any(|theirs| same(ours, theirs)))
+            .map(|variant| variant.wire.clone())
+            .collect()
+    };
+    let missing: Vec<String> = match (&ours_type.shape, &theirs.shape) {
+        (Shape::Struct { fields: ours, .. }, Shape::Struct { fields: theirs, .. }) => {
+            let sent = ours_type.sent;
+            let same = |a: &model::Field, b: &model::Field| {
+                let needed = !sent || a.needed() == b.needed();
+                needed && (&a.wire, &a.ident, a.full_type()) == (&b.wire, &b.ident, b.full_type())
+            };
+            // What a new one must be given is a part of every use.
+            let surplus = theirs.iter().filter(|theirs| {
+                sent && theirs.needed()
+                    && parts.contains(&"*")
+                    && !ours.iter().any(|ours| ours.wire == theirs.wire)
+            });
+            let surplus = surplus.map(|field| field.wire.clone());
+            ours.iter()
+                .filter(|ours| {
+                    wanted(&ours.wire) && !theirs.iter().any(|theirs| same(ours, theirs))
+                })
+                .map(|field| field.wire.clone())
+                .chain(surplus)
+                .collect()
+        }
+        (Shape::Words(ours), Shape::Words(theirs)) | (Shape::Keyed(ours), Shape::Keyed(theirs)) => {
+            variants(ours, theirs)
+        }
+        (
+            Shape::Tagged {
+                tag: a,
+                variants: ours,
+            },
+            Shape::Tagged {
+                tag: b,
+                variants: theirs,
+            },
+        ) if a == b => variants(ours, theirs),
+        (Shape::Text, Shape::Text) => Vec::new(),
+        (Shape::Alias(ours), Shape::Alias(theirs)) if ours == theirs => Vec::new(),
+        (Shape::Shaped(ours), Shape::Shaped(theirs)) => {
+            let list = |variants: &[(model::Variant, Vec<model::Form>)]| -> Vec<model::Variant> {
+                variants
+                    .iter()
+                    .map(|(variant, _)| model::Variant {
+                        wire: variant.name.clone(),
+                        ..variant.clone()
+                    })
+                    .collect()
+            };
+            variants(&list(ours), &list(theirs))
+        }
+        _ => return Some(Lack::All),
+    };
+    (!missing.is_empty()).then_some(Lack::Parts(missing))
+}
+
+fn put_back(theirs: &mut Definitions, ours: &Definitions, name: &str) {
+    if let Some(definition) = ours.get(name) {
+        theirs.insert(name.to_owned(), definition.clone());
+    }
+}
+
+/// Puts fields or variants back into a definition.
+fn put_back_parts(theirs: &mut Definitions, ours: &Definitions, name: &str, parts: &[String]) {
+    let (Some(own), Some(definition)) = (ours.get(name), theirs.get_mut(name)) else {
+        return put_back(theirs, ours, name);
+    };
+    for part in parts {
+        let property = own["properties"].get(part);
+        if let (Some(own_branches), None) = (branches(own), property) {
+            let has = |branch: &&Value| branch.to_string().contains(&json!(part).to_string());
+            let word = ["oneOf", "anyOf"]
+                .into_iter()
+                .find(|word| definition[*word].is_array());
+            match (own_branches.iter().find(has), word) {
+                (Some(branch), Some(word)) => {
+                    if let Some(branches) = definition[word].as_array_mut() {
+                        branches.retain(|other| tag_is(other, part).is_none());
+                        branches.push(branch.clone());
+                    }
+                }
+                _ => definition.clone_from(own),
+            }
+        } else if let Some(values) = definition["enum"].as_array_mut() {
+            values.push(part.as_str().into());
+        } else {
+            put_back_property(definition, own, part);
+        }
+    }
+}
+
+/// Whether a branch is the one of this variant.
+fn tag_is(branch: &Value, part: &str) -> Option<()> {
+    let properties = branch["properties"].as_object()?;
+    properties
+        .values()
+        .any(|property| words(property).is_some_and(|w| w.len() == 1 && w[0].wire == part))
+        .then_some(())
+}
+
+fn put_back_property(definition: &mut Value, own: &Value, part: &str) {
+    let is_required = |schema: &Value| {
+        schema["required"]
+            .as_array()
+            .is_some_and(|names| names.iter().any(|name| name == part))
+    };
+    let required = is_required(own);
+    let Some(property) = own["properties"].get(part) else {
+        // One that a new value would have to be given, and that our code knows nothing of.
+        if let Some(names) = definition["required"].as_array_mut() {
+            names.retain(|name| name != part);
+        }
+        return;
+    };
+    let mut property = property.clone();
+    if let Some(names) = definition.get_mut("required").and_then(Value::as_array_mut) {
+        names.retain(|name| name != part);
+    }
+    let is_new = definition["properties"].get(part).is_none();
+    // A server that has never heard of it does not send it: what is received then has the blank value.
+    let blank = blank(&property).filter(|_| is_new);
+    if let (true, Some(blank), Some(object)) = (required, blank.clone(), property.as_object_mut()) {
+        object.insert("default".into(), blank);
+    } else if required {
+        match definition.get_mut("required").and_then(Value::as_array_mut) {
+            Some(names) => names.push(part.into()),
+            None => definition["required"] = json!([part]),
+        }
+    }
+    if let Some(object) = property.as_object_mut() {
+        object.remove("title");
+    }
+    if !definition["properties"].is_object() {
+        definition["properties"] = json!({});
+    }
+    definition["properties"][part] = property;
+}
+
+fn blank(property: &Value) -> Option<Value> {
+    Some(match property["type"].as_str()? {
+        "string" => "".into(),
+        "boolean" => false.into(),
+        "integer" => 0.into(),
+        "array" => json!([]),
+        _ => return None,
+    })
+}
+
+/// Copies what is referred to and not there, until all is there.
+fn fill_in(theirs: &mut Definitions, ours: &Definitions) {
+    loop {
+        let mut missing = BTreeSet::new();
+        for definition in theirs.values_mut() {
+            walk(definition, &mut |schema| {
+                let schema = Value::Object(schema.clone());
+                if let Some(name) = reference(&schema)
+                    && ours.contains_key(name)
+                {
+                    missing.insert(name.to_owned());
+                }
+            });
+        }
+        missing.retain(|name| !theirs.contains_key(name));
+        if missing.is_empty() {
+            return;
+        }
+        for name in missing {
+            put_back(theirs, ours, &name);
+        }
+    }
+}

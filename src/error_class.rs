@@ -1,0 +1,378 @@
+//! What an error means to its caller: one class for requests, starts and turns alike.
+
+use std::{io::ErrorKind, time::SystemTime};
+
+use crate::{
+    error::{Error, RpcError, RpcErrorKind, SpawnError},
+    protocol::CodexErrorInfo,
+    transport::ConnectErrorKind,
+    turn::{TurnError, TurnErrorKind, TurnFailure},
+};
+
+/// What an error means to its caller; see [`Error::class`].
+///
+/// ```
+/// use cas_sdk::{Error, ErrorClass};
+///
+/// fn advice(error: &Error) -> &'static str {
+///     match error.class() {
+///         ErrorClass::RateLimited { resets_at: Some(_) } => "wait until then",
+///         ErrorClass::ThreadMissing => "start a new thread",
+///         class if class.is_retryable() => "try again after a pause",
+///         _ => "tell the user",
+///     }
+/// }
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorClass {
+    /// A limit of the account or of the model's provider is used up.
+    RateLimited {
+        /// When the limit resets, as the server last told it in `account/rateLimits/updated`. `None` if it did not.
+        resets_at: Option<SystemTime>,
+    },
+    /// The server or the model had too much to do. A request was not carried out; a turn can be asked again.
+    Overloaded,
+    /// What is needed was out of reach for the moment: a start was too slow or lost its home to another start, or the
+    /// connection to the model's provider broke.
+    Unavailable,
+    /// A login is needed, or the credentials were refused.
+    Auth,
+    /// The conversation no longer fits the model's context window. Compact it, or start a new thread.
+    ContextWindow,
+    /// There is no such thread, it is not loaded, or it has had no turn yet; see [`RpcErrorKind::ThreadMissing`].
+    ThreadMissing,
+    /// The thread or its turn is in another state than the call needs: it is archived, not followed, another process has
+    /// it, no turn runs, or another one does.
+    Conflict,
+    /// A policy of the provider or of the workspace refuses it, or a budget is spent.
+    Denied,
+    /// The turn was interrupted.
+    Interrupted,
+    /// The connection or the thread has ended, or the server is shutting down.
+    Closed,
+    /// The time was up. The server may still carry the request out.
+    Timeout,
+    /// codex is not installed or can't be started.
+    Spawn,
+    /// The call is wrong in itself, and fails again if it is made again.
+    Invalid,
+    /// This version of the server, or this kind of thread, can't do it.
+    Unsupported,
+    /// What the server sent is not of the expected type.
+    Decode,
+    /// Events were dropped because their reader was too slow. The stream goes on.
+    Lagged,
+    /// Something failed inside the server.
+    Internal,
+    /// None of these.
+    Other,
+}
+
+impl ErrorClass {
+    /// Whether the same call may succeed if it is made again after a pause, and does no harm then: [`Overloaded`] and
+    /// [`Unavailable`].
+    ///
+    /// [`RateLimited`] is not among them, since there the pause is known or long, and [`Timeout`] is not, since the server
+    /// may have carried the request out.
+    ///
+    /// [`Overloaded`]: Self::Overloaded
+    /// [`Unavailable`]: Self::Unavailable
+    /// [`RateLimited`]: Self::RateLimited
+    /// [`Timeout`]: Self::Timeout
+    #[must_use]
+    pub fn is_retryable(self) -> bool {
+        matches!(self, Self::Overloaded | Self::Unavailable)
+    }
+
+    /// Of a server that could not be reached.
+    fn of_connect(kind: &ConnectErrorKind) -> Self {
+        use ConnectErrorKind as Kind;
+        match kind {
+            Kind::NoServer | Kind::Stale | Kind::Refused | Kind::Silent { .. } | Kind::Io(_) => {
+                Self::Unavailable
+            }
+            Kind::Token(_) | Kind::Unauthorized(_) | Kind::NotPermitted | Kind::OtherUser { .. } => {
+                Self::Auth
+            }
+            Kind::InUse => Self::Conflict,
+            Kind::OldServer { .. } => Self::Unsupported,
+            _ => Self::Invalid,
+        }
+    }
+
+    /// Of the server's own words for a failure. A status is that of the model's provider.
+    fn of_info(info: &CodexErrorInfo) -> Self {
+        use CodexErrorInfo as Info;
+        let status = match info {
+            Info::ContextWindowExceeded => return Self::ContextWindow,
+            Info::UsageLimitExceeded | Info::RateLimitExceeded => {
+                return Self::RateLimited { resets_at: None };
+            }
+            Info::ServerOverloaded | Info::FlexUnavailable | Info::PolicyCapacityUnavailable => {
+                return Self::Overloaded;
+            }
+            Info::InternalServerError => return Self::Unavailable,
+            Info::Unauthorized => return Self::Auth,
+            Info::ModelNotFound | Info::BadRequest => return Self::Invalid,
+            Info::CyberPolicy
+            | Info::MisalignmentPolicyViolation
+            | Info::TooManyDenials
+            | Info::InferenceHookDenied
+            | Info::SessionBudgetExceeded => return Self::Denied,
+            Info::ActiveTurnNotSteerable(_) => return Self::Conflict,
+            Info::ThreadRollbackFailed | Info::SandboxError => return Self::Internal,
+            Info::HttpConnectionFailed(failed) => failed.http_status_code,
+            Info::ResponseStreamConnectionFailed(failed) => failed.http_status_code,
+            Info::ResponseStreamDisconnected(failed) => failed.http_status_code,
+            Info::ResponseTooManyFailedAttempts(failed) => failed.http_status_code,
+            _ => return Self::Other,
+        };
+        match status {
+            Some(401 | 403) => Self::Auth,
+            Some(429) => Self::RateLimited { resets_at: None },
+            Some(400..=499) => Self::Invalid,
+            _ => Self::Unavailable,
+        }
+    }
+}
+
+impl Error {
+    /// What the error means, whether it comes from a request, a start or a turn.
+    #[must_use]
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            Self::Spawn(error) => error.class(),
+            Self::Connect(error) => ErrorClass::of_connect(&error.kind),
+            // It waited for a place, and the server has not seen it.
+            Self::NotSent { .. } => ErrorClass::Overloaded,
+            // The server answered late or not at all, and has been ended: nothing was carried out.
+            Self::Handshake(inner) => match inner.class() {
+                ErrorClass::Timeout => ErrorClass::Unavailable,
+                class => class,
+            },
+            Self::Rpc { source, .. } => source.class(),
+            Self::Timeout { .. } => ErrorClass::Timeout,
+            Self::Decode { .. } => ErrorClass::Decode,
+            Self::Lagged { .. } => ErrorClass::Lagged,
+            Self::Closed(_) => ErrorClass::Closed,
+            Self::Turn(error) => error.class(),
+            Self::NotFollowed { .. } => ErrorClass::Conflict,
+            Self::Encode { .. } | Self::Invalid(_) => ErrorClass::Invalid,
+        }
+    }
+
+    /// Whether the same call may succeed if it is made again after a pause, and does no harm then; see
+    /// [`ErrorClass::is_retryable`], with which it always agrees.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        self.class().is_retryable()
+    }
+}
+
+impl RpcError {
+    /// What the refusal means to the caller; [`kind`](Self::kind) tells more precisely.
+    #[must_use]
+    pub fn class(&self) -> ErrorClass {
+        let of_kind = match self.kind() {
+            RpcErrorKind::UnknownMethod
+            | RpcErrorKind::ExperimentalRequired { .. }
+            | RpcErrorKind::Unsupported => ErrorClass::Unsupported,
+            RpcErrorKind::InvalidParams
+            | RpcErrorKind::NotInitialized
+            | RpcErrorKind::AlreadyInitialized
+            | RpcErrorKind::InputTooLarge { .. } => ErrorClass::Invalid,
+            RpcErrorKind::ThreadMissing | RpcErrorKind::NoTurnsYet => ErrorClass::ThreadMissing,
+            RpcErrorKind::Archived
+            | RpcErrorKind::ActiveWriter
+            | RpcErrorKind::NoActiveTurn
+            | RpcErrorKind::TurnMismatch { .. }
+            | RpcErrorKind::NotSteerable { .. }
+            | RpcErrorKind::OutputSchemaMismatch => ErrorClass::Conflict,
+            RpcErrorKind::AuthRequired => ErrorClass::Auth,
+            RpcErrorKind::Draining => ErrorClass::Closed,
+            RpcErrorKind::Overloaded => ErrorClass::Overloaded,
+            RpcErrorKind::Internal => ErrorClass::Internal,
+            RpcErrorKind::Other => ErrorClass::Other,
+        };
+        match (of_kind, self.info()) {
+            (ErrorClass::Internal | ErrorClass::Other, Some(info)) => ErrorClass::of_info(&info),
+            (class, _) => class,
+        }
+    }
+
+    /// The server's own word for a failure, where the refusal carries a `TurnError`.
+    fn info(&self) -> Option<CodexErrorInfo> {
+        let info = self.data.as_ref()?.get("codexErrorInfo")?;
+        crate::protocol::from_value(info).ok()
+    }
+}
+
+impl TurnError {
+    /// What the end of the turn means to the caller.
+    #[must_use]
+    pub fn class(&self) -> ErrorClass {
+        match &self.kind {
+            TurnErrorKind::Failed => match &self.outcome.failure {
+                Some(failure) => failure.class(),
+                None => ErrorClass::Other,
+            },
+            TurnErrorKind::Interrupted => ErrorClass::Interrupted,
+            TurnErrorKind::Closed(_) | TurnErrorKind::ThreadClosed => ErrorClass::Closed,
+            TurnErrorKind::DeadlinePassed { .. } => ErrorClass::Timeout,
+        }
+    }
+}
+
+impl TurnFailure {
+    /// What the failure means to the caller.
+    #[must_use]
+    pub fn class(&self) -> ErrorClass {
+        let class = self.info.as_ref().map(ErrorClass::of_info);
+        match class {
+            Some(ErrorClass::RateLimited { .. }) => ErrorClass::RateLimited {
+                resets_at: self.resets_at,
+            },
+            // What the server has no word for.
+            None | Some(ErrorClass::Other) => {
+                let starts = |text: &str| self.message.starts_with(text);
+                if starts("stream disconnected before completion") {
+                    ErrorClass::Unavailable
+                } else if starts("auth refresh ") || starts("invalid auth refresh response") {
+                    ErrorClass::Auth
+                } else {
+                    ErrorClass::Other
+                }
+            }
+            Some(class) => class,
+        }
+    }
+}
+
+impl SpawnError {
+    /// What the failure means to the caller: [`ErrorClass::Unavailable`] for a start that lost its home to another start or
+    /// its executable to an update, else [`ErrorClass::Spawn`].
+    #[must_use]
+    pub fn class(&self) -> ErrorClass {
+        let passes = match self {
+            Self::Exited { reason, .. } => lost_its_home(&reason.stderr_tail),
+            Self::Io { source, .. } => matches!(
+                source.kind(),
+                ErrorKind::ExecutableFileBusy | ErrorKind::WouldBlock
+            ),
+            Self::NotFound { .. } | Self::NodeMissing { .. } | Self::Registry { .. } => false,
+        };
+        if passes {
+            ErrorClass::Unavailable
+        } else {
+            ErrorClass::Spawn
+        }
+    }
+}
+
+/// What codex says before it exits because another codex holds a database of the same home, or is migrating it.
+const LOST: [&str; 5] = [
+    "database is locked",
+    "database table is locked",
+    "another Codex process is using its local data",
+    "failed to initialize sqlite state runtime",
+    "failed to migrate state DB",
+];
+
+/// What it says beside that where no further attempt will help.
+const FOR_GOOD: [&str; 6] = [
+    "unable to open database file",
+    "attempt to write a readonly database",
+    "database disk image is malformed",
+    "file is not a database",
+    "database or disk is full",
+    "Permission denied",
+];
+
+/// Whether a start that said this and exited may succeed if it is made again.
+pub(crate) fn lost_its_home(stderr: &str) -> bool {
+    let says = |texts: &[&str]| texts.iter().any(|text| stderr.contains(text));
+    says(&LOST) && !says(&FOR_GOOD)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn of_info(info: &serde_json::Value, message: &str) -> ErrorClass {
+        let failure = TurnFailure {
+            message: message.to_owned(),
+            info: crate::protocol::from_value(info).ok(),
+            details: None,
+            resets_at: None,
+        };
+        failure.class()
+    }
+
+    #[test]
+    fn a_failure_has_the_same_class_as_a_turns_and_as_a_requests() {
+        let limited = ErrorClass::RateLimited { resets_at: None };
+        for (info, class) in [
+            (json!("usageLimitExceeded"), limited),
+            (json!("contextWindowExceeded"), ErrorClass::ContextWindow),
+            (json!("serverOverloaded"), ErrorClass::Overloaded),
+            (json!("unauthorized"), ErrorClass::Auth),
+            (json!("cyberPolicy"), ErrorClass::Denied),
+            (
+                json!({"httpConnectionFailed": {"httpStatusCode": 401}}),
+                ErrorClass::Auth,
+            ),
+            (
+                json!({"httpConnectionFailed": {"httpStatusCode": 502}}),
+                ErrorClass::Unavailable,
+            ),
+            (
+                json!({"responseTooManyFailedAttempts": {"httpStatusCode": 429}}),
+                limited,
+            ),
+            (
+                json!({"responseStreamDisconnected": {"httpStatusCode": null}}),
+                ErrorClass::Unavailable,
+            ),
+        ] {
+            assert_eq!(of_info(&info, "m"), class, "{info}");
+            let data = json!({"message": "m", "codexErrorInfo": info});
+            let refusal = RpcError::new(-32603, "m", Some(data));
+            assert_eq!(refusal.class(), class, "{info}");
+        }
+        let broken = of_info(&json!("other"), "stream disconnected before completion: x");
+        assert_eq!(broken, ErrorClass::Unavailable);
+        assert_eq!(of_info(&json!("news"), "m"), ErrorClass::Other);
+    }
+
+    #[test]
+    fn a_home_that_is_busy_is_told_from_one_that_is_broken() {
+        for (stderr, lost) in [
+            (
+                "error returned from database: (code: 5) database is locked",
+                true,
+            ),
+            (
+                "Error: failed to initialize sqlite state runtime under /h: failed to initialize state runtime at /h",
+                true,
+            ),
+            (
+                "failed to migrate state DB: (code: 1) duplicate column name: originator",
+                true,
+            ),
+            (
+                "failed to initialize sqlite state runtime under /h: (code: 14) unable to open database file",
+                false,
+            ),
+            (
+                "failed to initialize sqlite state runtime: (code: 11) database disk image is malformed",
+                false,
+            ),
+            ("error: unexpected argument", false),
+        ] {
+            assert_eq!(lost_its_home(stderr), lost, "{stderr}");
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! Looks for servers that can be joined, and for sessions that cannot.
+
+use std::{
+    future::{Future, IntoFuture},
+    path::PathBuf,
+    pin::Pin,
+    time::Duration,
+};
+
+use futures_util::future::join_all;
+use serde::{Serialize, Serializer};
+
+use super::{
+    held::{HeldThread, held_threads},
+    probe::Probe,
+    server::{LiveServer, look},
+};
+use crate::{
+    Endpoint, Error,
+    transport::{Deadline, codex_home, control_socket},
+};
+
+/// What runs on this machine, and at the addresses that were asked for, at one moment.
+///
+/// ```no_run
+/// # async fn run() {
+/// for server in cas_sdk::Live::discover().await.servers {
+///     println!("codex {} at {}", server.version.as_deref().unwrap_or("?"), server.endpoint);
+///     for thread in &server.threads {
+///         println!("  {} {:?} {}", thread.id, thread.status, thread.title());
+///     }
+/// }
+/// # }
+/// ```
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct Live {
+    /// The servers that answered.
+    pub servers: Vec<LiveServer>,
+    /// The places that were looked at without finding a server, and why.
+    pub unreachable: Vec<Unreachable>,
+    /// Threads that a process without a socket has loaded: an embedded TUI, `codex exec`, an app-server on stdio. Only
+    /// their durable queue is open to others. Linux only.
+    pub held: Vec<HeldThread>,
+}
+
+/// A place without a server that can be joined.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct Unreachable {
+    /// The address.
+    pub address: String,
+    /// Why not. [`ConnectErrorKind::NoServer`](crate::ConnectErrorKind::NoServer) says that nobody has started one,
+    /// [`Stale`](crate::ConnectErrorKind::Stale) that its server has ended without taking the socket away, and
+    /// [`OtherUser`](crate::ConnectErrorKind::OtherUser) that the socket is not this user's.
+    #[serde(serialize_with = "as_text")]
+    pub error: Error,
+}
+
+fn as_text<S: Serializer>(error: &Error, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(error)
+}
+
+impl Live {
+    /// Looks at the control socket of this process's `CODEX_HOME`, and at what the returned builder is told.
+    ///
+    /// Nothing is started, changed or subscribed to, and no request of a server is answered.
+    pub fn discover() -> Discover {
+        Discover {
+            homes: None,
+            endpoints: Vec::new(),
+            timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Says where to look; see [`Live::discover`].
+#[derive(Debug, Clone)]
+#[must_use = "nothing is looked at until it is awaited"]
+pub struct Discover {
+    homes: Option<Vec<PathBuf>>,
+    endpoints: Vec<Endpoint>,
+    timeout: Duration,
+}
+
+impl Discover {
+    /// Looks at the control socket and the threads of this `CODEX_HOME` in place of this process's. May be called
+    /// several times.
+    pub fn home(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.homes.get_or_insert_default().push(dir.into());
+        self
+    }
+
+    /// Looks at this address, too.
+    pub fn endpoint(mut self, endpoint: Endpoint) -> Self {
+        self.endpoints.push(endpoint);
+        self
+    }
+
+    /// How long each server may take to answer all that it is asked. Default: 5 s.
+    pub fn timeout(mut self, after: Duration) -> Self {
+        self.timeout = after;
+        self
+    }
+
+    async fn run(self) -> Live {
+        let homes = self
+            .homes
+            .unwrap_or_else(|| codex_home().into_iter().collect());
+        let sockets = homes
+            .iter()
+            .map(|home| Endpoint::unix(control_socket(home)));
+        let deadline = Deadline::new(self.timeout);
+        let looks = sockets.chain(self.endpoints).map(|endpoint| async move {
+            let found = find(&endpoint, deadline).await;
+            found.map_err(|error| Unreachable {
+                address: endpoint.to_string(),
+                error,
+            })
+        });
+        let (mut servers, mut unreachable) = (Vec::new(), Vec::new());
+        for found in join_all(looks).await {
+            match found {
+                // Two addresses may lead to one server.
+                Ok((server, _)) if is_known(&servers, &server) => {}
+                Ok(found) => servers.push(found),
+                Err(why) => unreachable.push(why),
+            }
+        }
+        let mut held = Vec::new();
+        for home in &homes {
+            held.extend(held_threads(home, &mut servers, deadline).await);
+        }
+        Live {
+            servers: servers.into_iter().map(|(server, _)| server).collect(),
+            unreachable,
+            held,
+        }
+    }
+}
+
+fn is_known(servers: &[(LiveServer, Probe)], server: &LiveServer) -> bool {
+    let pids = servers.iter().filter_map(|(known, _)| known.pid);
+    server
+        .pid
+        .is_some_and(|pid| pids.into_iter().any(|known| known == pid))
+}
+
+async fn find(endpoint: &Endpoint, deadline: Deadline) -> Result<(LiveServer, Probe), Error> {
+    let mut probe = Probe::open(endpoint, deadline).await?;
+    let server = look(endpoint, &mut probe).await?;
+    Ok((server, probe))
+}
+
+impl IntoFuture for Discover {
+    type Output = Live;
+    type IntoFuture = Pin<Box<dyn Future<Output = Live> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.run())
+    }
+}

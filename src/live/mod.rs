@@ -1,0 +1,10 @@
+//! Live sessions: which servers run, and what runs in them.
+
+mod discover;
+mod held;
+mod probe;
+mod server;
+
+pub use discover::{Discover, Live, Unreachable};
+pub use held::{HeldThread, Holder};
+pub use server::{LiveServer, LiveStatus, LiveThread, ServerOwner, ThreadRole};

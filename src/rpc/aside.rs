@@ -1,0 +1,264 @@
+//! What must run neither in the reader nor under a lock: subscribers of `tracing`, and the drops of what users gave.
+//!
+//! Both are foreign code, which may block or call the client. Here they run on a thread of the runtime's blocking pool,
+//! one after the other.
+
+use std::{
+    any::Any,
+    collections::VecDeque,
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::runtime::Handle;
+use tracing::{Dispatch, Level, dispatcher, level_filters::LevelFilter};
+
+/// How many traces may wait for a slow subscriber; what comes on top is counted.
+const BOUND: usize = 1_024;
+
+/// A way out of the reader and from under a lock. Clones share it.
+#[derive(Clone)]
+pub(crate) struct Aside(Arc<Inner>);
+
+struct Inner {
+    /// `None` where there is no runtime; then all is done at once.
+    runtime: Option<Handle>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    traces: VecDeque<Trace>,
+    /// Traces that were dropped and have not been told of.
+    lost: u64,
+    /// Not bounded: what is in it was there before, and is on its way out.
+    gone: Vec<Box<dyn Any + Send>>,
+    /// A thread is at it.
+    running: bool,
+}
+
+struct Trace {
+    /// The subscriber of the thread that traced.
+    subscriber: Dispatch,
+    emit: Box<dyn FnOnce() + Send>,
+}
+
+impl Aside {
+    /// On the runtime of the caller.
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(Inner {
+            runtime: Handle::try_current().ok(),
+            state: Mutex::default(),
+        }))
+    }
+
+    /// Has `emit` run, which is one call of a macro of `tracing` of this level, if anybody listens to the level.
+    pub(crate) fn trace(&self, level: Level, emit: impl FnOnce() + Send + 'static) {
+        if level > LevelFilter::current() {
+            return;
+        }
+        let trace = Trace {
+            subscriber: dispatcher::get_default(Dispatch::clone),
+            emit: Box::new(emit),
+        };
+        let mut state = self.0.lock();
+        if state.traces.len() < BOUND {
+            state.traces.push_back(trace);
+            self.start(state);
+        } else {
+            state.lost += 1;
+            drop(state);
+            drop(trace);
+        }
+    }
+
+    /// Drops something that may have a user's `Drop` in it.
+    pub(crate) fn let_go(&self, what: impl Any + Send) {
+        let mut state = self.0.lock();
+        state.gone.push(Box::new(what));
+        self.start(state);
+    }
+
+    fn start(&self, mut state: MutexGuard<'_, State>) {
+        if std::mem::replace(&mut state.running, true) {
+            return;
+        }
+        drop(state);
+        let drain = Drain(Some(self.0.clone()));
+        match &self.0.runtime {
+            // On a runtime that is going down it does not run, and what waits goes with the last clone.
+            Some(runtime) => drop(runtime.spawn_blocking(move || drain.run())),
+            None => drain.run(),
+        }
+    }
+}
+
+impl Inner {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The work of a thread; empty once it has begun.
+struct Drain(Option<Arc<Inner>>);
+
+impl Drain {
+    fn run(mut self) {
+        let Some(inner) = self.0.take() else { return };
+        loop {
+            let mut state = inner.lock();
+            let gone = std::mem::take(&mut state.gone);
+            let trace = state.traces.pop_front();
+            let lost = if trace.is_some() {
+                std::mem::take(&mut state.lost)
+            } else {
+                0
+            };
+            if gone.is_empty() && trace.is_none() {
+                state.running = false;
+                return;
+            }
+            drop(state);
+            for gone in gone {
+                guarded(move || drop(gone));
+            }
+            if let Some(Trace { subscriber, emit }) = trace {
+                guarded(move || {
+                    dispatcher::with_default(&subscriber, || {
+                        emit();
+                        if lost > 0 {
+                            tracing::warn!(target: "cas_sdk", lost, "traces were dropped: the subscriber of tracing is too slow");
+                        }
+                    });
+                });
+            }
+        }
+    }
+}
+
+impl Drop for Drain {
+    fn drop(&mut self) {
+        if let Some(never_run) = self.0.take() {
+            never_run.lock().running = false;
+        }
+    }
+}
+
+/// A panic of foreign code is its own affair, and has been printed.
+fn guarded(run: impl FnOnce()) {
+    let _ = catch_unwind(AssertUnwindSafe(run));
+}
+
+impl fmt::Debug for Aside {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Aside").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fmt::Write as _, sync::mpsc, time::Duration};
+
+    use tokio::sync::oneshot;
+    use tracing::{Metadata, Subscriber, field::Visit, span};
+
+    use super::*;
+
+    /// A subscriber that waits for a word before the first event, and keeps what it is told.
+    struct Slow {
+        go: Mutex<Option<mpsc::Receiver<()>>>,
+        told: Arc<Mutex<Vec<String>>>,
+    }
+
+    struct Text(String);
+
+    /// Says when it is dropped.
+    struct Tells(Option<oneshot::Sender<()>>);
+
+    impl Drop for Tells {
+        fn drop(&mut self) {
+            let _ = self.0.take().unwrap().send(());
+        }
+    }
+
+    impl Visit for Text {
+        fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn fmt::Debug) {
+            let _ = write!(self.0, "{}={value:?} ", field.name());
+        }
+    }
+
+    impl Subscriber for Slow {
+        fn enabled(&self, _: &Metadata<'_>) -> bool {
+            true
+        }
+        fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+            span::Id::from_u64(1)
+        }
+        fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+        fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+        fn event(&self, event: &tracing::Event<'_>) {
+            if let Some(go) = self.go.lock().unwrap().take() {
+                go.recv().unwrap();
+            }
+            let mut text = Text(String::new());
+            event.record(&mut text);
+            self.told.lock().unwrap().push(text.0);
+        }
+        fn enter(&self, _: &span::Id) {}
+        fn exit(&self, _: &span::Id) {}
+    }
+
+    #[tokio::test]
+    async fn what_a_slow_subscriber_misses_is_counted() {
+        let (say_go, go) = mpsc::channel();
+        let told = Arc::<Mutex<Vec<String>>>::default();
+        let slow = Slow {
+            go: Mutex::new(Some(go)),
+            told: told.clone(),
+        };
+        let _listening = tracing::subscriber::set_default(slow);
+        let aside = Aside::new();
+        for n in 0..BOUND + 100 {
+            aside.trace(Level::WARN, move || {
+                tracing::warn!(target: "cas_sdk", n);
+            });
+        }
+        say_go.send(()).unwrap();
+        let (over, is_over) = oneshot::channel();
+        // All that was queued is told in the end, and then this.
+        while !aside.0.lock().traces.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        aside.let_go(Tells(Some(over)));
+        is_over.await.unwrap();
+        let told = told.lock().unwrap();
+        let number = |text: &String| {
+            let (_, lost) = text.split_once("lost=")?;
+            lost.split(' ').next()?.parse::<usize>().ok()
+        };
+        let lost: usize = told.iter().filter_map(number).sum();
+        let got = told.iter().filter(|t| t.starts_with("n=")).count();
+        assert_eq!(got + lost, BOUND + 100);
+        assert!(lost >= 98, "{lost}");
+    }
+
+    #[tokio::test]
+    async fn a_panic_of_what_is_run_here_stops_nothing() {
+        struct Panics;
+        impl Drop for Panics {
+            fn drop(&mut self) {
+                panic!("on purpose");
+            }
+        }
+        let aside = Aside::new();
+        let (tell, told) = oneshot::channel();
+        aside.let_go(Panics);
+        while !aside.0.lock().gone.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        aside.let_go(Tells(Some(tell)));
+        let told = tokio::time::timeout(Duration::from_secs(30), told).await;
+        told.expect("the thread goes on, or another one").unwrap();
+    }
+}

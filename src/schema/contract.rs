@@ -1,0 +1,398 @@
+//! Whether a server has what a program needs of it.
+
+// `#[inline]` throughout, as in `protocol`: this is compiled for those who call it, in place of all who use the crate.
+
+use std::{collections::BTreeSet, fmt};
+
+use serde_json::Value;
+
+use super::{
+    history,
+    needs::{Need, Needs},
+    summary::{METHOD, Summary},
+};
+
+/// What of a program's needs a server does not meet. Prints as a report, a line each.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Contract {
+    /// How many needs were looked up.
+    pub checked: usize,
+    /// Each that is not met, in the order of the needs.
+    pub unmet: Vec<Unmet>,
+}
+
+/// A need that a server does not meet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Unmet {
+    /// What is needed.
+    pub need: String,
+    /// Why it is not to be had.
+    pub problem: Problem,
+    /// The first codex that has it, if it came after 0.150.0.
+    pub since: Option<&'static str>,
+    /// The first codex that lacks it again, if one does.
+    pub until: Option<&'static str>,
+}
+
+/// Why a need is not met.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Problem {
+    /// The server does not have it.
+    Missing,
+    /// The server does not have it, but something that it may have become.
+    Renamed {
+        /// The name that comes closest.
+        to: String,
+    },
+    /// The server would refuse it: it takes other values.
+    Refused {
+        /// What it takes in its place.
+        takes: Vec<String>,
+    },
+}
+
+impl Contract {
+    /// Whether the server has everything.
+    #[must_use]
+    #[inline]
+    pub fn is_met(&self) -> bool {
+        self.unmet.is_empty()
+    }
+}
+
+impl fmt::Display for Contract {
+    #[inline]
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_met() {
+            return write!(f, "all {} needs are met", self.checked);
+        }
+        write!(
+            f,
+            "{} of {} needs are not met",
+            self.unmet.len(),
+            self.checked
+        )?;
+        self.unmet
+            .iter()
+            .try_for_each(|unmet| write!(f, "\n  {unmet}"))
+    }
+}
+
+impl fmt::Display for Unmet {
+    #[inline]
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let need = &self.need;
+        match &self.problem {
+            Problem::Missing => write!(f, "{need} is missing")?,
+            Problem::Renamed { to } => write!(f, "{need} is missing; it may now be {to}")?,
+            Problem::Refused { takes } => write!(
+                f,
+                "{need} is refused; the server takes {}",
+                takes.join(", ")
+            )?,
+        }
+        match (self.since, self.until) {
+            (_, Some(until)) => write!(f, " (gone since codex {until})"),
+            (Some(since), None) => write!(f, " (there since codex {since})"),
+            (None, None) => Ok(()),
+        }
+    }
+}
+
+/// Looks up needs in what a server has; `ours` tells what the server calls by a name that is new to us.
+#[inline]
+pub(super) fn check(needs: &Needs, theirs: &Summary, ours: &Summary) -> Contract {
+    let mut contract = Contract::default();
+    let mut seen = BTreeSet::new();
+    for need in &needs.0 {
+        let mut found = Vec::new();
+        if let Need::Request { method, params } = need {
+            request(method, params, theirs, &mut found);
+        } else {
+            found.push(name(need));
+        }
+        for name in found.into_iter().filter(|name| seen.insert(name.clone())) {
+            contract.checked += 1;
+            if !has(theirs, &name) {
+                contract.unmet.push(unmet(&name, theirs, ours));
+            }
+        }
+    }
+    contract
+}
+
+/// What a server that can't be asked for its schema does not have: by the methods that it names, and by its version.
+#[inline]
+pub(super) fn check_running(
+    needs: &Needs,
+    methods: &BTreeSet<String>,
+    version: Option<&str>,
+    ours: &Summary,
+) -> Contract {
+    let lived = |name: &str| match (history::life(name), version) {
+        (Some(life), Some(version)) => life.includes(version),
+        // What has never changed is there; of what we have never heard nothing is known.
+        _ => has(ours, name),
+    };
+    let mut theirs = Summary::new();
+    for (name, what) in ours {
+        // Notifications and requests of the server are not in the list that it gives of the client's.
+        let is_there = match name
+            .strip_prefix(METHOD)
+            .filter(|_| what.starts_with("ClientRequest("))
+        {
+            Some(method) if !methods.is_empty() => methods.contains(method),
+            _ => lived(name),
+        };
+        if is_there {
+            theirs.insert(name.clone(), what.clone());
+        }
+    }
+    for method in methods {
+        theirs.entry(format!("{METHOD}{method}")).or_default();
+    }
+    check(needs, &theirs, ours)
+}
+
+/// The methods in the server's refusal of one that does not exist.
+#[inline]
+pub(super) fn methods_in(refusal: &str) -> BTreeSet<String> {
+    let Some((_, list)) = refusal.split_once("expected one of ") else {
+        return BTreeSet::new();
+    };
+    let names = list.split('`').skip(1).step_by(2);
+    names.map(str::to_owned).collect()
+}
+
+/// As summaries have it.
+#[inline]
+fn name(need: &Need) -> String {
+    match need {
+        Need::Method(method) | Need::Request { method, .. } => format!("{METHOD}{method}"),
+        other => other.to_string(),
+    }
+}
+
+/// A value may also be the only key of an object, which summaries have as a field.
+#[inline]
+fn has(theirs: &Summary, name: &str) -> bool {
+    if theirs.contains_key(name) {
+        return true;
+    }
+    let as_field = name
+        .split_once(" = ")
+        .map(|(ty, value)| format!("{ty}.{}", value.trim_matches('"')));
+    if as_field.is_some_and(|name| theirs.contains_key(&name)) {
+        return true;
+    }
+    // A field of a union is one of its variants' fields.
+    let Some((ty, field)) = name.split_once('.') else {
+        return false;
+    };
+    let end = format!(".{field}");
+    let start = format!("{ty} ");
+    theirs
+        .range(start.clone()..)
+        .take_while(|(name, _)| name.starts_with(&start))
+        .any(|(name, _)| name.ends_with(&end))
+}
+
+/// Every method, field and value of a request.
+#[inline]
+fn request(method: &str, params: &Value, theirs: &Summary, found: &mut Vec<String>) {
+    let name = format!("{METHOD}{method}");
+    let ty = theirs.get(&name).and_then(|what| what.split_once('('));
+    let ty = ty.map(|(_, ty)| ty.trim_end_matches(')').to_owned());
+    found.push(name);
+    if let Some(ty) = ty {
+        value(&ty, params, theirs, found);
+    }
+}
+
+/// What a value of a type, as summaries write types, is made of.
+#[inline]
+fn value(ty: &str, value: &Value, theirs: &Summary, found: &mut Vec<String>) {
+    let ty = ty.trim_end_matches('?');
+    for ty in alternatives(ty) {
+        match value {
+            Value::Array(items) => {
+                if let Some(inner) = ty.strip_prefix('[').and_then(|ty| ty.strip_suffix(']')) {
+                    items
+                        .iter()
+                        .for_each(|item| self::value(inner, item, theirs, found));
+                }
+            }
+            Value::String(text) => {
+                let start = format!("{ty} = ");
+                if theirs
+                    .range(start.clone()..)
+                    .next()
+                    .is_some_and(|(name, _)| name.starts_with(&start))
+                {
+                    found.push(format!("{ty} = {}", Value::from(text.as_str())));
+                }
+            }
+            Value::Object(fields) => object(ty, fields, theirs, found),
+            _ => {}
+        }
+    }
+}
+
+#[inline]
+fn object(
+    ty: &str,
+    fields: &serde_json::Map<String, Value>,
+    theirs: &Summary,
+    found: &mut Vec<String>,
+) {
+    if let Some(inner) = ty.strip_prefix('{').and_then(|ty| ty.strip_suffix('}')) {
+        fields
+            .values()
+            .for_each(|field| value(inner, field, theirs, found));
+        return;
+    }
+    // The variant of a union, if the value says which.
+    let tags = fields.iter().filter_map(|(key, value)| {
+        let start = format!("{ty} {key}=");
+        let is_tag = theirs
+            .range(start.clone()..)
+            .next()
+            .is_some_and(|(name, _)| name.starts_with(&start));
+        Some(format!("{start}{}", value.as_str().filter(|_| is_tag)?))
+    });
+    let variant = tags.into_iter().next();
+    let owner = variant.as_deref().unwrap_or(ty);
+    let start = format!("{owner}.");
+    let is_struct = theirs
+        .range(start.clone()..)
+        .next()
+        .is_some_and(|(name, _)| name.starts_with(&start));
+    if let Some(variant) = &variant {
+        found.push(variant.clone());
+    }
+    if !is_struct {
+        return;
+    }
+    for (key, field) in fields {
+        let name = format!("{owner}.{key}");
+        match theirs.get(&name) {
+            Some(ty) => {
+                // An enum that is written in place has its values under the field's own name.
+                let in_place = format!("{name} = ");
+                let has_values = theirs
+                    .range(in_place.clone()..)
+                    .next()
+                    .is_some_and(|(n, _)| n.starts_with(&in_place));
+                let ty = if has_values { name.clone() } else { ty.clone() };
+                found.push(name);
+                value(&ty, field, theirs, found);
+            }
+            // The tag is no field of its own.
+            None if variant
+                .as_deref()
+                .is_some_and(|variant| variant.contains(&format!(" {key}="))) => {}
+            None => found.push(name),
+        }
+    }
+}
+
+/// The types in `A|B|null`, brackets kept together.
+#[inline]
+fn alternatives(ty: &str) -> Vec<&str> {
+    let mut depth = 0;
+    let mut start = 0;
+    let mut all = Vec::new();
+    for (at, c) in ty.char_indices() {
+        match c {
+            '[' | '{' => depth += 1,
+            ']' | '}' => depth -= 1,
+            '|' if depth == 0 => {
+                all.push(&ty[start..at]);
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    all.push(&ty[start..]);
+    all
+}
+
+#[inline]
+fn unmet(name: &str, theirs: &Summary, ours: &Summary) -> Unmet {
+    let life = history::life(name).unwrap_or_default();
+    let shown = name.strip_prefix(METHOD).unwrap_or(name);
+    let problem = match name.split_once(" = ") {
+        Some((ty, _)) => {
+            let start = format!("{ty} = ");
+            let takes: Vec<String> = theirs
+                .range(start.clone()..)
+                .take_while(|(name, _)| name.starts_with(&start))
+                .map(|(name, _)| name[start.len()..].to_owned())
+                .collect();
+            if takes.is_empty() {
+                Problem::Missing
+            } else {
+                Problem::Refused { takes }
+            }
+        }
+        None => match successor(name, theirs, ours) {
+            Some(to) => Problem::Renamed {
+                to: to.strip_prefix(METHOD).unwrap_or(&to).to_owned(),
+            },
+            None => Problem::Missing,
+        },
+    };
+    Unmet {
+        need: shown.to_owned(),
+        problem,
+        since: life.since,
+        until: life.until,
+    }
+}
+
+/// What something may have become: new to us, at the same place, and of nearly the same words.
+#[inline]
+fn successor(name: &str, theirs: &Summary, ours: &Summary) -> Option<String> {
+    // What comes last is the name itself; the place is what stands before.
+    let end = name.rfind(['/', '.', '=', ' ']).map_or(0, |at| at + 1);
+    let (place, last) = name.split_at(end);
+    let words = words(last);
+    let candidates = theirs.keys().filter(|other| !ours.contains_key(*other));
+    let in_place = candidates.filter_map(|other| {
+        let rest = other.strip_prefix(place)?;
+        let other_words = self::words(rest);
+        let shared = words
+            .iter()
+            .filter(|word| other_words.contains(word))
+            .count();
+        let is_close =
+            !rest.contains(['.', ' ', '=']) && shared * 2 >= words.len().max(other_words.len());
+        is_close.then_some((shared, other))
+    });
+    in_place
+        .max_by_key(|(shared, _)| *shared)
+        .map(|(_, name)| name.clone())
+}
+
+/// The words of a name on the wire, in small letters.
+#[inline]
+fn words(name: &str) -> Vec<String> {
+    let mut words: Vec<String> = vec![String::new()];
+    for c in name.chars() {
+        if !c.is_alphanumeric() || c.is_uppercase() {
+            words.push(String::new());
+        }
+        if let (true, Some(word)) = (c.is_alphanumeric(), words.last_mut()) {
+            word.extend(c.to_lowercase());
+        }
+    }
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+#[cfg(test)]
+#[path = "contract_tests.rs"]
+mod tests;

@@ -1,0 +1,78 @@
+//! Files that hold a secret: read only if they are this user's alone, and never shown.
+
+use std::{
+    fmt,
+    fs::File,
+    io::Read as _,
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
+    path::Path,
+};
+
+use rustix::process::geteuid;
+
+/// A text that `Debug` does not show.
+#[derive(Clone)]
+pub(super) struct Secret(String);
+
+/// Far more than a token or a secret takes.
+const LARGEST: u64 = 64 * 1024;
+
+impl Secret {
+    pub(super) fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    pub(super) fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// Reads a file, without the white space around it. The error does not show what is in it.
+    pub(super) fn read(path: &Path) -> Result<Self, String> {
+        let shown = path.display();
+        // Not waiting: a pipe that nobody writes to would not open.
+        let mut options = File::options();
+        options
+            .read(true)
+            .custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
+        let file = options
+            .open(path)
+            .map_err(|e| format!("the file {shown} cannot be read: {e}"))?;
+        let about = file
+            .metadata()
+            .map_err(|e| format!("the file {shown} cannot be read: {e}"))?;
+        if !about.is_file() {
+            return Err(format!("{shown} is not a regular file"));
+        }
+        let uid = geteuid().as_raw();
+        if about.uid() != uid && about.uid() != 0 {
+            return Err(format!(
+                "the file {shown} belongs to the user {}, not to this one",
+                about.uid()
+            ));
+        }
+        let mode = about.mode() & 0o777;
+        if mode & 0o077 != 0 {
+            return Err(format!(
+                "the file {shown} has the mode {mode:03o}, so others may read the secret in it; `chmod 600` it"
+            ));
+        }
+        let mut text = String::new();
+        let read = file.take(LARGEST + 1).read_to_string(&mut text);
+        if read.is_err() || text.len() as u64 > LARGEST {
+            return Err(format!(
+                "the file {shown} holds no secret, but other data or more than {LARGEST} bytes"
+            ));
+        }
+        let text = text.trim();
+        if text.is_empty() {
+            return Err(format!("the file {shown} is empty"));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("…")
+    }
+}

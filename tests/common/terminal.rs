@@ -1,0 +1,116 @@
+//! The real TUI in a terminal of its own, by tmux.
+
+use std::{
+    process::{Command, Output},
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+use tokio::time::sleep;
+
+use crate::common::Rig;
+
+/// A terminal of its own, in a tmux of its own.
+pub(crate) struct Terminal {
+    dir: TempDir,
+}
+
+impl Terminal {
+    /// `None`, said loudly, where there is no tmux.
+    pub(crate) fn new() -> Option<Self> {
+        let found = Command::new("tmux").arg("-V").output();
+        if found.is_ok_and(|output| output.status.success()) {
+            return Some(Self {
+                dir: tempfile::tempdir().unwrap(),
+            });
+        }
+        let test = std::thread::current().name().unwrap_or("a test").to_owned();
+        // Around the harness, which captures what tests that pass have printed.
+        let note = format!("cas-sdk: SKIPPED {test}: no tmux to run the TUI in\n");
+        let _ = std::io::Write::write_all(&mut std::io::stderr(), note.as_bytes());
+        None
+    }
+
+    fn tmux(&self, args: &[&str]) -> Output {
+        Command::new("tmux")
+            .arg("-S")
+            .arg(self.dir.path().join("tmux"))
+            .args(["-f", "/dev/null"])
+            .args(args)
+            .output()
+            .unwrap()
+    }
+
+    /// Starts codex in the environment of the rig, and in its directory, which is made one that the user trusts.
+    pub(crate) fn run(&self, rig: &Rig, args: &[&str]) {
+        let config = rig.home.path().join("config.toml");
+        let mut text = std::fs::read_to_string(&config).unwrap();
+        let dir = rig.home.work_dir().canonicalize().unwrap();
+        let table = format!("[projects.\"{}\"]", dir.display());
+        if !text.contains(&table) {
+            text = format!("{text}\n{table}\ntrust_level = \"trusted\"\n");
+            std::fs::write(&config, text).unwrap();
+        }
+        let mut command = vec!["env".to_owned(), "-i".into(), "TERM=xterm-256color".into()];
+        for (name, value) in rig.home.env() {
+            command.push(format!(
+                "{}={}",
+                name.to_str().unwrap(),
+                value.to_str().unwrap()
+            ));
+        }
+        command.push(rig.codex().to_str().unwrap().to_owned());
+        command.extend(args.iter().map(|arg| (*arg).to_owned()));
+        let dir = rig.home.work_dir();
+        let mut all = vec![
+            "new-session",
+            "-d",
+            "-x",
+            "120",
+            "-y",
+            "40",
+            "-c",
+            dir.to_str().unwrap(),
+            "--",
+        ];
+        all.extend(command.iter().map(String::as_str));
+        let started = self.tmux(&all);
+        assert!(started.status.success(), "{started:?}");
+    }
+
+    /// What is on the screen.
+    pub(crate) fn screen(&self) -> String {
+        String::from_utf8_lossy(&self.tmux(&["capture-pane", "-p"]).stdout).into_owned()
+    }
+
+    /// Waits until a text is on the screen.
+    pub(crate) async fn shows(&self, text: &str) {
+        let begun = Instant::now();
+        loop {
+            let screen = self.screen();
+            if screen.contains(text) {
+                return;
+            }
+            assert!(
+                begun.elapsed() < Duration::from_secs(60),
+                "no {text:?} in:\n{screen}"
+            );
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Types a line.
+    pub(crate) async fn enter(&self, text: &str) {
+        self.tmux(&["send-keys", "-l", text]);
+        self.shows(text).await;
+        // The TUI takes keys that come at once for a paste, in which Enter ends nothing.
+        sleep(Duration::from_millis(500)).await;
+        self.tmux(&["send-keys", "Enter"]);
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        self.tmux(&["kill-server"]);
+    }
+}

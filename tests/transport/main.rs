@@ -1,0 +1,33 @@
+//! Servers that listen: joined over Unix sockets, `ws://` and `wss://`, and started for others to join.
+
+#![allow(
+    clippy::large_futures,
+    reason = "a test goes through a list of servers"
+)]
+
+#[path = "../common/mod.rs"]
+mod common;
+#[path = "../common/terminal.rs"]
+mod terminal;
+
+mod addresses;
+mod auth;
+mod discover;
+mod frames;
+mod joined;
+mod listener;
+mod serve;
+mod silent;
+mod tls;
+mod tui;
+
+use cas_sdk::{CasClient, ConnectErrorKind, Error};
+
+/// What is wrong with a connection.
+fn kind(result: Result<CasClient, Error>) -> ConnectErrorKind {
+    match result {
+        Err(Error::Connect(error)) => error.kind,
+        Err(other) => panic!("{other:?}"),
+        Ok(_) => panic!("it is connected"),
+    }
+}
