@@ -456,7 +456,8 @@ impl Builder {
         self.limits.outgoing = kind.max_outgoing();
         let params = self.initialize_params();
         let aside = Aside::new();
-        let dispatch = Dispatch::new(self.desk, aside.clone());
+        let joined = matches!(kind, ConnectionKind::Joined { .. });
+        let dispatch = Dispatch::new(self.desk, aside.clone(), joined);
         let router = Arc::new(Router::new(dispatch.clone(), aside));
         let connection = Arc::new(Connection::new(
             router,

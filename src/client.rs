@@ -370,7 +370,8 @@ impl CasClient {
         // NB. A thread has its handlers before anything else of it is routed, whichever way it was opened.
         let on_reply = match method {
             "thread/start" | "thread/resume" | "thread/fork" => {
-                let opening = self.dispatch().threads().opening(self.own_handlers());
+                let threads = self.dispatch().threads();
+                let opening = threads.opening(self.own_handlers(), method != "thread/resume");
                 Some(match on_reply {
                     None => opening,
                     Some(then) => Box::new(move |outcome: &_| {

@@ -92,9 +92,10 @@ impl ErrorClass {
             Kind::NoServer | Kind::Stale | Kind::Refused | Kind::Silent { .. } | Kind::Io(_) => {
                 Self::Unavailable
             }
-            Kind::Token(_) | Kind::Unauthorized(_) | Kind::NotPermitted | Kind::OtherUser { .. } => {
-                Self::Auth
-            }
+            Kind::Token(_)
+            | Kind::Unauthorized(_)
+            | Kind::NotPermitted
+            | Kind::OtherUser { .. } => Self::Auth,
             Kind::InUse => Self::Conflict,
             Kind::OldServer { .. } => Self::Unsupported,
             _ => Self::Invalid,

@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 /// How a row is marked: the rule was taken out and the test seen to fail, or why that can't be.
-const MARKS: [char; 4] = ['†', '¹', '²', '³'];
+const MARKS: [char; 5] = ['†', '¹', '²', '³', '⁴'];
 
 /// The rows of a table below `docs`, without its headings.
 fn rows(file: &str, heading: &str) -> Vec<String> {

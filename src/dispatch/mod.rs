@@ -51,6 +51,8 @@ pub(crate) struct Desk {
 }
 
 pub(crate) struct Dispatch {
+    /// The server is somebody else's.
+    joined: bool,
     threads: Arc<Threads>,
     items: Items,
     refresher: Refresher,
@@ -78,6 +80,8 @@ struct Table {
 /// A request that has not been answered.
 struct Open {
     message: Incoming,
+    /// It is for this client to answer.
+    is_ours: bool,
     /// The item of a tool call: its completion withdraws the call.
     call_id: Option<String>,
     task: Option<AbortHandle>,
@@ -86,8 +90,10 @@ struct Open {
 }
 
 impl Dispatch {
-    pub(crate) fn new(desk: Desk, aside: Aside) -> Arc<Self> {
+    /// A server that was joined belongs to somebody else: only what comes of threads that were started here is answered.
+    pub(crate) fn new(desk: Desk, aside: Aside, joined: bool) -> Arc<Self> {
         Arc::new_cyclic(|myself| Self {
+            joined,
             threads: Threads::new(desk.handlers, aside.clone()),
             items: Items::default(),
             refresher: Refresher::new(desk.auth_refresh),
@@ -172,17 +178,28 @@ impl Dispatch {
                 });
                 return;
             }
-            let full = table.open.len() >= AT_ONCE;
+            let is_ours = !self.joined || self.threads.is_started_here(parts.thread());
+            let others = table.open.values().filter(|open| open.is_ours == is_ours);
+            let full = others.count() >= AT_ONCE;
+            if full && !is_ours {
+                return;
+            }
             let call_id = call_id(parts.params().unwrap_or_default());
             table.open.insert(
                 id.clone(),
                 Open {
                     message: message.clone(),
+                    is_ours,
                     call_id,
                     task: None,
                     settling: false,
                 },
             );
+            if !is_ours {
+                // NB. An answer is a vote and the first one wins, a refusal too: it would take the decision from
+                // whoever runs the session. So it is shown, and left alone.
+                return;
+            }
             if full {
                 drop(table);
                 let text = "too many requests are being answered; retry later";
@@ -248,7 +265,8 @@ impl Dispatch {
                 _ => return false,
             }
         }
-        self.call_audit(decided.into_audit(message, &answer.body)).await;
+        self.call_audit(decided.into_audit(message, &answer.body))
+            .await;
         drop(turn);
         true
     }

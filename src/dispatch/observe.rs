@@ -87,6 +87,9 @@ impl Dialect for Dispatch {
     }
 
     fn skipped(&self, id: &str, len: u64) {
+        if self.joined {
+            return; // Whose it is can't be told.
+        }
         let text = format!("the request has {len} bytes, more than is read");
         let answer = Answer::error(-32600, &text);
         if let Some(connection) = self.connection.get().and_then(Weak::upgrade) {

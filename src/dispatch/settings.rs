@@ -61,7 +61,9 @@ impl Dispatch {
             // Owned by nobody: it ends with the audit, which is called once.
             tokio::spawn(async move {
                 let _turn = myself.auditing.lock().await;
-                myself.call_audit(decided.into_audit(&message, &answer)).await;
+                myself
+                    .call_audit(decided.into_audit(&message, &answer))
+                    .await;
             });
         }
     }

@@ -52,6 +52,8 @@ struct Known {
     handlers: Option<Arc<Handlers>>,
     /// It was opened through this client, and not spawned.
     opened: bool,
+    /// It was started or forked through this client, or spawned by such a thread.
+    started: bool,
 }
 
 impl Threads {
@@ -91,7 +93,13 @@ impl Threads {
 
     /// What runs when a thread has been opened, before anything else of it is routed: from then on it has these
     /// handlers, or those of the client.
-    pub(crate) fn opening(self: &Arc<Self>, handlers: Option<Arc<Handlers>>) -> OnReply {
+    ///
+    /// `started` says that the thread is new, and not another's that is resumed.
+    pub(crate) fn opening(
+        self: &Arc<Self>,
+        handlers: Option<Arc<Handlers>>,
+        started: bool,
+    ) -> OnReply {
         let threads = self.clone();
         Box::new(move |outcome: &Outcome| {
             let thread = outcome
@@ -104,9 +112,11 @@ impl Threads {
             };
             let mut state = threads.lock();
             state.links.remove(&thread);
+            let before = state.known.get(&thread);
             let known = Known {
                 handlers,
                 opened: true,
+                started: started || before.is_some_and(|before| before.started),
             };
             let before = state.known.insert(thread, known);
             if let Some(before) = &before {
@@ -115,6 +125,13 @@ impl Threads {
             drop(state);
             threads.let_go(before);
         })
+    }
+
+    /// Whether a thread, or the one that spawned it, was started through this client.
+    pub(super) fn is_started_here(&self, thread: Option<&str>) -> bool {
+        let state = self.lock();
+        let known = thread.and_then(|id| state.known.get(id));
+        known.is_some_and(|known| known.started)
     }
 
     /// `thread/started`: names the thread that spawned it, where one did.
@@ -283,6 +300,7 @@ impl State {
             let known = Known {
                 handlers: parent.handlers.clone(),
                 opened: false,
+                started: parent.started,
             };
             self.links.remove(&child);
             self.known.insert(child, known);

@@ -10,7 +10,7 @@ use super::TokenUsage;
 use crate::{
     error::{CloseReason, Error},
     protocol::{CodexErrorInfo, ThreadItem, ThreadTokenUsage, TurnStatus},
-shortened::Shortened,
+    shortened::Shortened,
     time::Rounded,
 };
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cas_sdk::{
-    CloseCause, ConnectionKind, Error,
+    ApprovalRequest, CloseCause, ConnectionKind, Decision, Error, HandlerError,
     protocol::{ModelListParams, ThreadStartParams},
     testing::{Gate, Reply},
 };
@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::{
-    common::{Rig, is_alive, within},
+    common::{Rig, eventually, is_alive, within},
     kind,
     listener::{Listener, builder, socket},
 };
@@ -187,6 +187,59 @@ async fn the_control_socket_of_a_home_is_found_by_itself() {
         own.shutdown().await;
         assert_eq!(client.closed().await.cause, CloseCause::Eof);
         assert!(!socket(&rig).exists());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_client_that_joined_leaves_the_approvals_of_other_clients_alone() {
+    let rig = Rig::with(|home| home.model("gpt-5.5").approval_policy("on-request")).await;
+    let Some(rig) = rig else { return };
+    within(120, async {
+        for listener in both(&rig).await {
+            let asked = std::sync::Arc::new(tokio::sync::Notify::new());
+            let (first, second) = (Reply::text("hello"), Reply::text("done"));
+            let arguments = json!({"cmd": "touch here", "sandbox_permissions": "require_escalated", "justification": "May I?"});
+            rig.model.reply(first);
+            rig.model.reply(Reply::new().function_call("c-1", "exec_command", arguments));
+            rig.model.reply(second);
+            let answers = {
+                let asked = asked.clone();
+                move |_: ApprovalRequest, _| {
+                    let asked = asked.clone();
+                    async move {
+                        asked.notified().await;
+                        Ok::<_, HandlerError>(Decision::Accept)
+                    }
+                }
+            };
+            // The thread is this client's own, so it is for its handlers to answer.
+            let owner = builder(&rig).approvals(answers);
+            let owner = owner.connect_to(&listener.address).await.unwrap();
+            let thread = owner.start_thread(ThreadStartParams::default()).await.unwrap();
+            thread.ask("hi").await.unwrap().finish().await.unwrap();
+            // It has no handlers, and would decline.
+            let other = builder(&rig).connect_to(&listener.address).await.unwrap();
+            other.resume_thread(thread.id()).await.unwrap();
+            let turn = thread.ask("go").await.unwrap();
+            eventually("the request is seen by both", || {
+                !other.pending_requests().is_empty() && !owner.pending_requests().is_empty()
+            })
+            .await;
+            let pending = other.pending_requests();
+            assert_eq!(pending[0].method, "item/commandExecution/requestApproval");
+            assert_eq!(pending[0].thread_id.as_deref(), Some(thread.id()));
+            asked.notify_one();
+            turn.finish().await.unwrap();
+            assert!(rig.home.work_dir().join("here").exists(), "it was accepted");
+            std::fs::remove_file(rig.home.work_dir().join("here")).unwrap();
+            eventually("what was answered elsewhere no longer waits", || {
+                other.pending_requests().is_empty()
+            })
+            .await;
+            drop((owner, other));
+            listener.end().await;
+        }
     })
     .await;
 }

@@ -87,7 +87,10 @@ impl Report<'_> {
             self.requests_failed,
         ))?;
         for StartFailure { instance, error } in &self.start_failures {
-            line(format_args!("  instance {instance} did not start: {}", field(error)))?;
+            line(format_args!(
+                "  instance {instance} did not start: {}",
+                field(error)
+            ))?;
         }
         for sample in &self.sample_results {
             let text = match (sample.error, &sample.summary) {
@@ -97,7 +100,10 @@ impl Report<'_> {
             // An unknown method is refused with the list of all that are known.
             let short = cell(&text, 200);
             let word = if sample.ok { "ok" } else { "failed" };
-            line(format_args!("  instance {}: {word} {short}", sample.instance))?;
+            line(format_args!(
+                "  instance {}: {word} {short}",
+                sample.instance
+            ))?;
         }
         Ok(())
     }
