@@ -5,7 +5,7 @@ pub use crate::proxy::fuzzing::Proxy;
 
 use crate::{
     Decision, Policy,
-    policy::{Facts, Ruling},
+    handlers::policy::{Facts, Ruling},
 };
 
 /// What the rules of a policy decide about the params of a request to approve a command.

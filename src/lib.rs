@@ -13,101 +13,73 @@
 //! # Where to start
 //! [`CasClient::builder`] → [`Builder::spawn`] → [`CasClient::start_thread`] → [`Thread::ask`] → [`Turn`].
 
-// The rooms, from the front door to the engine.
-mod answer;
-mod ask;
-mod backoff;
-pub mod budget;
-mod builder;
+// From the data up: each imports only what stands above it, but for `client`, `thread` and `handlers`, which know each other.
 mod client;
 pub mod concepts;
 mod error;
-mod error_class;
-mod event;
-mod filter;
+mod events;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
-mod handler;
-mod input;
+mod handlers;
+pub mod history;
+mod json;
 #[cfg(feature = "ws")]
 pub mod live;
 mod log;
-pub mod mine;
-mod misfit;
-mod open;
-mod pager;
-mod pages;
-mod policy;
 #[doc(hidden)]
 pub mod private_files;
 pub mod protocol;
 #[cfg(feature = "cli")]
 pub mod proxy;
-mod read;
-mod request;
-mod restart;
-mod retry;
-mod rpc_error;
+pub mod rate_limits;
+mod rpc;
 pub mod schema;
-mod send;
-mod shortened;
-mod strict;
+mod supervisor;
 pub mod terminal;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod thread;
-mod time;
-mod tool;
 mod transport;
 mod turn;
-mod wire;
 
-// The engine room.
-mod dispatch;
-mod process;
-mod rpc;
-mod supervisor;
-mod tracker;
-mod words;
-
-pub use answer::AskAs;
-pub use ask::Ask;
-pub use builder::Builder;
-pub use client::{CasClient, ServerInfo};
-pub use dispatch::PendingRequest;
+pub use client::builder::Builder;
+pub use client::handle::{CasClient, ServerInfo};
+pub use client::pages::Pages;
+pub use client::request::{RawResponse, Request};
+pub use client::retry::Retry;
+pub use error::class::ErrorClass;
 pub use error::{CloseCause, CloseReason, Error, RawText, RpcError, RpcErrorKind, SpawnError};
-pub use error_class::ErrorClass;
-pub use event::{Event, Events, TypedEvents};
-pub use filter::Filter;
-pub use handler::{
+pub use events::event::{Event, Events, TypedEvents};
+pub use events::filter::Filter;
+pub use events::wire::{Direction, Wire, WireLine};
+pub use handlers::dispatch::PendingRequest;
+pub use handlers::policy::{Audit, DecidedBy, Permission, Policy, Rule, Subject};
+pub use handlers::tools::{DynamicTool, Tool, ToolContext, ToolError, ToolOutput};
+pub use handlers::{
     Answers, ApprovalRequest, Approvals, Attestation, AuthRefresh, Clock, Decision, Elicitation,
     ElicitationAnswer, ElicitationAsk, ElicitationRequest, Fallback, FileChangeApproval, Grant,
     HandlerError, Handlers, McpToolCall, Persist, RefreshRequest, RequestContext, Responder,
     SkillApproval, Tokens, UnclaimedRequest, UnclaimedRequests, UserInput,
 };
-pub use input::Input;
 #[cfg(feature = "ws")]
 pub use live::Live;
-pub use open::Resume;
-pub use pages::Pages;
-pub use policy::{Audit, DecidedBy, Permission, Policy, Rule, Subject};
-pub use process::find_codex;
-pub use request::{RawResponse, Request};
-pub use restart::{Restart, ServerState, ServerStates, Supervisor};
-pub use retry::Retry;
 pub use rpc::Kind;
-pub use send::Sent;
-pub use thread::{Origin, Thread};
-pub use tool::{DynamicTool, Tool, ToolContext, ToolError, ToolOutput};
+pub use supervisor::{Restart, ServerState, ServerStates, Supervisor};
+pub use thread::handle::{Origin, Thread};
+pub use thread::input::Input;
+pub use thread::open::Resume;
+pub use thread::send::Sent;
+pub use transport::stdio::find_codex;
 #[cfg(feature = "ws")]
 pub use transport::{Auth, Endpoint};
 pub use transport::{AuthRefusal, ConnectError, ConnectErrorKind, ConnectionKind};
+pub use turn::start::Ask;
+pub use turn::structured::AskAs;
 pub use turn::{
     Deadline, Item, TokenUsage, Turn, TurnControl, TurnError, TurnErrorKind, TurnEvent,
     TurnFailure, TurnOutcome,
 };
-pub use wire::{Direction, Wire, WireLine};
 
 /// The code blocks of the guide to live sessions are compiled as tests.
 #[cfg(all(doctest, feature = "ws"))]

@@ -70,7 +70,7 @@ const OUT_OF_REACH: &[(&str, &str)] = &[
 
 /// Kinds that are told by the code alone: -32001 (`Overloaded`) needs more requests in flight than the client allows itself,
 /// and -32603 (`Internal`) a failure inside the server.
-const TABLE: &str = include_str!("../src/rpc_error.rs");
+const TABLE: &str = include_str!("../src/error/rpc.rs");
 
 #[test]
 fn every_row_of_the_table_is_provoked_here_or_has_an_excuse() {

@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
 
 use super::pipes::Input;
-use crate::process::{Pipes, Process};
+use crate::transport::stdio::{Pipes, Process};
 
 /// The longest line of its stderr, which nothing depends on.
 const MAX_STDERR_LINE: usize = 1024 * 1024;

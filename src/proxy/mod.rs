@@ -56,5 +56,6 @@ pub use run::run;
 /// this on stderr: it was too slow, or another one held the databases of its home.
 #[must_use]
 pub fn start_may_pass(error: &str, stderr: &str) -> bool {
-    error.contains("did not answer initialize in time") || crate::error_class::lost_its_home(stderr)
+    error.contains("did not answer initialize in time")
+        || crate::error::class::lost_its_home(stderr)
 }

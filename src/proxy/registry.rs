@@ -3,7 +3,7 @@
 use std::error::Error as _;
 
 use super::{options::Options, session::Session};
-use crate::{error::SpawnError, process::Registry};
+use crate::{error::SpawnError, transport::stdio::Registry};
 
 /// The registry, if there is to be one and it can be used.
 pub(super) async fn open(options: &Options, session: &mut Session) -> Option<Registry> {

@@ -24,8 +24,8 @@ use super::{
     session::{Phase, Session},
 };
 use crate::{
-    process::{Launch, Process, find_codex},
     rpc::line::Line,
+    transport::stdio::{Launch, Process, find_codex},
 };
 
 /// The longest line that is read. Far above anything seen; a bound there must be.

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::{Envelope, Mark, Nested, Span};
-use crate::words::quote_or_escape;
+use crate::json::byte_search::quote_or_escape;
 
 pub(super) struct Scanner<'a> {
     pub(super) line: &'a [u8],

@@ -25,10 +25,10 @@ use tokio::{process::Command, task, time};
 
 use crate::{
     CasClient,
+    client::time::Rounded,
     error::Error,
     log::{self, About},
     private_files::PrivateDir,
-    time::Rounded,
 };
 pub use contract::{Contract, Problem, Unmet};
 pub use drift::{Changed, Changes, Drift};

@@ -16,7 +16,7 @@ use super::{
     upgrade::upgrade,
     websocket::{Reader, Role, Writer, pair},
 };
-use crate::{Builder, CasClient, Error, supervisor::Peer};
+use crate::{Builder, CasClient, Error, client::connection_task::Peer};
 
 /// A connection that is open, up to and without `initialize`.
 pub(crate) struct Opened {

@@ -3,6 +3,7 @@
 
 mod error;
 mod kind;
+pub(crate) mod stdio;
 
 #[cfg(feature = "ws")]
 mod auth;

@@ -22,10 +22,10 @@ use super::{
 };
 use crate::{
     Builder, CasClient, Error,
+    client::connection_task::{AbortOnDrop, Peer},
     error::{CloseCause, CloseReason, SpawnError},
-    process::{Pipes, Process, Registry, Tail, find_codex},
     rpc::Aside,
-    supervisor::{AbortOnDrop, Peer},
+    transport::stdio::{Pipes, Process, Registry, Tail, find_codex},
 };
 
 impl Builder {

@@ -8,9 +8,9 @@ use super::{
 };
 use crate::{
     Event, Events, Thread,
-    read::at,
+    client::tracker::{Seat, Starting},
+    json::pointer::at,
     rpc::router::OnReply,
-    tracker::{Seat, Starting},
 };
 
 /// What stands ready for a turn before the request that starts it is sent.

@@ -10,8 +10,8 @@ use super::{
 };
 use crate::{
     Error, Event,
+    json::pointer::{at, readable},
     protocol::{CodexErrorInfo, Name, ThreadItem, ThreadTokenUsage, TurnStatus},
-    read::{at, readable},
 };
 
 /// All that is known of a turn so far.

@@ -11,10 +11,12 @@ use super::{
 };
 use crate::{
     Input, Thread,
+    client::{
+        time,
+        tracker::{Phase, Role, Seat},
+    },
     error::{Error, RpcErrorKind},
     protocol::TurnStatus,
-    time,
-    tracker::{Phase, Role, Seat},
 };
 
 /// Steers and interrupts one turn. Clones are for the same turn; they don't keep it from being interrupted when its

@@ -5,8 +5,8 @@ use serde_json::{Value, json, value::RawValue};
 use super::Item;
 use crate::{
     Event,
+    json::pointer::{raw_at, readable},
     protocol::{ThreadItem, from_value},
-    read::{raw_at, readable},
 };
 
 /// How much of a command's output is kept until the command has ended, in bytes; the latest. Then the server tells it.

@@ -10,6 +10,9 @@ mod outcome;
 mod poll;
 mod progress;
 mod reconcile;
+pub(crate) mod start;
+pub(crate) mod strict_schema;
+pub(crate) mod structured;
 mod tokens;
 mod watchdog;
 
@@ -23,9 +26,9 @@ use std::{
 
 use crate::{
     ErrorClass, Input, Thread,
+    client::tracker::{Phase, Role, Seat},
     error::Error,
     protocol::TurnStatus,
-    tracker::{Phase, Role, Seat},
 };
 pub(crate) use binding::Binding;
 pub use control::TurnControl;

@@ -8,10 +8,9 @@ use std::{
 
 use super::TokenUsage;
 use crate::{
-    error::{CloseReason, Error},
+    client::time::Rounded,
+    error::{CloseReason, Error, shortened::Shortened},
     protocol::{CodexErrorInfo, ThreadItem, ThreadTokenUsage, TurnStatus},
-    shortened::Shortened,
-    time::Rounded,
 };
 
 /// All that a turn produced.

@@ -8,14 +8,14 @@ use std::{
 use super::{TurnEvent, collect::Collector};
 use crate::{
     Events, Filter, Thread,
+    client::tracker::Seat,
     error::{CloseReason, Error},
+    json::pointer::at,
     protocol::Name,
-    read::at,
     rpc::{
         Kind,
         router::{Matcher, Route},
     },
-    tracker::Seat,
 };
 
 #[derive(Debug)]

@@ -9,10 +9,10 @@ use tokio::time::timeout;
 use super::collect::{End, Failure, Record};
 use crate::{
     Thread,
+    client::pager::Pager,
     error::{Error, RpcErrorKind},
-    pager::Pager,
+    json::pointer::{Page, at, readable},
     protocol::TurnStatus,
-    read::{Page, at, readable},
 };
 
 /// What the server says of a turn.

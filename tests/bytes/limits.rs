@@ -63,7 +63,7 @@ async fn everything(client: &CasClient, server: &FakeServer, time: Duration) {
         .all()
         .await;
     let _ = client.resume_thread("t").timeout(time).await;
-    let mine = cas_sdk::mine::Mine::default().timeout(time);
+    let mine = cas_sdk::history::Mine::default().timeout(time);
     let _ = client.mine(mine).next().await;
     let Ok(thread) = client.start_thread(ThreadStartParams::default()).await else {
         return;

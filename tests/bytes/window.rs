@@ -272,7 +272,7 @@ async fn a_resume_and_the_pages_of_a_list_have_deadlines_of_their_own() {
             matches!(&error, Error::Timeout { after: told, .. } if *told == after),
             "{error:?}"
         );
-        let mut mined = client.mine(cas_sdk::mine::Mine::default().timeout(after));
+        let mut mined = client.mine(cas_sdk::history::Mine::default().timeout(after));
         let error = mined.next().await.unwrap().unwrap_err();
         assert!(
             matches!(&error, Error::Timeout { after: told, .. } if *told == after),

@@ -7,7 +7,7 @@ use std::{
 
 use cas_sdk::{
     CasClient, RpcError,
-    mine::Mine,
+    history::Mine,
     testing::{FakeServer, Reply},
 };
 use serde_json::{Value, json};

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, path::Path};
 
-use cas_sdk::mine::MinedThread;
+use cas_sdk::history::MinedThread;
 use cas_sdk::private_files::{PrivateDir, open_regular};
 use rusqlite::{Connection, ErrorCode, OpenFlags, params};
 use serde_json::Value;

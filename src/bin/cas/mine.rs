@@ -7,7 +7,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use cas_sdk::mine::{Mine, MinedThread};
+use cas_sdk::history::{Mine, MinedThread};
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};

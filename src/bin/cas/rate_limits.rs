@@ -7,7 +7,7 @@ use std::{
 
 use cas_sdk::{
     Error, RpcErrorKind,
-    budget::{BudgetMode, Pace, RateLimits, Tier, WindowPace},
+    rate_limits::{BudgetMode, Pace, RateLimits, Tier, WindowPace},
 };
 use serde::Serialize;
 use serde_json::{Value, json};

@@ -1,0 +1,243 @@
+//! The end of a connection: one task owns the child and the reader and writer tasks, notices whatever ends first, and
+//! takes the rest down in order, every step bounded.
+
+use std::{
+    future::{Future, poll_fn},
+    io,
+    pin::{Pin, pin},
+    process::ExitStatus,
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
+
+use tokio::{io::AsyncRead, sync::watch, task::JoinHandle, time::timeout};
+
+use crate::{
+    error::{CloseCause, CloseReason},
+    rpc::{Connection, connection::read, line::Lines},
+    transport::stdio::{Process, Tail},
+};
+
+/// Flipped to stop; shared with the client, whose last clone flips it.
+pub(crate) type Stop = watch::Sender<bool>;
+
+/// What the task looks after.
+///
+/// NB. The order of the fields: if the runtime ends before the connection does, the process goes first.
+struct Care {
+    process: Option<Process>,
+    stop: watch::Receiver<bool>,
+    reader: AbortOnDrop<io::Result<()>>,
+    writer: AbortOnDrop<io::Result<()>>,
+    /// Sends the requests that nobody waits for but had to wait for a place.
+    waiting: AbortOnDrop<()>,
+    stderr: Option<AbortOnDrop<()>>,
+    grace: Duration,
+    ending: Ending,
+}
+
+/// Tells the end of the connection, however its task comes to it.
+struct Ending {
+    connection: Arc<Connection>,
+    stderr: Option<Arc<Tail>>,
+    done: watch::Sender<Option<Arc<CloseReason>>>,
+}
+
+impl Ending {
+    fn tell(&self, cause: CloseCause, status: Option<ExitStatus>) -> Arc<CloseReason> {
+        let stderr_tail = self.stderr.as_ref().map(|tail| tail.text());
+        let reason = Arc::new(CloseReason {
+            cause,
+            status,
+            stderr_tail: stderr_tail.unwrap_or_default(),
+        });
+        self.connection.close(&reason);
+        self.done.send_replace(Some(reason.clone()));
+        reason
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        // The runtime took the task with it.
+        if self.done.borrow().is_none() {
+            self.tell(CloseCause::RuntimeEnded, None);
+        }
+    }
+}
+
+/// Ends a task when its owner goes.
+pub(crate) struct AbortOnDrop<T>(pub(crate) JoinHandle<T>);
+
+impl<T> Drop for AbortOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// What a client keeps of its supervisor.
+pub(crate) struct Supervised {
+    pub(crate) stop: Stop,
+    pub(crate) done: watch::Receiver<Option<Arc<CloseReason>>>,
+}
+
+/// The other side of a connection.
+pub(crate) enum Peer {
+    /// A child of ours.
+    Process(Box<Process>, tokio::process::ChildStderr),
+    /// A child of ours that listens on a socket; what it writes is read by this task.
+    #[cfg(feature = "ws")]
+    Listener(Box<Process>, AbortOnDrop<()>),
+    /// Somebody else's: only the pipe is ours.
+    Foreign,
+}
+
+/// Starts the tasks of a connection.
+pub(crate) fn supervise<R>(
+    connection: &Arc<Connection>,
+    input: R,
+    line: usize,
+    peer: Peer,
+    grace: Duration,
+) -> Supervised
+where
+    R: AsyncRead + Unpin + Send + 'static,
+{
+    let (stop_tx, stop) = watch::channel(false);
+    let (done, done_rx) = watch::channel(None);
+    let reader = tokio::spawn({
+        let (router, taps) = (connection.router.clone(), connection.taps.clone());
+        async move { read(Lines::new(input, line), &router, &taps).await }
+    });
+    let writer = tokio::spawn({
+        let connection = connection.clone();
+        async move { connection.outbox.drive().await }
+    });
+    let waiting = tokio::spawn({
+        let connection = connection.clone();
+        async move { connection.send_waiting().await }
+    });
+    let (process, stderr) = match peer {
+        Peer::Process(process, stderr) => {
+            let tail = process.stderr.clone();
+            let aside = connection.router.aside.clone();
+            let drain = tokio::spawn(async move { tail.drain(stderr, &aside).await });
+            (Some(*process), Some(AbortOnDrop(drain)))
+        }
+        #[cfg(feature = "ws")]
+        Peer::Listener(process, stderr) => (Some(*process), Some(stderr)),
+        Peer::Foreign => (None, None),
+    };
+    let ending = Ending {
+        connection: connection.clone(),
+        stderr: process.as_ref().map(|process| process.stderr.clone()),
+        done,
+    };
+    let care = Care {
+        process,
+        stop,
+        reader: AbortOnDrop(reader),
+        writer: AbortOnDrop(writer),
+        waiting: AbortOnDrop(waiting),
+        stderr,
+        grace,
+        ending,
+    };
+    // Owned by nobody on purpose: it ends by itself, for every cause it watches, and its end is what `done` tells.
+    drop(tokio::spawn(care.run()));
+    Supervised {
+        stop: stop_tx,
+        done: done_rx,
+    }
+}
+
+impl Care {
+    async fn run(self) {
+        // NB. Bound first, dropped last.
+        let Self {
+            ending,
+            mut process,
+            mut stop,
+            mut reader,
+            mut writer,
+            waiting: _waiting,
+            mut stderr,
+            grace,
+        } = self;
+        let mut read_ended = false;
+        let mut status = None;
+
+        // Whatever is first. All can be dropped: a join handle and a child can be waited for again.
+        let mut cause = {
+            let mut stopped = pin!(stop.wait_for(|stop| *stop));
+            let mut exited = pin!(wait(&mut process));
+            poll_fn(|cx| {
+                if stopped.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(CloseCause::Shutdown);
+                }
+                if let Poll::Ready(end) = Pin::new(&mut reader.0).poll(cx) {
+                    read_ended = true;
+                    return Poll::Ready(match end {
+                        Ok(Ok(())) => CloseCause::Eof,
+                        Ok(Err(e)) => CloseCause::Read(e.to_string()),
+                        Err(e) => CloseCause::Read(e.to_string()),
+                    });
+                }
+                if let Poll::Ready(end) = Pin::new(&mut writer.0).poll(cx) {
+                    return Poll::Ready(match end {
+                        Ok(Ok(())) => CloseCause::Shutdown,
+                        Ok(Err(e)) => CloseCause::Write(e.to_string()),
+                        Err(e) => CloseCause::Write(e.to_string()),
+                    });
+                }
+                exited.as_mut().poll(cx).map(|ended| {
+                    status = ended;
+                    CloseCause::Exited
+                })
+            })
+            .await
+        };
+
+        // NB. The order matters: the end of its input is what asks the server to go, and reading goes on meanwhile, since
+        // what it said before it went is delivered.
+        if let Some(process) = &mut process {
+            process.look();
+        }
+        ending.connection.outbox.close();
+        if let Some(process) = &mut process {
+            if status.is_none() {
+                let by_itself;
+                (status, by_itself) = if cause == CloseCause::Shutdown {
+                    process.stop(grace).await
+                } else {
+                    process.stop_ending(grace).await
+                };
+                if by_itself && cause != CloseCause::Shutdown {
+                    cause = CloseCause::Exited; // Its output ends a moment before it does.
+                }
+            } else {
+                process.end_rest(grace).await;
+            }
+        }
+        if !read_ended {
+            // A grandchild may hold the pipe for ever, so the wait for its end is bounded too.
+            let _ = timeout(if process.is_some() { DRAIN } else { grace }, &mut reader.0).await;
+        }
+        if let Some(stderr) = &mut stderr {
+            let _ = timeout(DRAIN, &mut stderr.0).await;
+        }
+        let reason = ending.tell(cause, status);
+        tracing::debug!(target: "cas_sdk", "connection closed: {reason}");
+    }
+}
+
+/// How long output that is already in a pipe may take to arrive after the process has ended.
+const DRAIN: Duration = Duration::from_millis(500);
+
+async fn wait(process: &mut Option<Process>) -> Option<std::process::ExitStatus> {
+    match process {
+        Some(process) => process.wait().await,
+        None => std::future::pending().await,
+    }
+}

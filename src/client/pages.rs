@@ -1,0 +1,159 @@
+//! Lists that the server gives page by page, as streams of their items.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use futures_core::Stream;
+use serde_json::{Map, Value};
+
+use crate::{CasClient, client::pager::Pager, error::Error, json::pointer::Page, protocol::Paged};
+
+impl CasClient {
+    /// All items of a list, fetched page by page as they are read. The params carry the filters and, as `limit`, the
+    /// size of a page; a `cursor` in them is where the first page begins.
+    ///
+    /// ```no_run
+    /// # async fn run(client: cas_sdk::CasClient) -> Result<(), cas_sdk::Error> {
+    /// use cas_sdk::protocol::ThreadListParams;
+    /// let mut threads = client.pages(ThreadListParams::default().archived(true));
+    /// while let Some(thread) = threads.next().await {
+    ///     println!("{}", thread?.preview);
+    /// }
+    /// # Ok(()) }
+    /// ```
+    #[expect(clippy::needless_pass_by_value, reason = "the same as `request`")]
+    pub fn pages<C: Paged>(&self, params: C) -> Pages<C> {
+        let begin = self
+            .check::<C>()
+            .and_then(|()| match serde_json::to_value(&params) {
+                Ok(Value::Object(fields)) => Ok(fields),
+                Ok(_) => Ok(Map::new()),
+                Err(e) => Err(Error::encode(C::METHOD, &e)),
+            });
+        let (params, next) = match begin {
+            Ok(params) => (params, Next::Fetch),
+            Err(error) => (Map::new(), Next::Fail(error)),
+        };
+        Pages {
+            client: self.clone(),
+            timeout: self.request_timeout(),
+            pager: Pager::new(C::METHOD, params),
+            items: VecDeque::new(),
+            next,
+        }
+    }
+}
+
+/// A stream of the items of a list; see [`CasClient::pages`].
+///
+/// A page is fetched when the items of the one before have been read. An error ends the stream, and so does a server that
+/// gives a cursor a second time: [`Error::Invalid`].
+#[must_use = "a list is not fetched until it is read"]
+pub struct Pages<C: Paged> {
+    client: CasClient,
+    timeout: Duration,
+    pager: Pager,
+    items: VecDeque<C::Item>,
+    next: Next<C::Item>,
+}
+
+type Fetch<T> = Pin<Box<dyn Future<Output = Result<Page<T>, Error>> + Send>>;
+
+enum Next<T> {
+    /// The page that comes next.
+    Fetch,
+    Fetching(Fetch<T>),
+    Fail(Error),
+    End,
+}
+
+impl<C: Paged> Pages<C> {
+    /// The deadline of the request for each page. Default: the builder's
+    /// [`request_timeout`](crate::Builder::request_timeout).
+    pub fn timeout(mut self, after: Duration) -> Self {
+        self.timeout = after;
+        self
+    }
+
+    /// The next item. `None` at the end. Cancel safe.
+    ///
+    /// # Errors
+    /// As of [`CasClient::request`].
+    pub async fn next(&mut self) -> Option<Result<C::Item, Error>> {
+        std::future::poll_fn(|cx| self.poll(cx)).await
+    }
+
+    /// All items that are left.
+    ///
+    /// # Errors
+    /// As of [`CasClient::request`]; what had been read by then is lost.
+    pub async fn all(mut self) -> Result<Vec<C::Item>, Error> {
+        let mut all = Vec::new();
+        while let Some(item) = self.next().await {
+            all.push(item?);
+        }
+        Ok(all)
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<C::Item, Error>>> {
+        loop {
+            if let Some(item) = self.items.pop_front() {
+                return Poll::Ready(Some(Ok(item)));
+            }
+            match &mut self.next {
+                Next::Fetch => self.next = Next::Fetching(self.fetch()),
+                Next::Fetching(fetch) => match ready!(fetch.as_mut().poll(cx)) {
+                    Ok(page) => self.turn(page),
+                    Err(error) => self.next = Next::Fail(error),
+                },
+                Next::Fail(_) => {
+                    if let Next::Fail(error) = std::mem::replace(&mut self.next, Next::End) {
+                        return Poll::Ready(Some(Err(error)));
+                    }
+                }
+                Next::End => return Poll::Ready(None),
+            }
+        }
+    }
+
+    fn fetch(&self) -> Fetch<C::Item> {
+        let (client, timeout) = (self.client.clone(), self.timeout);
+        let params = self.pager.params().clone();
+        Box::pin(async move { client.call_within(C::METHOD, &params, timeout).await })
+    }
+
+    fn turn(&mut self, page: Page<C::Item>) {
+        self.items = page.data.into();
+        self.next = match self.pager.turn(page.next_cursor) {
+            Ok(true) => Next::Fetch,
+            Ok(false) => Next::End,
+            Err(error) => Next::Fail(error),
+        };
+    }
+}
+
+// Nothing in it is pinned: the one future is boxed.
+impl<C: Paged> Unpin for Pages<C> {}
+
+impl<C: Paged> Stream for Pages<C> {
+    type Item = Result<C::Item, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll(cx)
+    }
+}
+
+impl<C: Paged> fmt::Debug for Pages<C> {
+    #[inline]
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pages")
+            .field("method", &C::METHOD)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,123 @@
+//! Which threads this connection follows. A turn on any other thread would run unseen: the server accepts it, and says
+//! nothing of it.
+
+use std::{pin::pin, sync::Arc};
+
+use super::Tracker;
+use crate::{
+    json::pointer::{at, readable},
+    rpc::router::OnReply,
+    turn::TokenUsage,
+};
+
+impl Tracker {
+    /// Whether turns of this thread can be seen here.
+    pub(crate) fn follows(&self, thread: &str) -> bool {
+        let state = self.lock();
+        state
+            .threads
+            .get(thread)
+            .is_some_and(|track| track.followed)
+    }
+
+    /// Waits until this thread is not followed here.
+    pub(crate) async fn let_go_of(&self, thread: &str) {
+        loop {
+            // NB. What changes after this wakes the wait below.
+            let mut changed = pin!(self.let_go.notified());
+            changed.as_mut().enable();
+            if !self.follows(thread) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// Takes note of what a request changes about this, by whomever it is made; `then` runs afterwards.
+    pub(crate) fn hook(
+        self: &Arc<Self>,
+        method: &str,
+        params: &str,
+        then: Option<OnReply>,
+    ) -> Option<OnReply> {
+        readable! {
+            struct Thread {
+                needed { id: String = "id", }
+                maybe { status: Option<Status> = "status", }
+            }
+        }
+        readable! {
+            struct Status {
+                maybe { is: String = "type", }
+            }
+        }
+        let tracker = self.clone();
+        match method {
+            "thread/start" | "thread/resume" | "thread/fork" => {
+                let is_new = method == "thread/start";
+                Some(Box::new(move |outcome| {
+                    if let Ok(reply) = outcome
+                        && let Ok(thread) = at::<Thread>(reply.result(), &["thread"])
+                    {
+                        let is_active = thread.status.is_some_and(|status| status.is == "active");
+                        tracker.follow(&thread.id, is_new, is_active);
+                    }
+                    if let Some(then) = then {
+                        then(outcome);
+                    }
+                }))
+            }
+            "thread/unsubscribe" => {
+                let named = at::<String>(params, &["threadId"]).ok();
+                Some(Box::new(move |outcome| {
+                    if let (Ok(_), Some(named)) = (outcome, named) {
+                        tracker.let_go(&named);
+                    }
+                    if let Some(then) = then {
+                        then(outcome);
+                    }
+                }))
+            }
+            _ => then,
+        }
+    }
+
+    fn follow(&self, thread: &str, is_new: bool, is_active: bool) {
+        let mut state = self.lock();
+        if state.closed {
+            return;
+        }
+        let track = state.threads.entry(thread.to_owned()).or_default();
+        track.followed = true;
+        if is_new {
+            track.total.get_or_insert_with(TokenUsage::default);
+        }
+        if !is_active {
+            track.active = None; // It may have ended while the thread was not followed.
+        }
+        track.busy = is_active && track.active.is_none() && track.turns.is_empty();
+    }
+
+    /// Its turns go on, unseen.
+    fn let_go(&self, thread: &str) {
+        let mut state = self.lock();
+        if let Some(track) = state.threads.get_mut(thread) {
+            track.followed = false;
+        }
+        state.tidy(thread);
+        drop(state);
+        self.let_go.notify_waiters();
+    }
+
+    /// It is gone, and its turns with it.
+    pub(super) fn unfollow(&self, thread: &str) {
+        let mut locked = self.lock();
+        let state = &mut *locked;
+        if let Some(track) = state.threads.get_mut(thread) {
+            track.lose(&mut state.news);
+        }
+        state.tidy(thread);
+        drop(locked);
+        self.let_go.notify_waiters();
+    }
+}

@@ -1,0 +1,137 @@
+//! What the notifications say of threads and turns. Runs in the reader, in order.
+
+use super::{Active, Phase, Tracker};
+use crate::{
+    json::pointer::at,
+    protocol::{Name, TurnStatus},
+    rpc::{Incoming, router::Class},
+};
+
+impl Tracker {
+    /// How the notifications that are of interest here are treated; `None` for all others.
+    pub(crate) fn class(method: &str) -> Option<Class> {
+        if method == "account/rateLimits/updated" {
+            return Some(Class {
+                vital: false,
+                observed: true,
+            });
+        }
+        let observed = matches!(
+            method,
+            "turn/started"
+                | "turn/completed"
+                | "item/completed"
+                | "thread/tokenUsage/updated"
+                | "thread/status/changed"
+                | "thread/closed"
+                | "thread/archived"
+                | "thread/deleted"
+        );
+        observed.then_some(Class {
+            vital: true,
+            observed: true,
+        })
+    }
+
+    pub(crate) fn observe(&self, message: &Incoming) {
+        let parts = message.parts();
+        let params = parts.params().unwrap_or_default();
+        if parts.method() == Some("account/rateLimits/updated") {
+            self.limits_updated(params);
+            return;
+        }
+        let (Some(method), Some(thread)) = (parts.method(), parts.thread()) else {
+            return;
+        };
+        match (method, parts.turn()) {
+            ("turn/started", Some(turn)) => self.started(thread, turn, params),
+            ("turn/completed", Some(turn)) => self.completed(thread, turn, params),
+            ("item/completed", Some(turn)) => {
+                self.item(thread, turn, parts.item_type(), params);
+            }
+            ("thread/tokenUsage/updated", Some(turn)) => self.used(thread, turn, params),
+            ("thread/status/changed", _) => self.status(thread, params),
+            ("thread/closed" | "thread/archived" | "thread/deleted", _) => self.unfollow(thread),
+            _ => {}
+        }
+    }
+
+    fn started(&self, thread: &str, turn: &str, params: &str) {
+        let root = at::<Option<String>>(params, &["turn", "rootTurnId"]);
+        let root = root.ok().flatten().unwrap_or_else(|| turn.to_owned());
+        let unwanted = {
+            let state = &mut *self.lock();
+            let track = state.threads.entry(thread.to_owned()).or_default();
+            // Other connections' turns are not told; so this connection is being told.
+            track.followed = true;
+            track.busy = false;
+            let active = Active {
+                id: turn.to_owned(),
+                root,
+            };
+            // One turn runs at a time: those before have ended, whether that was told or not.
+            track
+                .turns
+                .retain(|id, old| active.is(id) || old.seats > 0 || old.unwanted);
+            let mut unwanted = Vec::new();
+            for (id, known) in track.turns.iter().filter(|(id, _)| active.is(id)) {
+                if !known.is_over() {
+                    known.enter(Phase::Started, &mut state.news);
+                    unwanted.extend(known.unwanted.then(|| id.clone()));
+                }
+            }
+            track.active = Some(active);
+            unwanted
+        };
+        for id in unwanted {
+            self.interrupt(thread, &id, 0);
+        }
+    }
+
+    fn completed(&self, thread: &str, turn: &str, params: &str) {
+        // The end is the end, whatever it looks like.
+        let status = at(params, &["turn", "status"]).unwrap_or(TurnStatus::Completed);
+        let state = &mut *self.lock();
+        if let Some(track) = state.threads.get_mut(thread) {
+            track.end(turn, &status, &mut state.news);
+        }
+        state.tidy(thread);
+    }
+
+    fn item(&self, thread: &str, turn: &str, item_type: Option<&str>, params: &str) {
+        if item_type == Some("collabAgentToolCall") {
+            self.agents(thread, turn, params);
+        }
+        let unwanted = {
+            let state = &mut *self.lock();
+            let track = state.threads.get(thread);
+            let Some(known) = track.and_then(|track| track.turns.get(turn)) else {
+                return;
+            };
+            // A review has items before it says that it has started.
+            let accepted = *known.phase.borrow() == Phase::Accepted;
+            if accepted {
+                known.enter(Phase::Started, &mut state.news);
+            }
+            accepted && known.unwanted
+        };
+        if unwanted {
+            self.interrupt(thread, turn, 0);
+        }
+    }
+
+    fn status(&self, thread: &str, params: &str) {
+        let Ok(Name(status)) = at(params, &["status", "type"]) else {
+            return;
+        };
+        match &*status {
+            "notLoaded" => self.unfollow(thread),
+            "idle" | "systemError" => {
+                if let Some(track) = self.lock().threads.get_mut(thread) {
+                    track.busy = false;
+                }
+            }
+            _ => {}
+        }
+    }
+}

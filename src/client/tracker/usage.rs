@@ -1,0 +1,87 @@
+//! Who used which tokens. The server counts by thread; here it is added up by turn, with the sub-agents'.
+
+use super::{State, Tracker, TurnTrack};
+use crate::{
+    json::pointer::{at, readable},
+    turn::TokenUsage,
+};
+
+/// To whom a count belongs.
+enum Share {
+    Own,
+    Agent,
+}
+
+impl Tracker {
+    /// `thread/tokenUsage/updated`: the total of the thread, and what the last response took.
+    pub(super) fn used(&self, thread: &str, turn: &str, params: &str) {
+        readable! {
+            struct Usage {
+                needed { total: TokenUsage = "total", last: TokenUsage = "last", }
+            }
+        }
+        let Ok(token_usage) = at::<Usage>(params, &["tokenUsage"]) else {
+            return;
+        };
+        let mut state = self.lock();
+        let Some(track) = state.threads.get_mut(thread) else {
+            return;
+        };
+        // The difference of totals neither counts a repeated notification twice nor misses one that was dropped. It
+        // needs a total to begin with, which a thread that was forked or taken up in the middle doesn't have.
+        let before = track.total.replace(token_usage.total);
+        let added = before.map_or(token_usage.last, |before| token_usage.total.since(before));
+        let Some((owner, share)) = state.owner(thread, turn) else {
+            return;
+        };
+        if owner.is_over() {
+            return; // What an outcome says must not depend on when it is read.
+        }
+        match share {
+            Share::Own => owner.used.own = Some(owner.used.own.unwrap_or_default() + added),
+            Share::Agent => owner.used.agents = owner.used.agents + added,
+        }
+    }
+
+    /// A call that names the threads of sub-agents.
+    pub(super) fn agents(&self, thread: &str, turn: &str, params: &str) {
+        let Ok(called) = at::<Vec<String>>(params, &["item", "receiverThreadIds"]) else {
+            return;
+        };
+        let mut state = self.lock();
+        // A sub-agent's own sub-agents count where it counts.
+        if let Some((owner, _)) = state.owner(thread, turn) {
+            owner.agents.extend(called);
+        }
+    }
+}
+
+impl State {
+    /// The turn that a turn counts towards: itself, or the one whose sub-agent it is of.
+    fn owner(&mut self, thread: &str, turn: &str) -> Option<(&mut TurnTrack, Share)> {
+        let track = self.threads.get(thread)?;
+        if track.turns.contains_key(turn) {
+            let own = self.threads.get_mut(thread)?.turns.get_mut(turn)?;
+            return Some((own, Share::Own));
+        }
+        let root = track
+            .active
+            .as_ref()
+            .filter(|active| active.id == turn)
+            .map(|active| active.root.clone());
+        for (home, track) in &mut self.threads {
+            for (id, candidate) in &mut track.turns {
+                if root.as_ref() == Some(id) || candidate.agents.contains(thread) {
+                    // The root of a review is in the same thread.
+                    let share = if home == thread {
+                        Share::Own
+                    } else {
+                        Share::Agent
+                    };
+                    return Some((candidate, share));
+                }
+            }
+        }
+        None
+    }
+}

@@ -1,0 +1,105 @@
+//! `account/chatgptAuthTokens/refresh`: new tokens, where this program and not codex looks after the login.
+
+use std::{fmt, future::Future};
+
+use futures_util::future::BoxFuture;
+use serde::Serialize;
+
+use super::{Asked, HandlerError, RequestContext};
+use crate::json::pointer::readable;
+
+/// Answers `account/chatgptAuthTokens/refresh`, which codex asks when a backend has refused the token it was given with
+/// `account/login/start`.
+///
+/// Requests for one account that come while one is being answered, or up to 3 s after new tokens came, get the same
+/// tokens: two threads that expire at once cause one refresh. A login, a logout, `account/updated` and a request for
+/// another account end that. The server waits 10 s and then fails the turn; a handler is stopped after 8 s. A closure
+/// `|request: RefreshRequest, cx| async { … }` is an `AuthRefresh` too.
+pub trait AuthRefresh: Send + Sync + 'static {
+    /// New tokens for the account that the request names.
+    ///
+    /// # Errors
+    /// The turn fails; the server passes on the code of the error, not its text.
+    fn refresh(
+        &self,
+        request: RefreshRequest,
+        cx: RequestContext,
+    ) -> impl Future<Output = Result<Tokens, HandlerError>> + Send;
+}
+
+impl<F, R> AuthRefresh for F
+where
+    F: Fn(RefreshRequest, RequestContext) -> R + Send + Sync + 'static,
+    R: Future<Output = Result<Tokens, HandlerError>> + Send,
+{
+    fn refresh(
+        &self,
+        request: RefreshRequest,
+        cx: RequestContext,
+    ) -> impl Future<Output = Result<Tokens, HandlerError>> + Send {
+        self(request, cx)
+    }
+}
+
+readable! {
+    /// Why tokens are needed, and for whom.
+    #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+    #[non_exhaustive]
+    pub struct RefreshRequest {
+        maybe {
+            /// `unauthorized`: a backend answered 401.
+            pub reason: String = "reason",
+            /// The account that codex used until now.
+            pub previous_account_id: Option<String> = "previousAccountId",
+        }
+    }
+}
+
+/// What codex logs in with. Its `Debug` does not show the token.
+#[derive(Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Tokens {
+    access_token: String,
+    chatgpt_account_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    chatgpt_plan_type: Option<String>,
+}
+
+impl Tokens {
+    /// An access token (a JWT) and the account it is for, which must be the one that codex used before.
+    #[must_use]
+    pub fn new(access_token: impl Into<String>, account_id: impl Into<String>) -> Self {
+        Self {
+            access_token: access_token.into(),
+            chatgpt_account_id: account_id.into(),
+            chatgpt_plan_type: None,
+        }
+    }
+
+    /// The plan of the account, such as `pro`; else codex reads it from the token.
+    #[must_use]
+    pub fn plan(mut self, plan: impl Into<String>) -> Self {
+        self.chatgpt_plan_type = Some(plan.into());
+        self
+    }
+}
+
+impl fmt::Debug for Tokens {
+    #[inline]
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tokens")
+            .field("chatgpt_account_id", &self.chatgpt_account_id)
+            .field("chatgpt_plan_type", &self.chatgpt_plan_type)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<H: AuthRefresh> Asked<RefreshRequest, Tokens> for H {
+    fn ask(
+        &self,
+        request: RefreshRequest,
+        cx: RequestContext,
+    ) -> BoxFuture<'_, Result<Tokens, HandlerError>> {
+        Box::pin(self.refresh(request, cx))
+    }
+}

@@ -1,0 +1,106 @@
+//! Answers to the server, as they go over the wire.
+
+use serde_json::{Value, json};
+
+use crate::handlers::{
+    HandlerError,
+    policy::{Decided, DecidedBy},
+};
+
+/// An answer: the member of the response, its JSON text, and who decided it.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(super) key: &'static str,
+    pub(super) body: String,
+    pub(super) decided: Option<Decided>,
+}
+
+impl Answer {
+    pub(crate) fn result(body: impl Into<String>) -> Self {
+        Self {
+            key: "result",
+            body: body.into(),
+            decided: None,
+        }
+    }
+
+    pub(crate) fn error(code: i32, message: &str) -> Self {
+        Self::error_with(code, message, None)
+    }
+
+    pub(crate) fn error_with(code: i32, message: &str, data: Option<Value>) -> Self {
+        let mut error = json!({"code": code, "message": message});
+        if let Some(data) = data {
+            error["data"] = data;
+        }
+        Self {
+            key: "error",
+            body: error.to_string(),
+            decided: None,
+        }
+    }
+
+    pub(crate) fn failure(error: &HandlerError) -> Self {
+        Self::error(error.code(), &error.to_string())
+    }
+
+    /// What is answered to a method that nobody answers. A refusal is a valid body of the method, where it has one.
+    pub(crate) fn refusal(method: &str) -> Self {
+        let body = match method {
+            "item/commandExecution/requestApproval"
+            | "item/fileChange/requestApproval"
+            | "skill/requestApproval" => r#"{"decision":"decline"}"#,
+            "item/permissions/requestApproval" => r#"{"permissions":{}}"#,
+            "item/tool/requestUserInput" => r#"{"answers":{}}"#,
+            "mcpServer/elicitation/request" => r#"{"action":"decline"}"#,
+            "item/tool/call" => {
+                r#"{"contentItems":[{"type":"inputText","text":"this tool is not available"}],"success":false}"#
+            }
+            _ => return Self::error(-32601, &format!("no handler for {method}")),
+        };
+        Self::result(body).decided(DecidedBy::Default, "decline")
+    }
+
+    /// What is answered to the deprecated approvals of the first protocol.
+    pub(super) fn deprecated(method: &str) -> Self {
+        let text = format!("Unsupported deprecated server request: {method}");
+        Self::error_with(-32602, &text, Some(json!({"supportedMode": "v2-only"})))
+    }
+
+    pub(crate) fn decided(mut self, by: DecidedBy, what: impl Into<String>) -> Self {
+        self.decided = Some(Decided {
+            by,
+            what: what.into(),
+            warning: None,
+        });
+        self
+    }
+
+    /// The same, with what is to be said of the rule that decided it.
+    pub(super) fn warned(mut self, warning: Option<String>) -> Self {
+        if let Some(decided) = &mut self.decided {
+            decided.warning = warning;
+        }
+        self
+    }
+
+    /// The same, told as decided by the fallback.
+    pub(super) fn by_fallback(self) -> Self {
+        let what = if self.key == "error" {
+            "error"
+        } else {
+            "answer"
+        };
+        self.decided(DecidedBy::Fallback, what)
+    }
+
+    pub(crate) fn into_result(self) -> Result<Value, HandlerError> {
+        let body: Value = serde_json::from_str(&self.body)?;
+        if self.key == "result" {
+            return Ok(body);
+        }
+        let code = body["code"].as_i64().and_then(|c| i32::try_from(c).ok());
+        let text = body["message"].as_str().unwrap_or_default();
+        Err(HandlerError::rpc(code.unwrap_or(-32603), text))
+    }
+}

@@ -1,0 +1,117 @@
+//! The items that wait for approval: what a request does not repeat, or may not be believed about.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use serde_json::Value;
+
+use crate::{
+    json::pointer::{at, readable},
+    rpc::Incoming,
+};
+
+/// How many items of each kind are kept until they are approved. More than that wait nowhere.
+const MOST: usize = 1024;
+
+/// A thread and an item.
+type Key = (String, String);
+
+#[derive(Default)]
+pub(crate) struct Items(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    /// `item/started` of changes of files: the request for approval does not repeat them.
+    changes: HashMap<Key, Incoming>,
+    /// The calls of MCP tools that are in progress.
+    calls: HashMap<Key, Call>,
+}
+
+struct Call {
+    server: String,
+    tool: String,
+    read_only: bool,
+    /// Its approval was asked for. That is done once, so whoever asks again is not codex.
+    asked: bool,
+}
+
+impl Items {
+    pub(super) fn started(&self, message: &Incoming) {
+        readable! {
+            struct Started {
+                needed { server: String = "server", tool: String = "tool", }
+                maybe { read_only: Option<bool> = "readOnlyHint", }
+            }
+        }
+        let parts = message.parts();
+        let (Some(thread), Some(item)) = (parts.thread(), parts.item()) else {
+            return;
+        };
+        let key = (thread.to_owned(), item.to_owned());
+        let mut state = self.lock();
+        match parts.item_type() {
+            Some("fileChange") if state.changes.len() < MOST => {
+                state.changes.insert(key, message.clone());
+            }
+            Some("mcpToolCall") if state.calls.len() < MOST => {
+                let Ok(started) = at::<Started>(parts.params().unwrap_or_default(), &["item"])
+                else {
+                    return;
+                };
+                let call = Call {
+                    server: started.server,
+                    tool: started.tool,
+                    read_only: started.read_only == Some(true),
+                    asked: false,
+                };
+                state.calls.insert(key, call);
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn completed(&self, thread: &str, item: &str) {
+        self.forget(|t, i| t == thread && i == item);
+    }
+
+    /// The turn or the thread has ended.
+    pub(super) fn ended(&self, thread: &str) {
+        self.forget(|t, _| t == thread);
+    }
+
+    /// The changes of an item that waits for approval.
+    pub(super) fn changes(&self, thread: Option<&str>, item: Option<&str>) -> Option<Value> {
+        let key = (thread?.to_owned(), item?.to_owned());
+        let message = self.lock().changes.get(&key).cloned()?;
+        at(message.parts().params()?, &["item", "changes"]).ok()
+    }
+
+    /// Whether a call of this tool waits for approval, and if so whether the tool is declared read-only. It waits no longer
+    /// from then on.
+    pub(super) fn take_call(&self, thread: &str, server: &str, tool: &str) -> Option<bool> {
+        let mut state = self.lock();
+        let waiting = state.calls.iter_mut().find(|((of, _), call)| {
+            of == thread && call.server == server && call.tool == tool && !call.asked
+        });
+        let (_, call) = waiting?;
+        call.asked = true;
+        Some(call.read_only)
+    }
+
+    fn forget(&self, gone: impl Fn(&str, &str) -> bool) {
+        let mut state = self.lock();
+        let State { changes, calls } = &mut *state;
+        if !changes.is_empty() {
+            changes.retain(|(thread, item), _| !gone(thread, item));
+        }
+        if !calls.is_empty() {
+            calls.retain(|(thread, item), _| !gone(thread, item));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,376 @@
+//! Requests of the server: each runs in a task of its own and is answered exactly once.
+//!
+//! The table of open requests is the truth: whoever takes an entry out settles it. A handler's answer, its panic, the
+//! server's word that somebody else has answered, the end of the turn and the end of the connection all go through it.
+
+mod answer;
+mod at_once;
+mod guarded;
+mod items;
+mod observe;
+mod pending;
+mod refresh;
+mod route;
+mod settings;
+mod threads;
+
+use std::{
+    collections::HashMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
+};
+
+use futures_util::FutureExt as _;
+use tokio::{sync::mpsc, task::AbortHandle};
+use tracing::Level;
+
+use self::{items::Items, refresh::Refresher};
+use crate::{
+    client::{handle::WeakClient, tracker::Tracker},
+    handlers::{
+        Erased, Handlers, RefreshRequest, RequestContext, Responder, Tokens,
+        policy::{Audit, AuditFn},
+        request_id,
+    },
+    json::pointer::at,
+    rpc::{Aside, Connection, Incoming},
+};
+
+pub(crate) use answer::Answer;
+pub use pending::PendingRequest;
+pub(crate) use threads::Threads;
+
+/// How many server requests are worked on at once; more get "overloaded".
+const AT_ONCE: usize = 256;
+
+/// Everything that answers: the handlers of the client, and those that belong to no thread.
+#[derive(Clone, Default)]
+pub(crate) struct Desk {
+    pub(crate) handlers: Handlers,
+    pub(crate) auth_refresh: Option<Erased<RefreshRequest, Tokens>>,
+    pub(crate) attestation: Option<Erased<(), String>>,
+    pub(crate) audit: Option<AuditFn>,
+}
+
+pub(crate) struct Dispatch {
+    /// The server is somebody else's.
+    joined: bool,
+    threads: Arc<Threads>,
+    items: Items,
+    refresher: Refresher,
+    attestation: Option<Erased<(), String>>,
+    audit: Option<AuditFn>,
+    /// The audit is called for one decision after the other.
+    auditing: tokio::sync::Mutex<()>,
+    aside: Aside,
+    tracker: Arc<Tracker>,
+    table: Mutex<Table>,
+    /// Who takes what no handler claims.
+    unclaimed: Mutex<Option<mpsc::Sender<Responder>>>,
+    connection: OnceLock<Weak<Connection>>,
+    client: OnceLock<WeakClient>,
+    myself: Weak<Self>,
+}
+
+#[derive(Default)]
+struct Table {
+    open: HashMap<Box<str>, Open>,
+    /// The connection has ended: nothing is taken any more.
+    closed: bool,
+}
+
+/// A request that has not been answered.
+struct Open {
+    message: Incoming,
+    /// It is for this client to answer.
+    is_ours: bool,
+    /// The item of a tool call: its completion withdraws the call.
+    call_id: Option<String>,
+    task: Option<AbortHandle>,
+    /// The answer is there, and is sent as soon as the audit knows of it.
+    settling: bool,
+}
+
+impl Dispatch {
+    /// A server that was joined belongs to somebody else: only what comes of threads that were started here is answered.
+    pub(crate) fn new(desk: Desk, aside: Aside, joined: bool) -> Arc<Self> {
+        Arc::new_cyclic(|myself| Self {
+            joined,
+            threads: Threads::new(desk.handlers, aside.clone()),
+            items: Items::default(),
+            refresher: Refresher::new(desk.auth_refresh),
+            attestation: desk.attestation,
+            audit: desk.audit,
+            auditing: tokio::sync::Mutex::default(),
+            tracker: Tracker::new(aside.clone()),
+            aside,
+            table: Mutex::default(),
+            unclaimed: Mutex::default(),
+            connection: OnceLock::new(),
+            client: OnceLock::new(),
+            myself: myself.clone(),
+        })
+    }
+
+    pub(crate) fn threads(&self) -> &Arc<Threads> {
+        &self.threads
+    }
+
+    pub(crate) fn tracker(&self) -> &Arc<Tracker> {
+        &self.tracker
+    }
+
+    pub(crate) fn attach(&self, connection: &Arc<Connection>) {
+        let _ = self.connection.set(Arc::downgrade(connection));
+        self.tracker.attach(connection);
+    }
+
+    pub(crate) fn attach_client(&self, client: WeakClient) {
+        let _ = self.client.set(client);
+    }
+
+    /// A stream of what no handler claims, in the place of the one before.
+    pub(crate) fn take_unclaimed(&self) -> mpsc::Receiver<Responder> {
+        let (sender, receiver) = mpsc::channel(AT_ONCE);
+        if !self.lock().closed {
+            let before = self
+                .unclaimed
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .replace(sender);
+            drop(before);
+        }
+        receiver
+    }
+
+    /// Somebody logs in or out: tokens of before are not given out any more.
+    pub(crate) fn login_changed(&self) {
+        self.refresher.login_changed();
+    }
+
+    /// What waits for an answer, the oldest first.
+    pub(crate) fn pending(&self) -> Vec<PendingRequest> {
+        let open: Vec<_> = self
+            .lock()
+            .open
+            .values()
+            .map(|o| o.message.clone())
+            .collect();
+        pending::sorted(&open)
+    }
+
+    /// Takes a request of the server.
+    fn accept(&self, message: &Incoming) {
+        let (parts, Some(myself)) = (message.parts(), self.myself.upgrade()) else {
+            return;
+        };
+        let Some(id) = parts.id().map(Box::<str>::from) else {
+            return;
+        };
+        {
+            let mut table = self.lock();
+            if table.closed {
+                return;
+            }
+            if table.open.contains_key(&id) {
+                // A request that is still open is sent again when its thread is resumed.
+                drop(table);
+                self.aside.trace(Level::DEBUG, move || {
+                    tracing::debug!(target: "cas_sdk", id = &*id, "a request that is being answered was sent again");
+                });
+                return;
+            }
+            let is_ours = !self.joined || self.threads.is_started_here(parts.thread());
+            let others = table.open.values().filter(|open| open.is_ours == is_ours);
+            let full = others.count() >= AT_ONCE;
+            if full && !is_ours {
+                return;
+            }
+            let call_id = call_id(parts.params().unwrap_or_default());
+            table.open.insert(
+                id.clone(),
+                Open {
+                    message: message.clone(),
+                    is_ours,
+                    call_id,
+                    task: None,
+                    settling: false,
+                },
+            );
+            if !is_ours {
+                // NB. An answer is a vote and the first one wins, a refusal too: it would take the decision from
+                // whoever runs the session. So it is shown, and left alone.
+                return;
+            }
+            if full {
+                drop(table);
+                let text = "too many requests are being answered; retry later";
+                self.settle(message, &Answer::error(-32001, text));
+                return;
+            }
+        }
+        let at_once = catch_unwind(AssertUnwindSafe(|| self.at_once(message)))
+            .unwrap_or_else(|_| Some(self.failed()));
+        let at_once = match at_once {
+            Some(answer) if !self.is_audited(message, &answer) => {
+                self.settle(message, &answer);
+                return;
+            }
+            at_once => at_once,
+        };
+        let task = tokio::spawn({
+            let message = message.clone();
+            async move {
+                let answer = if let Some(answer) = at_once {
+                    answer
+                } else {
+                    let answer = AssertUnwindSafe(myself.answer(&message)).catch_unwind();
+                    answer.await.unwrap_or_else(|_| myself.failed())
+                };
+                if myself.is_audited(&message, &answer) && !myself.audit(&message, &answer).await {
+                    return;
+                }
+                myself.settle(&message, &answer);
+            }
+        });
+        // The task is owned by its entry, unless it has settled already or the connection has just ended.
+        let task = task.abort_handle();
+        let owned = match self.lock().open.get_mut(&id) {
+            Some(open) if open.message.seq() == message.seq() => {
+                open.task = Some(task.clone());
+                true
+            }
+            _ => false,
+        };
+        if !owned {
+            task.abort();
+        }
+    }
+
+    /// Whether a user is told of this answer before it is sent.
+    fn is_audited(&self, message: &Incoming, answer: &Answer) -> bool {
+        self.audit.is_some() && answer.decided.is_some() && is_decision(message)
+    }
+
+    /// Tells the audit, which may block, on a thread where it may. `false` if the request is no longer open.
+    async fn audit(&self, message: &Incoming, answer: &Answer) -> bool {
+        let Some(decided) = answer.decided.clone() else {
+            return true;
+        };
+        let turn = self.auditing.lock().await;
+        {
+            // From here on nothing takes it out of the table but its answer: what the audit was told is sent.
+            let mut table = self.lock();
+            let id = message.parts().id().unwrap_or_default();
+            match table.open.get_mut(id) {
+                Some(open) if open.message.seq() == message.seq() => open.settling = true,
+                _ => return false,
+            }
+        }
+        self.call_audit(decided.into_audit(message, &answer.body))
+            .await;
+        drop(turn);
+        true
+    }
+
+    /// Calls the user's audit on a thread where it may block.
+    async fn call_audit(&self, event: Audit) {
+        let Some(audit) = self.audit.clone() else {
+            return;
+        };
+        let told = tokio::task::spawn_blocking(move || audit(&event)).await;
+        // An audit that panics must not keep the answer from the server.
+        if told.is_err_and(|error| error.is_panic()) {
+            tracing::error!(target: "cas_sdk", "the audit panicked");
+        }
+    }
+
+    /// Answers an open request; does nothing if it is no longer open.
+    fn settle(&self, message: &Incoming, answer: &Answer) {
+        let Some(id) = message.parts().id() else {
+            return;
+        };
+        let settled = {
+            let mut table = self.lock();
+            // The server may use the id of a withdrawn request for another.
+            if table
+                .open
+                .get(id)
+                .is_none_or(|open| open.message.seq() != message.seq())
+            {
+                return;
+            }
+            table.open.remove(id)
+        };
+        drop(settled); // With its task, so not under the lock.
+        if let Some(decided) = &answer.decided
+            && is_decision(message)
+        {
+            decided.log(message, &self.aside);
+        }
+        if let Some(connection) = self.connection.get().and_then(Weak::upgrade) {
+            connection.reply(id, answer.key, &answer.body);
+        }
+    }
+
+    /// Ends the handlers of requests that nobody waits for any more.
+    fn withdraw(&self, gone: impl Fn(&str, &Open) -> bool) {
+        let withdrawn: Vec<_> = self
+            .lock()
+            .open
+            .extract_if(|id, open| !open.settling && gone(id, open))
+            .collect();
+        for (_, open) in withdrawn {
+            if let Some(task) = open.task {
+                task.abort();
+            }
+        }
+    }
+
+    fn close(&self) {
+        self.lock().closed = true;
+        self.withdraw(|_, _| true);
+        self.threads.all_closed();
+        self.refresher.close(&self.aside);
+        let unclaimed = self
+            .unclaimed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        drop(unclaimed);
+    }
+
+    fn context(&self, message: &Incoming, thread: Option<String>) -> Option<RequestContext> {
+        let parts = message.parts();
+        let text = |part: Option<&str>| part.map(str::to_owned);
+        Some(RequestContext {
+            client: self.client.get()?.upgrade()?,
+            request_id: request_id(message),
+            thread_id: thread,
+            turn_id: text(parts.turn()),
+            item_id: text(parts.item()),
+        })
+    }
+
+    /// The answer of a client with a bug.
+    fn failed(&self) -> Answer {
+        self.aside.trace(Level::ERROR, || {
+            tracing::error!(target: "cas_sdk", "answering a request of the server panicked");
+        });
+        Answer::error(-32603, "the client failed")
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether a request asks for a decision, which the audit is told.
+fn is_decision(message: &Incoming) -> bool {
+    let method = message.parts().method().unwrap_or_default();
+    method.ends_with("/requestApproval") || method == "mcpServer/elicitation/request"
+}
+
+fn call_id(params: &str) -> Option<String> {
+    at(params, &["callId"]).ok()
+}

@@ -1,0 +1,110 @@
+//! What the dispatcher watches for in the notifications: what withdraws a request, and what a request leaves out.
+
+use std::sync::{Arc, Weak};
+
+use super::{Answer, Dispatch};
+use crate::{
+    client::tracker::Tracker,
+    error::CloseReason,
+    json::pointer::raw_at,
+    rpc::{
+        Incoming,
+        router::{Class, Dialect},
+    },
+};
+
+impl Dialect for Dispatch {
+    fn class(&self, method: &str) -> Class {
+        Tracker::class(method).unwrap_or(match method {
+            "serverRequest/resolved" => Class {
+                vital: true,
+                observed: true,
+            },
+            "error" | "process/exited" => Class {
+                vital: true,
+                observed: false,
+            },
+            "thread/started" | "item/started" | "account/updated" | "account/login/completed" => {
+                Class {
+                    vital: false,
+                    observed: true,
+                }
+            }
+            _ => Class::default(),
+        })
+    }
+
+    fn observe(&self, message: &Incoming) {
+        self.tracker().observe(message);
+        let parts = message.parts();
+        match parts.method().unwrap_or_default() {
+            "serverRequest/resolved" => {
+                let params = parts.params().unwrap_or_default();
+                if let Ok(resolved) = raw_at(params, &["requestId"]) {
+                    self.withdraw(|id, _| is_same_id(id, resolved.get()));
+                }
+            }
+            "account/updated" | "account/login/completed" => self.login_changed(),
+            "thread/started" => self.threads().started(message),
+            "turn/started" => self.threads().turn_started(message),
+            "item/started" => self.items.started(message),
+            // A tool call is not said to be resolved, but its item ends.
+            "item/completed" => {
+                let (Some(thread), Some(item)) = (parts.thread(), parts.item()) else {
+                    return;
+                };
+                self.threads().agent_spawned(message);
+                self.items.completed(thread, item);
+                self.tell_what_settings_forbid(message);
+                self.withdraw(|_, open| {
+                    open.call_id.as_deref() == Some(item)
+                        && open.message.parts().thread() == Some(thread)
+                });
+            }
+            "turn/completed" => {
+                let (Some(thread), Some(turn)) = (parts.thread(), parts.turn()) else {
+                    return;
+                };
+                self.threads().turn_completed(turn);
+                self.items.ended(thread);
+                self.withdraw(|_, open| {
+                    let of = open.message.parts();
+                    of.turn() == Some(turn) && of.thread() == Some(thread)
+                });
+            }
+            "thread/closed" => {
+                let Some(thread) = parts.thread() else { return };
+                self.threads().closed(thread);
+                self.items.ended(thread);
+                self.withdraw(|_, open| open.message.parts().thread() == Some(thread));
+            }
+            _ => {}
+        }
+    }
+
+    fn request(&self, message: &Incoming) {
+        self.accept(message);
+    }
+
+    fn skipped(&self, id: &str, len: u64) {
+        if self.joined {
+            return; // Whose it is can't be told.
+        }
+        let text = format!("the request has {len} bytes, more than is read");
+        let answer = Answer::error(-32600, &text);
+        if let Some(connection) = self.connection.get().and_then(Weak::upgrade) {
+            connection.reply(id, answer.key, &answer.body);
+        }
+    }
+
+    fn closed(&self, _reason: &Arc<CloseReason>) {
+        self.tracker().close();
+        self.close();
+    }
+}
+
+/// Whether two ids are the same though one may be written with escapes.
+fn is_same_id(id: &str, other: &str) -> bool {
+    let text = |id: &str| serde_json::from_str::<String>(id).ok();
+    id == other || text(id).is_some_and(|id| text(other) == Some(id))
+}

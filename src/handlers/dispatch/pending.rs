@@ -1,0 +1,47 @@
+//! What waits for an answer.
+
+use std::time::Instant;
+
+use crate::{handlers::request_id, protocol::RequestId, rpc::Incoming};
+
+/// A request of the server that has not been answered yet; see
+/// [`CasClient::pending_requests`](crate::CasClient::pending_requests).
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct PendingRequest {
+    /// Its id.
+    pub id: RequestId,
+    /// Its method.
+    pub method: String,
+    /// The thread that it names.
+    pub thread_id: Option<String>,
+    /// The turn that it names.
+    pub turn_id: Option<String>,
+    /// The item that it names.
+    pub item_id: Option<String>,
+    /// Since when it waits.
+    pub since: Instant,
+}
+
+/// The oldest first.
+pub(super) fn sorted(open: &[Incoming]) -> Vec<PendingRequest> {
+    let mut sorted: Vec<&Incoming> = Vec::new();
+    for message in open {
+        let at = sorted.partition_point(|other| other.seq() < message.seq());
+        sorted.insert(at, message); // There are a few, and mostly one.
+    }
+    sorted.into_iter().map(describe).collect()
+}
+
+fn describe(message: &Incoming) -> PendingRequest {
+    let parts = message.parts();
+    let text = |part: Option<&str>| part.map(str::to_owned);
+    PendingRequest {
+        id: request_id(message),
+        method: text(parts.method()).unwrap_or_default(),
+        thread_id: text(parts.thread()),
+        turn_id: text(parts.turn()),
+        item_id: text(parts.item()),
+        since: message.received_at(),
+    }
+}

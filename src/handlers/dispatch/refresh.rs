@@ -1,0 +1,141 @@
+//! Refreshing tokens: requests for one account that come at once share one run of the handler.
+//!
+//! The server asks for one thread after the other, so when two threads have expired at once the second one asks just
+//! after the first has been answered. New tokens are therefore given out for a little while, but not beyond a login, a
+//! logout or whatever else changes the account.
+
+use std::{
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::{
+    FutureExt as _,
+    future::{BoxFuture, Shared},
+};
+use tokio::time::Instant;
+
+use super::guarded::{Cut, guarded};
+use crate::{
+    client::time::Rounded,
+    handlers::{Erased, HandlerError, RefreshRequest, RequestContext, Tokens},
+    rpc::Aside,
+};
+
+/// The server waits 10 s.
+const LIMIT: Duration = Duration::from_secs(8);
+
+/// How long new tokens are given out without asking the handler again.
+const FRESH: Duration = Duration::from_secs(3);
+
+type Flight = Shared<BoxFuture<'static, Result<Tokens, HandlerError>>>;
+
+#[derive(Default)]
+pub(super) struct Refresher {
+    handler: Option<Erased<RefreshRequest, Tokens>>,
+    /// What is under way or has just come.
+    runs: Mutex<Vec<Run>>,
+    /// How often the login has changed. What was begun before the last time is given to nobody who asks after it.
+    login: AtomicU64,
+}
+
+/// A run of the handler. It is driven by those who wait for it, so it needs no task.
+struct Run {
+    account: Option<String>,
+    login: u64,
+    flight: Flight,
+    /// When it brought tokens.
+    landed: Option<Instant>,
+}
+
+impl Refresher {
+    pub(super) fn new(handler: Option<Erased<RefreshRequest, Tokens>>) -> Self {
+        Self {
+            handler,
+            runs: Mutex::default(),
+            login: AtomicU64::new(0),
+        }
+    }
+
+    /// New tokens; `None` without a handler.
+    pub(super) async fn refresh(
+        &self,
+        request: RefreshRequest,
+        cx: RequestContext,
+    ) -> Option<Result<Tokens, HandlerError>> {
+        let handler = self.handler.as_ref()?;
+        let account = request.previous_account_id.clone();
+        let login = self.login.load(Ordering::Acquire);
+        // A handler is foreign code, its future too: the one is called, the other dropped, without the lock.
+        let handler = handler.clone();
+        let new = fly(async move { handler(request, cx).await });
+        let (flight, dropped) = {
+            let mut runs = self.lock();
+            let good = |run: &mut Run| {
+                let stale = run.landed.is_some_and(|at| at.elapsed() >= FRESH);
+                run.account == account && run.login == login && !stale
+            };
+            // One account is in use at a time: tokens for another are not needed any more.
+            let good: Vec<Run> = runs.extract_if(.., good).collect();
+            let dropped = std::mem::replace(&mut *runs, good);
+            let known = runs.first().map(|run| run.flight.clone());
+            let flight = known.unwrap_or_else(|| {
+                runs.push(Run {
+                    account,
+                    login,
+                    flight: new.clone(),
+                    landed: None,
+                });
+                new.clone()
+            });
+            (flight, dropped)
+        };
+        drop((dropped, new));
+        let tokens = flight.clone().await;
+        let mut failed = None;
+        let mut runs = self.lock();
+        if let Some(at) = runs.iter().position(|run| run.flight.ptr_eq(&flight)) {
+            if tokens.is_ok() {
+                runs[at].landed.get_or_insert_with(Instant::now);
+            } else {
+                failed = Some(runs.remove(at));
+            }
+        }
+        drop(runs);
+        drop(failed);
+        Some(tokens)
+    }
+
+    /// The login changes or may have changed. Waits for nothing, so that the reader can say it.
+    pub(super) fn login_changed(&self) {
+        self.login.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Forgets what is under way: nobody is left to drive it.
+    pub(super) fn close(&self, aside: &Aside) {
+        let runs = std::mem::take(&mut *self.lock());
+        aside.let_go(runs);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Run>> {
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn fly(run: impl Future<Output = Result<Tokens, HandlerError>> + Send + 'static) -> Flight {
+    async move {
+        match guarded(Some(LIMIT), run).await {
+            Ok(tokens) => tokens,
+            Err(Cut::Panicked) => Err(HandlerError::new("the handler panicked")),
+            Err(Cut::Late) => {
+                let text = format!("no tokens came within {}", Rounded(LIMIT));
+                Err(HandlerError::new(text))
+            }
+        }
+    }
+    .boxed()
+    .shared()
+}

@@ -1,0 +1,259 @@
+//! What no other handler claims: a trait for one that answers, a stream of responders for who would rather take them.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use futures_core::Stream;
+use futures_util::future::BoxFuture;
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{Asked, HandlerError, RequestContext};
+use crate::{
+    CasClient,
+    error::Error,
+    handlers::dispatch::Answer,
+    protocol::{RequestId, ServerRequest},
+    rpc::Incoming,
+};
+
+/// Answers the server's requests that nothing else claims: those of methods without a handler, of methods that are newer
+/// than this crate, calls of tools that are not registered.
+///
+/// What it returns is sent as it is, so it can be wrong; the other handlers can't send an answer of the wrong form.
+/// A closure `|request: UnclaimedRequest, cx| async { … }` is a `Fallback` too.
+pub trait Fallback: Send + Sync + 'static {
+    /// The `result` of the response.
+    ///
+    /// # Errors
+    /// The server gets a JSON-RPC error with the code and the text of the [`HandlerError`]. To refuse as if there were
+    /// no fallback, return [`UnclaimedRequest::refuse`].
+    fn answer(
+        &self,
+        request: UnclaimedRequest,
+        cx: RequestContext,
+    ) -> impl Future<Output = Result<Value, HandlerError>> + Send;
+}
+
+impl<F, R> Fallback for F
+where
+    F: Fn(UnclaimedRequest, RequestContext) -> R + Send + Sync + 'static,
+    R: Future<Output = Result<Value, HandlerError>> + Send,
+{
+    fn answer(
+        &self,
+        request: UnclaimedRequest,
+        cx: RequestContext,
+    ) -> impl Future<Output = Result<Value, HandlerError>> + Send {
+        self(request, cx)
+    }
+}
+
+impl<H: Fallback> Asked<UnclaimedRequest, Value> for H {
+    fn ask(
+        &self,
+        request: UnclaimedRequest,
+        cx: RequestContext,
+    ) -> BoxFuture<'_, Result<Value, HandlerError>> {
+        Box::pin(self.answer(request, cx))
+    }
+}
+
+/// A request of the server that no handler claims. Cheap to clone.
+#[derive(Clone)]
+pub struct UnclaimedRequest(Incoming);
+
+impl UnclaimedRequest {
+    pub(crate) fn new(message: Incoming) -> Self {
+        Self(message)
+    }
+
+    /// The method.
+    #[must_use]
+    pub fn method(&self) -> &str {
+        self.0.parts().method().unwrap_or_default()
+    }
+
+    /// The id.
+    #[must_use]
+    pub fn id(&self) -> RequestId {
+        request_id(&self.0)
+    }
+
+    /// The thread that the params name.
+    #[must_use]
+    pub fn thread_id(&self) -> Option<&str> {
+        self.0.parts().thread()
+    }
+
+    /// The turn that the params name.
+    #[must_use]
+    pub fn turn_id(&self) -> Option<&str> {
+        self.0.parts().turn()
+    }
+
+    /// The item that the params name.
+    #[must_use]
+    pub fn item_id(&self) -> Option<&str> {
+        self.0.parts().item()
+    }
+
+    /// When it was read.
+    #[must_use]
+    pub fn received_at(&self) -> Instant {
+        self.0.received_at()
+    }
+
+    /// The line exactly as the server wrote it.
+    #[must_use]
+    pub fn raw(&self) -> &str {
+        self.0.raw()
+    }
+
+    /// The JSON text of the params; `null` where there are none.
+    #[must_use]
+    pub fn params(&self) -> &str {
+        self.0.parts().params().unwrap_or("null")
+    }
+
+    /// The params as a type of your own.
+    ///
+    /// # Errors
+    /// [`Error::Decode`] if they don't fit.
+    pub fn params_as<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        serde_json::from_str(self.params())
+            .map_err(|e| Error::decode_part(self.method(), self.raw(), self.params(), &e))
+    }
+
+    /// The typed request. An unknown method is `ServerRequest::Unknown`, not an error.
+    ///
+    /// # Errors
+    /// [`Error::Decode`] if the params don't fit the schema.
+    // As of `Event::notification`.
+    #[inline]
+    pub fn typed(&self) -> Result<ServerRequest, Error> {
+        ServerRequest::decode(self.method(), self.params())
+            .map_err(|e| Error::decode_part(self.method(), self.raw(), self.params(), &e))
+    }
+
+    /// What is answered where there is no fallback: the method's refusal, or the error that the method is not handled.
+    ///
+    /// # Errors
+    /// If the method has no refusal.
+    pub fn refuse(&self) -> Result<Value, HandlerError> {
+        Answer::refusal(self.method()).into_result()
+    }
+}
+
+impl fmt::Debug for UnclaimedRequest {
+    #[inline]
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The id of a request.
+pub(crate) fn request_id(message: &Incoming) -> RequestId {
+    let id = message.parts().id().unwrap_or_default();
+    serde_json::from_str(id).unwrap_or_else(|_| RequestId::Text(id.to_owned()))
+}
+
+/// A request and the way to answer it, once. Dropped, it answers an error.
+#[must_use = "a responder that is dropped answers an error"]
+pub struct Responder {
+    request: UnclaimedRequest,
+    answer: oneshot::Sender<Answer>,
+}
+
+impl Responder {
+    pub(crate) fn new(request: UnclaimedRequest, answer: oneshot::Sender<Answer>) -> Self {
+        Self { request, answer }
+    }
+
+    /// The request.
+    #[must_use]
+    pub fn request(&self) -> &UnclaimedRequest {
+        &self.request
+    }
+
+    /// Answers with any value as the `result`. Does nothing if the request has been withdrawn.
+    ///
+    /// # Errors
+    /// [`Error::Encode`] if the value can't be written as JSON; the server gets an error then.
+    pub fn respond(self, result: &impl Serialize) -> Result<(), Error> {
+        let body =
+            serde_json::to_string(result).map_err(|e| Error::encode(self.request.method(), &e))?;
+        let _ = self.answer.send(Answer::result(body));
+        Ok(())
+    }
+
+    /// Answers with a JSON-RPC error.
+    pub fn error(self, code: i32, message: &str, data: Option<Value>) {
+        let _ = self.answer.send(Answer::error_with(code, message, data));
+    }
+
+    /// Answers what is answered where nobody takes the request: the method's refusal, or that it is not handled.
+    pub fn refuse(self) {
+        let _ = self.answer.send(Answer::refusal(self.request.method()));
+    }
+
+    /// Waits until the request needs no answer any more: the server has settled it, its turn has ended, or the
+    /// connection. Cancel safe.
+    pub async fn withdrawn(&mut self) {
+        self.answer.closed().await;
+    }
+}
+
+impl fmt::Debug for Responder {
+    #[inline]
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Responder")
+            .field("request", &self.request)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The requests that no handler claims, each with its responder; see [`CasClient::unclaimed_requests`].
+#[derive(Debug)]
+#[must_use = "requests wait in this stream; dropped, they are refused"]
+pub struct UnclaimedRequests(mpsc::Receiver<Responder>);
+
+impl CasClient {
+    /// The server's requests that no handler claims, from now on, to be answered whenever it suits: for a program that
+    /// passes them on. A registered [`Fallback`] goes first. Asked again, the stream of before ends.
+    ///
+    /// A request stays open until its [`Responder`] has answered; 256 are open at most, then the server gets -32001.
+    pub fn unclaimed_requests(&self) -> UnclaimedRequests {
+        UnclaimedRequests(self.dispatch().take_unclaimed())
+    }
+}
+
+impl UnclaimedRequests {
+    /// The next request. `None` when the connection has ended.
+    pub async fn next(&mut self) -> Option<Responder> {
+        self.0.recv().await
+    }
+}
+
+impl Drop for UnclaimedRequests {
+    fn drop(&mut self) {
+        self.0.close();
+        while let Ok(responder) = self.0.try_recv() {
+            responder.refuse();
+        }
+    }
+}
+
+impl Stream for UnclaimedRequests {
+    type Item = Responder;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Responder>> {
+        self.0.poll_recv(cx)
+    }
+}

@@ -1,0 +1,162 @@
+//! The other ways to a turn: input for whatever turn there is, a review, a compaction.
+
+use std::pin::pin;
+
+use futures_util::future::{Either, select};
+use serde_json::{Value, json};
+use tokio::time::timeout_at;
+
+use crate::{
+    Event, Input, Thread,
+    client::time,
+    error::{Error, RpcErrorKind},
+    protocol::ReviewTarget,
+    turn::{Binding, Turn, TurnControl},
+};
+
+/// What became of an input; see [`Thread::send`].
+#[derive(Debug)]
+#[must_use = "a turn that is dropped is interrupted"]
+#[non_exhaustive]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is taken apart at once, and there is one at a time"
+)]
+pub enum Sent {
+    /// A turn was started with it.
+    Started(Turn),
+    /// It was added to the turn that was running.
+    Steered(TurnControl),
+}
+
+impl Thread {
+    /// Gives an input to the turn that runs, or starts one with it, and says which. Where the turn ends just then, it
+    /// falls back from the one to the other, once.
+    ///
+    /// ```no_run
+    /// # async fn run(thread: cas_sdk::Thread) -> Result<(), cas_sdk::Error> {
+    /// use cas_sdk::Sent;
+    /// match thread.send("Only look at the tests.").await? {
+    ///     Sent::Steered(control) => println!("added to {}", control.turn_id()),
+    ///     Sent::Started(turn) => println!("{}", turn.finish().await?.text),
+    ///     _ => {}
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Rpc`] of kind `NotSteerable` while a review or a compaction runs, which take no input; and as of
+    /// [`ask`](Self::ask).
+    pub async fn send(&self, input: impl Into<Input>) -> Result<Sent, Error> {
+        self.check_followed()?;
+        let input = input.into();
+        if let Some(turn) = self.client().tracker().running(self.id()) {
+            let control = TurnControl::of(self, &turn);
+            match control
+                .steer_now(&input, self.client().urgent_timeout())
+                .await
+            {
+                Ok(()) => return Ok(Sent::Steered(control)),
+                // It has ended in the meantime, or goes by another name.
+                Err(error)
+                    if matches!(
+                        error.rpc_kind(),
+                        Some(RpcErrorKind::NoActiveTurn | RpcErrorKind::TurnMismatch { .. })
+                    ) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let turn = self.ask(input).await?;
+        // The server does the same on its own, if a turn has begun in the meantime.
+        Ok(if turn.joined() {
+            Sent::Steered(turn.control())
+        } else {
+            Sent::Started(turn)
+        })
+    }
+
+    /// `review/start`: has the working tree, a commit or a branch reviewed, in a turn that takes no other input. A turn
+    /// that runs is interrupted by it. The review is the outcome's text.
+    ///
+    /// # Errors
+    /// As of [`ask`](Self::ask).
+    pub async fn review(&self, target: impl Into<ReviewTarget>) -> Result<Turn, Error> {
+        const METHOD: &str = "review/start";
+        let target = serde_json::to_value(target.into()).map_err(|e| Error::encode(METHOD, &e))?;
+        let params = json!({"threadId": self.id(), "target": target}).to_string();
+        let timeout = self.client().request_timeout();
+        self.begin(METHOD, &params, timeout, true).await
+    }
+
+    /// `thread/compact/start`: has the history summed up, in a turn that takes no other input. A turn that runs is
+    /// interrupted by it.
+    ///
+    /// # Errors
+    /// [`Error::Timeout`] if the compaction doesn't begin within the deadline of requests, [`Error::NotFollowed`] if the
+    /// thread is closed or let go before that, and as of [`ask`](Self::ask).
+    pub async fn compact(&self) -> Result<Turn, Error> {
+        const METHOD: &str = "thread/compact/start";
+        self.check_followed()?;
+        let within = self.client().request_timeout();
+        let deadline = time::deadline(within);
+        // NB. Before it is sent: the answer does not name the turn, so its first events have to.
+        let mut events = self.events();
+        let params = json!({"threadId": self.id()});
+        self.call::<Value>(METHOD, &params).await?;
+        let mut seen = Vec::new();
+        let begun = async {
+            let mut started = Vec::new();
+            while let Some(event) = events.next().await {
+                let event = event?;
+                let turn = event.turn_id().map(str::to_owned);
+                let found = turn.filter(|turn| self.is_compaction(&event, turn, &mut started));
+                seen.push(event);
+                if found.is_some() {
+                    return Ok(found);
+                }
+            }
+            Ok(None)
+        };
+        let let_go = self.client().tracker().let_go_of(self.id());
+        // What has been told before the thread was let go is read first.
+        let first = {
+            let (begun, let_go) = (pin!(begun), pin!(let_go));
+            let first = timeout_at(deadline, select(begun, let_go)).await;
+            first.map(|first| match first {
+                Either::Left((begun, _)) => Some(begun),
+                Either::Right(_) => None,
+            })
+        };
+        match first {
+            Ok(Some(Ok(Some(turn)))) => Ok(Binding::found(self, events, seen, &turn)),
+            Ok(Some(Ok(None))) => Err(Error::Closed(self.client().closed().await)),
+            Ok(Some(Err(error))) => Err(error),
+            Ok(None) => Err(match self.client().close_reason() {
+                Some(reason) => Error::Closed(reason),
+                None => Error::NotFollowed {
+                    thread_id: self.id().to_owned(),
+                },
+            }),
+            Err(_) => Err(Error::Timeout {
+                method: METHOD.to_owned(),
+                after: within,
+            }),
+        }
+    }
+
+    /// Whether an event is of the turn that compacts: one that has started since, and was not started by an input; or
+    /// one that has started since and says that it compacts.
+    fn is_compaction(&self, event: &Event, turn: &str, started: &mut Vec<String>) -> bool {
+        match event.method() {
+            "turn/started" => {
+                started.push(turn.to_owned());
+                let tracker = self.client().tracker();
+                !tracker.is_starting(self.id()) && !tracker.knows(self.id(), turn)
+            }
+            "item/started" | "item/completed" => {
+                event.item_type() == Some("contextCompaction") && started.iter().any(|t| t == turn)
+            }
+            _ => false,
+        }
+    }
+}
