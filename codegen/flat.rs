@@ -113,7 +113,7 @@ fn rename(found: Found, warnings: &mut Vec<String>) -> Definitions {
             by_path: &by_path,
         };
         walk(&mut definition, &mut |schema| {
-            context.tidy(schema, warnings)
+            context.tidy(schema, warnings);
         });
         flat.insert(name, definition);
     }
@@ -135,18 +135,15 @@ impl Context<'_> {
         let Some(target) = schema.get("$ref") else {
             return;
         };
-        match target.as_str().and_then(|target| self.resolve(target)) {
-            Some(name) => {
-                let target = format!("#/definitions/{name}");
-                schema.insert("$ref".into(), target.into());
-            }
-            None => {
-                warnings.push(format!(
-                    "{}: {target} leads nowhere; it is a plain JSON value",
-                    self.name
-                ));
-                schema.remove("$ref");
-            }
+        if let Some(name) = target.as_str().and_then(|target| self.resolve(target)) {
+            let target = format!("#/definitions/{name}");
+            schema.insert("$ref".into(), target.into());
+        } else {
+            warnings.push(format!(
+                "{}: {target} leads nowhere; it is a plain JSON value",
+                self.name
+            ));
+            schema.remove("$ref");
         }
     }
 

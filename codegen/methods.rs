@@ -52,7 +52,7 @@ pub(crate) fn bind<'a>(
             unbound.push(method.name.as_str());
             response = Some("Value".into());
         }
-        let no_params = method.params == Params::None && answered;
+        let no_params = method.params == Params::None && method.kind != Kind::ClientNotification;
         let params = match &method.params {
             Params::Type { name, .. } => Some(newtype.unwrap_or(name).clone()),
             Params::None if no_params => {

@@ -3,18 +3,27 @@
 //! | pass | from → to |
 //! |---|---|
 //! | `source` | the two variables → a bundle's text |
-//! | `load` | text → methods, flat definitions |
+//! | `load` | text → methods, flat definitions (with `flat`, wherever they stand) |
+//! | `needed` | a foreign bundle → the same, with what the crate's own code names and it lacks |
 //! | `normalise` | definitions → definitions that are true: a table of patches, each logged |
 //! | `shape` | definitions → shapes; what is written in place gets a name (with `schema`, and `forms` for untagged unions) |
-//! | `types` | shapes → Rust types: **typify**, for what a field is in Rust |
+//! | `types` | shapes → Rust types: **typify**, for what a field is in Rust, asked in the words that `plain` leaves |
 //! | `sharing` | params types of several methods → newtypes |
 //! | `methods` | methods → params, response: rules, a table, and an error for what neither finds |
+//! | `cycles` | model → model, in which what contains itself is boxed |
 //! | `empty` | model → model, in which responses without fields are one type |
 //! | `emit` | model → source text |
 //!
 //! typify alone would give closed enums and unions (one new value, and the message is lost), no three-state fields, and
 //! three times the code. So all strings and unions are emitted by us, as calls of the macros in `src/protocol/`, and
 //! typify says what a field is in Rust: its number, map or list, its box. See `types` for the seam.
+//!
+//! # The next schema
+//! Nothing is taken for granted of a schema that is not in the repository. Each pass either says in types what a schema says,
+//! or takes a way out and adds a warning (a line of cargo's for whoever builds with that schema): names that collide are
+//! numbered, circles are boxed, what has no form of its own is a JSON value. An [`Error`] is for what is no schema at all.
+//! `tests/next_release.rs` plays the next releases. The crate's own code may name the types that `needed` lists, and only
+//! those.
 
 mod answers;
 mod cycles;
@@ -80,13 +89,22 @@ pub(crate) fn build() -> Result<()> {
     for variable in ["CAS_CODEX", "CAS_SCHEMA_DIR"] {
         println!("cargo::rerun-if-env-changed={variable}");
     }
+    let wish = source::Wish::from_env();
+    let foreign = wish
+        .dir
+        .iter()
+        .map(|dir| dir.join(source::BUNDLE))
+        .chain(wish.codex.clone());
+    for path in foreign {
+        println!("cargo::rerun-if-changed={}", path.display());
+    }
     let dir = |variable| {
         env::var_os(variable)
             .map(PathBuf::from)
             .ok_or_else(|| Error::new(format!("{variable} is not set")))
     };
     let out = dir("OUT_DIR")?;
-    let source = source::Source::from_env(&dir("CARGO_MANIFEST_DIR")?, &out)?;
+    let source = source::Source::choose(&wish, &dir("CARGO_MANIFEST_DIR")?, &out)?;
     // For tests that can only speak of the schema in the repository.
     println!("cargo::rustc-check-cfg=cfg(foreign_schema)");
     if !source.vendored {

@@ -1,6 +1,6 @@
 //! The names that generated Rust gets, and the module that each type goes to.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt::Write as _};
 
 use heck::{ToSnakeCase, ToUpperCamelCase};
 
@@ -273,7 +273,9 @@ fn camel(text: &str) -> String {
         match c {
             c if c.is_ascii() => plain.push(c),
             // What is no letter of Rust's is told by its number.
-            c => plain.push_str(&format!("_u{:x}_", u32::from(c))),
+            c => {
+                let _ = write!(plain, "_u{:x}_", u32::from(c));
+            }
         }
     }
     let name = plain.to_upper_camel_case();

@@ -6,7 +6,7 @@
 //! warning. At run time nothing is pretended: a method that the server does not know is refused by it, a field that it does
 //! not send is absent, and one that it does not read is ignored. Ask `schema::contract` before it matters.
 //!
-//! A type that is not in the lists must not be named in `src/`; `tests/codegen_needed.rs` holds the two together. When the
+//! A type that is not in the lists must not be named in `src/`; `tests/needed.rs` beside holds the two together. When the
 //! schema in the repository itself is renewed and lacks something here, the build ends with an error that names it.
 
 use std::collections::BTreeSet;
@@ -139,9 +139,8 @@ pub(crate) fn keep(theirs: &mut Bundle, ours: &Ours, origin: &str) -> Result<Vec
                 }
             };
             warnings.push(format!(
-                "{}: the crate's own code needs {what} as in its own schema, from which it is taken; the server may know \
-                 nothing of it",
-                origin
+                "{origin}: the crate's own code needs {what} as in its own schema, from which it is taken; the server may \
+                 know nothing of it"
             ));
         }
         fill_in(&mut theirs.definitions, &ours.definitions);

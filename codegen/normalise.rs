@@ -186,8 +186,8 @@ fn join(part: &Value, all: &Definitions, joined: &mut Value, depth: usize) -> bo
         .all(|part| join(part, all, joined, depth + 1))
 }
 
-/// Values that are no strings can't be told apart by name: what is left of them is their type. A `null` among others says
-/// that there may be none.
+/// A list of values that are no strings can't be left open as a type of its own, and is any value. A `null` among strings
+/// says that there may be none.
 fn plain_values(object: &mut Map<String, Value>) {
     if let Some(value) = object.remove("const") {
         object.insert("enum".into(), json!([value]));
@@ -219,26 +219,9 @@ fn plain_values(object: &mut Map<String, Value>) {
         }
         return;
     }
-    object.remove("enum");
-    let mut types: Vec<&str> = values.iter().map(type_of).collect();
-    types.extend(nullable.then_some("null"));
-    types.sort_unstable();
-    types.dedup();
-    object.entry("type").or_insert_with(|| match types[..] {
-        [only] => only.into(),
-        _ => json!(types),
-    });
-}
-
-fn type_of(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "boolean",
-        Value::Number(number) if number.is_f64() => "number",
-        Value::Number(_) => "integer",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
+    // The next value may be of any kind.
+    for word in ["enum", "type", "format"] {
+        object.remove(word);
     }
 }
 

@@ -15,7 +15,6 @@ pub(crate) fn plain(schema: &Value, known: &dyn Fn(&str) -> bool) -> Option<Valu
     let (inner, nullable) = without_null(schema);
     let plain = plain_inner(&inner, known)?;
     Some(match (nullable, plain.get("type")) {
-        (false, _) => plain,
         (true, Some(Value::String(ty))) => {
             let mut plain = plain.clone();
             plain["type"] = json!([ty, "null"]);
@@ -23,7 +22,7 @@ pub(crate) fn plain(schema: &Value, known: &dyn Fn(&str) -> bool) -> Option<Valu
         }
         (true, _) if reference(&plain).is_some() => json!({ "anyOf": [plain, { "type": "null" }] }),
         // Any value may be null as it is.
-        (true, _) => plain,
+        _ => plain,
     })
 }
 

@@ -4,14 +4,54 @@ use std::{
     collections::BTreeSet,
     env, fs,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, ExitStatus, Stdio},
     sync::Arc,
+    thread,
+    time::{Duration, Instant},
 };
 
-use super::{Error, Result, needed::Ours};
+use serde_json::Value;
+
+use super::{
+    Error, Result,
+    needed::Ours,
+    schema::{branches, single_word},
+};
 
 /// The file that `codex app-server generate-json-schema` writes beside the many small ones.
 pub(crate) const BUNDLE: &str = "codex_app_server_protocol.schemas.json";
+
+/// How long codex may take to write its schema; it takes about a second.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// The oldest codex whose schema makes a working crate, and methods that it brought: with none of them, a schema is older.
+const OLDEST: &str = "0.150.0";
+const SINCE_OLDEST: [&str; 3] = [
+    "mcpServer/event/stream/start",
+    "thread/realtime/item/completed",
+    "thread/timeline/list",
+];
+
+/// Where a schema is to come from.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Wish {
+    /// `CAS_CODEX`.
+    pub(crate) codex: Option<PathBuf>,
+    /// `CAS_SCHEMA_DIR`.
+    pub(crate) dir: Option<PathBuf>,
+    /// How long codex may take.
+    pub(crate) limit: Duration,
+}
+
+impl Wish {
+    pub(crate) fn from_env() -> Self {
+        Self {
+            codex: non_empty("CAS_CODEX"),
+            dir: non_empty("CAS_SCHEMA_DIR"),
+            limit: LIMIT,
+        }
+    }
+}
 
 /// A schema bundle and what is known about it.
 pub(crate) struct Source {
@@ -28,15 +68,15 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// Obeys `CAS_CODEX` and `CAS_SCHEMA_DIR`; the vendored schema otherwise.
-    pub(crate) fn from_env(manifest_dir: &Path, out_dir: &Path) -> Result<Self> {
+    /// Obeys the wish; the vendored schema otherwise.
+    pub(crate) fn choose(wish: &Wish, manifest_dir: &Path, out_dir: &Path) -> Result<Self> {
         let vendored = manifest_dir.join("schema");
-        match (non_empty("CAS_CODEX"), non_empty("CAS_SCHEMA_DIR")) {
+        match (&wish.codex, &wish.dir) {
             (Some(_), Some(_)) => Err(Error::new(
                 "CAS_CODEX and CAS_SCHEMA_DIR are both set; unset one of them",
             )),
-            (Some(codex), None) => Self::from_codex(&codex, out_dir, &vendored),
-            (None, Some(dir)) => Self::from_dir(&dir, &vendored),
+            (Some(codex), None) => Self::from_codex(codex, wish.limit, out_dir, &vendored),
+            (None, Some(dir)) => Self::from_dir(dir, &vendored),
             (None, None) => Ok(Self {
                 bundle: read(&vendored.join(BUNDLE))?,
                 ours: None,
@@ -48,36 +88,51 @@ impl Source {
     }
 
     fn from_dir(dir: &Path, vendored: &Path) -> Result<Self> {
-        let path = dir.join(BUNDLE);
-        let bundle = fs::read_to_string(&path).map_err(|error| {
-            Error::new(format!(
-                "CAS_SCHEMA_DIR={}: {error} when reading {BUNDLE}; the directory must be one written by \
-                 `codex app-server generate-json-schema --experimental --out {}`",
-                dir.display(),
-                dir.display(),
-            ))
+        let origin = format!("CAS_SCHEMA_DIR={}", dir.display());
+        let remedy = format!(
+            "write it with `codex app-server generate-json-schema --experimental --out {}`",
+            dir.display()
+        );
+        let bundle = fs::read_to_string(dir.join(BUNDLE)).map_err(|error| {
+            Error::new(format!("{origin}: {error} when reading {BUNDLE}; {remedy}"))
         })?;
+        let known = lines(&read(&vendored.join("stable-methods.txt"))?);
+        check(&bundle, &known, &origin, &remedy)?;
         // The experimental bundle does not say which methods are stable. A list beside it does; ours is a good guess.
         let own = dir.join("stable-methods.txt");
-        let stable = if own.is_file() {
-            own
+        let stable_methods = if own.is_file() {
+            lines(&read(&own)?)
         } else {
-            vendored.join("stable-methods.txt")
+            known
         };
         Ok(Self {
             bundle,
-            stable_methods: lines(&read(&stable)?),
+            stable_methods,
             ours: Some(ours(vendored)?),
             vendored: false,
-            origin: format!("CAS_SCHEMA_DIR={}", dir.display()),
+            origin,
         })
     }
 
-    fn from_codex(codex: &Path, out_dir: &Path, vendored: &Path) -> Result<Self> {
-        let stable = generate(codex, &out_dir.join("codex-schema-stable"), &[])?;
+    fn from_codex(codex: &Path, limit: Duration, out_dir: &Path, vendored: &Path) -> Result<Self> {
         let origin = format!("CAS_CODEX={}", codex.display());
+        let stable = Generator {
+            codex,
+            limit,
+            out: &out_dir.join("codex-schema-stable"),
+        }
+        .run(&[])?;
+        let bundle = Generator {
+            codex,
+            limit,
+            out: &out_dir.join("codex-schema"),
+        }
+        .run(&["--experimental"])?;
+        let known = lines(&read(&vendored.join("stable-methods.txt"))?);
+        let remedy = "it must be the path of a codex binary that knows `app-server generate-json-schema --experimental`";
+        check(&bundle, &known, &origin, remedy)?;
         Ok(Self {
-            bundle: generate(codex, &out_dir.join("codex-schema"), &["--experimental"])?,
+            bundle,
             stable_methods: super::load::Bundle::parse(&stable, &origin)?
                 .methods
                 .into_iter()
@@ -94,39 +149,149 @@ fn ours(vendored: &Path) -> Result<Arc<Ours>> {
     Ours::parse(&read(&vendored.join(BUNDLE))?).map(Arc::new)
 }
 
+/// Whether this is a whole bundle, of all methods, of a codex that is new enough.
+fn check(bundle: &str, stable: &BTreeSet<String>, origin: &str, remedy: &str) -> Result<()> {
+    let root: Value = serde_json::from_str(bundle).map_err(|error| {
+        let torn = if error.is_eof() {
+            "is torn"
+        } else {
+            "is not JSON"
+        };
+        Error::new(format!("{origin}: {BUNDLE} {torn} ({error}); {remedy}"))
+    })?;
+    let methods = methods(&root);
+    if methods.is_empty() {
+        return Ok(()); // What is missing then is said by name.
+    }
+    let experimental = methods
+        .iter()
+        .filter(|method| !stable.contains(**method))
+        .count();
+    // Some of the methods that are not in our list are new or gone, but a third of all is experimental.
+    if experimental * 10 < methods.len() {
+        return Err(Error::new(format!(
+            "{origin}: the schema of the stable API only; {remedy}, and mind the `--experimental`"
+        )));
+    }
+    if !SINCE_OLDEST.iter().any(|method| methods.contains(method)) {
+        return Err(Error::new(format!(
+            "{origin}: the schema of a codex before {OLDEST}, for which this crate can't be built; take {OLDEST} or later, or \
+             build with the schema in the repository (unset CAS_SCHEMA_DIR and CAS_CODEX)"
+        )));
+    }
+    Ok(())
+}
+
+/// All methods that a bundle names.
+fn methods(root: &Value) -> BTreeSet<&str> {
+    let groups = ["ClientRequest", "ServerNotification"];
+    let homes = ["definitions", "$defs"];
+    let lists = homes
+        .iter()
+        .flat_map(|home| groups.map(|group| &root[*home][group]));
+    lists
+        .filter_map(branches)
+        .flatten()
+        .filter_map(|variant| single_word(&variant["properties"]["method"]))
+        .collect()
+}
+
 fn non_empty(variable: &str) -> Option<PathBuf> {
     env::var_os(variable)
         .filter(|value| !value.is_empty())
         .map(PathBuf::from)
 }
 
-fn generate(codex: &Path, out: &Path, flags: &[&str]) -> Result<String> {
-    let fail = |what: String| {
-        Error::new(format!(
-            "CAS_CODEX={}: {what}; it must be the path of a codex binary that knows `app-server generate-json-schema`",
-            codex.display(),
-        ))
-    };
-    let run = Command::new(codex)
-        .args(["app-server", "generate-json-schema"])
-        .args(flags)
-        .arg("--out")
-        .arg(out)
-        .output()
-        .map_err(|error| fail(format!("cannot be run: {error}")))?;
-    if !run.status.success() {
-        let stderr = String::from_utf8_lossy(&run.stderr);
-        let last = stderr
-            .lines()
-            .rfind(|line| !line.trim().is_empty())
-            .unwrap_or("no message");
-        return Err(fail(format!(
-            "generate-json-schema failed with {}: {last}",
-            run.status
-        )));
+/// A codex that is made to write its schema.
+struct Generator<'a> {
+    codex: &'a Path,
+    limit: Duration,
+    out: &'a Path,
+}
+
+impl Generator<'_> {
+    fn run(&self, flags: &[&str]) -> Result<String> {
+        // What an earlier one wrote must not be taken for this one's.
+        let _ = fs::remove_dir_all(self.out);
+        fs::create_dir_all(self.out).map_err(|error| self.failed(flags, &error.to_string()))?;
+        // A file, since what codex starts may keep a pipe open after it has ended.
+        let stderr = self.out.join("stderr.txt");
+        let file =
+            fs::File::create(&stderr).map_err(|error| self.failed(flags, &error.to_string()))?;
+        let mut child = Command::new(self.codex)
+            .args(["app-server", "generate-json-schema"])
+            .args(flags)
+            .arg("--out")
+            .arg(self.out)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(file)
+            .spawn()
+            .map_err(|error| self.failed(flags, &format!("it can't be run: {error}")))?;
+        let started = Instant::now();
+        let ended = loop {
+            match child.try_wait() {
+                Ok(Some(status)) => break Ended::With(status),
+                Ok(None) if started.elapsed() >= self.limit => break Ended::Not,
+                Ok(None) => thread::sleep(Duration::from_millis(10)),
+                Err(error) => return Err(self.failed(flags, &error.to_string())),
+            }
+        };
+        let said = fs::read_to_string(&stderr).unwrap_or_default();
+        let said = tail(&said);
+        match ended {
+            Ended::With(status) if status.success() => fs::read_to_string(self.out.join(BUNDLE))
+                .map_err(|error| {
+                    self.failed(
+                        flags,
+                        &format!("it wrote no {BUNDLE}: {error}; it said: {said}"),
+                    )
+                }),
+            Ended::With(status) => {
+                Err(self.failed(flags, &format!("it failed with {status}: {said}")))
+            }
+            Ended::Not => {
+                let _ = child.kill();
+                let _ = child.wait();
+                Err(self.failed(
+                    flags,
+                    &format!(
+                        "it did not end within {:?} and was killed; it said: {said}",
+                        self.limit
+                    ),
+                ))
+            }
+        }
     }
-    fs::read_to_string(out.join(BUNDLE))
-        .map_err(|error| fail(format!("it wrote no {BUNDLE}: {error}")))
+
+    fn failed(&self, flags: &[&str], what: &str) -> Error {
+        let flags: String = flags.iter().flat_map(|flag| [" ", flag]).collect();
+        Error::new(format!(
+            "CAS_CODEX={}: ran `{} app-server generate-json-schema{flags} --out {}`: {what}; CAS_CODEX must be the path of a \
+             codex binary of {OLDEST} or later",
+            self.codex.display(),
+            self.codex.display(),
+            self.out.display(),
+        ))
+    }
+}
+
+enum Ended {
+    With(ExitStatus),
+    Not,
+}
+
+/// The last lines of what was said, on one line.
+fn tail(said: &str) -> String {
+    let lines: Vec<&str> = said
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect();
+    match &lines[lines.len().saturating_sub(5)..] {
+        [] => "nothing".into(),
+        last => last.join(" / "),
+    }
 }
 
 fn read(path: &Path) -> Result<String> {

@@ -13,7 +13,11 @@ async fn the_handshake_tells_the_version_and_the_home() {
     let Some(rig) = Rig::new().await else { return };
     let client = within(30, rig.client()).await;
     let server = client.server().unwrap();
-    assert_eq!(server.version(), Some(cas_sdk::testing::CODEX_VERSION));
+    let output = std::process::Command::new(rig.codex())
+        .arg("--version")
+        .output();
+    let version = String::from_utf8(output.unwrap().stdout).unwrap();
+    assert_eq!(server.version(), version.trim().strip_prefix("codex-cli "));
     assert_eq!(server.codex_home, rig.home.path().to_str().unwrap());
     client.shutdown().await;
 }

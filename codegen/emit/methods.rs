@@ -24,6 +24,7 @@ pub(super) fn emit(model: &Model, _: &Describer<'_>) -> String {
 
     for method in all(Kind::Request)
         .chain(all(Kind::ServerRequest))
+        .chain(all(Kind::Notification))
         .filter(|method| method.no_params)
     {
         let name = params(method);
@@ -140,7 +141,7 @@ fn enumeration(name: &str, doc: &str, methods: &[&Method], unknown: &str) -> Str
 /// would have to be. Requests of the client differ as much.
 fn is_boxed(method: &Method) -> bool {
     match method.kind {
-        Kind::Notification => !is_delta(params(method)),
+        Kind::Notification => !method.no_params && !is_delta(params(method)),
         Kind::Request => !method.no_params,
         Kind::ServerRequest | Kind::ClientNotification => false,
     }

@@ -2,9 +2,12 @@
 
 mod bundle;
 mod mutate;
+mod needed;
 mod next_release;
 mod output;
 mod shapes;
+mod sharing;
+mod sources;
 
 use std::{collections::BTreeSet, path::Path};
 
@@ -66,6 +69,16 @@ fn common(bundle: &Value) -> String {
         .into_iter()
         .find(|(name, _)| name == "protocol/common.rs");
     file.expect("there is a type without an area").1
+}
+
+fn object(properties: &Value, required: &[&str]) -> Value {
+    json!({ "type": "object", "properties": properties, "required": required })
+}
+
+/// The text of the output's file.
+fn file(bundle: &Value, name: &str) -> String {
+    let files = output(bundle).files;
+    files.into_iter().find(|(file, _)| file == name).unwrap().1
 }
 
 fn reference(name: &str) -> Value {

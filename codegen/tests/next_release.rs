@@ -95,6 +95,7 @@ fn output(bundle: &Value) -> Result<Output> {
 }
 
 /// What is wrong with the text of the types.
+#[expect(clippy::too_many_lines, reason = "one check after the other")]
 fn problems(output: &Output) -> Vec<String> {
     let mut problems = Vec::new();
     let mut types = BTreeSet::new();
@@ -142,7 +143,7 @@ fn problems(output: &Output) -> Vec<String> {
                             .collect(),
                     )
                 }
-                Item::Type(item) => (&item.ident, vec![("".into(), vec![&*item.ty])]),
+                Item::Type(item) => (&item.ident, vec![(String::new(), vec![&*item.ty])]),
                 Item::Macro(call) => {
                     let name = call
                         .mac
@@ -172,7 +173,7 @@ fn problems(output: &Output) -> Vec<String> {
                 }
                 for ty in types {
                     mentions(ty, &mut |mentioned| {
-                        named.push((name.to_string(), mentioned))
+                        named.push((name.to_string(), mentioned));
                     });
                 }
             }
@@ -259,7 +260,7 @@ fn the_schema_in_the_repository_has_no_problem_and_no_warning() {
 }
 
 /// How many next releases the ordinary tests try.
-const SEEDS: u64 = 300;
+const SEEDS: u64 = 200;
 
 /// `CAS_SEEDS=4,39` tries these again.
 fn seeds(otherwise: std::ops::Range<u64>) -> Vec<u64> {
@@ -304,8 +305,10 @@ fn the_crate_compiles_with_next_releases() {
     let scratch = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("next-release");
     // Together they have every kind of change.
     let seeds = seeds(0..12);
-    let each = MUTATIONS.len().div_ceil(seeds.len());
-    for (at, seed) in seeds.into_iter().enumerate() {
+    let each = MUTATIONS.len().div_ceil(12);
+    let mut failed = Vec::new();
+    for seed in seeds {
+        let at = usize::try_from(seed % 12).expect("a small number");
         let mut bundle: Value = serde_json::from_str(BUNDLE).expect("the schema is JSON");
         let mut dice = Dice::new(seed);
         let changes = MUTATIONS.iter().skip(at * each).take(each);
@@ -338,15 +341,14 @@ fn the_crate_compiles_with_next_releases() {
             .expect("cargo runs");
         let said = String::from_utf8_lossy(&run.stderr);
         println!("seed {seed} ({}): {}", changes.join(", "), run.status);
-        let errors: Vec<&str> = said
-            .lines()
-            .filter(|line| !line.starts_with("warning: cas-sdk"))
-            .collect();
-        assert!(
-            run.status.success(),
-            "seed {seed} ({}):\n{}",
-            changes.join(", "),
-            errors.join("\n")
-        );
+        if !run.status.success() {
+            let errors: Vec<&str> = said
+                .lines()
+                .filter(|line| !line.starts_with("warning: cas-sdk"))
+                .collect();
+            println!("{}", errors.join("\n"));
+            failed.push(seed);
+        }
     }
+    assert!(failed.is_empty(), "these seeds do not compile: {failed:?}");
 }

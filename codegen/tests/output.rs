@@ -5,17 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::super::{docs, generate};
-use super::{bundle, common, output, reference, source};
-
-fn object(properties: &Value, required: &[&str]) -> Value {
-    json!({ "type": "object", "properties": properties, "required": required })
-}
-
-/// The text of the output's file.
-fn file(bundle: &Value, name: &str) -> String {
-    let files = output(bundle).files;
-    files.into_iter().find(|(file, _)| file == name).unwrap().1
-}
+use super::{bundle, common, file, object, reference, source};
 
 #[test]
 fn a_response_is_found_by_the_params_the_method_or_the_table() {

@@ -163,7 +163,7 @@ impl Builder {
         self
     }
 
-    /// Whether to negotiate `experimentalApi`, which 75 of the 184 methods need, and dynamic tools. Default: true.
+    /// Whether to negotiate `experimentalApi`, which 79 of the 189 methods need, and dynamic tools. Default: true.
     ///
     /// With `false`, calling an experimental method is an error before anything is sent.
     pub fn experimental_api(mut self, on: bool) -> Self {

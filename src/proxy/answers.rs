@@ -267,11 +267,6 @@ mod tests {
                 r#"result.action must be "accept" or "decline" or "cancel""#,
             ),
             (
-                "currentTime/read",
-                json!({"currentTimeAt": 1.5}),
-                "result.currentTimeAt must be integer",
-            ),
-            (
                 "item/permissions/requestApproval",
                 json!({"decision": "accept"}),
                 "result.permissions is missing",

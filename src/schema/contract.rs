@@ -220,9 +220,9 @@ fn value(ty: &str, value: &Value, theirs: &Summary, found: &mut Vec<String>) {
         match value {
             Value::Array(items) => {
                 if let Some(inner) = ty.strip_prefix('[').and_then(|ty| ty.strip_suffix(']')) {
-                    items
-                        .iter()
-                        .for_each(|item| self::value(inner, item, theirs, found));
+                    for item in items {
+                        self::value(inner, item, theirs, found);
+                    }
                 }
             }
             Value::String(text) => {

@@ -278,7 +278,7 @@ const CORE: &str = r#"
     FileChangeApprovalDecision = "decline"
 "#;
 
-const TOOLS: &str = r#"
+const TOOLS: &str = r"
     item/tool/call
     item/tool/requestUserInput
     ThreadStartParams.dynamicTools
@@ -288,9 +288,9 @@ const TOOLS: &str = r#"
     DynamicToolCallResponse.success
     DynamicToolCallResponse.contentItems
     ToolRequestUserInputResponse.answers
-"#;
+";
 
-const REVIEW: &str = r#"
+const REVIEW: &str = r"
     review/start
     ReviewStartParams.threadId
     ReviewStartParams.target
@@ -298,18 +298,18 @@ const REVIEW: &str = r#"
     ReviewTarget type=baseBranch
     ReviewTarget type=commit
     ReviewTarget type=custom
-"#;
+";
 
-const GOALS: &str = r#"
+const GOALS: &str = r"
     thread/goal/set
     thread/goal/get
     thread/goal/clear
     ThreadGoalSetParams.threadId
     ThreadGoalSetParams.objective
     ThreadGoalSetParams.tokenBudget
-"#;
+";
 
-const MINING: &str = r#"
+const MINING: &str = r"
     thread/list
     thread/read
     thread/turns/list
@@ -319,13 +319,13 @@ const MINING: &str = r#"
     ThreadReadParams.threadId
     ThreadTurnsListParams.threadId
     ThreadTurnsListParams.cursor
-"#;
+";
 
-const LIVE: &str = r#"
+const LIVE: &str = r"
     thread/loaded/list
     thread/resume
     thread/unsubscribe
     thread/status/changed
     serverRequest/resolved
     ThreadUnsubscribeParams.threadId
-"#;
+";

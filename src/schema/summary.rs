@@ -22,27 +22,39 @@ const METHOD_ENUMS: [&str; 4] = [
 /// Lists what a bundle has, or says why it is none.
 #[inline]
 pub(crate) fn summarise(bundle: &Value) -> Result<Summary, &'static str> {
-    let top = bundle["definitions"]
-        .as_object()
+    let homes = ["definitions", "$defs"];
+    let top = homes
+        .iter()
+        .find_map(|home| bundle[*home].as_object())
         .ok_or("it has no `definitions`")?;
     let mut summary = Summary::new();
     for group in METHOD_ENUMS {
         let variants = top
             .get(group)
-            .and_then(|group| group["oneOf"].as_array())
+            .and_then(|group| {
+                ["oneOf", "anyOf"]
+                    .iter()
+                    .find_map(|word| group[*word].as_array())
+            })
             .ok_or("one of the four lists of methods is missing")?;
         for variant in variants {
             let properties = &variant["properties"];
-            if let Some(method) = properties["method"]["enum"][0].as_str() {
+            let method = &properties["method"];
+            if let Some(method) = method["enum"][0].as_str().or(method["const"].as_str()) {
                 let params = name_of(&properties["params"]);
                 summary.insert(format!("{METHOD}{method}"), format!("{group}({params})"));
             }
         }
     }
-    let nested = top.get("v2").and_then(Value::as_object);
-    for (name, definition) in top.iter().chain(nested.into_iter().flat_map(Map::iter)) {
+    // Namespaces such as `v2`.
+    let is_space = |name: &str| name.starts_with(|c: char| c.is_ascii_lowercase());
+    let spaces = top.iter().filter(|(name, _)| is_space(name));
+    let nested = spaces
+        .filter_map(|(_, space)| space.as_object())
+        .flat_map(Map::iter);
+    for (name, definition) in top.iter().filter(|(name, _)| !is_space(name)).chain(nested) {
         let envelope = METHOD_ENUMS.contains(&name.as_str()) || name.starts_with("JSONRPC");
-        if name != "v2" && !envelope {
+        if !envelope {
             add(&mut summary, name, definition);
         }
     }

@@ -241,7 +241,8 @@ async fn call<T: for<'de> Deserialize<'de>>(
     path: &'static [&'static str],
 ) -> Result<T, Error> {
     let client = thread.client();
-    let deadline = Some(client.urgent_timeout());
+    // What asks has a bound of its own.
+    let deadline = Some(client.request_timeout());
     let params = serde_json::to_string(params).map_err(|e| Error::encode(method, &e))?;
     let reply = client.send(method, &params, deadline, true, None).await?;
     at(reply.result(), path).map_err(|e| Error::decode_at(method, reply.result(), path, &e))

@@ -302,7 +302,11 @@ fn one_by_one(bundle: &Bundle, schema: &Value, place: &Place) -> Vec<Sample> {
     }
     if let Some(values) = schema["enum"].as_array() {
         let mut samples: Vec<Sample> = values.iter().cloned().map(Sample::plain).collect();
-        samples.push(Sample::mutated(UNHEARD_OF.into()));
+        let unheard_of = match values.iter().filter_map(Value::as_i64).max() {
+            Some(largest) => json!(largest + 1),
+            None => json!(UNHEARD_OF),
+        };
+        samples.push(Sample::mutated(unheard_of));
         return samples;
     }
     if says_nothing(schema) {

@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::out::{Failure, Result, raw_json};
 
 /// What every record begins with; what was broken off is told from another's last line by it.
-const BEGINNING: &[u8] = br#"{"listedAt":"#;
+const BEGINNINGS: [&[u8]; 2] = [br#"{"archived":"#, br#"{"listedAt":"#];
 
 pub(crate) enum Sink {
     /// A file of records, with those it has been read.
@@ -125,9 +125,14 @@ fn whole(file: &File, mut known: impl FnMut(&Value)) -> io::Result<Option<(u64, 
                     return Ok(Some((whole, false)));
                 }
             }
-            None if is_last && line.starts_with(BEGINNING) => return Ok(Some((whole, true))),
+            None if is_last && BEGINNINGS.iter().any(|begin| line.starts_with(begin)) => {
+                return Ok(Some((whole, true)));
+            }
             // So little of a record was written that only what stands before it can tell.
-            None if is_last && whole > 0 && BEGINNING.starts_with(&line) => {
+            None if is_last
+                && whole > 0
+                && BEGINNINGS.iter().any(|begin| begin.starts_with(&line)) =>
+            {
                 return Ok(Some((whole, true)));
             }
             None => return Ok(None),

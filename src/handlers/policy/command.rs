@@ -27,7 +27,8 @@ const SHELLS: [&str; 8] = [
 
 /// The plain commands of a command line as codex writes it, such as `/bin/bash -lc 'git status && ls'`.
 pub(crate) fn plain(line: &str, shells: &[PathBuf]) -> Option<Vec<Words>> {
-    if line.len() > MAX_LINE {
+    // No program can be given a NUL, so what would become of it is not known.
+    if line.len() > MAX_LINE || line.contains('\0') {
         return None;
     }
     let argv = argv(line)?;
@@ -236,6 +237,8 @@ mod tests {
             "ls | sh",
             "$(id)",
             "/bin/bash -lc 'open",
+            "ls 'a\0b'",
+            "/bin/bash -lc 'ls a\0b'",
         ] {
             assert_eq!(plain_of(line), None, "{line}");
         }

@@ -305,7 +305,7 @@ pub(super) fn unquoted(text: &str) -> String {
         rest = &rest[c.len_utf8()..];
         match c {
             '\\' => rest = rest.strip_prefix('\n').unwrap_or(rest),
-            '\'' | '"' => {}
+            '\'' | '"' | '\0' => {}
             c => out.push(c),
         }
     }
