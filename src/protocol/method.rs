@@ -97,6 +97,7 @@ macro_rules! no_params {
 }
 
 /// The params of a second method with the same params type: on the wire there is no difference.
+#[allow(unused_macros, reason = "a schema may have no such method")]
 macro_rules! newtype {
     ($name:ident($inner:ty)) => {
         impl From<$inner> for $name {
