@@ -15,7 +15,7 @@ use std::{
 };
 
 use cas_sdk::{
-    CasClient, Error, Events, Filter, Kind,
+    CasClient, Error, Events, Filter, MessageKind,
     protocol::{Call as _, ServerNotification, ThreadLoadedListParams, ThreadStartParams},
 };
 use serde_json::json;
@@ -69,7 +69,13 @@ async fn client(program: String, mode: String) -> Result<Counts, Failure> {
         _ => {}
     }
     let thread = client.start_thread(ThreadStartParams::default()).await?;
-    let all = || client.events(Filter::all().thread(thread.id()).kind(Kind::Notification));
+    let all = || {
+        client.events(
+            Filter::all()
+                .thread(thread.id())
+                .kind(MessageKind::Notification),
+        )
+    };
     let idle: Vec<Events> = match mode.as_str() {
         "idle-15" => (0..15)
             .map(|n| client.events(Filter::all().thread(format!("other-{n}"))))

@@ -25,7 +25,7 @@
 //!
 //! # Time
 //! Requests have a deadline, 60 s unless set, urgent ones 5 s; it covers the wait for a place in flight. An answer that comes
-//! later is an event of kind [`LateResponse`](crate::Kind::LateResponse). A turn has none, nor have
+//! later is an event of kind [`LateResponse`](crate::MessageKind::LateResponse). A turn has none, nor have
 //! approvals and questions to the user: people answer slowly.
 //!
 //! # Shutdown

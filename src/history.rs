@@ -29,7 +29,7 @@ use futures_core::Stream;
 use futures_util::stream::try_unfold;
 use serde_json::{Map, Value, json};
 
-use crate::{CasClient, client::pager::Pager, error::Error, json::pointer::Page};
+use crate::{CasClient, client::pager::Pager, error::Error, protocol::pointer::Page};
 
 /// How many threads, and how many turns, are asked for at a time.
 const THREADS: u32 = 50;

@@ -23,10 +23,8 @@ mod events;
 pub mod fuzzing;
 mod handlers;
 pub mod history;
-mod json;
 #[cfg(feature = "ws")]
 pub mod live;
-mod log;
 #[doc(hidden)]
 pub mod private_files;
 pub mod protocol;
@@ -64,7 +62,7 @@ pub use handlers::{
 };
 #[cfg(feature = "ws")]
 pub use live::Live;
-pub use rpc::Kind;
+pub use rpc::MessageKind;
 pub use supervisor::{Restart, ServerState, ServerStates, Supervisor};
 pub use thread::handle::{Origin, Thread};
 pub use thread::input::Input;

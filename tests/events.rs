@@ -5,7 +5,7 @@ mod common;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cas_sdk::{
-    CasClient, CloseCause, Error, Event, Events, Filter, Kind,
+    CasClient, CloseCause, Error, Event, Events, Filter, MessageKind,
     protocol::{AgentMessageDeltaNotification, NotificationMethod as Method, ServerNotification},
     testing::FakeServer,
 };
@@ -260,7 +260,7 @@ async fn a_filter_chooses_by_kind_type_item_prefix_and_combination() {
             }
             got
         };
-        let mut requests = client.events(Filter::all().kind(Kind::Request));
+        let mut requests = client.events(Filter::all().kind(MessageKind::Request));
         let mut commands = client.events(Filter::all().item_type("commandExecution"));
         let mut item = client.events(Filter::all().item("m-1"));
         let mut turns = client.events(Filter::all().method("turn/*"));
@@ -269,7 +269,7 @@ async fn a_filter_chooses_by_kind_type_item_prefix_and_combination() {
                 .method(Method::TurnStarted)
                 .or(Filter::all().item("m-2").and(Filter::all().method("item/completed"))),
         );
-        let mut odd = client.events(Filter::all().kind(Kind::Malformed));
+        let mut odd = client.events(Filter::all().kind(MessageKind::Malformed));
         server.turn_started(T, U);
         server.delta(T, U, "m-1", "x");
         server.message(T, U, "m-2", "y");

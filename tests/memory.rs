@@ -5,7 +5,7 @@ mod common;
 
 use std::{fs, os::unix::fs::PermissionsExt as _};
 
-use cas_sdk::{CasClient, Filter, Kind};
+use cas_sdk::{CasClient, Filter, MessageKind};
 use common::{eventually, within};
 use serde_json::{Value, json};
 use tokio::{
@@ -82,7 +82,10 @@ async fn a_line_of_128_mib_is_read_and_a_longer_one_is_skipped_without_being_hel
         write_long(&mut far, 512 * MIB).await;
         far.write_all(b"\n").await.unwrap();
         let event = events.next().await.unwrap().unwrap();
-        assert_eq!((event.kind(), event.raw().len()), (Kind::Malformed, 256));
+        assert_eq!(
+            (event.kind(), event.raw().len()),
+            (MessageKind::Malformed, 256)
+        );
         let peak = memory.peak();
         assert!(peak < 24 * MIB, "{} MiB", peak / MIB);
 
@@ -90,7 +93,7 @@ async fn a_line_of_128_mib_is_read_and_a_longer_one_is_skipped_without_being_hel
         let (client, mut far) = connected(CasClient::builder()).await;
         let mut events = client.events(Filter::all());
         let (head, tail) = (r#"{"method":"m","params":""#, "\"}");
-        for (over, kind) in [(0, Kind::Notification), (1, Kind::Malformed)] {
+        for (over, kind) in [(0, MessageKind::Notification), (1, MessageKind::Malformed)] {
             far.write_all(head.as_bytes()).await.unwrap();
             write_long(&mut far, 128 * MIB - head.len() - tail.len() + over).await;
             far.write_all(format!("{tail}\n").as_bytes()).await.unwrap();

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cas_sdk::{CasClient, Filter, Kind};
+use cas_sdk::{CasClient, Filter, MessageKind};
 use serde_json::{Value, json};
 use tokio::io::{
     AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream,
@@ -91,7 +91,7 @@ pub(crate) fn under_flood(flood: &[u8], asks: usize) -> (Duration, Duration) {
     let flood = flood.to_vec();
     two_threads().block_on(async move {
         let (client, far) = connected().await;
-        let mut events = client.events(Filter::all().kind(Kind::Notification));
+        let mut events = client.events(Filter::all().kind(MessageKind::Notification));
         let reader = tokio::spawn(async move {
             while let Some(Ok(event)) = events.next().await {
                 drop(std::hint::black_box(event.notification()));

@@ -25,6 +25,7 @@ use crate::{
         policy::{Audit, Policy},
         tools::DynamicTool,
     },
+    protocol::routing::CODEX,
     rpc::{Aside, Connection, Limits, Router, outbox::Outbox, queue::Bounds},
     transport::{
         ConnectionKind,
@@ -462,7 +463,7 @@ impl Builder {
         let aside = Aside::new();
         let joined = matches!(kind, ConnectionKind::Joined { .. });
         let dispatch = Dispatch::new(self.desk, aside.clone(), joined);
-        let router = Arc::new(Router::new(dispatch.clone(), aside));
+        let router = Arc::new(Router::new(&CODEX, dispatch.clone(), aside));
         let connection = Arc::new(Connection::new(
             router,
             Outbox::new(Box::pin(input)),

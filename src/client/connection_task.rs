@@ -15,7 +15,7 @@ use tokio::{io::AsyncRead, sync::watch, task::JoinHandle, time::timeout};
 
 use crate::{
     error::{CloseCause, CloseReason},
-    rpc::{Connection, connection::read, line::Lines},
+    rpc::{Connection, line::Lines, reader::read},
     transport::stdio::{Process, Tail},
 };
 
@@ -52,7 +52,7 @@ impl Ending {
             status,
             stderr_tail: stderr_tail.unwrap_or_default(),
         });
-        self.connection.close(&reason);
+        self.connection.close(&reason.closed());
         self.done.send_replace(Some(reason.clone()));
         reason
     }

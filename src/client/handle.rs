@@ -21,13 +21,15 @@ use crate::{
         Handlers,
         dispatch::{Dispatch, PendingRequest},
     },
-    json::pointer::readable,
+    protocol::pointer::readable,
     protocol::{self, Call},
     rpc::{
         Connection,
-        connection::{NoAnswer, Send as Frame},
+        connection::OutgoingRequest,
+        error::NoAnswer,
         queue::Bounds,
-        router::{Matcher, OnReply, RawReply},
+        reply::{OnReply, RawReply},
+        router::Matcher,
         window::Lane,
     },
     transport::ConnectionKind,
@@ -309,7 +311,8 @@ impl CasClient {
     }
 
     pub(crate) fn close_reason(&self) -> Option<Arc<CloseReason>> {
-        self.shared.connection.router.closed()
+        let closed = self.shared.connection.router.closed()?;
+        Some(CloseReason::of(&closed))
     }
 
     pub(crate) fn tracker(&self) -> &Arc<Tracker> {
@@ -392,7 +395,7 @@ impl CasClient {
         match self
             .shared
             .connection
-            .request(Frame {
+            .request(OutgoingRequest {
                 method,
                 params,
                 lane,
@@ -404,9 +407,9 @@ impl CasClient {
             Ok(Ok(reply)) => Ok(reply),
             Ok(Err(source)) => Err(Error::Rpc {
                 method: method.to_owned(),
-                source,
+                source: source.into(),
             }),
-            Err(NoAnswer::Closed(reason)) => Err(Error::Closed(reason)),
+            Err(NoAnswer::Closed(closed)) => Err(Error::Closed(CloseReason::of(&closed))),
             Err(NoAnswer::TooLong(len, head)) => Err(Error::Decode {
                 method: method.to_owned(),
                 raw: (*head).into(),

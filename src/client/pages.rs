@@ -12,7 +12,9 @@ use std::{
 use futures_core::Stream;
 use serde_json::{Map, Value};
 
-use crate::{CasClient, client::pager::Pager, error::Error, json::pointer::Page, protocol::Paged};
+use crate::{
+    CasClient, client::pager::Pager, error::Error, protocol::Paged, protocol::pointer::Page,
+};
 
 impl CasClient {
     /// All items of a list, fetched page by page as they are read. The params carry the filters and, as `limit`, the

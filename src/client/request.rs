@@ -9,7 +9,7 @@ use std::{
 
 use tokio::time::{Instant, sleep};
 
-use crate::{CasClient, client::retry::Retry, error::Error, protocol::Call, rpc::router::RawReply};
+use crate::{CasClient, client::retry::Retry, error::Error, protocol::Call, rpc::reply::RawReply};
 
 /// Timers are a millisecond coarse: a pause that ends in the deadline's own leaves an attempt no time at all.
 const TICKS: Duration = Duration::from_millis(2);

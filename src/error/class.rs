@@ -2,12 +2,11 @@
 
 use std::{io::ErrorKind, time::SystemTime};
 
-use crate::{
-    error::{Error, RpcError, RpcErrorKind, SpawnError},
-    protocol::CodexErrorInfo,
-    transport::ConnectErrorKind,
-    turn::{TurnError, TurnErrorKind, TurnFailure},
+use super::{
+    ConnectErrorKind, Error, RpcError, RpcErrorKind, SpawnError, TurnError, TurnErrorKind,
+    TurnFailure,
 };
+use crate::protocol::CodexErrorInfo;
 
 /// What an error means to its caller; see [`Error::class`].
 ///

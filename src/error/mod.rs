@@ -1,22 +1,34 @@
 //! What can go wrong, by layer: starting, the connection, the server's refusal, decoding, a turn.
 
 pub(crate) mod class;
+mod close;
+mod connect;
 pub(crate) mod misfit;
-pub(crate) mod rpc;
+mod outcome;
+mod raw_text;
+pub(crate) mod rounded;
+mod rpc;
 pub(crate) mod shortened;
+mod spawn;
+mod turn;
+mod usage;
 
-use std::{fmt, path::PathBuf, process::ExitStatus, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use serde_json::value::RawValue;
 
-pub use crate::error::rpc::{RpcError, RpcErrorKind};
-use crate::{
-    client::time::Rounded,
-    error::shortened::Shortened,
-    json::pointer::{raw_at, readable},
-    transport::ConnectError,
-    turn::TurnError,
+pub use self::{
+    close::{CloseCause, CloseReason},
+    connect::{AuthRefusal, ConnectError, ConnectErrorKind},
+    outcome::{Item, TurnFailure, TurnOutcome},
+    raw_text::RawText,
+    rpc::{RpcError, RpcErrorKind},
+    spawn::SpawnError,
+    turn::{TurnError, TurnErrorKind},
+    usage::TokenUsage,
 };
+use self::{rounded::Rounded, shortened::Shortened};
+use crate::protocol::pointer::raw_at;
 
 /// The error of everything in this crate.
 ///
@@ -47,7 +59,7 @@ pub enum Error {
     },
 
     /// No answer came in time. The server may still carry the request out; if it does, its answer is an event of kind
-    /// [`LateResponse`](crate::Kind::LateResponse).
+    /// [`LateResponse`](crate::MessageKind::LateResponse).
     #[error("{method} was not answered within {}", Rounded(*.after))]
     Timeout {
         /// The method that was called, or what was waited for.
@@ -184,39 +196,6 @@ impl Error {
     }
 }
 
-/// A JSON text as it came. Its `Debug` does not show it: it may hold a token, or be very long.
-#[derive(Clone, PartialEq, Eq)]
-pub struct RawText(Arc<str>);
-
-impl RawText {
-    /// The text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl std::ops::Deref for RawText {
-    type Target = str;
-
-    fn deref(&self) -> &str {
-        &self.0
-    }
-}
-
-impl From<&str> for RawText {
-    fn from(text: &str) -> Self {
-        Self(text.into())
-    }
-}
-
-impl fmt::Debug for RawText {
-    #[inline]
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RawText({} bytes)", self.0.len())
-    }
-}
-
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -270,154 +249,8 @@ impl fmt::Debug for Error {
     }
 }
 
-/// Why `codex app-server` could not be started.
-#[derive(Debug, Clone, thiserror::Error)]
-#[non_exhaustive]
-pub enum SpawnError {
-    /// No codex executable was found.
-    #[error(
-        "codex was not found: {}; install it with `npm install -g @openai/codex`, or name it with the builder's `codex` or $CAS_CODEX",
-        .looked.join("; ")
-    )]
-    NotFound {
-        /// The places that were looked at, and what was there. A place that was named is the only one.
-        looked: Vec<String>,
-    },
-    /// It is npm's script, and there is no Node to run it.
-    #[error(
-        "{} is npm's script, which needs Node, and there is no `node` on its $PATH; npm's package has no binary for this machine that could be started in its place: {}; put Node on the $PATH, or name the binary with the builder's `codex` or $CAS_CODEX",
-        .script.display(), .looked.join("; ")
-    )]
-    NodeMissing {
-        /// The script.
-        script: PathBuf,
-        /// The places where the binary may be, and what was there.
-        looked: Vec<String>,
-    },
-    /// The operating system refused to start it.
-    #[error("{} could not be started: {source}", .program.display())]
-    Io {
-        /// The executable.
-        program: PathBuf,
-        /// What the operating system said.
-        r#source: Arc<std::io::Error>,
-    },
-    /// The directory of the [`registry`](crate::Builder::registry) can't be used; nothing is left running.
-    #[error("the registry {} cannot be used: {source}", .dir.display())]
-    Registry {
-        /// The directory.
-        dir: PathBuf,
-        /// What is wrong with it.
-        r#source: Arc<std::io::Error>,
-    },
-    /// It started and ended before the handshake was done.
-    #[error("{} ended before the handshake: {reason}", .program.display())]
-    Exited {
-        /// The executable.
-        program: PathBuf,
-        /// Its exit status and the end of its stderr.
-        reason: Arc<CloseReason>,
-    },
-}
-
-/// How a connection came to its end.
-#[derive(Clone)]
-#[non_exhaustive]
-pub struct CloseReason {
-    /// What ended it.
-    pub cause: CloseCause,
-    /// The exit status of the process; `None` if it has not been seen to end, or is not ours.
-    pub status: Option<ExitStatus>,
-    /// The last lines that the process wrote to stderr, at most 64 KiB, without colour codes. `Debug` shows no more than
-    /// 2,000 bytes of it.
-    pub stderr_tail: String,
-}
-
-/// What ended a connection.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum CloseCause {
-    /// `shutdown` was called, or the last client dropped.
-    Shutdown,
-    /// The process ended by itself.
-    Exited,
-    /// The server closed its output.
-    Eof,
-    /// Reading failed.
-    Read(String),
-    /// Writing failed.
-    Write(String),
-    /// The runtime on which the client was started has ended, and the server with it. A client can be used from another
-    /// runtime, but lives no longer than its own.
-    RuntimeEnded,
-}
-
-impl CloseReason {
-    pub(crate) fn new(cause: CloseCause) -> Self {
-        Self {
-            cause,
-            status: None,
-            stderr_tail: String::new(),
-        }
-    }
-
-    pub(crate) fn shutdown() -> Self {
-        Self::new(CloseCause::Shutdown)
-    }
-}
-
-impl fmt::Display for CloseReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.cause {
-            CloseCause::Shutdown => f.write_str("it was shut down")?,
-            CloseCause::Exited => f.write_str("the process ended")?,
-            CloseCause::Eof => f.write_str("the server closed its output")?,
-            CloseCause::Read(e) => write!(f, "reading failed: {e}")?,
-            CloseCause::Write(e) => write!(f, "writing failed: {e}")?,
-            CloseCause::RuntimeEnded => {
-                f.write_str("the runtime on which the client was started has ended")?;
-            }
-        }
-        if let Some(status) = self.status {
-            write!(f, " ({status})")?;
-        }
-        let tail = self.stderr_tail.trim_end();
-        if !tail.is_empty() {
-            let lines: Vec<_> = tail.lines().collect();
-            let shown = &lines[lines.len().saturating_sub(5)..];
-            write!(f, "; stderr: {}", Shortened(&shown.join(" | ")))?;
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Debug for CloseReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CloseReason")
-            .field("cause", &self.cause)
-            .field("status", &self.status)
-            .field("stderr_tail", &Shortened(&self.stderr_tail))
-            .finish()
-    }
-}
-
-impl std::error::Error for CloseReason {}
-
-/// Decodes the server's error object, and keeps what can't be decoded as the message.
-pub(crate) fn rpc_error(raw: &str) -> RpcError {
-    readable! {
-        struct Wire {
-            maybe { code: i64 = "code", message: String = "message", data: Option<Box<RawValue>> = "data", }
-        }
-    }
-    match serde_json::from_str::<Wire>(raw) {
-        Ok(w) => RpcError::new(
-            w.code,
-            w.message,
-            w.data
-                .as_deref()
-                .and_then(|d| serde_json::from_str(d.get()).ok()),
-        ),
-        _ => RpcError::new(0, raw.to_owned(), None),
+impl From<TurnError> for Error {
+    fn from(error: TurnError) -> Self {
+        Self::Turn(Box::new(error))
     }
 }

@@ -4,7 +4,8 @@ use std::fmt;
 
 use serde_json::Value;
 
-use crate::error::shortened::Shortened;
+use super::shortened::Shortened;
+use crate::rpc::error::ErrorObject;
 
 /// A JSON-RPC error object, as the server sent it or as it is sent to the server.
 #[derive(Clone, PartialEq)]
@@ -301,6 +302,23 @@ impl RpcError {
         variants
             .contains("`initialize`")
             .then_some(RpcErrorKind::UnknownMethod)
+    }
+}
+
+impl From<&ErrorObject> for RpcError {
+    fn from(error: &ErrorObject) -> Self {
+        let data = error.data.as_deref();
+        Self {
+            code: error.code,
+            message: error.message.clone(),
+            data: data.and_then(|data| serde_json::from_str(data.get()).ok()),
+        }
+    }
+}
+
+impl From<ErrorObject> for RpcError {
+    fn from(error: ErrorObject) -> Self {
+        Self::from(&error)
     }
 }
 

@@ -14,13 +14,8 @@ use futures_core::Stream;
 
 use crate::{
     error::{CloseCause, CloseReason, Error},
-    protocol::{Notification, ServerNotification},
-    rpc::{
-        Incoming, Kind, Value,
-        message::{Parts, Run},
-        queue::Next,
-        router::Subscription,
-    },
+    protocol::{Notification, ServerNotification, routing::RoutingKeys as _},
+    rpc::{Incoming, MessageKind, Parts, Value, message::Run, queue::Next, router::Subscription},
 };
 
 /// One line from the server: its text, and where it belongs. Cheap to clone; all subscribers share it.
@@ -47,12 +42,12 @@ impl Event {
     /// When the server says it sent a notification, in milliseconds since the epoch.
     #[must_use]
     pub fn emitted_at_ms(&self) -> Option<u64> {
-        self.0.parts().emitted_at_ms()
+        self.0.parts().sent_at()
     }
 
     /// Notification, server request, or neither.
     #[must_use]
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> MessageKind {
         self.0.kind()
     }
 
@@ -117,7 +112,7 @@ impl Event {
     #[inline]
     pub fn notification(&self) -> Result<&ServerNotification, Error> {
         type Memo = Result<ServerNotification, serde_json::Error>;
-        if self.kind() != Kind::Notification {
+        if self.kind() != MessageKind::Notification {
             return Err(Error::Decode {
                 method: self.method().to_owned(),
                 raw: self.raw().into(),
@@ -260,7 +255,7 @@ impl Events {
                     return Poll::Ready(Some(Err(Error::Lagged { skipped })));
                 }
                 Some(Next::Closed(reason)) => {
-                    let end = closed(reason.clone());
+                    let end = closed(CloseReason::of(reason));
                     self.ended = true;
                     return Poll::Ready(end);
                 }

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::rpc::{
-    Kind,
-    router::{Matcher, Route},
+use crate::{
+    protocol::routing::RoutingKeys as _,
+    rpc::{MessageKind, Route, router::Matcher},
 };
 
 /// Selects events by thread, turn, item, method, kind and item type.
@@ -35,13 +35,13 @@ struct Fields {
     turns: Vec<String>,
     items: Vec<String>,
     methods: Vec<String>,
-    kinds: Vec<Kind>,
+    kinds: Vec<MessageKind>,
     item_types: Vec<String>,
 }
 
 impl Filter {
     /// Every notification, every server request, and every line that is neither. Responses go to their callers; one that
-    /// nobody has asked for is an event, and so is one whose caller has given up ([`Kind::LateResponse`]).
+    /// nobody has asked for is an event, and so is one whose caller has given up ([`MessageKind::LateResponse`]).
     pub fn all() -> Self {
         Self(Expr::Fields(Box::default()))
     }
@@ -67,7 +67,7 @@ impl Filter {
     }
 
     /// Only events of this kind.
-    pub fn kind(self, kind: Kind) -> Self {
+    pub fn kind(self, kind: MessageKind) -> Self {
         self.with(|f| f.kinds.push(kind))
     }
 
@@ -135,10 +135,10 @@ impl Fields {
                 })
             });
         method
-            && is(&self.threads, route.thread)
-            && is(&self.turns, route.turn)
-            && is(&self.items, route.item)
-            && is(&self.item_types, route.item_type)
+            && is(&self.threads, route.thread())
+            && is(&self.turns, route.turn())
+            && is(&self.items, route.item())
+            && is(&self.item_types, route.item_type())
             && (self.kinds.is_empty() || self.kinds.contains(&route.kind))
     }
 }
@@ -147,14 +147,22 @@ impl Fields {
 mod tests {
     use super::*;
 
+    fn about<'a>(method: &'a str, thread: Option<&'a str>) -> Route<'a> {
+        Route {
+            kind: MessageKind::Notification,
+            method: Some(method),
+            keys: [thread, None, None, None],
+        }
+    }
+
     #[test]
     fn the_same_sort_widens_and_different_sorts_narrow() {
         let f = Filter::all().method("turn/*").method("error").thread("t");
-        assert!(f.matches(&Route::about("turn/started", Some("t"))));
-        assert!(f.matches(&Route::about("error", Some("t"))));
-        assert!(!f.matches(&Route::about("error", Some("u"))));
-        assert!(!f.matches(&Route::about("error", None)));
-        assert!(!f.matches(&Route::about("turns", Some("t"))));
+        assert!(f.matches(&about("turn/started", Some("t"))));
+        assert!(f.matches(&about("error", Some("t"))));
+        assert!(!f.matches(&about("error", Some("u"))));
+        assert!(!f.matches(&about("error", None)));
+        assert!(!f.matches(&about("turns", Some("t"))));
     }
 
     #[test]
@@ -163,12 +171,12 @@ mod tests {
             .method("a")
             .or(Filter::all().method("b"))
             .thread("t");
-        assert!(f.matches(&Route::about("b", Some("t"))));
-        assert!(!f.matches(&Route::about("b", Some("u"))));
+        assert!(f.matches(&about("b", Some("t"))));
+        assert!(!f.matches(&about("b", Some("u"))));
         assert!(
             !f.clone()
                 .and(Filter::all().method("a"))
-                .matches(&Route::about("b", Some("t")))
+                .matches(&about("b", Some("t")))
         );
     }
 
@@ -176,11 +184,11 @@ mod tests {
     fn all_takes_what_has_no_method() {
         let none = Route {
             method: None,
-            kind: Kind::Malformed,
-            ..Route::about("", None)
+            kind: MessageKind::Malformed,
+            ..about("", None)
         };
         assert!(Filter::all().matches(&none));
         assert!(!Filter::all().method("*").matches(&none));
-        assert!(Filter::all().kind(Kind::Malformed).matches(&none));
+        assert!(Filter::all().kind(MessageKind::Malformed).matches(&none));
     }
 }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::{Asked, Erased, HandlerError, RequestContext, Undecoded};
 use crate::{
-    json::pointer::readable,
+    protocol::pointer::readable,
     protocol::{
         CommandExecutionRequestApprovalParams, FileChangeRequestApprovalParams, FileUpdateChange,
         PermissionsRequestApprovalParams, from_value,

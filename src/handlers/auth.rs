@@ -6,7 +6,7 @@ use futures_util::future::BoxFuture;
 use serde::Serialize;
 
 use super::{Asked, HandlerError, RequestContext};
-use crate::json::pointer::readable;
+use crate::protocol::pointer::readable;
 
 /// Answers `account/chatgptAuthTokens/refresh`, which codex asks when a backend has refused the token it was given with
 /// `account/login/start`.

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::{Asked, Decision, Erased, HandlerError, RequestContext};
-use crate::json::pointer::readable;
+use crate::protocol::pointer::readable;
 
 /// Answers `mcpServer/elicitation/request`. There is no time limit unless
 /// [`Handlers::elicitation_limit`](super::Handlers::elicitation_limit) sets one.

@@ -19,7 +19,7 @@ use crate::{
     CasClient,
     error::Error,
     handlers::dispatch::Answer,
-    protocol::{RequestId, ServerRequest},
+    protocol::{RequestId, ServerRequest, routing::RoutingKeys as _},
     rpc::Incoming,
 };
 

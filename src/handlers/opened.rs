@@ -9,8 +9,7 @@ use crate::{
     CasClient,
     error::Error,
     handlers::{policy::Policy, tools},
-    json::pointer::readable,
-    log::{self, About},
+    protocol::pointer::readable,
 };
 
 readable! {
@@ -48,11 +47,9 @@ impl CasClient {
         let thread = opened.thread.id;
         for what in unreachable(self.handlers(), &opened.approval_policy) {
             let policy = &opened.approval_policy;
-            log::warn(
-                &format_args!(
-                    "the approval policy {policy} of the thread keeps the server from asking: no {what} will reach the handlers"
-                ),
-                About::default().thread(&thread),
+            tracing::warn!(
+                target: "cas_sdk", thread, %policy,
+                "the approval policy of the thread keeps the server from asking: no {what} will reach the handlers"
             );
         }
         let Some(path) = opened.thread.path.filter(|_| method != "thread/start") else {
@@ -62,7 +59,7 @@ impl CasClient {
         let compared =
             tokio::task::spawn_blocking(move || tools::differences(&path, specs.as_ref()));
         for difference in compared.await.unwrap_or_default() {
-            log::warn(&difference, About::default().thread(&thread));
+            tracing::warn!(target: "cas_sdk", thread, "{difference}");
         }
     }
 }

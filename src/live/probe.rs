@@ -8,8 +8,11 @@ use tokio::{io::AsyncWriteExt as _, time::timeout};
 
 use crate::{
     Endpoint, Error, RpcError,
-    error::{CloseCause, CloseReason, rpc_error},
-    rpc::line::{Line, Lines},
+    error::{CloseCause, CloseReason},
+    rpc::{
+        error::ErrorObject,
+        line::{Line, Lines},
+    },
     transport::{
         Deadline, open,
         websocket::{Reader, Writer},
@@ -147,7 +150,7 @@ impl Probe {
                     continue;
                 };
                 let answer = match message.error {
-                    Some(error) => Err(rpc_error(error.get())),
+                    Some(error) => Err(RpcError::from(&ErrorObject::parse(error.get()))),
                     None => Ok(message
                         .result
                         .and_then(|result| serde_json::from_str(result.get()).ok())

@@ -6,7 +6,7 @@
 
 use serde::de::{DeserializeOwned, IgnoredAny};
 
-use crate::json::byte_search::end_of_plain;
+use crate::rpc::byte_search::end_of_plain;
 
 /// A payload of strings and integers, all of them required.
 pub(crate) trait Delta: DeserializeOwned {

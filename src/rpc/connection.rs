@@ -1,52 +1,33 @@
-//! A connection: the router and the outbox, the window of requests in flight, and the reader's loop.
+//! A connection: requests, notifications and answers on their way to the server.
 
 use std::{
     collections::VecDeque,
-    io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use tokio::{io::AsyncRead, sync::Notify, time::timeout};
+use tokio::{sync::Notify, time::timeout};
 
 use super::{
-    batch::{Batch, Desk},
-    line::{Line, Lines},
+    error::{Closed, NoAnswer},
     outbox::{self, Outbox},
-    router::{OnReply, Outcome, Router},
+    reply::{OnReply, Outcome},
+    router::Router,
     tap::Taps,
     window::{Lane, Place, Window},
 };
-use crate::error::CloseReason;
 
-/// The bounds of a connection.
+/// The limits of a connection.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
-    /// Requests in flight. The server queues 128 and then drops some without a word, so this must stay well below.
+    /// Requests in flight.
     pub(crate) in_flight: usize,
-    /// More of them, for what must not wait behind the others, such as an interrupt.
+    /// Further requests in flight that must not wait behind the others.
     pub(crate) urgent: usize,
     /// The longest line, in bytes.
     pub(crate) line: usize,
-    /// The longest message that the server takes, in bytes.
+    /// The longest message that the server takes, in bytes; no limit if `None`.
     pub(crate) outgoing: Option<usize>,
-}
-
-/// Why a request has no answer.
-#[derive(Debug)]
-pub(crate) enum NoAnswer {
-    /// It was sent, and its time is up.
-    Timeout,
-    /// Its time was up before it could be sent; this is what it waited for.
-    NotSent(&'static str),
-    Closed(Arc<CloseReason>),
-    /// The answer was over the limit of a line: how long it was, and how it began.
-    TooLong(u64, Box<str>),
-    /// The request was not sent: it is this long, and the server takes no more than that.
-    TooLarge {
-        len: usize,
-        max: usize,
-    },
 }
 
 /// What a request that was not sent has waited for.
@@ -59,7 +40,7 @@ pub(crate) struct Connection {
     pub(crate) taps: Arc<Taps>,
     pub(crate) outbox: Outbox,
     window: Window,
-    /// Requests of which only their hook waits for the answer, as long as they have no place.
+    /// Requests whose answer only a hook waits for, as long as they have no place in the window.
     hooked: Mutex<VecDeque<Hooked>>,
     more_hooked: Notify,
     /// The longest message that the server takes, in bytes.
@@ -72,8 +53,8 @@ struct Hooked {
     on_reply: OnReply,
 }
 
-/// How one request is to be made.
-pub(crate) struct Send<'a> {
+/// A request that is to be made.
+pub(crate) struct OutgoingRequest<'a> {
     pub(crate) method: &'a str,
     /// The params as JSON text.
     pub(crate) params: &'a str,
@@ -96,19 +77,25 @@ impl Connection {
         }
     }
 
-    /// Sends a request and waits for its answer. Dropped midway it forgets the answer, not the work.
-    pub(crate) async fn request(&self, send: Send<'_>) -> Result<Outcome, NoAnswer> {
-        let deadline = send.deadline;
+    /// Sends a request and waits for its answer. Dropping the future gives up the answer; the server may still carry the
+    /// request out.
+    pub(crate) async fn request(&self, outgoing: OutgoingRequest<'_>) -> Result<Outcome, NoAnswer> {
+        let OutgoingRequest {
+            method,
+            params,
+            lane,
+            deadline,
+            mut on_reply,
+        } = outgoing;
         let mut late = NoAnswer::NotSent(NO_PLACE);
         let call = async {
-            let mut on_reply = send.on_reply;
-            let mut place = Some(self.place(send.lane).await?);
+            let mut place = Some(self.place(lane).await?);
             loop {
                 late = NoAnswer::NotSent(NO_ROOM);
                 self.taps.room().await;
-                let slot = self.router.expect(send.method, on_reply, place);
+                let slot = self.router.requests.expect(method, on_reply, place);
                 let mut slot = slot.map_err(NoAnswer::Closed)?;
-                let frame = request_frame(slot.id, send.method, send.params);
+                let frame = request_frame(slot.id, method, params);
                 if self.is_too_large(&frame) {
                     drop(slot.withdraw());
                     let (len, max) = (frame.len() - 1, self.outgoing);
@@ -137,9 +124,9 @@ impl Connection {
         let mut place = std::pin::pin!(self.window.place(lane));
         loop {
             // Places may be taken by requests that were given up, and nobody else looks after those.
-            let idle = self.router.reclaim();
+            let idle = self.router.requests.reclaim();
             if let Ok(place) = timeout(idle, place.as_mut()).await {
-                return place.ok_or_else(|| NoAnswer::Closed(self.router.close_reason()));
+                return place.ok_or_else(|| NoAnswer::Closed(self.router.requests.closed()));
             }
         }
     }
@@ -161,7 +148,7 @@ impl Connection {
             .send(outbox::Lane::Request { alone: true }, frame.as_bytes());
     }
 
-    /// Sends a request whose answer nobody waits for but a hook; at once, if there is a place for it.
+    /// Sends a request whose answer only a hook waits for, as soon as there is a place for it. Does not wait.
     pub(crate) fn send_hooked(&self, method: &'static str, params: String, on_reply: OnReply) {
         let hooked = Hooked {
             method,
@@ -178,7 +165,7 @@ impl Connection {
         self.more_hooked.notify_one();
     }
 
-    /// Sends those of them that had to wait for a place, until the end of the connection.
+    /// Sends the requests of [`send_hooked`](Self::send_hooked) that have to wait for a place, until the connection ends.
     pub(crate) async fn send_waiting(&self) {
         loop {
             self.more_hooked.notified().await;
@@ -200,7 +187,7 @@ impl Connection {
             params,
             on_reply,
         } = hooked;
-        if let Some(id) = self.router.expect_hooked(on_reply, place) {
+        if let Some(id) = self.router.requests.expect_hooked(on_reply, place) {
             let frame = request_frame(id, method, &params);
             self.outbox
                 .send(outbox::Lane::Request { alone: true }, &frame);
@@ -211,11 +198,11 @@ impl Connection {
         self.hooked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Answers a request of the server; `body` is the JSON text of the member `key`.
+    /// Answers a request of the server. `body` is the JSON text of the member `key`.
     pub(crate) fn reply(&self, id: &str, key: &'static str, body: &str) {
         let mut frame = format!("{{\"id\":{id},\"{key}\":{body}}}\n");
         if self.is_too_large(frame.as_bytes()) {
-            // It would cost the connection; and no answer at all would be waited for for ever.
+            // Sent, it would cost the connection; not sent, the server would wait for ever.
             let text = format!(
                 "the answer has {} bytes, and the server takes {}",
                 frame.len() - 1,
@@ -231,53 +218,14 @@ impl Connection {
         self.outbox.send(outbox::Lane::Reply, frame.as_bytes());
     }
 
-    /// Ends all that waits.
-    pub(crate) fn close(&self, reason: &Arc<CloseReason>) {
+    /// Ends everything that waits.
+    pub(crate) fn close(&self, closed: &Closed) {
         self.outbox.abandon();
-        self.router.close(reason);
+        self.router.close(closed);
         self.taps.end();
         self.window.close();
         let hooked = std::mem::take(&mut *self.hooked());
         drop(hooked);
-    }
-}
-
-/// The reader task: until the end of the input, which is `Ok`, or an error.
-pub(crate) async fn read<R: AsyncRead + Unpin>(
-    mut lines: Lines<R>,
-    router: &Router,
-    taps: &Taps,
-) -> io::Result<()> {
-    let mut desk = Desk::default();
-    loop {
-        let more = lines.fill().await?;
-        route(&mut lines, router, taps, &mut desk);
-        taps.room().await;
-        if !more {
-            return Ok(());
-        }
-    }
-}
-
-/// Routes all lines that are there, without a wait in between: it holds the router's lock for most of the time.
-fn route<R: AsyncRead + Unpin>(
-    lines: &mut Lines<R>,
-    router: &Router,
-    taps: &Taps,
-    desk: &mut Desk,
-) {
-    let mut batch = Batch::new(router, desk);
-    while let Some(line) = lines.next() {
-        match line {
-            Line::Text(text) => {
-                taps.note(false, text).wake();
-                batch.line(text);
-            }
-            Line::TooLong { len, head } => {
-                taps.skip();
-                batch.too_long(len, &head);
-            }
-        }
     }
 }
 
@@ -299,7 +247,6 @@ fn quoted(method: &str) -> String {
 }
 
 impl std::fmt::Debug for Connection {
-    #[inline]
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Connection").finish_non_exhaustive()
     }

@@ -1,63 +1,45 @@
-//! Lines from the server, shared by all who receive them, and the parts of them that their envelopes name.
+//! Lines from the server, shared by all who receive them.
 
-use std::{any::Any, fmt, ops::Range, time::Instant};
+use std::{any::Any, fmt, time::Instant};
 
 use super::{
-    block::{Block, Entry, Hold, Value},
-    scan::Envelope,
+    block::{Block, BlockRef, Entry},
+    envelope::{Envelope, MessageKind, Parts, Text},
+    memo::Value,
 };
-
-/// What a line turned out to be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Kind {
-    /// A method without an id.
-    Notification,
-    /// A method with an id: the server waits for an answer.
-    Request,
-    /// An id without a method, with a result or an error. An event only where no request of this client had the id.
-    Response,
-    /// A JSON object that is none of these.
-    Unknown,
-    /// Not a JSON object, or too long (then `raw` is its beginning).
-    Malformed,
-    /// The answer to a request of this client that was given up before it came: its deadline had passed, or it was
-    /// dropped. Its method is that of the request. What the request did is done: a thread that was resumed is followed.
-    LateResponse,
-}
 
 /// A line from the server with its envelope, shared by all who receive it.
 #[derive(Clone)]
 pub(crate) struct Incoming {
-    block: Hold,
+    block: BlockRef,
     at: u32,
 }
 
 impl Incoming {
     /// A line in a block of its own.
     #[cfg(test)]
-    pub(crate) fn new(
+    pub(super) fn new(
         seq: u64,
         received_at: Instant,
         line: &str,
-        kind: Kind,
+        kind: MessageKind,
         env: Envelope,
     ) -> Self {
         Self::of(seq, received_at, Text::new(line), kind, env)
     }
 
-    /// The same, with what stands behind the line.
+    /// A line in a block of its own, with what is appended to it.
     pub(super) fn of(
         seq: u64,
         received_at: Instant,
         text: Text<'_>,
-        kind: Kind,
+        kind: MessageKind,
         env: Envelope,
     ) -> Self {
         let entry = Entry::new(seq, 0, text.line(), kind, env);
         let block = Block::one(received_at, text.all, entry);
         Self {
-            block: Hold::new(block),
+            block: BlockRef::new(block),
             at: 0,
         }
     }
@@ -66,7 +48,7 @@ impl Incoming {
         self.block.entry(self.at)
     }
 
-    /// How many hold its block.
+    /// How many references to its block there are.
     #[cfg(test)]
     pub(super) fn holders(&self) -> usize {
         self.block.holders()
@@ -78,7 +60,7 @@ impl Incoming {
     pub(crate) fn received_at(&self) -> Instant {
         self.block.received_at
     }
-    pub(crate) fn kind(&self) -> Kind {
+    pub(crate) fn kind(&self) -> MessageKind {
         self.entry().kind
     }
     pub(crate) fn raw(&self) -> &str {
@@ -88,8 +70,8 @@ impl Incoming {
         self.block.parts(self.at)
     }
 
-    /// The value that `make` makes, once for all who hold the message; `None` if it was made as another type. It may be
-    /// made of one that nobody has any more.
+    /// The decoded value, which `make` makes once for all who hold the message. `None` if it was made as another type.
+    /// `make` may be given a value that nobody holds any more, to overwrite it.
     pub(crate) fn memo<T: Any>(
         &self,
         make: impl Fn(Parts<'_>, Option<Value>) -> Value,
@@ -99,7 +81,6 @@ impl Incoming {
 }
 
 impl fmt::Debug for Incoming {
-    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Not the text: it may hold a token.
         f.debug_struct("Incoming")
@@ -113,7 +94,7 @@ impl fmt::Debug for Incoming {
 /// Consecutive lines of a block, as a queue holds them.
 #[derive(Clone)]
 pub(crate) struct Run {
-    block: Hold,
+    block: BlockRef,
     next: u32,
     end: u32,
 }
@@ -123,7 +104,7 @@ impl Run {
         Self {
             next: 0,
             end: block.len(),
-            block: Hold::new(block),
+            block: BlockRef::new(block),
         }
     }
 
@@ -143,7 +124,7 @@ impl Run {
         self.next == self.end
     }
 
-    /// The text of all its lines, in bytes.
+    /// The length of its lines, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         if self.is_empty() {
             return 0;
@@ -152,7 +133,7 @@ impl Run {
         (last.end - first.start) as usize // A block's lines stand side by side.
     }
 
-    /// The number of its first line; the highest there is if it is empty.
+    /// The number of its first line; `u64::MAX` if it is empty.
     pub(crate) fn seq(&self) -> u64 {
         if self.is_empty() {
             return u64::MAX;
@@ -165,8 +146,8 @@ impl Run {
         (!self.is_empty()).then(|| self.block.parts(self.next))
     }
 
-    /// Takes a hold of the block for one reader alone, if there are others.
-    pub(crate) fn share(&mut self) {
+    /// Prepares the lines for being read; see [`BlockRef::share`].
+    pub(super) fn share(&mut self) {
         if self.len() > 1 {
             self.block.share();
         }
@@ -176,7 +157,7 @@ impl Run {
         if self.is_empty() {
             return None;
         }
-        // If nobody has the line before any more, what was decoded of it is made into what is decoded next.
+        // If nobody holds the line before any more, its value is overwritten with the next one.
         if let Some(before) = self.next.checked_sub(1) {
             self.block.recycle(before);
         }
@@ -187,7 +168,7 @@ impl Run {
         })
     }
 
-    /// Drops the first line, and says how long it was.
+    /// Drops the first line and returns its length.
     pub(crate) fn skip(&mut self) -> usize {
         if self.is_empty() {
             return 0;
@@ -215,7 +196,7 @@ impl Run {
         front
     }
 
-    /// The lines that `keep` says, as runs.
+    /// The lines for which `keep` is true, as runs.
     pub(crate) fn filter(mut self, mut keep: impl FnMut(&Incoming) -> bool) -> Vec<Self> {
         let mut kept: Vec<Self> = Vec::new();
         while let Some(message) = self.pop() {
@@ -231,86 +212,11 @@ impl Run {
 }
 
 impl fmt::Debug for Run {
-    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Run")
             .field("seq", &self.seq())
             .field("len", &self.len())
             .finish_non_exhaustive()
-    }
-}
-
-/// A line, and behind it what its envelope names that does not stand in it: strings without their escapes, and the method
-/// that an answer is to.
-#[derive(Clone, Copy)]
-pub(crate) struct Text<'a> {
-    pub(super) all: &'a str,
-    /// The length of the line.
-    len: usize,
-}
-
-impl<'a> Text<'a> {
-    /// A line with nothing behind it.
-    pub(super) fn new(line: &'a str) -> Self {
-        let len = line.len();
-        Self { all: line, len }
-    }
-
-    pub(super) fn with_more(all: &'a str, len: usize) -> Self {
-        Self { all, len }
-    }
-
-    pub(super) fn line(&self) -> &'a str {
-        &self.all[..self.len]
-    }
-
-    pub(super) fn has_more(&self) -> bool {
-        self.len < self.all.len()
-    }
-}
-
-/// A line and its envelope, borrowed.
-#[derive(Clone, Copy)]
-pub(crate) struct Parts<'a> {
-    pub(super) line: &'a str,
-    pub(super) env: Envelope,
-}
-
-impl<'a> Parts<'a> {
-    pub(crate) fn new(line: &'a str, env: Envelope) -> Self {
-        Self { line, env }
-    }
-    pub(crate) fn method(&self) -> Option<&'a str> {
-        self.env.method.of(self.line)
-    }
-    /// The id as it stands on the wire: `7`, `"a"`.
-    pub(crate) fn id(&self) -> Option<&'a str> {
-        self.env.id.of(self.line)
-    }
-    pub(crate) fn params(&self) -> Option<&'a str> {
-        self.env.params.of(self.line)
-    }
-    pub(crate) fn error(&self) -> Option<&'a str> {
-        self.env.error.of(self.line)
-    }
-    pub(crate) fn result_range(&self) -> Range<usize> {
-        self.env.result.range()
-    }
-    /// Milliseconds since the epoch.
-    pub(crate) fn emitted_at_ms(&self) -> Option<u64> {
-        self.env.emitted_at.of(self.line)?.parse().ok()
-    }
-    pub(crate) fn thread(&self) -> Option<&'a str> {
-        self.env.thread.of(self.line)
-    }
-    pub(crate) fn turn(&self) -> Option<&'a str> {
-        self.env.turn.of(self.line)
-    }
-    pub(crate) fn item(&self) -> Option<&'a str> {
-        self.env.item.of(self.line)
-    }
-    pub(crate) fn item_type(&self) -> Option<&'a str> {
-        self.env.item_type.of(self.line)
     }
 }
 

@@ -11,7 +11,7 @@ use std::{
 use super::*;
 use crate::rpc::{
     block::{Draft, LINES, TEXT},
-    scan::scan,
+    test_protocol::scan,
 };
 
 fn block(lines: &[(u64, &str)]) -> Run {
@@ -63,7 +63,13 @@ fn readers_who_race_share_one_decoding() {
 
 #[test]
 fn a_value_that_was_made_as_another_type_is_not_made_again() {
-    let message = Incoming::new(1, Instant::now(), "x", Kind::Malformed, Envelope::default());
+    let message = Incoming::new(
+        1,
+        Instant::now(),
+        "x",
+        MessageKind::Malformed,
+        Envelope::default(),
+    );
     assert_eq!(message.memo(|_, _| Box::new(1_u8)), Some(&1_u8));
     assert_eq!(message.memo::<&str>(|_, _| Box::new("one")), None);
     assert_eq!(message.clone().memo(|_, _| Box::new(2_u8)), Some(&1_u8));
@@ -155,7 +161,7 @@ fn a_reader_of_its_own_count_holds_the_block_too() {
     drop((message, one));
     other.share();
     assert!(
-        matches!(other.block, Hold::Block(_)),
+        matches!(other.block, BlockRef::Block(_)),
         "there is nobody else"
     );
     assert_eq!(seqs(other), [0, 1, 2]);
@@ -164,7 +170,7 @@ fn a_reader_of_its_own_count_holds_the_block_too() {
 #[test]
 fn each_line_of_a_block_is_itself() {
     let lines = [
-        (3, r#"{"method":"a","params":{"threadId":"t"}}"#),
+        (3, r#"{"method":"a","params":{"roomId":"t"}}"#),
         (4, "{\"method\":\"ä\"}"),
         (9, "no json"),
     ];
@@ -210,12 +216,12 @@ fn a_block_is_small_whatever_comes() {
     let mut draft = Draft::default();
     let line = "x".repeat(TEXT / 2 + 1);
     assert!(draft.has_room(line.len()));
-    draft.push(1, &line, Kind::Malformed, Envelope::default());
+    draft.push(1, &line, MessageKind::Malformed, Envelope::default());
     assert!(!draft.has_room(line.len()));
     let mut draft = Draft::default();
     for seq in 0..LINES as u64 {
         assert!(draft.has_room(1));
-        draft.push(seq, "x", Kind::Malformed, Envelope::default());
+        draft.push(seq, "x", MessageKind::Malformed, Envelope::default());
     }
     assert!(!draft.has_room(1));
     assert_eq!(

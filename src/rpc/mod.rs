@@ -1,32 +1,60 @@
-//! The JSON-RPC engine: framing, routing, pending requests, queues. It knows nothing of Codex.
+//! The JSON-RPC engine: framing, routing, pending requests, queues. It knows nothing of Codex: a [`Protocol`] tells it
+//! where routing keys stand and which notifications are vital, a [`router::Dialect`] handles the server's requests.
 //!
 //! ```text
-//!  callers ── frame ──► Outbox ──► stdin            stdout ──► Lines ──► Router ──┬─► pending request (oneshot)
-//!             (whole lines only)                                (reader task)     ├─► Queue a subscription (two rings)
+//!  callers ── frame ──► Outbox ──► stdin            stdout ──► Lines ──► reader ──┬─► pending request (oneshot)
+//!             (whole lines only)                                                  ├─► Queue a subscription (two rings)
 //!                                                                                 └─► Dialect (server requests, observers)
 //! ```
+//!
+//! [`reader`] tells what happens to a line, step by step. What makes a step fast stands behind it, one door a file:
+//!
+//! | door | file |
+//! |---|---|
+//! | the walk over a line that finds its envelope | `scanner` |
+//! | the walk goes on where the line before differs | `scan` |
+//! | where a string ends, eight bytes at a time | `byte_search` |
+//! | who gets a line was decided for the line before | `routes` |
+//! | lines that go the same way share a block | `block` |
+//! | readers of one block do not share a reference count | `block`, [`block::BlockRef::share`] |
+//! | readers that meet decode for each other | `memo` |
+//! | buffers and decoded values are used again | `recycle` |
+//! | a caller writes its frame itself if the pipe is idle | `outbox` |
 
 mod aside;
 mod batch;
 mod block;
+pub(crate) mod byte_search;
 pub(crate) mod connection;
+mod envelope;
+pub(crate) mod error;
 pub(crate) mod line;
+mod memo;
 pub(crate) mod message;
 #[cfg(test)]
 mod model_tests;
 pub(crate) mod outbox;
 mod pending;
+mod protocol;
 pub(crate) mod queue;
+pub(crate) mod reader;
+mod recycle;
+pub(crate) mod reply;
 pub(crate) mod router;
 mod routes;
-pub(crate) mod scan;
+mod scan;
+mod scanner;
 mod sync;
 pub(crate) mod tap;
+#[cfg(test)]
+mod test_protocol;
 pub(crate) mod window;
 
 pub(crate) use aside::Aside;
-pub(crate) use block::Value;
 pub(crate) use connection::{Connection, Limits};
+pub use envelope::MessageKind;
+pub(crate) use envelope::{Parts, Route};
+pub(crate) use memo::Value;
 pub(crate) use message::Incoming;
-pub use message::Kind;
+pub(crate) use protocol::{Class, Member, Protocol};
 pub(crate) use router::Router;

@@ -13,16 +13,17 @@ use proptest::{collection::vec, prelude::*, sample::Index};
 use tokio::io::AsyncWrite;
 
 use super::{
-    Connection, Incoming, Limits, Router,
+    Connection, Limits, Router,
     aside::Aside,
-    batch::{Batch, Desk},
-    connection::{NoAnswer, Send as Frame},
+    connection::OutgoingRequest,
+    error::{Closed, NoAnswer},
     line::{Line, Lines},
     outbox::Outbox,
-    router::{Class, Dialect, Outcome},
+    reader::{Reader, ReaderState},
+    reply::Outcome,
+    test_protocol::{Deaf, PROTOCOL},
     window::Lane,
 };
-use crate::error::CloseReason;
 
 /// Runs what never has to wait for anything but itself.
 fn now<T>(future: impl Future<Output = T>) -> T {
@@ -168,18 +169,6 @@ impl AsyncWrite for Pipe {
     }
 }
 
-struct Nothing;
-
-impl Dialect for Nothing {
-    fn class(&self, _: &str) -> Class {
-        Class::default()
-    }
-    fn observe(&self, _: &Incoming) {}
-    fn request(&self, _: &Incoming) {}
-    fn skipped(&self, _: &str, _: u64) {}
-    fn closed(&self, _: &Arc<CloseReason>) {}
-}
-
 type Running<'a> = Pin<Box<dyn Future<Output = Result<Outcome, NoAnswer>> + 'a>>;
 
 const LIMITS: Limits = Limits {
@@ -215,7 +204,7 @@ fn heard(pipe: &Pipe) -> Vec<(u64, String)> {
 }
 
 fn say(router: &Router, line: &str) {
-    Batch::new(router, &mut Desk::default()).line(line.as_bytes());
+    Reader::new(router, &mut ReaderState::new(&PROTOCOL)).line(line.as_bytes());
 }
 
 #[test]
@@ -238,7 +227,7 @@ fn interleaved(ops: &[Op]) -> Result<(), TestCaseError> {
         .unwrap();
     let _within = clock.enter();
     let pipe = Pipe::default();
-    let router = Arc::new(Router::new(Arc::new(Nothing), Aside::new()));
+    let router = Arc::new(Router::new(&PROTOCOL, Arc::new(Deaf), Aside::new()));
     let connection = Connection::new(router.clone(), Outbox::new(Box::pin(pipe.clone())), LIMITS);
     let mut driver: Pin<Box<dyn Future<Output = _>>> = Box::pin(connection.outbox.drive());
     let (mut driving, mut closed) = (true, false);
@@ -260,7 +249,7 @@ fn interleaved(ops: &[Op]) -> Result<(), TestCaseError> {
                 });
                 running.push((
                     n,
-                    Box::pin(connection.request(Frame {
+                    Box::pin(connection.request(OutgoingRequest {
                         method: &names[n],
                         params: "{}",
                         lane: if *urgent {
@@ -323,7 +312,8 @@ fn interleaved(ops: &[Op]) -> Result<(), TestCaseError> {
                 if !heard.is_empty() && !closed {
                     let (id, name) = &heard[of.index(heard.len())];
                     let begun = format!(r#"{{"id":{id},"result":"xxxx"#);
-                    Batch::new(&router, &mut Desk::default()).too_long(5_000, begun.as_bytes());
+                    Reader::new(&router, &mut ReaderState::new(&PROTOCOL))
+                        .too_long(5_000, begun.as_bytes());
                     answers.entry(name.clone()).or_insert("too long");
                 }
             }
@@ -339,11 +329,11 @@ fn interleaved(ops: &[Op]) -> Result<(), TestCaseError> {
             }
             Op::Close => {
                 closed = true;
-                connection.close(&Arc::new(CloseReason::shutdown()));
+                connection.close(&Closed::default());
             }
             Op::Poll(_) | Op::Drop(_) => {}
         }
-        let waits = router.waiting();
+        let waits = router.requests.len();
         prop_assert!(waits <= polled.len(), "only what was polled can wait");
         let heard = heard(&pipe);
         let held = heard.iter().filter(|(_, name)| !answers.contains_key(name));
@@ -369,11 +359,11 @@ fn interleaved(ops: &[Op]) -> Result<(), TestCaseError> {
         for (id, _) in self::heard(&pipe) {
             say(&router, &format!(r#"{{"id":{id},"result":0}}"#));
         }
-        prop_assert_eq!(router.waiting(), 0);
+        prop_assert_eq!(router.requests.len(), 0);
         // All places are free again: as many as there are can be taken at once.
         let mut places: Vec<_> = (0..=LIMITS.in_flight)
             .map(|_| {
-                Box::pin(connection.request(Frame {
+                Box::pin(connection.request(OutgoingRequest {
                     method: "place",
                     params: "{}",
                     lane: Lane::Ordinary,
@@ -385,32 +375,33 @@ fn interleaved(ops: &[Op]) -> Result<(), TestCaseError> {
         for place in &mut places {
             prop_assert!(poll_once(place.as_mut()).is_none());
         }
-        prop_assert_eq!(router.waiting(), LIMITS.in_flight);
+        prop_assert_eq!(router.requests.len(), LIMITS.in_flight);
         drop(places);
-        connection.close(&Arc::new(CloseReason::shutdown()));
+        connection.close(&Closed::default());
     }
-    prop_assert_eq!(router.waiting(), 0);
+    prop_assert_eq!(router.requests.len(), 0);
     Ok(())
 }
 
 #[test]
 fn hooks_whose_caller_has_gone_wait_for_an_answer_but_not_in_any_number() {
-    let router = Arc::new(Router::new(Arc::new(Nothing), Aside::new()));
+    let router = Arc::new(Router::new(&PROTOCOL, Arc::new(Deaf), Aside::new()));
     let dropped = Arc::new(());
     for _ in 0..10_000 {
         let held = dropped.clone();
         let slot = router
+            .requests
             .expect("m", Some(Box::new(move |_| drop(held))), None)
             .expect("open");
         drop(slot);
     }
-    assert_eq!(router.waiting(), 1_024);
+    assert_eq!(router.requests.len(), 1_024);
     assert_eq!(Arc::strong_count(&dropped), 1_025);
     // The newest are those that are kept.
     say(&router, r#"{"id":10000,"result":1}"#);
     say(&router, r#"{"id":1,"result":1}"#);
     assert_eq!(
-        (router.waiting(), Arc::strong_count(&dropped)),
+        (router.requests.len(), Arc::strong_count(&dropped)),
         (1_023, 1_024)
     );
 }

@@ -1,4 +1,4 @@
-//! The requests that the server may hold: those that wait for their answer, and those whose callers have gone.
+//! The requests that wait for their answer, and those whose callers have gone.
 //!
 //! A request keeps its place in the window until it is answered, whether its caller still waits or not: what counts is
 //! what the server holds. A place that was given up is given back after [`HOLD`] if the server has answered a later
@@ -7,21 +7,23 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::Arc,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
 use tokio::{sync::oneshot, time::Instant};
 
 use super::{
-    connection::NoAnswer,
-    router::{OnReply, Outcome, Router},
+    error::{Closed, NoAnswer},
+    reply::{OnReply, Outcome},
     window::Place,
 };
-use crate::error::CloseReason;
 
 /// How long a place that was given up is kept at least, unless the answer comes.
-pub(super) const HOLD: Duration = Duration::from_secs(5);
+const HOLD: Duration = Duration::from_secs(5);
 
 /// The longest pause between the requests that try a server that does not answer.
 const LONGEST: Duration = Duration::from_secs(600);
@@ -29,27 +31,142 @@ const LONGEST: Duration = Duration::from_secs(600);
 /// How many answers are waited for whose callers have gone: the server never gives some.
 const FORGOTTEN: usize = 1_024;
 
+type Answer = Result<Outcome, NoAnswer>;
+
 /// A request that may be answered.
 pub(super) struct Pending {
-    pub(super) tx: oneshot::Sender<Result<Outcome, NoAnswer>>,
+    pub(super) tx: oneshot::Sender<Answer>,
     pub(super) on_reply: Option<OnReply>,
     pub(super) place: Option<Place>,
-    /// Its method, once its caller has gone: what the answer that comes late is then known by.
+    /// Its method, once its caller has gone: what an answer that comes late is known by.
     pub(super) late: Option<Box<str>>,
 }
 
-pub(super) struct Table {
+/// All of them, and their ids. Apart from the subscriptions, so that callers do not wait while a flood is routed.
+pub(super) struct PendingRequests {
+    table: Mutex<Table>,
+    next_id: AtomicU64,
+}
+
+impl PendingRequests {
+    pub(super) fn new() -> Self {
+        Self {
+            table: Mutex::default(),
+            next_id: AtomicU64::new(1),
+        }
+    }
+
+    /// Makes room for the answer to a request that has this place in the window.
+    pub(super) fn expect<'a>(
+        self: &Arc<Self>,
+        method: &'a str,
+        on_reply: Option<OnReply>,
+        place: Option<Place>,
+    ) -> Result<Slot<'a>, Closed> {
+        let (tx, rx) = oneshot::channel();
+        let (id, alone) = self.insert(tx, on_reply, place)?;
+        Ok(Slot {
+            id,
+            alone,
+            method,
+            rx,
+            settled: false,
+            requests: self.clone(),
+        })
+    }
+
+    /// Makes room for an answer that only a hook waits for. `None` if the connection has ended.
+    pub(super) fn expect_hooked(&self, on_reply: OnReply, place: Place) -> Option<u64> {
+        let (tx, _) = oneshot::channel();
+        let inserted = self.insert(tx, Some(on_reply), Some(place));
+        inserted.ok().map(|(id, _)| id)
+    }
+
+    /// Adds a request. Returns its id, and whether no other one is on its way.
+    fn insert(
+        &self,
+        tx: oneshot::Sender<Answer>,
+        on_reply: Option<OnReply>,
+        place: Option<Place>,
+    ) -> Result<(u64, bool), Closed> {
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let request = Pending {
+            tx,
+            on_reply,
+            place,
+            late: None,
+        };
+        let mut table = self.lock();
+        if let Some(closed) = table.closed.clone() {
+            drop(table);
+            drop(request); // With its hook, so not under the lock.
+            return Err(closed);
+        }
+        let alone = table.requests.is_empty();
+        table.requests.insert(id, request);
+        Ok((id, alone))
+    }
+
+    /// Takes out the request that an answer is for.
+    pub(super) fn answer(&self, id: u64) -> Option<Pending> {
+        let (pending, freed) = self.lock().answer(id);
+        drop(freed);
+        pending
+    }
+
+    /// Takes back the places that were given up and whose time is up. Returns after what time there may be more.
+    pub(super) fn reclaim(&self) -> Duration {
+        let now = Instant::now();
+        let mut table = self.lock();
+        let freed = table.reclaim(now);
+        let idle = table.idle_for(now);
+        drop(table);
+        drop(freed);
+        idle
+    }
+
+    /// Whether a request has had this id.
+    pub(super) fn has_used(&self, id: u64) -> bool {
+        (1..self.next_id.load(Ordering::Relaxed)).contains(&id)
+    }
+
+    /// How many requests wait for an answer.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.lock().requests.len()
+    }
+
+    /// Takes no more requests, and returns those that wait.
+    pub(super) fn close(&self, closed: &Closed) -> impl Iterator<Item = Pending> + use<> {
+        let mut table = self.lock();
+        table.closed = Some(closed.clone());
+        table.forgotten.clear();
+        table.held.clear();
+        std::mem::take(&mut table.requests).into_values()
+    }
+
+    /// Why the connection has ended, for a caller who knows that it has.
+    pub(super) fn closed(&self) -> Closed {
+        self.lock().closed.clone().unwrap_or_default()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct Table {
     requests: HashMap<u64, Pending>,
     /// Those whose callers have gone, the oldest first; some may have been answered since.
     forgotten: VecDeque<u64>,
-    /// Those of them that keep a place, and since when.
+    /// Those whose callers have gone and that keep a place, and since when.
     held: VecDeque<(u64, Instant)>,
     /// The latest request that was answered.
     answered: u64,
     /// When a server that answers nothing may be tried next, and the pause after that.
     next_try: Option<Instant>,
     pause: Duration,
-    pub(super) closed: Option<Arc<CloseReason>>,
+    closed: Option<Closed>,
 }
 
 impl Default for Table {
@@ -69,33 +186,15 @@ impl Default for Table {
 /// What left the table, to be dropped once its lock is free.
 #[must_use = "it is dropped without the lock"]
 #[derive(Default)]
-pub(super) struct Gone {
+struct Gone {
     places: Vec<Place>,
     /// Too old to be waited for any longer.
     _request: Option<Pending>,
 }
 
 impl Table {
-    #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        self.requests.len()
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.requests.is_empty()
-    }
-
-    pub(super) fn insert(&mut self, id: u64, pending: Pending) {
-        self.requests.insert(id, pending);
-    }
-
-    /// Takes out a request that was not sent.
-    fn withdraw(&mut self, id: u64) -> Option<Pending> {
-        self.requests.remove(&id)
-    }
-
     /// Takes out the request that an answer is for.
-    pub(super) fn answer(&mut self, id: u64) -> (Option<Pending>, Gone) {
+    fn answer(&mut self, id: u64) -> (Option<Pending>, Gone) {
         let Some(pending) = self.requests.remove(&id) else {
             return (None, Gone::default());
         };
@@ -112,12 +211,6 @@ impl Table {
             _request: None,
         };
         (Some(pending), freed)
-    }
-
-    pub(super) fn take_all(&mut self) -> HashMap<u64, Pending> {
-        self.forgotten.clear();
-        self.held.clear();
-        std::mem::take(&mut self.requests)
     }
 
     /// The caller has gone.
@@ -140,7 +233,7 @@ impl Table {
     }
 
     /// Takes back the places whose time is up.
-    pub(super) fn reclaim(&mut self, now: Instant) -> Gone {
+    fn reclaim(&mut self, now: Instant) -> Gone {
         let mut places = Vec::new();
         while let Some(&(id, since)) = self.held.front() {
             let Some(request) = self.requests.get_mut(&id) else {
@@ -165,7 +258,7 @@ impl Table {
     }
 
     /// How long nothing can be taken back, as far as is known.
-    pub(super) fn idle_for(&self, now: Instant) -> Duration {
+    fn idle_for(&self, now: Instant) -> Duration {
         let Some((id, since)) = self.held.front() else {
             return HOLD;
         };
@@ -179,52 +272,34 @@ impl Table {
     }
 }
 
-/// The room for one answer. Dropped without it, it leaves what the server may still hold.
-#[derive(Debug)]
-pub(crate) struct Slot<'a> {
+/// The room for one answer. Dropped without it, it leaves behind what the server may still hold.
+pub(super) struct Slot<'a> {
     pub(super) id: u64,
     /// No other request was on its way when this one was made.
     pub(super) alone: bool,
     method: &'a str,
-    rx: oneshot::Receiver<Result<Outcome, NoAnswer>>,
+    rx: oneshot::Receiver<Answer>,
     /// There is nothing left to give up.
     settled: bool,
-    router: Arc<Router>,
+    requests: Arc<PendingRequests>,
 }
 
-impl<'a> Slot<'a> {
-    pub(super) fn new(
-        id: u64,
-        alone: bool,
-        method: &'a str,
-        rx: oneshot::Receiver<Result<Outcome, NoAnswer>>,
-        router: &Arc<Router>,
-    ) -> Self {
-        Self {
-            id,
-            alone,
-            method,
-            rx,
-            settled: false,
-            router: router.clone(),
-        }
-    }
-
+impl Slot<'_> {
     /// Waits for the answer or the end of the connection. Cancel safe.
-    pub(super) async fn answer(&mut self) -> Result<Outcome, NoAnswer> {
+    pub(super) async fn answer(&mut self) -> Answer {
         match (&mut self.rx).await {
             Ok(answer) => {
                 self.settled = true;
                 answer
             }
-            Err(_) => Err(NoAnswer::Closed(self.router.close_reason())),
+            Err(_) => Err(NoAnswer::Closed(self.requests.closed())),
         }
     }
 
-    /// The request was not sent after all; what it was made of.
+    /// Takes the request back, which was not sent after all. Returns what it was made of.
     pub(super) fn withdraw(mut self) -> (Option<OnReply>, Option<Place>) {
         self.settled = true;
-        let pending = self.router.pending().withdraw(self.id);
+        let pending = self.requests.lock().requests.remove(&self.id);
         pending.map_or((None, None), |p| (p.on_reply, p.place))
     }
 }
@@ -232,7 +307,7 @@ impl<'a> Slot<'a> {
 impl Drop for Slot<'_> {
     fn drop(&mut self) {
         if !self.settled {
-            let gone = self.router.pending().give_up(self.id, self.method);
+            let gone = self.requests.lock().give_up(self.id, self.method);
             drop(gone); // With its hook, so not under the lock.
         }
     }

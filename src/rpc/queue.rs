@@ -6,12 +6,15 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
 };
 
-use super::message::{Incoming, Run};
-use crate::error::CloseReason;
+use super::{
+    error::Closed,
+    message::{Incoming, Run},
+    protocol::Subject,
+};
 
 /// The bounds of each ring of a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,10 +27,10 @@ pub(crate) struct Bounds {
 #[derive(Debug, Clone)]
 pub(crate) enum Next {
     Messages(Run),
-    /// So many were dropped here.
+    /// This many were dropped here.
     Lagged(u64),
-    /// The connection has ended and all that came before has been read.
-    Closed(Arc<CloseReason>),
+    /// The connection has ended, and all that came before has been read.
+    Closed(Closed),
 }
 
 #[derive(Debug)]
@@ -39,42 +42,37 @@ struct State {
     ordinary: Ring,
     /// Dropped since the last report, and the sequence number of the first of them.
     lagged: Option<(u64, u64)>,
-    /// What the dropped ones were about, until it is known what the subscription is about.
+    /// The dropped ones by subject, until it is known what the subscription is about.
     tally: Option<Tally>,
-    closed: Option<Arc<CloseReason>>,
+    closed: Option<Closed>,
     waker: Option<Waker>,
 }
 
-/// The thread and the turn that a message is about.
-type About<'a> = (Option<&'a str>, Option<&'a str>);
-
-/// How many were dropped of each turn, and the first of them.
+/// How many were dropped of each subject, and the first of them.
 #[derive(Debug, Clone, Default)]
 struct Tally {
     of: Vec<Dropped>,
-    /// Of turns that there was no more room for.
+    /// Of subjects that there was no more room for.
     rest: Option<(u64, u64)>,
 }
 
 #[derive(Debug, Clone)]
 struct Dropped {
-    thread: Option<Box<str>>,
-    turn: Option<Box<str>>,
+    subject: [Option<Box<str>>; 2],
     lagged: (u64, u64),
 }
 
-/// How many turns are told apart.
-const TURNS: usize = 64;
+/// How many subjects are told apart.
+const SUBJECTS: usize = 64;
 
 impl Tally {
-    fn add(&mut self, (thread, turn): About<'_>, seq: u64) {
-        let known = self.of.iter_mut().find(|of| of.about() == (thread, turn));
+    fn add(&mut self, subject: Subject<'_>, seq: u64) {
+        let known = self.of.iter_mut().find(|of| of.subject() == subject);
         if let Some(known) = known {
             count(&mut known.lagged, seq);
-        } else if self.of.len() < TURNS {
+        } else if self.of.len() < SUBJECTS {
             self.of.push(Dropped {
-                thread: thread.map(Box::from),
-                turn: turn.map(Box::from),
+                subject: subject.map(|key| key.map(Box::from)),
                 lagged: (1, seq),
             });
         } else {
@@ -82,12 +80,12 @@ impl Tally {
         }
     }
 
-    /// Those that `keep` says, and those that can't be told apart.
-    fn into_lagged(self, keep: impl Fn(About<'_>) -> bool) -> Option<(u64, u64)> {
+    /// The count of those for which `keep` is true, and of those that cannot be told apart.
+    fn into_lagged(self, keep: impl Fn(Subject<'_>) -> bool) -> Option<(u64, u64)> {
         let kept = self
             .of
             .iter()
-            .filter(|of| keep(of.about()))
+            .filter(|of| keep(of.subject()))
             .map(|of| of.lagged);
         kept.chain(self.rest)
             .reduce(|(a, first), (b, other)| (a + b, first.min(other)))
@@ -95,8 +93,8 @@ impl Tally {
 }
 
 impl Dropped {
-    fn about(&self) -> About<'_> {
-        (self.thread.as_deref(), self.turn.as_deref())
+    fn subject(&self) -> Subject<'_> {
+        self.subject.each_ref().map(Option::as_deref)
     }
 }
 
@@ -184,7 +182,7 @@ impl Queue {
         }))
     }
 
-    /// Adds a batch, each with its `vital` mark. Returns who is to be woken, once no lock is held.
+    /// Adds a batch, each with its `vital` mark. Returns the reader's waker, to be woken once no lock is held.
     #[must_use = "the reader waits"]
     pub(crate) fn push_all(&self, batch: impl IntoIterator<Item = (Run, bool)>) -> Option<Waker> {
         let mut guard = self.lock();
@@ -200,14 +198,14 @@ impl Queue {
                 let seq = oldest.seq();
                 count(lagged.get_or_insert((0, seq)), seq);
                 if let (Some(tally), Some(parts)) = (tally.as_mut(), oldest.first()) {
-                    tally.add((parts.thread(), parts.turn()), seq);
+                    tally.add(parts.subject(), seq);
                 }
             });
         }
         state.waker.take()
     }
 
-    /// Another queue with the same in it.
+    /// Another queue with the same content.
     pub(crate) fn copy(&self) -> Self {
         let state = self.lock();
         Self(Mutex::new(State {
@@ -220,17 +218,17 @@ impl Queue {
         }))
     }
 
-    /// From now on it is kept in mind what the dropped ones were about, until [`retain`](Self::retain) says what counts.
+    /// Counts dropped messages by their subject from now on, until [`retain`](Self::retain) decides which of them count.
     pub(crate) fn tally(&self) {
         self.lock().tally.get_or_insert_default();
     }
 
-    /// Keeps only what `keep` says, and of the dropped ones counts only what `counts` says; for a subscription that has just
-    /// learned what it is about.
+    /// Keeps only the messages for which `keep` is true, and counts only the dropped ones for which `counts` is: for a
+    /// subscription that has just learned what it is about.
     pub(crate) fn retain(
         &self,
         mut keep: impl FnMut(&Incoming) -> bool,
-        counts: impl Fn(About<'_>) -> bool,
+        counts: impl Fn(Subject<'_>) -> bool,
     ) {
         let mut state = self.lock();
         state.vital.retain(&mut keep);
@@ -241,9 +239,9 @@ impl Queue {
     }
 
     /// Nothing more will come. What is queued can still be read.
-    pub(crate) fn close(&self, reason: &Arc<CloseReason>) {
+    pub(crate) fn close(&self, closed: &Closed) {
         let mut state = self.lock();
-        state.closed.get_or_insert_with(|| reason.clone());
+        state.closed.get_or_insert_with(|| closed.clone());
         let waker = state.waker.take();
         drop(state);
         if let Some(waker) = waker {
@@ -274,8 +272,8 @@ impl Queue {
             if !out.is_empty() {
                 return Poll::Ready(());
             }
-            if let Some(reason) = &state.closed {
-                out.push_back(Next::Closed(reason.clone()));
+            if let Some(closed) = &state.closed {
+                out.push_back(Next::Closed(closed.clone()));
                 return Poll::Ready(());
             }
             if state
@@ -327,7 +325,7 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
-    use crate::rpc::scan::scan;
+    use crate::rpc::test_protocol::scan;
 
     const BOUNDS: Bounds = Bounds {
         events: 3,
@@ -383,7 +381,7 @@ mod tests {
     fn what_was_said_before_the_end_is_read_first() {
         let queue = Queue::new(BOUNDS);
         let _ = queue.push_all([(message(1), false)]);
-        queue.close(&Arc::new(CloseReason::shutdown()));
+        queue.close(&Closed::default());
         assert_eq!(take(&queue), ["1"]);
         assert_eq!(take(&queue), ["closed"]);
     }

@@ -1,11 +1,14 @@
 //! The queue against a model that is too simple to be wrong: every event by itself, in two lists.
 
-use std::{collections::VecDeque, sync::Arc, task::Context, time::Instant};
+use std::{collections::VecDeque, task::Context, time::Instant};
 
 use proptest::{collection::vec, prelude::*};
 
 use super::*;
-use crate::rpc::{block::Draft, message::Kind, scan::Envelope};
+use crate::rpc::{
+    block::Draft,
+    envelope::{Envelope, MessageKind},
+};
 
 /// What happens to a queue.
 #[derive(Debug, Clone)]
@@ -114,7 +117,12 @@ fn run(seq: &mut u64, lines: usize, len: usize) -> Run {
     let mut draft = Draft::default();
     for _ in 0..lines {
         *seq += 1 + *seq % 2;
-        draft.push(*seq, &"x".repeat(len), Kind::Malformed, Envelope::default());
+        draft.push(
+            *seq,
+            &"x".repeat(len),
+            MessageKind::Malformed,
+            Envelope::default(),
+        );
     }
     Run::whole(draft.finish(Instant::now()).unwrap())
 }
@@ -154,7 +162,7 @@ proptest! {
                 }
                 Step::Copy => queue = queue.copy(),
                 Step::Close => {
-                    queue.close(&Arc::new(CloseReason::shutdown()));
+                    queue.close(&Closed::default());
                     model.closed = true;
                 }
             }

@@ -1,154 +1,103 @@
-//! Routing: a line to the request that waits for it, to the subscriptions that match it, or to the dialect.
+//! The subscriptions of a connection, and what routes lines to them.
 //!
-//! Everything here runs in the reader task and waits for nobody. The one lock guards the pending requests and the
-//! subscriptions; it is let go before foreign code runs.
+//! One lock guards them. The reader task takes it, and waits for nobody under it; it is let go before foreign code runs.
 
 use std::{
-    ops::Range,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     task::Waker,
-    time::Duration,
 };
-
-use tokio::{sync::oneshot, time::Instant};
 
 use super::{
     aside::Aside,
-    connection::NoAnswer,
-    message::{Incoming, Kind, Parts, Run},
-    pending::{Gone, Pending, Slot, Table},
+    envelope::Route,
+    error::{Closed, NoAnswer},
+    message::{Incoming, Run},
+    pending::PendingRequests,
+    protocol::Protocol,
     queue::{Bounds, Queue},
-    routes::{Plan, Routes},
+    routes::{Delivery, Routes},
     tap::Wakers,
-    window::Place,
 };
-use crate::error::{CloseReason, RpcError};
 
-/// What the protocol on top has to say about messages. Called in the reader task, in order; must not block.
+/// What the protocol on top does with messages. Called in the reader task, in order; must not block.
 pub(crate) trait Dialect: Send + Sync + 'static {
-    /// How a notification is treated.
-    fn class(&self, method: &str) -> Class;
     /// A notification of a class that is observed, before any subscription sees it.
     fn observe(&self, message: &Incoming);
     /// A request from the server.
     fn request(&self, message: &Incoming);
-    /// A request from the server that was too long to be read, of so many bytes.
+    /// A request from the server that was too long to be read, and its length in bytes.
     fn skipped(&self, id: &str, len: u64);
     /// The connection has ended.
-    fn closed(&self, reason: &Arc<CloseReason>);
+    fn closed(&self);
 }
 
-/// How a notification is treated.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Class {
-    /// It takes the ring that a flood can't touch.
-    pub(crate) vital: bool,
-    /// The dialect wants to see it.
-    pub(crate) observed: bool,
-}
-
-/// What a filter may look at. All that is decided from this is the same for messages that agree in it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Route<'a> {
-    pub(crate) kind: Kind,
-    pub(crate) method: Option<&'a str>,
-    pub(crate) thread: Option<&'a str>,
-    pub(crate) turn: Option<&'a str>,
-    pub(crate) item: Option<&'a str>,
-    pub(crate) item_type: Option<&'a str>,
-}
-
-impl<'a> Route<'a> {
-    pub(crate) fn of(kind: Kind, parts: &Parts<'a>) -> Self {
-        Self {
-            kind,
-            method: parts.method(),
-            thread: parts.thread(),
-            turn: parts.turn(),
-            item: parts.item(),
-            item_type: parts.item_type(),
-        }
-    }
-}
-
+/// A filter: whether a subscription takes the messages of a route. Runs in the reader task; must not block.
 pub(crate) type Matcher = Arc<dyn Fn(&Route<'_>) -> bool + Send + Sync>;
-
-/// The answer to a request: the line and where the result stands in it, or the server's error.
-pub(crate) struct RawReply {
-    pub(crate) line: Box<str>,
-    pub(crate) result: Range<usize>,
-}
-
-impl std::fmt::Debug for RawReply {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Not the text: it may hold a token.
-        f.debug_struct("RawReply").finish_non_exhaustive()
-    }
-}
-
-impl RawReply {
-    pub(crate) fn result(&self) -> &str {
-        // A response without a result has an error, and that is told apart before.
-        self.line
-            .get(self.result.clone())
-            .filter(|r| !r.is_empty())
-            .unwrap_or("null")
-    }
-}
-
-pub(crate) type Outcome = Result<RawReply, RpcError>;
-/// Runs in the reader when the answer is routed, before the next line is.
-pub(crate) type OnReply = Box<dyn FnOnce(&Outcome) + Send>;
 
 pub(crate) struct Router {
     state: Mutex<State>,
-    /// Apart from the subscriptions, so that callers don't wait while a flood is routed.
-    pending: Mutex<Table>,
-    next_id: AtomicU64,
+    pub(super) protocol: &'static Protocol,
     pub(super) dialect: Arc<dyn Dialect>,
+    pub(super) requests: Arc<PendingRequests>,
     /// For what the reader has to say.
     pub(crate) aside: Aside,
 }
 
 pub(super) struct State {
     pub(super) seq: u64,
-    pub(super) subs: Vec<Sub>,
-    next_sub: u64,
+    pub(super) subscribers: Vec<Subscriber>,
+    next_id: u64,
     pub(super) routes: Routes,
-    closed: Option<Arc<CloseReason>>,
+    closed: Option<Closed>,
 }
 
-pub(super) struct Sub {
+pub(super) struct Subscriber {
     id: u64,
-    pub(super) matcher: Matcher,
+    matcher: Matcher,
     queue: Arc<Queue>,
-    pub(super) staged: Vec<(Run, bool)>,
+    /// What it gets when it is flushed, and whether that is vital.
+    staged: Vec<(Run, bool)>,
 }
 
 impl State {
-    /// Hands lines to the subscriptions of a plan, who see them when they are flushed.
-    pub(super) fn stage(&mut self, plan: Plan, run: Run) {
-        let Self { routes, subs, .. } = self;
-        let (last, others) = match routes.set(plan).split_last() {
-            Some((last, others)) => (*last, others),
-            None => return,
-        };
-        for &at in others {
-            subs[at].staged.push((run.clone(), plan.class.vital));
-        }
-        subs[last].staged.push((run, plan.class.vital));
+    /// Asks every filter who takes the messages of a route.
+    pub(super) fn takers(&self, route: &Route<'_>) -> Vec<usize> {
+        let subscribers = self.subscribers.iter().enumerate();
+        let takers = subscribers.filter(|(_, s)| (s.matcher)(route));
+        takers.map(|(at, _)| at).collect()
     }
 
-    /// Lets the readers of the subscriptions see what was staged. They are woken by the caller, without the lock.
+    /// Hands lines to the subscriptions of a delivery, which see them when they are flushed.
+    pub(super) fn stage(&mut self, delivery: Delivery, run: Run) {
+        let Self {
+            routes,
+            subscribers,
+            ..
+        } = self;
+        let vital = delivery.class.vital;
+        if let Some((last, others)) = routes.set(delivery).split_last() {
+            for &at in others {
+                subscribers[at].staged.push((run.clone(), vital));
+            }
+            subscribers[*last].staged.push((run, vital));
+        }
+    }
+
+    /// The same for subscriptions that were found without the cache.
+    pub(super) fn stage_for(&mut self, takers: &[usize], vital: bool, run: &Run) {
+        for &at in takers {
+            self.subscribers[at].staged.push((run.clone(), vital));
+        }
+    }
+
+    /// Lets the readers of the subscriptions see what was staged. The caller wakes them, without the lock.
     pub(super) fn flush(&mut self) -> Wakers {
-        self.subs.iter_mut().filter_map(Sub::flush).collect()
+        let subscribers = self.subscribers.iter_mut();
+        subscribers.filter_map(Subscriber::flush).collect()
     }
 }
 
-impl Sub {
+impl Subscriber {
     fn flush(&mut self) -> Option<Waker> {
         if self.staged.is_empty() {
             return None;
@@ -158,97 +107,36 @@ impl Sub {
 }
 
 impl Router {
-    pub(crate) fn new(dialect: Arc<dyn Dialect>, aside: Aside) -> Self {
+    pub(crate) fn new(
+        protocol: &'static Protocol,
+        dialect: Arc<dyn Dialect>,
+        aside: Aside,
+    ) -> Self {
         Self {
             state: Mutex::new(State {
                 seq: 0,
-                subs: Vec::new(),
-                next_sub: 0,
+                subscribers: Vec::new(),
+                next_id: 0,
                 routes: Routes::default(),
                 closed: None,
             }),
-            pending: Mutex::default(),
-            next_id: AtomicU64::new(1),
+            protocol,
             dialect,
+            requests: Arc::new(PendingRequests::new()),
             aside,
         }
     }
 
-    /// Makes room for the answer to a request that has this place in the window.
-    pub(super) fn expect<'a>(
-        self: &Arc<Self>,
-        method: &'a str,
-        on_reply: Option<OnReply>,
-        place: Option<Place>,
-    ) -> Result<Slot<'a>, Arc<CloseReason>> {
-        let id = self.next_id();
-        let (tx, rx) = oneshot::channel();
-        let request = Pending {
-            tx,
-            on_reply,
-            place,
-            late: None,
-        };
-        let mut pending = self.pending();
-        if let Some(reason) = pending.closed.clone() {
-            drop(pending);
-            drop(request); // With its hook, so not under the lock.
-            return Err(reason);
-        }
-        let alone = pending.is_empty();
-        pending.insert(id, request);
-        drop(pending);
-        Ok(Slot::new(id, alone, method, rx, self))
-    }
-
-    /// Makes room for an answer that only a hook is interested in. `None` if the connection has ended.
-    pub(super) fn expect_hooked(&self, on_reply: OnReply, place: Place) -> Option<u64> {
-        let id = self.next_id();
-        let (tx, _) = oneshot::channel();
-        let request = Pending {
-            tx,
-            on_reply: Some(on_reply),
-            place: Some(place),
-            late: None,
-        };
-        let mut pending = self.pending();
-        if pending.closed.is_some() {
-            drop(pending);
-            drop(request); // With its hook, so not under the lock.
-            return None;
-        }
-        pending.insert(id, request);
-        Some(id)
-    }
-
-    /// The request that an answer is for.
-    pub(super) fn take_pending(&self, id: u64) -> Option<Pending> {
-        let (pending, freed) = self.pending().answer(id);
-        drop(freed);
-        pending
-    }
-
-    /// Takes back the places that were given up and whose time is up. Returns after what time there may be more.
-    pub(super) fn reclaim(&self) -> Duration {
-        let now = Instant::now();
-        let mut pending = self.pending();
-        let freed: Gone = pending.reclaim(now);
-        let idle = pending.idle_for(now);
-        drop(pending);
-        drop(freed);
-        idle
-    }
-
-    /// Adds a subscription. On a connection that has ended it is closed from the start.
+    /// Adds a subscription. It is closed from the start if the connection has ended.
     pub(crate) fn subscribe(self: &Arc<Self>, matcher: Matcher, bounds: Bounds) -> Subscription {
         let queue = Arc::new(Queue::new(bounds));
         let mut state = self.lock();
-        let id = state.next_sub;
-        state.next_sub += 1;
-        if let Some(reason) = &state.closed {
-            queue.close(reason);
+        let id = state.next_id;
+        state.next_id += 1;
+        if let Some(closed) = &state.closed {
+            queue.close(closed);
         } else {
-            state.subs.push(Sub {
+            state.subscribers.push(Subscriber {
                 id,
                 matcher,
                 queue: queue.clone(),
@@ -264,66 +152,37 @@ impl Router {
         }
     }
 
-    pub(crate) fn next_id(&self) -> u64 {
-        self.next_id.fetch_add(1, Ordering::Relaxed)
-    }
-
-    /// Whether a request has had this id.
-    pub(super) fn has_used(&self, id: u64) -> bool {
-        (1..self.next_id.load(Ordering::Relaxed)).contains(&id)
-    }
-
-    /// How many requests wait for an answer.
-    #[cfg(test)]
-    pub(super) fn waiting(&self) -> usize {
-        self.pending().len()
-    }
-
     /// Why the connection has ended, if it has.
-    pub(crate) fn closed(&self) -> Option<Arc<CloseReason>> {
+    pub(crate) fn closed(&self) -> Option<Closed> {
         self.lock().closed.clone()
     }
 
-    /// The same for who knows that it has.
-    pub(super) fn close_reason(&self) -> Arc<CloseReason> {
-        self.closed()
-            .unwrap_or_else(|| Arc::new(CloseReason::shutdown()))
-    }
-
     /// Ends everything that waits, once.
-    pub(crate) fn close(&self, reason: &Arc<CloseReason>) {
+    pub(crate) fn close(&self, closed: &Closed) {
         let mut state = self.lock();
         if state.closed.is_some() {
             return;
         }
-        state.closed = Some(reason.clone());
-        let subs = std::mem::take(&mut state.subs);
+        state.closed = Some(closed.clone());
+        let subscribers = std::mem::take(&mut state.subscribers);
         state.routes.forget();
         drop(state);
-        let requests = {
-            let mut pending = self.pending();
-            pending.closed = Some(reason.clone());
-            pending.take_all()
-        };
-        self.dialect.closed(reason);
-        for mut sub in subs {
-            let reader = sub.flush();
-            sub.queue.close(reason);
+        let requests = self.requests.close(closed);
+        self.dialect.closed();
+        for mut subscriber in subscribers {
+            let reader = subscriber.flush();
+            subscriber.queue.close(closed);
             if let Some(reader) = reader {
                 reader.wake();
             }
         }
-        for request in requests.into_values() {
-            let _ = request.tx.send(Err(NoAnswer::Closed(reason.clone())));
+        for request in requests {
+            let _ = request.tx.send(Err(NoAnswer::Closed(closed.clone())));
         }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn pending(&self) -> MutexGuard<'_, Table> {
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -336,19 +195,23 @@ pub(crate) struct Subscription {
 }
 
 impl Subscription {
-    /// Another subscription to the same, with the same still to be read.
+    /// Another subscription to the same messages, with the same ones still to be read.
     pub(crate) fn fork(&self) -> Self {
         let mut state = self.router.lock();
         let queue = Arc::new(self.queue.copy());
-        let id = state.next_sub;
-        state.next_sub += 1;
-        let twin = state.subs.iter().find(|s| s.id == self.id).map(|s| Sub {
-            id,
-            matcher: s.matcher.clone(),
-            queue: queue.clone(),
-            staged: s.staged.clone(),
-        });
-        state.subs.extend(twin); // Without one the connection has ended, and the queue says so.
+        let id = state.next_id;
+        state.next_id += 1;
+        let twin = state
+            .subscribers
+            .iter()
+            .find(|s| s.id == self.id)
+            .map(|s| Subscriber {
+                id,
+                matcher: s.matcher.clone(),
+                queue: queue.clone(),
+                staged: s.staged.clone(),
+            });
+        state.subscribers.extend(twin); // Without one the connection has ended, and the queue says so.
         state.routes.forget();
         drop(state);
         Self {
@@ -358,10 +221,10 @@ impl Subscription {
         }
     }
 
-    /// A handle that changes what the subscription is about, for a hook that learns it from an answer.
-    pub(crate) fn binder(&self) -> Binder {
+    /// A handle that narrows the subscription, for a hook that learns from an answer what it is about.
+    pub(crate) fn rebind(&self) -> Rebind {
         self.queue.tally();
-        Binder {
+        Rebind {
             id: self.id,
             queue: self.queue.clone(),
             router: Arc::downgrade(&self.router),
@@ -373,49 +236,41 @@ impl Drop for Subscription {
     fn drop(&mut self) {
         let mut state = self.router.lock();
         let gone = state
-            .subs
+            .subscribers
             .iter()
             .position(|s| s.id == self.id)
-            .map(|at| state.subs.remove(at));
+            .map(|at| state.subscribers.remove(at));
         state.routes.forget();
         drop(state);
         drop(gone); // With all its messages, so not under the lock.
     }
 }
 
-/// See [`Subscription::binder`].
-pub(crate) struct Binder {
+/// Narrows a [`Subscription`]; see [`Subscription::rebind`].
+pub(crate) struct Rebind {
     id: u64,
     queue: Arc<Queue>,
-    router: std::sync::Weak<Router>,
+    router: Weak<Router>,
 }
 
-impl Binder {
-    /// From now on only what `matcher` says, and of what is queued only that too.
-    pub(crate) fn bind(&self, matcher: &Matcher) {
+impl Rebind {
+    /// Has the subscription take only what `matcher` takes, and keep only that of what is queued.
+    pub(crate) fn to(&self, matcher: &Matcher) {
         let Some(router) = self.router.upgrade() else {
             return;
         };
         let mut state = router.lock();
         let mut reader = None;
-        if let Some(sub) = state.subs.iter_mut().find(|s| s.id == self.id) {
-            sub.matcher = matcher.clone();
-            reader = sub.flush();
+        let subscriber = state.subscribers.iter_mut().find(|s| s.id == self.id);
+        if let Some(subscriber) = subscriber {
+            subscriber.matcher = matcher.clone();
+            reader = subscriber.flush();
         }
         state.routes.forget();
         drop(state);
         self.queue.retain(
             |m| matcher(&Route::of(m.kind(), &m.parts())),
-            |(thread, turn)| {
-                matcher(&Route {
-                    kind: Kind::Notification,
-                    method: None,
-                    thread,
-                    turn,
-                    item: None,
-                    item_type: None,
-                })
-            },
+            |subject| matcher(&Route::of_subject(subject)),
         );
         if let Some(reader) = reader {
             reader.wake();
@@ -424,7 +279,6 @@ impl Binder {
 }
 
 impl std::fmt::Debug for Router {
-    #[inline]
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Router").finish_non_exhaustive()
     }

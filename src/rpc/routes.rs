@@ -1,9 +1,15 @@
-//! Who gets what. In a flood most events look alike to every filter, so what was decided once is kept: a few routes by
-//! their hash, each with the set of subscriptions that take it.
+//! Who gets what: a cache of what the filters have decided.
+//!
+//! In a flood most events look alike to every filter, so a decision is kept: a few routes by their hash, each with the set
+//! of subscriptions that take it. The route of the line before is looked at first. All is forgotten when a subscription
+//! comes, goes or changes.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
-use super::router::{Class, Route};
+use super::{
+    envelope::{MessageKind, Route},
+    protocol::{Class, KEYS, Keys},
+};
 
 /// How many routes are kept.
 const SLOTS: usize = 64;
@@ -18,9 +24,9 @@ pub(super) struct Routes {
     sets: Vec<Box<[usize]>>,
 }
 
-/// What is done with the events of a route.
+/// What is done with a message: how it is treated, and who gets it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Plan {
+pub(super) struct Delivery {
     pub(super) class: Class,
     /// Which set of subscriptions gets them.
     pub(super) set: usize,
@@ -28,34 +34,34 @@ pub(super) struct Plan {
 
 #[derive(Clone, Default)]
 struct Known {
-    /// The kind and the lengths of the keys; `None` in a slot that is free.
+    /// The kind and the lengths of the strings; `None` in a slot that is free.
     shape: Option<Shape>,
-    /// The keys, one after the other.
-    keys: String,
-    plan: Plan,
+    /// The strings, one after the other.
+    strings: String,
+    delivery: Delivery,
 }
 
-type Shape = (super::Kind, [Option<usize>; 5]);
+type Shape = (MessageKind, [Option<usize>; KEYS + 1]);
 
 impl Routes {
-    /// The plan that was found or learned last, if it still holds.
-    pub(super) fn last(&self) -> Option<Plan> {
+    /// The delivery that was found or learned last, if it still holds.
+    pub(super) fn last(&self) -> Option<Delivery> {
         let known = self.slots.get(self.last)?;
-        known.shape.is_some().then_some(known.plan)
+        known.shape.is_some().then_some(known.delivery)
     }
 
-    pub(super) fn find(&mut self, route: &Route<'_>) -> Option<Plan> {
+    pub(super) fn find(&mut self, route: &Route<'_>) -> Option<Delivery> {
         let shape = shape(route);
         let last = self.slots.get(self.last)?;
         if !last.is(&shape, route) {
             self.last = slot(route);
         }
         let known = self.slots.get(self.last)?;
-        known.is(&shape, route).then_some(known.plan)
+        known.is(&shape, route).then_some(known.delivery)
     }
 
-    /// Keeps who gets the events of a route. Plans made before may no longer hold.
-    pub(super) fn learn(&mut self, route: &Route<'_>, class: Class, to: &[usize]) -> Plan {
+    /// Keeps who gets the events of a route. Deliveries learned before may no longer hold.
+    pub(super) fn learn(&mut self, route: &Route<'_>, class: Class, to: &[usize]) -> Delivery {
         if self.sets.len() >= SETS {
             self.forget();
         }
@@ -64,22 +70,22 @@ impl Routes {
             self.sets.push(to.into());
             self.sets.len() - 1
         });
-        let plan = Plan { class, set };
+        let delivery = Delivery { class, set };
         self.slots.resize_with(SLOTS, Known::default);
         self.last = slot(route);
         let known = &mut self.slots[self.last];
         known.shape = Some(shape(route));
-        known.keys.clear();
-        for key in keys(route).into_iter().flatten() {
-            known.keys.push_str(key);
+        known.strings.clear();
+        for key in strings(route).into_iter().flatten() {
+            known.strings.push_str(key);
         }
-        known.plan = plan;
-        plan
+        known.delivery = delivery;
+        delivery
     }
 
     /// The places of the subscriptions of a set.
-    pub(super) fn set(&self, plan: Plan) -> &[usize] {
-        &self.sets[plan.set]
+    pub(super) fn set(&self, delivery: Delivery) -> &[usize] {
+        &self.sets[delivery.set]
     }
 
     /// The subscriptions are no longer what they were.
@@ -97,29 +103,22 @@ impl Known {
             return false;
         }
         let mut at = 0;
-        keys(route).into_iter().flatten().all(|key| {
+        strings(route).into_iter().flatten().all(|key| {
             let from = at;
             at += key.len();
-            self.keys.as_bytes().get(from..at) == Some(key.as_bytes())
+            self.strings.as_bytes().get(from..at) == Some(key.as_bytes())
         })
     }
 }
 
-/// In the order in which routes differ most.
-fn keys<'a>(route: &Route<'a>) -> [Option<&'a str>; 5] {
-    let Route {
-        kind: _,
-        method,
-        thread,
-        turn,
-        item,
-        item_type,
-    } = *route;
-    [item, method, turn, thread, item_type]
+/// The strings of a route, in the order in which routes differ most: the last key is the narrowest.
+fn strings<'a>(route: &Route<'a>) -> [Option<&'a str>; KEYS + 1] {
+    let [first, second, third, fourth]: Keys<'a> = route.keys;
+    [third, route.method, second, first, fourth]
 }
 
 fn shape(route: &Route<'_>) -> Shape {
-    (route.kind, keys(route).map(|key| key.map(str::len)))
+    (route.kind, strings(route).map(|key| key.map(str::len)))
 }
 
 fn slot(route: &Route<'_>) -> usize {
@@ -129,24 +128,8 @@ fn slot(route: &Route<'_>) -> usize {
 }
 
 #[cfg(test)]
-impl<'a> Route<'a> {
-    /// That of a notification of a thread, or of none.
-    pub(crate) fn about(method: &'a str, thread: Option<&'a str>) -> Self {
-        Self {
-            kind: super::Kind::Notification,
-            method: Some(method),
-            thread,
-            turn: None,
-            item: None,
-            item_type: None,
-        }
-    }
-}
-
-#[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rpc::Kind;
 
     #[test]
     fn routes_that_differ_in_one_key_are_told_apart() {
@@ -157,19 +140,19 @@ mod tests {
             Route::about("a", Some("bd")),
             Route::about("abc", None),
             Route {
-                item: Some("c"),
+                keys: [None, None, Some("c"), None],
                 ..Route::about("ab", None)
             },
             Route {
-                kind: Kind::Request,
+                kind: MessageKind::Request,
                 ..Route::about("abc", None)
             },
         ];
         for (n, route) in all.iter().enumerate() {
             assert_eq!(routes.find(route), None, "{route:?}");
-            let plan = routes.learn(route, Class::default(), &[n]);
-            assert_eq!(routes.find(route), Some(plan));
-            assert_eq!(routes.set(plan), [n]);
+            let delivery = routes.learn(route, Class::default(), &[n]);
+            assert_eq!(routes.find(route), Some(delivery));
+            assert_eq!(routes.set(delivery), [n]);
         }
     }
 
@@ -178,8 +161,8 @@ mod tests {
         let mut routes = Routes::default();
         for n in 0..10_000 {
             let method = n.to_string();
-            let plan = routes.learn(&Route::about(&method, None), Class::default(), &[n]);
-            assert_eq!(routes.set(plan), [n]);
+            let delivery = routes.learn(&Route::about(&method, None), Class::default(), &[n]);
+            assert_eq!(routes.set(delivery), [n]);
             assert!(routes.sets.len() <= SETS);
         }
         assert!(routes.find(&Route::about("9999", None)).is_some());

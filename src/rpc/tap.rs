@@ -70,6 +70,10 @@ impl FromIterator<Waker> for Wakers {
 }
 
 impl Wakers {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(crate) fn wake(self) {
         for waker in self.0 {
             waker.wake();

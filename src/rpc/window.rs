@@ -1,5 +1,5 @@
-//! The window: how many requests the server may hold at once. Its queue is short, and what does not fit it drops, some
-//! without a word.
+//! The window: how many requests the server may hold at once. A server's queue is short, and it may drop what does not
+//! fit without an answer.
 
 use std::sync::Arc;
 
@@ -8,19 +8,18 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// Which places a request may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lane {
-    /// Those that most requests share.
+    /// The places that most requests share.
     Ordinary,
-    /// The same, and if none is free some that nothing else may take.
+    /// The same places, and if none is free some that no other request may take.
     Urgent,
-    /// Places of their own for what lasts as long as its work, so that it keeps nothing else waiting.
+    /// Places of their own, for requests whose answer takes as long as their work.
     Long,
 }
 
 /// A place in the window. It is given back when it is dropped.
 pub(crate) type Place = OwnedSemaphorePermit;
 
-/// How many requests without a deadline may be on their way. With the other lanes they are still fewer than the 160
-/// that the server is known to bear.
+/// How many requests of the long lane may be in flight.
 const LONG: usize = 64;
 
 #[derive(Debug)]

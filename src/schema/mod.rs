@@ -23,13 +23,7 @@ use std::{
 use serde_json::{Value, json};
 use tokio::{process::Command, task, time};
 
-use crate::{
-    CasClient,
-    client::time::Rounded,
-    error::Error,
-    log::{self, About},
-    private_files::PrivateDir,
-};
+use crate::{CasClient, error::Error, error::rounded::Rounded, private_files::PrivateDir};
 pub use contract::{Contract, Problem, Unmet};
 pub use drift::{Changed, Changes, Drift};
 pub(crate) use history::life;
@@ -199,11 +193,8 @@ async fn installed(codex: &Path) -> Result<Summary, DriftError> {
         if let Some(path) = cached
             && let Err(error) = store(&path, &summary::write(&theirs))
         {
-            let about = About::default().error(&error);
-            log::debug(
-                &format_args!("the schema is not cached in {}", path.display()),
-                about,
-            );
+            let path = path.display();
+            tracing::debug!(target: "cas_sdk", %error, %path, "the schema is not cached");
         }
         Ok(theirs)
     });

@@ -22,7 +22,6 @@ use crate::{
     Builder, CasClient, Handlers, Thread,
     client::connection_task::AbortOnDrop,
     error::{CloseCause, CloseReason, Error},
-    log::{self, About},
     protocol::ThreadStartParams,
 };
 
@@ -301,12 +300,8 @@ impl Task {
             }
             let pause = self.policy.backoff.pause(*failures);
             *failures += 1;
-            let about = About::default().error(&error);
             let attempt = *failures;
-            log::warn(
-                &format_args!("the server is started again in {pause:?}, attempt {attempt}"),
-                about,
-            );
+            tracing::warn!(target: "cas_sdk", %error, ?pause, attempt, "the server is started again");
             self.core.state.send_replace(ServerState::Restarting {
                 attempt: *failures,
                 pause,

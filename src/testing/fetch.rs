@@ -10,7 +10,7 @@ use std::{
 use tokio::{process::Command, sync::OnceCell, time::timeout};
 
 use super::{install::Install, skip::announce};
-use crate::client::time::Rounded;
+use crate::error::rounded::Rounded;
 
 /// The version of codex that [`codex`] returns, which is the one whose schema this crate was generated
 /// from.

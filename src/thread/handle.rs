@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use crate::{
     CasClient, Events, Filter,
     error::Error,
-    json::pointer::{at, readable},
     protocol,
+    protocol::pointer::{at, readable},
 };
 
 /// A thread. Clones are the same thread.
@@ -47,7 +47,7 @@ pub enum Origin {
 impl CasClient {
     /// A thread by its id, as it is: not loaded, not followed, and perhaps not there. For reading, naming and archiving
     /// it, and for asking something of one that this connection follows already, such as the thread of a tool call, of a
-    /// sub-agent, or of an answer that [came late](crate::Kind::LateResponse).
+    /// sub-agent, or of an answer that [came late](crate::MessageKind::LateResponse).
     #[must_use]
     pub fn thread(&self, id: impl Into<String>) -> Thread {
         Thread::new(self, id.into(), Origin::Named, "null".to_owned())

@@ -16,7 +16,7 @@ use crate::{
     CasClient, Origin, Thread,
     client::time,
     error::{Error, RpcErrorKind},
-    json::pointer::at,
+    protocol::pointer::at,
     protocol::{Call, ThreadForkParams, ThreadResumeParams, ThreadStartParams},
 };
 
@@ -123,7 +123,7 @@ impl Resume {
     /// [`request_timeout`](crate::Builder::request_timeout) for each request.
     ///
     /// A thread whose answer comes later is followed all the same: that is an event of kind
-    /// [`LateResponse`](crate::Kind::LateResponse), and [`CasClient::thread`] takes it up.
+    /// [`LateResponse`](crate::MessageKind::LateResponse), and [`CasClient::thread`] takes it up.
     #[inline]
     pub fn timeout(mut self, after: Duration) -> Self {
         self.timeout = Some(after);

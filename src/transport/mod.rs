@@ -1,7 +1,6 @@
 //! How a client comes to its server: an address becomes two streams of JSON lines, which the engine drives like a
 //! child's pipes.
 
-mod error;
 mod kind;
 pub(crate) mod stdio;
 
@@ -30,7 +29,7 @@ mod watchdog;
 #[cfg(feature = "ws")]
 pub(crate) mod websocket;
 
-pub use error::{AuthRefusal, ConnectError, ConnectErrorKind};
+pub use crate::error::{AuthRefusal, ConnectError, ConnectErrorKind};
 pub use kind::ConnectionKind;
 #[cfg(feature = "ws")]
 pub use {auth::Auth, endpoint::Endpoint};

@@ -9,8 +9,8 @@ use super::{
 use crate::{
     Event, Events, Thread,
     client::tracker::{Seat, Starting},
-    json::pointer::at,
-    rpc::router::OnReply,
+    protocol::pointer::at,
+    rpc::reply::OnReply,
 };
 
 /// What stands ready for a turn before the request that starts it is sent.
@@ -41,7 +41,7 @@ impl Binding {
     /// Runs in the reader as soon as the answer is there: from then on the subscription is about the one turn.
     pub(crate) fn hook(&mut self) -> Option<OnReply> {
         let starting = self.starting.take()?;
-        let binder = self.events.subscription().binder();
+        let rebind = self.events.subscription().rebind();
         let (bound, thread) = (self.bound.clone(), self.thread.id().to_owned());
         let fresh = self.fresh;
         Some(Box::new(move |outcome| {
@@ -49,7 +49,7 @@ impl Binding {
             let Ok(turn) = at::<String>(reply.result(), &["turn", "id"]) else {
                 return;
             };
-            binder.bind(&of_turn(&thread, &turn));
+            rebind.to(&of_turn(&thread, &turn));
             let seat = starting.claim(&turn, fresh);
             *bound.lock().unwrap_or_else(PoisonError::into_inner) = Some(seat);
         }))
@@ -59,8 +59,8 @@ impl Binding {
     pub(crate) fn found(thread: &Thread, mut events: Events, seen: Vec<Event>, turn: &str) -> Turn {
         events
             .subscription()
-            .binder()
-            .bind(&of_turn(thread.id(), turn));
+            .rebind()
+            .to(&of_turn(thread.id(), turn));
         events.unread(seen);
         let starting = thread.client().tracker().starting(thread.id());
         let (seat, _) = starting.claim(turn, true);

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     Error, Event,
-    json::pointer::{at, readable},
+    protocol::pointer::{at, readable},
     protocol::{CodexErrorInfo, Name, ThreadItem, ThreadTokenUsage, TurnStatus},
 };
 

@@ -9,11 +9,7 @@ use super::{
     Turn, TurnError, TurnErrorKind, TurnOutcome,
     reconcile::{self, Verdict},
 };
-use crate::{
-    Input,
-    error::Error,
-    log::{self, About},
-};
+use crate::{Input, error::Error};
 
 /// How long a turn may take, and what is tried before it fails; see [`Turn::finish_by`].
 ///
@@ -93,8 +89,8 @@ impl Turn {
                 Either::Left((steered, until)) => {
                     if let Err(error) = steered {
                         // It takes no input, or is just ending; the grace period shows which.
-                        let about = About::default().turn(control.turn_id()).error(&error);
-                        log::debug(&"the turn was not steered at its deadline", about);
+                        let turn = control.turn_id();
+                        tracing::debug!(target: "cas_sdk", turn, %error, "the turn was not steered at its deadline");
                     }
                     until.await
                 }

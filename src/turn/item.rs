@@ -5,7 +5,7 @@ use serde_json::{Value, json, value::RawValue};
 use super::Item;
 use crate::{
     Event,
-    json::pointer::{raw_at, readable},
+    protocol::pointer::{raw_at, readable},
     protocol::{ThreadItem, from_value},
 };
 

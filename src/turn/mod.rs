@@ -6,14 +6,12 @@ mod control;
 mod deadline;
 mod event;
 mod item;
-mod outcome;
 mod poll;
 mod progress;
 mod reconcile;
 pub(crate) mod start;
 pub(crate) mod strict_schema;
 pub(crate) mod structured;
-mod tokens;
 mod watchdog;
 
 use std::{
@@ -24,6 +22,7 @@ use std::{
     time::Duration,
 };
 
+pub use crate::error::{Item, TokenUsage, TurnError, TurnErrorKind, TurnFailure, TurnOutcome};
 use crate::{
     ErrorClass, Input, Thread,
     client::tracker::{Phase, Role, Seat},
@@ -34,10 +33,8 @@ pub(crate) use binding::Binding;
 pub use control::TurnControl;
 pub use deadline::Deadline;
 pub use event::TurnEvent;
-pub use outcome::{Item, TurnError, TurnErrorKind, TurnFailure, TurnOutcome};
 pub(crate) use progress::Progress;
 use reconcile::Verdict;
-pub use tokens::TokenUsage;
 use watchdog::{Watchdog, Why};
 
 /// After how long a silence the server is asked how the turn stands, unless told otherwise.

@@ -15,10 +15,7 @@ use super::{
     reconcile::{self, RECORD, Verdict},
     watchdog::Why,
 };
-use crate::{
-    error::Error,
-    log::{self, About},
-};
+use crate::error::Error;
 
 type Told = Result<TurnEvent, Error>;
 
@@ -115,8 +112,8 @@ impl Turn {
 
     fn judge(&mut self, why: Why, verdict: Verdict) -> Option<Told> {
         if let Verdict::Unknown(error) = &verdict {
-            let about = About::default().turn(self.id()).error(error);
-            log::debug(&"the server can't be asked how the turn stands", about);
+            let turn = self.id();
+            tracing::debug!(target: "cas_sdk", turn, %error, "the server cannot be asked how the turn stands");
         }
         if !matches!(verdict, Verdict::Idle) {
             self.rests = 0;

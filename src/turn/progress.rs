@@ -10,12 +10,8 @@ use crate::{
     Events, Filter, Thread,
     client::tracker::Seat,
     error::{CloseReason, Error},
-    json::pointer::at,
-    protocol::Name,
-    rpc::{
-        Kind,
-        router::{Matcher, Route},
-    },
+    protocol::{Name, pointer::at, routing::RoutingKeys as _},
+    rpc::{MessageKind, Route, router::Matcher},
 };
 
 #[derive(Debug)]
@@ -120,8 +116,8 @@ impl Progress {
 pub(super) fn of_turn(thread: &str, turn: &str) -> Matcher {
     let (thread, turn) = (Filter::all().thread(thread), turn.to_owned());
     Arc::new(move |route: &Route<'_>| {
-        route.kind != Kind::LateResponse
+        route.kind != MessageKind::LateResponse
             && thread.matches(route)
-            && route.turn.is_none_or(|t| t == turn)
+            && route.turn().is_none_or(|t| t == turn)
     })
 }

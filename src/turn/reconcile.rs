@@ -11,8 +11,8 @@ use crate::{
     Thread,
     client::pager::Pager,
     error::{Error, RpcErrorKind},
-    json::pointer::{Page, at, readable},
     protocol::TurnStatus,
+    protocol::pointer::{Page, at, readable},
 };
 
 /// What the server says of a turn.

@@ -1,6 +1,6 @@
 //! The last line, which may not be one.
 
-use cas_sdk::{CasClient, CloseCause, Error, Filter, Kind};
+use cas_sdk::{CasClient, CloseCause, Error, Filter, MessageKind};
 
 use crate::{Peer, ask, common::within, next};
 
@@ -8,9 +8,9 @@ use crate::{Peer, ask, common::within, next};
 async fn what_was_said_before_the_end_counts_with_or_without_its_newline() {
     within(30, async {
         for (last, kind) in [
-            ("{\"method\":\"last\"}", Kind::Notification),
-            ("{\"method\":\"last\"}\r", Kind::Notification),
-            ("{\"method\":\"la", Kind::Malformed),
+            ("{\"method\":\"last\"}", MessageKind::Notification),
+            ("{\"method\":\"last\"}\r", MessageKind::Notification),
+            ("{\"method\":\"la", MessageKind::Malformed),
         ] {
             let (client, mut peer) = Peer::connect(CasClient::builder()).await;
             let mut events = client.events(Filter::all());

@@ -1,6 +1,6 @@
 //! Lines that are longer than is read: what waits for one is told at once.
 
-use cas_sdk::{CasClient, Direction, Error, Filter, Kind};
+use cas_sdk::{CasClient, Direction, Error, Filter, MessageKind};
 use serde_json::{Value, json};
 
 use crate::{Peer, common::within, next};
@@ -34,10 +34,10 @@ async fn a_line_over_the_limit_is_told_by_its_beginning_and_the_next_is_read() {
             let event = next(&mut events).await;
             assert_eq!(
                 (event.kind(), event.raw().len()),
-                (Kind::Notification, LIMIT)
+                (MessageKind::Notification, LIMIT)
             );
             let event = next(&mut events).await;
-            assert_eq!(event.kind(), Kind::Malformed);
+            assert_eq!(event.kind(), MessageKind::Malformed);
             assert!(line(extra).starts_with(event.raw()) && event.raw().len() == 256);
             assert_eq!(next(&mut events).await.method(), "mark");
         }

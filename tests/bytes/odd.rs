@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use cas_sdk::{
-    CasClient, Filter, Kind,
+    CasClient, Filter, MessageKind,
     protocol::{MethodKind, inventory},
 };
 
@@ -11,11 +11,11 @@ use crate::{Peer, common::within, next, odd_values};
 
 #[tokio::test]
 async fn a_line_that_is_no_message_is_one_event_and_nothing_else_is_lost() {
-    use Kind::{Malformed, Unknown};
+    use MessageKind::{Malformed, Unknown};
     within(30, async {
         let (client, mut peer) = Peer::connect(CasClient::builder()).await;
         let mut events = client.events(Filter::all());
-        let lines: [(&[u8], Kind); 26] = [
+        let lines: [(&[u8], MessageKind); 26] = [
             (b"hello", Malformed),
             (b"\x1b[31m2026-01-01 ERROR something\x1b[0m", Malformed),
             (b"\0", Malformed),
@@ -88,7 +88,7 @@ async fn a_byte_that_is_not_utf_8_does_not_cost_the_message_it_stands_in() {
         let event = next(&mut events).await;
         assert_eq!(
             (event.kind(), event.method()),
-            (Kind::Notification, "turn/completed")
+            (MessageKind::Notification, "turn/completed")
         );
         assert!(event.params().contains('\u{fffd}'));
 
@@ -118,7 +118,10 @@ async fn no_params_of_any_notification_hurt_more_than_their_own_event() {
                 peer.say(line.as_bytes()).await;
                 let event = next(&mut events).await;
                 assert!(event.raw() == line, "{}", &line[..line.len().min(200)]);
-                assert_eq!((event.kind(), event.method()), (Kind::Notification, method));
+                assert_eq!(
+                    (event.kind(), event.method()),
+                    (MessageKind::Notification, method)
+                );
                 refused += usize::from(event.notification().is_err());
                 sent += 1;
             }

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use cas_sdk::{CasClient, Error, Filter, Kind};
+use cas_sdk::{CasClient, Error, Filter, MessageKind};
 use serde_json::{Value, json};
 
 use crate::{Peer, ask, common::within, deep, next};
 
 /// What a request for a string comes to, answered by these lines; `ID` is its id.
-async fn answered(lines: &[&str]) -> (Result<String, Error>, Vec<(Kind, String)>) {
+async fn answered(lines: &[&str]) -> (Result<String, Error>, Vec<(MessageKind, String)>) {
     let (client, mut peer) = Peer::connect(CasClient::builder()).await;
     let mut events = client.events(Filter::all());
     let params = json!({});
@@ -103,27 +103,45 @@ async fn what_does_not_name_the_request_leaves_it_waiting_and_is_told() {
     within(30, async {
         let right = r#"{"id":ID,"result":"right"}"#;
         for (line, kind) in [
-            (r#"{"id":"ID","result":"wrong"}"#, Some(Kind::Response)),
-            (r#"{"id":-ID,"result":"wrong"}"#, Some(Kind::Response)),
-            (r#"{"id":0,"result":"wrong"}"#, Some(Kind::Response)),
-            (r#"{"id":77,"error":{"code":1}}"#, Some(Kind::Response)),
+            (
+                r#"{"id":"ID","result":"wrong"}"#,
+                Some(MessageKind::Response),
+            ),
+            (
+                r#"{"id":-ID,"result":"wrong"}"#,
+                Some(MessageKind::Response),
+            ),
+            (r#"{"id":0,"result":"wrong"}"#, Some(MessageKind::Response)),
+            (
+                r#"{"id":77,"error":{"code":1}}"#,
+                Some(MessageKind::Response),
+            ),
             (
                 r#"{"id":9223372036854775808,"result":"wrong"}"#,
-                Some(Kind::Response),
+                Some(MessageKind::Response),
             ),
             (
                 r#"{"id":99999999999999999999,"result":"wrong"}"#,
-                Some(Kind::Response),
+                Some(MessageKind::Response),
             ),
-            (r#"{"id":ID.0,"result":"wrong"}"#, Some(Kind::Unknown)),
-            (r#"{"id":IDe0,"result":"wrong"}"#, Some(Kind::Unknown)),
-            (r#"{"id":[ID],"result":"wrong"}"#, Some(Kind::Unknown)),
-            (r#"{"id":ID}"#, Some(Kind::Unknown)),
+            (
+                r#"{"id":ID.0,"result":"wrong"}"#,
+                Some(MessageKind::Unknown),
+            ),
+            (
+                r#"{"id":IDe0,"result":"wrong"}"#,
+                Some(MessageKind::Unknown),
+            ),
+            (
+                r#"{"id":[ID],"result":"wrong"}"#,
+                Some(MessageKind::Unknown),
+            ),
+            (r#"{"id":ID}"#, Some(MessageKind::Unknown)),
             (
                 r#"{"id":ID,"method":null,"result":"wrong"}"#,
-                Some(Kind::Unknown),
+                Some(MessageKind::Unknown),
             ),
-            (r#"{"id":ID,"result":"wrong""#, Some(Kind::Malformed)),
+            (r#"{"id":ID,"result":"wrong""#, Some(MessageKind::Malformed)),
             // The answer to the handshake once more: to be late is nothing new.
             (r#"{"id":1,"result":"wrong"}"#, None),
         ] {
@@ -138,7 +156,7 @@ async fn what_does_not_name_the_request_leaves_it_waiting_and_is_told() {
         // A request of the server may have the same number.
         let (answer, told) = answered(&[r#"{"id":ID,"method":"m","params":{}}"#, right]).await;
         assert_eq!(answer.unwrap(), "right");
-        assert_eq!(told[0].0, Kind::Request);
+        assert_eq!(told[0].0, MessageKind::Request);
     })
     .await;
 }
@@ -188,7 +206,10 @@ async fn an_answer_that_never_comes_is_a_timeout_and_its_coming_late_ends_nothin
         peer.say(format!(r#"{{"id":{id},"result":1}}"#).as_bytes())
             .await;
         let late = next(&mut events).await;
-        assert_eq!((late.kind(), late.method()), (Kind::LateResponse, "x"));
+        assert_eq!(
+            (late.kind(), late.method()),
+            (MessageKind::LateResponse, "x")
+        );
         // Once more, it is nothing.
         peer.say(format!(r#"{{"id":{id},"result":1}}"#).as_bytes())
             .await;

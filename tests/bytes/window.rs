@@ -3,7 +3,7 @@
 use std::{future::IntoFuture as _, time::Duration};
 
 use cas_sdk::{
-    CasClient, Error, Filter, Kind,
+    CasClient, Error, Filter, MessageKind,
     protocol::{CommandExecParams, ThreadListParams, ThreadLoadedListParams, ThreadStartParams},
     testing::FakeServer,
 };
@@ -213,7 +213,7 @@ async fn turns_that_are_dropped_all_at_once_are_interrupted_a_window_at_a_time()
 async fn an_answer_that_comes_late_is_an_event_and_its_thread_can_be_taken_up() {
     within(600, async {
         let (client, server) = FakeServer::connect(CasClient::builder()).await.unwrap();
-        let mut late = client.events(Filter::all().kind(Kind::LateResponse));
+        let mut late = client.events(Filter::all().kind(MessageKind::LateResponse));
         let mut of_others = client.events(Filter::all().method("thread/fork"));
         let after = Duration::from_secs(1);
         let error = client.resume_thread("thr").timeout(after).await.unwrap_err();
@@ -226,7 +226,7 @@ async fn an_answer_that_comes_late_is_an_event_and_its_thread_can_be_taken_up() 
         let event = next(&mut late).await;
         assert_eq!(
             (event.method(), event.thread_id(), event.kind()),
-            ("thread/resume", Some("thr"), Kind::LateResponse)
+            ("thread/resume", Some("thr"), MessageKind::LateResponse)
         );
         let text: Value = serde_json::from_str(event.raw()).unwrap();
         assert_eq!(text["result"]["thread"]["id"], "thr", "to the letter");

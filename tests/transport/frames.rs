@@ -253,7 +253,7 @@ async fn a_message_over_the_limit_of_a_line_is_skipped_and_the_next_one_read() {
         server.say(&notification(&"x".repeat(70_000_000))).await;
         server.say(&notification("after")).await;
         let odd = events.next().await.unwrap().unwrap();
-        assert_eq!(odd.kind(), cas_sdk::Kind::Malformed);
+        assert_eq!(odd.kind(), cas_sdk::MessageKind::Malformed);
         let after = events.next().await.unwrap().unwrap();
         assert!(after.params().contains("after"));
     })

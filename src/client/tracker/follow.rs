@@ -5,9 +5,9 @@ use std::{pin::pin, sync::Arc};
 
 use super::Tracker;
 use crate::{
-    json::pointer::{at, readable},
-    rpc::router::OnReply,
-    turn::TokenUsage,
+    error::TokenUsage,
+    protocol::pointer::{at, readable},
+    rpc::reply::OnReply,
 };
 
 impl Tracker {

@@ -7,7 +7,10 @@ use serde_json::json;
 use tracing::Level;
 
 use super::Tracker;
-use crate::error::RpcErrorKind;
+use crate::{
+    error::{RpcError, RpcErrorKind},
+    rpc::error::ErrorObject,
+};
 
 /// How often it is tried.
 const TRIES: usize = 5;
@@ -27,10 +30,11 @@ impl Tracker {
             json!({"threadId": thread, "turnId": id}).to_string(),
         );
         let (thread, turn) = (thread.to_owned(), turn.to_owned());
-        let on_reply = move |outcome: &Result<_, crate::error::RpcError>| {
+        let on_reply = move |outcome: &Result<_, ErrorObject>| {
             let (Err(error), Some(tracker)) = (outcome, myself.upgrade()) else {
                 return;
             };
+            let error = RpcError::from(error);
             let again = attempt + 1 < TRIES && tracker.is_unwanted(&thread, &turn);
             match again.then(|| error.kind()) {
                 // The turn goes by another id; unless it is another turn.
@@ -43,7 +47,6 @@ impl Tracker {
                     tracker.interrupt(&thread, &turn, attempt + 1);
                 }
                 _ => {
-                    let error = error.clone();
                     tracker.aside.trace(Level::DEBUG, move || {
                         tracing::debug!(target: "cas_sdk", turn, %error, "an interrupt was refused");
                     });

@@ -8,7 +8,7 @@ use std::{
 use serde::Deserialize;
 
 use super::Tracker;
-use crate::json::pointer::at;
+use crate::protocol::pointer::at;
 
 /// How many limits are kept; an account has a few.
 const LIMITS: usize = 64;

@@ -2,37 +2,11 @@
 
 use super::{Active, Phase, Tracker};
 use crate::{
-    json::pointer::at,
-    protocol::{Name, TurnStatus},
-    rpc::{Incoming, router::Class},
+    protocol::{Name, TurnStatus, pointer::at, routing::RoutingKeys as _},
+    rpc::Incoming,
 };
 
 impl Tracker {
-    /// How the notifications that are of interest here are treated; `None` for all others.
-    pub(crate) fn class(method: &str) -> Option<Class> {
-        if method == "account/rateLimits/updated" {
-            return Some(Class {
-                vital: false,
-                observed: true,
-            });
-        }
-        let observed = matches!(
-            method,
-            "turn/started"
-                | "turn/completed"
-                | "item/completed"
-                | "thread/tokenUsage/updated"
-                | "thread/status/changed"
-                | "thread/closed"
-                | "thread/archived"
-                | "thread/deleted"
-        );
-        observed.then_some(Class {
-            vital: true,
-            observed: true,
-        })
-    }
-
     pub(crate) fn observe(&self, message: &Incoming) {
         let parts = message.parts();
         let params = parts.params().unwrap_or_default();

@@ -2,8 +2,8 @@
 
 use super::{State, Tracker, TurnTrack};
 use crate::{
-    json::pointer::{at, readable},
-    turn::TokenUsage,
+    error::TokenUsage,
+    protocol::pointer::{at, readable},
 };
 
 /// To whom a count belongs.

@@ -8,7 +8,10 @@ use std::{
 use serde_json::Value;
 
 use crate::{
-    json::pointer::{at, readable},
+    protocol::{
+        pointer::{at, readable},
+        routing::RoutingKeys as _,
+    },
     rpc::Incoming,
 };
 

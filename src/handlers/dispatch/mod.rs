@@ -32,7 +32,7 @@ use crate::{
         policy::{Audit, AuditFn},
         request_id,
     },
-    json::pointer::at,
+    protocol::{pointer::at, routing::RoutingKeys as _},
     rpc::{Aside, Connection, Incoming},
 };
 

@@ -1,39 +1,14 @@
 //! What the dispatcher watches for in the notifications: what withdraws a request, and what a request leaves out.
 
-use std::sync::{Arc, Weak};
+use std::sync::Weak;
 
 use super::{Answer, Dispatch};
 use crate::{
-    client::tracker::Tracker,
-    error::CloseReason,
-    json::pointer::raw_at,
-    rpc::{
-        Incoming,
-        router::{Class, Dialect},
-    },
+    protocol::{pointer::raw_at, routing::RoutingKeys as _},
+    rpc::{Incoming, router::Dialect},
 };
 
 impl Dialect for Dispatch {
-    fn class(&self, method: &str) -> Class {
-        Tracker::class(method).unwrap_or(match method {
-            "serverRequest/resolved" => Class {
-                vital: true,
-                observed: true,
-            },
-            "error" | "process/exited" => Class {
-                vital: true,
-                observed: false,
-            },
-            "thread/started" | "item/started" | "account/updated" | "account/login/completed" => {
-                Class {
-                    vital: false,
-                    observed: true,
-                }
-            }
-            _ => Class::default(),
-        })
-    }
-
     fn observe(&self, message: &Incoming) {
         self.tracker().observe(message);
         let parts = message.parts();
@@ -97,7 +72,7 @@ impl Dialect for Dispatch {
         }
     }
 
-    fn closed(&self, _reason: &Arc<CloseReason>) {
+    fn closed(&self) {
         self.tracker().close();
         self.close();
     }

@@ -2,7 +2,11 @@
 
 use std::time::Instant;
 
-use crate::{handlers::request_id, protocol::RequestId, rpc::Incoming};
+use crate::{
+    handlers::request_id,
+    protocol::{RequestId, routing::RoutingKeys as _},
+    rpc::Incoming,
+};
 
 /// A request of the server that has not been answered yet; see
 /// [`CasClient::pending_requests`](crate::CasClient::pending_requests).

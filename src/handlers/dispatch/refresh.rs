@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 use super::guarded::{Cut, guarded};
 use crate::{
-    client::time::Rounded,
+    error::rounded::Rounded,
     handlers::{Erased, HandlerError, RefreshRequest, RequestContext, Tokens},
     rpc::Aside,
 };

@@ -16,8 +16,8 @@ use super::{
     guarded::{Cut, guarded},
 };
 use crate::{
-    client::time::Rounded,
     error::misfit,
+    error::rounded::Rounded,
     handlers::{
         ApprovalAnswer, Decision, ElicitationAnswer, ElicitationAsk, ElicitationRequest, Grant,
         HandlerError, Handlers, RefreshRequest, RequestContext, Responder, UnclaimedRequest,
@@ -26,8 +26,10 @@ use crate::{
         tools::{ToolContext, ToolOutput},
         undecodable,
     },
-    json::pointer::{at, readable},
-    log::{self, About},
+    protocol::{
+        pointer::{at, readable},
+        routing::RoutingKeys as _,
+    },
     rpc::Incoming,
 };
 
@@ -55,8 +57,7 @@ impl Case<'_> {
 
     /// The refusal of a request whose handler failed.
     fn failed(&self, error: HandlerError) -> Answer {
-        let about = About::default().method(self.method).error(&error);
-        log::error(&"a handler failed", about);
+        tracing::error!(target: "cas_sdk", method = self.method, %error, "a handler failed");
         let refusal = Answer::refusal(self.method);
         let what = if refusal.key == "result" {
             "decline"
@@ -166,15 +167,13 @@ impl Dispatch {
             Ok(None) if self.has_fallback(&case) => return self.unclaimed(case).await,
             // The model can choose another one.
             Ok(None) => {
-                log::warn(
-                    &"a tool was called that is not registered",
-                    About::default().tool(&call.tool),
-                );
+                let tool = &*call.tool;
+                tracing::warn!(target: "cas_sdk", tool, "a tool was called that is not registered");
                 ToolOutput::from(format!("there is no tool {}", call.tool)).failed()
             }
             // An error would reach the model without its text, so a panic is an output like any failure.
             Err(_) => {
-                log::error(&"a tool panicked", About::default().tool(&call.tool));
+                tracing::error!(target: "cas_sdk", tool = &*call.tool, "a tool panicked");
                 ToolOutput::from(format!("the tool {} failed unexpectedly", call.tool)).failed()
             }
         };
@@ -252,10 +251,7 @@ impl Dispatch {
             .questions()
             .filter(|id| !asked.iter().any(|a| a["id"] == **id))
         {
-            log::warn(
-                &format_args!("an answer is for a question that was not asked: {id}"),
-                About::default(),
-            );
+            tracing::warn!(target: "cas_sdk", %id, "an answer is for a question that was not asked");
         }
         Answer::result(answers.to_wire().to_string())
     }

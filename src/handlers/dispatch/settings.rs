@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::Dispatch;
 use crate::{
     handlers::policy::{Decided, DecidedBy},
-    json::pointer::at,
+    protocol::{pointer::at, routing::RoutingKeys as _},
     rpc::Incoming,
 };
 

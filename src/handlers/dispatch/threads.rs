@@ -12,10 +12,13 @@ use serde::Deserialize;
 
 use crate::{
     handlers::{Handlers, policy::Policy},
-    json::pointer::{at, readable},
+    protocol::{
+        pointer::{at, readable},
+        routing::RoutingKeys as _,
+    },
     rpc::{
         Aside, Incoming,
-        router::{OnReply, Outcome},
+        reply::{OnReply, Outcome},
     },
 };
 

@@ -10,7 +10,7 @@ use tracing::Level;
 
 use crate::{
     handlers::HandlerError,
-    protocol::RequestId,
+    protocol::{RequestId, routing::RoutingKeys as _},
     rpc::{Aside, Incoming},
 };
 

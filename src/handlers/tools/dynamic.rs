@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokio::{sync::Semaphore, time::timeout};
 
 use super::{Tool, ToolContext, ToolError, ToolOutput, schema::ArgsSchema};
-use crate::client::time::Rounded;
+use crate::error::rounded::Rounded;
 
 /// Runs a tool with arguments as JSON text.
 type Run = Arc<dyn Fn(&str, ToolContext) -> BoxFuture<'static, ToolOutput> + Send + Sync>;

@@ -10,8 +10,8 @@ use std::{
 use serde_json::Value;
 
 use crate::{
-    json::pointer::{at, readable},
     private_files::open_regular,
+    protocol::pointer::{at, readable},
 };
 
 type Key<'a> = (Option<&'a str>, &'a str);

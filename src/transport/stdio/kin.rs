@@ -12,7 +12,7 @@ use std::{
 
 use rustix::process::{Pid, Signal};
 
-use crate::json::pointer::readable;
+use crate::protocol::pointer::readable;
 
 /// The environment variable that marks a child and what it starts.
 pub(super) const MARK: &str = "CAS_SDK_CHILD";

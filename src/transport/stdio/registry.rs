@@ -21,12 +21,7 @@ use super::{
     POLL,
     kin::{Ident, Kin},
 };
-use crate::{
-    error::SpawnError,
-    json::pointer::readable,
-    log::{self, About},
-    private_files::PrivateDir,
-};
+use crate::{error::SpawnError, private_files::PrivateDir, protocol::pointer::readable};
 
 const VERSION: u32 = 1;
 
@@ -169,8 +164,7 @@ impl Registry {
                 continue;
             }
             let Some(record) = self.read(&name) else {
-                let what = format_args!("{name} is no record of this version and user");
-                log::debug(&what, About::default());
+                tracing::debug!(target: "cas_sdk", name, "a file is no record of this version and user");
                 continue;
             };
             let is_orphaned = record.namespace == self.place.namespace
@@ -220,8 +214,7 @@ async fn end(record: &Record, grace: Duration) {
     for signal in [None, Some(Signal::TERM), Some(Signal::KILL)] {
         if let Some(signal) = signal {
             let pid = child.pid;
-            let what = format_args!("a killed host has left the app-server {pid}: {signal:?}");
-            log::warn(&what, About::default());
+            tracing::warn!(target: "cas_sdk", %pid, ?signal, "a killed host has left an app-server");
             kin.signal_each(signal);
         }
         let gone = async {

@@ -2,12 +2,11 @@
 
 use std::{iter::Sum, ops::Add};
 
-use serde::{Deserialize, Deserializer};
-
-use crate::protocol::{Maybe, read_object};
+use serde::Deserialize;
 
 /// How many tokens were used.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(from = "Wire")]
 #[non_exhaustive]
 pub struct TokenUsage {
     /// All of them, input and output.
@@ -24,34 +23,30 @@ pub struct TokenUsage {
     pub reasoning_output: u64,
 }
 
-impl<'de> Deserialize<'de> for TokenUsage {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let names = &[
-            "totalTokens",
-            "inputTokens",
-            "cachedInputTokens",
-            "cacheWriteInputTokens",
-            "outputTokens",
-            "reasoningOutputTokens",
-        ];
-        let (
-            Maybe(total),
-            Maybe(input),
-            Maybe(cached),
-            Maybe(written),
-            Maybe(output),
-            Maybe(reasoning),
-        ) = read_object(deserializer, names)?;
+/// `TokenUsageBreakdown` as far as it is needed, read leniently: a count may be missing.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Wire {
+    total_tokens: i64,
+    input_tokens: i64,
+    cached_input_tokens: i64,
+    cache_write_input_tokens: i64,
+    output_tokens: i64,
+    reasoning_output_tokens: i64,
+}
+
+impl From<Wire> for TokenUsage {
+    fn from(wire: Wire) -> Self {
         // The wire's type is signed; a negative count is none.
         let count = |count: i64| u64::try_from(count).unwrap_or(0);
-        Ok(Self {
-            total: count(total),
-            input: count(input),
-            cached_input: count(cached),
-            cache_write_input: count(written),
-            output: count(output),
-            reasoning_output: count(reasoning),
-        })
+        Self {
+            total: count(wire.total_tokens),
+            input: count(wire.input_tokens),
+            cached_input: count(wire.cached_input_tokens),
+            cache_write_input: count(wire.cache_write_input_tokens),
+            output: count(wire.output_tokens),
+            reasoning_output: count(wire.reasoning_output_tokens),
+        }
     }
 }
 

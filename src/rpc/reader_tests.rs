@@ -9,17 +9,16 @@ use std::{
 use proptest::{collection::vec, prelude::*};
 
 use super::*;
-use crate::{
-    Filter,
-    error::CloseReason,
-    rpc::{
-        aside::Aside,
-        queue::{Bounds, Next},
-        router::{Dialect, OnReply, Subscription},
-    },
+use crate::rpc::{
+    aside::Aside,
+    message::Incoming,
+    queue::{Bounds, Next},
+    reply::OnReply,
+    router::{Dialect, Matcher, Subscription},
+    test_protocol::{PROTOCOL, only},
 };
 
-const ROOM: Bounds = Bounds {
+const BOUNDS: Bounds = Bounds {
     events: 1_000_000,
     bytes: usize::MAX,
 };
@@ -41,12 +40,6 @@ impl Watcher {
 }
 
 impl Dialect for Watcher {
-    fn class(&self, method: &str) -> Class {
-        Class {
-            vital: method.starts_with("vital"),
-            observed: method.ends_with("observed"),
-        }
-    }
     fn observe(&self, message: &Incoming) {
         self.see(message);
     }
@@ -54,27 +47,27 @@ impl Dialect for Watcher {
         self.see(message);
     }
     fn skipped(&self, _: &str, _: u64) {}
-    fn closed(&self, _: &Arc<CloseReason>) {}
+    fn closed(&self) {}
 }
 
-fn rig() -> (Arc<Router>, Arc<Watcher>, Desk) {
+fn rig() -> (Arc<Router>, Arc<Watcher>, ReaderState) {
     let watcher = Arc::<Watcher>::default();
     (
-        Arc::new(Router::new(watcher.clone(), Aside::new())),
+        Arc::new(Router::new(&PROTOCOL, watcher.clone(), Aside::new())),
         watcher,
-        Desk::default(),
+        ReaderState::new(&PROTOCOL),
     )
 }
 
-fn read(router: &Router, desk: &mut Desk, lines: &[String]) {
-    let mut batch = Batch::new(router, desk);
+fn read(router: &Router, state: &mut ReaderState, lines: &[String]) {
+    let mut reader = Reader::new(router, state);
     for line in lines {
-        batch.line(line.as_bytes());
+        reader.line(line.as_bytes());
     }
 }
 
-fn subscribe(router: &Arc<Router>, filter: Filter) -> Subscription {
-    router.subscribe(filter.into_matcher(), ROOM)
+fn subscribe(router: &Arc<Router>, filter: Matcher) -> Subscription {
+    router.subscribe(filter, BOUNDS)
 }
 
 fn take(subscription: &Subscription) -> Vec<Incoming> {
@@ -108,7 +101,7 @@ const METHODS: [&str; 5] = [
 #[derive(Debug, Clone)]
 struct Said {
     method: usize,
-    thread: usize,
+    room: usize,
     is_request: bool,
     is_odd: bool,
     len: usize,
@@ -118,7 +111,7 @@ impl Said {
     fn line(&self) -> String {
         let Self {
             method,
-            thread,
+            room,
             is_request,
             is_odd,
             len,
@@ -128,33 +121,25 @@ impl Said {
             return format!("odd {text}");
         }
         let id = if *is_request { r#""id":5,"# } else { "" };
-        format!(
-            r#"{{{id}"method":"{method}","params":{{"threadId":"t{thread}","delta":"{text}"}}}}"#
-        )
+        format!(r#"{{{id}"method":"{method}","params":{{"roomId":"r{room}","delta":"{text}"}}}}"#)
     }
 
     fn is_for(&self, wanted: &Wanted) -> bool {
-        let (method, thread) = wanted;
+        let (method, room) = wanted;
         let of_method = method.is_none_or(|m| m == self.method);
-        let of_thread = thread.is_none_or(|t| t == self.thread);
+        let of_room = room.is_none_or(|t| t == self.room);
         if self.is_odd {
-            return method.is_none() && thread.is_none();
+            return method.is_none() && room.is_none();
         }
-        of_method && of_thread
+        of_method && of_room
     }
 }
 
 type Wanted = (Option<usize>, Option<usize>);
 
-fn filter((method, thread): &Wanted) -> Filter {
-    let mut filter = Filter::all();
-    if let Some(method) = method {
-        filter = filter.method(METHODS[*method]);
-    }
-    if let Some(thread) = thread {
-        filter = filter.thread(format!("t{thread}"));
-    }
-    filter
+fn filter((method, room): &Wanted) -> Matcher {
+    let room = room.map(|room| format!("r{room}"));
+    only(method.map(|method| METHODS[method]), room.as_deref())
 }
 
 fn said() -> impl Strategy<Value = Said> {
@@ -163,9 +148,9 @@ fn said() -> impl Strategy<Value = Said> {
     // Mostly the same for a while, as a flood is.
     let method = prop_oneof![6 => Just(0_usize), 1 => 0..METHODS.len()];
     (method, 0..3_usize, prop::bool::weighted(0.05), odd, len).prop_map(
-        |(method, thread, is_request, is_odd, len)| Said {
+        |(method, room, is_request, is_odd, len)| Said {
             method,
-            thread,
+            room,
             is_request,
             is_odd,
             len,
@@ -183,7 +168,7 @@ proptest! {
         wanted in vec((prop::option::of(0..METHODS.len()), prop::option::of(0..3_usize)), 0..6),
         joins in vec(any::<bool>(), 6),
     ) {
-        let (router, watcher, mut desk) = rig();
+        let (router, watcher, mut state) = rig();
         let mut live: Vec<(&Wanted, u64, Subscription)> = Vec::new();
         let mut waiting = wanted.iter();
         let mut rest = &traffic[..];
@@ -193,7 +178,7 @@ proptest! {
                 live.push((wanted, read_so_far, subscribe(&router, filter(wanted))));
             }
             let (now, later) = rest.split_at(rest.len().min(*cut));
-            read(&router, &mut desk, &now.iter().map(Said::line).collect::<Vec<_>>());
+            read(&router, &mut state, &now.iter().map(Said::line).collect::<Vec<_>>());
             read_so_far += now.len() as u64;
             rest = later;
             if rest.is_empty() {
@@ -215,18 +200,18 @@ proptest! {
     }
 }
 
-fn delta(thread: &str) -> String {
-    format!(r#"{{"method":"delta","params":{{"threadId":"{thread}","delta":"text"}}}}"#)
+fn delta(room: &str) -> String {
+    format!(r#"{{"method":"delta","params":{{"roomId":"{room}","delta":"text"}}}}"#)
 }
 
 #[test]
 fn lines_that_are_read_together_share_what_they_are_kept_in() {
-    let (router, _, mut desk) = rig();
+    let (router, _, mut state) = rig();
     let (one, other) = (
-        subscribe(&router, Filter::all()),
-        subscribe(&router, Filter::all()),
+        subscribe(&router, only(None, None)),
+        subscribe(&router, only(None, None)),
     );
-    read(&router, &mut desk, &vec![delta("t"); 10]);
+    read(&router, &mut state, &vec![delta("t"); 10]);
     let (first, second) = (take(&one), take(&other));
     assert_eq!((first.len(), second.len()), (10, 10));
     let text = |m: &Incoming| m.raw().as_ptr();
@@ -238,10 +223,10 @@ fn lines_that_are_read_together_share_what_they_are_kept_in() {
 }
 
 #[test]
-fn what_a_dropped_subscription_held_is_freed() {
-    let (router, _, mut desk) = rig();
-    let subscription = subscribe(&router, Filter::all());
-    read(&router, &mut desk, &vec![delta("t"); 100]);
+fn a_dropped_subscription_frees_what_it_held() {
+    let (router, _, mut state) = rig();
+    let subscription = subscribe(&router, only(None, None));
+    read(&router, &mut state, &vec![delta("t"); 100]);
     let queue: Weak<_> = Arc::downgrade(&subscription.queue);
     let kept = {
         let mut out = VecDeque::new();
@@ -257,33 +242,33 @@ fn what_a_dropped_subscription_held_is_freed() {
     drop(subscription);
     assert!(queue.upgrade().is_none());
     assert_eq!(kept.holders(), 1, "only what somebody still holds is left");
-    read(&router, &mut desk, &[delta("t")]);
+    read(&router, &mut state, &[delta("t")]);
     assert_eq!(kept.holders(), 1);
 }
 
 #[test]
 fn a_subscription_made_while_a_line_is_looked_at_gets_that_line_and_those_after_it() {
-    let (router, watcher, mut desk) = rig();
-    let early = subscribe(&router, Filter::all());
+    let (router, watcher, mut state) = rig();
+    let early = subscribe(&router, only(None, None));
     let late = Arc::new(Mutex::new(None));
     *watcher.then.lock().unwrap() = Some(Box::new({
         let (router, late) = (router.clone(), late.clone());
         move || {
             let mut late = late.lock().unwrap();
-            late.get_or_insert_with(|| subscribe(&router, Filter::all()));
+            late.get_or_insert_with(|| subscribe(&router, only(None, None)));
         }
     }));
     let lines = ["delta", "delta", "observed", "delta", "delta"]
-        .map(|method| format!(r#"{{"method":"{method}","params":{{"threadId":"t"}}}}"#));
-    read(&router, &mut desk, &lines);
+        .map(|method| format!(r#"{{"method":"{method}","params":{{"roomId":"t"}}}}"#));
+    read(&router, &mut state, &lines);
     assert_eq!(seqs(&early), [1, 2, 3, 4, 5]);
     assert_eq!(seqs(late.lock().unwrap().as_ref().unwrap()), [3, 4, 5]);
 }
 
 #[test]
 fn a_copy_has_what_is_on_its_way_and_what_comes_after_it() {
-    let (router, watcher, mut desk) = rig();
-    let first = Arc::new(subscribe(&router, Filter::all()));
+    let (router, watcher, mut state) = rig();
+    let first = Arc::new(subscribe(&router, only(None, None)));
     let copy = Arc::new(Mutex::new(None));
     *watcher.then.lock().unwrap() = Some(Box::new({
         let (first, copy) = (first.clone(), copy.clone());
@@ -293,8 +278,8 @@ fn a_copy_has_what_is_on_its_way_and_what_comes_after_it() {
     }));
     // Two of a kind are staged when the copy is made; those after it are of a kind that was seen before.
     let lines = ["delta", "delta", "observed", "delta", "delta"]
-        .map(|method| format!(r#"{{"method":"{method}","params":{{"threadId":"t"}}}}"#));
-    read(&router, &mut desk, &lines);
+        .map(|method| format!(r#"{{"method":"{method}","params":{{"roomId":"t"}}}}"#));
+    read(&router, &mut state, &lines);
     assert_eq!(seqs(&first), [1, 2, 3, 4, 5]);
     assert_eq!(
         seqs(copy.lock().unwrap().as_ref().unwrap()),
@@ -304,11 +289,11 @@ fn a_copy_has_what_is_on_its_way_and_what_comes_after_it() {
 
 #[test]
 fn a_subscription_that_an_answer_binds_has_what_came_before_and_nothing_foreign() {
-    let (router, _, mut desk) = rig();
-    let subscription = subscribe(&router, Filter::all());
-    let binder = subscription.binder();
-    let hook: OnReply = Box::new(move |_| binder.bind(&Filter::all().thread("b").into_matcher()));
-    let slot = router.expect("m", Some(hook), None).unwrap();
+    let (router, _, mut state) = rig();
+    let subscription = subscribe(&router, only(None, None));
+    let rebind = subscription.rebind();
+    let hook: OnReply = Box::new(move |_| rebind.to(&only(None, Some("b"))));
+    let slot = router.requests.expect("m", Some(hook), None).unwrap();
     let answer = format!(r#"{{"id":{},"result":{{}}}}"#, slot.id);
     let lines = [
         delta("a"),
@@ -318,35 +303,67 @@ fn a_subscription_that_an_answer_binds_has_what_came_before_and_nothing_foreign(
         delta("a"),
         delta("b"),
     ];
-    read(&router, &mut desk, &lines);
+    read(&router, &mut state, &lines);
     assert_eq!(seqs(&subscription), [2, 4, 6]);
 }
 
 #[tokio::test]
-async fn what_was_said_before_an_answer_is_there_when_the_caller_wakes() {
-    let (router, _, mut desk) = rig();
-    let subscription = subscribe(&router, Filter::all());
-    let mut slot = router.expect("m", None, None).unwrap();
-    let mut batch = Batch::new(&router, &mut desk);
-    batch.line(delta("t").as_bytes());
-    batch.line(format!(r#"{{"id":{},"result":{{}}}}"#, slot.id).as_bytes());
+async fn events_before_an_answer_are_queued_when_the_caller_wakes() {
+    let (router, _, mut state) = rig();
+    let subscription = subscribe(&router, only(None, None));
+    let mut slot = router.requests.expect("m", None, None).unwrap();
+    let mut reader = Reader::new(&router, &mut state);
+    reader.line(delta("t").as_bytes());
+    reader.line(format!(r#"{{"id":{},"result":{{}}}}"#, slot.id).as_bytes());
     // The reader is still in the middle of its batch.
     slot.answer().await.unwrap().unwrap();
     assert_eq!(seqs(&subscription), [1]);
-    drop(batch);
+    drop(reader);
 }
 
 #[test]
 fn a_thousand_subscriptions_get_what_is_theirs() {
-    let (router, _, mut desk) = rig();
+    let (router, _, mut state) = rig();
     let all: Vec<_> = (0..1_000)
-        .map(|n| subscribe(&router, Filter::all().thread(format!("t{n}"))))
+        .map(|n| subscribe(&router, only(None, Some(&format!("r{n}")))))
         .collect();
     for _ in 0..3 {
-        let lines: Vec<_> = (0..1_000).map(|n| delta(&format!("t{n}"))).collect();
-        read(&router, &mut desk, &lines);
+        let lines: Vec<_> = (0..1_000).map(|n| delta(&format!("r{n}"))).collect();
+        read(&router, &mut state, &lines);
     }
     for (n, subscription) in (1..).zip(&all) {
         assert_eq!(seqs(subscription), [n, n + 1_000, n + 2_000]);
     }
+}
+
+#[test]
+fn the_waker_of_a_tap_may_call_the_router() {
+    struct Subscribes(Arc<Router>, Mutex<Option<Subscription>>);
+    impl std::task::Wake for Subscribes {
+        fn wake(self: Arc<Self>) {
+            let subscription = subscribe(&self.0, only(None, None));
+            self.1.lock().unwrap().replace(subscription);
+        }
+    }
+    let (router, _, mut state) = rig();
+    let taps = Arc::<Taps>::default();
+    let tap = taps.open(100);
+    let mut lines = {
+        let text = format!("{0}\n{0}\n", delta("a"));
+        Lines::new(std::io::Cursor::new(text.into_bytes()), 1_000)
+    };
+    let more = futures_util::FutureExt::now_or_never(lines.fill());
+    assert!(more.unwrap().unwrap());
+    let _all = subscribe(&router, only(None, None));
+    // The reader holds the lock when it notes the second line.
+    assert!(matches!(lines.next(), Some(Line::Text(_))));
+    let mut reader = Reader::new(&router, &mut state);
+    reader.line(delta("a").as_bytes());
+    let waker = Arc::new(Subscribes(router.clone(), Mutex::default()));
+    let foreign = Waker::from(waker.clone());
+    let cx = &mut Context::from_waker(&foreign);
+    assert!(tap.poll(cx).is_pending());
+    reader.read(&mut lines, &taps);
+    let late = waker.1.lock().unwrap().take().unwrap();
+    assert_eq!(seqs(&late), [2]);
 }

@@ -11,7 +11,7 @@ use serde::{
 };
 use serde_json::{Value, value::RawValue};
 
-use crate::protocol::{Maybe, Name, Need, read_object};
+use super::{Maybe, Name, Need, read_object};
 
 /// The value at the end of a path of keys.
 pub(crate) fn at<'de, T: Deserialize<'de>>(

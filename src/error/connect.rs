@@ -111,7 +111,7 @@ pub enum AuthRefusal {
 impl AuthRefusal {
     /// Reads the body of a 401.
     #[cfg(feature = "ws")]
-    pub(super) fn from_body(body: &str) -> Self {
+    pub(crate) fn from_body(body: &str) -> Self {
         match body.trim() {
             "missing websocket bearer token" => Self::Missing,
             "invalid websocket bearer token" => Self::WrongToken,

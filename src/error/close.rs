@@ -1,0 +1,101 @@
+//! How a connection came to its end.
+
+use std::{fmt, process::ExitStatus, sync::Arc};
+
+use super::shortened::Shortened;
+use crate::rpc::error::Closed;
+
+/// How a connection came to its end.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct CloseReason {
+    /// What ended it.
+    pub cause: CloseCause,
+    /// The exit status of the process; `None` if it has not been seen to end, or is not ours.
+    pub status: Option<ExitStatus>,
+    /// The last lines that the process wrote to stderr, at most 64 KiB, without colour codes. `Debug` shows no more than
+    /// 2,000 bytes of it.
+    pub stderr_tail: String,
+}
+
+/// What ended a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CloseCause {
+    /// `shutdown` was called, or the last client dropped.
+    Shutdown,
+    /// The process ended by itself.
+    Exited,
+    /// The server closed its output.
+    Eof,
+    /// Reading failed.
+    Read(String),
+    /// Writing failed.
+    Write(String),
+    /// The runtime on which the client was started has ended, and the server with it. A client can be used from another
+    /// runtime, but lives no longer than its own.
+    RuntimeEnded,
+}
+
+impl CloseReason {
+    pub(crate) fn new(cause: CloseCause) -> Self {
+        Self {
+            cause,
+            status: None,
+            stderr_tail: String::new(),
+        }
+    }
+
+    pub(crate) fn shutdown() -> Self {
+        Self::new(CloseCause::Shutdown)
+    }
+
+    /// The reason as the engine passes it on.
+    pub(crate) fn closed(self: &Arc<Self>) -> Closed {
+        Closed::new(self.clone())
+    }
+
+    /// The reason that the engine has passed on.
+    pub(crate) fn of(closed: &Closed) -> Arc<Self> {
+        closed
+            .reason()
+            .unwrap_or_else(|| Arc::new(Self::shutdown()))
+    }
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.cause {
+            CloseCause::Shutdown => f.write_str("it was shut down")?,
+            CloseCause::Exited => f.write_str("the process ended")?,
+            CloseCause::Eof => f.write_str("the server closed its output")?,
+            CloseCause::Read(e) => write!(f, "reading failed: {e}")?,
+            CloseCause::Write(e) => write!(f, "writing failed: {e}")?,
+            CloseCause::RuntimeEnded => {
+                f.write_str("the runtime on which the client was started has ended")?;
+            }
+        }
+        if let Some(status) = self.status {
+            write!(f, " ({status})")?;
+        }
+        let tail = self.stderr_tail.trim_end();
+        if !tail.is_empty() {
+            let lines: Vec<_> = tail.lines().collect();
+            let shown = &lines[lines.len().saturating_sub(5)..];
+            write!(f, "; stderr: {}", Shortened(&shown.join(" | ")))?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CloseReason")
+            .field("cause", &self.cause)
+            .field("status", &self.status)
+            .field("stderr_tail", &Shortened(&self.stderr_tail))
+            .finish()
+    }
+}
+
+impl std::error::Error for CloseReason {}

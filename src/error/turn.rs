@@ -1,0 +1,95 @@
+//! A turn that ended other than well.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use super::{close::CloseReason, outcome::TurnOutcome, rounded::Rounded};
+use crate::protocol::{CodexErrorInfo, TurnStatus};
+
+impl TurnOutcome {
+    /// The outcome if the turn completed, else the error that says how it ended.
+    ///
+    /// # Errors
+    /// A [`TurnError`] with this outcome in it, boxed since it is large.
+    pub fn into_result(self) -> Result<Self, Box<TurnError>> {
+        let kind = match &self.status {
+            TurnStatus::Completed => return Ok(self),
+            TurnStatus::Interrupted => TurnErrorKind::Interrupted,
+            _ => TurnErrorKind::Failed,
+        };
+        Err(Box::new(TurnError {
+            kind,
+            outcome: self,
+        }))
+    }
+}
+
+/// A turn that ended other than well, with all that it had produced. Its `Debug` counts the items and does not show them.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct TurnError {
+    /// How it ended.
+    pub kind: TurnErrorKind,
+    /// What it had produced until then, and the server's reason in `failure`.
+    pub outcome: TurnOutcome,
+}
+
+/// How a turn ended, if not well.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum TurnErrorKind {
+    /// The server says that it failed.
+    Failed,
+    /// It was interrupted.
+    Interrupted,
+    /// The connection ended first.
+    Closed(Arc<CloseReason>),
+    /// The thread was closed, archived or deleted, and how the turn ended is not on record.
+    ThreadClosed,
+    /// It did not end in time; see [`Turn::finish_by`](crate::Turn::finish_by).
+    DeadlinePassed {
+        /// The deadline, without the grace period.
+        after: Duration,
+    },
+}
+
+impl TurnError {
+    /// The class of the failure, as the server gave it.
+    #[must_use]
+    pub fn info(&self) -> Option<&CodexErrorInfo> {
+        self.outcome.failure.as_ref()?.info.as_ref()
+    }
+}
+
+impl fmt::Debug for TurnError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TurnError")
+            .field("kind", &self.kind)
+            .field("thread_id", &self.outcome.thread_id)
+            .field("turn_id", &self.outcome.turn_id)
+            .field("status", &self.outcome.status)
+            .field("failure", &self.outcome.failure)
+            .field("items", &self.outcome.items.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for TurnError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.kind, &self.outcome.failure) {
+            (TurnErrorKind::Failed, Some(failure)) => write!(f, "the turn failed: {failure}"),
+            (TurnErrorKind::Failed, None) => write!(f, "the turn ended as {}", self.outcome.status),
+            (TurnErrorKind::Interrupted, _) => f.write_str("the turn was interrupted"),
+            (TurnErrorKind::Closed(reason), _) => {
+                write!(f, "the connection ended during the turn: {reason}")
+            }
+            (TurnErrorKind::ThreadClosed, _) => {
+                f.write_str("the thread was closed during the turn")
+            }
+            (TurnErrorKind::DeadlinePassed { after }, _) => {
+                write!(f, "the turn did not end within {}", Rounded(*after))
+            }
+        }
+    }
+}
+
+impl std::error::Error for TurnError {}
