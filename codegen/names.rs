@@ -172,17 +172,17 @@ const RESERVED: [&str; 62] = [
     "ClientNotification",
     "ClientRequest",
     "Deserialize",
-    "Kept",
     "Map",
-    "Maybe",
     "MethodInfo",
     "MethodKind",
     "Name",
-    "Need",
     "Notification",
     "NotificationMethod",
+    "Nullable",
+    "Optional",
     "Paged",
     "RawValue",
+    "Required",
     "Serialize",
     "ServerCall",
     "ServerNotification",
@@ -234,7 +234,13 @@ const RESERVED: [&str; 62] = [
 
 /// More of the prelude, and of what we import.
 const RESERVED_TOO: [&str; 7] = [
-    "Sized", "ToString", "TryFrom", "TryInto", "Unpin", "Row", "Writer",
+    "Sized",
+    "ToString",
+    "TryFrom",
+    "TryInto",
+    "Unpin",
+    "FieldTuple",
+    "Writer",
 ];
 
 /// The type of a definition: its own name wherever that is one that Rust can have.

@@ -73,7 +73,7 @@ fn with_header(body: &str) -> String {
         "// Generated from the schema by codegen/. Do not edit.\n\n\
          use std::collections::BTreeMap;\n\n\
          use serde::{{Deserialize, Serialize}};\nuse serde_json::{{Map, Value, value::RawValue}};\n\n\
-         use super::{{macros::*, object::{{Kept, Maybe, Need}}, *}};\n\n{body}"
+         use super::{{macros::*, structs::{{Nullable, Optional, Required}}, *}};\n\n{body}"
     )
 }
 

@@ -116,7 +116,7 @@ pub(super) fn text(ty: &Type, doc: &str) -> String {
     format!("{item}string_newtype!({name});\n\n")
 }
 
-/// The call of `object!`, which has one group for each way to treat a field. What we send does not mention defaults; what
+/// The call of `struct_serde!`, which has one group for each way to treat a field. What we send does not mention defaults; what
 /// we received is written as codex does it.
 fn object(ty: &Type, fields: &[Field], extra: bool) -> String {
     let group = |field: &Field| match &field.presence {
@@ -127,16 +127,20 @@ fn object(ty: &Type, fields: &[Field], extra: bool) -> String {
         Presence::Default { .. } if ty.sent => "implied",
         Presence::Default { .. } => "filled",
     };
-    let call = if ty.payload { "payload" } else { "object" };
+    let call = if ty.payload {
+        "variant_serde"
+    } else {
+        "struct_serde"
+    };
     let mut text = format!("{call}!({} {{\n", ty.name);
     let mut row = Vec::new();
     for name in [
         "required", "nullable", "optional", "present", "filled", "implied",
     ] {
         let wrap = match name {
-            "required" => "Need",
-            "present" => "Kept",
-            _ => "Maybe",
+            "required" => "Required",
+            "present" => "Nullable",
+            _ => "Optional",
         };
         let fields: Vec<_> = fields.iter().filter(|f| group(f) == name).collect();
         if fields.is_empty() {

@@ -40,7 +40,7 @@ pub(super) fn tagged(
         &unknown,
         "Value",
     );
-    let _ = writeln!(text, "tagged!({} {tag:?} {{", ty.name);
+    let _ = writeln!(text, "internally_tagged!({} {tag:?} {{", ty.name);
     text + &groups("units", variants) + &conversions(ty, model, variants.iter()) + "\n"
 }
 
@@ -54,7 +54,7 @@ pub(super) fn keyed(ty: &Type, variants: &[Variant], doc: &str) -> String {
         unknown,
         "Value",
     );
-    let _ = writeln!(text, "keyed!({} {{", ty.name);
+    let _ = writeln!(text, "externally_tagged!({} {{", ty.name);
     text + &groups("words", variants) + "\n"
 }
 
@@ -126,7 +126,7 @@ pub(super) fn shaped(
         .collect();
     let unknown = "A value of a form that is not in the schema.";
     let mut text = enumeration(ty, &only, doc, "Clone, Debug, PartialEq", unknown, "Value");
-    let _ = writeln!(text, "shaped!({} {{", ty.name);
+    let _ = writeln!(text, "untagged!({} {{", ty.name);
     // The form that asks for most comes first, or a laxer one would take its values.
     let mut variants: Vec<_> = variants.iter().collect();
     variants.sort_by_key(|(_, forms)| std::cmp::Reverse(forms.iter().map(strictness).min()));

@@ -177,13 +177,13 @@ fn each_field_stands_in_the_group_that_says_how_it_is_read() {
             "Thing": object(&fields, &["needed", "neededOrNull", "apiKey"]),
         }),
     ));
-    let expected = "object!(Thing {\n    \
+    let expected = "struct_serde!(Thing {\n    \
         required {\n        api_key \"apiKey\",\n        needed \"needed\",\n    }\n    \
         nullable {\n        needed_or_null \"neededOrNull\",\n    }\n    \
         optional {\n        optional \"optional\",\n    }\n    \
         present {\n        any \"any\",\n    }\n    \
         filled {\n        count \"count\" 5,\n    }\n\
-        } read_object (Need(api_key), Need(needed), Maybe(needed_or_null), Maybe(optional), Kept(any), Maybe(count)));\n";
+        } read_object (Required(api_key), Required(needed), Optional(needed_or_null), Optional(optional), Nullable(any), Optional(count)));\n";
     assert!(text.contains(expected), "{text}");
     assert!(
         text.contains("redacted!(Thing {") && text.contains("; api_key });"),
@@ -213,7 +213,7 @@ fn a_row_that_is_too_long_for_a_tuple_has_tuples_in_it() {
             _ => {}
         }
     }
-    assert_eq!(row.matches("Need(").count(), 70);
+    assert_eq!(row.matches("Required(").count(), 70);
 }
 
 #[test]

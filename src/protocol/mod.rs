@@ -1,35 +1,21 @@
 //! The wire types, generated from the schema at build time, and the traits that tie them to their methods.
 
-use serde::{Serialize, de::DeserializeOwned};
-
-mod delta;
-mod fields;
 mod inventory;
-mod method;
-mod object;
 pub(crate) mod pointer;
 mod request_id;
 pub(crate) mod routing;
+mod serde;
 mod setters;
-mod strings;
-mod union;
 
+use ::serde::{Serialize, de::DeserializeOwned};
+
+pub(crate) use self::serde::{Name, Optional, Required, from_value, read_object};
 pub use inventory::{MethodInfo, MethodKind, inventory};
-pub(crate) use object::{Maybe, Name, Need, from_value, read_object};
 pub use request_id::RequestId;
 
 /// What the generated files use.
 mod macros {
-    pub(crate) use super::{
-        method::{
-            call, client_notification, newtype, no_params, notification, paged, server_call,
-            server_message,
-        },
-        object::{equal_fields, object, payload, read_fields, redacted, write_fields},
-        setters::setters,
-        strings::{open_enum, string_newtype, strings},
-        union::{keyed, shaped, tagged, variants_from},
-    };
+    pub(crate) use super::{serde::macros::*, setters::setters};
 }
 
 #[allow(
@@ -44,8 +30,8 @@ mod macros {
 )]
 mod generated {
     use super::{
-        Call, MethodInfo, Notification, Paged, RequestId, ServerCall, delta, macros, method,
-        object, union,
+        Call, MethodInfo, Notification, Paged, RequestId, ServerCall, macros,
+        serde::{delta, method, structs, unions},
     };
 
     include!(concat!(env!("OUT_DIR"), "/protocol.rs"));

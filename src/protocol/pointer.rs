@@ -1,7 +1,4 @@
-//! Reading what this crate needs of a message, without types for the rest.
-//!
-//! `#[derive(Deserialize)]` on all the small structs that are read here was a tenth of the crate's memory when it is
-//! compiled; this is a fraction of it. See `docs/build-cost.md`.
+//! The value at a path of keys in a JSON text, decoded without the rest of the text.
 
 use std::fmt;
 
@@ -11,21 +8,17 @@ use serde::{
 };
 use serde_json::{Value, value::RawValue};
 
-use super::{Maybe, Name, Need, read_object};
+use super::Name;
 
-/// The value at the end of a path of keys.
+/// Decodes the value at the end of a path of keys.
 pub(crate) fn at<'de, T: Deserialize<'de>>(
     text: &'de str,
     path: &'static [&'static str],
 ) -> serde_json::Result<T> {
-    // Found by one function for all types, so the text of the value is gone through twice.
-    match raw_at(text, path) {
-        Ok(value) => serde_json::from_str(value.get()),
-        Err(error) => Err(error),
-    }
+    serde_json::from_str(raw_at(text, path)?.get())
 }
 
-/// The text of that value.
+/// The text of the value at the end of a path of keys.
 pub(crate) fn raw_at<'de>(
     text: &'de str,
     path: &'static [&'static str],
@@ -74,17 +67,13 @@ impl<'de> Visitor<'de> for At {
 }
 
 /// One page of a list.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct Page<T> {
     pub(crate) data: Vec<T>,
     /// `null` on the last page.
+    #[serde(default)]
     pub(crate) next_cursor: Value,
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Page<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let read = read_object(deserializer, &["data", "nextCursor"]);
-        read.map(|(Need(data), Maybe(next_cursor))| Self { data, next_cursor })
-    }
 }
 
 /// A struct with a `Deserialize` that asks for the fields in `needed` and takes the default for those in `maybe` that are
@@ -104,8 +93,8 @@ macro_rules! readable {
                 let names = &[$($($needed_wire,)*)* $($($maybe_wire,)*)*];
                 match $crate::protocol::read_object(deserializer, names) {
                     Ok((
-                        $(($($crate::protocol::Need($needed),)*),)*
-                        $(($($crate::protocol::Maybe($maybe),)*),)*
+                        $(($($crate::protocol::Required($needed),)*),)*
+                        $(($($crate::protocol::Optional($maybe),)*),)*
                     )) => Ok(Self { $($($needed,)*)* $($($maybe,)*)* }),
                     Err(error) => Err(error),
                 }

@@ -89,7 +89,7 @@ pub(super) fn odd_definitions(bundle: &mut Value, dice: &mut Dice) {
         "Paged",
         "Empty",
         "Serialize",
-        "Row",
+        "FieldTuple",
         "Some",
         "None",
         "Send",

@@ -8,35 +8,35 @@ use serde::{Deserialize, de::MapAccess};
 use serde_json::Value;
 
 /// A field that an object must have.
-pub(crate) struct Need<T>(pub(crate) T);
+pub(crate) struct Required<T>(pub(crate) T);
 
 /// A field of which the blank value says that it is absent. Of an `Option`, a `null` says the same.
-pub(crate) struct Maybe<T>(pub(crate) T);
+pub(crate) struct Optional<T>(pub(crate) T);
 
 /// The same, where a `null` is for the type in the `Option` to judge.
-pub(crate) struct Kept<T>(pub(crate) Option<T>);
+pub(crate) struct Nullable<T>(pub(crate) Option<T>);
 
 /// A `Default` that is a constant.
-pub(crate) trait Blank {
-    const BLANK: Self;
+pub(crate) trait ConstDefault {
+    const DEFAULT: Self;
 }
 
-impl<T> Blank for Option<T> {
-    const BLANK: Self = None;
+impl<T> ConstDefault for Option<T> {
+    const DEFAULT: Self = None;
 }
 
-impl<T> Blank for Vec<T> {
-    const BLANK: Self = Self::new();
+impl<T> ConstDefault for Vec<T> {
+    const DEFAULT: Self = Self::new();
 }
 
-macro_rules! blank {
+macro_rules! const_default {
     ($($name:ty = $blank:expr,)*) => {
-        $(impl Blank for $name {
-            const BLANK: Self = $blank;
+        $(impl ConstDefault for $name {
+            const DEFAULT: Self = $blank;
         })*
     };
 }
-blank! {
+const_default! {
     String = String::new(),
     Value = Value::Null,
     bool = false,
@@ -46,7 +46,7 @@ blank! {
 }
 
 /// Fields that can be read in any order: one, or a row of rows.
-pub(crate) trait Row<'de>: Sized {
+pub(crate) trait FieldTuple<'de>: Sized {
     /// What has been read so far.
     type Slots;
     const LEN: usize;
@@ -64,7 +64,7 @@ pub(crate) trait Row<'de>: Sized {
     fn done(slots: Self::Slots) -> Result<Self, usize>;
 }
 
-impl<'de, T: Deserialize<'de>> Row<'de> for Need<T> {
+impl<'de, T: Deserialize<'de>> FieldTuple<'de> for Required<T> {
     type Slots = Option<T>;
     const LEN: usize = 1;
     const START: Option<T> = None;
@@ -89,10 +89,10 @@ impl<'de, T: Deserialize<'de>> Row<'de> for Need<T> {
     }
 }
 
-impl<'de, T: Deserialize<'de> + Blank> Row<'de> for Maybe<T> {
+impl<'de, T: Deserialize<'de> + ConstDefault> FieldTuple<'de> for Optional<T> {
     type Slots = T;
     const LEN: usize = 1;
-    const START: T = T::BLANK;
+    const START: T = T::DEFAULT;
 
     fn fill<A: MapAccess<'de>>(slot: &mut T, _: usize, map: &mut A) -> Result<(), A::Error> {
         match map.next_value_seed(PhantomData::<T>) {
@@ -107,7 +107,7 @@ impl<'de, T: Deserialize<'de> + Blank> Row<'de> for Maybe<T> {
     }
 }
 
-impl<'de, T: Deserialize<'de>> Row<'de> for Kept<T> {
+impl<'de, T: Deserialize<'de>> FieldTuple<'de> for Nullable<T> {
     type Slots = Option<T>;
     const LEN: usize = 1;
     const START: Option<T> = None;
@@ -117,7 +117,7 @@ impl<'de, T: Deserialize<'de>> Row<'de> for Kept<T> {
         position: usize,
         map: &mut A,
     ) -> Result<(), A::Error> {
-        Need::fill(slot, position, map)
+        Required::fill(slot, position, map)
     }
 
     fn done(slot: Option<T>) -> Result<Self, usize> {
@@ -126,7 +126,7 @@ impl<'de, T: Deserialize<'de>> Row<'de> for Kept<T> {
 }
 
 /// An object without fields.
-impl<'de> Row<'de> for () {
+impl<'de> FieldTuple<'de> for () {
     type Slots = ();
     const LEN: usize = 0;
     const START: () = ();
@@ -140,9 +140,9 @@ impl<'de> Row<'de> for () {
     }
 }
 
-macro_rules! row {
+macro_rules! field_tuple {
     ($($part:ident $index:tt $slot:ident),+) => {
-        impl<'de, $($part: Row<'de>),+> Row<'de> for ($($part,)+) {
+        impl<'de, $($part: FieldTuple<'de>),+> FieldTuple<'de> for ($($part,)+) {
             type Slots = ($($part::Slots,)+);
             const LEN: usize = 0 $(+ $part::LEN)+;
             const START: Self::Slots = ($($part::START,)+);
@@ -170,11 +170,11 @@ macro_rules! row {
     };
 }
 
-row!(A 0 a);
-row!(A 0 a, B 1 b);
-row!(A 0 a, B 1 b, C 2 c);
-row!(A 0 a, B 1 b, C 2 c, D 3 d);
-row!(A 0 a, B 1 b, C 2 c, D 3 d, E 4 e);
-row!(A 0 a, B 1 b, C 2 c, D 3 d, E 4 e, F 5 f);
-row!(A 0 a, B 1 b, C 2 c, D 3 d, E 4 e, F 5 f, G 6 g);
-row!(A 0 a, B 1 b, C 2 c, D 3 d, E 4 e, F 5 f, G 6 g, H 7 h);
+field_tuple!(A 0 a);
+field_tuple!(A 0 a, B 1 b);
+field_tuple!(A 0 a, B 1 b, C 2 c);
+field_tuple!(A 0 a, B 1 b, C 2 c, D 3 d);
+field_tuple!(A 0 a, B 1 b, C 2 c, D 3 d, E 4 e);
+field_tuple!(A 0 a, B 1 b, C 2 c, D 3 d, E 4 e, F 5 f);
+field_tuple!(A 0 a, B 1 b, C 2 c, D 3 d, E 4 e, F 5 f, G 6 g);
+field_tuple!(A 0 a, B 1 b, C 2 c, D 3 d, E 4 e, F 5 f, G 6 g, H 7 h);

@@ -93,7 +93,7 @@ macro_rules! strings {
         }
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                object::word(deserializer)
+                structs::from_str_value(deserializer)
             }
         }
     };

@@ -1,11 +1,8 @@
-//! The macros behind the methods: the three traits and the four enums.
-//!
-//! Small functions are `#[inline]` here and in the other macros, because the compiler then makes code for those that
-//! somebody calls, in place of all of them.
+//! The macros behind the methods: the three traits, and the enums of all methods of a kind.
 
 use serde::{Serialize, Serializer, de::DeserializeOwned};
 
-use super::object::Writer;
+use super::structs::Writer;
 
 macro_rules! call {
     ($params:ident, $method:literal, experimental, $response:ty) => {
@@ -53,7 +50,7 @@ macro_rules! notification {
         }
         impl delta::Delta for $payload {
             #[inline]
-            fn blank() -> Self {
+            fn empty() -> Self {
                 Self { $($field: Default::default(),)* }
             }
             #[inline]

@@ -1,5 +1,5 @@
-//! How generated unions are read and written, in the three forms that the schema has: tagged by a field, tagged by
-//! the only key (or a bare string), and told apart by their shape. All keep what they don't know.
+//! How generated unions are read and written, in the three forms that the schema has: internally tagged, externally tagged
+//! (or a bare string), and untagged. Each keeps a variant that it does not know.
 
 use std::{fmt, marker::PhantomData};
 
@@ -9,20 +9,20 @@ use serde::{
 };
 use serde_json::{Map, Value};
 
-use super::object::{Name, Payload, Writer};
+use super::structs::{Name, VariantFields, Writer};
 
 /// An object whose variant is named by one of its fields.
-pub(crate) trait Tagged: DeserializeOwned {
+pub(crate) trait InternallyTagged: DeserializeOwned {
     const TAG: &'static str;
     /// Reads the variant `tag` from the fields that follow the tag; `None` if there is no such variant.
     fn read<'de, A: MapAccess<'de>>(tag: &str, map: &mut A) -> Option<Result<Self, A::Error>>;
     fn unknown(object: Value) -> Self;
 }
 
-/// Reads a [`Tagged`] union.
-pub(crate) struct TaggedVisitor<T>(pub(crate) PhantomData<T>);
+/// Reads a [`InternallyTagged`] union.
+pub(crate) struct InternallyTaggedVisitor<T>(pub(crate) PhantomData<T>);
 
-impl<'de, T: Tagged> Visitor<'de> for TaggedVisitor<T> {
+impl<'de, T: InternallyTagged> Visitor<'de> for InternallyTaggedVisitor<T> {
     type Value = T;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -53,7 +53,7 @@ impl<'de, T: Tagged> Visitor<'de> for TaggedVisitor<T> {
 /// Slower than replaying a buffer, but a replayed buffer would be one more kind of input for which the compiler makes
 /// another copy of every variant's reader.
 #[cold]
-fn read_late_tag<'de, T: Tagged, A: MapAccess<'de>>(
+fn read_late_tag<'de, T: InternallyTagged, A: MapAccess<'de>>(
     first: String,
     mut map: A,
 ) -> Result<T, A::Error> {
@@ -89,8 +89,8 @@ pub(crate) fn skip_rest<'de, A: MapAccess<'de>>(map: &mut A) -> Result<(), A::Er
     Ok(())
 }
 
-/// `tagged!(Name "type" { units { Unit = "wire", … } objects { Variant(Payload) = "wire", … } })`.
-macro_rules! tagged {
+/// `internally_tagged!(Name "type" { units { Unit = "wire", … } objects { Variant(VariantFields) = "wire", … } })`.
+macro_rules! internally_tagged {
     ($name:ident $tag:literal {
         units { $($unit:ident = $unit_wire:literal,)* }
         objects { $($object:ident($payload:ident) = $wire:literal,)* }
@@ -107,13 +107,13 @@ macro_rules! tagged {
                 }
             }
         }
-        impl union::Tagged for $name {
+        impl unions::InternallyTagged for $name {
             const TAG: &'static str = $tag;
 
             fn read<'de, A: serde::de::MapAccess<'de>>(tag: &str, map: &mut A) -> Option<Result<Self, A::Error>> {
                 Some(match tag {
-                    $($unit_wire => union::read_unit(map, Self::$unit),)*
-                    $($wire => union::read_variant::<$payload, Self, A>(map, Self::$object),)*
+                    $($unit_wire => unions::read_unit(map, Self::$unit),)*
+                    $($wire => unions::read_variant::<$payload, Self, A>(map, Self::$object),)*
                     _ => return None,
                 })
             }
@@ -125,12 +125,12 @@ macro_rules! tagged {
         }
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                deserializer.deserialize_map(union::TaggedVisitor(std::marker::PhantomData))
+                deserializer.deserialize_map(unions::InternallyTaggedVisitor(std::marker::PhantomData))
             }
         }
         impl Serialize for $name {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                use union::{write_unit, write_variant};
+                use unions::{write_unit, write_variant};
                 match self {
                     $(Self::$unit => write_unit($tag, $unit_wire, serializer),)*
                     $(Self::$object(payload) => write_variant($tag, $wire, payload, serializer),)*
@@ -150,7 +150,7 @@ pub(crate) fn read_unit<'de, T, A: MapAccess<'de>>(map: &mut A, unit: T) -> Resu
 }
 
 /// Reads a variant behind its tag.
-pub(crate) fn read_variant<'de, P: Payload, T, A: MapAccess<'de>>(
+pub(crate) fn read_variant<'de, P: VariantFields, T, A: MapAccess<'de>>(
     map: &mut A,
     variant: fn(P) -> T,
 ) -> Result<T, A::Error> {
@@ -172,7 +172,7 @@ pub(crate) fn write_unit<S: Serializer>(
 }
 
 /// Writes a variant: its tag, then its fields.
-pub(crate) fn write_variant<T: Payload, S: Serializer>(
+pub(crate) fn write_variant<T: VariantFields, S: Serializer>(
     tag: &'static str,
     wire: &str,
     payload: &T,
@@ -185,17 +185,17 @@ pub(crate) fn write_variant<T: Payload, S: Serializer>(
 }
 
 /// A union written as a bare string, or as an object with one key that names the variant.
-pub(crate) trait Keyed: Sized {
+pub(crate) trait ExternallyTagged: Sized {
     fn from_word(word: &str) -> Option<Self>;
     /// Reads the value under `key`; `None` if there is no such variant.
     fn read<'de, A: MapAccess<'de>>(key: &str, map: &mut A) -> Option<Result<Self, A::Error>>;
     fn unknown(value: Value) -> Self;
 }
 
-/// Reads a [`Keyed`] union.
-pub(crate) struct KeyedVisitor<T>(pub(crate) PhantomData<T>);
+/// Reads a [`ExternallyTagged`] union.
+pub(crate) struct ExternallyTaggedVisitor<T>(pub(crate) PhantomData<T>);
 
-impl<'de, T: Keyed> Visitor<'de> for KeyedVisitor<T> {
+impl<'de, T: ExternallyTagged> Visitor<'de> for ExternallyTaggedVisitor<T> {
     type Value = T;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -222,10 +222,10 @@ impl<'de, T: Keyed> Visitor<'de> for KeyedVisitor<T> {
     }
 }
 
-/// `keyed!(Name { words { Variant = "wire", … } objects { Variant(Payload) = "wire", … } })`.
-macro_rules! keyed {
+/// `externally_tagged!(Name { words { Variant = "wire", … } objects { Variant(VariantFields) = "wire", … } })`.
+macro_rules! externally_tagged {
     ($name:ident { words { $($word:ident = $word_wire:literal,)* } objects { $($object:ident($payload:ty) = $wire:literal,)* } }) => {
-        impl union::Keyed for $name {
+        impl unions::ExternallyTagged for $name {
             #[inline]
             fn from_word(word: &str) -> Option<Self> {
                 Some(match word {
@@ -252,7 +252,7 @@ macro_rules! keyed {
         }
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                deserializer.deserialize_any(union::KeyedVisitor(std::marker::PhantomData))
+                deserializer.deserialize_any(unions::ExternallyTaggedVisitor(std::marker::PhantomData))
             }
         }
         impl Serialize for $name {
@@ -306,15 +306,15 @@ impl Shape {
     }
 }
 
-/// `shaped!(Name { Variant(Payload) = [Shape, …], … })`: the first form that fits and decodes is taken.
-macro_rules! shaped {
+/// `untagged!(Name { Variant(VariantFields) = [Shape, …], … })`: the first form that fits and decodes is taken.
+macro_rules! untagged {
     ($name:ident { $($variant:ident($payload:ty) = [$($shape:expr),*],)* }) => {
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                use union::Shape;
+                use unions::Shape;
                 let value = serde_json::Value::deserialize(deserializer)?;
                 $(if [$($shape),*].iter().any(|shape: &Shape| shape.fits(&value))
-                    && let Ok(payload) = object::from_value::<$payload>(&value)
+                    && let Ok(payload) = structs::from_value::<$payload>(&value)
                 {
                     return Ok(Self::$variant(payload));
                 })*
@@ -332,7 +332,7 @@ macro_rules! shaped {
     };
 }
 
-/// `variants_from!(Name { Variant(Payload), … })`, for unions that users send.
+/// `variants_from!(Name { Variant(VariantFields), … })`, for unions that users send.
 macro_rules! variants_from {
     ($name:ident { $($variant:ident($payload:ty),)* }) => {
         $(impl From<$payload> for $name {
@@ -344,4 +344,4 @@ macro_rules! variants_from {
     };
 }
 
-pub(crate) use {keyed, shaped, tagged, variants_from};
+pub(crate) use {externally_tagged, internally_tagged, untagged, variants_from};

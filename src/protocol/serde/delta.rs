@@ -10,7 +10,7 @@ use crate::rpc::byte_search::end_of_plain;
 
 /// A payload of strings and integers, all of them required.
 pub(crate) trait Delta: DeserializeOwned {
-    fn blank() -> Self;
+    fn empty() -> Self;
 
     /// Reads all fields from the text of the object. `None` if the text is not simple, or wrong: then nothing is known of
     /// the value.
@@ -19,7 +19,7 @@ pub(crate) trait Delta: DeserializeOwned {
 
 /// Reads a payload exactly as `serde_json` does.
 pub(crate) fn read<T: Delta>(text: &str) -> Result<T, serde_json::Error> {
-    let mut value = T::blank();
+    let mut value = T::empty();
     match value.fill(text) {
         Some(()) => Ok(value),
         None => serde_json::from_str(text),

@@ -1,9 +1,4 @@
-//! How generated structs are read and written: one macro, and helpers that are compiled once.
-//!
-//! `#[derive(Serialize, Deserialize)]` on some 700 structs costs more compiler time and memory than the rest of the
-//! crate together. `object!` expands to a fraction of that code: to read a struct is one call that returns its fields as
-//! a row (see `fields`). `payload!` gives what the derive has not: a struct can be read from the middle of an object,
-//! which is how a tagged union decodes its variants without buffering.
+//! How generated structs are read and written: two macros, and functions that are compiled once.
 
 use std::{borrow::Cow, collections::BTreeMap, fmt, marker::PhantomData};
 
@@ -18,7 +13,7 @@ pub(crate) use super::fields::*;
 
 /// An object that is one variant of a union, and on the wire only together with the tag that says so. It has no
 /// `Serialize` and `Deserialize` of its own.
-pub(crate) trait Payload: Sized {
+pub(crate) trait VariantFields: Sized {
     /// Reads the fields that are left in `map`, in any order; unknown ones are skipped.
     fn read<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Self, A::Error>;
     /// Writes the fields behind the tag.
@@ -115,7 +110,7 @@ impl<'de> Deserialize<'de> for Name<'de> {
 }
 
 /// Reads a string as a value that is made of strings. With a visitor for each type there would be seven functions more.
-pub(crate) fn word<'de, D: Deserializer<'de>, T: for<'a> From<&'a str>>(
+pub(crate) fn from_str_value<'de, D: Deserializer<'de>, T: for<'a> From<&'a str>>(
     deserializer: D,
 ) -> Result<T, D::Error> {
     match Name::deserialize(deserializer) {
@@ -125,7 +120,7 @@ pub(crate) fn word<'de, D: Deserializer<'de>, T: for<'a> From<&'a str>>(
 }
 
 /// Reads what is left of an object: the fields with these names, in groups, and what `others` makes of the rest.
-pub(crate) fn read_rest<'de, A: MapAccess<'de>, R: Row<'de>>(
+pub(crate) fn read_rest<'de, A: MapAccess<'de>, R: FieldTuple<'de>>(
     map: &mut A,
     names: &'static [&'static str],
 ) -> Result<R, A::Error> {
@@ -136,7 +131,7 @@ pub(crate) fn read_rest<'de, A: MapAccess<'de>, R: Row<'de>>(
     clippy::question_mark,
     reason = "a `?` is one more function for each type"
 )]
-fn read_with<'de, A: MapAccess<'de>, R: Row<'de>, O: Others<'de>>(
+fn read_with<'de, A: MapAccess<'de>, R: FieldTuple<'de>, O: Others<'de>>(
     map: &mut A,
     names: &'static [&'static str],
     others: &mut O,
@@ -161,7 +156,7 @@ fn read_with<'de, A: MapAccess<'de>, R: Row<'de>, O: Others<'de>>(
 }
 
 /// Reads an object.
-pub(crate) fn read_object<'de, D: Deserializer<'de>, R: Row<'de>>(
+pub(crate) fn read_object<'de, D: Deserializer<'de>, R: FieldTuple<'de>>(
     deserializer: D,
     names: &'static [&'static str],
 ) -> Result<R, D::Error> {
@@ -174,7 +169,12 @@ pub(crate) fn read_object<'de, D: Deserializer<'de>, R: Row<'de>>(
 }
 
 /// Reads an object with all its fields.
-pub(crate) fn read_open_object<'de, D: Deserializer<'de>, R: Row<'de>, T: Deserialize<'de>>(
+pub(crate) fn read_open_object<
+    'de,
+    D: Deserializer<'de>,
+    R: FieldTuple<'de>,
+    T: Deserialize<'de>,
+>(
     deserializer: D,
     names: &'static [&'static str],
 ) -> Result<(R, BTreeMap<String, T>), D::Error> {
@@ -196,7 +196,7 @@ struct Fields<'a, R, O> {
     row: PhantomData<R>,
 }
 
-impl<'de, R: Row<'de>, O: Others<'de>> Visitor<'de> for Fields<'_, R, O> {
+impl<'de, R: FieldTuple<'de>, O: Others<'de>> Visitor<'de> for Fields<'_, R, O> {
     type Value = R;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -240,18 +240,18 @@ pub(crate) fn unlike<'a, T: PartialEq>(value: &'a T, default: &T) -> Option<&'a 
     (value != default).then_some(value)
 }
 
-/// `object!(Name { required { field "wireName", … } … })` implements `Serialize`, `Deserialize` and `PartialEq` (which,
+/// `struct_serde!(Name { required { field "wireName", … } … })` implements `Serialize`, `Deserialize` and `PartialEq` (which,
 /// derived, would be one more impl for each type).
 ///
 /// The fields stand in groups: `required`; `nullable` (required, but may be `null`); `optional`
 /// (`null` means the same as absent); `present` (only absence is `None`, so a `null` is kept); `filled` (absent and `null`
 /// mean the default behind the name); `implied` (the same, and the default is not written). `..extra` names the map
 /// that keeps all other keys. Behind the groups stands what reads them all, and the row of fields that it reads.
-macro_rules! object {
+macro_rules! struct_serde {
     ($name:ident $fields:tt $read:ident $row:tt) => {
         impl Serialize for $name {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                let mut out = object::Writer::open(serializer);
+                let mut out = structs::Writer::open(serializer);
                 write_fields!(self out $fields);
                 out.end()
             }
@@ -265,15 +265,15 @@ macro_rules! object {
     };
 }
 
-/// The same for a [`Payload`].
-macro_rules! payload {
+/// The same for a [`VariantFields`].
+macro_rules! variant_serde {
     ($name:ident $fields:tt $read:ident $row:tt) => {
-        impl object::Payload for $name {
+        impl structs::VariantFields for $name {
             fn read<'de, A: serde::de::MapAccess<'de>>(map: &mut A) -> Result<Self, A::Error> {
                 read_fields!(map $fields $read $row)
             }
 
-            fn write<M: serde::ser::SerializeMap>(&self, out: &mut object::Writer<M>) {
+            fn write<M: serde::ser::SerializeMap>(&self, out: &mut structs::Writer<M>) {
                 write_fields!(self out $fields);
             }
         }
@@ -292,7 +292,7 @@ macro_rules! read_fields {
         $(implied { $($implied:ident $implied_wire:literal $implied_default:expr,)* })?
         $(..$extra:ident)?
     } $read:ident $row:tt) => {{
-        let read = object::$read(
+        let read = structs::$read(
             $from,
             &[
                 $($($required_wire,)*)? $($($nullable_wire,)*)? $($($optional_wire,)*)?
@@ -327,7 +327,7 @@ macro_rules! write_fields {
         $($($out.optional($optional_wire, $self.$optional.as_ref());)*)?
         $($($out.optional($present_wire, $self.$present.as_ref());)*)?
         $($($out.field($filled_wire, &$self.$filled);)*)?
-        $($($out.optional($implied_wire, object::unlike(&$self.$implied, &$implied_default));)*)?
+        $($($out.optional($implied_wire, structs::unlike(&$self.$implied, &$implied_default));)*)?
         $(for (key, value) in &$self.$extra {
             $out.field(key, value);
         })?
@@ -368,7 +368,7 @@ macro_rules! redacted {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.debug_struct(stringify!($name))
                     $(.field(stringify!($shown), &self.$shown))*
-                    $(.field(stringify!($hidden), &object::Redacted))*
+                    $(.field(stringify!($hidden), &structs::Redacted))*
                     .finish()
             }
         }
@@ -389,4 +389,4 @@ impl fmt::Debug for Redacted {
     }
 }
 
-pub(crate) use {equal_fields, object, payload, read_fields, redacted, write_fields};
+pub(crate) use {equal_fields, read_fields, redacted, struct_serde, variant_serde, write_fields};

@@ -10,7 +10,7 @@ const METHOD: &str = "item/agentMessage/delta";
 
 /// Read simply, if it is simple; and that nothing else comes of it than `serde_json` makes of the text.
 fn read_simply<T: Delta + PartialEq + std::fmt::Debug>(text: &str) -> Option<T> {
-    let mut value = T::blank();
+    let mut value = T::empty();
     let simply = value.fill(text).map(|()| value);
     if let Some(value) = &simply {
         assert_eq!(
