@@ -66,7 +66,7 @@ fn params_are_a_type_or_a_nullable_type_or_nothing() {
 }
 
 #[test]
-fn what_is_no_bundle_is_refused_by_where_it_came_from() {
+fn a_file_that_is_no_bundle_is_refused_by_its_path() {
     for bad in [json!({}), json!({ "definitions": {} }), json!(1)] {
         let error = parse(&bad).unwrap_err().to_string();
         assert!(error.starts_with("here: not a codex"), "{error}");

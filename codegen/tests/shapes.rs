@@ -96,7 +96,7 @@ fn a_branch_of_an_untagged_union_refuses_what_only_its_sibling_has() {
 }
 
 #[test]
-fn what_is_written_in_place_gets_a_name() {
+fn an_inline_schema_gets_a_name() {
     let mode = json!({ "anyOf": [words(&["fast"]), { "type": "null" }], "description": "How." });
     let model = good_model(&json!({ "Thing": object(&json!({
         "mode": mode,

@@ -92,7 +92,7 @@ fn the_stable_api_alone_is_refused_and_so_is_a_codex_before_the_oldest() {
 }
 
 #[test]
-fn what_is_json_but_no_bundle_is_refused_by_what_it_lacks() {
+fn json_that_is_no_bundle_is_refused_by_what_it_lacks() {
     for (text, lacks) in [
         (json!({}), "`definitions`"),
         (json!({ "definitions": { "Thing": {} } }), "`ClientRequest`"),
@@ -176,7 +176,7 @@ fn a_codex_that_fails_or_hangs_or_writes_nothing_is_told_with_what_it_said_and_w
 }
 
 #[test]
-fn what_an_earlier_codex_wrote_is_not_taken_for_a_later_ones() {
+fn the_bundle_of_an_earlier_codex_is_not_taken_for_a_later_ones() {
     let dir = TempDir::new().unwrap();
     let out = TempDir::new().unwrap();
     for name in ["codex-schema", "codex-schema-stable"] {

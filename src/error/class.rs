@@ -1,4 +1,4 @@
-//! What an error means to its caller: one class for requests, starts and turns alike.
+//! Classifies errors by what their caller can do: one class for requests, starts and turns alike.
 
 use std::{io::ErrorKind, time::SystemTime};
 
@@ -8,7 +8,7 @@ use super::{
 };
 use crate::protocol::CodexErrorInfo;
 
-/// What an error means to its caller; see [`Error::class`].
+/// What the caller can do about an error; see [`Error::class`].
 ///
 /// ```
 /// use cas_sdk::{Error, ErrorClass};
@@ -25,15 +25,15 @@ use crate::protocol::CodexErrorInfo;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorClass {
-    /// A limit of the account or of the model's provider is used up.
+    /// A rate limit of the account or of the model's provider is used up.
     RateLimited {
-        /// When the limit resets, as the server last told it in `account/rateLimits/updated`. `None` if it did not.
+        /// When the limit resets, as the server last reported it in `account/rateLimits/updated`. `None` if it did not.
         resets_at: Option<SystemTime>,
     },
-    /// The server or the model had too much to do. A request was not carried out; a turn can be asked again.
+    /// The server or the model is overloaded. A request was not carried out; a turn can be started again.
     Overloaded,
-    /// What is needed was out of reach for the moment: a start was too slow or lost its home to another start, or the
-    /// connection to the model's provider broke.
+    /// Something is unavailable for the moment: a start was too slow or lost its home to another start, or the connection to
+    /// the model's provider broke.
     Unavailable,
     /// A login is needed, or the credentials were refused.
     Auth,
@@ -41,26 +41,26 @@ pub enum ErrorClass {
     ContextWindow,
     /// There is no such thread, it is not loaded, or it has had no turn yet; see [`RpcErrorKind::ThreadMissing`].
     ThreadMissing,
-    /// The thread or its turn is in another state than the call needs: it is archived, not followed, another process has
-    /// it, no turn runs, or another one does.
+    /// The thread or its turn is in another state than the call needs: the thread is archived, not followed or in use by
+    /// another process, or no turn runs, or another one does.
     Conflict,
-    /// A policy of the provider or of the workspace refuses it, or a budget is spent.
+    /// A policy of the provider or of the workspace forbids it, or a budget is spent.
     Denied,
     /// The turn was interrupted.
     Interrupted,
     /// The connection or the thread has ended, or the server is shutting down.
     Closed,
-    /// The time was up. The server may still carry the request out.
+    /// A deadline passed. The server may still carry the request out.
     Timeout,
-    /// codex is not installed or can't be started.
+    /// codex is not installed or cannot be started.
     Spawn,
-    /// The call is wrong in itself, and fails again if it is made again.
+    /// The call is wrong in itself, and fails again if it is repeated.
     Invalid,
-    /// This version of the server, or this kind of thread, can't do it.
+    /// This version of the server, or this kind of thread, does not support it.
     Unsupported,
     /// What the server sent is not of the expected type.
     Decode,
-    /// Events were dropped because their reader was too slow. The stream goes on.
+    /// Events were dropped because a stream was read too slowly. The stream goes on.
     Lagged,
     /// Something failed inside the server.
     Internal,
@@ -69,11 +69,10 @@ pub enum ErrorClass {
 }
 
 impl ErrorClass {
-    /// Whether the same call may succeed if it is made again after a pause, and does no harm then: [`Overloaded`] and
-    /// [`Unavailable`].
+    /// Whether repeating the call after a pause is safe and may succeed: [`Overloaded`] and [`Unavailable`].
     ///
-    /// [`RateLimited`] is not among them, since there the pause is known or long, and [`Timeout`] is not, since the server
-    /// may have carried the request out.
+    /// [`RateLimited`] is not among them, since its pause is known or long. [`Timeout`] is not, since the server may have
+    /// carried the request out.
     ///
     /// [`Overloaded`]: Self::Overloaded
     /// [`Unavailable`]: Self::Unavailable
@@ -84,7 +83,7 @@ impl ErrorClass {
         matches!(self, Self::Overloaded | Self::Unavailable)
     }
 
-    /// Of a server that could not be reached.
+    /// The class of a failed connection.
     fn of_connect(kind: &ConnectErrorKind) -> Self {
         use ConnectErrorKind as Kind;
         match kind {
@@ -101,7 +100,7 @@ impl ErrorClass {
         }
     }
 
-    /// Of the server's own words for a failure. A status is that of the model's provider.
+    /// The class of the server's own word for a failure. A status is that of the model's provider.
     fn of_info(info: &CodexErrorInfo) -> Self {
         use CodexErrorInfo as Info;
         let status = match info {
@@ -162,8 +161,8 @@ impl Error {
         }
     }
 
-    /// Whether the same call may succeed if it is made again after a pause, and does no harm then; see
-    /// [`ErrorClass::is_retryable`], with which it always agrees.
+    /// Whether repeating the call after a pause is safe and may succeed; the same as [`ErrorClass::is_retryable`] of its
+    /// class.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         self.class().is_retryable()
@@ -171,7 +170,7 @@ impl Error {
 }
 
 impl RpcError {
-    /// What the refusal means to the caller; [`kind`](Self::kind) tells more precisely.
+    /// The class of the refusal. [`kind`](Self::kind) is more precise.
     #[must_use]
     pub fn class(&self) -> ErrorClass {
         let of_kind = match self.kind() {
@@ -209,7 +208,7 @@ impl RpcError {
 }
 
 impl TurnError {
-    /// What the end of the turn means to the caller.
+    /// The class of the turn's end.
     #[must_use]
     pub fn class(&self) -> ErrorClass {
         match &self.kind {
@@ -225,7 +224,7 @@ impl TurnError {
 }
 
 impl TurnFailure {
-    /// What the failure means to the caller.
+    /// The class of the failure.
     #[must_use]
     pub fn class(&self) -> ErrorClass {
         let class = self.info.as_ref().map(ErrorClass::of_info);
@@ -233,7 +232,7 @@ impl TurnFailure {
             Some(ErrorClass::RateLimited { .. }) => ErrorClass::RateLimited {
                 resets_at: self.resets_at,
             },
-            // What the server has no word for.
+            // Failures that the server has no word for.
             None | Some(ErrorClass::Other) => {
                 let starts = |text: &str| self.message.starts_with(text);
                 if starts("stream disconnected before completion") {
@@ -250,7 +249,7 @@ impl TurnFailure {
 }
 
 impl SpawnError {
-    /// What the failure means to the caller: [`ErrorClass::Unavailable`] for a start that lost its home to another start or
+    /// The class of the failure: [`ErrorClass::Unavailable`] for a start that lost its home to another start or
     /// its executable to an update, else [`ErrorClass::Spawn`].
     #[must_use]
     pub fn class(&self) -> ErrorClass {
@@ -270,7 +269,7 @@ impl SpawnError {
     }
 }
 
-/// What codex says before it exits because another codex holds a database of the same home, or is migrating it.
+/// What codex prints before it exits because another codex holds a database of the same home, or is migrating it.
 const LOST: [&str; 5] = [
     "database is locked",
     "database table is locked",
@@ -279,7 +278,7 @@ const LOST: [&str; 5] = [
     "failed to migrate state DB",
 ];
 
-/// What it says beside that where no further attempt will help.
+/// What it prints beside that if no further attempt will help.
 const FOR_GOOD: [&str; 6] = [
     "unable to open database file",
     "attempt to write a readonly database",
@@ -289,7 +288,7 @@ const FOR_GOOD: [&str; 6] = [
     "Permission denied",
 ];
 
-/// Whether a start that said this and exited may succeed if it is made again.
+/// Whether a start that printed this and exited may succeed if it is repeated.
 pub(crate) fn lost_its_home(stderr: &str) -> bool {
     let says = |texts: &[&str]| texts.iter().any(|text| stderr.contains(text));
     says(&LOST) && !says(&FOR_GOOD)

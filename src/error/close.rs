@@ -11,10 +11,10 @@ use crate::rpc::error::Closed;
 pub struct CloseReason {
     /// What ended it.
     pub cause: CloseCause,
-    /// The exit status of the process; `None` if it has not been seen to end, or is not ours.
+    /// The exit status of the process. `None` if the process was not seen to end, or was not started by this client.
     pub status: Option<ExitStatus>,
-    /// The last lines that the process wrote to stderr, at most 64 KiB, without colour codes. `Debug` shows no more than
-    /// 2,000 bytes of it.
+    /// The last lines that the process wrote to stderr, at most 64 KiB, without colour codes. `Debug` shows at most 2,000
+    /// bytes of them.
     pub stderr_tail: String,
 }
 
@@ -22,7 +22,7 @@ pub struct CloseReason {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CloseCause {
-    /// `shutdown` was called, or the last client dropped.
+    /// `shutdown` was called, or the last client was dropped.
     Shutdown,
     /// The process ended by itself.
     Exited,
@@ -32,8 +32,8 @@ pub enum CloseCause {
     Read(String),
     /// Writing failed.
     Write(String),
-    /// The runtime on which the client was started has ended, and the server with it. A client can be used from another
-    /// runtime, but lives no longer than its own.
+    /// The runtime on which the client was started has ended, and the server with it. A client can be used from other
+    /// runtimes, but does not outlive its own.
     RuntimeEnded,
 }
 

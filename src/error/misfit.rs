@@ -1,12 +1,12 @@
-//! Why a JSON text is not of a type, said without quoting it: the place, what stands there, and what was expected.
+//! Describes why a JSON text is not of a type without quoting it: the place, what stands there, and what was expected.
 //!
-//! What serde says quotes the string that does not fit, and that string may be a token.
+//! serde's own messages quote the string that does not fit, and that string may be a token.
 
 use std::fmt::Write as _;
 
 use serde_json::error::Category;
 
-/// What `error` says of `text`, which was read from its beginning, without any of its values.
+/// Describes `error`, which came of reading `text`, without any value of the text.
 pub(crate) fn describe(text: &str, error: &serde_json::Error) -> String {
     let said = error.to_string();
     let said = said
@@ -14,7 +14,7 @@ pub(crate) fn describe(text: &str, error: &serde_json::Error) -> String {
         .map_or(said.as_str(), |(said, _)| said);
     let what = match error.classify() {
         Category::Data => without_values(said),
-        // Of these serde_json has a fixed list.
+        // serde_json has a fixed list of these messages.
         Category::Io | Category::Syntax | Category::Eof => said.to_owned(),
     };
     match place(text, error.line(), error.column()) {
@@ -23,9 +23,9 @@ pub(crate) fn describe(text: &str, error: &serde_json::Error) -> String {
     }
 }
 
-/// A message of serde's without what it quotes of the input.
+/// serde's message without what it quotes of the input.
 fn without_values(said: &str) -> String {
-    // The input may hold these words too, but it always stands before the type's own.
+    // The input may hold these words too, but the type's own words always stand last.
     let expected = said.rsplit_once(", expected ").map(|(_, e)| e);
     let expected = expected.map_or(String::new(), |e| format!(", expected {e}"));
     for prefix in ["invalid type: ", "invalid value: "] {
@@ -48,7 +48,7 @@ fn without_values(said: &str) -> String {
     "a value does not fit".to_owned()
 }
 
-/// What stands there, as serde calls it.
+/// serde's name for what stands there.
 fn kind(unexpected: &str) -> &'static str {
     const KINDS: [&str; 16] = [
         "string",
@@ -72,7 +72,7 @@ fn kind(unexpected: &str) -> &'static str {
     found.unwrap_or("another type")
 }
 
-/// Whether it looks like the name of a field rather than like something of the user's.
+/// Whether a key looks like the name of a field, not like a user's data.
 fn is_name(key: &str) -> bool {
     (1..=40).contains(&key.len())
         && key
@@ -80,7 +80,7 @@ fn is_name(key: &str) -> bool {
             .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'$')
 }
 
-/// The path of the value at which a reader stood, such as `thread.items[3].id`; `None` where that is not known.
+/// The path of the value at this position, such as `thread.items[3].id`; `None` if it is not known.
 fn place(text: &str, line: usize, column: usize) -> Option<String> {
     if line == 0 {
         return None;
@@ -98,14 +98,14 @@ fn place(text: &str, line: usize, column: usize) -> Option<String> {
     path.text()
 }
 
-/// Where a reader of JSON stands: the open objects and lists.
+/// The objects and arrays that are open at a position.
 #[derive(Default)]
 struct Path {
     open: Vec<Level>,
 }
 
 enum Level {
-    /// An object, and the key whose value is read, as far as there is one.
+    /// An object, and the key whose value is open, if there is one.
     Object(Option<String>),
     List(usize),
 }
@@ -122,7 +122,7 @@ impl Path {
                     wants_key = true;
                 }
                 b'[' => self.open.push(Level::List(0)),
-                // At its end the reader complains of the whole.
+                // An error at the end of a value is about the whole value.
                 b'}' | b']' if at == json.len() => {
                     if let Some(Level::Object(key)) = self.open.last_mut() {
                         *key = None;

@@ -32,8 +32,8 @@ use crate::protocol::pointer::raw_at;
 
 /// The error of everything in this crate.
 ///
-/// Its `Display` has the whole reason, down to the words of the server, of the operating system and of the process; so
-/// [`source`](std::error::Error::source) does not repeat it. [`class`](Self::class) says what to do about it.
+/// `Display` gives the whole reason, down to the words of the server, of the operating system and of the process, so
+/// [`source`](std::error::Error::source) does not repeat it. [`class`](Self::class) tells what to do about it.
 #[derive(Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -41,11 +41,11 @@ pub enum Error {
     #[error(transparent)]
     Spawn(#[from] SpawnError),
 
-    /// No connection to a server that listens on a socket.
+    /// A server that listens on a socket could not be reached.
     #[error(transparent)]
     Connect(#[from] ConnectError),
 
-    /// The server was started but `initialize` did not succeed. The process has been ended.
+    /// The server started, but `initialize` failed. The process has been ended.
     #[error("initialize failed: {0}")]
     Handshake(Arc<Error>),
 
@@ -54,56 +54,58 @@ pub enum Error {
     Rpc {
         /// The method that was called.
         method: String,
-        /// What the server said; [`RpcError::kind`] classifies it.
+        /// The server's error object; [`RpcError::kind`] classifies it.
         r#source: RpcError,
     },
 
-    /// No answer came in time. The server may still carry the request out; if it does, its answer is an event of kind
+    /// No answer came in time. The server may still carry the request out. A late answer is an event of kind
     /// [`LateResponse`](crate::MessageKind::LateResponse).
     #[error("{method} was not answered within {}", Rounded(*.after))]
     Timeout {
-        /// The method that was called, or what was waited for.
+        /// The method that was called, or the event that was waited for.
         method: String,
         /// The deadline that passed.
         after: Duration,
     },
 
-    /// The deadline passed before the request could be sent. The server has not heard of it, so it may be made again.
+    /// The deadline passed before the request could be sent. The server has not seen it, so repeating it is safe.
     #[error("{method} was not sent within {}: {reason}", Rounded(*.after))]
     NotSent {
         /// The method that was to be called.
         method: String,
         /// The deadline that passed.
         after: Duration,
-        /// What it waited for.
+        /// What the request waited for.
         reason: String,
     },
 
-    /// The params could not be written as JSON; nothing was sent.
+    /// The params cannot be written as JSON. Nothing was sent.
     #[error("params of {method} cannot be encoded: {reason}")]
     Encode {
         /// The method that was to be called.
         method: String,
-        /// What is wrong.
+        /// What serde says.
         reason: String,
     },
 
-    /// What the server sent is not of the expected type. The text is kept, and not shown: it may hold a token.
+    /// What the server sent is not of the expected type. `Display` and `Debug` do not show the text, which may hold a token.
     #[error("{method} cannot be decoded: {}", Shortened(.reason))]
     Decode {
-        /// The method whose response, notification or request it was.
+        /// The method of the response, notification or request.
         method: String,
         /// The JSON text as it came.
         raw: RawText,
-        /// Where it does not fit, what stands there and what was expected, such as
-        /// `thread.id: integer, expected a string`. Quotes nothing of the text.
+        /// The place, what stands there and what was expected, such as `thread.id: integer, expected a string`. Quotes
+        /// nothing of the text.
         reason: String,
     },
 
-    /// The reader of this stream was too slow: so many events were dropped at this place. The stream goes on.
-    #[error("{skipped} events were dropped because their reader was too slow")]
+    /// This stream was read too slowly, and events were dropped here. The stream goes on.
+    #[error(
+        "{skipped} events were dropped because this stream was read too slowly: read it faster, narrow its filter or raise the builder's `event_queue`"
+    )]
     Lagged {
-        /// How many.
+        /// How many events were dropped.
         skipped: u64,
     },
 
@@ -111,26 +113,26 @@ pub enum Error {
     #[error("the connection to codex app-server has ended: {0}")]
     Closed(Arc<CloseReason>),
 
-    /// A turn ended other than well; what it had produced is in the error.
+    /// A turn failed, was interrupted or was cut off. The error holds what it had produced.
     #[error(transparent)]
     Turn(#[from] Box<TurnError>),
 
-    /// The turn would run where this connection can't see it; nothing was sent.
+    /// The turn would run where this connection cannot see it. Nothing was sent.
     #[error(
-        "thread {thread_id} is not followed by this connection, so its turns could not be seen: resume it with `resume_thread`"
+        "thread {thread_id} is not followed by this connection, which would not see its turns: resume it with `resume_thread`"
     )]
     NotFollowed {
         /// The thread.
         thread_id: String,
     },
 
-    /// The request can't be made as it stands; nothing was sent.
+    /// The call is wrong in itself. Nothing was sent.
     #[error("{0}")]
     Invalid(String),
 }
 
 impl Error {
-    /// The server's refusal, if that is what this is.
+    /// The server's error object, if the server refused the request.
     #[must_use]
     pub fn rpc(&self) -> Option<&RpcError> {
         match self {
@@ -140,13 +142,13 @@ impl Error {
         }
     }
 
-    /// The class of the server's refusal, if that is what this is.
+    /// The kind of the refusal, if the server refused the request.
     #[must_use]
     pub fn rpc_kind(&self) -> Option<RpcErrorKind> {
         self.rpc().map(RpcError::kind)
     }
 
-    /// The same, with the deadline that the user knows of in the place of what was left of it.
+    /// Replaces the deadline by the one that the user has set, of which only a part was left.
     pub(crate) fn within(mut self, told: Duration) -> Self {
         if let Self::Timeout { after, .. } | Self::NotSent { after, .. } = &mut self {
             *after = told;
@@ -161,12 +163,12 @@ impl Error {
         }
     }
 
-    /// `raw` is what was read.
+    /// `raw` is the text that was read.
     pub(crate) fn decode(method: &str, raw: &str, error: &serde_json::Error) -> Self {
         Self::decode_part(method, raw, raw, error)
     }
 
-    /// `part`, a part of `raw`, is what was read.
+    /// `part` is the part of `raw` that was read.
     pub(crate) fn decode_part(
         method: &str,
         raw: &str,
@@ -180,7 +182,7 @@ impl Error {
         }
     }
 
-    /// What stands in `raw` at a path is what was read.
+    /// The value at `path` is the part of `raw` that was read.
     pub(crate) fn decode_at(
         method: &str,
         raw: &str,

@@ -12,28 +12,28 @@ use crate::protocol::{CodexErrorInfo, ThreadItem, ThreadTokenUsage, TurnStatus};
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct TurnOutcome {
-    /// The thread it ran on.
+    /// The thread that the turn ran on.
     pub thread_id: String,
-    /// Its id.
+    /// The id of the turn.
     pub turn_id: String,
-    /// How it ended; `InProgress` if the end was not seen.
+    /// How the turn ended. `InProgress` if its end was not seen.
     pub status: TurnStatus,
     /// The answer: the last message marked `final_answer`, else the last one without a mark.
     pub text: String,
-    /// Every step, in the order they began.
+    /// Every step, in the order in which they began.
     pub items: Vec<Item>,
-    /// The tokens that this turn used by itself; `None` if the server told of none.
+    /// The tokens that this turn used, without its sub-agents. `None` if the server reported none.
     pub usage: Option<TokenUsage>,
-    /// The same with what its sub-agents used until its end, and theirs.
+    /// The tokens that this turn and its sub-agents, and theirs, used until its end.
     pub usage_with_agents: Option<TokenUsage>,
-    /// What the server said last of the whole thread: its tokens so far, and the size of the model's window.
+    /// The last report on the whole thread: its tokens so far, and the size of the model's context window.
     pub thread_usage: Option<ThreadTokenUsage>,
-    /// From start to completion, as the server measured it.
+    /// The time from start to completion, as the server measured it.
     pub duration: Option<Duration>,
-    /// Why it failed, if it did.
+    /// Why the turn failed, if it did.
     pub failure: Option<TurnFailure>,
-    /// Whether some of this is from the server's record instead of the turn's events: because its end was never told,
-    /// or because events were missed by a reader that was too slow or too late.
+    /// Whether some of this comes from the server's record in place of the turn's events: its end was never sent, or this
+    /// reader was too slow or too late for some events.
     pub recovered: bool,
     /// Whether the input joined a turn that was already running.
     pub joined: bool,
@@ -45,12 +45,12 @@ pub struct TurnOutcome {
 pub struct Item {
     /// The item in its last known state.
     pub item: ThreadItem,
-    /// Whether its end was told. The server does not complete what an interrupt cut off; such an item is closed as it
-    /// was last seen, with the text or the output that had come by then.
+    /// Whether `item/completed` came. The server does not complete an item that an interrupt cuts off; it is kept as it was
+    /// last seen, with the text or the output that had come by then.
     pub completed: bool,
 }
 
-/// What the server says of a failure; [`class`](Self::class) says what it means.
+/// The server's report of a failure. [`class`](Self::class) tells what it means.
 #[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub struct TurnFailure {
@@ -60,8 +60,8 @@ pub struct TurnFailure {
     pub info: Option<CodexErrorInfo>,
     /// More text, such as the cause of a retry.
     pub details: Option<String>,
-    /// When the limit resets, of a failure that is a limit, in the outcome of a turn: the latest reset of the limits that
-    /// are used up, as the server last told it in `account/rateLimits/updated`. `None` if it did not.
+    /// For a rate limit in the outcome of a turn, when it resets: the latest reset of the limits that are used up, as the
+    /// server last reported it in `account/rateLimits/updated`. `None` if it did not.
     pub resets_at: Option<SystemTime>,
 }
 

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-/// A JSON text as it came. Its `Debug` does not show it: it may hold a token, or be very long.
+/// A JSON text as it came. `Debug` does not show it: it may hold a token, or be very long.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RawText(Arc<str>);
 

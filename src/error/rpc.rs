@@ -1,4 +1,4 @@
-//! The server's refusals, classified. Nearly all come as -32600 and differ only in their text: this is the one table.
+//! Classifies the server's refusals. Nearly all have the code -32600 and differ only in their text: this is the one table.
 
 use std::fmt;
 
@@ -11,21 +11,21 @@ use crate::rpc::error::ErrorObject;
 #[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub struct RpcError {
-    /// The JSON-RPC code, such as -32600.
+    /// The JSON-RPC code, such as -32600. 0 if the server sent none.
     pub code: i64,
-    /// The text for people. The server has no machine-readable codes; see [`kind`](Self::kind).
+    /// The text for people. [`kind`](Self::kind) classifies it, since the server has no machine-readable codes.
     pub message: String,
-    /// What the server added; for a refused steer a `TurnError`.
+    /// Further data, such as a `TurnError` for a refused steer.
     pub data: Option<Value>,
 }
 
-/// What a refusal means.
+/// The meaning of a refusal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RpcErrorKind {
-    /// The server doesn't know the method: it is older, newer, or the name is wrong.
+    /// The server does not know the method: the server is older or newer, or the name is wrong.
     UnknownMethod,
-    /// The params lack a field or have one of the wrong type or value.
+    /// The params lack a field, or a field has the wrong type or value.
     InvalidParams,
     /// The method or the field needs `experimental_api(true)`.
     ExperimentalRequired {
@@ -41,27 +41,27 @@ pub enum RpcErrorKind {
     /// one (`thread/read`, `thread/resume`, `thread/fork`, `thread/archive`), nothing is stored under this id: it does not
     /// exist, is ephemeral, or has had no turn yet. `thread/unarchive` says so of a thread that is not archived, too.
     ThreadMissing,
-    /// The thread is loaded, but has had no turn yet, so there are none to read.
+    /// The thread is loaded, but has had no turn yet, so there is none to read.
     NoTurnsYet,
     /// The thread is archived; `thread/unarchive` brings it back.
     Archived,
     /// Another process has the thread; `thread/fork` works.
     ActiveWriter,
-    /// Nothing to steer or to interrupt.
+    /// No turn is running that could be steered or interrupted.
     NoActiveTurn,
-    /// Another turn is running than the one named.
+    /// Another turn is running than the one that was named.
     TurnMismatch {
         /// The id that was given.
         expected: String,
         /// The id of the turn that is running.
         actual: String,
     },
-    /// The running turn can't be steered.
+    /// The running turn cannot be steered.
     NotSteerable {
         /// The kind of the turn: `review` or `compact`.
         turn_kind: String,
     },
-    /// The running turn has to answer in another form than the one that is asked for now; wait for its end.
+    /// The running turn has to answer in another form than this request asks for. Wait for its end.
     OutputSchemaMismatch,
     /// A login is needed.
     AuthRequired,
@@ -72,11 +72,11 @@ pub enum RpcErrorKind {
         /// The length of the input, in characters.
         actual_chars: u64,
     },
-    /// The server can't do that with this thread or in this state.
+    /// The server does not support this for the thread or in its state.
     Unsupported,
-    /// The server is shutting down; reconnect and retry.
+    /// The server is shutting down. Reconnect and retry.
     Draining,
-    /// Too many requests at once; the request was not carried out and may be retried.
+    /// The server has too many requests. This one was not carried out and may be retried.
     Overloaded,
     /// Something failed inside the server.
     Internal,
@@ -84,12 +84,12 @@ pub enum RpcErrorKind {
     Other,
 }
 
-/// How a row recognises a refusal.
+/// How a row of the table recognises a refusal.
 enum Text {
     Is(&'static str),
     Starts(&'static str),
     Contains(&'static str),
-    /// Both, the one before the other.
+    /// Contains both, the first before the second.
     Around(&'static str, &'static str),
 }
 
@@ -106,8 +106,8 @@ impl Text {
     }
 }
 
-/// What is said of threads, in whatever code and wrapped in whatever other text: a refusal that is an internal error on its
-/// way through the thread store means the same.
+/// Refusals about threads. They have any code, and may be wrapped in other text: one that comes through the thread store as
+/// an internal error means the same.
 const THREADS: &[(Text, RpcErrorKind)] = &[
     (
         Text::Contains("thread not found: "),
@@ -163,7 +163,7 @@ const THREADS: &[(Text, RpcErrorKind)] = &[
     ),
 ];
 
-/// What a refusal proper says. Rows are tried in order. Those that carry values are read in [`RpcError::kind`].
+/// Other refusals. Rows are tried in order. Refusals that carry values are read in [`RpcError::kind`].
 const TABLE: &[(Text, RpcErrorKind)] = &[
     (Text::Is("Not initialized"), RpcErrorKind::NotInitialized),
     (
@@ -226,7 +226,7 @@ impl RpcError {
         }
     }
 
-    /// What the refusal means, told from its code, its data and its text.
+    /// Classifies the refusal by its code, its data and its text.
     #[must_use]
     pub fn kind(&self) -> RpcErrorKind {
         if self.code == -32001 {
@@ -253,7 +253,7 @@ impl RpcError {
         }
     }
 
-    /// `turn/start` on a turn that can't take the input: an internal error by its code, but not by its meaning.
+    /// `turn/start` while a turn runs that cannot take the input: an internal error by its code, not by its meaning.
     fn turn_input(&self) -> Option<RpcErrorKind> {
         let reason = self
             .message
@@ -289,7 +289,7 @@ impl RpcError {
             });
         }
         if let Some(ids) = m.strip_prefix("expected active turn id ") {
-            // Steering puts the ids in back-ticks, interrupting doesn't.
+            // `turn/steer` puts the ids in back-ticks, `turn/interrupt` does not.
             let (expected, actual) = ids.split_once(" but found ")?;
             let plain = |id: &str| id.trim_matches('`').to_owned();
             return Some(RpcErrorKind::TurnMismatch {
@@ -297,7 +297,7 @@ impl RpcError {
                 actual: plain(actual),
             });
         }
-        // The list of all methods follows; for a field's value the list is that of its variants.
+        // A list follows: of all methods, or of the values that a field may have.
         let variants = m.strip_prefix("Invalid request: unknown variant `")?;
         variants
             .contains("`initialize`")

@@ -1,15 +1,15 @@
-//! Texts of others as errors and their `Debug` show them: no longer than a person reads.
+//! Foreign texts as errors show them: shortened to what a person reads.
 
 use std::fmt;
 
-/// How much of a text is shown, in bytes.
+/// The most bytes of a text that are shown.
 const SHOWN: usize = 2_000;
 
-/// A text of which no more than 2,000 bytes are shown, the beginning and the end, and how much is left out between them.
+/// Shows at most 2,000 bytes of a text: its beginning, its end, and how much is left out between them.
 pub(crate) struct Shortened<'a>(pub(crate) &'a str);
 
 impl Shortened<'_> {
-    /// The two parts that are shown, and how many bytes are left out; `None` if all is shown.
+    /// The two parts that are shown and the number of bytes between them; `None` if all is shown.
     fn cut(&self) -> Option<(&str, usize, &str)> {
         let text = self.0;
         if text.len() <= SHOWN {

@@ -14,10 +14,10 @@ pub enum SpawnError {
         .looked.join("; ")
     )]
     NotFound {
-        /// The places that were looked at, and what was there. A place that was named is the only one.
+        /// The places that were searched, and what was found there. A place that was named is the only one.
         looked: Vec<String>,
     },
-    /// It is npm's script, and there is no Node to run it.
+    /// The executable is npm's script, and there is no Node to run it.
     #[error(
         "{} is npm's script, which needs Node, and there is no `node` on its $PATH; npm's package has no binary for this machine that could be started in its place: {}; put Node on the $PATH, or name the binary with the builder's `codex` or $CAS_CODEX",
         .script.display(), .looked.join("; ")
@@ -25,7 +25,7 @@ pub enum SpawnError {
     NodeMissing {
         /// The script.
         script: PathBuf,
-        /// The places where the binary may be, and what was there.
+        /// The places where the binary may be, and what was found there.
         looked: Vec<String>,
     },
     /// The operating system refused to start it.
@@ -36,7 +36,7 @@ pub enum SpawnError {
         /// What the operating system said.
         r#source: Arc<std::io::Error>,
     },
-    /// The directory of the [`registry`](crate::Builder::registry) can't be used; nothing is left running.
+    /// The directory of the [`registry`](crate::Builder::registry) cannot be used. Nothing is left running.
     #[error("the registry {} cannot be used: {source}", .dir.display())]
     Registry {
         /// The directory.
@@ -44,7 +44,7 @@ pub enum SpawnError {
         /// What is wrong with it.
         r#source: Arc<std::io::Error>,
     },
-    /// It started and ended before the handshake was done.
+    /// The process ended before the handshake was done.
     #[error("{} ended before the handshake: {reason}", .program.display())]
     Exited {
         /// The executable.

@@ -6,10 +6,10 @@ use super::{close::CloseReason, outcome::TurnOutcome, rounded::Rounded};
 use crate::protocol::{CodexErrorInfo, TurnStatus};
 
 impl TurnOutcome {
-    /// The outcome if the turn completed, else the error that says how it ended.
+    /// The outcome if the turn completed, else an error that says how it ended.
     ///
     /// # Errors
-    /// A [`TurnError`] with this outcome in it, boxed since it is large.
+    /// A [`TurnError`] that holds this outcome, boxed since it is large.
     pub fn into_result(self) -> Result<Self, Box<TurnError>> {
         let kind = match &self.status {
             TurnStatus::Completed => return Ok(self),
@@ -23,13 +23,14 @@ impl TurnOutcome {
     }
 }
 
-/// A turn that ended other than well, with all that it had produced. Its `Debug` counts the items and does not show them.
+/// A turn that failed, was interrupted or was cut off, with all that it had produced. `Debug` counts the items and does not
+/// show them.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct TurnError {
-    /// How it ended.
+    /// How the turn ended.
     pub kind: TurnErrorKind,
-    /// What it had produced until then, and the server's reason in `failure`.
+    /// What the turn had produced until then, and the server's reason in `failure`.
     pub outcome: TurnOutcome,
 }
 
@@ -37,15 +38,15 @@ pub struct TurnError {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum TurnErrorKind {
-    /// The server says that it failed.
+    /// The server reported a failure.
     Failed,
-    /// It was interrupted.
+    /// The turn was interrupted.
     Interrupted,
     /// The connection ended first.
     Closed(Arc<CloseReason>),
-    /// The thread was closed, archived or deleted, and how the turn ended is not on record.
+    /// The thread was closed, archived or deleted, and the server has no record of how the turn ended.
     ThreadClosed,
-    /// It did not end in time; see [`Turn::finish_by`](crate::Turn::finish_by).
+    /// The turn did not end in time; see [`Turn::finish_by`](crate::Turn::finish_by).
     DeadlinePassed {
         /// The deadline, without the grace period.
         after: Duration,
@@ -53,7 +54,7 @@ pub enum TurnErrorKind {
 }
 
 impl TurnError {
-    /// The class of the failure, as the server gave it.
+    /// The server's class of the failure.
     #[must_use]
     pub fn info(&self) -> Option<&CodexErrorInfo> {
         self.outcome.failure.as_ref()?.info.as_ref()

@@ -9,15 +9,15 @@ use serde::Deserialize;
 #[serde(from = "Wire")]
 #[non_exhaustive]
 pub struct TokenUsage {
-    /// All of them, input and output.
+    /// Input and output together.
     pub total: u64,
-    /// What the model was given, cached or not.
+    /// The input, cached or not.
     pub input: u64,
     /// The part of the input that came from the cache.
     pub cached_input: u64,
     /// The part of the input that was written to the cache.
     pub cache_write_input: u64,
-    /// What the model gave back, its reasoning included.
+    /// The output, reasoning included.
     pub output: u64,
     /// The part of the output that was reasoning.
     pub reasoning_output: u64,
@@ -62,7 +62,7 @@ impl TokenUsage {
         }
     }
 
-    /// What has been added since `before`.
+    /// The difference to an earlier count.
     pub(crate) fn since(self, before: Self) -> Self {
         self.zip(before, u64::saturating_sub)
     }

@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_needed_must_be_there_and_the_rest_has_a_default() {
+    fn a_needed_field_must_be_there_and_the_others_have_a_default() {
         let thing: Thing<'_> =
             serde_json::from_str(r#"{"note":null,"more":[1],"id":"a","theCount":2}"#).unwrap();
         assert_eq!((thing.id.as_str(), thing.count), ("a", 2));

@@ -1,7 +1,8 @@
-//! What must run neither in the reader nor under a lock: subscribers of `tracing`, and the drops of what users gave.
+//! The door for foreign code out of the reader task and from under locks: subscribers of `tracing`, and the drops of
+//! values that users gave.
 //!
-//! Both are foreign code, which may block or call the client. Here they run on a thread of the runtime's blocking pool,
-//! one after the other.
+//! Both may block, or call the client. Here they run on a thread of the runtime's blocking pool, one after the other. So
+//! code that runs in the reader task or holds a lock never calls a macro of `tracing` itself: it calls [`Aside::trace`].
 
 use std::{
     any::Any,
@@ -14,15 +15,15 @@ use std::{
 use tokio::runtime::Handle;
 use tracing::{Dispatch, Level, dispatcher, level_filters::LevelFilter};
 
-/// How many traces may wait for a slow subscriber; what comes on top is counted.
-const BOUND: usize = 1_024;
+/// How many traces may wait for a slow subscriber. Further ones are dropped and counted.
+const MAX_TRACES: usize = 1_024;
 
-/// A way out of the reader and from under a lock. Clones share it.
+/// Runs foreign code aside. Clones share one thread.
 #[derive(Clone)]
 pub(crate) struct Aside(Arc<Inner>);
 
 struct Inner {
-    /// `None` where there is no runtime; then all is done at once.
+    /// Without one, foreign code runs at once, where it is handed in.
     runtime: Option<Handle>,
     state: Mutex<State>,
 }
@@ -30,11 +31,11 @@ struct Inner {
 #[derive(Default)]
 struct State {
     traces: VecDeque<Trace>,
-    /// Traces that were dropped and have not been told of.
+    /// How many traces were dropped since the last one that says so.
     lost: u64,
-    /// Not bounded: what is in it was there before, and is on its way out.
+    /// Values to be dropped. Not bounded: each was held before.
     gone: Vec<Box<dyn Any + Send>>,
-    /// A thread is at it.
+    /// A thread is at work.
     running: bool,
 }
 
@@ -45,7 +46,7 @@ struct Trace {
 }
 
 impl Aside {
-    /// On the runtime of the caller.
+    /// Uses the runtime of the caller.
     pub(crate) fn new() -> Self {
         Self(Arc::new(Inner {
             runtime: Handle::try_current().ok(),
@@ -53,7 +54,7 @@ impl Aside {
         }))
     }
 
-    /// Has `emit` run, which is one call of a macro of `tracing` of this level, if anybody listens to the level.
+    /// Runs `emit`, which is one call of a macro of `tracing`, if a subscriber is interested in this level.
     pub(crate) fn trace(&self, level: Level, emit: impl FnOnce() + Send + 'static) {
         if level > LevelFilter::current() {
             return;
@@ -63,7 +64,7 @@ impl Aside {
             emit: Box::new(emit),
         };
         let mut state = self.0.lock();
-        if state.traces.len() < BOUND {
+        if state.traces.len() < MAX_TRACES {
             state.traces.push_back(trace);
             self.start(state);
         } else {
@@ -73,7 +74,7 @@ impl Aside {
         }
     }
 
-    /// Drops something that may have a user's `Drop` in it.
+    /// Drops a value whose `Drop` may be a user's.
     pub(crate) fn let_go(&self, what: impl Any + Send) {
         let mut state = self.0.lock();
         state.gone.push(Box::new(what));
@@ -87,7 +88,7 @@ impl Aside {
         drop(state);
         let drain = Drain(Some(self.0.clone()));
         match &self.0.runtime {
-            // On a runtime that is going down it does not run, and what waits goes with the last clone.
+            // A runtime that shuts down does not run it; what waits is dropped with the last clone.
             Some(runtime) => drop(runtime.spawn_blocking(move || drain.run())),
             None => drain.run(),
         }
@@ -100,7 +101,7 @@ impl Inner {
     }
 }
 
-/// The work of a thread; empty once it has begun.
+/// The work of the thread; `None` once it has begun.
 struct Drain(Option<Arc<Inner>>);
 
 impl Drain {
@@ -145,7 +146,7 @@ impl Drop for Drain {
     }
 }
 
-/// A panic of foreign code is its own affair, and has been printed.
+/// Runs foreign code. A panic ends that code only; the panic hook has reported it.
 fn guarded(run: impl FnOnce()) {
     let _ = catch_unwind(AssertUnwindSafe(run));
 }
@@ -210,7 +211,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_a_slow_subscriber_misses_is_counted() {
+    async fn a_slow_subscriber_is_told_how_many_traces_it_missed() {
         let (say_go, go) = mpsc::channel();
         let told = Arc::<Mutex<Vec<String>>>::default();
         let slow = Slow {
@@ -219,7 +220,7 @@ mod tests {
         };
         let _listening = tracing::subscriber::set_default(slow);
         let aside = Aside::new();
-        for n in 0..BOUND + 100 {
+        for n in 0..MAX_TRACES + 100 {
             aside.trace(Level::WARN, move || {
                 tracing::warn!(target: "cas_sdk", n);
             });
@@ -239,12 +240,12 @@ mod tests {
         };
         let lost: usize = told.iter().filter_map(number).sum();
         let got = told.iter().filter(|t| t.starts_with("n=")).count();
-        assert_eq!(got + lost, BOUND + 100);
+        assert_eq!(got + lost, MAX_TRACES + 100);
         assert!(lost >= 98, "{lost}");
     }
 
     #[tokio::test]
-    async fn a_panic_of_what_is_run_here_stops_nothing() {
+    async fn a_panic_of_foreign_code_stops_nothing() {
         struct Panics;
         impl Drop for Panics {
             fn drop(&mut self) {

@@ -10,6 +10,7 @@ use super::{
     router::{Router, State},
     routes::Delivery,
     scan::Scanned,
+    tap::Wakers,
 };
 
 /// The lines of one read. Dropping it lets the readers see them.
@@ -108,6 +109,14 @@ impl<'r> Batch<'r> {
         let readers = self.state().flush();
         self.state = None;
         readers.wake();
+    }
+
+    /// Wakes readers without the lock: a waker is foreign code.
+    pub(super) fn wake(&mut self, readers: Wakers) {
+        if !readers.is_empty() {
+            self.release();
+            readers.wake();
+        }
     }
 
     /// Lets the lock go, for foreign code to run.

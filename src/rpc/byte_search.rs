@@ -5,12 +5,12 @@ use memchr::memchr2;
 const ONES: u64 = u64::from_ne_bytes([1; 8]);
 const TOPS: u64 = ONES << 7;
 
-/// The high bit of each byte that is below `limit`, of at most 128; those after the first one may be wrong.
+/// Sets the high bit of each byte below `limit`, which is at most 128. Bits after the first one set may be wrong.
 const fn below(word: u64, limit: u8) -> u64 {
     word.wrapping_sub(ONES * limit as u64) & !word & TOPS
 }
 
-/// The same of each byte that is `byte`.
+/// Sets the high bit of each byte that equals `byte`. Bits after the first one set may be wrong.
 const fn equal(word: u64, byte: u8) -> u64 {
     below(word ^ (ONES * byte as u64), 1)
 }
@@ -20,13 +20,13 @@ const fn first(found: u64) -> usize {
     found.trailing_zeros() as usize / 8
 }
 
-/// How many words are looked at one by one.
+/// How many words are searched before the vectorized search is called.
 const SHORT: usize = 6;
 
-/// Where the first quote or backslash is.
+/// The position of the first quote or backslash.
 ///
-/// In the beginning words are less work than the call of a vectorized search.
-#[inline]
+/// For the first few words this is less work than the call of a vectorized search.
+#[inline] // Called for each string of a message.
 pub(crate) fn quote_or_escape(bytes: &[u8]) -> Option<usize> {
     let (words, _) = bytes.as_chunks();
     let mut at = 0;
@@ -41,8 +41,9 @@ pub(crate) fn quote_or_escape(bytes: &[u8]) -> Option<usize> {
     memchr2(b'"', b'\\', &bytes[at..]).map(|found| at + found)
 }
 
-/// Where the first byte is that is not simply part of a JSON string: a quote, a backslash or a control character.
-#[inline]
+/// The position of the first byte that does not stand for itself in a JSON string: a quote, a backslash or a control
+/// character.
+#[inline] // Called for each string of a delta.
 pub(crate) fn end_of_plain(bytes: &[u8]) -> Option<usize> {
     let (words, rest) = bytes.as_chunks();
     for (at, word) in words.iter().enumerate() {

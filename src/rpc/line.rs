@@ -1,7 +1,7 @@
 //! Framing: bytes in, whole lines out, in place.
 //!
-//! One read takes as much as the pipe holds; all lines that it completes are then handed out as slices of the one
-//! buffer, without a copy or an allocation. What a read leaves unfinished stays, so a cancelled read loses nothing.
+//! One read takes as much as the pipe holds. The lines that it completes are handed out as slices of the one buffer,
+//! without a copy or an allocation. An unfinished line stays in the buffer, so a cancelled read loses nothing.
 
 use std::io;
 
@@ -9,19 +9,19 @@ use bytes::{Buf as _, BytesMut};
 use memchr::memchr;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
-/// How much room a read is offered at least.
+/// The least room that a read is offered, in bytes.
 const READ: usize = 256 * 1024;
-/// A buffer that a long line made larger than this is given back.
+/// A larger buffer is given back once the long line that needed it is gone.
 const KEEP: usize = 2 * READ;
-/// How much of a line that is skipped is kept to tell what it was.
+/// How much is kept of a line that is skipped, in bytes.
 const HEAD: usize = 256;
 
 /// One unit of input.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Line<'a> {
-    /// A line without its terminator (`\n` or `\r\n`); empty only if that was asked for.
+    /// A line without its terminator (`\n` or `\r\n`). Empty lines are left out, see [`Lines::keep_empty`].
     Text(&'a [u8]),
-    /// A line longer than the limit was skipped; this is how long it was and how it began.
+    /// A line longer than the limit was skipped: its length, and its beginning.
     TooLong { len: u64, head: Vec<u8> },
 }
 
@@ -35,9 +35,9 @@ pub(crate) struct Lines<R> {
     /// Bytes from `start` up to this one are known to hold no newline.
     searched: usize,
     max_line: usize,
-    /// The length so far of a line that is being skipped, and how it began.
+    /// A line that is being skipped: its length so far, and its beginning.
     skipping: Option<(u64, Vec<u8>)>,
-    /// What was skipped so far ends with a carriage return, which does not count.
+    /// The skipped part ends with a carriage return, which does not count if the line ends there.
     skipped_return: bool,
     eof: bool,
     keep_empty: bool,
@@ -59,7 +59,7 @@ impl<R: AsyncRead + Unpin> Lines<R> {
         }
     }
 
-    /// From now on empty lines are lines.
+    /// Has empty lines handed out too.
     #[cfg(feature = "cli")]
     pub(crate) fn keep_empty(&mut self) {
         self.keep_empty = true;
@@ -130,7 +130,7 @@ impl<R: AsyncRead + Unpin> Lines<R> {
         }
     }
 
-    /// Drops what the buffer holds of a line that is over the limit, and reports the line once it has ended.
+    /// Drops what the buffer holds of a line over the limit. Reports the line once it has ended.
     fn skip(&mut self) -> Option<Line<'static>> {
         let (len, _) = self.skipping.as_mut()?;
         let newline = memchr(b'\n', &self.buf[self.start..]);

@@ -38,6 +38,8 @@ mod pending;
 mod protocol;
 pub(crate) mod queue;
 pub(crate) mod reader;
+#[cfg(test)]
+mod reader_tests;
 mod recycle;
 pub(crate) mod reply;
 pub(crate) mod router;

@@ -1,8 +1,8 @@
 //! Writing: whole frames only, answers before requests, no task hop when the pipe is idle.
 //!
-//! A frame is handed over complete, so a caller that is cancelled can't leave half a line. The owner of the pipe is the
-//! outbox; the writer task ([`Outbox::drive`]) flushes what a caller left behind. A caller whose frame finds an empty
-//! outbox writes it at once with the writer task's waker: if the pipe is full, it is the writer task that is woken.
+//! A frame is handed over complete, so a caller that is cancelled cannot leave half a line. The outbox owns the pipe; the
+//! writer task ([`Outbox::drive`]) flushes what callers left behind. A caller that finds the outbox empty writes its frame
+//! itself, with the writer task's waker: if the pipe is full, the writer task is woken.
 
 use std::{
     future::poll_fn,
@@ -25,11 +25,11 @@ pub(crate) type Sink = Pin<Box<dyn AsyncWrite + Send>>;
 /// Which lane a frame takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lane {
-    /// An answer to the server: it goes before all waiting requests.
+    /// An answer to the server. It overtakes all requests that wait.
     Reply,
-    /// A request; `alone` says that no other one is on its way, so that coalescing has nothing to gain.
+    /// A request. It is written at once if it is `alone`, else together with those that follow it.
     Request {
-        /// Nothing else is in flight.
+        /// No other request is in flight.
         alone: bool,
     },
 }
@@ -41,13 +41,13 @@ pub(crate) struct Outbox {
 
 struct State {
     pipe: Pipe,
-    /// What is being written; a frame once begun is finished first. Empty while the pipe is in use.
+    /// The frames being written: a frame that has begun is finished first. Empty while the pipe is in use.
     current: BytesMut,
     replies: BytesMut,
     requests: BytesMut,
     writer: Waker,
-    /// How often the writer task was polled, and so which waker this is. NB. Wakers can't be compared for it: two that are
-    /// the same may be said to differ, and the writer would wake itself for ever.
+    /// How often the writer task was polled, which tells wakers apart. NB. Comparing wakers does not: two equal ones may be
+    /// said to differ, and the writer would wake itself for ever.
     polls: u64,
     error: Option<io::Error>,
     closing: bool,
@@ -62,11 +62,11 @@ enum Pipe {
     Closed,
 }
 
-/// How many bytes may wait for a server that does not read. It takes thousands of requests that nobody waits for any
-/// more, or of answers to requests of the server, to get there: the connection is of no use then, and memory is.
+/// How many bytes may wait for a server that does not read. Thousands of requests whose callers have gone, or of answers,
+/// are needed to get there; the connection is ended then, to bound its memory.
 const WAITING: usize = 256 * 1024 * 1024;
 
-/// A buffer that one large frame made larger than this is given back.
+/// A larger buffer is given back once the large frame that needed it is written.
 const KEEP: usize = 1024 * 1024;
 
 impl Outbox {
@@ -92,12 +92,12 @@ impl Outbox {
         &self.taps
     }
 
-    /// Queues one frame, its newline included. After the end it is dropped: the router tells the callers.
+    /// Queues one frame with its newline. After the end the frame is dropped: the router tells the callers.
     pub(crate) fn send(&self, lane: Lane, frame: &[u8]) {
         self.queue(lane, frame, |taps| Some(taps.note(true, frame)));
     }
 
-    /// The same for a request that can wait: `false`, and nothing is queued, while a tap has no room for it.
+    /// Queues a request, unless a tap has no room for it: then it returns `false` and queues nothing.
     pub(crate) fn offer(&self, lane: Lane, frame: &[u8]) -> bool {
         self.queue(lane, frame, |taps| taps.offer(frame))
     }
@@ -137,7 +137,7 @@ impl Outbox {
         true
     }
 
-    /// Flushes for as long as the outbox is open. Ends when it was closed or the pipe broke.
+    /// Flushes for as long as the outbox is open. Ends when the outbox is closed or the pipe breaks.
     pub(crate) async fn drive(&self) -> io::Result<()> {
         poll_fn(|cx| {
             let waker = cx.waker().clone();
@@ -165,7 +165,7 @@ impl Outbox {
         .await
     }
 
-    /// Takes no more frames; the writer task ends when the queued ones are written.
+    /// Takes no more frames. The writer task ends when the queued ones are written.
     pub(crate) fn close(&self) {
         let mut state = self.lock();
         state.closing = true;
@@ -174,7 +174,7 @@ impl Outbox {
         waker.wake();
     }
 
-    /// Drops the pipe at once if nothing is queued, without the writer task: its runtime may not be driven.
+    /// Drops the pipe at once if nothing is queued. Does not need the writer task, whose runtime may not be driven.
     pub(crate) fn close_if_idle(&self) {
         let mut state = self.lock();
         if !state.is_empty() || !matches!(state.pipe, Pipe::Idle(_)) {
@@ -195,8 +195,8 @@ impl Outbox {
         drop(pipe);
     }
 
-    /// Writes until nothing is left, or all that was queued when it began if it is not the writer task that does it; or
-    /// until the pipe is full or breaks (then `error` is set). Pending, too, while somebody else is at it.
+    /// Writes until nothing is left, the pipe is full, or the pipe breaks (then `error` is set). A caller writes only what
+    /// was queued when it began. Pending, too, while another caller writes.
     ///
     /// The waker is the one that the writer task had at its poll number `polls`.
     fn write(&self, cx: &mut Context<'_>, polls: u64, is_writer: bool) -> Poll<()> {
@@ -285,7 +285,7 @@ impl State {
         self.current.is_empty() && self.replies.is_empty() && self.requests.is_empty()
     }
 
-    /// Makes what waits the next to be written; `false` if nothing does.
+    /// Makes the waiting frames the current ones; `false` if none wait.
     fn next(&mut self) -> bool {
         // NB. Order is load-bearing: an answer overtakes every request that has not begun.
         let next = if self.replies.is_empty() {

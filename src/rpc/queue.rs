@@ -378,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_said_before_the_end_is_read_first() {
+    fn messages_before_the_end_are_read_first() {
         let queue = Queue::new(BOUNDS);
         let _ = queue.push_all([(message(1), false)]);
         queue.close(&Closed::default());

@@ -1,4 +1,11 @@
 //! The reader task: what happens to a line, from the pipe to those who read it.
+//!
+//! 1. [`Lines`] cuts what one read has brought into lines, and each [tap](Taps) takes note of it.
+//! 2. [`Scan`] finds the envelope of a line: what kind of message it is, and where its parts stand.
+//! 3. An answer goes to the request that waits for it, after all that the server sent before it.
+//! 4. What the dialect observes, it sees first.
+//! 5. [`Batch`] decides which subscriptions take a message, and gathers messages that go the same way.
+//! 6. The readers of the subscriptions are woken once, after the last line of the read.
 
 mod odd_lines;
 
@@ -10,16 +17,15 @@ use super::{
     batch::Batch,
     block::Draft,
     envelope::{Envelope, MessageKind, Parts, Text},
-    error::ErrorObject,
     line::{Line, Lines},
     protocol::Protocol,
-    reply::RawReply,
+    reply,
     router::Router,
     scan::{Scan, Scanned},
     tap::Taps,
 };
 
-/// Reads until the end of the input, which is `Ok`, or an error. It waits for input, and for taps; for nobody else.
+/// Reads until the end of the input, which is `Ok`, or an error. Waits for input and for full taps, for nothing else.
 pub(crate) async fn read<R: AsyncRead + Unpin>(
     mut lines: Lines<R>,
     router: &Router,
@@ -68,15 +74,11 @@ impl<'r> Reader<'r> {
     }
 
     /// Routes all lines that are there, without a wait in between.
-    fn read<R: AsyncRead + Unpin>(mut self, lines: &mut Lines<R>, taps: &Taps) {
+    pub(super) fn read<R: AsyncRead + Unpin>(mut self, lines: &mut Lines<R>, taps: &Taps) {
         while let Some(line) = lines.next() {
             match line {
                 Line::Text(bytes) => {
-                    let readers = taps.note(false, bytes);
-                    if !readers.is_empty() {
-                        self.batch.release(); // A waker is foreign code.
-                        readers.wake();
-                    }
+                    self.batch.wake(taps.note(false, bytes));
                     self.line(bytes);
                 }
                 Line::TooLong { len, head } => {
@@ -96,13 +98,8 @@ impl<'r> Reader<'r> {
 
     fn text(&mut self, line: &str) {
         let scanned = self.scan.next(line);
-        let appended;
-        let text = if scanned.unescaped.is_empty() {
-            Text::new(line)
-        } else {
-            appended = [line, &scanned.unescaped].concat();
-            Text::appended(&appended, line.len())
-        };
+        let mut appended = String::new();
+        let text = scanned.text(line, &mut appended);
         if scanned.kind == MessageKind::Response {
             self.response(text, scanned.env);
         } else {
@@ -121,10 +118,9 @@ impl<'r> Reader<'r> {
         }
         let message = self.batch.message(seq, text, scanned);
         self.batch.release(); // The dialect may call back.
-        if scanned.kind == MessageKind::Request {
-            self.router.dialect.request(&message);
-        } else {
-            self.router.dialect.observe(&message);
+        match scanned.kind {
+            MessageKind::Request => self.router.dialect.request(&message),
+            _ => self.router.dialect.observe(&message),
         }
         self.batch.add_observed(&message, to.class);
     }
@@ -141,13 +137,7 @@ impl<'r> Reader<'r> {
         }
         self.batch.flush(); // NB. What the server sent before the answer is queued before the caller wakes.
         drop(pending.place);
-        let outcome = match parts.error().filter(|error| *error != "null") {
-            Some(error) => Err(ErrorObject::parse(error)),
-            None => Ok(RawReply {
-                line: text.line().into(),
-                result: parts.result_range(),
-            }),
-        };
+        let outcome = reply::outcome(text.line(), parts);
         if let Some(hook) = pending.on_reply {
             hook(&outcome);
         }
@@ -158,7 +148,3 @@ impl<'r> Reader<'r> {
         }
     }
 }
-
-#[cfg(test)]
-#[path = "reader_tests.rs"]
-mod tests;

@@ -8,13 +8,15 @@ use std::{
 
 use proptest::{collection::vec, prelude::*};
 
-use super::*;
-use crate::rpc::{
+use super::{
     aside::Aside,
+    line::{Line, Lines},
     message::Incoming,
     queue::{Bounds, Next},
+    reader::{Reader, ReaderState},
     reply::OnReply,
-    router::{Dialect, Matcher, Subscription},
+    router::{Dialect, Matcher, Router, Subscription},
+    tap::Taps,
     test_protocol::{PROTOCOL, only},
 };
 

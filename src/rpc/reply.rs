@@ -2,7 +2,7 @@
 
 use std::{fmt, ops::Range};
 
-use super::error::ErrorObject;
+use super::{envelope::Parts, error::ErrorObject};
 
 /// A successful answer: its line, and where the result stands in it.
 pub(crate) struct RawReply {
@@ -15,6 +15,17 @@ pub(crate) type Outcome = Result<RawReply, ErrorObject>;
 
 /// A hook that runs in the reader task when the answer is routed, before the next line is. It must not block.
 pub(crate) type OnReply = Box<dyn FnOnce(&Outcome) + Send>;
+
+/// Reads the outcome from the line of an answer.
+pub(super) fn outcome(line: &str, parts: Parts<'_>) -> Outcome {
+    match parts.error().filter(|error| *error != "null") {
+        Some(error) => Err(ErrorObject::parse(error)),
+        None => Ok(RawReply {
+            line: line.into(),
+            result: parts.result_range(),
+        }),
+    }
+}
 
 impl RawReply {
     /// The JSON text of the result.

@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_learned_is_forgotten_when_the_subscriptions_change_and_never_grows_for_ever() {
+    fn deliveries_are_forgotten_when_subscriptions_change_and_do_not_pile_up() {
         let mut routes = Routes::default();
         for n in 0..10_000 {
             let method = n.to_string();

@@ -1,7 +1,7 @@
 //! The envelopes of line after line: the walk goes on where a line differs from the one before.
 
 use super::{
-    envelope::{Envelope, MessageKind, Span},
+    envelope::{Envelope, MessageKind, Span, Text},
     protocol::{KEYS, Protocol},
     scanner::{Mark, Scanner},
 };
@@ -36,6 +36,15 @@ pub(super) struct Scanned {
 }
 
 impl Scanned {
+    /// The line with what its envelope names beside it; `appended` is the room for that.
+    pub(super) fn text<'a>(&self, line: &'a str, appended: &'a mut String) -> Text<'a> {
+        if self.unescaped.is_empty() {
+            return Text::new(line);
+        }
+        *appended = [line, &self.unescaped].concat();
+        Text::appended(appended, line.len())
+    }
+
     /// A line that is not compared with the one before.
     pub(super) fn alone(kind: MessageKind, env: Envelope) -> Self {
         Self {

@@ -25,7 +25,7 @@ fn a_notification_shows_its_method_params_and_routing_keys() {
     );
     assert_eq!(p.thing_type(), Some("chair"));
     assert_eq!(p.sent_at(), Some(17));
-    assert!(p.params().unwrap().starts_with("{\"item\""));
+    assert!(p.params().unwrap().starts_with("{\"thing\""));
 }
 
 #[test]
@@ -135,7 +135,7 @@ fn big_integers_are_ids_and_kept_to_the_letter() {
 }
 
 #[test]
-fn what_is_not_one_json_object_is_malformed() {
+fn a_line_that_is_not_one_json_object_is_malformed() {
     for line in [
         "",
         " ",

@@ -1,4 +1,4 @@
-//! The locks of what wakes others by hand: the standard ones, and loom's where `tests/loom/` tries all interleavings.
+//! The locks of the code that wakes tasks by hand: the standard library's, or loom's in `tests/loom/`.
 
 pub(crate) use std::sync::{
     Mutex, MutexGuard,

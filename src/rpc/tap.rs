@@ -1,7 +1,7 @@
-//! Taps on the wire: every line of both directions, in order, none lost. The one thing that the reader and the requests
-//! wait for, and only while somebody has asked for it.
+//! Taps on the wire: every line of both directions, in order, none lost.
 //!
-//! One lock guards all taps. Nothing is woken or dropped under it.
+//! A tap that is full makes the reader and the requests wait. Nothing else does, and a user has to open one first. One lock
+//! guards all taps. Nothing is woken or dropped under it.
 
 use std::{
     collections::VecDeque,
@@ -24,7 +24,7 @@ pub(crate) struct Tapped {
 /// All taps of a connection.
 #[derive(Default)]
 pub(crate) struct Taps {
-    /// Whether there are any; read on every line.
+    /// Whether there are taps; read on every line.
     any: AtomicBool,
     state: Mutex<State>,
     /// A tap has room again, or is gone.
@@ -39,17 +39,17 @@ struct State {
     ended: bool,
 }
 
-/// What waits to be read from one tap.
+/// The lines that wait in one tap.
 struct Lines {
     id: u64,
-    /// How many lines there may be.
+    /// The most lines.
     bound: usize,
     queue: VecDeque<Tapped>,
     bytes: usize,
     waker: Option<Waker>,
 }
 
-/// The bound beside the number of lines: that many may be of any size.
+/// The most bytes of a tap, since lines may be of any size.
 const MAX_BYTES: usize = 16 * 1024 * 1024;
 
 impl Lines {
@@ -58,7 +58,7 @@ impl Lines {
     }
 }
 
-/// Those to be woken once no lock is held any more.
+/// Wakers to be woken once no lock is held.
 #[derive(Debug, Default)]
 #[must_use = "somebody waits"]
 pub(crate) struct Wakers(Vec<Waker>);
@@ -81,14 +81,14 @@ impl Wakers {
     }
 }
 
-/// One reader's end; dropping it ends its tap.
+/// The reader's end of a tap. Dropping it ends the tap.
 pub(crate) struct Tap {
     owner: Arc<Taps>,
     id: u64,
 }
 
 impl Taps {
-    /// A tap that makes the reader and the requests wait while `bound` lines, or 16 MiB of them, wait to be read from it.
+    /// Opens a tap, which makes the reader and the requests wait while `bound` lines, or 16 MiB, wait in it.
     pub(crate) fn open(self: &Arc<Self>, bound: usize) -> Tap {
         let mut state = self.lock();
         let id = state.next_id;
@@ -108,7 +108,7 @@ impl Taps {
         }
     }
 
-    /// Takes note of a line, whether there is room or not: of one from the server, and of an answer to it.
+    /// Adds a line to all taps, whether there is room or not: one from the server, or an answer to it.
     pub(crate) fn note(&self, to_server: bool, line: &[u8]) -> Wakers {
         if !self.any.load(Ordering::Acquire) {
             return Wakers::default();
@@ -117,7 +117,7 @@ impl Taps {
         self.lock().push(to_server, &line)
     }
 
-    /// Takes note of a request, if every tap has room for it.
+    /// Adds a request to all taps, if every one has room for it.
     pub(crate) fn offer(&self, line: &[u8]) -> Option<Wakers> {
         if !self.any.load(Ordering::Acquire) {
             return Some(Wakers::default());
@@ -128,7 +128,7 @@ impl Taps {
         (!is_full).then(|| state.push(true, &line))
     }
 
-    /// A line was too long to keep: its number stays free.
+    /// Leaves out the number of a line that was too long to keep.
     pub(crate) fn skip(&self) {
         if self.any.load(Ordering::Acquire) {
             self.lock().number += 1;
@@ -147,12 +147,12 @@ impl Taps {
         }
     }
 
-    /// Whether a tap has no room.
+    /// Whether a tap is full.
     pub(crate) fn is_full(&self) -> bool {
         self.any.load(Ordering::Acquire) && self.lock().taps.iter().any(Lines::is_full)
     }
 
-    /// Nothing more will come.
+    /// Ends all taps: nothing more will come.
     pub(crate) fn end(&self) {
         let mut state = self.lock();
         state.ended = true;
@@ -204,7 +204,7 @@ impl Tap {
         loop {
             let mut state = self.owner.lock();
             let ended = state.ended;
-            // It is there for as long as this is.
+            // The entry lives as long as `self`.
             let Some(tap) = state.taps.iter_mut().find(|tap| tap.id == self.id) else {
                 return Poll::Ready(None);
             };

@@ -52,7 +52,7 @@ fn escapes_numbers_and_words_are_left_to_the_library_value_by_value() {
 }
 
 #[test]
-fn what_is_nested_and_what_is_wrong_is_left_to_the_library_as_a_whole() {
+fn nested_and_wrong_values_are_left_to_the_library_as_a_whole() {
     let text = r#"{"threadId":"t","turnId":"u","itemId":"i","delta":"d","new":{"a":[1]}}"#;
     assert_eq!(read_simply::<Message>(text), None);
     assert_eq!(Message::decode(text).expect("right").delta, "d");

@@ -50,22 +50,10 @@
 
 pub(super) mod delta;
 mod fields;
+pub(super) mod macros;
 pub(super) mod method;
 mod strings;
 pub(super) mod structs;
 pub(super) mod unions;
 
 pub(crate) use structs::{Name, Optional, Required, from_value, read_object};
-
-/// What the generated files use.
-pub(super) mod macros {
-    pub(crate) use super::{
-        method::{
-            call, client_notification, newtype, no_params, notification, paged, server_call,
-            server_message,
-        },
-        strings::{open_enum, string_newtype, strings},
-        structs::{equal_fields, read_fields, redacted, struct_serde, variant_serde, write_fields},
-        unions::{externally_tagged, internally_tagged, untagged, variants_from},
-    };
-}
