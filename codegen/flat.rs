@@ -41,14 +41,19 @@ pub(crate) fn flatten(root: &Value, warnings: &mut Vec<String>) -> Option<Defini
     (!found.is_empty()).then(|| rename(hoisted(found), warnings))
 }
 
-/// What a definition of definitions holds, such as `v2`: the keywords of schemas are no names of types.
+/// What a definition of definitions holds, such as `v2`; of another name, if all that it holds are called like types.
 fn namespace<'a>(name: &str, definition: &'a Value) -> Option<&'a Map<String, Value>> {
     let members = definition.as_object()?;
     let is_type = |name: &str| name.starts_with(|c: char| c.is_ascii_uppercase());
-    let holds_types = members
-        .iter()
-        .all(|(key, value)| is_type(key) && (value.is_object() || value.is_boolean()));
-    (!is_type(name) && !members.is_empty() && holds_types).then_some(members)
+    let is_version = name
+        .strip_prefix('v')
+        .is_some_and(|number| number.parse::<u32>().is_ok());
+    let holds_types = !is_type(name)
+        && !members.is_empty()
+        && members
+            .iter()
+            .all(|(key, value)| is_type(key) && (value.is_object() || value.is_boolean()));
+    (is_version || holds_types).then_some(members)
 }
 
 type Found = Vec<(String, String, Value)>;

@@ -33,7 +33,7 @@ pub(crate) const METHODS: [&str; 5] = [
 
 /// Types, each with the fields or variants that are used, by their names on the wire; `*` is all that the schema in the
 /// repository has.
-pub(crate) const TYPES: [(&str, &[&str]); 20] = [
+pub(crate) const TYPES: [(&str, &[&str]); 22] = [
     ("AgentMessageDeltaNotification", &["*"]),
     ("AskForApproval", &[]),
     ("CodexErrorInfo", &["*"]),
@@ -47,7 +47,9 @@ pub(crate) const TYPES: [(&str, &[&str]); 20] = [
     ("ReviewTarget", &[]),
     ("SandboxPolicy", &[]),
     ("Thread", &["id"]),
+    ("ThreadForkParams", &["threadId"]),
     ("ThreadItem", &["*"]),
+    ("ThreadResumeParams", &["threadId"]),
     ("ThreadTokenUsage", &["*"]),
     ("ThreadStartParams", &["*"]),
     ("ToolRequestUserInputParams", &["*"]),
@@ -236,7 +238,7 @@ fn lack(ours_type: &Type, theirs: Option<&Type>, parts: &[&str]) -> Option<Lack>
             // What a new one must be given is a part of every use.
             let surplus = theirs.iter().filter(|theirs| {
                 sent && theirs.needed()
-                    && parts.contains(&"*")
+                    && !parts.is_empty()
                     && !ours.iter().any(|ours| ours.wire == theirs.wire)
             });
             let surplus = surplus.map(|field| field.wire.clone());

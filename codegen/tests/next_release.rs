@@ -305,13 +305,13 @@ fn the_crate_compiles_with_next_releases() {
     let scratch = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("next-release");
     // Together they have every kind of change.
     let seeds = seeds(0..12);
-    let each = MUTATIONS.len().div_ceil(12);
+    let part = |at: usize| at * MUTATIONS.len() / 12;
     let mut failed = Vec::new();
     for seed in seeds {
         let at = usize::try_from(seed % 12).expect("a small number");
         let mut bundle: Value = serde_json::from_str(BUNDLE).expect("the schema is JSON");
         let mut dice = Dice::new(seed);
-        let changes = MUTATIONS.iter().skip(at * each).take(each);
+        let changes = MUTATIONS[part(at)..part(at + 1)].iter();
         // Those that move the definitions come last: the others look for them where they are.
         let (moving, others): (Vec<_>, Vec<_>) = changes.partition(|(name, _)| *name == "$defs");
         let changes: Vec<_> = others.into_iter().chain(moving).collect();

@@ -82,6 +82,16 @@ pub struct LiveThread {
 }
 
 impl LiveThread {
+    fn unreadable(id: String, reason: String) -> Self {
+        Self {
+            status: LiveStatus::Unreadable(reason),
+            ..Self::from(Seen {
+                id,
+                ..Seen::default()
+            })
+        }
+    }
+
     /// Its name, or else how its first message begins, or else its id.
     #[must_use]
     pub fn title(&self) -> &str {
@@ -113,7 +123,9 @@ pub enum LiveStatus {
     SystemError,
     /// It was unloaded just then.
     NotLoaded,
-    /// What this version of the crate does not know.
+    /// The thread is loaded, but the server refuses to read it, for this reason. All else about it is unknown.
+    Unreadable(String),
+    /// A status that this version of the crate does not know.
     Other(String),
 }
 
@@ -185,15 +197,14 @@ impl From<Seen> for LiveThread {
     }
 }
 
+/// How often a thread is asked for that the server has loaded and refuses to read.
+const READS: usize = 4;
+
 /// Asks a server what it has loaded.
 pub(super) async fn look(endpoint: &Endpoint, probe: &mut Probe) -> Result<LiveServer, Error> {
     let info: ServerInfo = serde_json::from_value(probe.greeting.clone())
         .map_err(|e| Error::decode("initialize", &probe.greeting.to_string(), &e))?;
-    let ids = loaded(probe).await?;
-    let read = ids.into_iter().map(|id| json!({"threadId": id})).collect();
-    let answers = probe.call_each("thread/read", read).await?;
-    // One that is refused was unloaded in between.
-    let threads = answers.into_iter().flatten().filter_map(seen);
+    let threads = threads(probe).await?;
     Ok(LiveServer {
         endpoint: endpoint.clone(),
         version: info.version().map(str::to_owned),
@@ -201,8 +212,43 @@ pub(super) async fn look(endpoint: &Endpoint, probe: &mut Probe) -> Result<LiveS
         user_agent: info.user_agent,
         owner: probe.pid.map_or(ServerOwner::Other, owner),
         pid: probe.pid,
-        threads: threads.map(LiveThread::from).collect(),
+        threads,
     })
+}
+
+/// The loaded threads. The server refuses to read a thread that was unloaded in between, and sometimes one whose
+/// first turn it is just storing: a refused one is asked for again, and is shown without details if it stays refused.
+async fn threads(probe: &mut Probe) -> Result<Vec<LiveThread>, Error> {
+    let mut threads: Vec<(String, LiveThread)> = Vec::new();
+    for attempt in 1..=READS {
+        let ids = loaded(probe).await?;
+        threads.retain(|(id, _)| ids.contains(id));
+        let unread: Vec<String> = ids
+            .into_iter()
+            .filter(|id| threads.iter().all(|(known, _)| known != id))
+            .collect();
+        if unread.is_empty() {
+            break;
+        }
+        let params = unread.iter().map(|id| json!({"threadId": id})).collect();
+        let answers = probe.call_each("thread/read", params).await?;
+        for (id, answer) in unread.into_iter().zip(answers) {
+            let refused = match answer {
+                Ok(answer) => match seen(answer) {
+                    Some(seen) => {
+                        threads.push((id, seen.into()));
+                        continue;
+                    }
+                    None => "the answer to thread/read has no thread".to_owned(),
+                },
+                Err(error) => error.message,
+            };
+            if attempt == READS {
+                threads.push((id.clone(), LiveThread::unreadable(id, refused)));
+            }
+        }
+    }
+    Ok(threads.into_iter().map(|(_, thread)| thread).collect())
 }
 
 pub(super) fn seen(answer: Value) -> Option<Seen> {

@@ -45,8 +45,14 @@ async fn look(rig: &Rig, sees: impl Fn(&Live) -> bool) -> Live {
     }
 }
 
+/// The threads of the first server, if it answered in time.
 fn threads(live: &Live) -> &[LiveThread] {
-    &live.servers[0].threads
+    live.servers.first().map_or(&[], |server| &server.threads)
+}
+
+/// Whether the only thread is like this. The server may not have stored its first turn yet.
+fn thread_is(live: &Live, like: impl Fn(&LiveThread) -> bool) -> bool {
+    matches!(threads(live), [thread] if like(thread))
 }
 
 #[tokio::test]
@@ -120,15 +126,19 @@ async fn threads_are_told_with_what_they_do_and_what_they_wait_for() {
         rig.model.reply(Reply::new().delta("wait").hold(&gate));
         let turn = thread.ask("count to ten\nslowly").await.unwrap();
         let live = look(&rig, |live| {
-            let thread = &threads(live)[0];
-            thread.status == LiveStatus::Active && !thread.preview.is_empty()
+            thread_is(live, |thread| {
+                thread.status == LiveStatus::Active && !thread.preview.is_empty()
+            })
         })
         .await;
         assert_eq!(threads(&live)[0].title(), "count to ten");
         assert!(!threads(&live)[0].waits_for_approval);
         gate.open();
         turn.finish().await.unwrap();
-        look(&rig, |live| threads(live)[0].status == LiveStatus::Idle).await;
+        look(&rig, |live| {
+            thread_is(live, |thread| thread.status == LiveStatus::Idle)
+        })
+        .await;
         client.shutdown().await;
     })
     .await;
@@ -163,7 +173,10 @@ async fn a_look_leaves_what_waits_for_a_decision_to_those_who_are_asked() {
         rig.model.reply(Reply::new().function_call("c-1", "exec_command", cmd));
         rig.model.reply(Reply::text("done"));
         let turn = thread.ask("do it").await.unwrap();
-        let live = look(&rig, |live| threads(live)[0].waits_for_approval).await;
+        let live = look(&rig, |live| {
+            thread_is(live, |thread| thread.waits_for_approval)
+        })
+        .await;
         assert!(!threads(&live)[0].waits_for_input);
         // Ten more looks, and it still waits.
         for _ in 0..10 {
