@@ -18,23 +18,16 @@ mod client;
 pub mod concepts;
 mod error;
 mod events;
-#[cfg(fuzzing)]
-#[doc(hidden)]
-pub mod fuzzing;
 mod handlers;
 pub mod history;
 #[cfg(feature = "ws")]
 pub mod live;
-#[doc(hidden)]
-pub mod private_files;
+mod private_files;
 pub mod protocol;
-#[cfg(feature = "cli")]
-pub mod proxy;
 pub mod rate_limits;
 mod rpc;
 pub mod schema;
 mod supervisor;
-pub mod terminal;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod thread;
@@ -74,10 +67,34 @@ pub use transport::{Auth, Endpoint};
 pub use transport::{AuthRefusal, ConnectError, ConnectErrorKind, ConnectionKind};
 pub use turn::start::Ask;
 pub use turn::structured::AskAs;
+pub use turn::terminal;
 pub use turn::{
     Deadline, Item, TokenUsage, Turn, TurnControl, TurnError, TurnErrorKind, TurnEvent,
     TurnFailure, TurnOutcome,
 };
+
+/// What the `cas` binary and the fuzz targets share with the library. Not a part of the API.
+#[doc(hidden)]
+pub mod internal {
+    pub use crate::{
+        error::class::lost_its_home,
+        private_files::{PrivateDir, open_regular},
+        rpc::line::{Line, Lines},
+        transport::stdio::{Launch, Pipes, Process, Registry},
+    };
+
+    /// The parts of the schema that answers to server requests are checked against.
+    pub const ANSWERS: &str = include_str!(concat!(env!("OUT_DIR"), "/answers.json"));
+
+    /// What the rules of a policy decide about the params of a request to approve a command.
+    #[cfg(fuzzing)]
+    #[must_use]
+    pub fn ruled(policy: &crate::Policy, params: &str) -> Option<crate::Decision> {
+        let method = "item/commandExecution/requestApproval";
+        let facts = crate::handlers::policy::Facts::read(method, params, None);
+        policy.decide(&facts).map(|ruling| ruling.decision)
+    }
+}
 
 /// The code blocks of the guide to live sessions are compiled as tests.
 #[cfg(all(doctest, feature = "ws"))]

@@ -5,7 +5,11 @@
 
 #![no_main]
 
-use cas_sdk::fuzzing::Proxy;
+#[allow(dead_code, unused_imports, unreachable_pub)]
+#[path = "../../src/bin/cas/proxy/mod.rs"]
+mod engine;
+
+use engine::fuzzing::Proxy;
 use libfuzzer_sys::fuzz_target;
 use serde::Deserialize;
 use serde::de::IgnoredAny;

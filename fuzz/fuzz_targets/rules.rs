@@ -13,7 +13,7 @@ use std::{
     sync::OnceLock,
 };
 
-use cas_sdk::{Policy, Rule, fuzzing};
+use cas_sdk::{Policy, Rule, internal};
 use libfuzzer_sys::fuzz_target;
 use serde_json::json;
 
@@ -81,9 +81,9 @@ fuzz_target!(|data: &[u8]| {
     let quoted = script.replace('\'', r"'\''");
     let params = json!({"threadId": "t", "command": format!("/bin/bash -lc '{quoted}'")}).to_string();
     let refusing = Policy::rules([Rule::decline().command("ls").command("git status")]);
-    let refused = fuzzing::ruled(&refusing, &params).is_some();
+    let refused = internal::ruled(&refusing, &params).is_some();
     let accepting = Policy::rules([Rule::accept().command("ls").command("git status")]);
-    if fuzzing::ruled(&accepting, &params).is_some() {
+    if internal::ruled(&accepting, &params).is_some() {
         assert!(refused, "what is accepted can be refused: {script:?}");
         run("/bin/bash", &script);
         run("/bin/dash", &script);

@@ -289,7 +289,8 @@ const FOR_GOOD: [&str; 6] = [
 ];
 
 /// Whether a start that printed this and exited may succeed if it is repeated.
-pub(crate) fn lost_its_home(stderr: &str) -> bool {
+#[must_use]
+pub fn lost_its_home(stderr: &str) -> bool {
     let says = |texts: &[&str]| texts.iter().any(|text| stderr.contains(text));
     says(&LOST) && !says(&FOR_GOOD)
 }

@@ -18,16 +18,21 @@ const HEAD: usize = 256;
 
 /// One unit of input.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Line<'a> {
+pub enum Line<'a> {
     /// A line without its terminator (`\n` or `\r\n`). Empty lines are left out, see [`Lines::keep_empty`].
     Text(&'a [u8]),
-    /// A line longer than the limit was skipped: its length, and its beginning.
-    TooLong { len: u64, head: Vec<u8> },
+    /// A line longer than the limit was skipped.
+    TooLong {
+        /// Its length in bytes.
+        len: u64,
+        /// Its first bytes.
+        head: Vec<u8>,
+    },
 }
 
 /// Splits a byte stream into lines.
 #[derive(Debug)]
-pub(crate) struct Lines<R> {
+pub struct Lines<R> {
     io: R,
     buf: BytesMut,
     /// The first byte not yet handed out.
@@ -44,7 +49,8 @@ pub(crate) struct Lines<R> {
 }
 
 impl<R: AsyncRead + Unpin> Lines<R> {
-    pub(crate) fn new(io: R, max_line: usize) -> Self {
+    /// Splits `io`; a line longer than `max_line` bytes is skipped.
+    pub fn new(io: R, max_line: usize) -> Self {
         let buf = BytesMut::with_capacity(READ);
         Self {
             io,
@@ -60,15 +66,17 @@ impl<R: AsyncRead + Unpin> Lines<R> {
     }
 
     /// Has empty lines handed out too.
-    #[cfg(feature = "cli")]
-    pub(crate) fn keep_empty(&mut self) {
+    pub fn keep_empty(&mut self) {
         self.keep_empty = true;
     }
 
     /// Reads more; `false` at the end of the input, after which [`next`](Self::next) still yields an unfinished line.
     ///
     /// Cancel safe: what was read is in the buffer.
-    pub(crate) async fn fill(&mut self) -> io::Result<bool> {
+    ///
+    /// # Errors
+    /// If the input can't be read.
+    pub async fn fill(&mut self) -> io::Result<bool> {
         self.buf.advance(self.start);
         self.searched -= self.start;
         self.start = 0;
@@ -85,7 +93,8 @@ impl<R: AsyncRead + Unpin> Lines<R> {
     }
 
     /// The next complete line in the buffer.
-    pub(crate) fn next(&mut self) -> Option<Line<'_>> {
+    #[allow(clippy::should_implement_trait, reason = "a line borrows the buffer")]
+    pub fn next(&mut self) -> Option<Line<'_>> {
         loop {
             if let Some(skipped) = self.skip() {
                 return Some(skipped);

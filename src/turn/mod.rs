@@ -12,6 +12,7 @@ mod reconcile;
 pub(crate) mod start;
 pub(crate) mod strict_schema;
 pub(crate) mod structured;
+pub mod terminal;
 mod watchdog;
 
 use std::{

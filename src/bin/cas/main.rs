@@ -3,77 +3,75 @@
 #![deny(
     clippy::print_stdout,
     clippy::print_stderr,
-    reason = "`out` has the filter for terminals"
+    reason = "`output` has the filter for terminals"
 )]
 
-mod ask;
-mod connect;
-mod database;
-mod doctor;
-mod instance;
-mod instance_report;
-mod instance_runner;
-mod lists;
+mod commands;
+mod config;
+mod failure;
+mod files;
 mod logs;
-mod manual;
-mod mine;
-mod mine_text;
-mod out;
-mod preflight;
+mod markdown;
+mod output;
+mod printer;
 mod proxy;
-mod rate_limits;
-mod sink;
-mod smoke_check;
+mod screen;
+mod server;
+mod signals;
 mod stdio;
-mod threads;
+mod usage;
+mod when;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
-use clap::Parser;
-use out::{Result, complain};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser};
+use serde_json::json;
+
+use self::{
+    commands::Command,
+    failure::{Failure, Result},
+    output::{complain, fail},
+    signals::Signals,
+};
 
 /// Drive `codex app-server` from the command line, and from programs that speak JSON lines.
 #[derive(Debug, Parser)]
 #[command(name = "cas", version, args_override_self = true)]
-#[command(
-    after_help = "Compatible with cas.zig and the scripts of the cas skill: cas smoke_check, cas instance_runner, cas proxy, cas rate_limits."
-)]
+#[command(after_help = usage::AFTER_HELP)]
 struct Cli {
     /// The form of the log lines on stderr; `RUST_LOG` says what is logged
-    #[arg(long, value_enum, default_value = "text", global = true)]
+    #[arg(
+        long,
+        value_enum,
+        default_value = "text",
+        global = true,
+        help_heading = "Global"
+    )]
     log_format: logs::Format,
+    /// When colours are used
+    #[arg(
+        long,
+        value_enum,
+        default_value = "auto",
+        value_name = "WHEN",
+        global = true,
+        help_heading = "Global"
+    )]
+    color: screen::Colour,
+    /// Take the flags of this profile of the configuration file
+    #[arg(long, value_name = "NAME", global = true, help_heading = "Global")]
+    #[allow(dead_code, reason = "it is looked at before clap looks at the flags")]
+    profile: Option<String>,
     #[command(subcommand)]
     command: Command,
 }
 
-#[derive(Debug, clap::Subcommand)]
-enum Command {
-    Proxy(proxy::Args),
-    #[command(alias = "smoke_check")]
-    SmokeCheck(smoke_check::Args),
-    #[command(alias = "instance_runner")]
-    InstanceRunner(Box<instance_runner::Args>),
-    #[command(alias = "rate_limits")]
-    RateLimits(rate_limits::Args),
-    Ask(Box<ask::Args>),
-    Threads(threads::Args),
-    Steer(threads::Steer),
-    /// List the experimental features of codex and whether they are on.
-    Features(lists::Args),
-    /// List the models that can be asked.
-    Models(lists::Args),
-    Doctor(doctor::Args),
-    Preflight(preflight::Args),
-    Mine(Box<mine::Args>),
-    Man(manual::Man),
-    Completions(manual::Completions),
-}
-
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match parse() {
         Ok(cli) => cli,
-        Err(error) => return usage(&error),
+        Err(code) => return code,
     };
+    cli.color.apply();
     logs::start(cli.log_format);
     // What a panic says may quote what came from elsewhere.
     std::panic::set_hook(Box::new(|panic| {
@@ -88,49 +86,53 @@ fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
+    let (json, is_node_report) = (cli.command.json(), cli.command.is_node_report());
     let done = match runtime {
-        Ok(runtime) => runtime.block_on(run(cli.command)),
+        Ok(runtime) => {
+            if !cli.command.is_contract() {
+                signals::guard();
+            }
+            let done = runtime.block_on(async {
+                let signals = Signals::listen()?;
+                cli.command.run(signals).await
+            });
+            // What still runs is dropped, and with it every server that has been started.
+            runtime.shutdown_timeout(Duration::from_millis(100));
+            done
+        }
         Err(error) => Err(error.into()),
     };
-    match done {
-        Ok(code) => code,
-        Err(failure) => failure.report(),
+    let failure = match done {
+        Ok(code) => return ExitCode::from(code),
+        Err(failure) => failure,
+    };
+    let status = failure.status();
+    if !failure.is_silent() {
+        let text = failure.text();
+        if json && (!is_node_report || matches!(failure, Failure::Signal(_))) {
+            // If it can't be written, the exit status says so.
+            let _ = output::json(&json!({"event": "failed", "error": text, "exitStatus": status}));
+        }
+        fail(&text);
     }
+    ExitCode::from(status)
 }
 
-async fn run(command: Command) -> Result<ExitCode> {
-    match command {
-        Command::Proxy(args) => return Ok(proxy::run(args).await?.into()),
-        Command::SmokeCheck(args) => smoke_check::run(args).await?,
-        Command::InstanceRunner(args) => instance_runner::run(*args).await?,
-        Command::RateLimits(args) => rate_limits::run(args).await?,
-        Command::Ask(args) => ask::run(*args).await?,
-        Command::Threads(args) => threads::run(args).await?,
-        Command::Steer(args) => threads::steer(args).await?,
-        Command::Features(args) => lists::features(args).await?,
-        Command::Models(args) => lists::models(args).await?,
-        Command::Doctor(args) => doctor::run(args).await?,
-        Command::Preflight(args) => preflight::run(args).await?,
-        Command::Mine(args) => mine::run(*args).await?,
-        Command::Man(args) => manual::man(&args)?,
-        Command::Completions(args) => manual::completions(&args)?,
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-/// Help goes to stdout as it is; what is wrong with the flags is one line on stderr, for programs that log it.
-fn usage(error: &clap::Error) -> ExitCode {
-    if !error.use_stderr() {
-        // Nobody may be reading any more, and that is fine.
-        let _ = error.print();
-        return ExitCode::SUCCESS;
-    }
-    let text = error.render().to_string();
-    let lines = text
-        .lines()
-        .map(str::trim)
-        .take_while(|line| !line.is_empty());
-    let line = lines.collect::<Vec<_>>().join(" ");
-    complain(line.trim_start_matches("error: "));
-    ExitCode::from(2)
+/// The command line, or the exit status after what there was to say of it.
+fn parse() -> Result<Cli, ExitCode> {
+    let args: Vec<_> = std::env::args_os().collect();
+    let mut command = Cli::command();
+    let name = args
+        .get(1)
+        .and_then(|name| name.to_str())
+        .unwrap_or_default()
+        .to_owned();
+    let with_defaults = config::with_defaults(&command, args).map_err(|text| {
+        fail(&text);
+        ExitCode::from(failure::USAGE)
+    })?;
+    command
+        .try_get_matches_from_mut(with_defaults)
+        .and_then(|matches| Cli::from_arg_matches(&matches))
+        .map_err(|error| usage::report(&error, &name))
 }

@@ -12,7 +12,7 @@ use std::{
 };
 
 use rustix::fs::{FileType, Mode, OFlags, fcntl_getfl, fcntl_setfl, fstat};
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, unix::AsyncFd};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, Interest, ReadBuf, unix::AsyncFd};
 
 /// The most that one read takes; a pipe holds no more.
 const READ: usize = 64 * 1024;
@@ -88,6 +88,23 @@ impl Stdio {
         Ok(Self {
             io: Io::Ready(AsyncFd::with_interest(file, interest)?),
             restore,
+        })
+    }
+
+    /// The terminal that the user types on: standard input if it is one, else the one that controls this process.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub(crate) fn terminal() -> io::Result<Self> {
+        let stdin = rustix::stdio::stdin();
+        if rustix::termios::isatty(stdin) {
+            return Self::new(stdin, 0, OFlags::RDONLY, Interest::READABLE);
+        }
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let file = File::from(rustix::fs::open("/dev/tty", flags, Mode::empty())?);
+        Ok(Self {
+            io: Io::Ready(AsyncFd::with_interest(file, Interest::READABLE)?),
+            restore: None,
         })
     }
 
@@ -178,5 +195,34 @@ impl AsyncWrite for Stdio {
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
+    }
+}
+
+/// The lines that are typed on the terminal.
+pub(crate) struct Typed {
+    terminal: Stdio,
+    line: Vec<u8>,
+}
+
+impl Typed {
+    pub(crate) fn open() -> io::Result<Self> {
+        Ok(Self {
+            terminal: Stdio::terminal()?,
+            line: Vec::new(),
+        })
+    }
+
+    /// The next line; `None` at the end. Cancel safe.
+    pub(crate) async fn line(&mut self) -> Option<String> {
+        loop {
+            if let Some(end) = self.line.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.line.drain(..=end).collect();
+                return Some(String::from_utf8_lossy(&line).trim_end().to_owned());
+            }
+            match self.terminal.read_buf(&mut self.line).await {
+                Ok(0) | Err(_) => return None,
+                Ok(_) => {}
+            }
+        }
     }
 }

@@ -31,17 +31,22 @@ use crate::error::SpawnError;
 
 pub use find::find_codex;
 pub(crate) use find::find_codex_for;
-pub(crate) use {registry::Registry, tail::Tail};
+pub use registry::Registry;
+pub(crate) use tail::Tail;
 
 /// What to start and how.
 #[derive(Clone)]
-pub(crate) struct Launch {
-    pub(crate) codex: Option<PathBuf>,
-    pub(crate) args: Vec<OsString>,
-    pub(crate) cwd: Option<PathBuf>,
-    pub(crate) env_clear: bool,
-    /// `None` removes the variable.
-    pub(crate) env: Vec<(OsString, Option<OsString>)>,
+pub struct Launch {
+    /// The executable; `None` looks for `codex` on the search path.
+    pub codex: Option<PathBuf>,
+    /// Its arguments.
+    pub args: Vec<OsString>,
+    /// Its working directory; `None` is this process's.
+    pub cwd: Option<PathBuf>,
+    /// Whether it gets only the variables in `env`.
+    pub env_clear: bool,
+    /// Variables to set; `None` removes one.
+    pub env: Vec<(OsString, Option<OsString>)>,
 }
 
 impl Launch {
@@ -75,7 +80,7 @@ impl fmt::Debug for Launch {
 ///
 /// Dropping it kills all that it started at once; [`stop`](Self::stop) is the polite way.
 #[derive(Debug)]
-pub(crate) struct Process {
+pub struct Process {
     child: Child,
     pid: Option<u32>,
     /// `None` once nothing is left of it.
@@ -89,15 +94,22 @@ pub(crate) struct Process {
 }
 
 /// The ends of a child's pipes.
-pub(crate) struct Pipes {
-    pub(crate) stdin: ChildStdin,
-    pub(crate) stdout: ChildStdout,
-    pub(crate) stderr: ChildStderr,
+#[derive(Debug)]
+pub struct Pipes {
+    /// Its standard input.
+    pub stdin: ChildStdin,
+    /// Its standard output.
+    pub stdout: ChildStdout,
+    /// Its standard error.
+    pub stderr: ChildStderr,
 }
 
 impl Process {
     /// Starts `codex app-server` (or what `launch` says).
-    pub(crate) fn spawn(program: &Path, launch: &Launch) -> Result<(Self, Pipes), SpawnError> {
+    ///
+    /// # Errors
+    /// If the program can't be started.
+    pub fn spawn(program: &Path, launch: &Launch) -> Result<(Self, Pipes), SpawnError> {
         let mark = kin::mark();
         let mut command = Command::new(program);
         command
@@ -155,12 +167,17 @@ impl Process {
         Ok((process, pipes))
     }
 
-    pub(crate) fn id(&self) -> Option<u32> {
+    /// Its process number.
+    #[must_use]
+    pub fn id(&self) -> Option<u32> {
         self.pid
     }
 
     /// Puts it on record, for the next start of a host that is killed.
-    pub(crate) fn register(&mut self, registry: &Registry) -> Result<(), SpawnError> {
+    ///
+    /// # Errors
+    /// If the record can't be written.
+    pub fn register(&mut self, registry: &Registry) -> Result<(), SpawnError> {
         self.entry = Some(registry.enter(&self.kin)?);
         Ok(())
     }
@@ -180,7 +197,7 @@ impl Process {
     }
 
     /// Waits for the leader to end. Cancel safe.
-    pub(crate) async fn wait(&mut self) -> Option<ExitStatus> {
+    pub async fn wait(&mut self) -> Option<ExitStatus> {
         self.child.wait().await.ok()
     }
 
@@ -194,7 +211,7 @@ impl Process {
     /// The stop ladder, after stdin was closed: grace, SIGTERM, grace, SIGKILL, grace, the signals to all that it
     /// started. What the leader leaves behind is ended too. Also tells whether the leader went without a signal from
     /// here. A server that listens on a socket does not mind the end of its input, so it gets SIGTERM at once.
-    pub(crate) async fn stop(&mut self, grace: Duration) -> (Option<ExitStatus>, bool) {
+    pub async fn stop(&mut self, grace: Duration) -> (Option<ExitStatus>, bool) {
         let goes_by_itself = self.listener.is_none();
         self.climb(grace, goes_by_itself).await
     }
@@ -252,7 +269,7 @@ impl Process {
     }
 
     /// Sends a signal to all that it started: the group at once, and each one that has left it.
-    pub(crate) fn signal(&mut self, signal: Signal) {
+    pub fn signal(&mut self, signal: Signal) {
         if let Some(group) = self.group {
             self.kin.look();
             // It fails if nothing of the group is left, and that is what is wanted.
@@ -262,7 +279,7 @@ impl Process {
     }
 
     /// Kills what is left, once.
-    pub(crate) fn kill_rest(&mut self) {
+    pub fn kill_rest(&mut self) {
         self.kill_all();
         self.let_go();
     }

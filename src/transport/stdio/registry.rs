@@ -30,7 +30,7 @@ const LARGEST: u64 = 4096;
 
 /// A directory of records that is ready for use.
 #[derive(Debug)]
-pub(crate) struct Registry {
+pub struct Registry {
     dir: Arc<PrivateDir>,
     host: Ident,
     place: Place,
@@ -91,7 +91,10 @@ impl Registry {
     /// Makes the directory if it is not there, and ends what hosts that are dead have left, each step within `grace`.
     ///
     /// A record ends processes, so a directory where others could have put it is refused.
-    pub(crate) async fn open(dir: &Path, grace: Duration) -> Result<Self, SpawnError> {
+    ///
+    /// # Errors
+    /// If the directory can't be used.
+    pub async fn open(dir: &Path, grace: Duration) -> Result<Self, SpawnError> {
         let failed = |source| unusable(dir, source);
         let private = PrivateDir::own(dir).map_err(failed)?;
         let host = Ident::of(getpid()).ok_or_else(|| {

@@ -1,0 +1,131 @@
+//! What `cas ask --json` emits, one object a line. `docs/json.md` shows each.
+
+use cas_sdk::{
+    TokenUsage, TurnEvent,
+    protocol::{ThreadItem, ThreadTokenUsage},
+};
+use serde::Serialize;
+
+/// The version of these events; a change that breaks readers raises it.
+const VERSION: u32 = 1;
+
+#[derive(Debug, Serialize)]
+#[serde(
+    tag = "event",
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase"
+)]
+pub(super) enum Line<'a> {
+    /// The turn was accepted.
+    Started {
+        v: u32,
+        thread_id: &'a str,
+        turn_id: &'a str,
+    },
+    /// A piece of a message.
+    Text {
+        item_id: Option<&'a str>,
+        delta: &'a str,
+    },
+    Reasoning {
+        delta: &'a str,
+    },
+    ItemStarted {
+        item: &'a ThreadItem,
+    },
+    ItemCompleted {
+        item: &'a ThreadItem,
+    },
+    Usage {
+        usage: &'a ThreadTokenUsage,
+    },
+    /// Something failed, and the server tries again.
+    Retrying {
+        message: &'a str,
+    },
+    /// Pieces were dropped, because they were read too slowly.
+    Lagged {
+        skipped: u64,
+    },
+    /// A request for approval was answered.
+    Approval {
+        method: &'a str,
+        item_id: Option<&'a str>,
+        what: &'a str,
+        accepted: bool,
+        decision: &'a str,
+        by: &'a str,
+    },
+    /// A question of the agent was answered, or not.
+    Question {
+        id: &'a str,
+        question: &'a str,
+        answered: bool,
+    },
+}
+
+impl<'a> Line<'a> {
+    pub(super) fn started(thread_id: &'a str, turn_id: &'a str) -> Self {
+        Self::Started {
+            v: VERSION,
+            thread_id,
+            turn_id,
+        }
+    }
+
+    /// Of an event; `item_id` is the message that text belongs to.
+    pub(super) fn of(event: &'a TurnEvent, item_id: Option<&'a str>) -> Option<Self> {
+        Some(match event {
+            TurnEvent::Text(delta) => Self::Text { item_id, delta },
+            TurnEvent::Reasoning(delta) => Self::Reasoning { delta },
+            TurnEvent::ItemStarted(item) => Self::ItemStarted { item },
+            TurnEvent::ItemCompleted(item) => Self::ItemCompleted { item },
+            TurnEvent::Usage(usage) => Self::Usage { usage },
+            TurnEvent::Retrying(failure) => Self::Retrying {
+                message: &failure.message,
+            },
+            TurnEvent::Lagged(skipped) => Self::Lagged { skipped: *skipped },
+            _ => return None,
+        })
+    }
+}
+
+/// The last line.
+#[derive(Debug, Serialize)]
+#[serde(tag = "event", rename = "completed", rename_all = "camelCase")]
+pub(super) struct Ended {
+    pub(super) thread_id: String,
+    pub(super) turn_id: String,
+    /// `completed`, `failed`, `interrupted` or `timedOut`.
+    pub(super) status: &'static str,
+    pub(super) text: String,
+    pub(super) error: Option<String>,
+    /// How many requests for approval were declined.
+    pub(super) declined: usize,
+    pub(super) usage: Option<Usage>,
+    pub(super) duration_ms: Option<u64>,
+    pub(super) exit_status: u8,
+}
+
+/// The tokens of the turn.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Usage {
+    total_tokens: u64,
+    pub(super) input_tokens: u64,
+    cached_input_tokens: u64,
+    pub(super) output_tokens: u64,
+    reasoning_output_tokens: u64,
+}
+
+impl From<TokenUsage> for Usage {
+    fn from(usage: TokenUsage) -> Self {
+        Self {
+            total_tokens: usage.total,
+            input_tokens: usage.input,
+            cached_input_tokens: usage.cached_input,
+            output_tokens: usage.output,
+            reasoning_output_tokens: usage.reasoning_output,
+        }
+    }
+}

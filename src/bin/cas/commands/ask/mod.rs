@@ -1,0 +1,396 @@
+//! `cas ask`: a question to the agent, and what it does about it as it comes.
+
+mod consent;
+mod events;
+mod input;
+mod notes;
+mod show;
+mod steps;
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use cas_sdk::{
+    Ask, CasClient, Deadline, Error, Policy, Thread, Turn, TurnErrorKind, TurnOutcome,
+    protocol::{SandboxMode, ThreadResumeParams, ThreadStartParams},
+};
+use serde_json::Value;
+use tokio::time::{sleep, timeout};
+
+use self::{consent::Consent, events::Ended, input::Prepared, notes::Notes, show::Show};
+use crate::{
+    failure::{DECLINED, DONE, FAILED, INTERRUPTED, TIMED_OUT},
+    output::{Failure, Result},
+    screen::is_dumb,
+    server::{Server, every_thread, list, parsed, start, thread_named},
+    signals::{Caught, Signals},
+    when::duration,
+};
+
+/// Ask the agent something and see what it does.
+///
+/// The answer streams to stdout, the steps in between to stderr. What a terminal would obey or not show is shown, as `^[`
+/// or `<U+202E>`; --json has it to the letter. Ctrl-C interrupts the turn, and pressed again ends at once.
+///
+/// What is piped in belongs to the question: it is appended to PROMPT, or is the prompt where there is none.
+#[derive(Debug, clap::Args)]
+#[command(args_override_self = true)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// What to ask; `-` reads it from stdin
+    prompt: Option<String>,
+    /// Append this file to the question; may be given several times
+    #[arg(long, short, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    file: Vec<PathBuf>,
+    /// Show the agent this picture; may be given several times
+    #[arg(long, short, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    image: Vec<PathBuf>,
+
+    /// Go on with this thread, named by its id or the beginning of it [default: a new one]
+    #[arg(long, short, value_name = "ID", help_heading = "Thread")]
+    thread: Option<String>,
+    /// Go on with the thread of this directory that was updated last
+    #[arg(long, conflicts_with = "thread", help_heading = "Thread")]
+    last: bool,
+    /// Go on in a copy, which works while another program has the thread open
+    #[arg(long, help_heading = "Thread")]
+    fork: bool,
+    /// Keep the new thread out of the stored ones
+    #[arg(long, conflicts_with_all = ["thread", "last", "fork"], help_heading = "Thread")]
+    ephemeral: bool,
+
+    /// The model to ask
+    #[arg(long, short, help_heading = "Agent")]
+    model: Option<String>,
+    /// How much it reasons, as in low, medium, high
+    #[arg(long, value_name = "EFFORT", help_heading = "Agent")]
+    effort: Option<String>,
+    /// What its commands may do without asking
+    #[arg(long, short, value_enum, value_name = "MODE", help_heading = "Agent")]
+    sandbox: Option<Sandbox>,
+    /// A directory that its commands may write to beside the working directory; may be given several times
+    #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath, help_heading = "Agent")]
+    add_dir: Vec<PathBuf>,
+    /// What is answered when the agent asks whether it may do something
+    #[arg(
+        long,
+        short,
+        value_enum,
+        default_value = "decline",
+        help_heading = "Agent"
+    )]
+    approvals: Approvals,
+
+    /// How long the turn may take, as in 90s, 5m, 1h; 0 is as long as it takes
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "0", help_heading = "Time")]
+    timeout: Duration,
+    /// At the time-out, steer the turn with this and give it another chance
+    #[arg(long, value_name = "TEXT", requires = "timeout", help_heading = "Time")]
+    on_timeout: Option<String>,
+    /// How long that chance lasts
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "30s", help_heading = "Time")]
+    grace: Duration,
+
+    /// Emit everything as JSON lines instead of text
+    #[arg(long, help_heading = "Output")]
+    pub(crate) json: bool,
+    /// A file with the JSON schema that the answer has to fit
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath, help_heading = "Output")]
+    schema: Option<PathBuf>,
+    /// Write the answer to this file, too
+    #[arg(long, short, value_name = "FILE", value_hint = clap::ValueHint::FilePath, help_heading = "Output")]
+    output: Option<PathBuf>,
+    /// Replace the file of --output if it is there
+    #[arg(long, requires = "output", help_heading = "Output")]
+    force: bool,
+    /// On a terminal: show each message when it is whole, as Markdown looks
+    #[arg(long, conflicts_with = "json", help_heading = "Output")]
+    markdown: bool,
+    /// Say nothing but the answer and what went wrong
+    #[arg(long, short, help_heading = "Output")]
+    quiet: bool,
+    #[command(flatten)]
+    server: Server,
+}
+
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  cas ask \"Why is the build red?\"
+  git diff | cas ask \"Review this.\"
+  cas ask --last \"And now?\" --timeout 5m --on-timeout \"Say what you have.\"
+  cas ask --approvals ask --sandbox workspace-write \"Fix it.\"
+  cas ask --json --schema answer.json -f notes.txt \"Summarise.\" | jq -r 'select(.event == \"completed\").text'
+
+Exit status: 0 done, 1 failed, 2 wrong usage, 3 something was declined or the answer does not fit the schema, 124 the time was
+up, 130 interrupted.";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Approvals {
+    /// No
+    Decline,
+    /// No to whatever changes something
+    ReadOnly,
+    /// You are asked, on the terminal
+    Ask,
+    /// Yes, for this session, to commands and changes: what is accepted runs outside of the sandbox
+    Auto,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Sandbox {
+    /// Read files
+    ReadOnly,
+    /// Change files of the working directory
+    WorkspaceWrite,
+    /// Everything
+    DangerFullAccess,
+}
+
+/// How long an interrupt may take,
+const INTERRUPT: Duration = Duration::from_secs(1);
+/// the server's end after a signal,
+const STOP: Duration = Duration::from_millis(500);
+/// and what is still written to a reader that is slow.
+const LAST_WORDS: Duration = Duration::from_millis(300);
+
+pub(crate) async fn run(args: Args, signals: &mut Signals) -> Result<u8> {
+    let prepared = signals.or(Prepared::new(&args)).await?;
+    let notes = Arc::new(Notes::default());
+    let (consent, questions) = Consent::new(notes.clone());
+    let policy = match args.approvals {
+        Approvals::Decline => Policy::decline(),
+        Approvals::ReadOnly => Policy::read_only(),
+        Approvals::Auto => Policy::auto(),
+        Approvals::Ask => Policy::decline().handler(consent.clone()),
+    };
+    let audited = notes.clone();
+    let mut builder = (args.server.builder())
+        .approvals(policy)
+        .audit(move |audit| audited.decided(audit));
+    builder = match args.approvals {
+        Approvals::Ask => builder.user_input(consent),
+        _ => builder.user_input(consent.nobody()),
+    };
+    if !args.add_dir.is_empty() {
+        let dirs: Result<Vec<_>, _> = args.add_dir.iter().map(std::path::absolute).collect();
+        let dirs = serde_json::to_string(&dirs?)?;
+        builder = builder.config("sandbox_workspace_write.writable_roots", &dirs);
+    }
+    let client = signals.or(start(builder)).await?;
+    let mut show = Show::new(&args, notes, questions)?;
+    let done = ask(&client, &args, prepared, &mut show, signals).await;
+    let is_cut_off = match &done {
+        Ok(status) => *status >= TIMED_OUT,
+        Err(failure) => matches!(failure, Failure::Signal(_)),
+    };
+    if is_cut_off {
+        // What does not end in time is killed with this process.
+        let _ = timeout(STOP, client.shutdown()).await;
+    } else {
+        signals
+            .or(async { Ok::<_, Failure>(client.shutdown().await) })
+            .await?;
+    }
+    done
+}
+
+async fn ask(
+    client: &CasClient,
+    args: &Args,
+    prepared: Prepared,
+    show: &mut Show,
+    signals: &mut Signals,
+) -> Result<u8> {
+    let thread = signals.or(thread(client, args)).await?;
+    let mut ask = thread.ask(prepared.input.clone());
+    if let Some(schema) = &prepared.schema {
+        ask = ask.output_schema(schema.value.clone());
+    }
+    ask = with_flags(ask, args)?;
+    let turn = signals
+        .or(async { ask.await.map_err(Failure::from) })
+        .await?;
+    show.began(&turn).await?;
+    let end = follow(turn, args, show, signals).await?;
+    show.finish(end, prepared).await
+}
+
+fn with_flags(mut ask: Ask, args: &Args) -> Result<Ask> {
+    if let Some(model) = &args.model {
+        ask = ask.model(model);
+    }
+    if let Some(effort) = &args.effort {
+        ask = ask.field("effort", effort);
+    }
+    if let (Some(cwd), true) = (&args.server.cwd, args.thread.is_some() || args.last) {
+        // The thread has a directory of its own, which else it would keep.
+        ask = ask.cwd(std::path::absolute(cwd)?);
+    }
+    Ok(ask)
+}
+
+async fn thread(client: &CasClient, args: &Args) -> Result<Thread> {
+    let sandbox = args.sandbox.map(|sandbox| match sandbox {
+        Sandbox::ReadOnly => SandboxMode::ReadOnly,
+        Sandbox::WorkspaceWrite => SandboxMode::WorkspaceWrite,
+        Sandbox::DangerFullAccess => SandboxMode::DangerFullAccess,
+    });
+    let id = match &args.thread {
+        Some(name) => Some(thread_named(client, name).await?),
+        None if args.last => Some(last(client, args).await?),
+        None => None,
+    };
+    let Some(id) = id else {
+        let mut params = ThreadStartParams::default();
+        params.sandbox = sandbox;
+        params.ephemeral = args.ephemeral.then_some(true);
+        return Ok(client.start_thread(params).await?);
+    };
+    let id = match args.fork {
+        true => return Ok(client.fork_thread(id.as_str()).await?),
+        false => id,
+    };
+    let mut params = ThreadResumeParams::new(id);
+    params.sandbox = sandbox;
+    Ok(client.resume_thread(params).await?)
+}
+
+/// The thread of the directory that was updated last.
+async fn last(client: &CasClient, args: &Args) -> Result<String> {
+    let here = args
+        .server
+        .cwd
+        .clone()
+        .map_or_else(std::env::current_dir, Ok)?;
+    let here = std::path::absolute(here)?;
+    let mut params = every_thread(false);
+    params.insert("cwd".into(), here.display().to_string().into());
+    let found = list(client, "thread/list", params, 1).await?;
+    let thread: Value = found
+        .first()
+        .map(|thread| parsed(thread))
+        .unwrap_or_default();
+    match thread["id"].as_str() {
+        Some(id) => Ok(id.to_owned()),
+        None => Err(format!("no thread is stored for {}", here.display()).into()),
+    }
+}
+
+/// How following a turn ended.
+enum End {
+    Turn(Result<TurnOutcome, Error>),
+    Late(Duration),
+    Signal(Caught),
+}
+
+/// Shows the turn until it ends, the time is up, or a signal comes.
+async fn follow(turn: Turn, args: &Args, show: &mut Show, signals: &mut Signals) -> Result<End> {
+    let control = turn.control();
+    let watched = turn.follow();
+    let chance = if args.on_timeout.is_some() {
+        args.grace
+    } else {
+        Duration::ZERO
+    };
+    let work = async {
+        if args.timeout.is_zero() {
+            return turn.finish().await;
+        }
+        let mut deadline = Deadline::after(args.timeout);
+        if let Some(text) = &args.on_timeout {
+            deadline = deadline.steer(text.as_str()).grace(args.grace);
+        }
+        turn.finish_by(deadline).await
+    };
+    let too_late = async {
+        match args.timeout {
+            Duration::ZERO => std::future::pending().await,
+            // The server is asked how it stands; one that hangs is not waited for.
+            after => sleep(after.saturating_add(chance).saturating_add(STOP)).await,
+        }
+    };
+    let caught = tokio::select! {
+        biased;
+        caught = signals.next() => caught,
+        () = too_late => {
+            let _ = timeout(STOP, control.interrupt()).await;
+            return Ok(End::Late(args.timeout));
+        }
+        outcome = both(work, show.all(watched)) => return Ok(End::Turn(outcome?)),
+    };
+    // It may be over by now; then there is nothing to interrupt.
+    tokio::select! {
+        _ = timeout(INTERRUPT, control.interrupt()) => {}
+        _ = signals.next() => {}
+    }
+    Ok(End::Signal(caught))
+}
+
+/// Waits for the outcome, and until all that belongs to it has been shown. What can't be shown ends both.
+async fn both(
+    work: impl Future<Output = Result<TurnOutcome, Error>>,
+    shown: impl Future<Output = Result>,
+) -> Result<Result<TurnOutcome, Error>> {
+    let (mut work, mut shown) = (std::pin::pin!(work), std::pin::pin!(shown));
+    let mut all_shown = false;
+    loop {
+        tokio::select! {
+            outcome = &mut work => {
+                match &outcome {
+                    _ if all_shown => {}
+                    // Its events have an end too, however slow they are read.
+                    Ok(done) if !done.recovered => shown.await?,
+                    // They may have none.
+                    Ok(_) | Err(_) => {
+                        let _ = timeout(LAST_WORDS, shown).await;
+                    }
+                }
+                return Ok(outcome);
+            }
+            done = &mut shown, if !all_shown => {
+                done?;
+                all_shown = true;
+            }
+        }
+    }
+}
+
+/// What is told in the end, and the exit status.
+impl End {
+    fn told(self, show: &Show) -> Result<Ended> {
+        let (outcome, kind) = match self {
+            Self::Turn(Ok(outcome)) => (outcome, None),
+            Self::Turn(Err(Error::Turn(error))) => {
+                let text = error.to_string();
+                (error.outcome, Some((error.kind, text)))
+            }
+            Self::Turn(Err(other)) => return Err(other.into()),
+            Self::Late(after) => {
+                let text = format!("the turn did not end within {}", crate::when::length(after));
+                return Ok(show.cut_off("timedOut", TIMED_OUT, text));
+            }
+            Self::Signal(caught) => {
+                let text = format!("the turn was interrupted by {}", caught.name());
+                return Ok(show.cut_off("interrupted", caught.status(), text));
+            }
+        };
+        let mut ended = show.ended(outcome);
+        (ended.status, ended.exit_status, ended.error) = match kind {
+            None => ("completed", DONE, None),
+            Some((TurnErrorKind::DeadlinePassed { .. }, text)) => {
+                ("timedOut", TIMED_OUT, Some(text))
+            }
+            Some((TurnErrorKind::Interrupted, text)) => ("interrupted", INTERRUPTED, Some(text)),
+            Some((_, text)) => ("failed", FAILED, Some(text)),
+        };
+        if ended.declined > 0 && matches!(ended.exit_status, DONE | INTERRUPTED) {
+            ended.exit_status = DECLINED;
+        }
+        Ok(ended)
+    }
+}
+
+/// Whether a spinner can be shown to somebody.
+fn spins(args: &Args) -> bool {
+    use std::io::IsTerminal as _;
+    !args.json && !args.quiet && std::io::stderr().is_terminal() && !is_dumb()
+}

@@ -1,0 +1,514 @@
+//! Shows a turn, as text or as JSON lines.
+
+use std::{
+    collections::HashMap,
+    io::{self, IsTerminal as _},
+    sync::Arc,
+    time::Duration,
+};
+
+use anstyle::AnsiColor;
+use cas_sdk::{Turn, TurnEvent, TurnOutcome, protocol::ThreadItem};
+use indicatif::ProgressBar;
+use tokio::{sync::mpsc, time::timeout};
+
+use super::{
+    Args, End, LAST_WORDS,
+    consent::Question,
+    events::{Ended, Line},
+    input::Prepared,
+    notes::{Note, Notes},
+    spins,
+    steps::{step, what},
+};
+use crate::{
+    failure::{DECLINED, DONE},
+    markdown,
+    output::{Result, complain, fail, field, remark},
+    printer::Printer,
+    screen::{DIM, Stream, width},
+    server::short,
+    stdio::Typed,
+    when::length,
+};
+
+/// A message of the agent while it comes.
+#[derive(Debug, Default)]
+struct Message {
+    id: Option<String>,
+    shown: String,
+}
+
+pub(super) struct Show {
+    printer: Printer,
+    json: bool,
+    quiet: bool,
+    markdown: bool,
+    /// Whether there is somebody to show the spinner to.
+    spins: bool,
+    /// `None` while text is written: both may be on one terminal.
+    spinner: Option<ProgressBar>,
+    /// Whether stdout stands in the middle of a line.
+    mid_line: bool,
+    /// Whether anything of the answer was shown.
+    shown: bool,
+    message: Message,
+    /// Whether pieces of the message were dropped.
+    lagged: bool,
+    /// The last message that was whole.
+    text: String,
+    /// What the steps would do, by their ids.
+    steps: HashMap<String, String>,
+    notes: Arc<Notes>,
+    questions: mpsc::Receiver<Question>,
+    typed: Option<Typed>,
+    declined: usize,
+    ids: (String, String),
+}
+
+impl Show {
+    pub(super) fn new(
+        args: &Args,
+        notes: Arc<Notes>,
+        questions: mpsc::Receiver<Question>,
+    ) -> Result<Self> {
+        let mut show = Self {
+            printer: Printer::stdout()?,
+            json: args.json,
+            quiet: args.quiet || args.json,
+            markdown: args.markdown && io::stdout().is_terminal(),
+            spins: spins(args),
+            spinner: None,
+            mid_line: false,
+            shown: false,
+            message: Message::default(),
+            lagged: false,
+            text: String::new(),
+            steps: HashMap::new(),
+            notes,
+            questions,
+            typed: None,
+            declined: 0,
+            ids: Default::default(),
+        };
+        show.spin();
+        Ok(show)
+    }
+
+    fn spin(&mut self) {
+        if self.spins && self.spinner.is_none() {
+            let spinner = ProgressBar::new_spinner().with_message("thinking");
+            spinner.enable_steady_tick(Duration::from_millis(100));
+            self.spinner = Some(spinner);
+        }
+    }
+
+    /// Takes the spinner away, so that what is written next stands where it was.
+    fn clear(&mut self) {
+        if let Some(spinner) = self.spinner.take() {
+            spinner.finish_and_clear();
+        }
+    }
+
+    /// A remark in a line of its own, with the spinner after it.
+    async fn remark(&mut self, style: anstyle::Style, text: &str) -> Result {
+        if self.quiet {
+            return Ok(());
+        }
+        self.clear();
+        if io::stdout().is_terminal() {
+            self.new_line().await?;
+        }
+        remark(style, text);
+        self.spin();
+        Ok(())
+    }
+
+    pub(super) async fn began(&mut self, turn: &Turn) -> Result {
+        let thread = turn.thread().id();
+        self.ids = (thread.to_owned(), turn.id().to_owned());
+        if self.json {
+            return self.printer.json(&Line::started(thread, turn.id())).await;
+        }
+        self.remark(DIM, &format!("thread {}", field(thread))).await
+    }
+
+    /// Shows all events, notes and questions until the turn ends. Whoever waits for the outcome is told of errors.
+    pub(super) async fn all(&mut self, mut turn: Turn) -> Result {
+        let notes = self.notes.clone();
+        loop {
+            tokio::select! {
+                event = turn.next() => match event {
+                    Some(Ok(event)) => self.event(event).await?,
+                    Some(Err(_)) | None => break,
+                },
+                () = notes.more() => self.notes().await?,
+                Some(question) = self.questions.recv() => self.ask(question).await?,
+            }
+        }
+        self.notes().await
+    }
+
+    async fn event(&mut self, event: TurnEvent) -> Result {
+        if let TurnEvent::ItemStarted(item) | TurnEvent::ItemCompleted(item) = &event {
+            self.keep(item);
+        }
+        if self.json {
+            match &event {
+                TurnEvent::Text(delta) => self.message.shown.push_str(delta),
+                TurnEvent::ItemCompleted(item) => {
+                    if let ThreadItem::AgentMessage(message) = &**item {
+                        self.text.clone_from(&message.text);
+                        self.message.shown.clear();
+                    }
+                }
+                _ => {}
+            }
+            let line = Line::of(&event, self.message.id.as_deref());
+            return match line {
+                Some(line) => self.printer.json(&line).await,
+                None => Ok(()),
+            };
+        }
+        match event {
+            TurnEvent::Text(delta) => self.delta(&delta).await,
+            TurnEvent::ItemStarted(item) => match step(&item) {
+                Some(text) => self.remark(DIM, &text).await,
+                None => Ok(()),
+            },
+            TurnEvent::ItemCompleted(item) => match &*item {
+                ThreadItem::AgentMessage(message) => self.whole(&message.text).await,
+                _ => Ok(()),
+            },
+            TurnEvent::Retrying(failure) => {
+                let text = failure.message.clone();
+                self.remark(AnsiColor::Yellow.on_default(), &text).await
+            }
+            TurnEvent::Lagged(_) => {
+                self.lagged = true;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Keeps what a step would do, and which message is coming.
+    fn keep(&mut self, item: &ThreadItem) {
+        let item = serde_json::to_value(item).unwrap_or_default();
+        let Some(id) = item["id"].as_str() else {
+            return;
+        };
+        if item["type"] == "agentMessage" {
+            if self.message.id.as_deref() != Some(id) {
+                self.message = Message {
+                    id: Some(id.to_owned()),
+                    shown: String::new(),
+                };
+            }
+        } else if let Some(what) = what(&item) {
+            self.steps.insert(id.to_owned(), what);
+        }
+    }
+
+    /// A piece of a message.
+    async fn delta(&mut self, delta: &str) -> Result {
+        if delta.is_empty() {
+            return Ok(());
+        }
+        let is_first = self.message.shown.is_empty();
+        self.message.shown.push_str(delta);
+        if self.markdown {
+            return Ok(());
+        }
+        self.clear();
+        if is_first {
+            self.gap().await?;
+        }
+        self.mid_line = !delta.ends_with('\n');
+        self.shown = true;
+        self.printer.text(delta).await
+    }
+
+    /// A message that has come to its end: what was not shown of it is.
+    async fn whole(&mut self, text: &str) -> Result {
+        let Message { shown, .. } = std::mem::take(&mut self.message);
+        let lagged = std::mem::take(&mut self.lagged);
+        text.clone_into(&mut self.text);
+        self.clear();
+        if self.markdown {
+            self.gap().await?;
+            self.shown = !text.is_empty();
+            let rendered = markdown::render(text, width().unwrap_or(80), Stream::Out.has_colours());
+            self.printer.verbatim(&rendered).await?;
+        } else if let Some(rest) = text.strip_prefix(shown.as_str()) {
+            self.message.shown = shown;
+            self.delta(rest).await?;
+        } else if lagged {
+            self.delta(text).await?;
+        }
+        self.message = Message::default();
+        if io::stdout().is_terminal() {
+            self.new_line().await?;
+        }
+        self.spin();
+        Ok(())
+    }
+
+    /// What stands between two messages.
+    async fn gap(&mut self) -> Result {
+        if self.shown {
+            self.new_line().await?;
+            self.printer.text("\n").await?;
+        }
+        Ok(())
+    }
+
+    async fn new_line(&mut self) -> Result {
+        if std::mem::take(&mut self.mid_line) {
+            self.printer.text("\n").await?;
+        }
+        Ok(())
+    }
+
+    /// What was decided since the last time.
+    async fn notes(&mut self) -> Result {
+        for note in self.notes.take() {
+            if let Note::Approval {
+                accepted: false, ..
+            } = &note
+            {
+                self.declined += 1;
+            }
+            if self.json {
+                self.note_as_json(&note).await?;
+                continue;
+            }
+            match note {
+                Note::Approval {
+                    item_id,
+                    what,
+                    accepted,
+                    method,
+                    ..
+                } => {
+                    let what = self.what(item_id.as_deref(), what.as_deref(), &method);
+                    let (word, style) = match accepted {
+                        true => ("accepted", DIM),
+                        false => ("declined", AnsiColor::Yellow.on_default()),
+                    };
+                    self.remark(style, &format!("{word}: {}", field(&what)))
+                        .await?;
+                }
+                Note::Question {
+                    question,
+                    answered: false,
+                    ..
+                } => {
+                    let text = format!("asked, and not answered: {}", field(&question));
+                    self.remark(AnsiColor::Yellow.on_default(), &text).await?;
+                }
+                Note::Question { .. } => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn what(&self, item: Option<&str>, what: Option<&str>, method: &str) -> String {
+        let step = item
+            .and_then(|item| self.steps.get(item))
+            .map(String::as_str);
+        what.or(step).unwrap_or(method).to_owned()
+    }
+
+    async fn note_as_json(&mut self, note: &Note) -> Result {
+        let text;
+        let line = match note {
+            Note::Approval {
+                method,
+                item_id,
+                what,
+                accepted,
+                decision,
+                by,
+            } => {
+                text = self.what(item_id.as_deref(), what.as_deref(), method);
+                Line::Approval {
+                    method,
+                    item_id: item_id.as_deref(),
+                    what: &text,
+                    accepted: *accepted,
+                    decision,
+                    by,
+                }
+            }
+            Note::Question {
+                id,
+                question,
+                answered,
+            } => Line::Question {
+                id,
+                question,
+                answered: *answered,
+            },
+        };
+        self.printer.json(&line).await
+    }
+
+    /// Asks the person at the terminal, until he answers or the question is withdrawn.
+    async fn ask(&mut self, question: Question) -> Result {
+        use io::Write as _;
+        let Question {
+            text,
+            prompt,
+            mut answer,
+        } = question;
+        self.clear();
+        if io::stdout().is_terminal() {
+            self.new_line().await?;
+        }
+        complain(&text);
+        let _ = write!(
+            io::stderr(),
+            "cas: {}",
+            Stream::Err.paint(crate::screen::BOLD, &prompt)
+        );
+        if self.typed.is_none() {
+            self.typed = Some(Typed::open()?);
+        }
+        let Some(typed) = &mut self.typed else {
+            return Ok(());
+        };
+        tokio::select! {
+            line = typed.line() => {
+                if line.is_none() {
+                    let _ = writeln!(io::stderr());
+                }
+                // It may have been withdrawn in this moment.
+                let _ = answer.send(line);
+            }
+            () = answer.closed() => {
+                let _ = writeln!(io::stderr());
+                complain("the question was withdrawn");
+            }
+        }
+        self.spin();
+        Ok(())
+    }
+
+    /// What the outcome of a turn says in the end.
+    pub(super) fn ended(&self, outcome: TurnOutcome) -> Ended {
+        Ended {
+            thread_id: outcome.thread_id,
+            turn_id: outcome.turn_id,
+            status: "completed",
+            text: outcome.text,
+            error: None,
+            declined: self.declined,
+            usage: outcome.usage.map(Into::into),
+            duration_ms: outcome
+                .duration
+                .and_then(|took| u64::try_from(took.as_millis()).ok()),
+            exit_status: DONE,
+        }
+    }
+
+    /// What there is to say of a turn whose outcome was not waited for.
+    pub(super) fn cut_off(&self, status: &'static str, exit_status: u8, error: String) -> Ended {
+        let text = match self.message.shown.is_empty() {
+            true => self.text.clone(),
+            false => self.message.shown.clone(),
+        };
+        Ended {
+            thread_id: self.ids.0.clone(),
+            turn_id: self.ids.1.clone(),
+            status,
+            text,
+            error: Some(error),
+            declined: self.declined,
+            usage: None,
+            duration_ms: None,
+            exit_status,
+        }
+    }
+
+    /// Says how it ended; returns the exit status.
+    pub(super) async fn finish(&mut self, end: End, prepared: Prepared) -> Result<u8> {
+        self.spins = false;
+        self.clear();
+        let is_cut_off = !matches!(end, End::Turn(_));
+        if !is_cut_off {
+            self.notes().await?;
+        }
+        let mut ended = end.told(self)?;
+        if ended.exit_status == DONE || ended.exit_status == DECLINED {
+            if let Some(misfit) = prepared
+                .schema
+                .and_then(|schema| schema.misfit(&ended.text))
+            {
+                ended.error = Some(misfit);
+                ended.exit_status = DECLINED;
+            }
+            if let Some(file) = prepared.output {
+                file.write(&format!("{}\n", ended.text.trim_end_matches('\n')))?;
+            }
+        }
+        let status = ended.exit_status;
+        let said = self.say(ended);
+        if is_cut_off {
+            // A reader that is not there any more, or not yet, is not waited for.
+            return match timeout(LAST_WORDS, said).await {
+                Ok(said) => said.map(|()| status),
+                Err(_) => Ok(status),
+            };
+        }
+        said.await.map(|()| status)
+    }
+
+    async fn say(&mut self, ended: Ended) -> Result {
+        if self.json {
+            return self.printer.json(&ended).await;
+        }
+        if !self.shown && !ended.text.is_empty() && ended.status == "completed" {
+            self.whole(&ended.text.clone()).await?;
+            self.clear();
+        }
+        self.new_line().await?;
+        if let Some(error) = &ended.error {
+            fail(error);
+        }
+        if ended.declined > 0 {
+            let actions = if ended.declined == 1 {
+                "action was"
+            } else {
+                "actions were"
+            };
+            let text = format!(
+                "{} {actions} declined; --approvals ask asks you, --approvals auto accepts",
+                ended.declined
+            );
+            remark(AnsiColor::Yellow.on_default(), &text);
+        }
+        if !self.quiet && io::stderr().is_terminal() {
+            remark(DIM, &footer(&ended));
+        }
+        Ok(())
+    }
+}
+
+fn footer(ended: &Ended) -> String {
+    let mut parts = Vec::new();
+    if let Some(took) = ended.duration_ms {
+        parts.push(length(Duration::from_millis(took)));
+    }
+    if let Some(usage) = &ended.usage {
+        parts.push(format!(
+            "{} in / {} out",
+            usage.input_tokens, usage.output_tokens
+        ));
+    }
+    parts.push(format!(
+        "continue: cas ask --thread {} …",
+        field(short(&ended.thread_id))
+    ));
+    parts.join(" · ")
+}

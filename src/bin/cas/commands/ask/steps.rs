@@ -1,0 +1,40 @@
+//! The steps of a turn that are worth a line while they go on.
+
+use cas_sdk::protocol::ThreadItem;
+use serde_json::Value;
+
+use crate::output::field;
+
+/// A step in one line: what runs is not to hide below what is shown, or to look like a remark of another.
+pub(super) fn step(item: &ThreadItem) -> Option<String> {
+    let item = serde_json::to_value(item).ok()?;
+    let text = |key: &str| field(item[key].as_str().unwrap_or_default()).into_owned();
+    Some(match item["type"].as_str()? {
+        "commandExecution" => format!("runs {}", text("command")),
+        "fileChange" => format!("changes {}", paths(&item)),
+        "mcpToolCall" => format!("calls {} of {}", text("tool"), text("server")),
+        "dynamicToolCall" => format!("calls {}", text("tool")),
+        "webSearch" => format!("searches the web for \"{}\"", text("query")),
+        _ => return None,
+    })
+}
+
+/// What a step would do, named as a request for approval names it.
+pub(super) fn what(item: &Value) -> Option<String> {
+    match item["type"].as_str()? {
+        "commandExecution" => Some(item["command"].as_str()?.to_owned()),
+        "fileChange" => Some(format!("change {}", paths(item))),
+        "mcpToolCall" => Some(format!(
+            "{} of {}",
+            item["tool"].as_str()?,
+            item["server"].as_str()?
+        )),
+        _ => None,
+    }
+}
+
+fn paths(item: &Value) -> String {
+    let changes = item["changes"].as_array().map_or(&[][..], Vec::as_slice);
+    let paths = changes.iter().filter_map(|change| change["path"].as_str());
+    paths.map(field).collect::<Vec<_>>().join(", ")
+}

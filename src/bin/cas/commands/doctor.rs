@@ -1,0 +1,287 @@
+//! `cas doctor`: what there is to work with.
+
+use std::{path::PathBuf, time::Duration};
+
+use anstyle::AnsiColor;
+use cas_sdk::{
+    CasClient, Filter, find_codex,
+    schema::{self, Contract, Drift, DriftError, Profile},
+};
+use serde::Serialize;
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use super::preflight;
+use crate::{
+    failure::{self, FAILED},
+    output::{Failure, Result, Styled, json as json_line, line},
+    screen::{BOLD, DIM},
+    server::Server,
+};
+
+/// Show which codex is used, whether it speaks the protocol that this program was built with, and who is logged in.
+///
+/// Drift is no failure: methods and fields that are not built in come through all the same. Exits with 1 if codex can't
+/// be found or started.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Exit status: 0 codex can be used, 1 it can't be found or started, 2 wrong usage."
+)]
+pub(crate) struct Args {
+    /// List what differs
+    #[arg(long, short, help_heading = "Output")]
+    verbose: bool,
+    /// Report as JSON, whatever is wrong
+    #[arg(long, help_heading = "Output")]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    server: Server,
+}
+
+/// How long warnings about the configuration are waited for, once the server has answered something.
+const WARNINGS: Duration = Duration::from_millis(200);
+
+/// The release of codex whose schema is built in.
+fn built_for() -> &'static str {
+    include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/schema/VERSION")).trim()
+}
+
+/// What was found out; what could not be is an error in its place.
+#[derive(Debug, Default)]
+struct Findings {
+    codex: Option<PathBuf>,
+    version: Option<String>,
+    home: Option<String>,
+    account: Option<Result<Value, String>>,
+    warnings: Vec<String>,
+    drift: Option<Result<Drift, DriftError>>,
+    contract: Option<Result<Contract, DriftError>>,
+    error: Option<String>,
+}
+
+pub(crate) async fn run(args: Args) -> Result {
+    let mut found = Findings::default();
+    if let Err(failure) = look(&args, &mut found).await {
+        found.error = Some(failure.text());
+    }
+    if args.json {
+        json_line(&found.report())?;
+    } else {
+        found.show(args.verbose)?;
+    }
+    match found.error {
+        None => Ok(()),
+        Some(_) => Err(Failure::Exit(FAILED)),
+    }
+}
+
+async fn look(args: &Args, found: &mut Findings) -> Result {
+    let program = find_codex(args.server.codex.as_deref())?;
+    found.codex = Some(program.clone());
+    let started = args.server.client().await;
+    if let Ok(client) = &started {
+        with_server(client, found).await;
+        client.shutdown().await;
+    }
+    // The schema can be had from a codex whose server does not start.
+    let drift = schema::drift(&program).await;
+    let contract = preflight::look(&program, &Profile::ALL).await;
+    started?;
+    found.drift = Some(drift);
+    found.contract = Some(contract);
+    if let Some(Err(error)) = &found.drift {
+        return Err(failure::reason(error).into());
+    }
+    Ok(())
+}
+
+async fn with_server(client: &CasClient, found: &mut Findings) {
+    let mut warnings = client.events(Filter::all().method("configWarning"));
+    if let Some(info) = client.server() {
+        found.version = info.version().map(str::to_owned);
+        found.home = Some(info.codex_home.clone());
+    }
+    let account = client
+        .request_raw::<Value>("account/read", &json!({}))
+        .await;
+    found.account = Some(account.map_err(|error| error.to_string()));
+    while let Ok(Some(Ok(event))) = timeout(WARNINGS, warnings.next()).await {
+        let params: Value = serde_json::from_str(event.params()).unwrap_or_default();
+        let text = |key: &str| params[key].as_str();
+        let parts = [text("summary"), text("details"), text("path")];
+        found
+            .warnings
+            .push(parts.into_iter().flatten().collect::<Vec<_>>().join(": "));
+    }
+}
+
+/// The report of `--json`, in this order.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Report<'a> {
+    ok: bool,
+    error: Option<&'a str>,
+    codex: Option<&'a PathBuf>,
+    version: Option<&'a str>,
+    built_for: &'static str,
+    codex_home: Option<&'a str>,
+    account: Value,
+    config_warnings: &'a [String],
+    drift: Value,
+    contract: Value,
+}
+
+impl Findings {
+    fn report(&self) -> Report<'_> {
+        Report {
+            ok: self.error.is_none(),
+            error: self.error.as_deref(),
+            codex: self.codex.as_ref(),
+            version: self.version.as_deref(),
+            built_for: built_for(),
+            codex_home: self.home.as_deref(),
+            account: match &self.account {
+                Some(Ok(account)) => account.clone(),
+                Some(Err(error)) => json!({ "error": error }),
+                None => Value::Null,
+            },
+            config_warnings: &self.warnings,
+            drift: match &self.drift {
+                Some(Ok(drift)) => {
+                    json!({"methods": listed(&drift.methods), "fields": listed(&drift.fields)})
+                }
+                Some(Err(error)) => json!({"error": error.to_string()}),
+                None => Value::Null,
+            },
+            contract: match &self.contract {
+                Some(Ok(contract)) => {
+                    json!({"ok": contract.is_met(), "unmet": preflight::unmet(contract)})
+                }
+                Some(Err(error)) => json!({"error": error.to_string()}),
+                None => Value::Null,
+            },
+        }
+    }
+
+    fn show(&self, verbose: bool) -> Result {
+        if let Some(codex) = &self.codex {
+            let version = self.version.as_deref().unwrap_or("of an unknown version");
+            good("codex", &format!("{version}  {}", codex.display()))?;
+        }
+        if let Some(home) = &self.home {
+            good("home", home)?;
+        }
+        for warning in &self.warnings {
+            so_so("config", warning)?;
+        }
+        match &self.account {
+            None => {}
+            Some(Err(error)) => bad("account", &format!("can't be read: {error}"))?,
+            Some(Ok(account)) => match login(account) {
+                (true, text) => good("account", &text)?,
+                (false, text) => so_so("account", &text)?,
+            },
+        }
+        match &self.contract {
+            Some(Ok(contract)) if contract.is_met() => good("needs", &contract.to_string())?,
+            Some(Ok(contract)) => so_so("needs", &contract.to_string())?,
+            Some(Err(_)) | None => {}
+        }
+        if let Some(Ok(drift)) = &self.drift {
+            let text = self.protocol(drift);
+            if drift.is_empty() {
+                good("protocol", &text)?
+            } else {
+                so_so("protocol", &text)?
+            }
+            if verbose && !drift.is_empty() {
+                line(drift)?;
+            }
+        }
+        match &self.error {
+            Some(error) => bad("failed", error),
+            None => Ok(()),
+        }
+    }
+
+    /// How the protocol of this codex differs from the one that is built in.
+    fn protocol(&self, drift: &Drift) -> String {
+        let built = built_for();
+        if drift.is_empty() {
+            return format!("as built in, for codex {built}");
+        }
+        let yours = self.version.as_deref().unwrap_or("unknown");
+        let than = match numbers(yours).cmp(&numbers(built)) {
+            std::cmp::Ordering::Less => " is older",
+            std::cmp::Ordering::Equal => "",
+            std::cmp::Ordering::Greater => " is newer",
+        };
+        let count = |changes: &schema::Changes| {
+            format!("+{}/−{}", changes.added.len(), changes.removed.len())
+        };
+        format!(
+            "built for codex {built}; yours, {yours},{than}: {} methods, {} fields (--verbose lists them)",
+            count(&drift.methods),
+            count(&drift.fields)
+        )
+    }
+}
+
+fn numbers(version: &str) -> Vec<u64> {
+    version
+        .split('.')
+        .map_while(|part| part.parse().ok())
+        .collect()
+}
+
+fn good(name: &str, text: &str) -> Result {
+    entry("✓", AnsiColor::Green, name, text)
+}
+
+fn so_so(name: &str, text: &str) -> Result {
+    entry("!", AnsiColor::Yellow, name, text)
+}
+
+fn bad(name: &str, text: &str) -> Result {
+    entry("✗", AnsiColor::Red, name, text)
+}
+
+fn entry(mark: &str, colour: AnsiColor, name: &str, text: &str) -> Result {
+    let mut lines = text.lines();
+    let first = lines.next().unwrap_or_default();
+    Styled::default()
+        .paint(colour.on_default(), mark)
+        .plain(" ")
+        .paint(BOLD, &format!("{name:<9}"))
+        .plain(first)
+        .print()?;
+    for more in lines {
+        Styled::default()
+            .paint(DIM, &format!("           {more}"))
+            .print()?;
+    }
+    Ok(())
+}
+
+/// Whether models can be asked, and as whom.
+fn login(account: &Value) -> (bool, String) {
+    let text = |key: &str| account["account"][key].as_str();
+    match (text("type"), account["requiresOpenaiAuth"].as_bool()) {
+        (Some(kind), _) => {
+            let parts = [Some(kind), text("email"), text("planType")];
+            (
+                true,
+                parts.into_iter().flatten().collect::<Vec<_>>().join(", "),
+            )
+        }
+        (None, Some(false)) => (true, "none, and none is needed".to_owned()),
+        (None, _) => (false, "not logged in; use `codex login`".to_owned()),
+    }
+}
+
+fn listed(changes: &schema::Changes) -> Value {
+    let others: Vec<Value> = (changes.changed.iter())
+        .map(|one| json!({"name": one.name, "was": one.was, "is": one.is}))
+        .collect();
+    json!({"added": changes.added, "removed": changes.removed, "changed": others})
+}

@@ -1,0 +1,321 @@
+//! `cas mine`: the stored threads into a file or a database, and words found in them.
+
+pub(crate) mod database;
+mod sink;
+pub(crate) mod text;
+
+use std::{
+    collections::HashMap,
+    io::{self, IsTerminal as _},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use cas_sdk::history::{Mine, MinedThread};
+use indicatif::ProgressBar;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use tokio::time::timeout;
+
+use self::{database::Database, sink::Sink};
+use crate::{
+    output::{Failure, Result, complain, field, json as json_line, line},
+    server::Server,
+    signals::Signals,
+    when::since,
+};
+
+/// Copy the stored threads into a JSONL file or a database, or search in one.
+///
+/// All threads unless a flag narrows them: of every model provider and every kind of source, archived or not.
+/// A run that was broken off is continued, and a later run adds what has changed since. In the file, the last line of a
+/// thread counts. What is neither new nor made by this command is never written to.
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+#[command(
+    after_help = "Examples:\n  cas mine --sqlite sessions.db --include-turns --since 30d\n  cas mine search \"flaky test\" --sqlite sessions.db"
+)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    action: Option<Action>,
+    #[command(flatten)]
+    run: Run,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// Search the items of a database that was made with --include-turns
+    Search {
+        /// The words, of which each has to be there; or a query of FTS5: "phrases", AND, OR, NOT, pre*
+        query: String,
+        /// The database
+        #[arg(long, value_name = "FILE")]
+        sqlite: PathBuf,
+        /// How many hits at most; 0 is all
+        #[arg(long, value_name = "N", default_value_t = 20)]
+        limit: u32,
+        /// One JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct Run {
+    /// The codex executable [default: `$CAS_CODEX`, else codex on `$PATH`]
+    #[arg(long, value_name = "PATH")]
+    codex: Option<PathBuf>,
+    /// The file to write or to continue, one thread a line; `-` or a pipe is written to without being continued
+    #[arg(long, value_name = "FILE", conflicts_with = "sqlite")]
+    out: Option<PathBuf>,
+    /// The database to write or to continue
+    #[arg(long, value_name = "FILE")]
+    sqlite: Option<PathBuf>,
+    /// Only threads updated since: 7d, 12h ago, a day such as 2026-01-31, or seconds since the epoch
+    #[arg(long, value_name = "WHEN", value_parser = since)]
+    since: Option<i64>,
+    /// Only threads of this working directory
+    #[arg(long, value_name = "DIR")]
+    cwd: Option<PathBuf>,
+    /// Only the archived threads
+    #[arg(long)]
+    archived: bool,
+    /// Only the threads that are not archived
+    #[arg(long, conflicts_with = "archived")]
+    no_archived: bool,
+    /// Only threads with this in their title
+    #[arg(long, value_name = "TEXT")]
+    search_term: Option<String>,
+    /// Only threads of this kind, such as cli, vscode, exec, appServer or subAgent; may be given several times
+    #[arg(long, value_name = "KIND")]
+    source_kind: Vec<String>,
+    /// Only threads of this model provider; may be given several times
+    #[arg(long, value_name = "NAME")]
+    model_provider: Vec<String>,
+    /// Any other filter of thread/list, its value as JSON or else text, as in parentThreadId=0199…; may be given several times
+    #[arg(long, value_name = "NAME=VALUE", value_parser = filter)]
+    filter: Vec<(String, Value)>,
+    /// With their turns and all items
+    #[arg(long)]
+    include_turns: bool,
+}
+
+impl Args {
+    pub(crate) fn json(&self) -> bool {
+        matches!(self.action, Some(Action::Search { json: true, .. }))
+    }
+}
+
+pub(crate) async fn run(args: Args, signals: &mut Signals) -> Result {
+    match args.action {
+        Some(Action::Search {
+            query,
+            sqlite,
+            limit,
+            json,
+        }) => search(&query, &sqlite, limit, json),
+        None => mine(&args.run, signals).await,
+    }
+}
+
+fn search(query: &str, file: &Path, limit: u32, as_json: bool) -> Result {
+    let database = Database::existing(file)?;
+    if database.has_no_text()? {
+        let text = format!(
+            "{} has no turns to search in yet: `cas mine --include-turns --sqlite {}` adds them",
+            file.display(),
+            file.display()
+        );
+        return Err(text.into());
+    }
+    for hit in database.search(query, limit)? {
+        if as_json {
+            json_line(&json!({
+                "threadId": hit.thread, "turnId": hit.turn, "type": hit.kind, "snippet": hit.snippet,
+            }))?;
+        } else {
+            let words = hit
+                .snippet
+                .split([' ', '\n', '\t'])
+                .filter(|word| !word.is_empty());
+            let snippet = words.collect::<Vec<_>>().join(" ");
+            line(format_args!(
+                "{} {} {}: {}",
+                field(&hit.thread),
+                field(&hit.turn),
+                field(&hit.kind),
+                field(&snippet)
+            ))?;
+        }
+    }
+    Ok(())
+}
+
+async fn mine(args: &Run, signals: &mut Signals) -> Result {
+    let mut into: Box<dyn Store> = match (&args.out, &args.sqlite) {
+        (Some(file), None) => Box::new(Lines::open(file)?),
+        (None, Some(file)) => Box::new(Database::open(file)?),
+        _ => {
+            return Err(Failure::Usage(
+                "give --out FILE or --sqlite FILE".to_owned(),
+            ));
+        }
+    };
+    let known = into.known(args.include_turns)?;
+    let server = Server {
+        codex: args.codex.clone(),
+        cwd: None,
+        config: Vec::new(),
+    };
+    let client = signals.or(server.client()).await?;
+    let bar = if io::stderr().is_terminal() {
+        ProgressBar::new_spinner()
+    } else {
+        ProgressBar::hidden()
+    };
+    let mut threads = client.mine(filters(args)?.known(known));
+    let (mut count, mut broken) = (0, 0);
+    let done = loop {
+        let mined = tokio::select! {
+            mined = threads.next() => mined,
+            // What is written is whole, and the next run goes on from there.
+            caught = signals.next() => break Err(Failure::Signal(caught)),
+        };
+        match mined {
+            None => break Ok(()),
+            Some(Err(error)) => break Err(error.into()),
+            Some(Ok(mined)) => {
+                if let Some(error) = &mined.turns_error {
+                    broken += 1;
+                    bar.suspend(|| complain(&format!("thread {}: {error}", mined.id())));
+                }
+                match into.add(&mined) {
+                    Ok(changed) => count += usize::from(changed),
+                    Err(failure) => break Err(failure),
+                }
+                bar.set_message(format!("{count} threads"));
+                bar.tick();
+            }
+        }
+    };
+    bar.finish_and_clear();
+    // A server that hangs is killed with this process.
+    let _ = timeout(Duration::from_secs(1), client.shutdown()).await;
+    complain(&format!(
+        "{count} threads written, {broken} of them without their turns"
+    ));
+    done
+}
+
+fn filters(args: &Run) -> Result<Mine> {
+    let mut mine = Mine::default().include_turns(args.include_turns);
+    if args.archived || args.no_archived {
+        mine = mine.archived(args.archived);
+    }
+    if let Some(since) = args.since {
+        mine = mine.since(since);
+    }
+    if let Some(cwd) = &args.cwd {
+        mine = mine.cwd(std::path::absolute(cwd)?);
+    }
+    if let Some(term) = &args.search_term {
+        mine = mine.filter("searchTerm", term.as_str());
+    }
+    if !args.source_kind.is_empty() {
+        mine = mine.source_kinds(args.source_kind.clone());
+    }
+    if !args.model_provider.is_empty() {
+        mine = mine.model_providers(args.model_provider.clone());
+    }
+    for (name, value) in &args.filter {
+        mine = mine.filter(name, value.clone());
+    }
+    Ok(mine)
+}
+
+fn filter(text: &str) -> Result<(String, Value), String> {
+    let (name, value) = text
+        .split_once('=')
+        .filter(|(name, _)| !name.is_empty())
+        .ok_or("a filter is NAME=VALUE")?;
+    let value = serde_json::from_str(value).unwrap_or_else(|_| value.into());
+    Ok((name.to_owned(), value))
+}
+
+/// Where the threads go.
+pub(crate) trait Store {
+    /// What need not be read again: thread ids, and when each was updated. With turns, only threads that have theirs.
+    fn known(&self, with_turns: bool) -> Result<HashMap<String, i64>>;
+    /// Adds a thread, in the place of what is known of it; whether that is anything new.
+    fn add(&mut self, mined: &MinedThread) -> Result<bool>;
+}
+
+/// Stands for all that was read of a thread.
+pub(crate) fn digest(thread: &Value, turns: Option<&Value>) -> i64 {
+    let turns = turns.map(Value::to_string).unwrap_or_default();
+    let digest = Sha256::digest(format!("{thread}\n{turns}"));
+    let start = digest.first_chunk().expect("SHA-256 is longer than that");
+    i64::from_be_bytes(*start)
+}
+
+/// A file with a thread a line: `{"listedAt": …, "archived": …, "thread": …, "turns": […]}`; `turns` only if they were asked for and could
+/// be read.
+struct Lines {
+    into: Sink,
+    known: HashMap<String, Entry>,
+}
+
+struct Entry {
+    updated_at: i64,
+    settled: bool,
+    has_turns: bool,
+    digest: i64,
+}
+
+impl Lines {
+    fn open(path: &Path) -> Result<Self> {
+        let mut known = HashMap::new();
+        let into = Sink::open(path, |record| {
+            let (thread, turns) = (&record["thread"], record.get("turns"));
+            if let (Some(id), Some(updated_at)) =
+                (thread["id"].as_str(), thread["updatedAt"].as_i64())
+            {
+                let entry = Entry {
+                    updated_at,
+                    settled: record["listedAt"]
+                        .as_i64()
+                        .is_some_and(|at| updated_at < at),
+                    has_turns: turns.is_some(),
+                    digest: digest(thread, turns),
+                };
+                known.insert(id.to_owned(), entry);
+            }
+        })?;
+        Ok(Self { into, known })
+    }
+}
+
+impl Store for Lines {
+    fn known(&self, with_turns: bool) -> Result<HashMap<String, i64>> {
+        let known = (self.known.iter()).filter(|(_, e)| e.settled && (e.has_turns || !with_turns));
+        Ok(known.map(|(id, e)| (id.clone(), e.updated_at)).collect())
+    }
+
+    fn add(&mut self, mined: &MinedThread) -> Result<bool> {
+        let turns = mined.turns.clone().map(Value::from);
+        let digest = digest(&mined.thread, turns.as_ref());
+        if self
+            .known
+            .get(mined.id())
+            .is_some_and(|entry| entry.digest == digest)
+        {
+            return Ok(false);
+        }
+        let mut entry = json!({"listedAt": mined.listed_at, "archived": mined.archived, "thread": mined.thread});
+        if let Some(turns) = turns {
+            entry["turns"] = turns;
+        }
+        self.into.write(&entry)?;
+        Ok(true)
+    }
+}

@@ -1,0 +1,100 @@
+//! The commands, one file or folder each: their flags, and what they do.
+
+mod ask;
+mod doctor;
+mod instance_runner;
+mod lists;
+mod manual;
+mod mine;
+mod preflight;
+mod proxy;
+mod rate_limits;
+mod smoke_check;
+mod stats;
+mod steer;
+mod threads;
+
+use crate::{
+    failure::{DONE, Result},
+    signals::Signals,
+};
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    Ask(Box<ask::Args>),
+    #[command(visible_alias = "thread")]
+    Threads(threads::Args),
+    Steer(steer::Args),
+    /// List the models that can be asked.
+    Models(lists::Args),
+    /// List the experimental features of codex and whether they are on.
+    Features(lists::Args),
+    Mine(Box<mine::Args>),
+    Stats(Box<stats::Args>),
+    Doctor(doctor::Args),
+    Preflight(preflight::Args),
+    Proxy(proxy::Args),
+    #[command(visible_alias = "smoke_check")]
+    SmokeCheck(smoke_check::Args),
+    #[command(visible_alias = "instance_runner")]
+    InstanceRunner(Box<instance_runner::Args>),
+    #[command(visible_alias = "rate_limits")]
+    RateLimits(rate_limits::Args),
+    Man(manual::Man),
+    Completions(manual::Completions),
+}
+
+impl Command {
+    /// Whether its output is JSON.
+    pub(crate) fn json(&self) -> bool {
+        match self {
+            Self::Ask(args) => args.json,
+            Self::Threads(args) => args.json(),
+            Self::Steer(args) => args.json,
+            Self::Models(args) | Self::Features(args) => args.json,
+            Self::Mine(args) => args.json(),
+            Self::Stats(args) => args.json,
+            Self::Doctor(args) => args.json,
+            Self::Preflight(args) => args.json,
+            Self::SmokeCheck(args) => args.json,
+            Self::InstanceRunner(args) => args.json,
+            Self::RateLimits(args) => args.json,
+            Self::Proxy(_) | Self::Man(_) | Self::Completions(_) => false,
+        }
+    }
+
+    /// Whether its report has the shape of a script of the cas skill, which says nothing of failures.
+    pub(crate) fn is_node_report(&self) -> bool {
+        matches!(
+            self,
+            Self::SmokeCheck(_) | Self::InstanceRunner(_) | Self::RateLimits(_)
+        )
+    }
+
+    /// Whether the contract says how it takes signals.
+    pub(crate) fn is_contract(&self) -> bool {
+        matches!(self, Self::Proxy(_))
+    }
+
+    /// Runs it; returns the exit status.
+    pub(crate) async fn run(self, mut signals: Signals) -> Result<u8> {
+        match self {
+            Self::Proxy(args) => return Ok(proxy::run(args, signals).await?),
+            Self::Ask(args) => return ask::run(*args, &mut signals).await,
+            Self::InstanceRunner(args) => instance_runner::run(*args, &mut signals).await?,
+            Self::Mine(args) => mine::run(*args, &mut signals).await?,
+            Self::SmokeCheck(args) => signals.or(smoke_check::run(args)).await?,
+            Self::RateLimits(args) => signals.or(rate_limits::run(args)).await?,
+            Self::Threads(args) => signals.or(threads::run(args)).await?,
+            Self::Steer(args) => signals.or(steer::run(args)).await?,
+            Self::Features(args) => signals.or(lists::features(args)).await?,
+            Self::Models(args) => signals.or(lists::models(args)).await?,
+            Self::Stats(args) => signals.or(stats::run(*args)).await?,
+            Self::Doctor(args) => signals.or(doctor::run(args)).await?,
+            Self::Preflight(args) => signals.or(preflight::run(args)).await?,
+            Self::Man(args) => manual::man(&args)?,
+            Self::Completions(args) => manual::completions(&args)?,
+        }
+        Ok(DONE)
+    }
+}

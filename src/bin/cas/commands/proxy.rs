@@ -1,0 +1,211 @@
+//! `cas proxy`: the flags, and the standard streams around `crate::proxy`.
+
+use std::{path::PathBuf, time::Duration};
+
+use tokio::sync::mpsc;
+
+use crate::{
+    output::complain,
+    proxy::{self, ApprovalPolicy, Decision, Notice, Options, SkillDecision},
+    signals::{Caught, Signals},
+    stdio::{self, Stdio},
+};
+
+/// Carry JSON lines between an orchestrator and one `codex app-server`.
+///
+/// Starts the app-server, does the handshake, then takes commands on standard input (cas/request, cas/respond, cas/send,
+/// cas/state/get, cas/stats/get, cas/exit) and emits events on standard output (cas/ready, cas/fromServer,
+/// cas/serverRequest, …), one JSON object a line each. Approvals are answered by policy, all other server requests are
+/// passed on. The end of standard input ends the instance, once the requests that were made are answered.
+///
+/// By default every command, file change and skill is approved, and where codex proposes a rule for a command, the rule:
+/// codex writes it into `$CODEX_HOME/rules/default.rules`, and from then on every command that begins like it runs outside
+/// the sandbox, unasked, in every later process. `--exec-approval acceptForSession` is the safer way, which ends with the
+/// session; `--read-only` declines. What codex marks for a person to decide is passed on. What is approved is said once
+/// on standard error.
+#[derive(Debug, clap::Args)]
+#[command(args_override_self = true)]
+#[command(
+    after_help = "Try it:\n  echo '{\"type\":\"cas/request\",\"method\":\"model/list\",\"params\":{}}' | cas proxy"
+)]
+pub(crate) struct Args {
+    /// The codex executable, started as `PATH app-server` [default: `$CAS_CODEX`, else codex on `$PATH`]
+    #[arg(long, value_name = "PATH")]
+    codex: Option<PathBuf>,
+    /// The working directory of the app-server [default: the current one]
+    #[arg(long, value_name = "DIR")]
+    cwd: Option<PathBuf>,
+    /// Where the app-server is on record while it runs, so that the next start ends what a killed instance has left
+    /// [default: ~/.codex/cas/registry]
+    #[arg(long, value_name = "DIR")]
+    registry: Option<PathBuf>,
+    /// Where the last thread id is kept [default: ~/.codex/cas/state/HASH-OF-THE-DIRECTORY.json]
+    #[arg(long, value_name = "PATH")]
+    state_file: Option<PathBuf>,
+    /// `clientInfo.name` of the handshake
+    #[arg(long, value_name = "NAME", default_value = "cas")]
+    client_name: String,
+    /// `clientInfo.title` of the handshake
+    #[arg(long, value_name = "TITLE", default_value = "cas skill")]
+    client_title: String,
+    /// `clientInfo.version` of the handshake
+    #[arg(long, value_name = "VERSION", default_value = "0.1.0")]
+    client_version: String,
+    /// Emit a cas/stats of kind heartbeat every N ms; 0 is never
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    heartbeat_ms: u64,
+    /// How many events may wait to be written before reading pauses; 0 is never, 1 is taken as 2
+    #[arg(long, value_name = "N", default_value_t = 20_000)]
+    max_out_queue: usize,
+    /// From SIGTERM to SIGKILL when the instance is to end; 0 kills at once
+    #[arg(long, value_name = "N", default_value_t = 2_000)]
+    kill_timeout_ms: u64,
+    /// Tell a cas/request by a cas/error that was not answered in time; 0 waits for ever
+    #[arg(long, value_name = "N", default_value_t = 60_000)]
+    request_timeout_ms: u64,
+    /// Fail a forwarded server request that is not answered in time; 0 waits for ever
+    #[arg(long, value_name = "N", default_value_t = 30_000)]
+    server_request_timeout_ms: u64,
+    #[command(flatten)]
+    approvals: Approvals,
+    /// Have the server suppress a notification on this connection; may be given several times
+    #[arg(long, value_name = "METHOD")]
+    opt_out_notification_method: Vec<String>,
+}
+
+/// The flags that say what is answered to approval requests.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Approvals {
+    /// The answer to approval requests for commands; auto also accepts proposed rules for good, acceptForSession is the
+    /// safer way
+    #[arg(
+        long,
+        value_name = "DECISION",
+        value_enum,
+        default_value = "auto",
+        hide_possible_values = false
+    )]
+    exec_approval: Decision,
+    /// The answer to approval requests for file changes
+    #[arg(long, value_name = "DECISION", value_enum, default_value = "auto")]
+    file_approval: Decision,
+    /// The answer to approval requests for skills
+    #[arg(long, value_name = "DECISION", value_enum, default_value = "auto")]
+    skill_approval: SkillDecision,
+    /// Decline commands, file changes and skills, whatever the other flags say
+    #[arg(long)]
+    read_only: bool,
+}
+
+impl Approvals {
+    pub(crate) fn policy(&self) -> ApprovalPolicy {
+        if self.read_only {
+            return ApprovalPolicy::READ_ONLY;
+        }
+        ApprovalPolicy {
+            exec: self.exec_approval,
+            file: self.file_approval,
+            skill: self.skill_approval,
+        }
+    }
+}
+
+impl Approvals {
+    /// What is approved without asking anybody, in a sentence; `None` if nothing is.
+    pub(crate) fn warning(&self) -> Option<String> {
+        let policy = self.policy();
+        let accepts = |decision| !matches!(decision, Decision::Decline | Decision::Cancel);
+        let approved: Vec<&str> = [
+            (accepts(policy.exec), "command"),
+            (accepts(policy.file), "file change"),
+            (policy.skill != SkillDecision::Decline, "skill"),
+        ]
+        .into_iter()
+        .filter_map(|(accepted, what)| accepted.then_some(what))
+        .collect();
+        if approved.is_empty() {
+            return None;
+        }
+        let mut text = format!("approves every {} unasked", approved.join(", "));
+        if policy.exec == Decision::Auto {
+            text.push_str(
+                "; what codex proposes as a rule is written into its rules and outlives this process: \
+                 --exec-approval acceptForSession keeps it to the session, --read-only declines",
+            );
+        }
+        Some(text)
+    }
+}
+
+impl Args {
+    fn options(self) -> Options {
+        let millis = |ms| (ms > 0).then(|| Duration::from_millis(ms));
+        let mut options = Options::default();
+        options.codex = self.codex;
+        options.cwd = self.cwd;
+        options.state_file = self.state_file;
+        options.registry = self.registry.or_else(registry);
+        options.client_name = self.client_name;
+        options.client_title = self.client_title;
+        options.client_version = self.client_version;
+        options.heartbeat = millis(self.heartbeat_ms);
+        options.max_out_queue = self.max_out_queue;
+        options.kill_timeout = Duration::from_millis(self.kill_timeout_ms);
+        options.request_timeout = millis(self.request_timeout_ms);
+        options.server_request_timeout = millis(self.server_request_timeout_ms);
+        options.approvals = self.approvals.policy();
+        options.opt_out_notification_methods = self.opt_out_notification_method;
+        options
+    }
+}
+
+/// The registry of all instances of this user.
+pub(crate) fn registry() -> Option<PathBuf> {
+    Some(std::env::home_dir()?.join(".codex/cas/registry"))
+}
+
+/// Runs the instance; returns the exit code.
+///
+/// # Errors
+/// If the standard streams can't be had.
+pub(crate) async fn run(args: Args, mut signals: Signals) -> std::io::Result<u8> {
+    let (stdin, stdout) = (stdio::stdin()?, stdio::stdout()?);
+    if let Some(warning) = args.approvals.warning() {
+        complain(&warning);
+    }
+    let watched = stdout.fd().map(|fd| fd.try_clone_to_owned()).transpose()?;
+    let (tell, notices) = mpsc::channel(4);
+    let watch = async move {
+        let closed = async {
+            match watched {
+                Some(fd) => Stdio::closed(fd).await.is_ok(),
+                None => false,
+            }
+        };
+        tokio::pin!(closed);
+        let mut open = true;
+        loop {
+            let notice = tokio::select! {
+                caught = signals.next() => match caught {
+                    Caught::Interrupt => Notice::Interrupt,
+                    Caught::Terminate => Notice::Terminate,
+                    Caught::Hangup => Notice::Hangup,
+                },
+                gone = &mut closed, if open => {
+                    open = false;
+                    if !gone {
+                        continue;
+                    }
+                    Notice::ReaderGone
+                }
+            };
+            if tell.send(notice).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    };
+    tokio::select! {
+        code = proxy::run(args.options(), stdin, stdout, notices) => Ok(code),
+        () = watch => unreachable!("it has no end"),
+    }
+}

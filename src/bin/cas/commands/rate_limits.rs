@@ -1,0 +1,244 @@
+//! `cas rate-limits`: how the account's allowance stands, and what to make of it.
+
+use std::{
+    path::PathBuf,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use cas_sdk::{
+    Error, RpcErrorKind,
+    rate_limits::{BudgetMode, Pace, RateLimits, Tier, WindowPace},
+};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::{
+    output::{Result, field, line, pretty_json},
+    server::Server,
+};
+
+/// Show how the account's rate limits stand, and how much work they leave room for.
+///
+/// Compares for each window how much is used with how much of its time has passed. The stricter window governs.
+#[derive(Debug, clap::Args)]
+#[command(args_override_self = true)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    server: Server,
+    /// Taken for the sake of orchestrators that give it to every command; there is no thread to remember here
+    #[arg(long, value_name = "PATH")]
+    #[allow(dead_code, reason = "see above")]
+    state_file: Option<PathBuf>,
+    /// Pace the work, or ignore the limits
+    #[arg(long, value_enum, default_value = "paced")]
+    mode: BudgetMode,
+    /// How many workers there may be at most
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    max_workers: usize,
+    /// Report as JSON, in the shape of `cas_rate_limits.mjs`
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// With --json: report the advice and all that the server told instead
+    #[arg(long, requires = "json")]
+    full: bool,
+}
+
+pub(crate) async fn run(args: Args) -> Result {
+    let client = args.server.client().await?;
+    let answer = client
+        .request_raw::<Value>("account/rateLimits/read", &Value::Null)
+        .await;
+    client.shutdown().await;
+    let answer = match answer {
+        Err(Error::Rpc { source, .. }) if source.kind() == RpcErrorKind::AuthRequired => {
+            return Err(format!("{}; log in with `codex login`", source.message).into());
+        }
+        other => other?,
+    };
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs();
+    let limits = RateLimits::from_response(&answer);
+    let pace = limits.pace_at(UNIX_EPOCH + Duration::from_secs(now));
+    if !args.json {
+        return show(&pace, &args);
+    }
+    if !args.full {
+        let bucket = limits.bucket().map(|(_, bucket)| bucket);
+        let report = Report::new(&answer, bucket, &pace, now);
+        return pretty_json(&report);
+    }
+    line(json!({
+        "limit_id": pace.limit_id,
+        "tier": pace.tier(),
+        "governing_window": pace.governing().map(|window| window.window),
+        "windows": pace.windows,
+        "advice": {
+            "mode": args.mode,
+            "max_workers": args.max_workers,
+            "workers": pace.workers(args.mode, args.max_workers),
+            "parallelism": pace.parallelism(),
+        },
+        "rate_limits": answer,
+    }))
+}
+
+/// The report of `cas_rate_limits.mjs`, field by field and in its order.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Report<'a> {
+    ok: bool,
+    bucket_source: &'static str,
+    bucket_key: Option<&'a str>,
+    limit_id: Option<&'a str>,
+    limit_name: Option<&'a str>,
+    plan_type: Option<&'a str>,
+    window_kind: Option<&'static str>,
+    now_sec: u64,
+    /// Of the window that governs.
+    #[serde(flatten)]
+    governing: Window,
+    primary: Option<Window>,
+    secondary: Option<Window>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Window {
+    used_percent: Value,
+    resets_at: Value,
+    #[serde(rename = "windowDurationMins")]
+    duration_mins: Value,
+    remaining_mins: Value,
+    elapsed_percent: Value,
+    delta_percent: Value,
+    tier: Tier,
+    tier_reason: &'static str,
+    pacing_ok: bool,
+    pacing_reason: &'static str,
+    effective_tier: Tier,
+}
+
+impl<'a> Report<'a> {
+    fn new(answer: &Value, bucket: Option<&'a Value>, pace: &'a Pace, now: u64) -> Self {
+        let by_id = answer["rateLimitsByLimitId"]
+            .as_object()
+            .is_some_and(|buckets| !buckets.is_empty());
+        let text = |name: &str| bucket?[name].as_str();
+        let window = |name| {
+            let mut windows = pace.windows.iter();
+            windows
+                .find(|pace| pace.window == name)
+                .map(|pace| Window::new(pace, now))
+        };
+        let governing = pace.governing();
+        Self {
+            ok: governing.is_some(),
+            bucket_source: match bucket {
+                None => "missing",
+                Some(_) if by_id => "by_limit_id",
+                Some(_) => "single_bucket",
+            },
+            bucket_key: pace.limit_id.as_deref().filter(|_| by_id),
+            limit_id: text("limitId"),
+            limit_name: text("limitName"),
+            plan_type: text("planType"),
+            window_kind: governing.map(|pace| pace.window),
+            now_sec: now,
+            governing: governing.map_or_else(Window::missing, |pace| Window::new(pace, now)),
+            primary: window("primary"),
+            secondary: window("secondary"),
+        }
+    }
+}
+
+impl Window {
+    fn new(pace: &WindowPace, now: u64) -> Self {
+        let known = pace.delta_percent.is_some();
+        // A time of this century is exact as a float.
+        #[expect(clippy::cast_precision_loss)]
+        let left = |at: f64| ((at - now as f64) / 60.0).ceil().max(0.0);
+        Self {
+            used_percent: number(pace.used_percent),
+            resets_at: number(pace.resets_at),
+            duration_mins: number(pace.window_duration_mins),
+            remaining_mins: number(pace.resets_at.filter(|_| known).map(left)),
+            elapsed_percent: number(pace.elapsed_percent.filter(|_| known)),
+            delta_percent: number(pace.delta_percent),
+            tier: pace.tier,
+            tier_reason: match (pace.used_percent, pace.delta_percent) {
+                (None, _) => "used_unknown",
+                (Some(used), _) if used >= 95.0 => "used_ge_95",
+                (_, None) => "pacing_unknown",
+                (_, Some(delta)) if delta <= -25.0 => "delta_le_-25",
+                (_, Some(delta)) if delta <= -10.0 => "delta_le_-10",
+                (_, Some(delta)) if delta < 10.0 => "delta_lt_10",
+                (_, Some(delta)) if delta < 25.0 => "delta_lt_25",
+                _ => "delta_ge_25",
+            },
+            pacing_ok: known,
+            pacing_reason: if known { "ok" } else { "missing_fields" },
+            effective_tier: effective(pace.tier),
+        }
+    }
+
+    fn missing() -> Self {
+        Self {
+            used_percent: Value::Null,
+            resets_at: Value::Null,
+            duration_mins: Value::Null,
+            remaining_mins: Value::Null,
+            elapsed_percent: Value::Null,
+            delta_percent: Value::Null,
+            tier: Tier::Unknown,
+            tier_reason: "window_missing",
+            pacing_ok: false,
+            pacing_reason: "window_missing",
+            effective_tier: effective(Tier::Unknown),
+        }
+    }
+}
+
+/// What is not known is treated as on track.
+fn effective(tier: Tier) -> Tier {
+    match tier {
+        Tier::Unknown => Tier::OnTrack,
+        tier => tier,
+    }
+}
+
+/// As JavaScript writes it: a whole number without a fraction.
+fn number(value: Option<f64>) -> Value {
+    match value {
+        #[expect(clippy::cast_possible_truncation, reason = "it is whole and small")]
+        Some(value) if value.fract() == 0.0 && value.abs() < 9e15 => (value as i64).into(),
+        other => other.into(),
+    }
+}
+
+fn show(pace: &Pace, args: &Args) -> Result {
+    let percent =
+        |value: Option<f64>| value.map_or("?".to_owned(), |value| format!("{value:.0} %"));
+    line(format_args!(
+        "{}: {}",
+        field(pace.limit_id.as_deref().unwrap_or("no limits known")),
+        pace.tier()
+    ))?;
+    for window in &pace.windows {
+        line(format_args!(
+            "  {:<9} {} used, {} of its time passed: {}",
+            window.window,
+            percent(window.used_percent),
+            percent(window.elapsed_percent),
+            window.tier
+        ))?;
+    }
+    let parallelism = serde_json::to_value(pace.parallelism())?;
+    line(format_args!(
+        "advice: {} of {} workers, {}",
+        pace.workers(args.mode, args.max_workers),
+        args.max_workers,
+        parallelism.as_str().unwrap_or_default().replace('_', " ")
+    ))
+}

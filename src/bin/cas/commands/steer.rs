@@ -1,0 +1,47 @@
+//! `cas steer`: more input to a turn that runs.
+
+use serde_json::{Value, json};
+
+use crate::{
+    output::{Result, field, json as json_line, line},
+    server::{Server, thread_named},
+};
+
+/// Add input to a turn that is running.
+///
+/// The turn has to run in the app-server of this command. One that runs in another process can't be reached from here: codex
+/// lets one process have a thread open.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Exit status: 0 done, 1 failed, 2 wrong usage.")]
+pub(crate) struct Args {
+    /// The thread, named by its id or the beginning of it
+    thread: String,
+    /// The turn that is expected to run
+    turn: String,
+    /// What to say
+    text: String,
+    /// Print what the server answers, as JSON
+    #[arg(long, help_heading = "Output")]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    server: Server,
+}
+
+pub(crate) async fn run(args: Args) -> Result {
+    let client = args.server.client().await?;
+    let steered = async {
+        let thread = thread_named(&client, &args.thread).await?;
+        client.resume_thread(thread.as_str()).await?;
+        let input = json!([{"type": "text", "text": args.text, "text_elements": []}]);
+        let params = json!({"threadId": thread, "expectedTurnId": args.turn, "input": input});
+        let answer: Value = client.request_raw("turn/steer", &params).await?;
+        if args.json {
+            json_line(&answer)
+        } else {
+            line(format_args!("steered turn {}", field(&args.turn)))
+        }
+    };
+    let done = steered.await;
+    client.shutdown().await;
+    done
+}

@@ -1,0 +1,296 @@
+//! `cas threads`: what is stored.
+
+mod list;
+mod show;
+
+pub(crate) use list::tilde;
+
+use std::{
+    io::{self, IsTerminal as _, Write as _},
+    path::PathBuf,
+};
+
+use cas_sdk::{CasClient, Thread};
+use serde_json::{Value, json, value::RawValue};
+
+use crate::{
+    files::NewFile,
+    output::{Failure, Result, field, json as json_line, line, raw_json},
+    server::{Server, list as all_of, parsed, thread_named},
+};
+
+/// List, show, export, name, resume, fork, archive, compact and delete threads.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  cas threads list --here
+  cas threads show 019a2b3c-4d5e
+  cas threads export 019a2b3c-4d5e -o session.md
+  cas threads list --json | jq -r .id
+
+A thread is named by its id, or by the beginning of it.";
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    List(list::Args),
+    /// Show a thread: what was said, and what was done
+    Show {
+        #[command(flatten)]
+        one: One,
+    },
+    /// Write a thread into a file, as Markdown or JSON
+    Export {
+        #[command(flatten)]
+        one: One,
+        /// The file [default: standard output]
+        #[arg(long, short, value_name = "FILE", value_hint = clap::ValueHint::FilePath, help_heading = "Output")]
+        output: Option<PathBuf>,
+        /// Replace the file if it is there
+        #[arg(long, requires = "output", help_heading = "Output")]
+        force: bool,
+    },
+    /// Read what is known of a thread, without loading it
+    Read {
+        #[command(flatten)]
+        one: One,
+        /// With its turns and their items
+        #[arg(long)]
+        turns: bool,
+    },
+    /// Give a thread a name
+    Name {
+        #[command(flatten)]
+        one: One,
+        /// The name
+        name: String,
+    },
+    /// Load a stored thread, to see whether that works
+    Resume(One),
+    /// Make a new thread with the history of another; prints its id
+    Fork(One),
+    /// Put a thread away
+    Archive(One),
+    /// Take a thread out of the archive
+    Unarchive(One),
+    /// Have the history of a thread summarised; waits for the end of it
+    Compact(One),
+    /// Delete a thread for good
+    Delete {
+        #[command(flatten)]
+        one: One,
+        /// Don't ask
+        #[arg(long, short)]
+        yes: bool,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct One {
+    /// The thread, named by its id or the beginning of it
+    #[arg(value_name = "ID")]
+    thread: String,
+    /// Print what the server answers, as JSON
+    #[arg(long, help_heading = "Output")]
+    json: bool,
+    #[command(flatten)]
+    server: Server,
+}
+
+impl Args {
+    pub(crate) fn json(&self) -> bool {
+        match &self.action {
+            Action::List(args) => args.json,
+            other => other.one().is_some_and(|one| one.json),
+        }
+    }
+}
+
+impl Action {
+    fn one(&self) -> Option<&One> {
+        match self {
+            Self::List(_) => None,
+            Self::Show { one }
+            | Self::Export { one, .. }
+            | Self::Read { one, .. }
+            | Self::Name { one, .. }
+            | Self::Delete { one, .. }
+            | Self::Resume(one)
+            | Self::Fork(one)
+            | Self::Archive(one)
+            | Self::Unarchive(one)
+            | Self::Compact(one) => Some(one),
+        }
+    }
+}
+
+pub(crate) async fn run(args: Args) -> Result {
+    let server = match &args.action {
+        Action::List(args) => args.server(),
+        other => &other.one().ok_or("no thread is named")?.server,
+    };
+    // Before a server is started, so that it need not be when the file can't be written.
+    let file = match &args.action {
+        Action::Export {
+            output: Some(path),
+            force,
+            ..
+        } => Some(NewFile::create(path, *force)?),
+        _ => None,
+    };
+    let client = server.client().await?;
+    let done = match &args.action {
+        Action::List(args) => list::run(&client, args).await,
+        other => match other.one() {
+            Some(one) => act(&client, other, one, file).await,
+            None => Ok(()),
+        },
+    };
+    client.shutdown().await;
+    done
+}
+
+async fn act(client: &CasClient, action: &Action, one: &One, file: Option<NewFile>) -> Result {
+    let id = thread_named(client, &one.thread).await?;
+    match action {
+        Action::List(_) => Ok(()),
+        Action::Show { .. } => {
+            let thread = read(client, &id, true).await?;
+            if one.json {
+                raw_json(thread.get())
+            } else {
+                show::on_terminal(&parsed(&thread))
+            }
+        }
+        Action::Export { .. } => {
+            let thread = read(client, &id, true).await?;
+            let text = match one.json {
+                true => format!("{}\n", thread.get()),
+                false => show::as_markdown(&parsed(&thread)),
+            };
+            match file {
+                Some(file) => file.write(&text),
+                None if one.json => raw_json(thread.get()),
+                None => line(text.trim_end()),
+            }
+        }
+        Action::Read { turns, .. } => {
+            let thread = read(client, &id, *turns).await?;
+            if one.json {
+                raw_json(thread.get())
+            } else {
+                show::as_fields(&parsed(&thread))
+            }
+        }
+        Action::Name { name, .. } => {
+            let params = json!({"threadId": id, "name": name});
+            let answer: Box<RawValue> = client.request_raw("thread/name/set", &params).await?;
+            told(one, &answer, format_args!("named {}", field(&id)))
+        }
+        Action::Resume(_) => opened(one, &client.resume_thread(id.as_str()).await?),
+        Action::Fork(_) => opened(one, &client.fork_thread(id.as_str()).await?),
+        Action::Archive(_) => plain(client, one, &id, "thread/archive", "archived").await,
+        Action::Unarchive(_) => plain(client, one, &id, "thread/unarchive", "unarchived").await,
+        Action::Delete { yes, .. } => {
+            if !yes {
+                confirm(client, &id).await?;
+            }
+            plain(client, one, &id, "thread/delete", "deleted").await
+        }
+        Action::Compact(_) => {
+            let thread = client.resume_thread(id.as_str()).await?;
+            let outcome = thread.compact().await?.finish().await?;
+            if one.json {
+                return json_line(&json!({"threadId": id, "turnId": outcome.turn_id}));
+            }
+            line(format_args!("compacted {}", field(&id)))
+        }
+    }
+}
+
+/// Asks whether the thread is meant.
+async fn confirm(client: &CasClient, id: &str) -> Result {
+    if !io::stdin().is_terminal() {
+        let text = "a thread is deleted for good: give --yes, or a terminal to ask on";
+        return Err(Failure::Usage(text.to_owned()));
+    }
+    let thread = parsed(&read(client, id, false).await?);
+    let mut err = io::stderr();
+    let title = crate::output::cell(list::title(&thread), 60);
+    let _ = write!(
+        err,
+        "cas: delete {} \"{title}\" for good? [y/N] ",
+        field(id)
+    );
+    let mut typed = crate::stdio::Typed::open()?;
+    match typed
+        .line()
+        .await
+        .unwrap_or_default()
+        .trim()
+        .to_lowercase()
+        .as_str()
+    {
+        "y" | "yes" => Ok(()),
+        _ => Err(Failure::Status(
+            crate::failure::DECLINED,
+            "nothing was deleted".to_owned(),
+        )),
+    }
+}
+
+/// A thread as it is stored, and its turns if they are wanted.
+async fn read(client: &CasClient, id: &str, turns: bool) -> Result<Box<RawValue>> {
+    #[derive(serde::Deserialize)]
+    struct Answer {
+        thread: Box<RawValue>,
+    }
+    let params = json!({"threadId": id, "includeTurns": false});
+    let Answer { thread } = client.request_raw("thread/read", &params).await?;
+    if !turns {
+        return Ok(thread);
+    }
+    let params = json!({"threadId": id, "itemsView": "full", "sortDirection": "asc"});
+    let Value::Object(params) = params else {
+        return Ok(thread);
+    };
+    let turns = all_of(client, "thread/turns/list", params, usize::MAX).await?;
+    // The turns take the place of the empty list that stands there, and all else stays as the server wrote it.
+    let turns = serde_json::to_string(&turns)?;
+    let text = thread.get();
+    let whole = match text.rfind(r#""turns":[]"#) {
+        Some(at) => format!("{}\"turns\":{turns}{}", &text[..at], &text[at + 10..]),
+        None => {
+            let mut thread: Value = serde_json::from_str(text)?;
+            thread["turns"] = serde_json::from_str(&turns)?;
+            thread.to_string()
+        }
+    };
+    Ok(RawValue::from_string(whole)?)
+}
+
+async fn plain(client: &CasClient, one: &One, id: &str, method: &str, done: &str) -> Result {
+    let params = json!({"threadId": id});
+    let answer: Box<RawValue> = client.request_raw(method, &params).await?;
+    told(one, &answer, format_args!("{done} {}", field(id)))
+}
+
+fn told(one: &One, answer: &RawValue, text: std::fmt::Arguments<'_>) -> Result {
+    if one.json {
+        raw_json(answer.get())
+    } else {
+        line(text)
+    }
+}
+
+fn opened(one: &One, thread: &Thread) -> Result {
+    if one.json {
+        return raw_json(thread.opened());
+    }
+    line(field(thread.id()))
+}

@@ -1,0 +1,123 @@
+//! How commands fail, and the exit status of each way; the manual lists the same.
+
+use std::{error::Error as StdError, io};
+
+use cas_sdk::{Error, SpawnError};
+
+use crate::signals::Caught;
+
+pub(crate) type Result<T = (), E = Failure> = std::result::Result<T, E>;
+
+/// It was done.
+pub(crate) const DONE: u8 = 0;
+/// It failed.
+pub(crate) const FAILED: u8 = 1;
+/// The flags are wrong.
+pub(crate) const USAGE: u8 = 2;
+/// An action was declined, or the answer does not fit the schema.
+pub(crate) const DECLINED: u8 = 3;
+/// The time is up.
+pub(crate) const TIMED_OUT: u8 = 124;
+/// SIGINT came, or the turn was interrupted.
+pub(crate) const INTERRUPTED: u8 = 130;
+
+/// Why a command ends other than well.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The flags make no sense together.
+    Usage(String),
+    /// What there is to say has been said, with `--json` the last event too.
+    Exit(u8),
+    /// A reason with an exit status of its own.
+    Status(u8, String),
+    /// A signal came.
+    Signal(Caught),
+    /// Standard output can't be written to.
+    Output(io::Error),
+    /// Anything else.
+    Other(Box<dyn StdError + Send + Sync>),
+}
+
+impl<E: Into<Box<dyn StdError + Send + Sync>>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Other(error.into())
+    }
+}
+
+impl Failure {
+    /// What went wrong, and why.
+    pub(crate) fn text(&self) -> String {
+        match self {
+            Self::Exit(code) => format!("exit status {code}"),
+            Self::Usage(text) | Self::Status(_, text) => text.clone(),
+            Self::Signal(caught) => format!("ended by {}", caught.name()),
+            Self::Output(error) => format!("standard output: {error}"),
+            Self::Other(error) => reason(error.as_ref()),
+        }
+    }
+
+    pub(crate) fn status(&self) -> u8 {
+        match self {
+            Self::Exit(code) | Self::Status(code, _) => *code,
+            Self::Usage(_) => USAGE,
+            Self::Signal(caught) => caught.status(),
+            // Whoever was reading has seen enough.
+            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => DONE,
+            Self::Output(_) | Self::Other(_) => FAILED,
+        }
+    }
+
+    /// Whether there is anything left to say.
+    pub(crate) fn is_silent(&self) -> bool {
+        match self {
+            Self::Exit(_) => true,
+            Self::Output(error) => error.kind() == io::ErrorKind::BrokenPipe,
+            _ => false,
+        }
+    }
+}
+
+/// An error with its sources, each said once, and in the words of the command line.
+pub(crate) fn reason(error: &(dyn StdError + 'static)) -> String {
+    let mut text = told(error).unwrap_or_else(|| error.to_string());
+    let mut source = error.source();
+    while let Some(error) = source {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        source = error.source();
+    }
+    text
+}
+
+/// What is said of an error here in other words than the library says it to programmers.
+fn told(error: &(dyn StdError + 'static)) -> Option<String> {
+    if let Some(error) = error.downcast_ref::<Error>() {
+        return match error {
+            Error::Spawn(error) => told(error),
+            Error::Rpc { source, .. } => match source.kind() {
+                cas_sdk::RpcErrorKind::ActiveWriter => Some(IN_USE.to_owned()),
+                _ => None,
+            },
+            _ => None,
+        };
+    }
+    match error.downcast_ref::<SpawnError>()? {
+        SpawnError::NotFound { looked } => {
+            let looked: Vec<_> = looked
+                .iter()
+                .map(|place| place.replace("of the builder's `codex`", "of --codex"))
+                .collect();
+            Some(format!(
+                "codex was not found: {}; install it with `npm install -g @openai/codex`, or name it with --codex or $CAS_CODEX",
+                looked.join("; ")
+            ))
+        }
+        _ => None,
+    }
+}
+
+const IN_USE: &str = "the thread is in use: another program (a TUI, an IDE or another `cas`) has it open and writes to it; \
+     wait until that has ended, or go on in a copy of it: `cas ask --thread ID --fork`, `cas threads fork ID`";

@@ -1,0 +1,28 @@
+//! What the surroundings tell a running instance.
+
+use rustix::process::Signal;
+
+/// What the surroundings tell a running instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Notice {
+    /// SIGINT came: it is passed on to the app-server.
+    Interrupt,
+    /// SIGTERM came: it is passed on to the app-server.
+    Terminate,
+    /// SIGHUP came: it is passed on to the app-server.
+    Hangup,
+    /// Nobody reads the events any more: the instance ends at once.
+    ReaderGone,
+}
+
+impl Notice {
+    /// The name of the signal that came, and the signal to pass on.
+    pub(super) fn signal(self) -> Option<(&'static str, Signal)> {
+        match self {
+            Self::Interrupt => Some(("SIGINT", Signal::INT)),
+            Self::Terminate => Some(("SIGTERM", Signal::TERM)),
+            Self::Hangup => Some(("SIGHUP", Signal::HUP)),
+            Self::ReaderGone => None,
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! What a proxy is told: the flags of `cas proxy` as a value.
+
+use std::{fmt, path::PathBuf, time::Duration};
+
+/// How an instance is to behave. [`Default`] is the contract's default for every field.
+#[derive(Clone)]
+pub(crate) struct Options {
+    /// The codex executable, a path or a name on `$PATH`; started as `PATH app-server`. Default: `$CAS_CODEX`, else
+    /// `codex`.
+    pub(crate) codex: Option<PathBuf>,
+    /// The working directory of the app-server. Default: that of this process.
+    pub(crate) cwd: Option<PathBuf>,
+    /// Environment variables for the app-server beside those of this process.
+    pub(crate) env: Vec<(std::ffi::OsString, std::ffi::OsString)>,
+    /// The directory in which the app-server is on record while it runs, so that the next start with the same directory
+    /// ends what an instance that was killed has left. Linux only; elsewhere it is ignored. Default: none.
+    pub(crate) registry: Option<PathBuf>,
+    /// Where the last thread id is kept; a relative path is below `cwd`. Default: `~/.codex/cas/state/<hash>.json`, the
+    /// hash being the first 16 hex digits of the SHA-256 of the absolute `cwd`.
+    pub(crate) state_file: Option<PathBuf>,
+    /// `clientInfo.name` of `initialize`. Default: `cas`.
+    pub(crate) client_name: String,
+    /// `clientInfo.title` of `initialize`. Default: `cas skill`.
+    pub(crate) client_title: String,
+    /// `clientInfo.version` of `initialize`. Default: `0.1.0`.
+    pub(crate) client_version: String,
+    /// How often to emit a `cas/stats` of kind `heartbeat`. Default: never.
+    pub(crate) heartbeat: Option<Duration>,
+    /// How many events may wait to be written before reading stops. Default: 20,000. What waits is also limited to about
+    /// 256 KiB, however few events that is. 1 is taken as 2. With 0 reading never stops, and what waits has no bound.
+    pub(crate) max_out_queue: usize,
+    /// From SIGTERM to SIGKILL when the instance is to end; zero kills at once. Default: 2 s.
+    pub(crate) kill_timeout: Duration,
+    /// How long the app-server may take to answer a request of the orchestrator from when it is sent; `None` waits for
+    /// ever. Then a `cas/error` is emitted, and an answer that comes after it is marked as late. The time while reading is
+    /// paused does not count. Requests that last as long as the work does, such as `command/exec`, have no such limit.
+    /// Default: 60 s.
+    pub(crate) request_timeout: Option<Duration>,
+    /// How long the orchestrator may take to answer a forwarded server request; `None` waits for ever. Default: 30 s.
+    pub(crate) server_request_timeout: Option<Duration>,
+    /// How long the app-server may take to answer `initialize`. Default: 10 s.
+    pub(crate) handshake_timeout: Duration,
+    /// What is answered to the approval requests.
+    pub(crate) approvals: ApprovalPolicy,
+    /// Notifications that the server should not send, by their exact method.
+    pub(crate) opt_out_notification_methods: Vec<String>,
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The values of variables may be secrets.
+        let env: Vec<_> = self.env.iter().map(|(name, _)| name).collect();
+        f.debug_struct("Options")
+            .field("codex", &self.codex)
+            .field("cwd", &self.cwd)
+            .field("env", &env)
+            .field("state_file", &self.state_file)
+            .field("client_name", &self.client_name)
+            .field("approvals", &self.approvals)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            codex: None,
+            cwd: None,
+            env: Vec::new(),
+            registry: None,
+            state_file: None,
+            client_name: "cas".to_owned(),
+            client_title: "cas skill".to_owned(),
+            client_version: "0.1.0".to_owned(),
+            heartbeat: None,
+            max_out_queue: 20_000,
+            kill_timeout: Duration::from_secs(2),
+            request_timeout: Some(Duration::from_secs(60)),
+            server_request_timeout: Some(Duration::from_secs(30)),
+            handshake_timeout: Duration::from_secs(10),
+            approvals: ApprovalPolicy::default(),
+            opt_out_notification_methods: Vec::new(),
+        }
+    }
+}
+
+impl Options {
+    /// The same with times that can be added to any moment: a hundred years at most.
+    pub(super) fn bounded(mut self) -> Self {
+        const MOST: Duration = Duration::from_secs(100 * 365 * 86_400);
+        for time in [&mut self.kill_timeout, &mut self.handshake_timeout] {
+            *time = MOST.min(*time);
+        }
+        for time in [
+            &mut self.heartbeat,
+            &mut self.request_timeout,
+            &mut self.server_request_timeout,
+        ] {
+            *time = time.map(|time| MOST.min(time));
+        }
+        self
+    }
+}
+
+/// What the proxy answers to approval requests by itself. The default is `Auto` for each: everything is approved, and
+/// what codex proposes for good is approved for good. `exec: Decision::AcceptForSession` ends with the session.
+///
+/// Where the server lists the decisions that it takes, the answer is one of them and no wider than this. What it marks
+/// for a person to decide, and what can't be read, is never accepted here but passed on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct ApprovalPolicy {
+    /// `item/commandExecution/requestApproval`.
+    pub(crate) exec: Decision,
+    /// `item/fileChange/requestApproval`.
+    pub(crate) file: Decision,
+    /// `skill/requestApproval`.
+    pub(crate) skill: SkillDecision,
+}
+
+impl ApprovalPolicy {
+    /// Declines everything: `--read-only`.
+    pub(crate) const READ_ONLY: Self = Self {
+        exec: Decision::Decline,
+        file: Decision::Decline,
+        skill: SkillDecision::Decline,
+    };
+}
+
+/// The answer to a command's or a file change's approval request.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+#[value(rename_all = "camelCase")]
+pub(crate) enum Decision {
+    /// The proposed execpolicy amendment if there is one, else for the session. Codex writes an amendment into its rules,
+    /// where it outlives the process and holds for every later one.
+    #[default]
+    Auto,
+    /// This one.
+    Accept,
+    /// This one and the like of it until the session ends.
+    AcceptForSession,
+    /// No; the turn goes on.
+    Decline,
+    /// No, and the turn is interrupted.
+    Cancel,
+}
+
+/// The answer to a skill's approval request.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+#[value(rename_all = "camelCase")]
+pub(crate) enum SkillDecision {
+    /// Approve.
+    #[default]
+    Auto,
+    /// Yes.
+    Approve,
+    /// No.
+    Decline,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Options;
+
+    #[test]
+    fn the_debug_of_a_proxys_options_has_no_values_of_variables() {
+        let options = Options {
+            env: vec![("API_KEY".into(), "hunter2".into())],
+            ..Options::default()
+        };
+        let shown = format!("{options:?}");
+        assert!(
+            shown.contains("API_KEY") && !shown.contains("hunter2"),
+            "{shown}"
+        );
+    }
+}

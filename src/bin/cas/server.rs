@@ -1,0 +1,167 @@
+//! The flags that every command has which starts an app-server, the client they make, and the threads it knows.
+
+use std::{collections::HashSet, path::PathBuf};
+
+use cas_sdk::{Builder, CasClient};
+use serde::Deserialize;
+use serde_json::{Map, Value, json, value::RawValue};
+
+use crate::{
+    output::{Failure, Result},
+    signals,
+};
+
+/// Which codex to start, and where.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "App-server")]
+pub(crate) struct Server {
+    /// The codex executable [default: `$CAS_CODEX`, else codex on `$PATH`]
+    #[arg(long, value_name = "PATH", value_hint = clap::ValueHint::ExecutablePath)]
+    pub(crate) codex: Option<PathBuf>,
+    /// The working directory of the app-server [default: the current one]
+    #[arg(long, short = 'C', value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
+    pub(crate) cwd: Option<PathBuf>,
+    /// Override a value of codex's configuration; the value is TOML, else text; may be given several times
+    #[arg(short = 'c', long = "config", value_name = "KEY=VALUE", value_parser = override_of)]
+    pub(crate) config: Vec<(String, String)>,
+}
+
+impl Server {
+    pub(crate) fn builder(&self) -> Builder {
+        let mut builder = CasClient::builder().client_info("cas", "cas", env!("CARGO_PKG_VERSION"));
+        if let Some(codex) = &self.codex {
+            builder = builder.codex(codex);
+        }
+        if let Some(cwd) = &self.cwd {
+            builder = builder.cwd(cwd);
+        }
+        for (key, value) in &self.config {
+            builder = builder.config(key, value);
+        }
+        builder
+    }
+
+    pub(crate) async fn client(&self) -> Result<CasClient> {
+        start(self.builder()).await
+    }
+}
+
+/// Starts the server, which is gone at the latest when this process is.
+pub(crate) async fn start(builder: Builder) -> Result<CasClient> {
+    let client = builder.spawn().await?;
+    signals::started(client.pid());
+    Ok(client)
+}
+
+fn override_of(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.trim().is_empty() => {
+            Ok((key.trim().to_owned(), value.to_owned()))
+        }
+        _ => Err("an override is KEY=VALUE".to_owned()),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Page {
+    #[serde(default)]
+    data: Vec<Box<RawValue>>,
+    next_cursor: Option<String>,
+}
+
+/// All items of a list as the server wrote them, page by page, up to a number of them.
+pub(crate) async fn list(
+    client: &CasClient,
+    method: &str,
+    mut params: Map<String, Value>,
+    limit: usize,
+) -> Result<Vec<Box<RawValue>>> {
+    let mut items = Vec::new();
+    let mut cursors = HashSet::new();
+    loop {
+        let page: Page = client.request_raw(method, &params).await?;
+        items.extend(page.data);
+        match page.next_cursor {
+            Some(cursor) if items.len() < limit => {
+                if !cursors.insert(cursor.clone()) {
+                    return Err(format!("{method} gave the cursor {cursor:?} a second time").into());
+                }
+                params.insert("cursor".to_owned(), cursor.into());
+            }
+            _ => break,
+        }
+    }
+    items.truncate(limit);
+    Ok(items)
+}
+
+/// What an item of a list says.
+pub(crate) fn parsed(item: &RawValue) -> Value {
+    serde_json::from_str(item.get()).unwrap_or_default()
+}
+
+/// Every kind of source of a thread; by itself the server lists the interactive ones only.
+const SOURCES: [&str; 10] = [
+    "cli",
+    "vscode",
+    "exec",
+    "appServer",
+    "subAgent",
+    "subAgentReview",
+    "subAgentCompact",
+    "subAgentThreadSpawn",
+    "subAgentOther",
+    "unknown",
+];
+
+/// The params that list stored threads of every kind and provider, last updated first.
+pub(crate) fn every_thread(archived: bool) -> Map<String, Value> {
+    let params = json!({
+        "archived": archived, "sortKey": "updated_at", "limit": 100, "sourceKinds": SOURCES, "modelProviders": [],
+    });
+    match params {
+        Value::Object(params) => params,
+        _ => Map::new(),
+    }
+}
+
+/// How many characters of an id tell a thread from all others that were made in other milliseconds.
+pub(crate) const SHORT: usize = 13;
+
+/// An id that people can type: its beginning.
+pub(crate) fn short(id: &str) -> &str {
+    id.get(..SHORT).unwrap_or(id)
+}
+
+/// The id of the thread that is named: by its id, or by the beginning of it.
+///
+/// # Errors
+/// If no stored thread begins like that, or more than one does.
+pub(crate) async fn thread_named(client: &CasClient, name: &str) -> Result<String> {
+    let is_whole = name.len() >= 36 || !name.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
+    if is_whole || name.is_empty() {
+        return Ok(name.to_owned());
+    }
+    let mut found: Vec<String> = Vec::new();
+    for archived in [false, true] {
+        for thread in list(client, "thread/list", every_thread(archived), usize::MAX).await? {
+            let thread = parsed(&thread);
+            let id = thread["id"].as_str().unwrap_or_default();
+            if id.starts_with(name) {
+                found.push(id.to_owned());
+            }
+        }
+    }
+    match &found[..] {
+        [id] => Ok(id.clone()),
+        [] => Err(Failure::from(format!(
+            "no stored thread has an id that begins with {name}"
+        ))),
+        many => Err(Failure::from(format!(
+            "{} threads have an id that begins with {name}: {}",
+            many.len(),
+            many.join(", ")
+        ))),
+    }
+}

@@ -1,0 +1,149 @@
+//! SIGINT, SIGTERM and SIGHUP: heard from the first moment, and obeyed within two seconds whatever the command does.
+
+use std::{
+    io,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use rustix::process::{Pid, kill_process_group};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    time::sleep,
+};
+
+use crate::failure::{Failure, Result};
+
+/// How long a command has to end by itself after a signal.
+const GRACE: Duration = Duration::from_millis(1_800);
+/// How long it has after the second one.
+const HURRY: Duration = Duration::from_millis(300);
+
+/// A signal that came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Caught {
+    Interrupt,
+    Terminate,
+    Hangup,
+}
+
+impl Caught {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Interrupt => "SIGINT",
+            Self::Terminate => "SIGTERM",
+            Self::Hangup => "SIGHUP",
+        }
+    }
+
+    /// 128 and its number, as shells say it.
+    pub(crate) fn status(self) -> u8 {
+        match self {
+            Self::Hangup => 129,
+            Self::Interrupt => crate::failure::INTERRUPTED,
+            Self::Terminate => 143,
+        }
+    }
+}
+
+/// Hears the signals.
+pub(crate) struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    /// `None` under `nohup`.
+    hangup: Option<Signal>,
+}
+
+impl Signals {
+    /// Hears them from now on.
+    ///
+    /// # Errors
+    /// If the system refuses that.
+    pub(crate) fn listen() -> io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: match SignalKind::hangup() {
+                kind if is_ignored(kind) => None,
+                kind => Some(signal(kind)?),
+            },
+        })
+    }
+
+    /// The next one. Cancel safe.
+    pub(crate) async fn next(&mut self) -> Caught {
+        let hangup = async {
+            match &mut self.hangup {
+                Some(hangup) => hangup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = self.interrupt.recv() => Caught::Interrupt,
+            _ = self.terminate.recv() => Caught::Terminate,
+            _ = hangup => Caught::Hangup,
+        }
+    }
+
+    /// The work, or [`Failure::Signal`] if a signal comes first; then the work is dropped, with all that it has started.
+    pub(crate) async fn or<T, E: Into<Failure>>(
+        &mut self,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T> {
+        tokio::select! {
+            biased;
+            caught = self.next() => Err(Failure::Signal(caught)),
+            done = work => done.map_err(Into::into),
+        }
+    }
+}
+
+/// A signal that was ignored when this program was started stays ignored: `nohup` means it.
+pub(crate) fn is_ignored(signal: SignalKind) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask >> (signal.as_raw_value() - 1) & 1 == 1)
+}
+
+/// The servers that this process has started; each leads a process group.
+static SERVERS: Mutex<Vec<u32>> = Mutex::new(Vec::new());
+
+/// Notes a server that has to be gone when this process ends.
+pub(crate) fn started(pid: Option<u32>) {
+    let mut servers = SERVERS.lock().unwrap_or_else(PoisonError::into_inner);
+    servers.extend(pid);
+}
+
+/// Ends the process if it has not ended some time after a signal, or soon after a second one.
+///
+/// The command itself may be stuck: in a write to a pipe that nobody reads, or with a server that does not answer. So this
+/// runs on a thread of its own.
+pub(crate) fn guard() {
+    let watch = || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        runtime.block_on(async {
+            let mut signals = Signals::listen()?;
+            let first = signals.next().await;
+            tokio::select! {
+                _ = signals.next() => sleep(HURRY).await,
+                () = sleep(GRACE) => {}
+            }
+            let servers = SERVERS.lock().unwrap_or_else(PoisonError::into_inner);
+            for pid in servers
+                .iter()
+                .filter_map(|pid| Pid::from_raw(i32::try_from(*pid).ok()?))
+            {
+                // Those that are gone are what is wanted.
+                let _ = kill_process_group(pid, rustix::process::Signal::KILL);
+            }
+            std::process::exit(first.status().into())
+        })
+    };
+    // Without it the commands still hear the signals.
+    let _ = std::thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(move || -> io::Result<()> { watch() });
+}

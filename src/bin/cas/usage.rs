@@ -1,0 +1,73 @@
+//! What is said of a command line that is wrong, and of one that asks for help.
+
+use std::{io, process::ExitCode};
+
+use clap::error::ErrorKind;
+
+use crate::{failure::USAGE, output::complain};
+
+pub(crate) const AFTER_HELP: &str = "\
+Exit status:
+  0 done  1 failed  2 wrong usage  3 something was declined, or the answer does not fit the schema
+  124 the time was up  130 interrupted  129, 143 ended by SIGHUP, SIGTERM
+
+Environment:
+  CAS_CODEX   the codex executable          CODEX_HOME  where codex keeps its configuration and its threads
+  CAS_CONFIG  the configuration file        NO_COLOR    no colours
+  RUST_LOG    what is logged to stderr
+
+`cas man` has all of it. Compatible with cas.zig and the scripts of the cas skill: cas smoke_check, cas instance_runner, cas proxy, cas rate_limits.";
+
+/// The commands that programs run, to whose authors one line is said.
+const FOR_PROGRAMS: [&str; 7] = [
+    "proxy",
+    "smoke-check",
+    "smoke_check",
+    "instance-runner",
+    "instance_runner",
+    "rate-limits",
+    "rate_limits",
+];
+
+/// Says what is wrong, or the help; returns the exit status.
+pub(crate) fn report(error: &clap::Error, command: &str) -> ExitCode {
+    let is_help = matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+    );
+    if !is_help && FOR_PROGRAMS.contains(&command) {
+        let text = error.render().to_string();
+        let lines = text
+            .lines()
+            .map(str::trim)
+            .take_while(|line| !line.is_empty());
+        let line = lines.collect::<Vec<_>>().join(" ");
+        complain(line.trim_start_matches("error: "));
+        return ExitCode::from(USAGE);
+    }
+    // NB. What quotes the command line may hold anything.
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        // If even standard error is gone there is nobody to tell.
+        let _ = error.print();
+        return ExitCode::from(USAGE);
+    }
+    if !is_help {
+        return whole(error);
+    }
+    match error.print() {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever was reading has seen enough.
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(e) => {
+            complain(&format!("standard output: {e}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// All that clap says: what is wrong, what may have been meant, how it is used.
+fn whole(error: &clap::Error) -> ExitCode {
+    let text = error.render().to_string();
+    complain(text.trim_start_matches("error: "));
+    ExitCode::from(USAGE)
+}
