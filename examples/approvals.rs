@@ -1,7 +1,9 @@
 //! Who decides about commands: rules first, then you. `cargo run --example approvals` (the real codex, a scripted model).
 
 use cas_sdk::{
-    ApprovalRequest, CasClient, Decision, Policy, Rule,
+    CasClient,
+    handlers::{ApprovalRequest, Decision},
+    policy::{Policy, Rule},
     protocol::ThreadStartParams,
     testing::{self, CodexHome, MockModel, Reply},
 };
@@ -44,10 +46,10 @@ pub(crate) async fn run() -> anyhow::Result<Vec<String>> {
         .envs(home.env())
         .cwd(home.work_dir())
         .approvals(policy)
-        .audit(move |audit| {
+        .handlers(cas_sdk::Handlers::new().audit(move |audit| {
             let line = format!("{}: {}", audit.by, audit.answer);
             let _ = told.lock().map(|told| told.send(line));
-        })
+        }))
         .spawn()
         .await?;
     let thread = client.start_thread(ThreadStartParams::default()).await?;

@@ -1,7 +1,8 @@
 //! ChatGPT tokens that this program looks after. `cargo run --example auth_refresh` (the real codex, a scripted model).
 
 use cas_sdk::{
-    CasClient, Filter, RefreshRequest, Tokens,
+    CasClient, Filter,
+    handlers::{ChatgptTokens, RefreshRequest},
     protocol::ThreadStartParams,
     testing::{self, CodexHome, MockModel, Reply, jwt},
 };
@@ -26,19 +27,19 @@ pub(crate) async fn run() -> anyhow::Result<String> {
         .env_clear()
         .envs(home.env())
         .cwd(home.work_dir())
-        .auth_refresh(move |request: RefreshRequest, _cx| {
-            // A program would ask its identity provider.
-            let account = request.previous_account_id.unwrap_or_default();
-            std::future::ready(Ok(Tokens::new(new.clone(), account).plan("pro")))
-        })
+        .handlers(
+            cas_sdk::Handlers::new().auth_refresh(move |request: RefreshRequest, _cx| {
+                // A program would ask its identity provider.
+                let account = request.previous_account_id.unwrap_or_default();
+                std::future::ready(Ok(ChatgptTokens::new(new.clone(), account).plan("pro")))
+            }),
+        )
         .spawn()
         .await?;
     let mut completed = client.events(Filter::all().method("account/login/completed"));
     let login =
         json!({"type": "chatgptAuthTokens", "accessToken": old, "chatgptAccountId": "org-1"});
-    client
-        .request_raw::<Value>("account/login/start", &login)
-        .await?;
+    client.call::<Value>("account/login/start", &login).await?;
     completed.next().await.transpose()?;
 
     let thread = client.start_thread(ThreadStartParams::default()).await?;

@@ -1,7 +1,8 @@
 //! An MCP server asks the user. `cargo run --example elicitation` (the real codex, a scripted model, a tiny MCP server).
 
 use cas_sdk::{
-    CasClient, Decision, ElicitationAnswer, ElicitationAsk, ElicitationRequest,
+    CasClient,
+    handlers::{Decision, ElicitationAnswer, ElicitationAsk, ElicitationRequest},
     protocol::ThreadStartParams,
     testing::{self, CodexHome, MockModel, Reply},
 };
@@ -32,16 +33,18 @@ pub(crate) async fn run() -> anyhow::Result<Vec<String>> {
         .env_clear()
         .envs(home.env())
         .cwd(home.work_dir())
-        .elicitation(|request: ElicitationRequest, _cx| async move {
-            println!("{} asks: {:?}", request.server, request.ask);
-            Ok(match request.ask {
-                ElicitationAsk::Form { .. } => {
-                    ElicitationAnswer::accept(json!({"confirmed": true}))
-                }
-                ElicitationAsk::ToolCall(_) => Decision::AcceptForSession.into(),
-                _ => ElicitationAnswer::decline(),
-            })
-        })
+        .handlers(cas_sdk::Handlers::new().elicitation(
+            |request: ElicitationRequest, _cx| async move {
+                println!("{} asks: {:?}", request.server, request.ask);
+                Ok(match request.ask {
+                    ElicitationAsk::Form { .. } => {
+                        ElicitationAnswer::accept(json!({"confirmed": true}))
+                    }
+                    ElicitationAsk::ToolCall(_) => Decision::AcceptForSession.into(),
+                    _ => ElicitationAnswer::decline(),
+                })
+            },
+        ))
         .spawn()
         .await?;
     let thread = client.start_thread(ThreadStartParams::default()).await?;

@@ -10,8 +10,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let client = CasClient::builder().spawn().await?;
 
     // By type: nothing else is queued, and it is decoded where it is read.
-    let items = Filter::all().method("item/completed");
-    let mut items = client.events(items).of::<ItemCompletedNotification>();
+    let mut items = client.notifications::<ItemCompletedNotification>();
     let watcher = tokio::spawn(async move {
         let mut completed = 0;
         while let Some(item) = items.next().await {

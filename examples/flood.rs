@@ -9,13 +9,15 @@ mod floors;
 mod usage;
 
 use std::{
+    future::IntoFuture as _,
     io::{BufRead as _, Write as _},
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
 use cas_sdk::{
-    CasClient, Error, Events, Filter, MessageKind,
+    CasClient, Error, Events, Filter,
+    events::MessageKind,
     protocol::{Call as _, ServerNotification, ThreadLoadedListParams, ThreadStartParams},
 };
 use serde_json::json;
@@ -92,7 +94,7 @@ async fn client(program: String, mode: String) -> Result<Counts, Failure> {
         .map(|events| tokio::spawn(read(events, slow)))
         .collect();
     client
-        .request_raw::<serde_json::Value>("turn/start", &params)
+        .call::<serde_json::Value>("turn/start", &params)
         .await?;
     let mut counts = Counts::default();
     for task in tasks {
@@ -142,7 +144,7 @@ async fn calls(client: CasClient) -> Result<Counts, Failure> {
     for _ in 0..20_000 {
         let at = Instant::now();
         client
-            .request_raw::<serde_json::Value>(ThreadLoadedListParams::METHOD, &json!({}))
+            .call::<serde_json::Value>(ThreadLoadedListParams::METHOD, &json!({}))
             .await?;
         took.push(at.elapsed());
     }
@@ -162,7 +164,9 @@ async fn at_once(client: CasClient) -> Result<Counts, Failure> {
     for _ in 0..30 {
         let at = Instant::now();
         let all = (0..10_000).map(|_| {
-            client.request_raw::<serde_json::Value>(ThreadLoadedListParams::METHOD, &params)
+            client
+                .call::<serde_json::Value>(ThreadLoadedListParams::METHOD, &params)
+                .into_future()
         });
         futures_util::future::try_join_all(all).await?;
         took.push(at.elapsed());

@@ -6,7 +6,7 @@
 use std::{error::Error, io::Write as _};
 
 use cas_sdk::{
-    CasClient, Thread, Tool, ToolContext, ToolError, ToolOutput, Turn, TurnEvent,
+    CasClient, Thread, Tool, ToolContext, ToolError, Turn, TurnEvent,
     protocol::{ThreadItem, ThreadStartParams},
     testing::{self, CodexHome, Gate, MockModel, Reply},
 };
@@ -25,10 +25,11 @@ impl Tool for Weather {
     const NAME: &'static str = "weather";
     const DESCRIPTION: &'static str = "Tells the weather of a city.";
     type Args = WeatherArgs;
+    type Output = String;
 
-    async fn call(&self, args: WeatherArgs, _cx: ToolContext) -> Result<ToolOutput, ToolError> {
+    async fn call(&self, args: WeatherArgs, _cx: ToolContext) -> Result<String, ToolError> {
         println!("\n[tool] weather of {}", args.city);
-        Ok(format!("It is sunny in {}, 21 degrees.", args.city).into())
+        Ok(format!("It is sunny in {}, 21 degrees.", args.city))
     }
 }
 
@@ -96,7 +97,7 @@ async fn show(mut turn: Turn, mut steer: Option<(&str, &Gate)>) -> Result<(), Bo
     let mut tool_done = false;
     while let Some(event) = turn.next().await {
         match event? {
-            TurnEvent::Text(delta) => {
+            TurnEvent::Text { delta, .. } => {
                 print!("{delta}");
                 std::io::stdout().flush()?;
                 if let Some((text, gate)) = steer.take_if(|_| tool_done) {

@@ -30,7 +30,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
     let method = args.next().unwrap_or_else(|| "thread/list".to_owned());
     let params: Value = serde_json::from_str(args.next().as_deref().unwrap_or("{}"))?;
-    match client.request_raw::<Value>(&method, &params).await {
+    match client.call::<Value>(&method, &params).await {
         Ok(answer) => println!("{answer}"),
         // All refusals have the same code; what they mean is classified.
         Err(error) if error.rpc_kind() == Some(RpcErrorKind::UnknownMethod) => {

@@ -1,7 +1,10 @@
 //! Goes on with the latest thread of this directory, wherever it is: stored, archived, or in the hands of another
 //! process, in which case it is a copy. `cargo run --example resume -- "Where were we?"`
 
-use cas_sdk::{CasClient, protocol::ThreadListParams, protocol::ThreadStartParams};
+use cas_sdk::{
+    CasClient,
+    protocol::{ThreadListParams, ThreadStartParams},
+};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -21,7 +24,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
         None => client.start_thread(ThreadStartParams::default()).await?,
     };
-    println!("{} ({:?})", thread.id(), thread.origin());
+    println!("{} ({:?})", thread.id(), thread.opened_by());
     println!("{}", thread.ask(prompt).await?.finish().await?.text);
 
     client.shutdown().await;

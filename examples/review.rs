@@ -14,7 +14,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut review = thread.review(ReviewTarget::UncommittedChanges).await?;
     while let Some(event) = review.next().await {
         match event? {
-            TurnEvent::Reasoning(thought) => eprint!("{thought}"),
+            TurnEvent::Reasoning { delta: thought, .. } => eprint!("{thought}"),
             TurnEvent::Completed(outcome) => println!("{}", outcome.into_result()?.text),
             _ => {}
         }

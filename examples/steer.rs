@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use cas_sdk::{CasClient, Deadline, TurnEvent, protocol::ThreadStartParams};
+use cas_sdk::{CasClient, TurnEvent, protocol::ThreadStartParams, turn::Deadline};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -18,14 +18,15 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let mut turn = thread.ask(prompt).await?;
     while let Some(event) = turn.next().await {
-        if let TurnEvent::Text(delta) = event? {
+        if let TurnEvent::Text { delta, .. } = event? {
             println!("it begins with {delta:?}; steering");
             turn.steer(change).await?;
             break;
         }
     }
     let deadline = Deadline::after(Duration::from_secs(60)).steer("Time is up, come to an end.");
-    println!("{}", turn.finish_by(deadline).await?.text);
+    turn.set_deadline(deadline);
+    println!("{}", turn.finish().await?.text);
 
     client.shutdown().await;
     Ok(())

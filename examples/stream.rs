@@ -17,7 +17,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut turn = thread.ask(prompt).await?;
     while let Some(event) = turn.next().await {
         match event? {
-            TurnEvent::Text(delta) => {
+            TurnEvent::Text { delta, .. } => {
                 print!("{}", escape(&delta));
                 std::io::stdout().flush()?;
             }

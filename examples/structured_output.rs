@@ -35,7 +35,14 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let client = CasClient::builder().spawn().await?;
     let thread = client.start_thread(ThreadStartParams::default()).await?;
 
-    let person: Person = thread.ask_as(format!("Who is {name}?")).await?;
+    let turn = thread
+        .ask(format!("Who is {name}?"))
+        .structured::<Person>()
+        .await?;
+    let (person, outcome) = turn.finish().await?;
+    if let Some(usage) = outcome.usage {
+        eprintln!("{} tokens", usage.total);
+    }
     println!("{}", person.about);
     if let Some(year) = person.born {
         println!("born {year}");

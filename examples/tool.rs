@@ -1,7 +1,7 @@
 //! Functions of this program that the model calls: `cargo run --example tool` (the real codex, a scripted model).
 
 use cas_sdk::{
-    CasClient, Tool, ToolContext, ToolError, ToolOutput,
+    CasClient, Tool, ToolContext, ToolError,
     protocol::ThreadStartParams,
     testing::{self, CodexHome, MockModel, Reply},
 };
@@ -21,12 +21,13 @@ impl Tool for Divide {
     const NAME: &'static str = "divide";
     const DESCRIPTION: &'static str = "Divides two numbers.";
     type Args = Numbers;
+    type Output = String;
 
-    async fn call(&self, n: Numbers, _cx: ToolContext) -> Result<ToolOutput, ToolError> {
+    async fn call(&self, n: Numbers, _cx: ToolContext) -> Result<String, ToolError> {
         if n.divisor == 0.0 {
             return Err(ToolError::new("nothing divides by zero")); // The model is told, and goes on.
         }
-        Ok((n.dividend / n.divisor).to_string().into())
+        Ok((n.dividend / n.divisor).to_string())
     }
 }
 

@@ -1,7 +1,8 @@
 //! The model asks the user. `cargo run --example user_input` (the real codex, a scripted model).
 
 use cas_sdk::{
-    Answers, CasClient,
+    CasClient,
+    handlers::Answers,
     protocol::{ThreadStartParams, ToolRequestUserInputParams},
     testing::{self, CodexHome, MockModel, Reply},
 };
@@ -33,15 +34,18 @@ pub(crate) async fn run() -> anyhow::Result<String> {
         .env_clear()
         .envs(home.env())
         .cwd(home.work_dir())
-        .user_input(|request: ToolRequestUserInputParams, _cx| async move {
-            let mut answers = Answers::new();
-            for question in request.questions {
-                // A program would ask its user; this one takes the last option.
-                let last = question.options.unwrap_or_default().pop();
-                answers = answers.answer(question.id, last.map_or_else(String::new, |o| o.label));
-            }
-            Ok(answers)
-        })
+        .handlers(cas_sdk::Handlers::new().user_input(
+            |request: ToolRequestUserInputParams, _cx| async move {
+                let mut answers = Answers::new();
+                for question in request.questions {
+                    // A program would ask its user; this one takes the last option.
+                    let last = question.options.unwrap_or_default().pop();
+                    answers =
+                        answers.answer(question.id, last.map_or_else(String::new, |o| o.label));
+                }
+                Ok(answers)
+            },
+        ))
         .spawn()
         .await?;
     let thread = client.start_thread(ThreadStartParams::default()).await?;

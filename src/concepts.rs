@@ -25,14 +25,14 @@
 //!
 //! # Time
 //! Requests have a deadline, 60 s unless set, urgent ones 5 s; it covers the wait for a place in flight. An answer that comes
-//! later is an event of kind [`LateResponse`](crate::MessageKind::LateResponse). A turn has none, nor have
+//! later is an event of kind [`LateResponse`](crate::events::MessageKind::LateResponse). A turn has none, nor have
 //! approvals and questions to the user: people answer slowly.
 //!
 //! # Shutdown
 //! [`CasClient::shutdown`](crate::CasClient::shutdown), or the drop of the last client, [`Thread`](crate::Thread) and [`Turn`](crate::Turn), closes the server's input; a server that
 //! has not ended after the grace period gets SIGTERM, then SIGKILL, with all that it has started: the process group, and on
 //! Linux also what has left that. The runtime's end kills them at once, and ends all that the client is used for on other runtimes
-//! ([`CloseCause::RuntimeEnded`](crate::CloseCause::RuntimeEnded)). On a runtime of one thread that nobody drives, the drop
+//! ([`CloseCause::RuntimeEnded`](crate::error::CloseCause::RuntimeEnded)). On a runtime of one thread that nobody drives, the drop
 //! of the last client closes the server's input and can do no more. Handlers and event streams do not keep a server
 //! alive. A program that is killed leaves no server, since that ends with its input;
 //! [`Builder::registry`](crate::Builder::registry) is for one that hangs.

@@ -251,7 +251,10 @@ impl State {
                 }
                 self.listed_at = now();
                 let params = list.pages.params();
-                let page = self.client.call_within("thread/list", params, self.timeout);
+                let page = self
+                    .client
+                    .call("thread/list", params)
+                    .timeout(self.timeout);
                 let page: Page<_> = page.await?;
                 list.next_cursor = Some(page.next_cursor);
                 self.page = page.data.into_iter();
@@ -314,7 +317,8 @@ async fn turns(client: &CasClient, thread: &str, timeout: Duration) -> Result<Ve
     let mut turns = Vec::new();
     loop {
         let page: Page<_> = client
-            .call_within("thread/turns/list", pages.params(), timeout)
+            .call("thread/turns/list", pages.params())
+            .timeout(timeout)
             .await?;
         turns.extend(page.data);
         if !pages.turn(page.next_cursor)? {

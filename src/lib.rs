@@ -13,12 +13,12 @@
 //! # Where to start
 //! [`CasClient::builder`] → [`Builder::spawn`] → [`CasClient::start_thread`] → [`Thread::ask`] → [`Turn`].
 
-// From the data up: each imports only what stands above it, but for `client`, `thread` and `handlers`, which know each other.
-mod client;
+// From the data up: each imports only what stands above it, but for `client` and `handlers`, which know each other.
+pub mod client;
 pub mod concepts;
-mod error;
-mod events;
-mod handlers;
+pub mod error;
+pub mod events;
+pub mod handlers;
 pub mod history;
 #[cfg(feature = "ws")]
 pub mod live;
@@ -27,51 +27,63 @@ pub mod protocol;
 pub mod rate_limits;
 mod rpc;
 pub mod schema;
-mod supervisor;
+pub mod supervisor;
 #[cfg(feature = "testing")]
 pub mod testing;
-mod thread;
+pub mod thread;
 mod transport;
-mod turn;
+pub mod turn;
 
-pub use client::builder::Builder;
-pub use client::handle::{CasClient, ServerInfo};
-pub use client::pages::Pages;
-pub use client::request::{RawResponse, Request};
-pub use client::retry::Retry;
-pub use error::class::ErrorClass;
-pub use error::{CloseCause, CloseReason, Error, RawText, RpcError, RpcErrorKind, SpawnError};
-pub use events::event::{Event, Events, TypedEvents};
-pub use events::filter::Filter;
-pub use events::wire::{Direction, Wire, WireLine};
-pub use handlers::dispatch::PendingRequest;
-pub use handlers::policy::{Audit, DecidedBy, Permission, Policy, Rule, Subject};
-pub use handlers::tools::{DynamicTool, Tool, ToolContext, ToolError, ToolOutput};
+/// Dynamic tools: functions of this program that the model may call.
+pub mod tools {
+    pub use crate::handlers::tools::{
+        DynamicTool, IntoToolOutput, Json, Tool, ToolContext, ToolError, ToolOutput,
+    };
+}
+
+/// Policies: decisions about approvals that need nobody, as values one can read.
+pub mod policy {
+    pub use crate::handlers::policy::{Audit, DecidedBy, Permission, Policy, Rule, Subject};
+}
+
+pub use client::{Builder, CasClient, Request, Retry};
+pub use error::{Error, ErrorClass, RpcErrorKind};
+pub use events::{Event, Events, Filter};
 pub use handlers::{
-    Answers, ApprovalRequest, Approvals, Attestation, AuthRefresh, Clock, Decision, Elicitation,
-    ElicitationAnswer, ElicitationAsk, ElicitationRequest, Fallback, FileChangeApproval, Grant,
-    HandlerError, Handlers, McpToolCall, Persist, RefreshRequest, RequestContext, Responder,
-    SkillApproval, Tokens, UnclaimedRequest, UnclaimedRequests, UserInput,
+    Handlers,
+    tools::{Tool, ToolContext, ToolError, ToolOutput},
 };
 #[cfg(feature = "ws")]
 pub use live::Live;
-pub use rpc::MessageKind;
-pub use supervisor::{Restart, ServerState, ServerStates, Supervisor};
-pub use thread::handle::{Origin, Thread};
-pub use thread::input::Input;
-pub use thread::open::Resume;
-pub use thread::send::Sent;
+pub use supervisor::Supervisor;
+pub use thread::{Input, Thread};
 pub use transport::stdio::find_codex;
-#[cfg(feature = "ws")]
-pub use transport::{Auth, Endpoint};
-pub use transport::{AuthRefusal, ConnectError, ConnectErrorKind, ConnectionKind};
-pub use turn::start::Ask;
-pub use turn::structured::AskAs;
 pub use turn::terminal;
-pub use turn::{
-    Deadline, Item, TokenUsage, Turn, TurnControl, TurnError, TurnErrorKind, TurnEvent,
-    TurnFailure, TurnOutcome,
-};
+pub use turn::{Ask, Turn, TurnEvent, TurnOutcome};
+
+/// The names that most programs need, for `use cas_sdk::prelude::*`. None of them is the name of a
+/// [`protocol`](crate::protocol) type, so the two can be imported together. [`Thread`], [`Turn`] and [`Tool`] are, so import
+/// these three by name.
+///
+/// ```
+/// use cas_sdk::{Thread, prelude::*, protocol::*};
+///
+/// async fn ask(client: &CasClient) -> Result<TurnOutcome, Error> {
+///     let thread: Thread = client.start_thread(ThreadStartParams::default()).await?;
+///     thread.ask("Why is the build red?").await?.finish().await
+/// }
+/// ```
+pub mod prelude {
+    pub use crate::{
+        Ask, Builder, CasClient, Error, ErrorClass, Event, Events, Filter, Handlers, Input,
+        Request, Retry, RpcErrorKind, Supervisor, ToolContext, ToolError, ToolOutput, TurnEvent,
+        TurnOutcome,
+        handlers::{Approvals, Decision, HandlerError, RequestContext},
+        policy::{Policy, Rule},
+        tools::DynamicTool,
+        turn::{Deadline, TurnControl},
+    };
+}
 
 /// What the `cas` binary and the fuzz targets share with the library. Not a part of the API.
 #[doc(hidden)]
@@ -89,7 +101,10 @@ pub mod internal {
     /// What the rules of a policy decide about the params of a request to approve a command.
     #[cfg(fuzzing)]
     #[must_use]
-    pub fn ruled(policy: &crate::Policy, params: &str) -> Option<crate::Decision> {
+    pub fn ruled(
+        policy: &crate::policy::Policy,
+        params: &str,
+    ) -> Option<crate::handlers::Decision> {
         let method = "item/commandExecution/requestApproval";
         let facts = crate::handlers::policy::Facts::read(method, params, None);
         policy.decide(&facts).map(|ruling| ruling.decision)

@@ -4,7 +4,11 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use cas_sdk::{CasClient, CloseCause, Error, RpcErrorKind, SpawnError, protocol::*};
+use cas_sdk::{
+    CasClient, Error, RpcErrorKind,
+    error::{CloseCause, SpawnError},
+    protocol::*,
+};
 use common::{Rig, eventually, is_alive, within};
 use serde_json::{Value, json};
 
@@ -57,7 +61,7 @@ async fn a_refusal_names_the_method_the_code_and_the_message() {
     let Some(rig) = Rig::new().await else { return };
     let client = within(30, rig.client()).await;
     let error = client
-        .request_raw::<Value>("no/such/method", &json!({}))
+        .call::<Value>("no/such/method", &json!({}))
         .await
         .unwrap_err();
     let Error::Rpc { method, source } = &error else {

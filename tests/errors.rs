@@ -9,7 +9,8 @@ use std::{
 };
 
 use cas_sdk::{
-    CasClient, Error, ErrorClass, Filter, RpcError, RpcErrorKind as Kind,
+    CasClient, Error, ErrorClass, Filter, RpcErrorKind as Kind,
+    error::RpcError,
     testing::{Gate, Reply},
 };
 use common::{Rig, within};
@@ -91,7 +92,7 @@ fn every_row_of_the_table_is_provoked_here_or_has_an_excuse() {
 }
 
 async fn refusal(client: &CasClient, method: &str, params: Value) -> RpcError {
-    match client.request_raw::<Value>(method, &params).await {
+    match client.call::<Value>(method, &params).await {
         Err(Error::Rpc { source, .. }) => source.clone(),
         other => panic!("{method} {params} was not refused: {other:?}"),
     }
@@ -106,7 +107,7 @@ async fn expect(client: &CasClient, method: &str, params: Value, row: &str, kind
 }
 
 async fn start(client: &CasClient, params: Value) -> String {
-    let answer: Value = client.request_raw("thread/start", &params).await.unwrap();
+    let answer: Value = client.call("thread/start", &params).await.unwrap();
     answer["thread"]["id"].as_str().unwrap().to_owned()
 }
 
@@ -114,14 +115,14 @@ async fn start(client: &CasClient, params: Value) -> String {
 async fn turn(client: &CasClient, thread: &str) {
     let mut ends = client.events(Filter::all().method("turn/completed").thread(thread));
     let params = json!({ "threadId": thread, "input": [{ "type": "text", "text": "x" }] });
-    let _: Value = client.request_raw("turn/start", &params).await.unwrap();
+    let _: Value = client.call("turn/start", &params).await.unwrap();
     ends.next().await.unwrap().unwrap();
 }
 
 /// Has this method start a turn. Returns its id once it has started.
 async fn running(client: &CasClient, method: &str, params: Value) -> String {
     let mut started = client.events(Filter::all().method("turn/started"));
-    let _: Value = client.request_raw(method, &params).await.unwrap();
+    let _: Value = client.call(method, &params).await.unwrap();
     let started = started.next().await.unwrap().unwrap();
     started.turn_id().unwrap().to_owned()
 }
@@ -450,7 +451,7 @@ async fn a_thread_of_another_process_and_an_archived_one_can_not_be_resumed() {
         .await;
         other.shutdown().await;
 
-        let _: Value = client.request_raw("thread/archive", &params).await.unwrap();
+        let _: Value = client.call("thread/archive", &params).await.unwrap();
         expect(&client, "thread/resume", params, "session ", Kind::Archived).await;
         client.shutdown().await;
     })

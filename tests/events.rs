@@ -5,7 +5,9 @@ mod common;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cas_sdk::{
-    CasClient, CloseCause, Error, Event, Events, Filter, MessageKind,
+    CasClient, Error, Event, Events, Filter,
+    error::CloseCause,
+    events::MessageKind,
     protocol::{AgentMessageDeltaNotification, NotificationMethod as Method, ServerNotification},
     testing::FakeServer,
 };
@@ -22,10 +24,7 @@ async fn rig() -> (CasClient, FakeServer) {
 /// Waits until the client has read all that was sent so far.
 async fn settled(client: &CasClient, server: &FakeServer) {
     server.answer("ping", |_| Ok(json!({})));
-    client
-        .request_raw::<Value>("ping", &json!({}))
-        .await
-        .unwrap();
+    client.call::<Value>("ping", &json!({})).await.unwrap();
 }
 
 async fn next(events: &mut Events) -> Event {
@@ -130,7 +129,7 @@ async fn who_subscribes_before_a_request_has_what_it_causes_though_it_comes_befo
             }
         });
         let mut events = client.events(Filter::all().thread(T));
-        client.request_raw::<Value>("go", &json!({})).await.unwrap();
+        client.call::<Value>("go", &json!({})).await.unwrap();
         let early = futures_util::FutureExt::now_or_never(events.next());
         assert_eq!(text(&early.unwrap().unwrap().unwrap()), "early");
     })
@@ -151,7 +150,7 @@ async fn a_late_subscriber_has_what_comes_after_it_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn what_was_said_before_the_end_is_delivered_and_then_the_end_once() {
+async fn events_before_the_end_are_delivered_and_then_the_end_once() {
     within(20, async {
         let (client, server) = rig().await;
         let mut events = client.events(Filter::all());

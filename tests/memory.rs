@@ -5,7 +5,7 @@ mod common;
 
 use std::{fs, os::unix::fs::PermissionsExt as _};
 
-use cas_sdk::{CasClient, Filter, MessageKind};
+use cas_sdk::{CasClient, Filter, events::MessageKind};
 use common::{eventually, within};
 use serde_json::{Value, json};
 use tokio::{
@@ -83,7 +83,7 @@ async fn a_line_of_128_mib_is_read_and_a_longer_one_is_skipped_without_being_hel
         far.write_all(b"\n").await.unwrap();
         let event = events.next().await.unwrap().unwrap();
         assert_eq!(
-            (event.kind(), event.raw().len()),
+            (event.kind(), event.line().len()),
             (MessageKind::Malformed, 256)
         );
         let peak = memory.peak();
@@ -119,8 +119,8 @@ async fn a_flood_that_nobody_reads_is_held_within_the_bounds_of_the_queues() {
         let (client, mut far) = connected(builder).await;
         // All kinds of readers, none of which reads.
         let _events: Vec<_> = (0..4).map(|_| client.events(Filter::all())).collect();
-        let narrow = client.events(Filter::all().method("item/*"));
-        let _typed = narrow.of::<cas_sdk::protocol::ItemCompletedNotification>();
+        let _narrow = client.events(Filter::all().method("item/*"));
+        let _typed = client.notifications::<cas_sdk::protocol::ItemCompletedNotification>();
         let text = "x".repeat(4_000);
         let delta = format!(r#"{{"method":"item/agentMessage/delta","params":{{"threadId":"t","turnId":"u","itemId":"i","delta":"{text}"}}}}"#);
         let item = format!(r#"{{"method":"item/completed","params":{{"threadId":"t","turnId":"u","item":{{"type":"agentMessage","id":"i","text":"{text}"}}}}}}"#);
@@ -189,10 +189,7 @@ async fn a_hundred_megabytes_of_stderr_without_a_newline_are_read_and_their_end_
             .spawn()
             .await
             .unwrap();
-        let error = client
-            .request_raw::<Value>("x", &json!({}))
-            .await
-            .unwrap_err();
+        let error = client.call::<Value>("x", &json!({})).await.unwrap_err();
         assert!(matches!(error, cas_sdk::Error::Closed(_)), "{error:?}");
         let reason = client.closed().await;
         assert_eq!(reason.status.and_then(|s| s.code()), Some(3));

@@ -282,20 +282,14 @@ async fn requests() {
                 for k in 0..10 {
                     let params = json!({"n": n, "k": k});
                     match (n + k) % 20 {
-                        0 => drop(
-                            client
-                                .request_raw::<Value>("refuse", &params)
-                                .await
-                                .unwrap_err(),
-                        ),
+                        0 => drop(client.call::<Value>("refuse", &params).await.unwrap_err()),
                         1 => {
-                            let call = client.request_raw::<Value>("turn/start", &params);
+                            let call = client.call::<Value>("turn/start", &params);
                             drop(tokio::time::timeout(Duration::from_micros(200), call).await);
                         }
-                        _ => assert_eq!(
-                            client.request_raw::<Value>("echo", &params).await.unwrap(),
-                            params
-                        ),
+                        _ => {
+                            assert_eq!(client.call::<Value>("echo", &params).await.unwrap(), params)
+                        }
                     }
                 }
             });
@@ -324,12 +318,7 @@ async fn spawns(codex: &Path) {
         match n % 4 {
             0 => drop(client.shutdown().await),
             1 => drop(client),
-            2 => drop(
-                client
-                    .request_raw::<Value>("die", &json!({}))
-                    .await
-                    .unwrap_err(),
-            ),
+            2 => drop(client.call::<Value>("die", &json!({})).await.unwrap_err()),
             _ => drop(
                 tokio::spawn(async move { client.shutdown().await })
                     .await

@@ -5,7 +5,8 @@ mod common;
 use std::time::Duration;
 
 use cas_sdk::{
-    CasClient, Direction, Error, Filter, protocol::ThreadLoadedListParams, testing::FakeServer,
+    CasClient, Error, Filter, events::Direction, protocol::ThreadLoadedListParams,
+    testing::FakeServer,
 };
 use common::{Rig, watchdog, within};
 use futures_util::future::join_all;
@@ -40,14 +41,14 @@ async fn a_wire_has_both_directions_in_order_and_to_the_letter() {
         let mut lines = Vec::new();
         while lines.len() < 2 {
             let line = wire.next().await.unwrap();
-            if line.text().contains("\"id\":") {
+            if line.line().contains("\"id\":") {
                 lines.push(line);
             }
         }
         assert_eq!(lines[0].direction(), Direction::ToServer);
-        assert!(lines[0].text().contains(r#""method":"thread/loaded/list""#));
+        assert!(lines[0].line().contains(r#""method":"thread/loaded/list""#));
         assert_eq!(lines[1].direction(), Direction::FromServer);
-        assert!(lines[1].text().contains("\"result\""));
+        assert!(lines[1].line().contains("\"result\""));
         assert!(lines[0].number() < lines[1].number());
         client.shutdown().await;
         while wire.next().await.is_some() {}
@@ -73,7 +74,7 @@ async fn a_wire_that_nobody_reads_stops_the_reading_and_loses_nothing() {
         for n in 0..20_000 {
             let line = wire.next().await.unwrap();
             assert_eq!(
-                line.text(),
+                line.line(),
                 format!("{{\"method\":\"m\",\"params\":{{\"n\":{n}}}}}")
             );
         }
@@ -153,7 +154,7 @@ async fn a_wire_that_nobody_reads_holds_no_more_of_the_requests_either() {
         let text = "x".repeat(BIG);
         let params = json!({"text": text});
         let requests = join_all((0..1_000).map(|_| {
-            let call = client.request_raw::<Value>("never", &params);
+            let call = client.call::<Value>("never", &params);
             tokio::time::timeout(Duration::from_millis(300), call)
         }));
         assert!(requests.await.iter().all(Result::is_err), "given up");
@@ -170,7 +171,7 @@ async fn a_wire_that_nobody_reads_holds_no_more_of_the_requests_either() {
         let sent = server.calls("never");
         let mut bytes = 0;
         for _ in 0..sent {
-            bytes += wire.next().await.unwrap().text().len();
+            bytes += wire.next().await.unwrap().line().len();
         }
         assert!(bytes < 16 * 1024 * 1024 + 2 * BIG, "{bytes} of {sent}");
         assert!(sent > 100, "{sent}");

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cas_sdk::{CasClient, Filter, MessageKind};
+use cas_sdk::{CasClient, Filter, events::MessageKind};
 use serde_json::{Value, json};
 use tokio::io::{
     AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream,
@@ -46,7 +46,7 @@ async fn answer(mut far: DuplexStream) {
 
 async fn ask(client: &CasClient) {
     let params = json!({});
-    let answer = client.request_raw::<Value>("thread/loaded/list", &params);
+    let answer = client.call::<Value>("thread/loaded/list", &params);
     answer.await.expect("an answer");
 }
 

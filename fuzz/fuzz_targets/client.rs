@@ -6,10 +6,7 @@
 
 use std::{cell::RefCell, future::Future, time::Duration};
 
-use cas_sdk::{
-    Answers, ApprovalRequest, CasClient, Decision, Error, Event, Filter, Kind, Tool, ToolContext,
-    ToolError, ToolOutput, protocol::ToolRequestUserInputParams,
-};
+use cas_sdk::{CasClient, Error, Event, Filter, Tool, ToolContext, ToolError, protocol::ToolRequestUserInputParams, handlers::{Answers, ApprovalRequest, Decision}, events::MessageKind};
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
 use tokio::{
@@ -31,9 +28,10 @@ impl Tool for Weather {
     const NAME: &'static str = "weather";
     const DESCRIPTION: &'static str = "Tells the weather of a city.";
     type Args = Args;
+    type Output = String;
 
-    async fn call(&self, _args: Args, _cx: ToolContext) -> Result<ToolOutput, ToolError> {
-        Ok("rain".into())
+    async fn call(&self, _args: Args, _cx: ToolContext) -> Result<String, ToolError> {
+        Ok("rain".to_owned())
     }
 }
 
@@ -76,7 +74,7 @@ fuzz_target!(|data: &[u8]| {
             let client = client.clone();
             async move {
                 client
-                    .request_raw::<Value>("thread/start", &json!({}))
+                    .call::<Value>("thread/start", &json!({}))
                     .await
             }
         });
@@ -118,7 +116,7 @@ fuzz_target!(|data: &[u8]| {
 /// Whether the event tells of the line; one that no event tells of has to be an answer.
 fn is_told(line: &[u8], event: &Event) -> bool {
     let told = if line.len() > MAX_LINE {
-        assert_eq!(event.kind(), Kind::Malformed);
+        assert_eq!(event.kind(), MessageKind::Malformed);
         &line[..256]
     } else {
         line
@@ -149,10 +147,10 @@ fn look_at(event: &Event) {
     let Ok(Value::Object(value)) = serde_json::from_str(event.raw()) else {
         return;
     };
-    assert_ne!(event.kind(), Kind::Malformed, "{}", event.raw());
-    if let Kind::Notification | Kind::Request = event.kind() {
+    assert_ne!(event.kind(), MessageKind::Malformed, "{}", event.raw());
+    if let MessageKind::Notification | MessageKind::Request = event.kind() {
         assert_eq!(value["method"], event.method());
-        assert_eq!(value.contains_key("id"), event.kind() == Kind::Request);
+        assert_eq!(value.contains_key("id"), event.kind() == MessageKind::Request);
         if let Some(params) = value.get("params") {
             assert_eq!(event.params_as::<Value>().ok().as_ref(), Some(params));
             if let Some(thread) = event.thread_id() {

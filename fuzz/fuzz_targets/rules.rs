@@ -13,7 +13,7 @@ use std::{
     sync::OnceLock,
 };
 
-use cas_sdk::{Policy, Rule, internal};
+use cas_sdk::{internal, policy::{Policy, Rule}};
 use libfuzzer_sys::fuzz_target;
 use serde_json::json;
 

@@ -1,35 +1,29 @@
-//! The front door: a cheap handle to one connection, and the requests made through it.
+//! A cheap handle to one connection: what it shares, how a request is sent, how the connection is ended.
 
 use std::{
+    any::Any,
     fmt,
     sync::{Arc, OnceLock, Weak},
     time::Duration,
 };
 
-use serde::{Serialize, de::DeserializeOwned};
-use serde_json::Value;
 use tokio::{
     runtime::{Handle, RuntimeFlavor},
     sync::watch,
 };
 
 use crate::{
-    client::{builder::Builder, connection_task::Supervised, request::Request, tracker::Tracker},
+    client::{connection_task::Supervised, server_info::ServerInfo, tracker::Tracker},
     error::{CloseCause, CloseReason, Error},
-    events::{event::Events, filter::Filter},
-    handlers::{
-        Handlers,
-        dispatch::{Dispatch, PendingRequest},
-    },
-    protocol::pointer::readable,
-    protocol::{self, Call},
+    protocol::{Call, InitializeParams},
     rpc::{
         Connection,
         connection::OutgoingRequest,
         error::NoAnswer,
         queue::Bounds,
         reply::{OnReply, RawReply},
-        router::Matcher,
+        router::{Matcher, Subscription},
+        tap::Taps,
         window::Lane,
     },
     transport::ConnectionKind,
@@ -42,12 +36,30 @@ pub struct CasClient {
     /// `None` in handles that must not keep the server alive, such as those that handlers get.
     _owner: Option<Arc<Owner>>,
     /// The handlers of the threads that are opened through this handle, if not the client's.
-    handlers: Option<Arc<Handlers>>,
+    handlers: Option<HandlerSet>,
+}
+
+/// The handlers of a handle. Only `handlers`, which stands above this file, knows their type.
+pub(crate) type HandlerSet = Arc<dyn Any + Send + Sync>;
+
+/// Who answers the requests of the server, as far as a client has to do with it.
+pub(crate) trait Answering: Any + Send + Sync {
+    /// Called once, with the client that handlers get.
+    fn attach(&self, client: WeakClient);
+
+    /// Called with each request before it is sent; gives what has to run in the reader when it is answered, `then` included.
+    fn sending(
+        &self,
+        method: &str,
+        handlers: Option<&HandlerSet>,
+        then: Option<OnReply>,
+    ) -> Option<OnReply>;
 }
 
 struct Shared {
     connection: Arc<Connection>,
-    dispatch: Arc<Dispatch>,
+    tracker: Arc<Tracker>,
+    answering: Arc<dyn Answering>,
     stop: watch::Sender<bool>,
     done: watch::Receiver<Option<Arc<CloseReason>>>,
     pid: Option<u32>,
@@ -84,57 +96,19 @@ pub(crate) struct Options {
 
 pub(crate) struct Parts {
     pub(crate) connection: Arc<Connection>,
-    pub(crate) dispatch: Arc<Dispatch>,
+    pub(crate) tracker: Arc<Tracker>,
+    pub(crate) answering: Arc<dyn Answering>,
     pub(crate) supervised: Supervised,
     pub(crate) pid: Option<u32>,
     pub(crate) options: Options,
 }
 
-readable! {
-    /// What the server said of itself in the handshake.
-    #[derive(Debug, Clone)]
-    #[non_exhaustive]
-    pub struct ServerInfo {
-        maybe {
-            /// `<client>/<version of codex> (<system>) …`; the only place that names the version.
-            pub user_agent: String = "userAgent",
-            /// Its `CODEX_HOME`.
-            pub codex_home: String = "codexHome",
-            /// `unix` or `windows`.
-            pub platform_family: String = "platformFamily",
-            /// `linux`, `macos`, `windows`.
-            pub platform_os: String = "platformOs",
-        }
-    }
-}
-
-impl ServerInfo {
-    /// The version of codex, as in `0.171.0`.
-    #[must_use]
-    pub fn version(&self) -> Option<&str> {
-        let (_, rest) = self.user_agent.split_once('/')?;
-        rest.split([' ', '('])
-            .next()
-            .filter(|v| v.starts_with(|c: char| c.is_ascii_digit()))
-    }
-}
-
 impl CasClient {
-    /// What to start, and how.
-    ///
-    /// ```no_run
-    /// # async fn run() -> Result<(), cas_sdk::Error> {
-    /// let client = cas_sdk::CasClient::builder().cwd("/repo").spawn().await?;
-    /// # client.shutdown().await; Ok(()) }
-    /// ```
-    pub fn builder() -> Builder {
-        Builder::default()
-    }
-
     pub(crate) fn new(parts: Parts) -> Self {
         let Parts {
             connection,
-            dispatch,
+            tracker,
+            answering,
             supervised: Supervised { stop, done },
             pid,
             options,
@@ -147,16 +121,15 @@ impl CasClient {
         let server = OnceLock::new();
         let shared = Arc::new(Shared {
             connection,
-            dispatch,
+            tracker,
+            answering,
             stop,
             done,
             pid,
             options,
             server,
         });
-        shared
-            .dispatch
-            .attach_client(WeakClient(Arc::downgrade(&shared)));
+        shared.answering.attach(WeakClient(Arc::downgrade(&shared)));
         Self {
             shared,
             _owner: Some(owner),
@@ -164,110 +137,21 @@ impl CasClient {
         }
     }
 
-    pub(crate) async fn handshake(&self, params: &Value, deadline: Duration) -> Result<(), Error> {
-        let raw = self
-            .send(
-                "initialize",
-                &params.to_string(),
-                Some(deadline),
-                false,
-                None,
-            )
+    pub(crate) async fn handshake(
+        &self,
+        params: &InitializeParams,
+        deadline: Duration,
+    ) -> Result<(), Error> {
+        const METHOD: &str = InitializeParams::METHOD;
+        let params = serde_json::to_string(params).map_err(|e| Error::encode(METHOD, &e))?;
+        let reply = self
+            .send(METHOD, &params, Some(deadline), false, None)
             .await?;
-        let info = serde_json::from_str(raw.result())
-            .map_err(|e| Error::decode("initialize", raw.result(), &e))?;
+        let info = serde_json::from_str(reply.result())
+            .map_err(|e| Error::decode(METHOD, reply.result(), &e))?;
         let _ = self.shared.server.set(info);
         self.shared.connection.notify("initialized", None);
         Ok(())
-    }
-
-    /// Makes a request: the type of the params names the method and the response.
-    ///
-    /// ```no_run
-    /// # async fn run(client: cas_sdk::CasClient) -> Result<(), cas_sdk::Error> {
-    /// use cas_sdk::protocol::ModelListParams;
-    /// let models = client.request(ModelListParams::default()).await?;
-    /// # Ok(()) }
-    /// ```
-    pub fn request<C: Call>(&self, params: C) -> Request<C> {
-        Request::new(self, params)
-    }
-
-    /// Makes a request by its method's name, for what the types don't know.
-    ///
-    /// # Errors
-    /// As of [`request`](Self::request), and [`Error::Decode`] if the result is not an `R`.
-    pub async fn request_raw<R: DeserializeOwned>(
-        &self,
-        method: &str,
-        params: &impl Serialize,
-    ) -> Result<R, Error> {
-        self.call_within(method, params, self.request_timeout())
-            .await
-    }
-
-    /// The same with a deadline.
-    pub(crate) async fn call_within<R: DeserializeOwned>(
-        &self,
-        method: &str,
-        params: &impl Serialize,
-        within: Duration,
-    ) -> Result<R, Error> {
-        let params = serde_json::to_string(params).map_err(|e| Error::encode(method, &e))?;
-        let raw = self
-            .send(method, &params, Some(within), false, None)
-            .await?;
-        serde_json::from_str(raw.result()).map_err(|e| Error::decode(method, raw.result(), &e))
-    }
-
-    /// What the server says from now on, as far as `filter` takes it. Subscribe before the request that causes it.
-    pub fn events(&self, filter: Filter) -> Events {
-        self.subscribe(filter.into_matcher())
-    }
-
-    /// `turn/steer`: adds input to the turn that is running. [`Turn::steer`](crate::Turn::steer) is more convenient.
-    ///
-    /// Refusals are [`Error::Rpc`] of kind `NoActiveTurn`, `TurnMismatch` or `NotSteerable`.
-    pub fn steer_turn(
-        &self,
-        params: protocol::TurnSteerParams,
-    ) -> Request<protocol::TurnSteerParams> {
-        self.request(params).urgent()
-    }
-
-    /// `experimentalFeature/list`: the features of this codex and whether they are on, a page at a time.
-    pub fn list_experimental_features(
-        &self,
-        params: protocol::ExperimentalFeatureListParams,
-    ) -> Request<protocol::ExperimentalFeatureListParams> {
-        self.request(params)
-    }
-
-    /// A handle to the same connection whose threads have these handlers, and the client's where it has none: those that
-    /// are started, resumed or forked through it, by whichever method of the client, and the threads of the sub-agents that
-    /// they spawn. The handle that opened a thread last decides.
-    ///
-    /// For a thread of which it is not known who opened it, the strictest of the policies of the client and all of its
-    /// threads decides, those that are closed included.
-    #[must_use]
-    pub fn with_handlers(&self, handlers: Handlers) -> Self {
-        self.warn_of_gone(&handlers);
-        let handlers = Arc::new(handlers.over(self.handlers()));
-        Self {
-            handlers: Some(handlers),
-            ..self.clone()
-        }
-    }
-
-    /// Says which of some handlers this server never calls.
-    pub(crate) fn warn_of_gone(&self, handlers: &Handlers) {
-        handlers.warn_of_gone(self.server().and_then(ServerInfo::version));
-    }
-
-    /// The server's requests that wait for an answer, the oldest first.
-    #[must_use]
-    pub fn pending_requests(&self) -> Vec<PendingRequest> {
-        self.shared.dispatch.pending()
     }
 
     /// What the server said of itself in the handshake.
@@ -289,7 +173,7 @@ impl CasClient {
     }
 
     /// Ends the server: the end of its input, then SIGTERM, then SIGKILL, each after the builder's
-    /// [`stop_grace`](Builder::stop_grace). Returns when it is gone, with the reason the connection ended. A server that
+    /// [`stop_grace`](crate::Builder::stop_grace). Returns when it is gone, with the reason the connection ended. A server that
     /// was joined is not this client's to end: then only the connection ends.
     pub async fn shutdown(&self) -> Arc<CloseReason> {
         self.shared.stop.send_replace(true);
@@ -306,7 +190,7 @@ impl CasClient {
         .unwrap_or_else(|| Arc::new(CloseReason::new(CloseCause::RuntimeEnded)))
     }
 
-    pub(crate) fn taps(&self) -> &Arc<crate::rpc::tap::Taps> {
+    pub(crate) fn taps(&self) -> &Arc<Taps> {
         &self.shared.connection.taps
     }
 
@@ -316,35 +200,29 @@ impl CasClient {
     }
 
     pub(crate) fn tracker(&self) -> &Arc<Tracker> {
-        self.shared.dispatch.tracker()
+        &self.shared.tracker
     }
 
-    pub(crate) fn subscribe(&self, matcher: Matcher) -> Events {
+    pub(crate) fn subscribe(&self, matcher: Matcher) -> Subscription {
         let (router, bounds) = (&self.shared.connection.router, self.shared.options.bounds);
-        Events::new(router.subscribe(matcher, bounds))
+        router.subscribe(matcher, bounds)
     }
 
-    pub(crate) fn dispatch(&self) -> &Dispatch {
-        &self.shared.dispatch
+    pub(crate) fn answering(&self) -> &dyn Answering {
+        &*self.shared.answering
     }
 
-    /// The handlers of the threads that are opened through this handle.
-    pub(crate) fn handlers(&self) -> &Arc<Handlers> {
-        let base = self.shared.dispatch.threads().base();
-        self.handlers.as_ref().unwrap_or(base)
+    /// The handlers of this handle, where they are not the client's.
+    pub(crate) fn handler_set(&self) -> Option<HandlerSet> {
+        self.handlers.clone()
     }
 
-    /// The same connection with the handlers of another handle, see [`own_handlers`](Self::own_handlers).
-    pub(crate) fn with_own_handlers(&self, handlers: Option<Arc<Handlers>>) -> Self {
+    /// The same connection with the handlers of another handle.
+    pub(crate) fn with_handler_set(&self, handlers: Option<HandlerSet>) -> Self {
         Self {
             handlers,
             ..self.clone()
         }
-    }
-
-    /// The handlers that are not the client's own.
-    pub(crate) fn own_handlers(&self) -> Option<Arc<Handlers>> {
-        self.handlers.clone()
     }
 
     pub(crate) fn experimental_api(&self) -> bool {
@@ -368,21 +246,8 @@ impl CasClient {
         urgent: bool,
         on_reply: Option<OnReply>,
     ) -> Result<RawReply, Error> {
-        // NB. A thread has its handlers before anything else of it is routed, whichever way it was opened.
-        let on_reply = match method {
-            "thread/start" | "thread/resume" | "thread/fork" => {
-                let threads = self.dispatch().threads();
-                let opening = threads.opening(self.own_handlers(), method != "thread/resume");
-                Some(match on_reply {
-                    None => opening,
-                    Some(then) => Box::new(move |outcome: &_| {
-                        opening(outcome);
-                        then(outcome);
-                    }),
-                })
-            }
-            _ => on_reply,
-        };
+        let answering = &self.shared.answering;
+        let on_reply = answering.sending(method, self.handlers.as_ref(), on_reply);
         let on_reply = self.tracker().hook(method, params, on_reply);
         let lane = if urgent {
             Lane::Urgent
@@ -391,7 +256,6 @@ impl CasClient {
         } else {
             Lane::Ordinary
         };
-        let on_reply = self.watch_login(method, on_reply);
         match self
             .shared
             .connection
@@ -430,26 +294,6 @@ impl CasClient {
         }
     }
 
-    /// Has the dispatcher told of a request that changes the login, when it is sent and again when it is answered.
-    fn watch_login(&self, method: &str, then: Option<OnReply>) -> Option<OnReply> {
-        if !matches!(
-            method,
-            "account/login/start" | "account/login/cancel" | "account/logout"
-        ) {
-            return then;
-        }
-        self.shared.dispatch.login_changed();
-        let dispatch = Arc::downgrade(&self.shared.dispatch);
-        Some(Box::new(move |outcome| {
-            if let Some(dispatch) = dispatch.upgrade() {
-                dispatch.login_changed();
-            }
-            if let Some(then) = then {
-                then(outcome);
-            }
-        }))
-    }
-
     /// Fails early, and by name, what the server would refuse.
     pub(crate) fn check<C: Call>(&self) -> Result<(), Error> {
         if C::EXPERIMENTAL && !self.shared.options.experimental_api {
@@ -464,7 +308,6 @@ impl CasClient {
 }
 
 impl fmt::Debug for CasClient {
-    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CasClient")
             .field("pid", &self.shared.pid)
@@ -472,7 +315,7 @@ impl fmt::Debug for CasClient {
     }
 }
 
-/// A client as the dispatcher keeps it.
+/// A client that does not keep the connection alive.
 pub(crate) struct WeakClient(Weak<Shared>);
 
 impl WeakClient {

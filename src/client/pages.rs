@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     fmt,
-    future::Future,
+    future::{Future, IntoFuture},
     pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
@@ -13,7 +13,10 @@ use futures_core::Stream;
 use serde_json::{Map, Value};
 
 use crate::{
-    CasClient, client::pager::Pager, error::Error, protocol::Paged, protocol::pointer::Page,
+    client::{handle::CasClient, pager::Pager},
+    error::Error,
+    protocol::Paged,
+    protocol::pointer::Page,
 };
 
 impl CasClient {
@@ -86,7 +89,7 @@ impl<C: Paged> Pages<C> {
     /// The next item. `None` at the end. Cancel safe.
     ///
     /// # Errors
-    /// As of [`CasClient::request`].
+    /// Same errors as [`CasClient::request`].
     pub async fn next(&mut self) -> Option<Result<C::Item, Error>> {
         std::future::poll_fn(|cx| self.poll(cx)).await
     }
@@ -94,7 +97,7 @@ impl<C: Paged> Pages<C> {
     /// All items that are left.
     ///
     /// # Errors
-    /// As of [`CasClient::request`]; what had been read by then is lost.
+    /// Same errors as [`CasClient::request`]; what had been read by then is lost.
     pub async fn all(mut self) -> Result<Vec<C::Item>, Error> {
         let mut all = Vec::new();
         while let Some(item) = self.next().await {
@@ -125,9 +128,11 @@ impl<C: Paged> Pages<C> {
     }
 
     fn fetch(&self) -> Fetch<C::Item> {
-        let (client, timeout) = (self.client.clone(), self.timeout);
-        let params = self.pager.params().clone();
-        Box::pin(async move { client.call_within(C::METHOD, &params, timeout).await })
+        let (client, timeout) = (&self.client, self.timeout);
+        client
+            .call(C::METHOD, self.pager.params())
+            .timeout(timeout)
+            .into_future()
     }
 
     fn turn(&mut self, page: Page<C::Item>) {
@@ -152,7 +157,6 @@ impl<C: Paged> Stream for Pages<C> {
 }
 
 impl<C: Paged> fmt::Debug for Pages<C> {
-    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pages")
             .field("method", &C::METHOD)

@@ -1,137 +1,221 @@
-//! A typed request: its deadline, whether it passes the others, whether it is made again; and its response.
+//! Requests: made by their params or by the method's name; the deadline, the lane and the retries of each; the response.
 
 use std::{
+    borrow::Cow,
     fmt,
     future::{Future, IntoFuture},
+    marker::PhantomData,
     pin::Pin,
     time::Duration,
 };
 
+use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::{Instant, sleep};
 
-use crate::{CasClient, client::retry::Retry, error::Error, protocol::Call, rpc::reply::RawReply};
+use crate::{
+    client::{handle::CasClient, retry::Retry},
+    error::Error,
+    protocol::{self, Call},
+    rpc::reply::RawReply,
+};
 
-/// Timers are a millisecond coarse: a pause that ends in the deadline's own leaves an attempt no time at all.
-const TICKS: Duration = Duration::from_millis(2);
+/// Timers have a resolution of a millisecond: a pause that ends this close to the deadline leaves no time for an attempt.
+const TIMER_SLACK: Duration = Duration::from_millis(2);
 
-/// A request that is sent when it is awaited.
+impl CasClient {
+    /// Makes a request. The type of the params names the method and the type of the response.
+    ///
+    /// ```no_run
+    /// # async fn run(client: cas_sdk::CasClient) -> Result<(), cas_sdk::Error> {
+    /// use cas_sdk::protocol::ModelListParams;
+    /// let models = client.request(ModelListParams::default()).await?;
+    /// # Ok(()) }
+    /// ```
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "params are written for one request"
+    )]
+    pub fn request<C: Call>(&self, params: C) -> Request<C::Response> {
+        let written = self.check::<C>().and_then(|()| write(C::METHOD, &params));
+        Request::new(self, Cow::Borrowed(C::METHOD), written)
+    }
+
+    /// Makes a request by the name of its method, for methods and response types that
+    /// [`protocol`](crate::protocol) does not have. Everything else is as for [`request`](Self::request).
+    ///
+    /// ```no_run
+    /// # async fn run(client: cas_sdk::CasClient) -> Result<(), cas_sdk::Error> {
+    /// use std::time::Duration;
+    /// use serde_json::{Value, json};
+    /// let answer: Value = client
+    ///     .call("thread/frobnicate", json!({"threadId": "thr_1"}))
+    ///     .timeout(Duration::from_secs(5))
+    ///     .await?;
+    /// # Ok(()) }
+    /// ```
+    #[expect(clippy::needless_pass_by_value, reason = "the same as `request`")]
+    pub fn call<R: DeserializeOwned>(&self, method: &str, params: impl Serialize) -> Request<R> {
+        let written = write(method, &params);
+        Request::new(self, Cow::Owned(method.to_owned()), written)
+    }
+
+    /// `turn/steer`: adds input to the turn that is running. [`Turn::steer`](crate::Turn::steer) is more convenient.
+    ///
+    /// The server refuses with [`Error::Rpc`] of kind `NoActiveTurn`, `TurnMismatch` or `NotSteerable`.
+    pub fn steer_turn(
+        &self,
+        params: protocol::TurnSteerParams,
+    ) -> Request<protocol::TurnSteerResponse> {
+        self.request(params).urgent()
+    }
+
+    /// `experimentalFeature/list`: the features of this codex and whether they are on, one page at a time.
+    pub fn list_experimental_features(
+        &self,
+        params: protocol::ExperimentalFeatureListParams,
+    ) -> Request<protocol::ExperimentalFeatureListResponse> {
+        self.request(params)
+    }
+}
+
+fn write(method: &str, params: &impl Serialize) -> Result<String, Error> {
+    serde_json::to_string(params).map_err(|e| Error::encode(method, &e))
+}
+
+/// A request for a response of type `R`. It is sent when it is awaited.
 ///
 /// Dropped midway, it forgets the answer, not the work: the server may have carried it out.
 #[must_use = "a request is not sent until it is awaited"]
-pub struct Request<C> {
+pub struct Request<R> {
     client: CasClient,
-    params: C,
-    within: Within,
+    method: Cow<'static, str>,
+    /// What keeps the request from being sent is told when it is awaited.
+    params: Result<String, Error>,
+    deadline: Deadline,
     urgent: bool,
     retry: Option<Retry>,
+    response: PhantomData<fn() -> R>,
 }
 
 /// How long a request may take.
 #[derive(Debug, Clone, Copy)]
-enum Within {
-    /// What the builder says for its kind.
+enum Deadline {
+    /// What the builder sets for requests of its kind.
     Default,
-    Told(Duration),
+    After(Duration),
     Unlimited,
 }
 
-impl<C: Call> Request<C> {
-    pub(crate) fn new(client: &CasClient, params: C) -> Self {
+impl<R> Request<R> {
+    fn new(client: &CasClient, method: Cow<'static, str>, params: Result<String, Error>) -> Self {
         Self {
             client: client.clone(),
+            method,
             params,
-            within: Within::Default,
+            deadline: Deadline::Default,
             urgent: false,
             retry: None,
+            response: PhantomData,
         }
     }
 
-    /// The deadline of this request, the wait for a place among those in flight and retries included. Default: the
+    /// Sets the deadline of this request, the wait for a place among those in flight and retries included. Default: the
     /// builder's [`request_timeout`](crate::Builder::request_timeout).
     ///
-    /// A longer one than that makes it a long request, see [`no_timeout`](Self::no_timeout).
+    /// A deadline beyond that default makes it a long request, see [`no_timeout`](Self::no_timeout).
     pub fn timeout(mut self, after: Duration) -> Self {
-        self.within = Within::Told(after);
+        self.deadline = Deadline::After(after);
         self
     }
 
-    /// No deadline: for a request that lasts as long as its work, such as `command/exec`. Long requests take no place from
-    /// the others: they have 64 of their own.
+    /// Removes the deadline: for a request that lasts as long as its work, such as `command/exec`. Long requests take no
+    /// place from the others: they have 64 of their own.
     pub fn no_timeout(mut self) -> Self {
-        self.within = Within::Unlimited;
+        self.deadline = Deadline::Unlimited;
         self
     }
 
     /// Lets the request pass the others that wait for their place in flight; for what ends or steers their work. Its
-    /// deadline, unless told, is the builder's [`urgent_timeout`](crate::Builder::urgent_timeout).
+    /// default deadline is the builder's [`urgent_timeout`](crate::Builder::urgent_timeout).
     pub fn urgent(mut self) -> Self {
         self.urgent = true;
         self
     }
 
-    /// Makes the request again where the server was too busy to take it, which is -32001 and means that nothing was
-    /// carried out. Default: that is an error. With the limit of requests [in flight](crate::Builder::in_flight) it
-    /// takes other clients of the same server to get there.
+    /// Repeats the request when the server was too busy to take it, which is error -32001 and means that nothing was
+    /// carried out. Default: that is an error. With the limit of requests [in flight](crate::Builder::in_flight), only
+    /// other clients of the same server can make it that busy.
     ///
-    /// Nothing else is retried, a request without an answer least of all: the server may have carried it out.
+    /// Nothing else is repeated, least of all a request without an answer: the server may have carried it out.
     pub fn retry(mut self, policy: Retry) -> Self {
         self.retry = Some(policy);
         self
     }
 
-    /// The response with its text as the server wrote it, decoded when asked for.
+    /// Sends the request. The response keeps the server's text and is decoded on demand.
     ///
     /// # Errors
     /// [`Error::Rpc`] if the server refuses, [`Error::Timeout`] if it doesn't answer in time, [`Error::NotSent`] if the
-    /// deadline passes before that, [`Error::Closed`] if the connection ends, [`Error::Encode`] and [`Error::Invalid`] if nothing could be sent.
-    pub async fn raw(self) -> Result<RawResponse<C>, Error> {
-        Ok(RawResponse::new(self.written()?.send().await?))
-    }
-
-    fn written(self) -> Result<Written, Error> {
-        self.client.check::<C>()?;
-        let timeout = match self.within {
-            Within::Default if self.urgent => Some(self.client.urgent_timeout()),
-            Within::Default => Some(self.client.request_timeout()),
-            Within::Told(after) => Some(after),
-            Within::Unlimited => None,
+    /// deadline passes before the request is sent, [`Error::Closed`] if the connection ends, [`Error::Encode`] and
+    /// [`Error::Invalid`] if the request can't be sent at all.
+    pub async fn raw(self) -> Result<Response<R>, Error> {
+        let Self {
+            client,
+            method,
+            params,
+            deadline,
+            urgent,
+            retry,
+            response,
+        } = self;
+        let timeout = match deadline {
+            Deadline::Default if urgent => Some(client.urgent_timeout()),
+            Deadline::Default => Some(client.request_timeout()),
+            Deadline::After(after) => Some(after),
+            Deadline::Unlimited => None,
         };
-        Ok(Written {
-            client: self.client,
-            method: C::METHOD,
-            params: serde_json::to_string(&self.params)
-                .map_err(|e| Error::encode(C::METHOD, &e))?,
+        let outgoing = Outgoing {
+            client: &client,
+            method: &method,
+            params: &params?,
             timeout,
-            urgent: self.urgent,
-            retry: self.retry,
+            urgent,
+            retry,
+        };
+        let reply = outgoing.send().await?;
+        Ok(Response {
+            method,
+            reply,
+            response,
         })
     }
 }
 
-/// A request without its type: what sends it is compiled once, not for each method.
-struct Written {
-    client: CasClient,
-    method: &'static str,
-    params: String,
+/// A request that can be sent, without the type of its response.
+struct Outgoing<'a> {
+    client: &'a CasClient,
+    method: &'a str,
+    params: &'a str,
     timeout: Option<Duration>,
     urgent: bool,
     retry: Option<Retry>,
 }
 
-impl Written {
-    async fn send(self) -> Result<RawReply, Error> {
+impl Outgoing<'_> {
+    async fn send(&self) -> Result<RawReply, Error> {
         let deadline = self
             .timeout
             .and_then(|after| Instant::now().checked_add(after));
+        let left = || deadline.map(|at| at.saturating_duration_since(Instant::now()));
         let mut retries = 0;
         loop {
-            let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
-            let send = self
+            let sent = self
                 .client
-                .send(self.method, &self.params, left, self.urgent, None);
-            let error = match send.await {
+                .send(self.method, self.params, left(), self.urgent, None)
+                .await;
+            let error = match sent {
                 Ok(reply) => return Ok(reply),
-                // Its time is up either way.
+                // The time is up either way.
                 Err(error @ (Error::Timeout { .. } | Error::NotSent { .. })) => {
                     return Err(match self.timeout {
                         Some(told) => error.within(told),
@@ -142,13 +226,9 @@ impl Written {
             };
             let pause = self.retry.and_then(|policy| policy.pause(retries));
             match pause {
-                // What can't be over in time need not begin.
                 Some(pause)
                     if error.is_retryable()
-                        && deadline.is_none_or(|at| {
-                            let left = at.saturating_duration_since(Instant::now());
-                            pause.saturating_add(TICKS) < left
-                        }) =>
+                        && left().is_none_or(|left| pause.saturating_add(TIMER_SLACK) < left) =>
                 {
                     retries += 1;
                     sleep(pause).await;
@@ -159,21 +239,20 @@ impl Written {
     }
 }
 
-impl<C: Call> fmt::Debug for Request<C> {
-    #[inline]
+impl<R> fmt::Debug for Request<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Not the params: they may hold a token.
         f.debug_struct("Request")
-            .field("method", &C::METHOD)
-            .field("within", &self.within)
+            .field("method", &self.method)
+            .field("deadline", &self.deadline)
             .field("urgent", &self.urgent)
             .field("retry", &self.retry)
             .finish_non_exhaustive()
     }
 }
 
-impl<C: Call + Send + 'static> IntoFuture for Request<C> {
-    type Output = Result<C::Response, Error>;
+impl<R: DeserializeOwned + 'static> IntoFuture for Request<R> {
+    type Output = Result<R, Error>;
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 
     fn into_future(self) -> Self::IntoFuture {
@@ -181,21 +260,17 @@ impl<C: Call + Send + 'static> IntoFuture for Request<C> {
     }
 }
 
-/// A response and its exact text.
-pub struct RawResponse<C> {
+/// A response and its exact text; see [`Request::raw`].
+pub struct Response<R> {
+    method: Cow<'static, str>,
     reply: RawReply,
-    call: std::marker::PhantomData<fn() -> C>,
+    response: PhantomData<fn() -> R>,
 }
 
-impl<C: Call> RawResponse<C> {
-    fn new(reply: RawReply) -> Self {
-        let call = std::marker::PhantomData;
-        Self { reply, call }
-    }
-
+impl<R: DeserializeOwned> Response<R> {
     /// The JSON text of the result.
     #[must_use]
-    pub fn result(&self) -> &str {
+    pub fn json(&self) -> &str {
         self.reply.result()
     }
 
@@ -203,15 +278,16 @@ impl<C: Call> RawResponse<C> {
     ///
     /// # Errors
     /// [`Error::Decode`] if the result doesn't fit the schema.
-    pub fn decode(&self) -> Result<C::Response, Error> {
-        serde_json::from_str(self.result()).map_err(|e| Error::decode(C::METHOD, self.result(), &e))
+    pub fn decode(&self) -> Result<R, Error> {
+        serde_json::from_str(self.json()).map_err(|e| Error::decode(&self.method, self.json(), &e))
     }
 }
 
-impl<C> fmt::Debug for RawResponse<C> {
-    #[inline]
+impl<R> fmt::Debug for Response<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Not the text: it may hold a token.
-        f.debug_struct("RawResponse").finish_non_exhaustive()
+        f.debug_struct("Response")
+            .field("method", &self.method)
+            .finish_non_exhaustive()
     }
 }

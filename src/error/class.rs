@@ -219,6 +219,7 @@ impl TurnError {
             TurnErrorKind::Interrupted => ErrorClass::Interrupted,
             TurnErrorKind::Closed(_) | TurnErrorKind::ThreadClosed => ErrorClass::Closed,
             TurnErrorKind::DeadlinePassed { .. } => ErrorClass::Timeout,
+            TurnErrorKind::AnswerMismatch { .. } => ErrorClass::Decode,
         }
     }
 }

@@ -29,6 +29,7 @@ pub use self::{
 };
 use self::{rounded::Rounded, shortened::Shortened};
 use crate::protocol::pointer::raw_at;
+pub use class::ErrorClass;
 
 /// The error of everything in this crate.
 ///
@@ -59,7 +60,7 @@ pub enum Error {
     },
 
     /// No answer came in time. The server may still carry the request out. A late answer is an event of kind
-    /// [`LateResponse`](crate::MessageKind::LateResponse).
+    /// [`LateResponse`](crate::events::MessageKind::LateResponse).
     #[error("{method} was not answered within {}", Rounded(*.after))]
     Timeout {
         /// The method that was called, or the event that was waited for.

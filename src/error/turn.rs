@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use super::{close::CloseReason, outcome::TurnOutcome, rounded::Rounded};
+use super::{close::CloseReason, outcome::TurnOutcome, rounded::Rounded, shortened::Shortened};
 use crate::protocol::{CodexErrorInfo, TurnStatus};
 
 impl TurnOutcome {
@@ -46,10 +46,16 @@ pub enum TurnErrorKind {
     Closed(Arc<CloseReason>),
     /// The thread was closed, archived or deleted, and the server has no record of how the turn ended.
     ThreadClosed,
-    /// The turn did not end in time; see [`Turn::finish_by`](crate::Turn::finish_by).
+    /// The turn did not end in time; see [`Ask::deadline`](crate::Ask::deadline).
     DeadlinePassed {
         /// The deadline, without the grace period.
         after: Duration,
+    },
+    /// The turn completed, but its answer is not of the type that was asked for; see
+    /// [`Ask::structured`](crate::Ask::structured).
+    AnswerMismatch {
+        /// Where the answer differs from the type.
+        reason: String,
     },
 }
 
@@ -88,6 +94,13 @@ impl fmt::Display for TurnError {
             }
             (TurnErrorKind::DeadlinePassed { after }, _) => {
                 write!(f, "the turn did not end within {}", Rounded(*after))
+            }
+            (TurnErrorKind::AnswerMismatch { reason }, _) => {
+                write!(
+                    f,
+                    "the answer of the turn cannot be decoded: {}",
+                    Shortened(reason)
+                )
             }
         }
     }

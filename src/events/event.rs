@@ -1,29 +1,20 @@
-//! Events: what the server says without being asked, as filtered streams.
+//! `Event`: one line that the server sent without being asked.
 
-use std::{
-    collections::VecDeque,
-    fmt,
-    marker::PhantomData,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll, ready},
-    time::Instant,
-};
+use std::{fmt, time::Instant};
 
-use futures_core::Stream;
-
+use crate::protocol::routing::RoutingKeys as _;
 use crate::{
-    error::{CloseCause, CloseReason, Error},
-    protocol::{Notification, ServerNotification, routing::RoutingKeys as _},
-    rpc::{Incoming, MessageKind, Parts, Value, message::Run, queue::Next, router::Subscription},
+    error::Error,
+    protocol::{Notification, ServerNotification},
+    rpc::{Incoming, MessageKind, Parts, Value},
 };
 
 /// One line from the server: its text, and where it belongs. Cheap to clone; all subscribers share it.
 ///
 /// Short lines that were read together are kept together, up to 32 of them and 8 KiB: an event that is held holds those
-/// too, and what was decoded of them. To keep many for long, keep their [`raw`](Self::raw) text.
+/// too, and what was decoded of them. To keep many for long, keep their [`line`](Self::line).
 #[derive(Clone)]
-pub struct Event(Incoming);
+pub struct Event(pub(super) Incoming);
 
 impl Event {
     /// The number of the line on this connection. It rises within a stream and compares between streams; the numbers
@@ -83,13 +74,13 @@ impl Event {
 
     /// The line exactly as the server wrote it, without its newline; bytes that are not UTF-8 are replaced.
     #[must_use]
-    pub fn raw(&self) -> &str {
+    pub fn line(&self) -> &str {
         self.0.raw()
     }
 
     /// The JSON text of the params; `null` where there are none.
     #[must_use]
-    pub fn params(&self) -> &str {
+    pub fn json(&self) -> &str {
         self.0.parts().params().unwrap_or("null")
     }
 
@@ -98,8 +89,8 @@ impl Event {
     /// # Errors
     /// [`Error::Decode`] if they don't fit.
     pub fn params_as<'a, T: serde::Deserialize<'a>>(&'a self) -> Result<T, Error> {
-        serde_json::from_str(self.params())
-            .map_err(|e| Error::decode_part(self.method(), self.raw(), self.params(), &e))
+        serde_json::from_str(self.json())
+            .map_err(|e| Error::decode_part(self.method(), self.line(), self.json(), &e))
     }
 
     /// The typed notification, decoded at most once for all who hold the event, when one of them asks. An unknown method
@@ -108,14 +99,12 @@ impl Event {
     ///
     /// # Errors
     /// [`Error::Decode`] if the params don't fit the schema, or the event is no notification.
-    // Compiled for those who call it: the readers of all notifications hang on it.
-    #[inline]
     pub fn notification(&self) -> Result<&ServerNotification, Error> {
         type Memo = Result<ServerNotification, serde_json::Error>;
         if self.kind() != MessageKind::Notification {
             return Err(Error::Decode {
                 method: self.method().to_owned(),
-                raw: self.raw().into(),
+                raw: self.line().into(),
                 reason: "not a notification".to_owned(),
             });
         }
@@ -134,8 +123,8 @@ impl Event {
             Some(Ok(notification)) => Ok(notification),
             Some(Err(error)) => Err(Error::decode_part(
                 self.method(),
-                self.raw(),
-                self.params(),
+                self.line(),
+                self.json(),
                 error,
             )),
             None => Err(Error::Invalid(
@@ -151,14 +140,13 @@ impl Event {
     #[must_use]
     pub fn get<N: Notification>(&self) -> Option<Result<N, Error>> {
         N::METHODS.contains(&self.method()).then(|| {
-            N::decode(self.params())
-                .map_err(|e| Error::decode_part(self.method(), self.raw(), self.params(), &e))
+            N::decode(self.json())
+                .map_err(|e| Error::decode_part(self.method(), self.line(), self.json(), &e))
         })
     }
 }
 
 impl fmt::Debug for Event {
-    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Not the text: it may hold what should not be in a log.
         f.debug_struct("Event")
@@ -169,153 +157,5 @@ impl fmt::Debug for Event {
             .field("turn_id", &self.turn_id())
             .field("item_id", &self.item_id())
             .finish_non_exhaustive()
-    }
-}
-
-/// A stream of events; see [`CasClient::events`](crate::CasClient::events).
-///
-/// Events come in the order of the server. A reader that is too slow gets [`Error::Lagged`] at the place where events
-/// are missing, and the stream goes on. The connection's end is [`Error::Closed`], once, after all that came before;
-/// after a shutdown that was asked for, the stream just ends.
-#[derive(Debug)]
-#[must_use = "a stream of events does nothing but fill its queue until it is polled"]
-pub struct Events {
-    subscription: Subscription,
-    ready: VecDeque<Next>,
-    ended: bool,
-}
-
-/// How many events are taken from the shared queue at a time.
-const TAKE: usize = 256;
-
-impl Events {
-    pub(crate) fn new(subscription: Subscription) -> Self {
-        Self {
-            subscription,
-            ready: VecDeque::new(),
-            ended: false,
-        }
-    }
-
-    /// Only notifications of type `N`, decoded.
-    ///
-    /// The filter of this stream still decides what is queued; give it `N`'s method too where the traffic is heavy.
-    pub fn of<N: Notification>(self) -> TypedEvents<N> {
-        TypedEvents {
-            events: self,
-            of: PhantomData,
-        }
-    }
-
-    /// The next event. `None` at the end.
-    pub async fn next(&mut self) -> Option<Result<Event, Error>> {
-        std::future::poll_fn(|cx| self.poll_event(cx)).await
-    }
-
-    /// Another stream of the same, with the same still to be read.
-    pub(crate) fn fork(&self) -> Self {
-        Self {
-            subscription: self.subscription.fork(),
-            ready: self.ready.clone(),
-            ended: self.ended,
-        }
-    }
-
-    /// Puts events back, to be read again before all others.
-    pub(crate) fn unread(&mut self, events: Vec<Event>) {
-        for event in events.into_iter().rev() {
-            self.ready.push_front(Next::Messages(Run::one(event.0)));
-        }
-    }
-
-    pub(crate) fn subscription(&self) -> &Subscription {
-        &self.subscription
-    }
-
-    pub(crate) fn poll_event(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Event, Error>>> {
-        if self.ended {
-            return Poll::Ready(None);
-        }
-        loop {
-            match self.ready.front_mut() {
-                Some(Next::Messages(run)) => {
-                    let message = run.pop();
-                    if run.is_empty() {
-                        self.ready.pop_front();
-                    }
-                    if let Some(message) = message {
-                        return Poll::Ready(Some(Ok(Event(message))));
-                    }
-                }
-                Some(&mut Next::Lagged(skipped)) => {
-                    self.ready.pop_front();
-                    return Poll::Ready(Some(Err(Error::Lagged { skipped })));
-                }
-                Some(Next::Closed(reason)) => {
-                    let end = closed(CloseReason::of(reason));
-                    self.ended = true;
-                    return Poll::Ready(end);
-                }
-                None => {
-                    // A stream that is always ready would keep its task from ever giving way to others.
-                    let budget = ready!(tokio::task::coop::poll_proceed(cx));
-                    ready!(self.subscription.queue.poll_take(cx, &mut self.ready, TAKE));
-                    budget.made_progress();
-                }
-            }
-        }
-    }
-}
-
-/// What the end of the connection is to a stream.
-fn closed<T>(reason: Arc<CloseReason>) -> Option<Result<T, Error>> {
-    (reason.cause != CloseCause::Shutdown).then_some(Err(Error::Closed(reason)))
-}
-
-impl Stream for Events {
-    type Item = Result<Event, Error>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.poll_event(cx)
-    }
-}
-
-/// A stream of notifications of one type; see [`Events::of`].
-#[derive(Debug)]
-#[must_use = "a stream of events does nothing but fill its queue until it is polled"]
-pub struct TypedEvents<N> {
-    events: Events,
-    of: PhantomData<fn() -> N>,
-}
-
-impl<N: Notification> TypedEvents<N> {
-    /// The next notification. `None` at the end.
-    pub async fn next(&mut self) -> Option<Result<N, Error>> {
-        std::future::poll_fn(|cx| self.poll(cx)).await
-    }
-
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<N, Error>>> {
-        loop {
-            match ready!(self.events.poll_event(cx)) {
-                Some(Ok(event)) => {
-                    if let Some(typed) = event.get() {
-                        return Poll::Ready(Some(typed));
-                    }
-                }
-                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
-                None => return Poll::Ready(None),
-            }
-        }
-    }
-}
-
-impl<N: Notification> Stream for TypedEvents<N> {
-    type Item = Result<N, Error>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.poll(cx)
     }
 }

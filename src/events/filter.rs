@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
+use crate::protocol::routing::RoutingKeys as _;
 use crate::{
-    protocol::routing::RoutingKeys as _,
+    protocol::Notification,
     rpc::{MessageKind, Route, router::Matcher},
 };
 
 /// Selects events by thread, turn, item, method, kind and item type.
+///
+/// A filter is a value and no closure, since it is applied in the task that reads from the server.
 ///
 /// Conditions of the same sort widen (`.method("turn/*").method("error")` takes both), conditions of different sorts
 /// narrow. [`and`](Self::and) and [`or`](Self::or) combine whole filters.
@@ -64,6 +67,14 @@ impl Filter {
     /// Only this method, or with a final `*` all that begin so: `turn/completed`, `item/*`.
     pub fn method(self, pattern: impl Into<String>) -> Self {
         self.with(|f| f.methods.push(pattern.into()))
+    }
+
+    /// Only notifications of type `N`.
+    pub fn notification<N: Notification>(self) -> Self {
+        self.with(|f| {
+            f.methods
+                .extend(N::METHODS.iter().map(|&method| method.to_owned()))
+        })
     }
 
     /// Only events of this kind.

@@ -1,5 +1,13 @@
-//! What the server says unasked: events and streams of them, filters, and the wire as it is.
+//! What the server sends without being asked: events and streams of them, filters, and every line of the wire.
 
-pub(crate) mod event;
-pub(crate) mod filter;
-pub(crate) mod wire;
+mod client;
+mod event;
+mod filter;
+mod stream;
+mod wire;
+
+pub use crate::rpc::MessageKind;
+pub use event::Event;
+pub use filter::Filter;
+pub use stream::{Events, Notifications};
+pub use wire::{Direction, Wire, WireLine};

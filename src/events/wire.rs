@@ -8,10 +8,7 @@ use std::{
 
 use futures_core::Stream;
 
-use crate::{
-    CasClient,
-    rpc::tap::{Tap, Tapped},
-};
+use crate::rpc::tap::{Tap, Tapped};
 
 /// One line that went over the wire.
 #[derive(Clone)]
@@ -46,13 +43,12 @@ impl WireLine {
 
     /// The line without its newline, exactly as it was; bytes that are not UTF-8 are replaced.
     #[must_use]
-    pub fn text(&self) -> &str {
+    pub fn line(&self) -> &str {
         &self.0.line
     }
 }
 
 impl fmt::Debug for WireLine {
-    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Not the text: it may hold a token.
         f.debug_struct("WireLine")
@@ -62,22 +58,12 @@ impl fmt::Debug for WireLine {
     }
 }
 
-/// A lossless stream of all lines; see [`CasClient::wire`]. It ends with the connection.
+/// A lossless stream of all lines; see [`CasClient::wire`](crate::CasClient::wire). It ends with the connection.
 #[must_use = "while it is not read, the client reads nothing from the server and sends it no request"]
-pub struct Wire(Tap);
+pub struct Wire(pub(super) Tap);
 
 /// How many lines a wire may hold before reading from the server pauses.
-const BOUND: usize = 4_096;
-
-impl CasClient {
-    /// Every line of both directions from now on, none lost.
-    ///
-    /// This is the one stream that the client waits for: while 4,096 lines or 16 MiB wait to be read from it, nothing is read
-    /// from the server, not even answers, and no request is sent. Read it in a task of its own, or drop it.
-    pub fn wire(&self) -> Wire {
-        Wire(self.taps().open(BOUND))
-    }
-}
+pub(super) const BOUND: usize = 4_096;
 
 impl Wire {
     /// The next line. `None` when the connection has ended.

@@ -1,32 +1,36 @@
 //! Approvals: may the agent run this, change that, have more permissions?
 
-use std::{
-    fmt,
-    future::{Future, ready},
-};
+use std::future::{Future, ready};
 
 use futures_util::{TryFutureExt as _, future::BoxFuture};
-use serde::Serialize;
-use serde_json::{Value, json};
+use serde::Deserialize;
 
-use super::{Asked, Erased, HandlerError, RequestContext, Undecoded};
-use crate::{
-    protocol::pointer::readable,
-    protocol::{
-        CommandExecutionRequestApprovalParams, FileChangeRequestApprovalParams, FileUpdateChange,
-        PermissionsRequestApprovalParams, from_value,
-    },
+use super::{
+    context::RequestContext,
+    decision::Decision,
+    erased::{Asked, Erased},
+    error::HandlerError,
+    grant::Grant,
+    method::Approval,
+    request::Undecoded,
+};
+use crate::protocol::{
+    CommandExecutionRequestApprovalParams, FileChangeRequestApprovalParams, FileUpdateChange,
+    PermissionsRequestApprovalParams,
 };
 
 /// Answers the server's requests for approval. Every default is a refusal.
 ///
 /// Register it with [`Builder::approvals`](crate::Builder::approvals), alone or behind the rules of a
-/// [`Policy`](crate::Policy). There is no time limit unless
+/// [`Policy`](crate::policy::Policy). There is no time limit unless
 /// [`Handlers::approval_limit`](super::Handlers::approval_limit) sets one. A closure
 /// `|request: ApprovalRequest, cx| async { … }` that returns a [`Decision`] is an `Approvals` too.
 ///
 /// ```
-/// use cas_sdk::{Approvals, Decision, HandlerError, RequestContext, protocol::CommandExecutionRequestApprovalParams};
+/// use cas_sdk::{
+///     handlers::{Approvals, Decision, HandlerError, RequestContext},
+///     protocol::CommandExecutionRequestApprovalParams,
+/// };
 ///
 /// /// Asks the person in front of the terminal.
 /// struct Ask;
@@ -124,7 +128,7 @@ where
         request: PermissionsRequestApprovalParams,
         cx: RequestContext,
     ) -> impl Future<Output = Result<Grant, HandlerError>> + Send {
-        let asked = request.clone();
+        let asked = request.permissions.clone();
         let decision = self(ApprovalRequest::Permissions(Box::new(request)), cx);
         async move { Ok(Grant::decided(&decision.await?, &asked)) }
     }
@@ -163,154 +167,15 @@ pub struct FileChangeApproval {
     pub changes: Vec<FileUpdateChange>,
 }
 
-readable! {
-    /// A request to approve the use of a skill.
-    #[derive(Debug, Clone)]
-    #[non_exhaustive]
-    pub struct SkillApproval {
-        maybe {
-            /// The item that uses it.
-            pub item_id: String = "itemId",
-            /// Its name.
-            pub skill_name: String = "skillName",
-        }
-    }
-}
-
-/// The answer to a request for approval.
-///
-/// What the server does not offer for a request falls back to the next stricter decision that it does: the order is
-/// that of the variants. To refuse is always possible.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A request to approve the use of a skill. What the server leaves out is empty.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 #[non_exhaustive]
-pub enum Decision {
-    /// Yes, and as far as the server proposes it for good: a command with the amendment of the execution policy that
-    /// the server proposes, an MCP tool call with `persist: always`; else as [`AcceptForSession`](Self::AcceptForSession).
-    AcceptAlways,
-    /// Yes, and amend the execution policy by this prefix of commands, which has to be the one that the server proposes.
-    /// For commands only.
-    AcceptWithExecpolicyAmendment(Vec<String>),
-    /// Amend the network policy: allow or deny this host from now on. For commands that want the network.
-    ApplyNetworkPolicyAmendment {
-        /// Whether the host is allowed.
-        allow: bool,
-        /// The host, as the server named it.
-        host: String,
-    },
-    /// Yes, and don't ask again for the same thing in this session.
-    AcceptForSession,
-    /// Yes, once.
-    Accept,
-    /// No. The turn goes on: the model is told and may try something else.
-    Decline,
-    /// No, and interrupt the turn. Where the method has no such answer, as [`Decline`](Self::Decline).
-    Cancel,
-}
-
-impl Decision {
-    /// Whether it lets the agent do what it asks for.
-    #[must_use]
-    pub fn accepts(&self) -> bool {
-        match self {
-            Self::AcceptAlways
-            | Self::AcceptWithExecpolicyAmendment(_)
-            | Self::AcceptForSession
-            | Self::Accept => true,
-            Self::ApplyNetworkPolicyAmendment { allow, .. } => *allow,
-            Self::Decline | Self::Cancel => false,
-        }
-    }
-
-    fn name(&self) -> &'static str {
-        match self {
-            Self::AcceptAlways => "acceptAlways",
-            Self::AcceptWithExecpolicyAmendment(_) => "acceptWithExecpolicyAmendment",
-            Self::ApplyNetworkPolicyAmendment { .. } => "applyNetworkPolicyAmendment",
-            Self::AcceptForSession => "acceptForSession",
-            Self::Accept => "accept",
-            Self::Decline => "decline",
-            Self::Cancel => "cancel",
-        }
-    }
-}
-
-impl fmt::Display for Decision {
-    /// The word on the wire, or the closest to it.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-/// Permissions that are granted: those of the request, a part of them, or none.
-#[derive(Debug, Clone, PartialEq)]
-#[must_use]
-pub struct Grant {
-    permissions: Value,
-    session: bool,
-}
-
-impl Grant {
-    /// None.
-    pub fn nothing() -> Self {
-        Self {
-            permissions: json!({}),
-            session: false,
-        }
-    }
-
-    /// All that is asked for, until the turn ends.
-    #[inline]
-    pub fn all(request: &PermissionsRequestApprovalParams) -> Self {
-        Self::of(&request.permissions)
-    }
-
-    /// These permissions, until the turn ends: a `GrantedPermissionProfile` or what has its form, such as the
-    /// `permissions` of the request with some of them taken out.
-    pub fn of(permissions: &impl Serialize) -> Self {
-        match serde_json::to_value(permissions) {
-            Ok(permissions @ Value::Object(_)) => Self {
-                permissions,
-                session: false,
-            },
-            _ => Self::nothing(),
-        }
-    }
-
-    /// Until the session ends, instead of the turn.
-    pub fn for_session(mut self) -> Self {
-        self.session = true;
-        self
-    }
-
-    /// Whether anything is granted.
-    #[must_use]
-    pub fn is_nothing(&self) -> bool {
-        self.permissions
-            .as_object()
-            .is_none_or(serde_json::Map::is_empty)
-    }
-
-    /// All or nothing of what is asked for.
-    #[inline]
-    pub(crate) fn decided(decision: &Decision, asked: &PermissionsRequestApprovalParams) -> Self {
-        Self::all_of(decision, &asked.permissions)
-    }
-
-    pub(crate) fn all_of(decision: &Decision, permissions: &impl Serialize) -> Self {
-        match decision {
-            Decision::Accept => Self::of(permissions),
-            _ if decision.accepts() => Self::of(permissions).for_session(),
-            _ => Self::nothing(),
-        }
-    }
-
-    pub(crate) fn to_wire(&self) -> Value {
-        if self.session && !self.is_nothing() {
-            json!({"permissions": self.permissions, "scope": "session"})
-        } else {
-            json!({"permissions": self.permissions})
-        }
-    }
+pub struct SkillApproval {
+    /// The item that uses it.
+    pub item_id: String,
+    /// Its name.
+    pub skill_name: String,
 }
 
 /// What a handler answers, whichever method it was asked through.
@@ -319,31 +184,37 @@ pub(crate) enum ApprovalAnswer {
     Grant(Grant),
 }
 
-/// The changes of files are those that the request is about.
-pub(crate) type ApprovalHandler = Erased<(Undecoded, Option<Value>), ApprovalAnswer>;
+/// A request for approval, and the changes of the item that it is about.
+pub(crate) struct ApprovalCall {
+    pub(crate) approval: Approval,
+    pub(crate) request: Undecoded,
+    pub(crate) changes: Vec<FileUpdateChange>,
+}
+
+pub(crate) type ApprovalHandler = Erased<ApprovalCall, ApprovalAnswer>;
 
 impl ApprovalRequest {
-    #[inline]
-    fn decode(request: &Undecoded, changes: Option<&Value>) -> Result<Self, HandlerError> {
-        Ok(match request.method() {
-            "item/commandExecution/requestApproval" => Self::Command(request.decode()?),
-            "item/fileChange/requestApproval" => Self::FileChange(FileChangeApproval {
+    fn decode(call: ApprovalCall) -> Result<Self, HandlerError> {
+        let request = call.request;
+        Ok(match call.approval {
+            Approval::Command => Self::Command(request.decode()?),
+            Approval::FileChange => Self::FileChange(FileChangeApproval {
                 params: request.decode()?,
-                changes: changes.and_then(|c| from_value(c).ok()).unwrap_or_default(),
+                changes: call.changes,
             }),
-            "item/permissions/requestApproval" => Self::Permissions(request.decode()?),
-            _ => Self::Skill(request.decode()?),
+            Approval::Permissions => Self::Permissions(request.decode()?),
+            Approval::Skill => Self::Skill(request.decode()?),
         })
     }
 }
 
-impl<H: Approvals> Asked<(Undecoded, Option<Value>), ApprovalAnswer> for H {
+impl<H: Approvals> Asked<ApprovalCall, ApprovalAnswer> for H {
     fn ask(
         &self,
-        (request, changes): (Undecoded, Option<Value>),
+        call: ApprovalCall,
         cx: RequestContext,
     ) -> BoxFuture<'_, Result<ApprovalAnswer, HandlerError>> {
-        match ApprovalRequest::decode(&request, changes.as_ref()) {
+        match ApprovalRequest::decode(call) {
             Ok(ApprovalRequest::Command(request)) => {
                 Box::pin(self.command(*request, cx).map_ok(ApprovalAnswer::Decision))
             }

@@ -4,7 +4,7 @@ use std::future::Future;
 
 use futures_util::future::BoxFuture;
 
-use super::{Asked, HandlerError, RequestContext};
+use super::{context::RequestContext, erased::Asked, error::HandlerError};
 
 /// Answers `attestation/generate`. Registering one makes the client announce `requestAttestation`, and codex with a
 /// ChatGPT login then asks once for every request to the model.

@@ -3,10 +3,9 @@
 use std::{fmt, future::Future};
 
 use futures_util::future::BoxFuture;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::{Asked, HandlerError, RequestContext};
-use crate::protocol::pointer::readable;
+use super::{context::RequestContext, erased::Asked, error::HandlerError};
 
 /// Answers `account/chatgptAuthTokens/refresh`, which codex asks when a backend has refused the token it was given with
 /// `account/login/start`.
@@ -24,48 +23,45 @@ pub trait AuthRefresh: Send + Sync + 'static {
         &self,
         request: RefreshRequest,
         cx: RequestContext,
-    ) -> impl Future<Output = Result<Tokens, HandlerError>> + Send;
+    ) -> impl Future<Output = Result<ChatgptTokens, HandlerError>> + Send;
 }
 
 impl<F, R> AuthRefresh for F
 where
     F: Fn(RefreshRequest, RequestContext) -> R + Send + Sync + 'static,
-    R: Future<Output = Result<Tokens, HandlerError>> + Send,
+    R: Future<Output = Result<ChatgptTokens, HandlerError>> + Send,
 {
     fn refresh(
         &self,
         request: RefreshRequest,
         cx: RequestContext,
-    ) -> impl Future<Output = Result<Tokens, HandlerError>> + Send {
+    ) -> impl Future<Output = Result<ChatgptTokens, HandlerError>> + Send {
         self(request, cx)
     }
 }
 
-readable! {
-    /// Why tokens are needed, and for whom.
-    #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-    #[non_exhaustive]
-    pub struct RefreshRequest {
-        maybe {
-            /// `unauthorized`: a backend answered 401.
-            pub reason: String = "reason",
-            /// The account that codex used until now.
-            pub previous_account_id: Option<String> = "previousAccountId",
-        }
-    }
+/// Why tokens are needed, and for whom.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[non_exhaustive]
+pub struct RefreshRequest {
+    /// `unauthorized`: a backend answered 401.
+    pub reason: String,
+    /// The account that codex used until now.
+    pub previous_account_id: Option<String>,
 }
 
 /// What codex logs in with. Its `Debug` does not show the token.
 #[derive(Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Tokens {
+pub struct ChatgptTokens {
     access_token: String,
     chatgpt_account_id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     chatgpt_plan_type: Option<String>,
 }
 
-impl Tokens {
+impl ChatgptTokens {
     /// An access token (a JWT) and the account it is for, which must be the one that codex used before.
     #[must_use]
     pub fn new(access_token: impl Into<String>, account_id: impl Into<String>) -> Self {
@@ -84,22 +80,21 @@ impl Tokens {
     }
 }
 
-impl fmt::Debug for Tokens {
-    #[inline]
+impl fmt::Debug for ChatgptTokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tokens")
+        f.debug_struct("ChatgptTokens")
             .field("chatgpt_account_id", &self.chatgpt_account_id)
             .field("chatgpt_plan_type", &self.chatgpt_plan_type)
             .finish_non_exhaustive()
     }
 }
 
-impl<H: AuthRefresh> Asked<RefreshRequest, Tokens> for H {
+impl<H: AuthRefresh> Asked<RefreshRequest, ChatgptTokens> for H {
     fn ask(
         &self,
         request: RefreshRequest,
         cx: RequestContext,
-    ) -> BoxFuture<'_, Result<Tokens, HandlerError>> {
+    ) -> BoxFuture<'_, Result<ChatgptTokens, HandlerError>> {
         Box::pin(self.refresh(request, cx))
     }
 }

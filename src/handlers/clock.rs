@@ -4,7 +4,7 @@ use std::{future::Future, time::SystemTime};
 
 use futures_util::future::BoxFuture;
 
-use super::{Asked, HandlerError, RequestContext};
+use super::{context::RequestContext, erased::Asked, error::HandlerError};
 
 /// Answers `currentTime/read`, which codex up to 0.169 asks when it is configured with an external clock: for simulations and
 /// replays. Without one the time of this machine is given.

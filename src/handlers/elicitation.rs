@@ -3,11 +3,15 @@
 use std::{fmt, future::Future};
 
 use futures_util::future::BoxFuture;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::{Asked, Decision, Erased, HandlerError, RequestContext};
-use crate::protocol::pointer::readable;
+use super::{
+    context::RequestContext,
+    decision::Decision,
+    erased::{Asked, Erased},
+    error::HandlerError,
+};
 
 /// Answers `mcpServer/elicitation/request`. There is no time limit unless
 /// [`Handlers::elicitation_limit`](super::Handlers::elicitation_limit) sets one.
@@ -88,7 +92,7 @@ pub enum ElicitationAsk {
         /// The id by which the MCP server will speak of it.
         elicitation_id: String,
     },
-    /// Approval for a call of one of the MCP server's tools. The rules of a [`Policy`](crate::Policy) come before the
+    /// Approval for a call of one of the MCP server's tools. The rules of a [`Policy`](crate::policy::Policy) come before the
     /// handler. A [`Decision`] converts to the answer.
     ///
     /// An MCP server can send a form that looks like one. So it is one only if the form has no fields and a call of that
@@ -238,7 +242,6 @@ impl From<Decision> for ElicitationAnswer {
 }
 
 impl fmt::Debug for ElicitationAnswer {
-    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Not the content: it is the user's.
         f.debug_struct("ElicitationAnswer")
@@ -251,25 +254,22 @@ impl fmt::Debug for ElicitationAnswer {
 impl ElicitationRequest {
     /// Reads the params. Only what can't be told without is required of them.
     pub(crate) fn parse(params: &str) -> Result<Self, serde_json::Error> {
-        readable! {
-            struct Wire {
-                maybe {
-                    thread_id: String = "threadId",
-                    turn_id: Option<String> = "turnId",
-                    server_name: String = "serverName",
-                    meta: Value = "_meta",
-                    mode: String = "mode",
-                    message: String = "message",
-                }
-                maybe {
-                    requested_schema: Value = "requestedSchema",
-                    url: String = "url",
-                    elicitation_id: String = "elicitationId",
-                    title: String = "title",
-                    description: String = "description",
-                    challenge: String = "challenge",
-                }
-            }
+        #[derive(Default, Deserialize)]
+        #[serde(rename_all = "camelCase", default)]
+        struct Wire {
+            thread_id: String,
+            turn_id: Option<String>,
+            server_name: String,
+            #[serde(rename = "_meta")]
+            meta: Value,
+            mode: String,
+            message: String,
+            requested_schema: Value,
+            url: String,
+            elicitation_id: String,
+            title: String,
+            description: String,
+            challenge: String,
         }
         let wire: Wire = serde_json::from_str(params)?;
         let message = wire.message;
@@ -396,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_offered_is_not_remembered() {
+    fn a_persistence_that_is_not_offered_is_not_sent() {
         let always = || ElicitationAnswer::from(Decision::AcceptAlways);
         let persist = |answer: ElicitationAnswer| wire(&answer)["_meta"]["persist"].clone();
         assert_eq!(

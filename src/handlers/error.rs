@@ -6,7 +6,7 @@ use std::{error::Error, fmt};
 /// any error that can be sent to another thread, `anyhow::Error`, a `String`, a `&str`.
 ///
 /// ```
-/// use cas_sdk::HandlerError;
+/// use cas_sdk::handlers::HandlerError;
 ///
 /// fn port(text: &str) -> Result<u16, HandlerError> {
 ///     Ok(text.parse::<u16>()?)

@@ -14,12 +14,14 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Asked, HandlerError, RequestContext};
+use super::{
+    answer::Answer, context::RequestContext, erased::Asked, error::HandlerError,
+    request::request_id,
+};
+use crate::protocol::routing::RoutingKeys as _;
 use crate::{
-    CasClient,
     error::Error,
-    handlers::dispatch::Answer,
-    protocol::{RequestId, ServerRequest, routing::RoutingKeys as _},
+    protocol::{RequestId, ServerRequest},
     rpc::Incoming,
 };
 
@@ -112,13 +114,13 @@ impl UnclaimedRequest {
 
     /// The line exactly as the server wrote it.
     #[must_use]
-    pub fn raw(&self) -> &str {
+    pub fn line(&self) -> &str {
         self.0.raw()
     }
 
     /// The JSON text of the params; `null` where there are none.
     #[must_use]
-    pub fn params(&self) -> &str {
+    pub fn json(&self) -> &str {
         self.0.parts().params().unwrap_or("null")
     }
 
@@ -127,19 +129,17 @@ impl UnclaimedRequest {
     /// # Errors
     /// [`Error::Decode`] if they don't fit.
     pub fn params_as<T: DeserializeOwned>(&self) -> Result<T, Error> {
-        serde_json::from_str(self.params())
-            .map_err(|e| Error::decode_part(self.method(), self.raw(), self.params(), &e))
+        serde_json::from_str(self.json())
+            .map_err(|e| Error::decode_part(self.method(), self.line(), self.json(), &e))
     }
 
     /// The typed request. An unknown method is `ServerRequest::Unknown`, not an error.
     ///
     /// # Errors
     /// [`Error::Decode`] if the params don't fit the schema.
-    // As of `Event::notification`.
-    #[inline]
     pub fn typed(&self) -> Result<ServerRequest, Error> {
-        ServerRequest::decode(self.method(), self.params())
-            .map_err(|e| Error::decode_part(self.method(), self.raw(), self.params(), &e))
+        ServerRequest::decode(self.method(), self.json())
+            .map_err(|e| Error::decode_part(self.method(), self.line(), self.json(), &e))
     }
 
     /// What is answered where there is no fallback: the method's refusal, or the error that the method is not handled.
@@ -152,16 +152,9 @@ impl UnclaimedRequest {
 }
 
 impl fmt::Debug for UnclaimedRequest {
-    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
-}
-
-/// The id of a request.
-pub(crate) fn request_id(message: &Incoming) -> RequestId {
-    let id = message.parts().id().unwrap_or_default();
-    serde_json::from_str(id).unwrap_or_else(|_| RequestId::Text(id.to_owned()))
 }
 
 /// A request and the way to answer it, once. Dropped, it answers an error.
@@ -211,7 +204,6 @@ impl Responder {
 }
 
 impl fmt::Debug for Responder {
-    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Responder")
             .field("request", &self.request)
@@ -219,20 +211,11 @@ impl fmt::Debug for Responder {
     }
 }
 
-/// The requests that no handler claims, each with its responder; see [`CasClient::unclaimed_requests`].
+/// The requests that no handler claims, each with its responder; see
+/// [`CasClient::unclaimed_requests`](crate::CasClient::unclaimed_requests).
 #[derive(Debug)]
 #[must_use = "requests wait in this stream; dropped, they are refused"]
-pub struct UnclaimedRequests(mpsc::Receiver<Responder>);
-
-impl CasClient {
-    /// The server's requests that no handler claims, from now on, to be answered whenever it suits: for a program that
-    /// passes them on. A registered [`Fallback`] goes first. Asked again, the stream of before ends.
-    ///
-    /// A request stays open until its [`Responder`] has answered; 256 are open at most, then the server gets -32001.
-    pub fn unclaimed_requests(&self) -> UnclaimedRequests {
-        UnclaimedRequests(self.dispatch().take_unclaimed())
-    }
-}
+pub struct UnclaimedRequests(pub(super) mpsc::Receiver<Responder>);
 
 impl UnclaimedRequests {
     /// The next request. `None` when the connection has ended.

@@ -1,55 +1,57 @@
-//! What is looked over when a thread has been opened: whether its handlers can be reached, and its tools are the same.
+//! Checks of a thread that has been opened: whether its handlers can be reached, and its tools are the same.
 
 use std::path::PathBuf;
 
+use serde::Deserialize;
 use serde_json::Value;
 
-use super::Handlers;
-use crate::{
-    CasClient,
-    error::Error,
-    handlers::{policy::Policy, tools},
-    protocol::pointer::readable,
-};
+use super::{policy::Policy, set::Handlers, tools};
+use crate::{client::handle::CasClient, error::Error, protocol::DynamicToolSpec};
 
-readable! {
-    struct Opened {
-        needed { thread: Thread = "thread", }
-        maybe { approval_policy: Value = "approvalPolicy", }
-    }
+/// The response to a request that opens a thread.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Opened {
+    thread: Thread,
+    #[serde(default)]
+    approval_policy: Value,
 }
 
-readable! {
-    struct Thread {
-        needed { id: String = "id", }
-        maybe { path: Option<PathBuf> = "path", }
-    }
+#[derive(Deserialize)]
+struct Thread {
+    id: String,
+    path: Option<PathBuf>,
 }
 
 impl CasClient {
     /// The tools to advertise on `thread/start`.
-    pub(crate) fn advertised(&self) -> Result<Option<Value>, Error> {
-        let tools = &self.handlers().tools;
+    pub(crate) fn advertised(&self) -> Result<Option<Vec<DynamicToolSpec>>, Error> {
+        let handlers = self.handlers();
+        let tools = &handlers.tools;
         tools.check()?;
         let specs = tools.specs();
         if specs.is_some() && !self.experimental_api() {
             let text = "tools are experimental; call `experimental_api(true)` on the builder to start threads with them";
             return Err(Error::Invalid(text.to_owned()));
         }
-        Ok(specs)
+        let specs = specs.map(|specs| serde_json::from_value(specs));
+        specs
+            .transpose()
+            .map_err(|e| Error::encode("thread/start", &e))
     }
 
     /// Warns where something about a thread that has just been opened won't be as its handlers expect.
-    pub(crate) async fn look_over(&self, method: &str, result: &str) {
+    pub(crate) async fn warn_of_opened(&self, method: &str, result: &str) {
         let Ok(opened) = serde_json::from_str::<Opened>(result) else {
             return;
         };
         let thread = opened.thread.id;
-        for what in unreachable(self.handlers(), &opened.approval_policy) {
+        for what in unreachable(&self.handlers(), &opened.approval_policy) {
             let policy = &opened.approval_policy;
             tracing::warn!(
-                target: "cas_sdk", thread, %policy,
-                "the approval policy of the thread keeps the server from asking: no {what} will reach the handlers"
+                target: "cas_sdk",
+                thread,
+                "the approval policy {policy} of the thread keeps the server from asking: no {what} will reach the handlers"
             );
         }
         let Some(path) = opened.thread.path.filter(|_| method != "thread/start") else {
@@ -93,7 +95,7 @@ mod tests {
     use crate::handlers::policy::Rule;
 
     #[test]
-    fn what_cannot_be_reached_is_told_by_what_there_is() {
+    fn handlers_that_cannot_be_reached_are_named() {
         let auto = Handlers::new().approvals(Policy::auto());
         assert_eq!(unreachable(&auto, &json!("never")).len(), 3);
         assert_eq!(unreachable(&auto, &json!("on-request")), [""; 0]);

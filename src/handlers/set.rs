@@ -9,35 +9,42 @@ use std::{
 use serde_json::Value;
 
 use super::{
-    Answers, Clock, Decision, Elicitation, ElicitationAnswer, Erased, Fallback, UnclaimedRequest,
-    Undecoded, UserInput, elicitation, erase,
-};
-use crate::handlers::{
-    policy::Policy,
+    attestation::Attestation,
+    auth::{AuthRefresh, ChatgptTokens, RefreshRequest},
+    clock::Clock,
+    decision::Decision,
+    elicitation::{Elicitation, ElicitationAnswer, ElicitationHandler},
+    erased::{Erased, erase},
+    fallback::{Fallback, UnclaimedRequest},
+    policy::{Audit, AuditFn, Policy},
+    request::Undecoded,
     tools::{DynamicTool, Tools},
+    user_input::{Answers, UserInput},
 };
 
-/// Who answers the server's requests. The builder has a method for each handler; a value of this type is for some threads
-/// only, see [`CasClient::with_handlers`](crate::CasClient::with_handlers).
+/// Who answers the server's requests: those of a client, given to [`Builder::handlers`](crate::Builder::handlers), or those
+/// of some of its threads, given to [`CasClient::with_handlers`](crate::CasClient::with_handlers).
+///
+/// Handlers are called in tasks of their own, never in the task that reads from the server.
 ///
 /// ```no_run
 /// # async fn run(client: cas_sdk::CasClient) -> Result<(), cas_sdk::Error> {
-/// use cas_sdk::{Handlers, Policy};
+/// use cas_sdk::{Handlers, policy::Policy};
 /// // Accepts commands and changes of files for the session; see the type's documentation.
 /// let trusted = client.with_handlers(Handlers::new().approvals(Policy::auto()));
 /// let thread = trusted.start_thread(Default::default()).await?;
 /// # Ok(()) }
 /// ```
 ///
-/// # What is answered by whom
+/// # Answers
 /// | the server's request | handler | without one |
 /// |---|---|---|
 /// | `item/tool/call` | [`Tool`](crate::Tool), [`DynamicTool`] | the model is told that there is no such tool |
 /// | `item/tool/requestUserInput` | [`UserInput`] | no answers |
-/// | `item/{commandExecution,fileChange,permissions}/requestApproval`, `skill/requestApproval` | [`Approvals`](crate::Approvals), [`Policy`] | refused |
+/// | `item/{commandExecution,fileChange,permissions}/requestApproval`, `skill/requestApproval` | [`Approvals`](super::Approvals), [`Policy`] | refused |
 /// | `mcpServer/elicitation/request` | [`Elicitation`], [`Policy`] for tool calls | refused |
-/// | `account/chatgptAuthTokens/refresh` | [`AuthRefresh`](crate::AuthRefresh) | error -32601: the turn fails |
-/// | `attestation/generate` | [`Attestation`](crate::Attestation) | never asked |
+/// | `account/chatgptAuthTokens/refresh` | [`AuthRefresh`] | error -32601: the turn fails |
+/// | `attestation/generate` | [`Attestation`] | never asked |
 /// | `currentTime/read` (up to codex 0.169) | [`Clock`] | the time of this machine |
 /// | `execCommandApproval`, `applyPatchApproval` (v1) | none | error -32602 |
 /// | everything else | [`Fallback`] or [`unclaimed_requests`](crate::CasClient::unclaimed_requests) | error -32601 |
@@ -57,11 +64,14 @@ pub struct Handlers {
     pub(crate) approval_limit: Option<Limit<Decision>>,
     pub(crate) user_input: Option<Erased<Undecoded, Answers>>,
     pub(crate) user_input_limit: Option<Limit<Answers>>,
-    pub(crate) elicitation: Option<elicitation::ElicitationHandler>,
+    pub(crate) elicitation: Option<ElicitationHandler>,
     pub(crate) elicitation_limit: Option<Limit<ElicitationAnswer>>,
     pub(crate) openai_forms: bool,
     pub(crate) clock: Option<Erased<(), std::time::SystemTime>>,
     pub(crate) fallback: Option<Erased<UnclaimedRequest, Value>>,
+    pub(crate) auth_refresh: Option<Erased<RefreshRequest, ChatgptTokens>>,
+    pub(crate) attestation: Option<Erased<(), String>>,
+    pub(crate) audit: Option<AuditFn>,
     /// Whether it has been said which of them the server never calls.
     pub(super) warned: Arc<AtomicBool>,
 }
@@ -74,19 +84,25 @@ pub(crate) struct Limit<A> {
 }
 
 impl Handlers {
-    /// None yet.
+    /// No handlers: every request is refused.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a tool; see [`Builder::tool`](crate::Builder::tool). For a thread it comes on top of the client's tools, and
-    /// in the place of one that has its name.
+    /// Registers a tool that the model may call: a [`Tool`](crate::Tool), or a [`DynamicTool`] made of a closure or with
+    /// limits of its own. Threads that are started advertise it. A thread's tools come on top of the client's, and a tool
+    /// takes the place of one that has its name.
     pub fn tool(mut self, tool: impl Into<DynamicTool>) -> Self {
         self.tools.add(tool.into());
         self
     }
 
-    /// Says what a namespace of tools is about; see [`Builder::tool_namespace`](crate::Builder::tool_namespace).
+    /// Registers several tools.
+    pub fn tools<T: Into<DynamicTool>>(self, tools: impl IntoIterator<Item = T>) -> Self {
+        tools.into_iter().fold(self, Self::tool)
+    }
+
+    /// Describes a namespace of tools to the model, in at most 1,024 characters. Default: the names of its tools.
     pub fn tool_namespace(
         mut self,
         name: impl Into<String>,
@@ -96,7 +112,8 @@ impl Handlers {
         self
     }
 
-    /// Decides about approvals; see [`Builder::approvals`](crate::Builder::approvals).
+    /// Decides about commands, changes of files, permissions, skills and the tools of MCP servers: a [`Policy`], or an
+    /// [`Approvals`](super::Approvals) handler. Default: everything is declined.
     pub fn approvals(mut self, policy: impl Into<Policy>) -> Self {
         let policy = policy.into();
         policy.warn();
@@ -104,48 +121,74 @@ impl Handlers {
         self
     }
 
-    /// How long the [`Approvals`](super::Approvals) handler may take, and what is decided then. Default: no limit. What the
-    /// server wants a person to decide, and what is of an unknown kind or can't be read, is declined then, whatever the outcome says.
+    /// Limits the time of the [`Approvals`](super::Approvals) handler, and sets the decision when the time is up. Default: no
+    /// limit, since people answer slowly; the server waits for ever. What the server wants a person to decide, and what is of
+    /// an unknown kind or can't be read, is declined then, whatever the outcome says.
     pub fn approval_limit(mut self, after: Duration, outcome: Decision) -> Self {
         self.approval_limit = Some(Limit { after, outcome });
         self
     }
 
-    /// Answers the questions of the model.
+    /// Answers the questions of the model to the user. Default: no answers.
     pub fn user_input(mut self, handler: impl UserInput) -> Self {
         self.user_input = Some(erase(handler));
         self
     }
 
-    /// How long the [`UserInput`] handler may take, and what is answered then. Default: no limit for questions that block the
-    /// model; 60 s and no answers for those that need not.
+    /// Limits the time of the [`UserInput`] handler, and sets the answers when the time is up. Default: no limit for
+    /// questions that block the model; 60 s and no answers for those that need not.
     pub fn user_input_limit(mut self, after: Duration, outcome: Answers) -> Self {
         self.user_input_limit = Some(Limit { after, outcome });
         self
     }
 
-    /// Answers the elicitations of MCP servers.
+    /// Answers the elicitations of MCP servers. Default: they are declined.
     pub fn elicitation(mut self, handler: impl Elicitation) -> Self {
         self.openai_forms = handler.openai_forms();
         self.elicitation = Some(erase(handler));
         self
     }
 
-    /// How long the [`Elicitation`] handler may take, and what is answered then. Default: no limit.
+    /// Limits the time of the [`Elicitation`] handler, and sets the answer when the time is up. Default: no limit.
     pub fn elicitation_limit(mut self, after: Duration, outcome: ElicitationAnswer) -> Self {
         self.elicitation_limit = Some(Limit { after, outcome });
         self
     }
 
-    /// Tells the server the time. Codex 0.171 and later never asks; the crate warns of that once.
+    /// Tells the server the time, where it is configured to ask. Codex 0.171 and later never asks; the crate warns of that
+    /// once. Default: the time of this machine.
     pub fn clock(mut self, handler: impl Clock) -> Self {
         self.clock = Some(erase(handler));
         self
     }
 
-    /// Answers what nothing else claims.
+    /// Answers what nothing else claims. Default: it is refused.
     pub fn fallback(mut self, handler: impl Fallback) -> Self {
         self.fallback = Some(erase(handler));
+        self
+    }
+
+    /// Refreshes the ChatGPT tokens that this program has logged in with. Default: an error, which fails the turn. The
+    /// login belongs to no thread: only the builder's handlers count.
+    pub fn auth_refresh(mut self, handler: impl AuthRefresh) -> Self {
+        self.auth_refresh = Some(erase(handler));
+        self
+    }
+
+    /// Vouches for this client; the capability `requestAttestation` is announced. Default: the server doesn't ask. Only the
+    /// builder's handlers count.
+    pub fn attestation(mut self, handler: impl Attestation) -> Self {
+        self.attestation = Some(erase(handler));
+        self
+    }
+
+    /// Called with every decision about an approval or an elicitation, before it is sent: one after the other, on a thread
+    /// where it may block. The answer waits for it; the task that reads from the server does not. Only the builder's
+    /// handlers count.
+    ///
+    /// `tracing` gets each decision too, without the params: target `cas_sdk::audit`, level info.
+    pub fn audit(mut self, audit: impl Fn(&Audit) + Send + Sync + 'static) -> Self {
+        self.audit = Some(Arc::new(audit));
         self
     }
 
@@ -174,6 +217,11 @@ impl Handlers {
 
     /// These, and those of `base` where there is none here.
     pub(crate) fn over(self, base: &Self) -> Self {
+        let openai_forms = if self.elicitation.is_some() {
+            self.openai_forms
+        } else {
+            base.openai_forms
+        };
         let (approvals, approval_limit) = beside(
             (self.approvals, self.approval_limit),
             (&base.approvals, &base.approval_limit),
@@ -194,9 +242,12 @@ impl Handlers {
             user_input_limit,
             elicitation,
             elicitation_limit,
-            openai_forms: base.openai_forms,
+            openai_forms,
             clock: self.clock.or_else(|| base.clock.clone()),
             fallback: self.fallback.or_else(|| base.fallback.clone()),
+            auth_refresh: self.auth_refresh.or_else(|| base.auth_refresh.clone()),
+            attestation: self.attestation.or_else(|| base.attestation.clone()),
+            audit: self.audit.or_else(|| base.audit.clone()),
             warned: self.warned,
         }
     }
@@ -214,7 +265,6 @@ fn beside<H: Clone, L: Clone>(
 }
 
 impl fmt::Debug for Handlers {
-    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Handlers")
             .field("tools", &self.tools)
@@ -223,6 +273,9 @@ impl fmt::Debug for Handlers {
             .field("elicitation", &self.elicitation.is_some())
             .field("clock", &self.clock.is_some())
             .field("fallback", &self.fallback.is_some())
+            .field("auth_refresh", &self.auth_refresh.is_some())
+            .field("attestation", &self.attestation.is_some())
+            .field("audit", &self.audit.is_some())
             .finish_non_exhaustive()
     }
 }

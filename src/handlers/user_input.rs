@@ -9,7 +9,7 @@ use std::{
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 
-use super::{Asked, HandlerError, RequestContext, Undecoded};
+use super::{context::RequestContext, erased::Asked, error::HandlerError, request::Undecoded};
 use crate::protocol::ToolRequestUserInputParams;
 
 /// Answers `item/tool/requestUserInput`: the model asks the user one or more questions, each with options to choose
@@ -81,7 +81,6 @@ impl Answers {
 }
 
 impl fmt::Debug for Answers {
-    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.0.keys()).finish()
     }

@@ -16,7 +16,8 @@ use super::{
     server::{LiveServer, look},
 };
 use crate::{
-    Endpoint, Error,
+    Error,
+    live::Endpoint,
     transport::{Deadline, codex_home, control_socket},
 };
 
@@ -50,9 +51,9 @@ pub struct Live {
 pub struct Unreachable {
     /// The address.
     pub address: String,
-    /// Why not. [`ConnectErrorKind::NoServer`](crate::ConnectErrorKind::NoServer) says that nobody has started one,
-    /// [`Stale`](crate::ConnectErrorKind::Stale) that its server has ended without taking the socket away, and
-    /// [`OtherUser`](crate::ConnectErrorKind::OtherUser) that the socket is not this user's.
+    /// Why not. [`ConnectErrorKind::NoServer`](crate::error::ConnectErrorKind::NoServer) says that nobody has started one,
+    /// [`Stale`](crate::error::ConnectErrorKind::Stale) that its server has ended without taking the socket away, and
+    /// [`OtherUser`](crate::error::ConnectErrorKind::OtherUser) that the socket is not this user's.
     #[serde(serialize_with = "as_text")]
     pub error: Error,
 }

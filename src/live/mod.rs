@@ -5,6 +5,7 @@ mod held;
 mod probe;
 mod server;
 
+pub use crate::transport::{Auth, Endpoint};
 pub use discover::{Discover, Live, Unreachable};
 pub use held::{HeldThread, Holder};
 pub use server::{LiveServer, LiveStatus, LiveThread, ServerOwner, ThreadRole};

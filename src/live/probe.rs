@@ -7,8 +7,9 @@ use serde_json::{Value, json, value::RawValue};
 use tokio::{io::AsyncWriteExt as _, time::timeout};
 
 use crate::{
-    Endpoint, Error, RpcError,
-    error::{CloseCause, CloseReason},
+    Error,
+    error::{CloseCause, CloseReason, RpcError},
+    live::Endpoint,
     rpc::{
         error::ErrorObject,
         line::{Line, Lines},

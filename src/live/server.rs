@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Value, json};
 
 use super::probe::Probe;
-use crate::{Endpoint, Error, client::handle::ServerInfo};
+use crate::{Error, client::ServerInfo, live::Endpoint};
 
 /// A server that can be joined.
 #[derive(Debug, Clone, Serialize)]

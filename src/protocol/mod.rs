@@ -1,6 +1,7 @@
 //! The wire types, generated from the schema at build time, and the traits that tie them to their methods.
 
 mod inventory;
+pub(crate) mod lifetimes;
 pub(crate) mod pointer;
 mod request_id;
 pub(crate) mod routing;
@@ -9,7 +10,12 @@ mod setters;
 
 use ::serde::{Serialize, de::DeserializeOwned};
 
-pub(crate) use self::serde::{Name, Optional, Required, from_value, read_object};
+#[allow(
+    unused_imports,
+    reason = "`readable!` expands to it where a field may be absent"
+)]
+pub(crate) use self::serde::Optional;
+pub(crate) use self::serde::{Name, Required, from_value, read_object};
 pub use inventory::{MethodInfo, MethodKind, inventory};
 pub use request_id::RequestId;
 

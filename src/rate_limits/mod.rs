@@ -43,9 +43,7 @@ impl RateLimits {
     /// `ChatGPT` login.
     #[inline]
     pub async fn read(client: &CasClient) -> Result<Self, Error> {
-        let answer: Value = client
-            .request_raw("account/rateLimits/read", &Value::Null)
-            .await?;
+        let answer: Value = client.call("account/rateLimits/read", &Value::Null).await?;
         Ok(Self::from_response(&answer))
     }
 

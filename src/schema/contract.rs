@@ -7,10 +7,10 @@ use std::{collections::BTreeSet, fmt};
 use serde_json::Value;
 
 use super::{
-    history,
     needs::{Need, Needs},
     summary::{METHOD, Summary},
 };
+use crate::protocol::lifetimes;
 
 /// What of a program's needs a server does not meet. Prints as a report, a line each.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -132,7 +132,7 @@ pub(super) fn check_running(
     version: Option<&str>,
     ours: &Summary,
 ) -> Contract {
-    let lived = |name: &str| match (history::life(name), version) {
+    let lived = |name: &str| match (lifetimes::life(name), version) {
         (Some(life), Some(version)) => life.includes(version),
         // What has never changed is there; of what we have never heard nothing is known.
         _ => has(ours, name),
@@ -322,7 +322,7 @@ fn alternatives(ty: &str) -> Vec<&str> {
 
 #[inline]
 fn unmet(name: &str, theirs: &Summary, ours: &Summary) -> Unmet {
-    let life = history::life(name).unwrap_or_default();
+    let life = lifetimes::life(name).unwrap_or_default();
     let shown = name.strip_prefix(METHOD).unwrap_or(name);
     let problem = match name.split_once(" = ") {
         Some((ty, _)) => {

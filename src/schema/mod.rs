@@ -4,9 +4,8 @@
 
 mod contract;
 mod drift;
-mod history;
 mod needs;
-mod summary;
+pub(crate) mod summary;
 
 use std::{
     collections::BTreeSet,
@@ -26,7 +25,6 @@ use tokio::{process::Command, task, time};
 use crate::{CasClient, error::Error, error::rounded::Rounded, private_files::PrivateDir};
 pub use contract::{Contract, Problem, Unmet};
 pub use drift::{Changed, Changes, Drift};
-pub(crate) use history::life;
 pub use needs::{Need, Needs, Profile};
 use summary::{Summary, summarise};
 
@@ -153,7 +151,7 @@ pub fn contract_of(
 ) -> impl Future<Output = Result<Contract, Error>> + Send {
     let needs = needs.into();
     async move {
-        let methods = match client.request_raw::<Value>(PROBE, &json!({})).await {
+        let methods = match client.call::<Value>(PROBE, &json!({})).await {
             Ok(_) => BTreeSet::new(),
             Err(Error::Rpc { source, .. }) => contract::methods_in(&source.message),
             Err(other) => return Err(other),

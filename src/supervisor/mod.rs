@@ -19,8 +19,8 @@ use tokio::{
 };
 
 use crate::{
-    Builder, CasClient, Handlers, Thread,
-    client::connection_task::AbortOnDrop,
+    Builder, CasClient, Thread,
+    client::{connection_task::AbortOnDrop, handle::HandlerSet},
     error::{CloseCause, CloseReason, Error},
     protocol::ThreadStartParams,
 };
@@ -30,7 +30,7 @@ pub use state::{ServerState, ServerStates};
 
 /// Looks after a server: starts it again when it has crashed, and takes up the threads that it was told to keep.
 ///
-/// A turn that ran when the server crashed fails with [`TurnErrorKind::Closed`](crate::TurnErrorKind::Closed), and
+/// A turn that ran when the server crashed fails with [`TurnErrorKind::Closed`](crate::turn::TurnErrorKind::Closed), and
 /// requests with [`Error::Closed`]: whether to ask again is the caller's decision. A [`CasClient`] and a [`Thread`] are
 /// of one server; [`client`](Self::client) and [`thread`](Self::thread) give those of the present one and wait for it
 /// while it is being started.
@@ -40,7 +40,7 @@ pub use state::{ServerState, ServerStates};
 ///
 /// ```no_run
 /// # async fn run() -> Result<(), cas_sdk::Error> {
-/// use cas_sdk::{CasClient, Error, Restart, TurnErrorKind};
+/// use cas_sdk::{CasClient, Error, supervisor::Restart, turn::TurnErrorKind};
 /// let supervisor = CasClient::builder().cwd("/repo").supervise(Restart::default()).await?;
 /// let id = supervisor.start_thread(Default::default()).await?.id().to_owned();
 /// let answer = loop {
@@ -74,7 +74,7 @@ struct Now {
 
 #[derive(Clone)]
 struct Kept {
-    handlers: Option<Arc<Handlers>>,
+    handlers: Option<HandlerSet>,
     thread: Option<Thread>,
 }
 
@@ -174,7 +174,7 @@ impl Supervisor {
     #[inline]
     pub fn keep(&self, thread: &Thread) {
         let kept = Kept {
-            handlers: thread.client().own_handlers(),
+            handlers: thread.client().handler_set(),
             thread: Some(thread.clone()),
         };
         let before = self
@@ -208,7 +208,7 @@ impl Supervisor {
         if let Some(thread) = kept.thread.filter(|thread| is_open(thread.client())) {
             return Ok(thread);
         }
-        let client = client.with_own_handlers(kept.handlers);
+        let client = client.with_handler_set(kept.handlers);
         let thread = client.resume_thread(id).await?;
         self.0.core.took_up(id, &thread);
         Ok(thread)
@@ -330,7 +330,7 @@ impl Task {
                 .collect()
         };
         let taken = join_all(kept.into_iter().map(|(id, handlers)| async move {
-            let client = client.with_own_handlers(handlers);
+            let client = client.with_handler_set(handlers);
             let taken = client.resume_thread(id.as_str()).await;
             (id, taken)
         }));

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use super::fake_wire::{Input, Output, Wire};
-use crate::{Builder, CasClient, Error, RpcError, protocol::ClientRequest};
+use crate::{Builder, CasClient, Error, error::RpcError, protocol::ClientRequest};
 
 /// A `codex app-server` in memory, played by the test: a turn that never ends, a process that dies in the middle of a
 /// sentence, events that come too early, too late or from elsewhere, a refusal, a silence.

@@ -1,65 +1,68 @@
-//! Threads: conversations that the server keeps.
+//! `Thread`: a handle to a conversation that the server keeps.
 
 use std::{fmt, sync::Arc};
 
-use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
-
 use crate::{
-    CasClient, Events, Filter,
+    client::handle::CasClient,
     error::Error,
-    protocol,
-    protocol::pointer::{at, readable},
+    events::{Events, Filter, Notifications},
+    protocol::pointer::at,
+    protocol::{
+        self, Call, ThreadArchiveParams, ThreadReadParams, ThreadSetNameParams,
+        ThreadUnarchiveParams, ThreadUnsubscribeParams,
+    },
 };
 
 /// A thread. Clones are the same thread.
 ///
 /// Those that [`start_thread`](CasClient::start_thread), [`resume_thread`](CasClient::resume_thread) and
 /// [`fork_thread`](CasClient::fork_thread) return are followed by this connection: it gets the events of their turns,
-/// until the thread is closed, archived, deleted or [let go](Self::unsubscribe).
+/// until the thread is closed, archived, deleted or [unsubscribed](Self::unsubscribe).
 #[derive(Clone)]
 pub struct Thread(Arc<Inner>);
 
 struct Inner {
     client: CasClient,
     id: String,
-    origin: Origin,
+    opened_by: OpenedBy,
     /// The result that opened it, as the server wrote it.
     opened: String,
 }
 
-/// Where a [`Thread`] comes from.
+/// How a [`Thread`] was opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Origin {
-    /// It is new.
+pub enum OpenedBy {
+    /// `thread/start`: the thread is new.
     Started,
-    /// It was stored, or running.
+    /// `thread/resume`: the thread was stored, or running.
     Resumed,
-    /// It was archived, and is no longer.
+    /// `thread/unarchive`, then `thread/resume`: the thread was archived, and is no longer.
     Unarchived,
-    /// It is a copy of another, under an id of its own.
+    /// `thread/fork`: the thread is a copy of another, under an id of its own.
     Forked,
-    /// It was named by its id, with [`CasClient::thread`]; nothing was asked of the server.
+    /// [`CasClient::thread`]: nothing was sent.
     Named,
 }
 
 impl CasClient {
-    /// A thread by its id, as it is: not loaded, not followed, and perhaps not there. For reading, naming and archiving
-    /// it, and for asking something of one that this connection follows already, such as the thread of a tool call, of a
-    /// sub-agent, or of an answer that [came late](crate::MessageKind::LateResponse).
+    /// A handle to the thread with this id. Sends nothing; the thread may not exist.
+    ///
+    /// For reading, naming and archiving a thread, and for turns of one that this connection follows already, such as the
+    /// thread of a tool call, of a sub-agent, or of an answer that
+    /// [came late](crate::events::MessageKind::LateResponse).
     #[must_use]
     pub fn thread(&self, id: impl Into<String>) -> Thread {
-        Thread::new(self, id.into(), Origin::Named, "null".to_owned())
+        Thread::new(self, id.into(), OpenedBy::Named, "null".to_owned())
     }
 }
 
 impl Thread {
-    pub(crate) fn new(client: &CasClient, id: String, origin: Origin, opened: String) -> Self {
+    pub(crate) fn new(client: &CasClient, id: String, opened_by: OpenedBy, opened: String) -> Self {
         Self(Arc::new(Inner {
             client: client.clone(),
             id,
-            origin,
+            opened_by,
             opened,
         }))
     }
@@ -76,11 +79,11 @@ impl Thread {
         &self.0.client
     }
 
-    /// Where it comes from: a resume may have had to make a copy or to start anew, see
-    /// [`Resume`](crate::Resume).
+    /// How it was opened: a resume may have had to make a copy or to start anew, see
+    /// [`Resume`](crate::thread::Resume).
     #[must_use]
-    pub fn origin(&self) -> Origin {
-        self.0.origin
+    pub fn opened_by(&self) -> OpenedBy {
+        self.0.opened_by
     }
 
     /// Whether this connection gets the events of its turns.
@@ -89,23 +92,19 @@ impl Thread {
         self.client().tracker().follows(self.id())
     }
 
-    /// What the server said when the thread was opened: the JSON text of the response. `null` for one that was only
-    /// named.
+    /// The JSON text of the response that opened the thread; `null` for [`OpenedBy::Named`].
     #[must_use]
-    pub fn opened(&self) -> &str {
+    pub fn json(&self) -> &str {
         &self.0.opened
     }
 
-    /// The state of the thread when it was opened.
+    /// The state of the thread when it was opened. [`fetch`](Self::fetch) asks the server for its present state.
     ///
     /// # Errors
-    /// [`Error::Decode`] if it doesn't fit the schema, or was only named; [`read`](Self::read) asks the server.
-    // Compiled for those who call it: the readers of all that a thread consists of hang on it.
-    #[inline]
-    pub fn info(&self) -> Result<protocol::Thread, Error> {
+    /// [`Error::Decode`] if it doesn't fit the schema, or the thread was only [named](OpenedBy::Named).
+    pub fn opened_as(&self) -> Result<protocol::Thread, Error> {
         let path = &["thread"];
-        at(self.opened(), path)
-            .map_err(|e| Error::decode_at("thread/start", self.opened(), path, &e))
+        at(self.json(), path).map_err(|e| Error::decode_at("thread/start", self.json(), path, &e))
     }
 
     /// Everything that the server says about this thread from now on.
@@ -113,90 +112,76 @@ impl Thread {
         self.client().events(Filter::all().thread(self.id()))
     }
 
-    /// `thread/read`: the state of the thread as it is now, without its turns. It need not be loaded, and may belong to
+    /// The notifications of type `N` about this thread from now on; see [`CasClient::notifications`].
+    pub fn notifications<N: protocol::Notification>(&self) -> Notifications<N> {
+        let filter = Filter::all().thread(self.id()).notification::<N>();
+        Notifications::new(self.client().events(filter))
+    }
+
+    /// `thread/read`: the present state of the thread, without its turns. The thread need not be loaded, and may belong to
     /// another process. Its turns are `client.pages(ThreadTurnsListParams::new(id))`.
     ///
     /// # Errors
-    /// As of [`CasClient::request`]; of kind `ThreadMissing` if the thread does not exist.
-    pub async fn read(&self) -> Result<protocol::Thread, Error> {
-        let params = json!({"threadId": self.id()});
-        let read: Holder = self.call("thread/read", &params).await?;
-        Ok(read.thread)
+    /// Same errors as [`CasClient::request`]; of kind `ThreadMissing` if the thread does not exist.
+    pub async fn fetch(&self) -> Result<protocol::Thread, Error> {
+        let params = ThreadReadParams::new(self.id());
+        Ok(self.client().request(params).await?.thread)
     }
 
-    /// `thread/name/set`: gives it a title.
+    /// `thread/name/set`: gives the thread a title.
     ///
     /// # Errors
-    /// As of [`CasClient::request`].
+    /// Same errors as [`CasClient::request`].
     pub async fn set_name(&self, name: impl Into<String>) -> Result<(), Error> {
-        let params = json!({"threadId": self.id(), "name": name.into()});
-        self.call::<Value>("thread/name/set", &params)
+        self.acknowledged(ThreadSetNameParams::new(self.id(), name))
             .await
-            .map(drop)
     }
 
-    /// `thread/archive`: puts it away. A turn that runs is interrupted, and the thread is no longer followed.
+    /// `thread/archive`: archives the thread. A turn that runs is interrupted, and the thread is no longer followed.
     ///
     /// # Errors
-    /// As of [`CasClient::request`]; of kind `ThreadMissing` if the thread is archived already, is ephemeral, or does not
-    /// exist, and `ActiveWriter` if another process has it. A thread that is loaded and has had no turn is archived, too, and is
-    /// stored from then on.
+    /// Same errors as [`CasClient::request`]; of kind `ThreadMissing` if the thread is archived already, is ephemeral, or
+    /// does not exist, and `ActiveWriter` if another process has it. A thread that is loaded and has had no turn is archived,
+    /// too, and is stored from then on.
     pub async fn archive(&self) -> Result<(), Error> {
-        let params = json!({"threadId": self.id()});
-        self.call::<Value>("thread/archive", &params)
-            .await
-            .map(drop)
+        self.acknowledged(ThreadArchiveParams::new(self.id())).await
     }
 
-    /// `thread/unarchive`: brings it back from the archive. To be resumed before something is asked of it.
+    /// `thread/unarchive`: brings the thread back from the archive. Resume it before starting a turn.
     ///
     /// # Errors
-    /// As of [`CasClient::request`]; of kind `ThreadMissing` if it is not archived, and `ActiveWriter` if it is loaded.
+    /// Same errors as [`CasClient::request`]; of kind `ThreadMissing` if the thread is not archived, and `ActiveWriter` if it
+    /// is loaded.
     pub async fn unarchive(&self) -> Result<(), Error> {
-        let params = json!({"threadId": self.id()});
-        self.call::<Value>("thread/unarchive", &params)
+        self.acknowledged(ThreadUnarchiveParams::new(self.id()))
             .await
-            .map(drop)
     }
 
-    /// `thread/unsubscribe`: lets go of it. This connection no longer gets its events, a turn that runs goes on, and the
-    /// server unloads it some time after the last connection has let go.
+    /// `thread/unsubscribe`: stops following the thread. This connection no longer gets its events, a turn that runs goes
+    /// on, and the server unloads the thread some time after its last connection has gone.
     ///
     /// # Errors
-    /// As of [`CasClient::request`].
+    /// Same errors as [`CasClient::request`].
     pub async fn unsubscribe(&self) -> Result<(), Error> {
-        let params = json!({"threadId": self.id()});
-        self.call::<Value>("thread/unsubscribe", &params)
+        self.acknowledged(ThreadUnsubscribeParams::new(self.id()))
             .await
-            .map(drop)
     }
 
     /// `thread/fork`: a new thread with the history of this one.
     ///
     /// # Errors
-    /// As of [`CasClient::fork_thread`].
+    /// Same errors as [`CasClient::fork_thread`].
     pub async fn fork(&self) -> Result<Self, Error> {
         self.client().fork_thread(self.id()).await
     }
 
-    pub(crate) async fn call<T: DeserializeOwned>(
-        &self,
-        method: &str,
-        params: &Value,
-    ) -> Result<T, Error> {
-        self.client().request_raw(method, params).await
-    }
-}
-
-readable! {
-    /// A response that carries a thread.
-    struct Holder {
-        needed { thread: protocol::Thread = "thread", }
+    /// Makes a request whose response says no more than that it was carried out, so that its form does not matter.
+    pub(crate) async fn acknowledged<C: Call>(&self, params: C) -> Result<(), Error> {
+        self.client().request(params).raw().await.map(drop)
     }
 }
 
 impl fmt::Debug for Thread {
-    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Thread")
             .field("id", &self.0.id)

@@ -1,8 +1,10 @@
-//! What a user says to a thread: text, images, skills, mentions.
+//! `Input`: text, images, skills and mentions for a turn.
 
-use serde_json::{Value, json};
+use std::path::Path;
 
-use crate::protocol::{UserInput, from_value};
+use crate::protocol::{
+    ImageUserInput, LocalImageUserInput, MentionUserInput, SkillUserInput, TextUserInput, UserInput,
+};
 
 /// The input of a turn or of a steer, in parts. A plain string converts.
 ///
@@ -12,7 +14,7 @@ use crate::protocol::{UserInput, from_value};
 /// ```
 #[derive(Debug, Clone, Default, PartialEq)]
 #[must_use]
-pub struct Input(Vec<Value>);
+pub struct Input(Vec<UserInput>);
 
 impl Input {
     /// No input yet.
@@ -22,37 +24,39 @@ impl Input {
 
     /// Adds a text. The server refuses more than 1,048,576 characters.
     pub fn text(self, text: impl Into<String>) -> Self {
-        self.push(json!({"type": "text", "text": text.into(), "text_elements": []}))
+        self.part(TextUserInput::new(text))
     }
 
     /// Adds an image by its URL; a `data:` URL carries the image itself.
     pub fn image_url(self, url: impl Into<String>) -> Self {
-        self.push(json!({"type": "image", "url": url.into()}))
+        self.part(ImageUserInput::default().url(url))
     }
 
     /// Adds an image file that the server can read.
-    pub fn local_image(self, path: impl AsRef<std::path::Path>) -> Self {
-        self.push(json!({"type": "localImage", "path": path.as_ref()}))
+    pub fn local_image(self, path: impl AsRef<Path>) -> Self {
+        self.part(LocalImageUserInput::new(lossy(path)))
     }
 
     /// Adds a skill by its name and the path of its `SKILL.md`.
-    pub fn skill(self, name: impl Into<String>, path: impl AsRef<std::path::Path>) -> Self {
-        self.push(json!({"type": "skill", "name": name.into(), "path": path.as_ref()}))
+    pub fn skill(self, name: impl Into<String>, path: impl AsRef<Path>) -> Self {
+        self.part(SkillUserInput::new(name, lossy(path)))
     }
 
     /// Adds a mention, such as of an app: `app://<id>`.
     pub fn mention(self, name: impl Into<String>, path: impl Into<String>) -> Self {
-        self.push(json!({"type": "mention", "name": name.into(), "path": path.into()}))
+        self.part(MentionUserInput::new(name, path))
     }
 
-    pub(crate) fn as_value(&self) -> Value {
-        Value::Array(self.0.clone())
-    }
-
-    fn push(mut self, part: Value) -> Self {
-        self.0.push(part);
+    /// Adds any part that the protocol has.
+    pub fn part(mut self, part: impl Into<UserInput>) -> Self {
+        self.0.push(part.into());
         self
     }
+}
+
+/// A path as the protocol has it, which is text.
+fn lossy(path: impl AsRef<Path>) -> String {
+    path.as_ref().to_string_lossy().into_owned()
 }
 
 impl From<&str> for Input {
@@ -74,26 +78,13 @@ impl From<&String> for Input {
 }
 
 impl From<Vec<UserInput>> for Input {
-    // Compiled for those who call it, as what follows.
-    #[inline]
     fn from(parts: Vec<UserInput>) -> Self {
-        Self(
-            parts
-                .iter()
-                .filter_map(|part| serde_json::to_value(part).ok())
-                .collect(),
-        )
+        Self(parts)
     }
 }
 
 impl From<Input> for Vec<UserInput> {
-    #[inline]
     fn from(input: Input) -> Self {
-        // The type is open, so nothing that is a JSON object is refused.
-        input
-            .0
-            .into_iter()
-            .filter_map(|part| from_value(&part).ok())
-            .collect()
+        input.0
     }
 }

@@ -1,6 +1,10 @@
 //! Threads: how they are opened, and what is done with one.
 
-pub(crate) mod handle;
-pub(crate) mod input;
-pub(crate) mod open;
-pub(crate) mod send;
+mod handle;
+mod input;
+mod open;
+mod resume;
+
+pub use handle::{OpenedBy, Thread};
+pub use input::Input;
+pub use resume::Resume;

@@ -216,7 +216,7 @@ mod tests {
             Auth::token(&secret),
             Auth::shared_secret(&secret).issuer("me").audience("you"),
         ] {
-            let endpoint = crate::Endpoint::unix("/x").auth(auth.clone());
+            let endpoint = crate::live::Endpoint::unix("/x").auth(auth.clone());
             let told = format!("{auth:?} {endpoint:?} {:?}", auth.bearer().unwrap());
             assert!(!told.contains("s3cret"), "{told}");
         }

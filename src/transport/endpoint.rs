@@ -22,8 +22,8 @@ use super::{Auth, ConnectError, ConnectErrorKind as Kind};
 /// No connection falls back to another address or to another kind of transport.
 ///
 /// ```
-/// use cas_sdk::{Auth, Endpoint};
-/// # fn main() -> Result<(), cas_sdk::ConnectError> {
+/// use cas_sdk::live::{Auth, Endpoint};
+/// # fn main() -> Result<(), cas_sdk::error::ConnectError> {
 /// let own: Endpoint = "unix:///run/user/1000/agent.sock".parse()?;
 /// let far = "wss://codex.example.org".parse::<Endpoint>()?.auth(Auth::token_file("/run/secrets/codex"));
 /// # Ok(()) }

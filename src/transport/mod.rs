@@ -29,7 +29,7 @@ mod watchdog;
 #[cfg(feature = "ws")]
 pub(crate) mod websocket;
 
-pub use crate::error::{AuthRefusal, ConnectError, ConnectErrorKind};
+pub(crate) use crate::error::{AuthRefusal, ConnectError, ConnectErrorKind};
 pub use kind::ConnectionKind;
 #[cfg(feature = "ws")]
 pub use {auth::Auth, endpoint::Endpoint};

@@ -1,17 +1,23 @@
 //! Gathers a turn from its events. The server's own summary at the end is not enough: it has one message at most.
 
-use std::{collections::HashMap, time::Duration};
+use std::{borrow::Cow, collections::HashMap, time::Duration};
 
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{
-    Item, TurnEvent, TurnFailure,
+    event::TurnEvent,
     item::{Piece, Step},
 };
+use crate::error::{Item, TurnFailure};
 use crate::{
-    Error, Event,
-    protocol::pointer::{at, readable},
-    protocol::{CodexErrorInfo, Name, ThreadItem, ThreadTokenUsage, TurnStatus},
+    error::Error,
+    events::Event,
+    protocol::pointer::at,
+    protocol::{
+        CodexErrorInfo, ThreadItem, ThreadTokenUsage, TurnDiffUpdatedNotification,
+        TurnPlanUpdatedNotification, TurnStatus,
+    },
 };
 
 /// All that is known of a turn so far.
@@ -46,22 +52,24 @@ pub(super) struct Record {
     pub(super) items: Vec<(String, Box<RawValue>)>,
 }
 
-readable! {
-    struct Delta<'de> {
-        needed { text: Name<'de> = "delta", }
-        maybe { summary_index: usize = "summaryIndex", content_index: usize = "contentIndex", }
-    }
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Delta<'a> {
+    #[serde(borrow)]
+    delta: Cow<'a, str>,
+    #[serde(default)]
+    summary_index: usize,
+    #[serde(default)]
+    content_index: usize,
 }
 
-readable! {
-    /// A `TurnError` of the wire.
-    pub(super) struct Failure {
-        maybe {
-            message: String = "message",
-            codex_error_info: Option<CodexErrorInfo> = "codexErrorInfo",
-            additional_details: Option<String> = "additionalDetails",
-        }
-    }
+/// A `TurnError` of the wire.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Failure {
+    message: String,
+    codex_error_info: Option<CodexErrorInfo>,
+    additional_details: Option<String>,
 }
 
 impl From<Failure> for TurnFailure {
@@ -85,22 +93,40 @@ impl Collector {
                 Some(TurnEvent::Started)
             }
             "item/agentMessage/delta" => {
-                self.piece(&event, |_| Piece::Message).map(TurnEvent::Text)
+                self.piece(&event, |_| Piece::Message)
+                    .map(|(item_id, delta)| {
+                        let phase = self.step(&item_id).phase();
+                        TurnEvent::Text {
+                            item_id,
+                            phase,
+                            delta,
+                        }
+                    })
             }
             "item/reasoning/summaryTextDelta" => self
                 .piece(&event, |d| Piece::Summary(d.summary_index))
-                .map(TurnEvent::Reasoning),
+                .map(|(item_id, delta)| TurnEvent::Reasoning { item_id, delta }),
             "item/reasoning/textDelta" => self
                 .piece(&event, |d| Piece::Content(d.content_index))
-                .map(TurnEvent::Reasoning),
-            "item/plan/delta" => {
-                self.piece(&event, |_| Piece::Plan);
-                None
-            }
-            "item/commandExecution/outputDelta" => {
-                self.piece(&event, |_| Piece::Output);
-                None
-            }
+                .map(|(item_id, delta)| TurnEvent::Reasoning { item_id, delta }),
+            "item/plan/delta" => self
+                .piece(&event, |_| Piece::Plan)
+                .map(|(item_id, delta)| TurnEvent::PlanDelta { item_id, delta }),
+            "item/commandExecution/outputDelta" => self
+                .piece(&event, |_| Piece::Output)
+                .map(|(item_id, delta)| TurnEvent::CommandOutput { item_id, delta }),
+            "turn/plan/updated" => event
+                .get::<TurnPlanUpdatedNotification>()
+                .and_then(|updated| {
+                    let updated = updated.ok()?;
+                    Some(TurnEvent::Plan {
+                        explanation: updated.explanation,
+                        steps: updated.plan,
+                    })
+                }),
+            "turn/diff/updated" => event
+                .get::<TurnDiffUpdatedNotification>()
+                .and_then(|updated| Some(TurnEvent::Diff(updated.ok()?.diff))),
             "item/started" => self.item(&event, false).map(TurnEvent::ItemStarted),
             "item/completed" => self.item(&event, true).map(TurnEvent::ItemCompleted),
             "thread/tokenUsage/updated" => self.usage(&event),
@@ -114,12 +140,16 @@ impl Collector {
         Some(known.unwrap_or(TurnEvent::Other(event)))
     }
 
-    fn piece(&mut self, event: &Event, piece: impl Fn(&Delta<'_>) -> Piece) -> Option<String> {
+    /// Takes note of a piece of an item; the item and the piece.
+    fn piece(
+        &mut self,
+        event: &Event,
+        piece: impl Fn(&Delta<'_>) -> Piece,
+    ) -> Option<(String, String)> {
         let delta: Delta<'_> = event.params_as().ok()?;
-        if let Some(item) = event.item_id() {
-            self.step(item).piece(piece(&delta), &delta.text.0);
-        }
-        Some(delta.text.0.into_owned())
+        let item = event.item_id()?;
+        self.step(item).piece(piece(&delta), &delta.delta);
+        Some((item.to_owned(), delta.delta.into_owned()))
     }
 
     fn item(&mut self, event: &Event, completed: bool) -> Option<Box<ThreadItem>> {
@@ -128,17 +158,18 @@ impl Collector {
     }
 
     fn usage(&mut self, event: &Event) -> Option<TurnEvent> {
-        let usage: ThreadTokenUsage = at(event.params(), &["tokenUsage"]).ok()?;
+        let usage: ThreadTokenUsage = at(event.json(), &["tokenUsage"]).ok()?;
         self.thread_usage = Some(usage.clone());
         Some(TurnEvent::Usage(Box::new(usage)))
     }
 
     fn error(&mut self, event: &Event) -> Option<TurnEvent> {
-        readable! {
-            struct Failed {
-                needed { error: Failure = "error", }
-                maybe { will_retry: bool = "willRetry", }
-            }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Failed {
+            error: Failure,
+            #[serde(default)]
+            will_retry: bool,
         }
         let failed = event.params_as::<Failed>().ok()?;
         let failure = TurnFailure::from(failed.error);
@@ -150,13 +181,15 @@ impl Collector {
     }
 
     fn completed(&mut self, event: &Event) {
-        readable! {
-            struct Ended<'de> {
-                needed { status: TurnStatus = "status", }
-                maybe { duration_ms: Option<u64> = "durationMs", error: Option<&'de RawValue> = "error", }
-            }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Ended<'a> {
+            status: TurnStatus,
+            duration_ms: Option<u64>,
+            #[serde(borrow)]
+            error: Option<&'a RawValue>,
         }
-        match at::<Ended<'_>>(event.params(), &["turn"]) {
+        match at::<Ended<'_>>(event.json(), &["turn"]) {
             Ok(turn) => {
                 let error = turn
                     .error
@@ -170,13 +203,8 @@ impl Collector {
             // The end is the end, whatever it looks like.
             Err(error) => {
                 self.failure = Some(TurnFailure {
-                    message: Error::decode_part(
-                        event.method(),
-                        event.raw(),
-                        event.params(),
-                        &error,
-                    )
-                    .to_string(),
+                    message: Error::decode_part(event.method(), event.line(), event.json(), &error)
+                        .to_string(),
                     info: None,
                     details: None,
                     resets_at: None,
@@ -299,16 +327,11 @@ impl Collector {
             let Some(Item { item, completed }) = step.to_item(id) else {
                 continue;
             };
-            events.push(TurnEvent::ItemStarted(Box::new(item)));
-            if let Some((text, _)) = step.message().filter(|(text, _)| !text.is_empty()) {
-                events.push(TurnEvent::Text(text));
-            }
-            if let Some(text) = step.reasoning().filter(|text| !text.is_empty()) {
-                events.push(TurnEvent::Reasoning(text));
-            }
-            // Read again and not cloned: the clones of all that an item can be would be compiled for this.
-            if completed && let Some(Item { item, .. }) = step.to_item(id) {
-                events.push(TurnEvent::ItemCompleted(Box::new(item)));
+            let item = Box::new(item);
+            events.push(TurnEvent::ItemStarted(item.clone()));
+            events.extend(step.joined(id));
+            if completed {
+                events.push(TurnEvent::ItemCompleted(item));
             }
         }
         events

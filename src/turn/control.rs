@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use serde_json::json;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{
@@ -10,13 +9,13 @@ use super::{
     watchdog::REST,
 };
 use crate::{
-    Input, Thread,
     client::{
         time,
-        tracker::{Phase, Role, Seat},
+        tracker::{Phase, Role, TurnGuard},
     },
     error::{Error, RpcErrorKind},
-    protocol::TurnStatus,
+    protocol::{Call, TurnInterruptParams, TurnStatus, TurnSteerParams},
+    thread::{Input, Thread},
 };
 
 /// Steers and interrupts one turn. Clones are for the same turn; they don't keep it from being interrupted when its
@@ -24,7 +23,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct TurnControl {
     thread: Thread,
-    seat: Arc<Seat>,
+    guard: Arc<TurnGuard>,
 }
 
 /// The pause before an interrupt is tried again.
@@ -33,25 +32,25 @@ const RETRY: Duration = Duration::from_millis(20);
 const REFUSALS: u32 = 10;
 
 impl TurnControl {
-    pub(super) fn new(thread: Thread, seat: Seat) -> Self {
+    pub(super) fn new(thread: Thread, guard: TurnGuard) -> Self {
         Self {
             thread,
-            seat: Arc::new(seat),
+            guard: Arc::new(guard),
         }
     }
 
     pub(crate) fn of(thread: &Thread, turn: &str) -> Self {
-        let seat = thread
+        let guard = thread
             .client()
             .tracker()
-            .seat(thread.id(), turn, Role::Control);
-        Self::new(thread.clone(), seat)
+            .guard(thread.id(), turn, Role::Control);
+        Self::new(thread.clone(), guard)
     }
 
     /// The id of the turn.
     #[must_use]
     pub fn turn_id(&self) -> &str {
-        &self.seat.turn
+        &self.guard.turn
     }
 
     /// The thread it runs on.
@@ -71,19 +70,14 @@ impl TurnControl {
         let deadline = time::deadline(within);
         self.started(within).await;
         let left = deadline.saturating_duration_since(Instant::now());
-        let steered = self.steer_now(&input.into(), left).await;
+        let steered = self.steer_now(input.into(), left).await;
         steered.map_err(|error| error.within(within))
     }
 
     /// Without waiting for the start: steering is taken before that, too.
-    pub(crate) async fn steer_now(&self, input: &Input, within: Duration) -> Result<(), Error> {
-        let turn = self.turn_id();
-        let params = json!({
-            "threadId": self.thread.id(),
-            "expectedTurnId": turn,
-            "input": input.as_value(),
-        });
-        self.call("turn/steer", &params, within).await
+    pub(crate) async fn steer_now(&self, input: Input, within: Duration) -> Result<(), Error> {
+        let params = TurnSteerParams::new(self.thread.id(), self.turn_id(), input);
+        self.urgent(params, within).await
     }
 
     /// `turn/interrupt`: ends the turn. Returns how it ended in fact, which may be well if it was just finishing.
@@ -97,7 +91,7 @@ impl TurnControl {
     /// [`Error::Timeout`] if the server doesn't act on it, [`Error::NotSent`] if it could not be sent, [`Error::Closed`] if the connection ends,
     /// [`Error::NotFollowed`] if the thread is closed.
     pub async fn interrupt(&self) -> Result<TurnStatus, Error> {
-        const METHOD: &str = "turn/interrupt";
+        const METHOD: &str = TurnInterruptParams::METHOD;
         let client = self.thread.client();
         let within = client.urgent_timeout();
         let (deadline, end) = (
@@ -109,7 +103,7 @@ impl TurnControl {
         self.started(within).await;
         let mut named = None;
         for refusals in 1.. {
-            match self.seat.phase() {
+            match self.guard.phase() {
                 Phase::Ended(status) => return Ok(status),
                 Phase::Lost => return Err(self.lost()),
                 Phase::Accepted | Phase::Started => {}
@@ -117,9 +111,9 @@ impl TurnControl {
             let turn = named
                 .clone()
                 .unwrap_or_else(|| tracker.alias(self.thread.id(), self.turn_id()));
-            let params = json!({"threadId": self.thread.id(), "turnId": turn});
+            let params = TurnInterruptParams::new(self.thread.id(), turn);
             let left = deadline.saturating_duration_since(Instant::now());
-            let Err(error) = self.call(METHOD, &params, left).await else {
+            let Err(error) = self.urgent(params, left).await else {
                 break;
             };
             match error.rpc_kind() {
@@ -155,30 +149,23 @@ impl TurnControl {
         self.end(end, client.request_timeout()).await
     }
 
-    async fn call(
-        &self,
-        method: &str,
-        params: &serde_json::Value,
-        within: Duration,
-    ) -> Result<(), Error> {
-        self.thread
-            .client()
-            .send(method, &params.to_string(), Some(within), true, None)
-            .await
-            .map(drop)
+    /// Makes a request whose response says no more than that it was carried out.
+    async fn urgent<C: Call>(&self, params: C, within: Duration) -> Result<(), Error> {
+        let request = self.thread.client().request(params);
+        request.urgent().timeout(within).raw().await.map(drop)
     }
 
     /// Waits until the turn has started, which follows the answer by milliseconds, or is over: for half of the time that
     /// there is, since a turn whose start is not told can still be asked for.
     async fn started(&self, within: Duration) {
-        let mut phase = self.seat.phase.clone();
+        let mut phase = self.guard.phase.clone();
         let started = phase.wait_for(|p| *p != Phase::Accepted);
         let _ = timeout(within / 2, started).await;
     }
 
     async fn over(&self) -> Phase {
-        let mut phase = self.seat.phase.clone();
-        // The sender lives as long as the seat.
+        let mut phase = self.guard.phase.clone();
+        // The sender lives as long as the guard.
         phase
             .wait_for(Phase::is_over)
             .await

@@ -1,26 +1,29 @@
-//! A limit to how long a turn may take, and what to do when it is reached.
+//! A limit to how long a turn may take, and what is tried before the turn fails.
 
-use std::{pin::pin, time::Duration};
-
-use futures_util::future::{Either, select};
-use tokio::time::{Instant, timeout_at};
-
-use super::{
-    Turn, TurnError, TurnErrorKind, TurnOutcome,
-    reconcile::{self, Verdict},
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::{Mutex, PoisonError},
+    task::{Context, Poll},
+    time::Duration,
 };
-use crate::{Input, error::Error};
 
-/// How long a turn may take, and what is tried before it fails; see [`Turn::finish_by`].
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::control::TurnControl;
+use crate::{error::Error, thread::Input};
+
+/// How long a turn may take, and what is tried before it fails; see [`Ask::deadline`](crate::turn::Ask::deadline).
 ///
 /// ```
 /// use std::time::Duration;
-/// let deadline = cas_sdk::Deadline::after(Duration::from_secs(300))
+/// let deadline = cas_sdk::turn::Deadline::after(Duration::from_secs(300))
 ///     .steer("Time is up: say what you have found so far.")
 ///     .grace(Duration::from_secs(30));
 /// ```
 #[derive(Debug, Clone)]
-#[must_use = "a deadline does nothing until it is given to `finish_by`"]
+#[must_use = "a deadline does nothing until it is given to `Ask::deadline`"]
 pub struct Deadline {
     after: Duration,
     steer: Option<Input>,
@@ -28,16 +31,7 @@ pub struct Deadline {
 }
 
 impl Deadline {
-    /// Expires this long after [`Turn::finish_by`] is called with it, however long the turn has run by then.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use cas_sdk::Deadline;
-    /// let deadline = Deadline::after(Duration::from_secs(60)); // Nothing runs yet.
-    /// # async fn run(turn: cas_sdk::Turn, deadline: Deadline) -> Result<(), cas_sdk::Error> {
-    /// let outcome = turn.finish_by(deadline).await?; // The minute begins here.
-    /// # Ok(()) }
-    /// ```
+    /// Expires this long after the turn starts.
     pub fn after(after: Duration) -> Self {
         Self {
             after,
@@ -46,8 +40,8 @@ impl Deadline {
         }
     }
 
-    /// When it is reached, steers the turn with this, so that it may come to an end by itself within the grace period:
-    /// 30 s unless [`grace`](Self::grace) says otherwise.
+    /// Steers the turn with this input at the deadline, so that it may come to an end by itself within the grace period: 30 s
+    /// unless [`grace`](Self::grace) is set.
     pub fn steer(mut self, input: impl Into<Input>) -> Self {
         self.steer = Some(input.into());
         if self.grace.is_zero() {
@@ -56,87 +50,102 @@ impl Deadline {
         self
     }
 
-    /// How long the turn may go on after the deadline before it fails. Default: not at all without a steer.
+    /// How long the turn may go on after the deadline before it fails. Default: zero without a steer.
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
     }
 }
 
-impl Turn {
-    /// Waits for the end, but not for ever. At the deadline the turn is steered, if the deadline says so, and given its
-    /// grace period; then the server is asked whether the turn has ended without that having been told, for 5 s at most if
-    /// the server does not answer. Only then it fails, and is interrupted, as a turn that is dropped is.
-    ///
-    /// # Errors
-    /// As of [`finish`](Self::finish), and [`TurnErrorKind::DeadlinePassed`] with everything that was collected.
-    pub async fn finish_by(mut self, deadline: Deadline) -> Result<TurnOutcome, Error> {
-        let Deadline {
-            after,
-            steer,
-            grace,
-        } = deadline;
-        let begun = Instant::now();
-        let at = |after: Duration| begun.checked_add(after);
-        if let Some(end) = self.until(at(after)).await {
-            return end;
+/// The deadline of a running turn.
+pub(super) struct Expiry {
+    deadline: Deadline,
+    begun: Instant,
+    stage: Stage,
+    timer: Option<Pin<Box<Sleep>>>,
+    /// Never locked: the mutex makes the turn `Sync`.
+    steering: Option<Mutex<Steering>>,
+}
+
+type Steering = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
+
+#[derive(Debug, Clone, Copy)]
+enum Stage {
+    InTime,
+    Grace,
+    Passed,
+}
+
+impl Expiry {
+    /// Its time begins now.
+    pub(super) fn new(deadline: Deadline) -> Self {
+        Self {
+            deadline,
+            begun: Instant::now(),
+            stage: Stage::InTime,
+            timer: None,
+            steering: None,
         }
-        if let Some(input) = steer {
-            let control = self.control();
-            let end = at(after.saturating_add(grace));
-            // While it is being steered it is read on, since what it says meanwhile may be its end.
-            let ended = match select(pin!(control.steer(input)), pin!(self.until(end))).await {
-                Either::Left((steered, until)) => {
-                    if let Err(error) = steered {
-                        // It takes no input, or is just ending; the grace period shows which.
-                        let turn = control.turn_id();
-                        tracing::debug!(target: "cas_sdk", turn, %error, "the turn was not steered at its deadline");
-                    }
-                    until.await
-                }
-                Either::Right((ended, _)) => ended,
+    }
+
+    pub(super) fn after(&self) -> Duration {
+        self.deadline.after
+    }
+
+    /// Steers the turn when it is time; `true` once the grace period has passed too.
+    pub(super) fn poll(&mut self, control: &TurnControl, cx: &mut Context<'_>) -> bool {
+        loop {
+            self.poll_steering(control, cx);
+            let after = match self.stage {
+                Stage::InTime => self.deadline.after,
+                Stage::Grace => self.deadline.after.saturating_add(self.deadline.grace),
+                Stage::Passed => return true,
             };
-            if let Some(end) = ended {
-                return end;
+            let Some(due) = self.begun.checked_add(after) else {
+                return false; // Nobody lives to see it.
+            };
+            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(due)));
+            // A flood of events uses up the task's budget, in which a timer is never due.
+            if timer.as_mut().poll(cx).is_pending() && Instant::now() < due {
+                return false;
             }
-        } else if !grace.is_zero()
-            && let Some(end) = self.until(at(after.saturating_add(grace))).await
-        {
-            return end;
+            self.timer = None;
+            self.stage = match self.stage {
+                Stage::InTime => {
+                    self.steering = self.deadline.steer.take().map(|input| {
+                        let control = control.clone();
+                        let steering: Steering =
+                            Box::pin(async move { control.steer(input).await });
+                        Mutex::new(steering)
+                    });
+                    Stage::Grace
+                }
+                Stage::Grace | Stage::Passed => Stage::Passed,
+            };
         }
-        if let Some(end) = self.reconciled().await {
-            return end;
-        }
-        Err(Error::from(TurnError {
-            kind: TurnErrorKind::DeadlinePassed { after },
-            outcome: self.so_far(),
-        }))
     }
 
-    /// Asks the server at once whether the turn is over; its end if it is.
-    async fn reconciled(&mut self) -> Option<Result<TurnOutcome, Error>> {
-        if !self.ended {
-            let verdict = reconcile::verdict(self.thread(), self.id()).await;
-            // What was told meanwhile counts more than what is on record.
-            if let Some(end) = self.until(Some(Instant::now())).await {
-                return Some(end);
+    fn poll_steering(&mut self, control: &TurnControl, cx: &mut Context<'_>) {
+        let Some(steering) = &mut self.steering else {
+            return;
+        };
+        let steering = steering.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Poll::Ready(steered) = steering.as_mut().poll(cx) {
+            self.steering = None;
+            if let Err(error) = steered {
+                // The turn takes no input, or is just ending; the grace period shows which.
+                let turn = control.turn_id();
+                tracing::debug!(target: "cas_sdk", turn, %error, "the turn was not steered at its deadline");
             }
-            match verdict {
-                Verdict::Over(record) => self.recover(record),
-                // It had its time to come to an end that is told.
-                Verdict::Idle => self.conclude(),
-                Verdict::Running | Verdict::Unknown(_) => return None,
-            }
-            self.ended = true;
         }
-        Some(self.outcome().into_result().map_err(Error::from))
     }
+}
 
-    /// The end if it comes by then.
-    async fn until(&mut self, at: Option<Instant>) -> Option<Result<TurnOutcome, Error>> {
-        match at {
-            Some(at) => timeout_at(at, self.ended()).await.ok(),
-            None => Some(self.ended().await),
-        }
+impl fmt::Debug for Expiry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Expiry")
+            .field("deadline", &self.deadline)
+            .field("stage", &self.stage)
+            .finish_non_exhaustive()
     }
 }

@@ -1,12 +1,14 @@
 //! One step of a turn, put together from its beginning, its pieces and its end.
 
+use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 
-use super::Item;
+use super::event::TurnEvent;
 use crate::{
-    Event,
-    protocol::pointer::{raw_at, readable},
-    protocol::{ThreadItem, from_value},
+    error::Item,
+    events::Event,
+    protocol::pointer::{at, raw_at},
+    protocol::{MessagePhase, ThreadItem, from_value},
 };
 
 /// How much of a command's output is kept until the command has ended, in bytes; the latest. Then the server tells it.
@@ -17,6 +19,8 @@ const OUTPUT: usize = 1024 * 1024;
 pub(super) struct Step {
     source: Source,
     completed: bool,
+    /// The phase of a message, as its beginning tells.
+    phase: Option<MessagePhase>,
     /// The pieces of a message, a plan or an output that have come.
     text: String,
     summary: Vec<String>,
@@ -45,11 +49,14 @@ pub(super) enum Piece {
     Content(usize),
 }
 
-readable! {
-    /// What is read of an agent's message; leniently, so that the text is never lost to an odd field.
-    struct Message {
-        maybe { is: String = "type", text: String = "text", phase: Option<String> = "phase", }
-    }
+/// What is read of an agent's message; leniently, so that the text is never lost to an odd field.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Message {
+    #[serde(rename = "type")]
+    kind: String,
+    text: String,
+    phase: Option<String>,
 }
 
 impl Step {
@@ -57,6 +64,9 @@ impl Step {
         // A late beginning must not undo an end.
         if completed || !self.completed {
             self.source = Source::Event(event.clone());
+        }
+        if event.item_type() == Some("agentMessage") {
+            self.phase = at(event.json(), &["item", "phase"]).unwrap_or_default();
         }
         self.completed |= completed;
         if completed {
@@ -120,12 +130,12 @@ impl Step {
         let told = match self.raw() {
             Some(raw) => serde_json::from_str(raw.get()).ok()?,
             None => Message {
-                is: self.pieces_of()?.to_owned(),
+                kind: self.pieces_of()?.to_owned(),
                 text: String::new(),
                 phase: None,
             },
         };
-        if told.is != "agentMessage" {
+        if told.kind != "agentMessage" {
             return None;
         }
         let joined = told.text.is_empty() || (!self.completed && !self.text.is_empty());
@@ -135,17 +145,39 @@ impl Step {
         ))
     }
 
-    /// The pieces of reasoning that have come, or what the item has of it.
-    pub(super) fn reasoning(&self) -> Option<String> {
-        let item = self.patched("")?;
-        if item["type"] != "reasoning" {
+    pub(super) fn phase(&self) -> Option<MessagePhase> {
+        self.phase.clone()
+    }
+
+    /// All pieces of the item in one, for a reader who comes later.
+    pub(super) fn joined(&self, id: &str) -> Option<TurnEvent> {
+        let item = self.patched(id)?;
+        let text = |key: &str| item[key].as_str().unwrap_or_default().to_owned();
+        let parts = |key: &str| -> String {
+            let parts = item[key].as_array().into_iter().flatten();
+            parts.filter_map(Value::as_str).collect()
+        };
+        let kind = item["type"].as_str()?;
+        let delta = match kind {
+            "agentMessage" | "plan" => text("text"),
+            "commandExecution" => text("aggregatedOutput"),
+            "reasoning" => parts("summary") + &parts("content"),
+            _ => String::new(),
+        };
+        if delta.is_empty() {
             return None;
         }
-        let parts = |key: &str| -> Vec<String> {
-            let parts = item[key].as_array().into_iter().flatten();
-            parts.filter_map(Value::as_str).map(str::to_owned).collect()
-        };
-        Some([parts("summary"), parts("content")].concat().concat())
+        let item_id = id.to_owned();
+        Some(match kind {
+            "agentMessage" => TurnEvent::Text {
+                item_id,
+                phase: serde_json::from_value(item["phase"].clone()).unwrap_or_default(),
+                delta,
+            },
+            "plan" => TurnEvent::PlanDelta { item_id, delta },
+            "commandExecution" => TurnEvent::CommandOutput { item_id, delta },
+            _ => TurnEvent::Reasoning { item_id, delta },
+        })
     }
 
     pub(super) fn to_item(&self, id: &str) -> Option<Item> {
@@ -236,5 +268,5 @@ fn is_empty(value: &Value) -> bool {
 }
 
 fn item_of(event: &Event) -> Option<&RawValue> {
-    raw_at(event.params(), &["item"]).ok()
+    raw_at(event.json(), &["item"]).ok()
 }

@@ -2,20 +2,23 @@
 
 use std::{
     pin::Pin,
-    sync::{Mutex, PoisonError},
     task::{Context, Poll, ready},
 };
 
 use futures_core::Stream;
-use tokio::{task::coop::has_budget_remaining, time::timeout};
+use tokio::task::coop::has_budget_remaining;
 
 use super::{
-    Check, Turn, TurnError, TurnErrorKind, TurnEvent,
+    check::Check,
+    deadline::Expiry,
+    event::TurnEvent,
     progress::{Heard, Sign},
-    reconcile::{self, RECORD, Verdict},
+    reader::Turn,
+    reconcile::Verdict,
     watchdog::Why,
 };
 use crate::error::Error;
+use crate::error::{TurnError, TurnErrorKind};
 
 type Told = Result<TurnEvent, Error>;
 
@@ -28,6 +31,7 @@ impl Turn {
             if self.ended {
                 return Poll::Ready(None);
             }
+            self.poll_expiry(cx);
             // NB. What the turn says comes before what is said of it. So the answer is only looked at once all events are
             // read that were there when it came.
             if let Some(check) = &mut self.check {
@@ -38,12 +42,15 @@ impl Turn {
                 let over = progress.collector.end().is_some();
                 (!over).then(|| progress.poll(self.id(), cx))
             };
+            let is_over = heard.is_none();
             match heard {
                 Some(Poll::Ready(heard)) => {
                     if let Some(told) = self.hear(heard) {
                         return Poll::Ready(Some(told));
                     }
-                    continue;
+                    if !self.check.as_ref().is_some_and(Check::is_overdue) {
+                        continue;
+                    }
                 }
                 // Events may be there; the task has to give way before it may look.
                 Some(Poll::Pending) if !has_budget_remaining() => return Poll::Pending,
@@ -52,13 +59,13 @@ impl Turn {
                 None => drop(self.check.take_if(|check| check.why != Why::Gaps)),
             }
             let told = if let Some(check) = &mut self.check {
-                let Some(verdict) = check.answer.take() else {
+                let Some(verdict) = check.take_answer() else {
                     return Poll::Pending;
                 };
                 let why = check.why;
                 self.check = None;
                 self.judge(why, verdict)
-            } else if heard.is_none() {
+            } else if is_over {
                 self.end()
             } else {
                 let why = ready!(self.watchdog.poll(cx));
@@ -81,7 +88,7 @@ impl Turn {
             Err(other) => return Some(Err(other)),
         };
         self.watchdog.heard();
-        self.check.take_if(|check| check.why == Why::Silence); // It is none.
+        self.check.take_if(|check| check.why == Why::Quiet); // It is not.
         match sign {
             Sign::Rests(rests) => self.watchdog.rests(rests),
             Sign::Gone => self.check(Why::Gone),
@@ -92,28 +99,24 @@ impl Turn {
 
     /// Asks the server.
     pub(super) fn check(&mut self, why: Why) {
-        let (thread, turn) = (self.thread().clone(), self.id().to_owned());
-        let verdict: Pin<Box<dyn Future<Output = Verdict> + Send>> = match why {
-            Why::Gaps => Box::pin(async move {
-                match timeout(RECORD, reconcile::record(&thread, &turn)).await {
-                    Ok(Ok(record)) => Verdict::Over(record),
-                    Ok(Err(error)) => Verdict::Unknown(error),
-                    Err(_) => Verdict::Idle,
-                }
-            }),
-            _ => Box::pin(async move { reconcile::verdict(&thread, &turn).await }),
-        };
-        self.check = Some(Check {
-            why,
-            verdict: Mutex::new(verdict),
-            answer: None,
-        });
+        self.check = Some(Check::new(why, self.thread(), self.id()));
+    }
+
+    /// Asks the server once the deadline and its grace period have passed: the turn may have ended without telling.
+    fn poll_expiry(&mut self, cx: &mut Context<'_>) {
+        let expiry = self.expiry.as_mut();
+        let passed = expiry.is_some_and(|expiry| expiry.poll(&self.control, cx));
+        let asked = self.check.as_ref();
+        let asked = asked.is_some_and(|check| matches!(check.why, Why::Deadline | Why::Gone));
+        if passed && !asked && self.progress().collector.end().is_none() {
+            self.check(Why::Deadline);
+        }
     }
 
     fn judge(&mut self, why: Why, verdict: Verdict) -> Option<Told> {
         if let Verdict::Unknown(error) = &verdict {
             let turn = self.id();
-            tracing::debug!(target: "cas_sdk", turn, %error, "the server cannot be asked how the turn stands");
+            tracing::debug!(target: "cas_sdk", turn, %error, "the server can't be asked how the turn stands");
         }
         if !matches!(verdict, Verdict::Idle) {
             self.rests = 0;
@@ -130,6 +133,16 @@ impl Turn {
             }
             // The thread is closed, and nothing says how the turn ended.
             (Why::Gone, _) => Some(Err(self.cut_off(TurnErrorKind::ThreadClosed))),
+            // The turn had its time to come to an end that is told.
+            (Why::Deadline, Verdict::Idle) => {
+                self.conclude();
+                None
+            }
+            (Why::Deadline, Verdict::Running | Verdict::Unknown(_)) => {
+                let after = self.expiry.as_ref().map(Expiry::after);
+                let after = after.unwrap_or_default();
+                Some(Err(self.cut_off(TurnErrorKind::DeadlinePassed { after })))
+            }
             // The end may be on its way yet; the second time it is not.
             (_, Verdict::Idle) => {
                 self.rests += 1;
@@ -147,7 +160,7 @@ impl Turn {
                     self.watchdog.rests(false);
                     return None;
                 }
-                Some(Ok(TurnEvent::Silent(self.watchdog.silent_for())))
+                Some(Ok(TurnEvent::Idle(self.watchdog.idle_for())))
             }
         }
     }
@@ -166,20 +179,6 @@ impl Turn {
         self.ended = true;
         let outcome = self.outcome();
         Error::from(TurnError { kind, outcome })
-    }
-}
-
-impl Check {
-    fn poll(&mut self, cx: &mut Context<'_>) {
-        if self.answer.is_none() {
-            let verdict = self
-                .verdict
-                .get_mut()
-                .unwrap_or_else(PoisonError::into_inner);
-            if let Poll::Ready(verdict) = verdict.as_mut().poll(cx) {
-                self.answer = Some(verdict);
-            }
-        }
     }
 }
 

@@ -1,17 +1,20 @@
 //! What one reader of a turn has: the events that are to come, and what was made of those that came.
 
 use std::{
-    sync::{Arc, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
 };
 
-use super::{TurnEvent, collect::Collector};
+use super::{collect::Collector, event::TurnEvent};
+use crate::protocol::routing::RoutingKeys as _;
 use crate::{
-    Events, Filter, Thread,
-    client::tracker::Seat,
+    client::tracker::TurnGuard,
     error::{CloseReason, Error},
-    protocol::{Name, pointer::at, routing::RoutingKeys as _},
+    events::{Events, Filter},
+    protocol::Name,
+    protocol::pointer::at,
     rpc::{MessageKind, Route, router::Matcher},
+    thread::Thread,
 };
 
 #[derive(Debug)]
@@ -68,7 +71,7 @@ impl Progress {
             let sign = match event.method() {
                 "thread/status/changed" => {
                     // Before the turn has started, it is the one before that has ended.
-                    let status = at::<Name<'_>>(event.params(), &["status", "type"]);
+                    let status = at::<Name<'_>>(event.json(), &["status", "type"]);
                     let rests = status.is_ok_and(|Name(status)| status != "active");
                     Sign::Rests(rests && self.collector.has_started())
                 }
@@ -82,15 +85,20 @@ impl Progress {
 
     /// For a reader who comes when there is nobody to tell what has been.
     pub(super) fn late(thread: &Thread, turn: &str) -> Self {
-        let mut progress = Self::new(thread.client().subscribe(of_turn(thread.id(), turn)));
+        let mut progress = Self::new(Events::new(
+            thread.client().subscribe(of_turn(thread.id(), turn)),
+        ));
         progress.collector.gaps = true;
         progress
     }
 
     /// What another reader has, best one who has missed nothing.
-    pub(super) fn shared(seat: &Seat) -> Option<Self> {
+    pub(super) fn shared(guard: &TurnGuard) -> Option<Self> {
         let mut best: Option<Self> = None;
-        for other in seat.shared() {
+        for other in guard.shared() {
+            let Ok(other) = Arc::downcast::<Mutex<Self>>(other) else {
+                continue;
+            };
             let fork = other.lock().unwrap_or_else(PoisonError::into_inner).fork();
             let whole = !fork.collector.gaps;
             if whole || best.is_none() {

@@ -8,11 +8,11 @@ use tokio::time::timeout;
 
 use super::collect::{End, Failure, Record};
 use crate::{
-    Thread,
     client::pager::Pager,
     error::{Error, RpcErrorKind},
     protocol::TurnStatus,
-    protocol::pointer::{Page, at, readable},
+    protocol::pointer::{Page, at},
+    thread::Thread,
 };
 
 /// What the server says of a turn.
@@ -36,15 +36,15 @@ const PAGE: usize = 10;
 const ITEMS: usize = 100;
 const ITEM_PAGES: usize = 100;
 
-readable! {
-    struct Turn {
-        needed { id: String = "id", status: TurnStatus = "status", }
-        maybe {
-            duration_ms: Option<u64> = "durationMs",
-            error: Option<Failure> = "error",
-            items: Vec<Box<RawValue>> = "items",
-        }
-    }
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Turn {
+    id: String,
+    status: TurnStatus,
+    duration_ms: Option<u64>,
+    error: Option<Failure>,
+    #[serde(default)]
+    items: Vec<Box<RawValue>>,
 }
 
 impl Turn {
@@ -169,10 +169,10 @@ async fn find(thread: &Thread, turn: &str) -> Result<Option<Turn>, Error> {
 
 /// Older servers have no list of turns, only the whole thread.
 async fn find_in_all(thread: &Thread, turn: &str) -> Result<Option<Turn>, Error> {
-    readable! {
-        struct Turns {
-            maybe { turns: Vec<Turn> = "turns", }
-        }
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Turns {
+        turns: Vec<Turn>,
     }
     let params = json!({"threadId": thread.id(), "includeTurns": true});
     let read: Turns = call(thread, "thread/read", &params, &["thread"]).await?;
@@ -182,10 +182,9 @@ async fn find_in_all(thread: &Thread, turn: &str) -> Result<Option<Turn>, Error>
 
 /// The items of a turn, oldest first.
 async fn items(thread: &Thread, turn: &str) -> Result<Vec<(String, Box<RawValue>)>, Error> {
-    readable! {
-        struct Entry {
-            needed { item: Box<RawValue> = "item", }
-        }
+    #[derive(Deserialize)]
+    struct Entry {
+        item: Box<RawValue>,
     }
     let mut all = Vec::new();
     let params = json!({

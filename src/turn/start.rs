@@ -9,14 +9,18 @@ use std::{
 use serde::Serialize;
 use serde_json::{Map, Value, value::RawValue};
 
+use super::{
+    deadline::Deadline,
+    pending::PendingTurn,
+    reader::{IDLE_CHECK, Turn},
+};
 use crate::{
-    Input, Thread,
     error::Error,
-    protocol,
-    turn::{self, Binding, Turn},
+    protocol::{self, Call, TurnStartParams},
+    thread::{Input, Thread},
 };
 
-const METHOD: &str = "turn/start";
+const METHOD: &str = TurnStartParams::METHOD;
 
 impl Thread {
     /// `turn/start`: gives the thread something to do. Awaiting the returned value starts the turn.
@@ -34,15 +38,15 @@ impl Thread {
     /// [`Error::NotFollowed`] if the turn could not be seen from this connection; [`Error::Rpc`] of kind `NotSteerable`
     /// while a review or a compaction runs; and as of [`CasClient::request`](crate::CasClient::request).
     pub fn ask(&self, input: impl Into<Input>) -> Ask {
-        let timeout = self.client().request_timeout();
         Ask {
-            thread: self.clone(),
-            input: input.into(),
-            fields: Map::new(),
+            params: TurnStartParams::new(self.id(), input.into()),
+            extra: Map::new(),
             schema: None,
             invalid: None,
-            timeout,
-            silence: turn::SILENCE,
+            request_timeout: self.client().request_timeout(),
+            idle_check: IDLE_CHECK,
+            deadline: None,
+            thread: self.clone(),
         }
     }
 }
@@ -56,119 +60,152 @@ impl Thread {
 #[must_use = "a turn is not started until this is awaited"]
 pub struct Ask {
     thread: Thread,
-    input: Input,
-    fields: Map<String, Value>,
+    params: TurnStartParams,
+    /// Fields that the params' type does not have.
+    extra: Map<String, Value>,
     /// The `outputSchema` as text, since the order of its fields counts.
     schema: Option<Box<RawValue>>,
     /// The first thing that makes this impossible; told when the turn is started.
     invalid: Option<Error>,
-    timeout: Duration,
-    silence: Duration,
+    request_timeout: Duration,
+    idle_check: Duration,
+    deadline: Option<Deadline>,
 }
 
 impl Ask {
     /// The model, for this turn and later ones.
     pub fn model(self, model: impl Into<String>) -> Self {
-        self.field("model", model.into())
+        self.params(|params| params.model(model))
     }
 
     /// How hard the model should think, for this turn and later ones.
-    #[inline]
     pub fn effort(self, effort: protocol::ReasoningEffort) -> Self {
-        self.field("effort", effort)
+        self.params(|params| params.effort(effort))
     }
 
     /// The working directory, for this turn and later ones.
     pub fn cwd(self, dir: impl AsRef<std::path::Path>) -> Self {
-        self.field("cwd", dir.as_ref())
+        let dir = dir.as_ref().to_string_lossy().into_owned();
+        self.params(|params| params.cwd(dir))
     }
 
-    /// What is asked before it is done, for this turn and later ones.
-    #[inline]
+    /// When the agent must ask for approval, for this turn and later ones.
     pub fn approval_policy(self, policy: protocol::AskForApproval) -> Self {
-        self.field("approvalPolicy", policy)
+        self.params(|params| params.approval_policy(policy))
     }
 
     /// What commands may touch, for this turn and later ones.
-    #[inline]
     pub fn sandbox_policy(self, policy: protocol::SandboxPolicy) -> Self {
-        self.field("sandboxPolicy", policy)
+        self.params(|params| params.sandbox_policy(policy))
     }
 
     /// The mode of working together, such as planning before doing, for this turn and later ones. Experimental.
-    #[inline]
     pub fn collaboration_mode(self, mode: protocol::CollaborationMode) -> Self {
-        self.field("collaborationMode", mode)
+        self.params(|params| params.collaboration_mode(mode))
     }
 
-    /// A JSON schema that the final answer of this turn has to fit; [`output_of`](Self::output_of) makes one of a type.
+    /// A JSON schema that the final answer of this turn has to fit; [`structured`](Self::structured) makes one of a type.
     /// The model takes a strict subset only, and fails the turn for any other schema.
     pub fn output_schema(mut self, schema: Value) -> Self {
         self.schema = None;
-        self.field("outputSchema", schema)
+        self.params(|params| params.output_schema(schema))
     }
 
-    pub(crate) fn raw_schema(mut self, schema: Box<RawValue>) -> Self {
-        self.fields.remove("outputSchema");
+    pub(super) fn raw_schema(mut self, schema: Box<RawValue>) -> Self {
+        self.params.output_schema = None;
         self.schema = Some(schema);
         self
     }
 
-    /// Any field of `TurnStartParams` by its wire name.
+    /// Changes any of the params of `turn/start`.
+    ///
+    /// ```no_run
+    /// # async fn run(thread: cas_sdk::Thread) -> Result<(), cas_sdk::Error> {
+    /// let turn = thread.ask("Hello").params(|params| params.permissions("workspace")).await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn params(mut self, change: impl FnOnce(TurnStartParams) -> TurnStartParams) -> Self {
+        self.params = change(self.params);
+        self
+    }
+
+    /// Sets a field of the params by its wire name, for servers newer than [`TurnStartParams`].
     pub fn field(mut self, name: &str, value: impl Serialize) -> Self {
         match serde_json::to_value(value) {
             Ok(value) => {
-                self.fields.insert(name.to_owned(), value);
+                self.extra.insert(name.to_owned(), value);
                 self
             }
             Err(e) => self.refuse(Error::encode(METHOD, &e)),
         }
     }
 
-    /// The deadline of the request itself; the turn may take as long as it takes, see
-    /// [`Turn::finish_by`](crate::Turn::finish_by).
-    pub fn timeout(mut self, after: Duration) -> Self {
-        self.timeout = after;
+    /// Limits the time of the request that starts the turn. Default: the builder's
+    /// [`request_timeout`](crate::Builder::request_timeout). The turn itself is limited by [`deadline`](Self::deadline).
+    pub fn request_timeout(mut self, after: Duration) -> Self {
+        self.request_timeout = after;
         self
     }
 
-    /// After how long a silence of the turn the server is asked how it stands. Default: 60 s; `Duration::MAX` is never.
+    /// Limits the time of the turn. Default: no limit.
+    ///
+    /// At the deadline the turn is steered, if the deadline says so, and given its grace period. Then the server is asked
+    /// whether the turn has ended without telling, for 5 s at most if the server does not answer. Only then
+    /// [`Turn::next`](crate::Turn::next) and [`Turn::finish`](crate::Turn::finish) fail with
+    /// [`TurnErrorKind::DeadlinePassed`](crate::turn::TurnErrorKind::DeadlinePassed) and everything that was collected, and the
+    /// turn is interrupted when it is dropped.
+    ///
+    /// ```no_run
+    /// # async fn run(thread: cas_sdk::Thread) -> Result<(), cas_sdk::Error> {
+    /// use std::time::Duration;
+    /// use cas_sdk::turn::Deadline;
+    /// let deadline = Deadline::after(Duration::from_secs(60));
+    /// let outcome = thread.ask("Why is the build red?").deadline(deadline).await?.finish().await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn deadline(mut self, deadline: Deadline) -> Self {
+        self.deadline = Some(deadline);
+        self
+    }
+
+    /// After how long without an event the server is asked how the turn stands. Default: 60 s; `Duration::MAX` is never.
     ///
     /// If the turn turns out to be over, its outcome follows, marked as recovered. If it goes on, that is
-    /// [`TurnEvent::Silent`](crate::TurnEvent::Silent) and `None` of [`Turn::wait`](crate::Turn::wait): an agent may
-    /// well be silent for minutes while it thinks, or while an approval waits for a person, so a silence ends nothing.
-    pub fn silence(mut self, after: Duration) -> Self {
-        self.silence = after;
+    /// [`TurnEvent::Idle`](crate::TurnEvent::Idle) and `None` of [`Turn::wait`](crate::Turn::wait): an agent may well be idle
+    /// for minutes while it thinks, or while an approval waits for a person, so being idle ends nothing.
+    pub fn idle_check(mut self, after: Duration) -> Self {
+        self.idle_check = after;
         self
     }
 
-    pub(crate) fn refuse(mut self, error: Error) -> Self {
+    pub(super) fn refuse(mut self, error: Error) -> Self {
         self.invalid.get_or_insert(error);
         self
     }
 
-    pub(crate) async fn start(self) -> Result<Turn, Error> {
-        let Self {
-            thread,
-            input,
-            mut fields,
-            schema,
-            invalid,
-            timeout,
-            silence,
-        } = self;
-        if let Some(error) = invalid {
+    async fn start(self) -> Result<Turn, Error> {
+        if let Some(error) = self.invalid {
             return Err(error);
         }
-        fields.insert("threadId".to_owned(), thread.id().into());
-        fields.insert("input".to_owned(), input.as_value());
+        let encode = |e| Error::encode(METHOD, &e);
+        let mut fields = match serde_json::to_value(&self.params).map_err(encode)? {
+            Value::Object(fields) => fields,
+            _ => Map::new(),
+        };
+        fields.extend(self.extra);
         let params = Params {
             fields: &fields,
-            output_schema: schema.as_deref(),
+            output_schema: self.schema.as_deref(),
         };
-        let params = serde_json::to_string(&params).map_err(|e| Error::encode(METHOD, &e))?;
-        let mut turn = thread.begin(METHOD, &params, timeout, false).await?;
-        turn.set_silence(silence);
+        let params = serde_json::to_string(&params).map_err(encode)?;
+        let begun = self
+            .thread
+            .begin(METHOD, &params, self.request_timeout, false);
+        let mut turn = begun.await?;
+        turn.set_idle_check(self.idle_check);
+        if let Some(deadline) = self.deadline {
+            turn.set_deadline(deadline);
+        }
         Ok(turn)
     }
 }
@@ -202,13 +239,13 @@ impl Thread {
     ) -> Result<Turn, Error> {
         self.check_followed()?;
         // NB. Before anything is sent: events of the turn may come before the answer that names it.
-        let mut binding = Binding::new(self, fresh);
-        let hook = binding.hook();
+        let mut pending = PendingTurn::new(self, fresh);
+        let hook = pending.hook();
         let reply = self
             .client()
             .send(method, params, Some(timeout), false, hook)
             .await?;
-        binding.into_turn().ok_or_else(|| Error::Decode {
+        pending.into_turn().ok_or_else(|| Error::Decode {
             method: method.to_owned(),
             raw: reply.result().into(),
             reason: "it names no turn".to_owned(),

@@ -184,7 +184,7 @@ fn one_of_becomes_any_of() {
 }
 
 #[test]
-fn what_is_no_object_is_wrapped_in_one() {
+fn a_type_that_is_no_object_is_wrapped_in_one() {
     for schema in [
         ok::<Vec<Place>>(),
         ok::<String>(),
@@ -214,7 +214,7 @@ fn a_type_that_contains_itself_refers_to_itself() {
 }
 
 #[test]
-fn what_cannot_be_said_is_named() {
+fn a_type_that_cannot_be_said_is_named() {
     #[derive(Deserialize, JsonSchema)]
     struct Prices {
         shop: Shop,

@@ -16,7 +16,7 @@ const NEVER: Duration = Duration::from_secs(60 * 60 * 24 * 365);
 
 #[derive(Debug)]
 pub(super) struct Watchdog {
-    silence: Duration,
+    idle_check: Duration,
     last_event: Instant,
     /// When the server was asked last, or something came.
     since: Instant,
@@ -28,21 +28,23 @@ pub(super) struct Watchdog {
 /// Why the server should be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Why {
-    /// Nothing has come for long.
-    Silence,
+    /// No event has come for long.
+    Quiet,
     /// The thread rests.
     Rest,
     /// The thread has been closed.
     Gone,
     /// The turn is over, but not all of it was seen.
     Gaps,
+    /// The deadline has passed.
+    Deadline,
 }
 
 impl Watchdog {
-    pub(super) fn new(silence: Duration) -> Self {
+    pub(super) fn new(idle_check: Duration) -> Self {
         let now = Instant::now();
         Self {
-            silence: silence.min(NEVER),
+            idle_check: idle_check.min(NEVER),
             last_event: now,
             since: now,
             resting: None,
@@ -50,8 +52,8 @@ impl Watchdog {
         }
     }
 
-    pub(super) fn set_silence(&mut self, silence: Duration) {
-        self.silence = silence.min(NEVER);
+    pub(super) fn set_idle_check(&mut self, idle_check: Duration) {
+        self.idle_check = idle_check.min(NEVER);
         self.timer = None;
     }
 
@@ -78,17 +80,17 @@ impl Watchdog {
     }
 
     /// How long nothing has come.
-    pub(super) fn silent_for(&self) -> Duration {
+    pub(super) fn idle_for(&self) -> Duration {
         self.last_event.elapsed()
     }
 
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Why> {
         loop {
-            let silence = self.since + self.silence;
+            let quiet = self.since + self.idle_check;
             let rest = self.resting.map(|since| since + REST);
             let (due, why) = match rest {
-                Some(rest) if rest < silence => (rest, Why::Rest),
-                _ => (silence, Why::Silence),
+                Some(rest) if rest < quiet => (rest, Why::Rest),
+                _ => (quiet, Why::Quiet),
             };
             let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(due)));
             ready!(timer.as_mut().poll(cx));

@@ -78,7 +78,13 @@ async fn a_request_that_is_never_answered_can_be_dropped_for_ever() {
         server.answer("ping", |_| Ok(json!("pong")));
         for n in 0..1_000 {
             assert!(!polled(ask(&client, "never"), n % 5).await);
-            assert!(!polled(client.request_raw::<Value>("turn/start", &json!({})), n % 5).await);
+            assert!(
+                !polled(
+                    client.call::<Value>("turn/start", json!({})).into_future(),
+                    n % 5
+                )
+                .await
+            );
         }
         // Two are with the server, and it was not sent more; after some time it is tried again.
         assert_eq!(server.calls("never") + server.calls("turn/start"), 2);
@@ -130,7 +136,7 @@ async fn into_a_pipe_that_is_full_a_frame_goes_whole_or_not_at_all() {
             let text = "x".repeat(n * 100);
             let params = json!({"text": text});
             for polls in 0..6 {
-                polled(client.request_raw::<Value>("cut", &params), polls).await;
+                polled(client.call::<Value>("cut", &params).into_future(), polls).await;
             }
         }
         let ping = tokio::spawn({
@@ -168,7 +174,7 @@ async fn a_stream_dropped_at_any_await_costs_the_others_nothing() {
             polled(fleeting.next(), usize::try_from(n).unwrap() % 4).await;
             drop(fleeting);
             assert_eq!(
-                steady.next().await.unwrap().unwrap().params(),
+                steady.next().await.unwrap().unwrap().json(),
                 json!({"n": n}).to_string()
             );
         }

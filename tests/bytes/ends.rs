@@ -1,6 +1,6 @@
 //! The last line, which may not be one.
 
-use cas_sdk::{CasClient, CloseCause, Error, Filter, MessageKind};
+use cas_sdk::{CasClient, Error, Filter, error::CloseCause, events::MessageKind};
 
 use crate::{Peer, ask, common::within, next};
 
@@ -19,7 +19,7 @@ async fn what_was_said_before_the_end_counts_with_or_without_its_newline() {
             drop(peer);
             assert_eq!(next(&mut events).await.method(), "first");
             let event = next(&mut events).await;
-            assert_eq!((event.kind(), event.raw()), (kind, last.trim_end()));
+            assert_eq!((event.kind(), event.line()), (kind, last.trim_end()));
             let end = events.next().await.unwrap();
             assert!(
                 matches!(&end, Err(Error::Closed(r)) if r.cause == CloseCause::Eof),

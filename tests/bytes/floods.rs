@@ -53,7 +53,7 @@ async fn in_a_flood_what_ends_something_is_kept_and_what_is_lost_is_counted_wher
                     last = event.seq();
                     got += 1;
                     if VITAL.contains(&event.method()) {
-                        kept.push(event.raw().to_owned());
+                        kept.push(event.line().to_owned());
                     }
                 }
                 Err(Error::Lagged { skipped: n }) => skipped += n,
@@ -141,12 +141,12 @@ async fn a_turn_that_is_read_late_has_its_end_and_says_what_is_missing() {
         let items = json!({"data": [{"turnId": "u", "item": {"type": "agentMessage", "id": "m", "text": "whole"}}], "nextCursor": null});
         server.answer("thread/items/list", move |_| Ok(items.clone()));
         server.answer("ping", |_| Ok(json!({})));
-        client.request_raw::<Value>("ping", &json!({})).await.unwrap();
+        client.call::<Value>("ping", &json!({})).await.unwrap();
         let (mut lagged, mut texts, mut outcome) = (0, 0, None);
         while let Some(event) = turn.next().await {
             match event.unwrap() {
                 TurnEvent::Lagged(n) => lagged += n,
-                TurnEvent::Text(_) => texts += 1,
+                TurnEvent::Text { .. } => texts += 1,
                 TurnEvent::Completed(done) => outcome = Some(done),
                 _ => {}
             }
@@ -185,7 +185,7 @@ async fn a_wire_holds_no_more_than_its_bytes_either() {
         .await;
         assert!(last < 24, "{last}");
         for _ in 0..64 {
-            assert!(wire.next().await.unwrap().text() == line);
+            assert!(wire.next().await.unwrap().line() == line);
         }
         let mut peer = flood.await.unwrap();
         drop(wire);

@@ -6,7 +6,9 @@ use std::{
 };
 
 use cas_sdk::{
-    ApprovalRequest, CasClient, Decision, Filter, Handlers, Policy, RequestContext,
+    CasClient, Filter, Handlers,
+    handlers::{ApprovalRequest, Decision, RequestContext},
+    policy::Policy,
     protocol::{ThreadLoadedListParams, ThreadStartParams},
     testing::FakeServer,
 };
@@ -64,7 +66,8 @@ async fn an_audit_that_blocks_holds_up_its_own_answer_and_nothing_else() {
                 CasClient::builder().approvals(handler),
             ] {
                 let (blocker, begun, let_go) = Blocker::new();
-                let builder = builder.audit(move |_| blocker.block());
+                let builder =
+                    builder.handlers(cas_sdk::Handlers::new().audit(move |_| blocker.block()));
                 let (client, server) = FakeServer::connect(builder).await.unwrap();
                 let mut events = client.events(Filter::all().method("x"));
                 server.call(1, APPROVAL, approval());
@@ -233,7 +236,7 @@ async fn a_waker_may_call_the_client() {
     .await;
 }
 
-fn read_until_it_waits(wire: &mut cas_sdk::Wire, cx: &mut Context<'_>) {
+fn read_until_it_waits(wire: &mut cas_sdk::events::Wire, cx: &mut Context<'_>) {
     while let Poll::Ready(line) = std::pin::pin!(wire.next()).poll(cx) {
         line.unwrap();
     }

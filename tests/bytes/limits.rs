@@ -3,9 +3,13 @@
 use std::time::Duration;
 
 use cas_sdk::{
-    Answers, CasClient, Deadline, Decision, DynamicTool, Error, Restart, Retry, ToolContext,
+    CasClient, Error, Retry, ToolContext,
+    handlers::{Answers, Decision},
     protocol::{ThreadListParams, ThreadLoadedListParams, ThreadStartParams},
+    supervisor::Restart,
     testing::FakeServer,
+    tools::DynamicTool,
+    turn::Deadline,
 };
 use serde_json::{Value, json};
 
@@ -68,22 +72,23 @@ async fn everything(client: &CasClient, server: &FakeServer, time: Duration) {
     let Ok(thread) = client.start_thread(ThreadStartParams::default()).await else {
         return;
     };
-    let _ = thread.ask("x").timeout(time).await;
+    let _ = thread.ask("x").request_timeout(time).await;
     server.turn_completed("t", "u", "completed");
     for deadline in [
         Deadline::after(time),
         Deadline::after(Duration::ZERO).grace(time),
         Deadline::after(time).steer("hurry").grace(time),
     ] {
-        let Ok(mut turn) = thread.ask("x").silence(time).await else {
+        let Ok(mut turn) = thread.ask("x").idle_check(time).await else {
             return;
         };
         server.turn_started("t", "u");
-        turn.set_silence(time);
+        turn.set_idle_check(time);
         let _ = turn.steer("y").await;
         let _ = thread.send("z").await.map(drop);
         let _ = turn.interrupt().await;
-        let _ = turn.finish_by(deadline).await;
+        turn.set_deadline(deadline);
+        let _ = turn.finish().await;
     }
     let _ = thread.compact().await.map(cas_sdk::Turn::detach);
 }
@@ -125,9 +130,9 @@ async fn no_number_that_is_set_panics() {
             let long = served(CasClient::builder().max_line(n)).await;
             assert_eq!(long.is_ok(), n == usize::MAX);
             let tool = DynamicTool::new("t", "d", |_: Value, _: ToolContext| async {
-                Ok("".into())
+                Ok("")
             });
-            let (_client, server) = served(CasClient::builder().tool(tool.at_once(n)))
+            let (_client, server) = served(CasClient::builder().tool(tool.max_concurrent(n)))
                 .await
                 .unwrap();
             let call = json!({"threadId": "t", "turnId": "u", "callId": "c", "tool": "t", "arguments": {}});
@@ -143,16 +148,16 @@ async fn no_limit_of_a_handler_panics() {
     within(1_000_000_000, Box::pin(async {
         for time in TIMES {
             let tool = DynamicTool::new("t", "d", |_: Value, _: ToolContext| async {
-                Ok("".into())
+                Ok("")
             });
-            let approve = |_: cas_sdk::ApprovalRequest, _: cas_sdk::RequestContext| async {
+            let approve = |_: cas_sdk::handlers::ApprovalRequest, _: cas_sdk::handlers::RequestContext| async {
                 Ok(Decision::Accept)
             };
             let builder = CasClient::builder()
                 .tool(tool.time_limit(time))
                 .approvals(approve)
-                .approval_limit(time, Decision::Decline)
-                .user_input_limit(time, Answers::default());
+                .handlers(cas_sdk::Handlers::new().approval_limit(time, Decision::Decline)
+                .user_input_limit(time, Answers::default()));
             let (_client, server) = served(builder).await.unwrap();
             let params = json!({"threadId": "t", "turnId": "u", "itemId": "i", "startedAtMs": 1});
             server.call(1, "item/commandExecution/requestApproval", params);

@@ -1,6 +1,9 @@
 //! Lines that are longer than is read: what waits for one is told at once.
 
-use cas_sdk::{CasClient, Direction, Error, Filter, MessageKind};
+use cas_sdk::{
+    CasClient, Error, Filter,
+    events::{Direction, MessageKind},
+};
 use serde_json::{Value, json};
 
 use crate::{Peer, common::within, next};
@@ -33,12 +36,12 @@ async fn a_line_over_the_limit_is_told_by_its_beginning_and_the_next_is_read() {
             peer.say(b"{\"method\":\"mark\"}").await;
             let event = next(&mut events).await;
             assert_eq!(
-                (event.kind(), event.raw().len()),
+                (event.kind(), event.line().len()),
                 (MessageKind::Notification, LIMIT)
             );
             let event = next(&mut events).await;
             assert_eq!(event.kind(), MessageKind::Malformed);
-            assert!(line(extra).starts_with(event.raw()) && event.raw().len() == 256);
+            assert!(line(extra).starts_with(event.line()) && event.line().len() == 256);
             assert_eq!(next(&mut events).await.method(), "mark");
         }
         peer.is_well(&client).await;
@@ -55,14 +58,12 @@ async fn a_request_whose_answer_is_too_long_fails_at_once_and_names_the_limit() 
             ("\"error\":{\"code\":1,\"message\":\"", "\"}"),
         ] {
             let params = json!({"threadId": "t"});
-            let (answer, ()) = tokio::join!(
-                client.request_raw::<Value>("thread/resume", &params),
-                async {
+            let (answer, ()) =
+                tokio::join!(client.call::<Value>("thread/resume", &params), async {
                     let id = peer.asked("thread/resume").await;
                     let line = format!("{{\"id\":{id},{before}{}{after}}}", text(10 * LIMIT));
                     peer.say(line.as_bytes()).await;
-                }
-            );
+                });
             let Err(Error::Decode {
                 method,
                 raw,
@@ -106,7 +107,7 @@ async fn on_the_wire_a_line_that_is_too_long_leaves_its_number_free() {
         let (before, after) = (wire.next().await.unwrap(), wire.next().await.unwrap());
         assert_eq!(after.number(), before.number() + 2);
         assert_eq!(after.direction(), Direction::FromServer);
-        assert!(after.text().contains("after"));
+        assert!(after.line().contains("after"));
     })
     .await;
 }

@@ -93,7 +93,7 @@ impl Peer {
 }
 
 async fn ask(client: &CasClient, method: &str) -> Result<Value, Error> {
-    client.request_raw(method, &json!({})).await
+    client.call(method, &json!({})).await
 }
 
 async fn next(events: &mut Events) -> Event {

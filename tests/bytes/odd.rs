@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use cas_sdk::{
-    CasClient, Filter, MessageKind,
+    CasClient, Filter,
+    events::MessageKind,
     protocol::{MethodKind, inventory},
 };
 
@@ -52,7 +53,7 @@ async fn a_line_that_is_no_message_is_one_event_and_nothing_else_is_lost() {
             let told = String::from_utf8_lossy(line);
             let event = next(&mut events).await;
             let line = told.strip_suffix('\r').unwrap_or(&told);
-            assert_eq!((event.raw(), event.kind()), (line, kind));
+            assert_eq!((event.line(), event.kind()), (line, kind));
             assert!(event.notification().is_err());
             assert_eq!(next(&mut events).await.method(), "mark");
         }
@@ -70,7 +71,7 @@ async fn an_empty_line_is_nothing_at_all() {
         peer.say(b"{\"method\":\"mark\"}\r").await;
         let event = next(&mut events).await;
         assert_eq!(
-            (event.method(), event.raw()),
+            (event.method(), event.line()),
             ("mark", "{\"method\":\"mark\"}")
         );
         peer.is_well(&client).await;
@@ -90,7 +91,7 @@ async fn a_byte_that_is_not_utf_8_does_not_cost_the_message_it_stands_in() {
             (event.kind(), event.method()),
             (MessageKind::Notification, "turn/completed")
         );
-        assert!(event.params().contains('\u{fffd}'));
+        assert!(event.json().contains('\u{fffd}'));
 
         let (answer, ()) = tokio::join!(crate::ask(&client, "x"), async {
             let id = peer.asked("x").await;
@@ -117,7 +118,7 @@ async fn no_params_of_any_notification_hurt_more_than_their_own_event() {
                 let line = format!(r#"{{"method":"{method}","params":{params}}}"#);
                 peer.say(line.as_bytes()).await;
                 let event = next(&mut events).await;
-                assert!(event.raw() == line, "{}", &line[..line.len().min(200)]);
+                assert!(event.line() == line, "{}", &line[..line.len().min(200)]);
                 assert_eq!(
                     (event.kind(), event.method()),
                     (MessageKind::Notification, method)
@@ -127,7 +128,7 @@ async fn no_params_of_any_notification_hurt_more_than_their_own_event() {
             }
             peer.say(format!(r#"{{"method":"{method}"}}"#).as_bytes())
                 .await;
-            assert_eq!(next(&mut events).await.params(), "null");
+            assert_eq!(next(&mut events).await.json(), "null");
         }
         assert!(sent > 1_000 && refused > sent / 2, "{refused} of {sent}");
         peer.is_well(&client).await;
@@ -145,7 +146,7 @@ async fn a_member_that_comes_twice_counts_as_it_came_last() {
         )
         .await;
         let event = next(&mut events).await;
-        assert_eq!((event.method(), event.params()), ("b", r#"{"turnId":"y"}"#));
+        assert_eq!((event.method(), event.json()), ("b", r#"{"turnId":"y"}"#));
         assert_eq!((event.thread_id(), event.turn_id()), (None, Some("y")));
     })
     .await;
@@ -175,7 +176,7 @@ async fn escapes_anywhere_change_nothing_of_what_a_line_does() {
         for line in [line.to_owned(), escaped(line), line.to_owned()] {
             peer.say(line.as_bytes()).await;
             let event = next(&mut of_thread).await;
-            assert_eq!(event.raw(), line, "to the letter");
+            assert_eq!(event.line(), line, "to the letter");
             assert_eq!(
                 (event.method(), event.turn_id(), event.item_id(), event.item_type()),
                 ("item/started", Some("u"), Some("i"), Some("x"))
@@ -183,7 +184,7 @@ async fn escapes_anywhere_change_nothing_of_what_a_line_does() {
         }
         // Answers.
         let params = serde_json::json!({});
-        let call = client.request_raw::<String>("x", &params);
+        let call = client.call::<String>("x", &params);
         let answer = async {
             let id = peer.asked("x").await;
             let line = escaped(&format!(r#"{{"id":{id},"result":"right"}}"#));

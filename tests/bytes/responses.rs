@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cas_sdk::{CasClient, Error, Filter, MessageKind};
+use cas_sdk::{CasClient, Error, Filter, events::MessageKind};
 use serde_json::{Value, json};
 
 use crate::{Peer, ask, common::within, deep, next};
@@ -12,7 +12,7 @@ async fn answered(lines: &[&str]) -> (Result<String, Error>, Vec<(MessageKind, S
     let (client, mut peer) = Peer::connect(CasClient::builder()).await;
     let mut events = client.events(Filter::all());
     let params = json!({});
-    let (answer, ()) = tokio::join!(client.request_raw("x", &params), async {
+    let (answer, ()) = tokio::join!(client.call("x", &params), async {
         let id = peer.asked("x").await.to_string();
         for line in lines {
             peer.say(line.replace("ID", &id).as_bytes()).await;
@@ -25,7 +25,7 @@ async fn answered(lines: &[&str]) -> (Result<String, Error>, Vec<(MessageKind, S
         if event.method() == "mark" {
             break;
         }
-        told.push((event.kind(), event.raw().to_owned()));
+        told.push((event.kind(), event.line().to_owned()));
     }
     peer.is_well(&client).await;
     (answer, told)
@@ -167,7 +167,7 @@ async fn answers_in_any_order_reach_their_requests() {
         let (client, mut peer) = Peer::connect(CasClient::builder()).await;
         let asks = futures_util::future::join_all((0..50).map(|n| {
             let client = client.clone();
-            async move { (n, client.request_raw::<u64>("x", &json!({"n": n})).await) }
+            async move { (n, client.call::<u64>("x", &json!({"n": n})).await) }
         }));
         let ((), answers) = tokio::join!(
             async {

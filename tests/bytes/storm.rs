@@ -15,9 +15,9 @@ use std::{
 };
 
 use cas_sdk::{
-    CasClient, Error, Events, Filter, RpcErrorKind, Thread, Turn, TurnErrorKind, TurnEvent,
-    TurnOutcome,
+    CasClient, Error, Events, Filter, RpcErrorKind, Thread, Turn, TurnEvent, TurnOutcome,
     protocol::{ThreadItem, ThreadStartParams, TurnStatus},
+    turn::TurnErrorKind,
 };
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -62,7 +62,7 @@ async fn of_turns_at_full_speed_every_reader_gets_every_piece_once_and_in_order(
             turns += worker.await.unwrap();
         }
         over.store(true, Ordering::Relaxed);
-        let ask: Result<Value, _> = client.request_raw("wake/up", &json!({})).await;
+        let ask: Result<Value, _> = client.call("wake/up", &json!({})).await;
         assert!(ask.is_err());
         client.shutdown().await;
         let mut events = 0;
@@ -171,7 +171,7 @@ async fn all_of(mut turn: Turn) -> Result<Got, String> {
     let mut text = String::new();
     while let Some(event) = turn.next().await {
         match event.map_err(wrong)? {
-            TurnEvent::Text(delta) => text.push_str(&delta),
+            TurnEvent::Text { delta, .. } => text.push_str(&delta),
             TurnEvent::Completed(outcome) => return Ok((*outcome, text)),
             _ => {}
         }
@@ -190,7 +190,7 @@ async fn read(
     while let Some(event) = turn.next().await {
         seen += 1;
         match event.map_err(wrong)? {
-            TurnEvent::Text(delta) => streamed.push_str(&delta),
+            TurnEvent::Text { delta, .. } => streamed.push_str(&delta),
             TurnEvent::Completed(outcome) => return Ok((*outcome, seen)),
             TurnEvent::Lagged(n) => return Err(format!("lagged by {n}")),
             _ => {}
@@ -227,8 +227,8 @@ fn recorded(record: &mut Events, turn: &str, all: &str) -> Result<(), String> {
     while let Some(Some(event)) = record.next().now_or_never() {
         let event = event.map_err(wrong)?;
         if event.method() == "item/agentMessage/delta" {
-            ensure(event.turn_id() == Some(turn), || event.raw().to_owned())?;
-            let params: Value = serde_json::from_str(event.params()).map_err(wrong)?;
+            ensure(event.turn_id() == Some(turn), || event.line().to_owned())?;
+            let params: Value = serde_json::from_str(event.json()).map_err(wrong)?;
             text.push_str(params["delta"].as_str().unwrap_or_default());
         }
     }
@@ -267,7 +267,7 @@ async fn watch(client: CasClient, mut dice: Dice, over: Arc<AtomicBool>) -> u64 
             assert!(event.seq() > last, "{} after {last}", event.seq());
             last = event.seq();
             if event.method() == "item/agentMessage/delta" {
-                let params: Value = serde_json::from_str(event.params()).unwrap();
+                let params: Value = serde_json::from_str(event.json()).unwrap();
                 let piece = params["delta"].as_str().unwrap();
                 let digits: String = piece
                     .split('/')
@@ -281,7 +281,7 @@ async fn watch(client: CasClient, mut dice: Dice, over: Arc<AtomicBool>) -> u64 
                 assert!(
                     before.is_none_or(|before| before + 1 == n),
                     "{n} after {before:?}: {}",
-                    event.raw()
+                    event.line()
                 );
             }
         }

@@ -3,8 +3,12 @@
 use std::{future::IntoFuture as _, time::Duration};
 
 use cas_sdk::{
-    CasClient, Error, Filter, MessageKind,
-    protocol::{CommandExecParams, ThreadListParams, ThreadLoadedListParams, ThreadStartParams},
+    CasClient, Error, Filter,
+    events::MessageKind,
+    protocol::{
+        CommandExecParams, ThreadListParams, ThreadLoadedListParams, ThreadLoadedListResponse,
+        ThreadStartParams,
+    },
     testing::FakeServer,
 };
 use futures_util::future::join_all;
@@ -20,7 +24,7 @@ async fn settle() {
     }
 }
 
-fn live(client: &CasClient) -> cas_sdk::Request<ThreadLoadedListParams> {
+fn live(client: &CasClient) -> cas_sdk::Request<ThreadLoadedListResponse> {
     client.request(ThreadLoadedListParams::default())
 }
 
@@ -228,7 +232,7 @@ async fn an_answer_that_comes_late_is_an_event_and_its_thread_can_be_taken_up() 
             (event.method(), event.thread_id(), event.kind()),
             ("thread/resume", Some("thr"), MessageKind::LateResponse)
         );
-        let text: Value = serde_json::from_str(event.raw()).unwrap();
+        let text: Value = serde_json::from_str(event.line()).unwrap();
         assert_eq!(text["result"]["thread"]["id"], "thr", "to the letter");
         let thread = client.thread(event.thread_id().unwrap());
         assert!(thread.is_followed());
@@ -254,7 +258,7 @@ async fn a_resume_and_the_pages_of_a_list_have_deadlines_of_their_own() {
         // The whole of a resume, whatever it comes to.
         server.answer("thread/resume", |_| {
             let text = "session thr is archived. Run `codex unarchive thr` to unarchive it first.";
-            Err(cas_sdk::RpcError::new(-32600, text, None))
+            Err(cas_sdk::error::RpcError::new(-32600, text, None))
         });
         let (begun, after) = (Instant::now(), Duration::from_secs(2));
         let resume = client.resume_thread("thr").or_unarchive().timeout(after);

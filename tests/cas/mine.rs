@@ -6,7 +6,8 @@ use std::{
 };
 
 use cas_sdk::{
-    CasClient, RpcError,
+    CasClient,
+    error::RpcError,
     history::Mine,
     testing::{FakeServer, Reply},
 };

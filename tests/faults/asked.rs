@@ -2,7 +2,7 @@
 
 use std::{future::Future as _, pin::pin, task::Poll, time::Duration};
 
-use cas_sdk::{Deadline, TurnEvent, testing::FakeServer};
+use cas_sdk::{TurnEvent, testing::FakeServer, turn::Deadline};
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -27,7 +27,7 @@ async fn an_end_that_comes_while_the_server_is_asked_waits_for_no_answer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_came_before_the_answer_is_read_before_it() {
+async fn events_that_came_before_the_answer_are_read_before_it() {
     within(600, async {
         let (_client, server, turn) = running().await;
         answers_last(&server);
@@ -55,7 +55,7 @@ async fn the_same_in_a_task_that_has_to_give_way_in_the_middle() {
                     pin!(turn.next()).poll(cx)
                 });
                 match next.await.unwrap().unwrap() {
-                    TurnEvent::Text(delta) => text.push_str(&delta),
+                    TurnEvent::Text { delta, .. } => text.push_str(&delta),
                     TurnEvent::Completed(outcome) => break outcome,
                     _ => {}
                 }
@@ -87,7 +87,7 @@ fn answers_last(server: &FakeServer) {
 #[tokio::test(start_paused = true)]
 async fn at_a_deadline_too_an_end_that_is_told_counts_more_than_the_record() {
     within(600, async {
-        let (_client, server, turn) = running().await;
+        let (_client, server, mut turn) = running().await;
         thread_is(&server, "idle");
         on_record(&server, "interrupted", &[]);
         let peer = server.clone();
@@ -97,7 +97,8 @@ async fn at_a_deadline_too_an_end_that_is_told_counts_more_than_the_record() {
             Ok(json!({"data": [], "nextCursor": null}))
         });
         let deadline = Deadline::after(Duration::from_secs(1));
-        let outcome = turn.finish_by(deadline).await.unwrap();
+        turn.set_deadline(deadline);
+        let outcome = turn.finish().await.unwrap();
         assert_eq!(
             (outcome.text.as_str(), outcome.recovered),
             ("just in time", false)
@@ -110,13 +111,13 @@ async fn at_a_deadline_too_an_end_that_is_told_counts_more_than_the_record() {
 async fn a_turn_that_speaks_while_the_server_is_asked_is_not_silent() {
     within(600, async {
         let (_client, server, mut turn) = running().await;
-        turn.set_silence(Duration::from_secs(5));
+        turn.set_idle_check(Duration::from_secs(5));
         let (told, asked) = tokio::join!(turn.next(), async {
             let asked = server.next("thread/read").await;
             server.delta(T, U, "m", "well");
             asked
         });
-        assert!(matches!(told, Some(Ok(TurnEvent::Text(text))) if text == "well"));
+        assert!(matches!(told, Some(Ok(TurnEvent::Text { delta: text, .. })) if text == "well"));
         asked.reply(json!({"thread": FakeServer::thread(T, "active")}));
         server.turn_completed(T, U, "completed");
         assert!(turn.wait().await.unwrap().is_some());
@@ -127,7 +128,7 @@ async fn a_turn_that_speaks_while_the_server_is_asked_is_not_silent() {
 #[tokio::test(start_paused = true)]
 async fn a_record_that_goes_round_in_circles_is_read_no_further_than_once_round() {
     within(600, async {
-        let (_client, server, turn) = running().await;
+        let (_client, server, mut turn) = running().await;
         thread_is(&server, "idle");
         let mut pages = ["a", "b"].into_iter().cycle();
         server.answer("thread/turns/list", move |_| {
@@ -135,9 +136,8 @@ async fn a_record_that_goes_round_in_circles_is_read_no_further_than_once_round(
         });
         server.status(T, "idle");
         // The turn is not on record as far as that can be read, which is an error and no end.
-        let outcome = turn
-            .finish_by(Deadline::after(Duration::from_secs(30)))
-            .await;
+        turn.set_deadline(Deadline::after(Duration::from_secs(30)));
+        let outcome = turn.finish().await;
         assert!(outcome.is_err(), "{outcome:?}");
         let asked = server.calls("thread/read");
         assert!(asked > 0);

@@ -2,7 +2,10 @@
 
 use std::{future::IntoFuture as _, time::Duration};
 
-use cas_sdk::{CasClient, Deadline, Error, TurnErrorKind, TurnEvent};
+use cas_sdk::{
+    CasClient, Error, TurnEvent,
+    turn::{Deadline, TurnErrorKind},
+};
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -12,7 +15,7 @@ use crate::{T, U, message, on_record, rig, rig_with, running, thread_is, turn_er
 #[tokio::test(start_paused = true)]
 async fn a_deadline_on_a_server_that_hangs_ends_a_few_seconds_after_it() {
     within(3_600, async {
-        let (_client, server, turn) = running().await;
+        let (_client, server, mut turn) = running().await;
         server.delta(T, U, "m", "half");
         server.leave("thread/read"); // It is never answered.
         server.leave("turn/steer");
@@ -20,7 +23,8 @@ async fn a_deadline_on_a_server_that_hangs_ends_a_few_seconds_after_it() {
         let deadline = Deadline::after(Duration::from_secs(2))
             .steer("wrap up")
             .grace(Duration::from_secs(3));
-        let error = turn_error(turn.finish_by(deadline).await.unwrap_err());
+        turn.set_deadline(deadline);
+        let error = turn_error(turn.finish().await.unwrap_err());
         assert!(matches!(error.kind, TurnErrorKind::DeadlinePassed { .. }));
         assert_eq!(error.outcome.text, "half");
         assert_eq!(
@@ -36,10 +40,10 @@ async fn a_deadline_on_a_server_that_hangs_ends_a_few_seconds_after_it() {
 async fn a_server_that_hangs_is_told_as_a_silence_a_few_seconds_after_it() {
     within(3_600, async {
         let (_client, server, mut turn) = running().await;
-        turn.set_silence(Duration::from_secs(20));
+        turn.set_idle_check(Duration::from_secs(20));
         server.leave("thread/read");
         let begun = Instant::now();
-        let Some(Ok(TurnEvent::Silent(_))) = turn.next().await else {
+        let Some(Ok(TurnEvent::Idle(_))) = turn.next().await else {
             panic!("a silence")
         };
         assert_eq!(begun.elapsed().as_secs(), 20 + 5);
@@ -50,13 +54,14 @@ async fn a_server_that_hangs_is_told_as_a_silence_a_few_seconds_after_it() {
 #[tokio::test(start_paused = true)]
 async fn a_record_whose_items_stay_away_is_an_end_all_the_same() {
     within(3_600, async {
-        let (_client, server, turn) = running().await;
+        let (_client, server, mut turn) = running().await;
         thread_is(&server, "idle");
         on_record(&server, "completed", &[message("m", "saved")]);
         server.leave("thread/items/list");
         let begun = Instant::now();
         let deadline = Deadline::after(Duration::from_secs(1));
-        let outcome = turn.finish_by(deadline).await.unwrap();
+        turn.set_deadline(deadline);
+        let outcome = turn.finish().await.unwrap();
         assert!(outcome.recovered);
         assert_eq!(begun.elapsed().as_secs(), 1 + 10);
     })

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use cas_sdk::{
-    Deadline, Error, TurnErrorKind, TurnEvent,
+    Error, TurnEvent,
     protocol::{ThreadItem, TurnStatus},
+    turn::{Deadline, TurnErrorKind},
 };
 use serde_json::json;
 
@@ -87,7 +88,7 @@ async fn a_silence_is_looked_into_and_ends_a_turn_that_is_over() {
 async fn a_silence_of_a_turn_that_runs_yields_the_turn_which_then_goes_on() {
     within(600, async {
         let (_client, server, mut turn) = running().await;
-        turn.set_silence(Duration::from_secs(5));
+        turn.set_idle_check(Duration::from_secs(5));
         thread_is(&server, "active");
         assert!(turn.wait().await.unwrap().is_none());
         assert!(turn.wait().await.unwrap().is_none());
@@ -108,7 +109,7 @@ async fn a_silence_of_a_turn_that_runs_yields_the_turn_which_then_goes_on() {
 async fn events_keep_the_silence_away() {
     within(600, async {
         let (_client, server, mut turn) = running().await;
-        turn.set_silence(Duration::from_secs(5));
+        turn.set_idle_check(Duration::from_secs(5));
         let talk = tokio::spawn({
             let server = server.clone();
             async move {
@@ -131,9 +132,9 @@ async fn events_keep_the_silence_away() {
 async fn a_server_that_cannot_be_asked_is_asked_again() {
     within(600, async {
         let (_client, server, mut turn) = running().await;
-        turn.set_silence(Duration::from_secs(5));
+        turn.set_idle_check(Duration::from_secs(5));
         server.answer("thread/read", |_| {
-            Err(cas_sdk::RpcError::new(-32603, "disk on fire", None))
+            Err(cas_sdk::error::RpcError::new(-32603, "disk on fire", None))
         });
         assert!(turn.wait().await.unwrap().is_none());
         thread_is(&server, "idle");
@@ -147,7 +148,7 @@ async fn a_server_that_cannot_be_asked_is_asked_again() {
 async fn a_thread_that_keeps_no_record_ends_its_turn_by_what_was_seen() {
     let refuse = |_: &serde_json::Value| {
         let text = "ephemeral threads do not support thread/turns/list";
-        Err(cas_sdk::RpcError::new(-32600, text, None))
+        Err(cas_sdk::error::RpcError::new(-32600, text, None))
     };
     within(600, async {
         let (_client, server, turn) = running().await;
@@ -340,7 +341,7 @@ async fn the_marked_answer_counts_wherever_it_stands_and_remarks_never_do() {
 #[tokio::test(start_paused = true)]
 async fn at_its_deadline_a_turn_is_steered_and_may_come_to_an_end_by_itself() {
     within(600, async {
-        let (_client, server, turn) = running().await;
+        let (_client, server, mut turn) = running().await;
         server.answer("turn/steer", {
             let server = server.clone();
             move |params| {
@@ -352,7 +353,8 @@ async fn at_its_deadline_a_turn_is_steered_and_may_come_to_an_end_by_itself() {
         });
         let deadline = Deadline::after(Duration::from_secs(20)).steer("wrap up");
         let begun = tokio::time::Instant::now();
-        assert_eq!(turn.finish_by(deadline).await.unwrap().text, "wrapped up");
+        turn.set_deadline(deadline);
+        assert_eq!(turn.finish().await.unwrap().text, "wrapped up");
         assert_eq!(begun.elapsed().as_secs(), 20);
         assert_eq!(server.calls("turn/interrupt"), 0);
     })
@@ -362,9 +364,9 @@ async fn at_its_deadline_a_turn_is_steered_and_may_come_to_an_end_by_itself() {
 #[tokio::test(start_paused = true)]
 async fn a_deadline_asks_the_server_before_it_fails_the_turn() {
     within(600, async {
-        let (_client, server, turn) = running().await;
+        let (_client, server, mut turn) = running().await;
         server.answer("turn/steer", |_| {
-            Err(cas_sdk::RpcError::new(
+            Err(cas_sdk::error::RpcError::new(
                 -32600,
                 "no active turn to steer",
                 None,
@@ -376,7 +378,8 @@ async fn a_deadline_asks_the_server_before_it_fails_the_turn() {
             .steer("hello?")
             .grace(Duration::from_secs(3));
         let begun = tokio::time::Instant::now();
-        let outcome = turn.finish_by(deadline).await.unwrap();
+        turn.set_deadline(deadline);
+        let outcome = turn.finish().await.unwrap();
         assert_eq!(
             (outcome.text.as_str(), outcome.recovered),
             ("long done", true)
@@ -389,11 +392,12 @@ async fn a_deadline_asks_the_server_before_it_fails_the_turn() {
 #[tokio::test(start_paused = true)]
 async fn a_turn_that_overruns_its_deadline_fails_with_all_there_was_and_is_interrupted() {
     within(600, async {
-        let (_client, server, turn) = running().await;
+        let (_client, server, mut turn) = running().await;
         server.message(T, U, "m", "step one");
         thread_is(&server, "active");
         let deadline = Deadline::after(Duration::from_secs(5));
-        let error = turn_error(turn.finish_by(deadline).await.unwrap_err());
+        turn.set_deadline(deadline);
+        let error = turn_error(turn.finish().await.unwrap_err());
         assert!(
             matches!(error.kind, TurnErrorKind::DeadlinePassed { after } if after.as_secs() == 5)
         );
@@ -411,7 +415,7 @@ async fn a_stream_that_was_read_to_its_end_stays_ended() {
         server.turn_completed(T, U, "completed");
         while turn.next().await.is_some() {}
         assert!(turn.next().await.is_none());
-        assert_eq!(turn.so_far().text, "fine");
+        assert_eq!(turn.partial_outcome().text, "fine");
         assert_eq!(
             turn.finish().await.unwrap().text,
             "fine",

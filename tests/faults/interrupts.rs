@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cas_sdk::{RpcError, TurnErrorKind, protocol::TurnStatus};
+use cas_sdk::{error::RpcError, protocol::TurnStatus, turn::TurnErrorKind};
 use serde_json::json;
 
 use crate::common::within;
@@ -181,7 +181,7 @@ async fn a_turn_dropped_before_it_has_started_is_interrupted_as_soon_as_it_has()
         // Whatever was to be sent at once has been sent before the answer to this.
         server.answer("ping", |_| Ok(json!({})));
         client
-            .request_raw::<serde_json::Value>("ping", &json!({}))
+            .call::<serde_json::Value>("ping", &json!({}))
             .await
             .unwrap();
         assert_eq!(server.calls("turn/interrupt"), 0, "it would be refused");
@@ -207,7 +207,7 @@ async fn the_interrupt_of_a_dropped_turn_is_repeated_where_it_is_refused_but_not
         server.next("turn/interrupt").await.refuse(-32600, NONE);
         server.answer("ping", |_| Ok(json!({})));
         client
-            .request_raw::<serde_json::Value>("ping", &json!({}))
+            .call::<serde_json::Value>("ping", &json!({}))
             .await
             .unwrap();
         assert_eq!(server.calls("turn/interrupt"), 5);
@@ -222,12 +222,12 @@ async fn a_dropped_turn_that_has_ended_is_left_alone() {
         server.turn_completed(T, U, "completed");
         server.answer("ping", |_| Ok(json!({})));
         client
-            .request_raw::<serde_json::Value>("ping", &json!({}))
+            .call::<serde_json::Value>("ping", &json!({}))
             .await
             .unwrap();
         drop(turn);
         client
-            .request_raw::<serde_json::Value>("ping", &json!({}))
+            .call::<serde_json::Value>("ping", &json!({}))
             .await
             .unwrap();
         assert_eq!(server.calls("turn/interrupt"), 0);
@@ -243,7 +243,7 @@ async fn a_detached_turn_is_let_run_and_can_be_interrupted_by_its_control() {
         drop(control.follow());
         server.answer("ping", |_| Ok(json!({})));
         client
-            .request_raw::<serde_json::Value>("ping", &json!({}))
+            .call::<serde_json::Value>("ping", &json!({}))
             .await
             .unwrap();
         assert_eq!(server.calls("turn/interrupt"), 0);
@@ -263,7 +263,7 @@ async fn a_detached_turn_is_let_run_and_can_be_interrupted_by_its_control() {
 async fn an_ask_that_is_dropped_or_times_out_leaves_no_turn_behind() {
     within(60, async {
         let (_client, server, thread) = rig().await;
-        let ask = thread.ask("go").timeout(Duration::from_secs(1));
+        let ask = thread.ask("go").request_timeout(Duration::from_secs(1));
         let error = ask.await.unwrap_err();
         assert!(matches!(error, cas_sdk::Error::Timeout { .. }), "{error:?}");
         let late = json!({"turn": {"id": U, "items": [], "status": "inProgress"}});

@@ -17,8 +17,8 @@ mod usage;
 mod websocket;
 
 use cas_sdk::{
-    Builder, CasClient, Error, Thread, Turn, TurnError, TurnEvent, protocol::ThreadStartParams,
-    testing::FakeServer,
+    Builder, CasClient, Error, Thread, Turn, TurnEvent, protocol::ThreadStartParams,
+    testing::FakeServer, turn::TurnError,
 };
 use serde_json::{Value, json};
 
@@ -94,7 +94,7 @@ async fn read(mut turn: Turn) -> (String, String) {
     let mut text = String::new();
     while let Some(event) = turn.next().await {
         match event.unwrap() {
-            TurnEvent::Text(delta) => text.push_str(&delta),
+            TurnEvent::Text { delta, .. } => text.push_str(&delta),
             TurnEvent::Completed(outcome) => return (text, outcome.text),
             _ => {}
         }

@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use cas_sdk::{CasClient, Error, RpcError, history::Mine, protocol::*, testing::FakeServer};
+use cas_sdk::{CasClient, Error, error::RpcError, history::Mine, protocol::*, testing::FakeServer};
 use serde_json::{Value, json};
 
 use crate::common::within;

@@ -25,7 +25,7 @@ async fn a_reader_who_comes_while_another_one_reads_misses_nothing_in_between() 
                     let mut texts = Vec::new();
                     while texts.len() < 2 {
                         match other.next().await.unwrap().unwrap() {
-                            TurnEvent::Text(text) => texts.push(text),
+                            TurnEvent::Text { delta: text, .. } => texts.push(text),
                             TurnEvent::Completed(_) => return met,
                             _ => {}
                         }
@@ -68,7 +68,7 @@ async fn every_reader_has_the_whole_turn_whenever_it_came() {
         server.delta(T, U, "m", "one ");
         server.delta(T, U, "m", "two ");
         // The first has read some of it, some is still in its queue.
-        while !matches!(first.next().await, Some(Ok(TurnEvent::Text(_)))) {}
+        while !matches!(first.next().await, Some(Ok(TurnEvent::Text { .. }))) {}
         let middle = first.follow();
         server.delta(T, U, "m", "three");
         server.item_completed(T, U, message("m", "one two three"));
@@ -89,7 +89,9 @@ async fn every_reader_has_the_whole_turn_whenever_it_came() {
             kinds.push(match event.unwrap() {
                 TurnEvent::Started => "started".to_owned(),
                 TurnEvent::ItemStarted(_) => "item".to_owned(),
-                TurnEvent::Reasoning(text) | TurnEvent::Text(text) => text,
+                TurnEvent::Reasoning { delta: text, .. } | TurnEvent::Text { delta: text, .. } => {
+                    text
+                }
                 TurnEvent::ItemCompleted(item) => {
                     assert!(matches!(*item, ThreadItem::AgentMessage(_)));
                     "completed".to_owned()
@@ -113,7 +115,7 @@ async fn a_turn_goes_on_until_its_last_reader_is_dropped() {
         drop(first);
         server.answer("ping", |_| Ok(json!({})));
         client
-            .request_raw::<serde_json::Value>("ping", &json!({}))
+            .call::<serde_json::Value>("ping", &json!({}))
             .await
             .unwrap();
         assert_eq!(server.calls("turn/interrupt"), 0);

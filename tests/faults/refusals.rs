@@ -3,9 +3,11 @@
 use std::error::Error as _;
 
 use cas_sdk::{
-    Error, ErrorClass, Origin, RpcError, RpcErrorKind as Kind,
+    Error, ErrorClass, RpcErrorKind as Kind,
+    error::RpcError,
     protocol::{ThreadResumeParams, ThreadStartParams},
     testing::FakeServer,
+    thread::OpenedBy,
 };
 use serde_json::json;
 
@@ -52,14 +54,14 @@ async fn whatever_says_that_nothing_is_stored_lets_a_new_thread_be_started() {
             assert_eq!(error.class(), ErrorClass::ThreadMissing, "{error}");
             let resume = client.resume_thread("T");
             let thread = resume.or_start(ThreadStartParams::default()).await.unwrap();
-            assert_eq!(thread.origin(), Origin::Started, "{message}");
+            assert_eq!(thread.opened_by(), OpenedBy::Started, "{message}");
         }
     })
     .await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_says_something_else_starts_no_new_thread() {
+async fn a_refusal_that_says_something_else_starts_no_new_thread() {
     within(600, async {
         for (code, message) in [
             (
@@ -119,7 +121,7 @@ async fn an_archived_thread_is_brought_back_however_the_server_says_that_it_is()
                 Ok(json!({"thread": FakeServer::thread(T, "notLoaded")}))
             });
             let thread = client.resume_thread("T").or_unarchive().await.unwrap();
-            assert_eq!(thread.origin(), Origin::Unarchived, "{message}");
+            assert_eq!(thread.opened_by(), OpenedBy::Unarchived, "{message}");
         }
     })
     .await;
@@ -151,7 +153,7 @@ async fn a_refusal_says_why_and_so_does_the_end_of_a_connection() {
     within(20, async {
         let (_client, server, thread) = rig().await;
         refuse(&server, "thread/read", -32600, "thread not loaded: T");
-        let error = thread.read().await.unwrap_err();
+        let error = thread.fetch().await.unwrap_err();
         assert_eq!(
             error.to_string(),
             "thread/read was refused: thread not loaded: T (-32600)"
@@ -195,7 +197,7 @@ async fn a_long_refusal_does_not_fill_the_log() {
             Some(json!({"more": "d".repeat(100_000)})),
         );
         server.answer("thread/read", move |_| Err(refusal.clone()));
-        let error = thread.read().await.unwrap_err();
+        let error = thread.fetch().await.unwrap_err();
         for text in [
             error.to_string(),
             format!("{error:?}"),

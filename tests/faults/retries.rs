@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use cas_sdk::{
-    CasClient, Error, Retry, RpcError, RpcErrorKind, protocol::ThreadLoadedListParams,
+    CasClient, Error, Retry, RpcErrorKind,
+    error::RpcError,
+    protocol::{ThreadLoadedListParams, ThreadLoadedListResponse},
     testing::FakeServer,
 };
 use serde_json::json;
@@ -34,7 +36,7 @@ async fn busy(
     (client, server)
 }
 
-fn request(client: &CasClient) -> cas_sdk::Request<ThreadLoadedListParams> {
+fn request(client: &CasClient) -> cas_sdk::Request<ThreadLoadedListResponse> {
     client.request(ThreadLoadedListParams::default())
 }
 

@@ -1,6 +1,6 @@
 //! `send`: to the turn that runs, else to a new one, and never both.
 
-use cas_sdk::{Error, RpcError, RpcErrorKind, Sent};
+use cas_sdk::{Error, RpcErrorKind, error::RpcError, turn::SendOutcome};
 use serde_json::json;
 
 use crate::common::within;
@@ -11,7 +11,7 @@ async fn on_a_thread_at_rest_it_starts_a_turn() {
     within(20, async {
         let (_client, server, thread) = rig().await;
         server.starts(U);
-        let Sent::Started(turn) = thread.send("go").await.unwrap() else {
+        let SendOutcome::Started(turn) = thread.send("go").await.unwrap() else {
             panic!("nothing runs")
         };
         server.message(T, U, "m", "gone");
@@ -31,7 +31,7 @@ async fn it_steers_a_turn_that_runs_or_was_just_accepted() {
                 assert_eq!(params["input"][0]["text"], "left");
                 Ok(json!({"turnId": U}))
             });
-            let Sent::Steered(control) = turn.thread().send("left").await.unwrap() else {
+            let SendOutcome::Steered(control) = turn.thread().send("left").await.unwrap() else {
                 panic!("it runs")
             };
             assert_eq!(control.turn_id(), U);
@@ -56,7 +56,7 @@ async fn a_turn_that_ends_just_then_makes_it_start_one_exactly_once() {
             let refusal = RpcError::new(-32600, text, None);
             server.answer("turn/steer", move |_| Err(refusal.clone()));
             server.starts("turn-2");
-            let Sent::Started(second) = turn.thread().send("left").await.unwrap() else {
+            let SendOutcome::Started(second) = turn.thread().send("left").await.unwrap() else {
                 panic!("it has ended")
             };
             assert_eq!(second.id(), "turn-2");
@@ -77,7 +77,7 @@ async fn if_the_server_lets_it_join_after_all_it_says_so() {
         server.answer("turn/steer", move |_| Err(refusal.clone()));
         // `turn/start` still names the turn that runs.
         let sent = turn.thread().send("left").await.unwrap();
-        assert!(matches!(sent, Sent::Steered(control) if control.turn_id() == U));
+        assert!(matches!(sent, SendOutcome::Steered(control) if control.turn_id() == U));
     })
     .await;
 }

@@ -1,7 +1,8 @@
 //! Sub-agents of the real codex: what they ask is answered by the handlers of the thread that spawned them.
 
 use cas_sdk::{
-    Handlers, Policy,
+    Handlers,
+    policy::Policy,
     testing::{ModelRequest, Reply},
 };
 use serde_json::json;

@@ -3,8 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use cas_sdk::{
-    ApprovalRequest, Approvals, Builder, Decision, HandlerError, Policy, RequestContext,
-    TurnOutcome, UnclaimedRequest,
+    Builder, TurnOutcome,
+    handlers::{
+        ApprovalRequest, Approvals, Decision, HandlerError, RequestContext, UnclaimedRequest,
+    },
+    policy::Policy,
     protocol::{CommandExecutionRequestApprovalParams, ThreadReadParams, TurnStatus},
     testing::Reply,
 };
@@ -101,7 +104,7 @@ async fn a_declined_command_does_not_run_and_the_turn_goes_on() {
             rig.builder().approvals(panicking),
             rig.builder()
                 .approvals(silent)
-                .approval_limit(soon, Decision::Decline),
+                .handlers(cas_sdk::Handlers::new().approval_limit(soon, Decision::Decline)),
         ] {
             let outcome = touch(&rig, builder).await;
             let (status, told) = refused(&rig, &outcome);
@@ -120,9 +123,12 @@ async fn nonsense_and_errors_approve_nothing() {
         let empty = |_: UnclaimedRequest, _cx| async { Ok(json!({})) };
         let error = |_: UnclaimedRequest, _cx| async { Err(HandlerError::new("no")) };
         for builder in [
-            rig.builder().fallback(nonsense),
-            rig.builder().fallback(empty),
-            rig.builder().fallback(error),
+            rig.builder()
+                .handlers(cas_sdk::Handlers::new().fallback(nonsense)),
+            rig.builder()
+                .handlers(cas_sdk::Handlers::new().fallback(empty)),
+            rig.builder()
+                .handlers(cas_sdk::Handlers::new().fallback(error)),
         ] {
             let outcome = touch(&rig, builder).await;
             let (status, told) = refused(&rig, &outcome);
@@ -151,7 +157,7 @@ async fn a_cancelled_command_interrupts_the_turn() {
 }
 
 #[tokio::test]
-async fn what_is_accepted_for_the_session_or_for_good_is_not_asked_again() {
+async fn a_command_accepted_for_the_session_or_for_good_is_not_asked_again() {
     let Some(rig) = rig().await else { return };
     within(120, async {
         let rules = rig.home.path().join("rules/default.rules");

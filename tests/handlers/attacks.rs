@@ -3,8 +3,9 @@
 use std::fs;
 
 use cas_sdk::{
-    ApprovalRequest, Builder, Decision, ElicitationAnswer, ElicitationAsk, ElicitationRequest,
-    Handlers, Permission, Policy, Rule, Subject,
+    Builder, Handlers,
+    handlers::{ApprovalRequest, Decision, ElicitationAnswer, ElicitationAsk, ElicitationRequest},
+    policy::{Permission, Policy, Rule, Subject},
     testing::{ModelRequest, Reply},
 };
 use serde_json::{Value, json};
@@ -35,7 +36,7 @@ fn rules(rig: &Rig) -> String {
 }
 
 #[tokio::test]
-async fn what_was_accepted_by_auto_is_asked_again_in_the_next_process() {
+async fn a_command_that_auto_accepted_is_asked_again_in_the_next_process() {
     let Some(rig) = rig().await else { return };
     within(120, async {
         let victim = rig.home.work_dir().join("victim");
@@ -332,7 +333,10 @@ async fn an_mcp_server_cannot_dress_a_form_as_the_approval_of_a_tool() {
                 Ok(ElicitationAnswer::cancel())
             };
             for policy in [rules(), Policy::read_only()] {
-                let builder = rig.builder().approvals(policy).elicitation(person);
+                let builder = rig
+                    .builder()
+                    .approvals(policy)
+                    .handlers(cas_sdk::Handlers::new().elicitation(person));
                 let answer = elicited(&rig, builder, tool).await;
                 assert!(answer.contains(r#""action":"cancel""#), "{tool}: {answer}");
             }
@@ -352,7 +356,10 @@ async fn a_program_that_runs_others_is_marked_in_the_audit() {
         let builder = rig
             .builder()
             .approvals(Policy::decline().rule(Rule::accept().command("find")))
-            .audit(move |audit| told.lock().unwrap().send(audit.clone()).unwrap());
+            .handlers(
+                cas_sdk::Handlers::new()
+                    .audit(move |audit| told.lock().unwrap().send(audit.clone()).unwrap()),
+            );
         assert_eq!(
             exec(&rig, builder, &json!({"cmd": "find . -name x"})).await,
             "completed"

@@ -6,8 +6,10 @@ use std::sync::{
 };
 
 use cas_sdk::{
-    AuthRefresh, CasClient, Filter, HandlerError, RefreshRequest, RequestContext, Tokens,
-    TurnOutcome, UnclaimedRequest,
+    CasClient, Filter, TurnOutcome,
+    handlers::{
+        AuthRefresh, ChatgptTokens, HandlerError, RefreshRequest, RequestContext, UnclaimedRequest,
+    },
     protocol::TurnStatus,
     testing::{CodexHomeBuilder, Reply, jwt},
 };
@@ -26,14 +28,14 @@ pub(crate) async fn login(client: &CasClient, token: &str) {
     let mut completed = client.events(Filter::all().method("account/login/completed"));
     let params = json!({"type": "chatgptAuthTokens", "accessToken": token, "chatgptAccountId": "org-1", "chatgptPlanType": "pro"});
     client
-        .request_raw::<Value>("account/login/start", &params)
+        .call::<Value>("account/login/start", &params)
         .await
         .unwrap();
     let event = completed.next().await.unwrap().unwrap();
     assert!(
-        event.params().contains(r#""success":true"#),
+        event.json().contains(r#""success":true"#),
         "{}",
-        event.params()
+        event.json()
     );
 }
 
@@ -42,7 +44,12 @@ async fn expired(handler: impl AuthRefresh, accepted: &str) -> Option<(Rig, Turn
     let rig = rig().await?;
     rig.model.require_bearer(accepted);
     rig.model.reply(Reply::text("welcome"));
-    let client = rig.builder().auth_refresh(handler).spawn().await.unwrap();
+    let client = rig
+        .builder()
+        .handlers(cas_sdk::Handlers::new().auth_refresh(handler))
+        .spawn()
+        .await
+        .unwrap();
     login(&client, &jwt("org-1", "pro")).await;
     let outcome = turn(&start(&client).await).await;
     client.shutdown().await;
@@ -62,9 +69,9 @@ async fn new_tokens_let_the_turn_go_on() {
             &self,
             request: RefreshRequest,
             _cx: RequestContext,
-        ) -> Result<Tokens, HandlerError> {
+        ) -> Result<ChatgptTokens, HandlerError> {
             self.1.lock().unwrap().push(request);
-            Ok(Tokens::new(&self.0, "org-1").plan("pro"))
+            Ok(ChatgptTokens::new(&self.0, "org-1").plan("pro"))
         }
     }
     let new = jwt("org-1", "pro");
@@ -118,12 +125,13 @@ async fn without_new_tokens_the_turn_fails_and_says_why() {
             failure(&outcome)
         );
         let stale =
-            |_: RefreshRequest, _cx| async { Ok(Tokens::new(jwt("org-1", "pro"), "org-1")) };
+            |_: RefreshRequest, _cx| async { Ok(ChatgptTokens::new(jwt("org-1", "pro"), "org-1")) };
         let Some((_rig, outcome)) = expired(stale, "none").await else {
             return;
         };
         assert!(failure(&outcome).contains("401"), "{}", failure(&outcome));
-        let garbage = |_: RefreshRequest, _cx| async { Ok(Tokens::new("not a token", "org-1")) };
+        let garbage =
+            |_: RefreshRequest, _cx| async { Ok(ChatgptTokens::new("not a token", "org-1")) };
         let Some((_rig, outcome)) = expired(garbage, "none").await else {
             return;
         };
@@ -146,7 +154,8 @@ async fn without_a_handler_the_turn_fails_at_once() {
         for (builder, text) in [
             (rig.builder(), "code=-32601"),
             (
-                rig.builder().fallback(nonsense),
+                rig.builder()
+                    .handlers(cas_sdk::Handlers::new().fallback(nonsense)),
                 "invalid auth refresh response",
             ),
         ] {
@@ -175,10 +184,15 @@ async fn two_threads_that_expire_at_once_refresh_once() {
             let (token, mut both) = (token.clone(), both.clone());
             async move {
                 both.wait_for(|refused| *refused).await?;
-                Ok(Tokens::new(token, "org-1"))
+                Ok(ChatgptTokens::new(token, "org-1"))
             }
         };
-        let client = rig.builder().auth_refresh(handler).spawn().await.unwrap();
+        let client = rig
+            .builder()
+            .handlers(cas_sdk::Handlers::new().auth_refresh(handler))
+            .spawn()
+            .await
+            .unwrap();
         login(&client, &jwt("org-1", "pro")).await;
         let (one, two) = (start(&client).await, start(&client).await);
         let mut asked = client.events(Filter::all().method("account/chatgptAuthTokens/refresh"));
@@ -202,6 +216,6 @@ async fn two_threads_that_expire_at_once_refresh_once() {
 
 #[test]
 fn tokens_are_not_shown() {
-    let tokens = Tokens::new("secret", "org-1").plan("pro");
+    let tokens = ChatgptTokens::new("secret", "org-1").plan("pro");
     assert!(!format!("{tokens:?}").contains("secret"));
 }

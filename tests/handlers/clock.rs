@@ -3,7 +3,8 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use cas_sdk::{
-    Builder, CasClient, HandlerError, Handlers, RequestContext, UnclaimedRequest,
+    Builder, CasClient, Handlers,
+    handlers::{HandlerError, RequestContext, UnclaimedRequest},
     protocol::{ThreadStartParams, TurnStatus},
     testing::{Reply, jwt},
 };
@@ -60,8 +61,11 @@ async fn a_clock_tells_a_server_that_asks_the_time_whatever_the_schema_says() {
         Ok(UNIX_EPOCH + Duration::from_millis(1_781_717_655_900))
     };
     within(20, async {
-        let (_client, mut peer) =
-            Peer::connect_to(CasClient::builder().clock(clock), "0.169.0").await;
+        let (_client, mut peer) = Peer::connect_to(
+            CasClient::builder().handlers(cas_sdk::Handlers::new().clock(clock)),
+            "0.169.0",
+        )
+        .await;
         peer.request(1, "currentTime/read", json!({"threadId": "t"}))
             .await;
         assert_eq!(
@@ -78,7 +82,7 @@ async fn a_handler_that_the_server_never_calls_is_told_once() {
     within(20, async {
         for (version, told) in [("0.169.0", 0), ("0.171.0", 1), ("0.180.0-alpha.1", 1)] {
             let log = Log::start();
-            let builder = CasClient::builder().clock(clock);
+            let builder = CasClient::builder().handlers(cas_sdk::Handlers::new().clock(clock));
             // A server that is started again is no news.
             for _ in 0..2 {
                 Peer::connect_to(builder.clone(), version).await;
@@ -102,7 +106,8 @@ async fn the_model_is_told_the_time_of_the_clients_clock() {
         assert!(cx.thread_id.is_some());
         Ok(UNIX_EPOCH + Duration::from_millis(1_781_717_655_900))
     };
-    let Some((status, told)) = ask(|b| b.clock(clock)).await else {
+    let Some((status, told)) = ask(|b| b.handlers(cas_sdk::Handlers::new().clock(clock))).await
+    else {
         return;
     };
     assert_eq!(status, TurnStatus::Completed);
@@ -121,13 +126,17 @@ async fn without_a_clock_it_is_the_time_of_this_machine() {
 #[tokio::test]
 async fn a_clock_that_fails_fails_the_turn() {
     let failing = |_: RequestContext| async { Err(HandlerError::new("no battery")) };
-    let Some((status, failure)) = ask(|b| b.clock(failing)).await else {
+    let Some((status, failure)) =
+        ask(|b| b.handlers(cas_sdk::Handlers::new().clock(failing))).await
+    else {
         return;
     };
     assert_eq!(status, TurnStatus::Failed);
     assert!(failure.contains("failed to read current time"), "{failure}");
     let nonsense = |_: UnclaimedRequest, _cx| async { Ok(json!({"currentTimeAt": "noon"})) };
-    let Some((status, failure)) = ask(|b| b.fallback(nonsense)).await else {
+    let Some((status, failure)) =
+        ask(|b| b.handlers(cas_sdk::Handlers::new().fallback(nonsense))).await
+    else {
         return;
     };
     assert_eq!(status, TurnStatus::Failed);
@@ -154,7 +163,8 @@ async fn attested(builder: impl FnOnce(Builder) -> Builder) -> Option<Option<Val
 #[tokio::test]
 async fn the_attestation_goes_with_the_request_to_the_model() {
     let token = |_: RequestContext| async { Ok("v1.x".to_owned()) };
-    let Some(header) = attested(|b| b.attestation(token)).await else {
+    let Some(header) = attested(|b| b.handlers(cas_sdk::Handlers::new().attestation(token))).await
+    else {
         return;
     };
     assert_eq!(header, Some(json!({"v": 1, "s": 0, "t": "v1.x"})));
@@ -167,12 +177,15 @@ async fn the_attestation_goes_with_the_request_to_the_model() {
 #[tokio::test]
 async fn an_attestation_that_fails_or_is_late_is_said_to_have_failed() {
     let failing = |_: RequestContext| async { Err(HandlerError::new("no key")) };
-    let Some(header) = attested(|b| b.attestation(failing)).await else {
+    let Some(header) =
+        attested(|b| b.handlers(cas_sdk::Handlers::new().attestation(failing))).await
+    else {
         return;
     };
     assert_eq!(header, Some(json!({"v": 1, "s": 2})));
     let silent = |_: RequestContext| std::future::pending();
-    let Some(header) = attested(|b| b.attestation(silent)).await else {
+    let Some(header) = attested(|b| b.handlers(cas_sdk::Handlers::new().attestation(silent))).await
+    else {
         return;
     };
     // Ours is the shorter limit, unless the machine is so busy that the server's passes too.

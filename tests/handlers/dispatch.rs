@@ -6,8 +6,11 @@ use std::sync::{
 };
 
 use cas_sdk::{
-    ApprovalRequest, Approvals, CasClient, Decision, DynamicTool, Filter, HandlerError, Policy,
-    RequestContext, SkillApproval, ToolContext, protocol::ThreadLoadedListParams,
+    CasClient, Filter, ToolContext, ToolError,
+    handlers::{ApprovalRequest, Approvals, Decision, HandlerError, RequestContext, SkillApproval},
+    policy::Policy,
+    protocol::ThreadLoadedListParams,
+    tools::DynamicTool,
 };
 use serde_json::{Value, json};
 
@@ -55,7 +58,7 @@ async fn silent() -> (CasClient, Peer, Counts) {
         let running = called.start();
         async move {
             let _running = running;
-            std::future::pending().await
+            std::future::pending::<Result<String, ToolError>>().await
         }
     });
     let builder = CasClient::builder()
@@ -192,7 +195,7 @@ async fn more_than_256_at_once_are_told_to_come_later_and_nothing_else_is_held_u
 }
 
 #[tokio::test]
-async fn what_nobody_handles_is_refused_in_the_methods_own_words() {
+async fn a_request_that_nobody_handles_is_refused_in_the_methods_own_words() {
     within(30, async {
         let (_client, mut peer) = Peer::connect(CasClient::builder()).await;
         let base = json!({"threadId": "t", "turnId": "u", "itemId": "i", "startedAtMs": 1, "cwd": "/", "permissions": {}, "isBlocking": true, "questions": [], "serverName": "s", "mode": "form", "message": "", "requestedSchema": {}});
@@ -228,11 +231,11 @@ async fn params_that_cannot_be_decoded_are_refused_and_no_handler_sees_them() {
     within(30, async {
         let builder = CasClient::builder()
             .approvals(|_: ApprovalRequest, _cx| async { Ok(Decision::Accept) })
-            .user_input(
+            .handlers(cas_sdk::Handlers::new().user_input(
                 |_: cas_sdk::protocol::ToolRequestUserInputParams, _cx| async {
-                    Ok(cas_sdk::Answers::new().answer("a", "b"))
+                    Ok(cas_sdk::handlers::Answers::new().answer("a", "b"))
                 },
-            );
+            ));
         let (_client, mut peer) = Peer::connect(builder).await;
         for (method, result) in [
             (COMMAND, json!({"decision": "decline"})),

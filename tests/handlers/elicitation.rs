@@ -9,9 +9,14 @@ use std::{
 };
 
 use cas_sdk::{
-    Audit, Builder, DecidedBy, Decision, Elicitation, ElicitationAnswer, ElicitationAsk,
-    ElicitationRequest, HandlerError, Persist, Policy, RequestContext, Rule, UnclaimedRequest,
-    protocol::TurnStatus, testing::Reply,
+    Builder,
+    handlers::{
+        Decision, Elicitation, ElicitationAnswer, ElicitationAsk, ElicitationRequest, HandlerError,
+        Persist, RequestContext, UnclaimedRequest,
+    },
+    policy::{Audit, DecidedBy, Policy, Rule},
+    protocol::TurnStatus,
+    testing::Reply,
 };
 use serde_json::{Value, json};
 
@@ -73,7 +78,13 @@ async fn a_tool_that_the_server_denies_without_asking_is_told_with_the_setting_t
             let seen = seen.clone();
             move |audit: &Audit| seen.lock().unwrap().push(audit.clone())
         };
-        let (item, _) = call(&rig, rig.builder().audit(audit.clone()), "rw").await;
+        let (item, _) = call(
+            &rig,
+            rig.builder()
+                .handlers(cas_sdk::Handlers::new().audit(audit.clone())),
+            "rw",
+        )
+        .await;
         assert_eq!(item["status"], "failed", "{item}");
         let told = std::mem::take(&mut *seen.lock().unwrap());
         assert_eq!(told.len(), 1, "{told:?}");
@@ -94,7 +105,9 @@ async fn a_tool_that_the_server_denies_without_asking_is_told_with_the_setting_t
             "mcp_servers.tiny.default_tools_approval_mode",
         ] {
             assert!(text.contains(&format!("{setting} = \"approve\"")), "{text}");
-            let builder = rig.builder().audit(audit.clone());
+            let builder = rig
+                .builder()
+                .handlers(cas_sdk::Handlers::new().audit(audit.clone()));
             let (item, said) = call(&rig, builder.config(setting, "\"approve\""), "rw").await;
             assert_eq!(item["status"], "completed", "{item}");
             assert!(said.contains("did it"), "{said}");
@@ -129,7 +142,13 @@ async fn a_form_is_filled_in() {
     }
     let Some(rig) = rig().await else { return };
     within(60, async {
-        let (item, _) = call(&rig, rig.builder().elicitation(Form), "ask").await;
+        let (item, _) = call(
+            &rig,
+            rig.builder()
+                .handlers(cas_sdk::Handlers::new().elicitation(Form)),
+            "ask",
+        )
+        .await;
         assert_eq!(
             answered(&item),
             json!({"action": "accept", "content": {"confirmed": true}})
@@ -152,18 +171,44 @@ async fn whatever_goes_wrong_is_a_refusal_and_the_turn_goes_on() {
         let soon = Duration::from_millis(200);
         for (builder, action) in [
             (rig.builder(), "decline"),
-            (rig.builder().elicitation(no), "decline"),
-            (rig.builder().elicitation(cancel), "cancel"),
-            (rig.builder().elicitation(failing), "decline"),
-            (rig.builder().elicitation(panicking), "decline"),
             (
                 rig.builder()
-                    .elicitation(silent)
-                    .elicitation_limit(soon, ElicitationAnswer::cancel()),
+                    .handlers(cas_sdk::Handlers::new().elicitation(no)),
+                "decline",
+            ),
+            (
+                rig.builder()
+                    .handlers(cas_sdk::Handlers::new().elicitation(cancel)),
                 "cancel",
             ),
-            (rig.builder().fallback(nonsense), "decline"),
-            (rig.builder().fallback(error), "decline"),
+            (
+                rig.builder()
+                    .handlers(cas_sdk::Handlers::new().elicitation(failing)),
+                "decline",
+            ),
+            (
+                rig.builder()
+                    .handlers(cas_sdk::Handlers::new().elicitation(panicking)),
+                "decline",
+            ),
+            (
+                rig.builder().handlers(
+                    cas_sdk::Handlers::new()
+                        .elicitation(silent)
+                        .elicitation_limit(soon, ElicitationAnswer::cancel()),
+                ),
+                "cancel",
+            ),
+            (
+                rig.builder()
+                    .handlers(cas_sdk::Handlers::new().fallback(nonsense)),
+                "decline",
+            ),
+            (
+                rig.builder()
+                    .handlers(cas_sdk::Handlers::new().fallback(error)),
+                "decline",
+            ),
         ] {
             let (item, _) = call(&rig, builder, "ask").await;
             assert_eq!(answered(&item)["action"], action);
@@ -191,7 +236,13 @@ async fn a_page_is_opened() {
             );
             Ok(ElicitationAnswer::accept(()))
         };
-        let (item, _) = call(&rig, rig.builder().elicitation(open), "ask_url").await;
+        let (item, _) = call(
+            &rig,
+            rig.builder()
+                .handlers(cas_sdk::Handlers::new().elicitation(open)),
+            "ask_url",
+        )
+        .await;
         assert_eq!(answered(&item)["action"], "accept");
     })
     .await;
@@ -215,7 +266,8 @@ async fn a_tool_call_is_approved_by_the_handler_or_by_a_rule() {
         };
         let rule = Policy::decline().rule(Rule::accept().mcp_server("tiny").mcp_tool("r*"));
         for builder in [
-            rig.builder().elicitation(yes),
+            rig.builder()
+                .handlers(cas_sdk::Handlers::new().elicitation(yes)),
             rig.builder().approvals(rule),
         ] {
             let (item, told) = call(&rig, builder, "rw").await;
@@ -236,8 +288,16 @@ async fn a_tool_call_is_refused_by_default_by_a_rule_and_by_the_handler() {
             (rig.builder(), "rejected"),
             (rig.builder().approvals(Policy::read_only()), "rejected"),
             (rig.builder().approvals(Policy::auto()), "rejected"),
-            (rig.builder().elicitation(no), "rejected"),
-            (rig.builder().elicitation(cancel), "cancelled"),
+            (
+                rig.builder()
+                    .handlers(cas_sdk::Handlers::new().elicitation(no)),
+                "rejected",
+            ),
+            (
+                rig.builder()
+                    .handlers(cas_sdk::Handlers::new().elicitation(cancel)),
+                "cancelled",
+            ),
         ] {
             let (item, told) = call(&rig, builder, "rw").await;
             assert_eq!(item["status"], "failed");
@@ -262,7 +322,12 @@ async fn an_approval_for_the_session_is_not_asked_again() {
                 ElicitationAnswer::accept(json!({})).persist(Persist::Session)
             ))
         };
-        let client = rig.builder().elicitation(yes).spawn().await.unwrap();
+        let client = rig
+            .builder()
+            .handlers(cas_sdk::Handlers::new().elicitation(yes))
+            .spawn()
+            .await
+            .unwrap();
         let thread = start(&client).await;
         for id in ["c-1", "c-2"] {
             rig.model
@@ -291,7 +356,12 @@ async fn an_interrupt_takes_the_elicitation_back() {
                 std::future::pending().await
             }
         };
-        let client = rig.builder().elicitation(silent).spawn().await.unwrap();
+        let client = rig
+            .builder()
+            .handlers(cas_sdk::Handlers::new().elicitation(silent))
+            .spawn()
+            .await
+            .unwrap();
         let running = start(&client).await.ask("go").await.unwrap();
         eventually("the user is asked", || {
             !client.pending_requests().is_empty()
@@ -323,16 +393,19 @@ async fn extended_forms_are_announced_only_by_a_handler_that_shows_them() {
     let announced =
         |peer: &Peer| peer.initialize["capabilities"]["mcpServerOpenaiFormElicitation"].clone();
     let builder = || cas_sdk::CasClient::builder();
-    let (_client, peer) = Peer::connect(builder().elicitation(Forms)).await;
+    let (_client, peer) =
+        Peer::connect(builder().handlers(cas_sdk::Handlers::new().elicitation(Forms))).await;
     assert_eq!(announced(&peer), true);
     let no = |_: ElicitationRequest, _cx| async { Ok(ElicitationAnswer::decline()) };
-    let (_client, peer) = Peer::connect(builder().elicitation(no)).await;
+    let (_client, peer) =
+        Peer::connect(builder().handlers(cas_sdk::Handlers::new().elicitation(no))).await;
     assert_eq!(announced(&peer), Value::Null);
     assert_eq!(
         peer.initialize["capabilities"]["requestAttestation"],
         Value::Null
     );
     let token = |_: RequestContext| async { Ok("v1".to_owned()) };
-    let (_client, peer) = Peer::connect(builder().attestation(token)).await;
+    let (_client, peer) =
+        Peer::connect(builder().handlers(cas_sdk::Handlers::new().attestation(token))).await;
     assert_eq!(peer.initialize["capabilities"]["requestAttestation"], true);
 }

@@ -1,7 +1,9 @@
 //! What no handler claims: the fallback, and the stream of responders.
 
 use cas_sdk::{
-    ApprovalRequest, CasClient, Decision, HandlerError, Policy, UnclaimedRequest,
+    CasClient,
+    handlers::{ApprovalRequest, Decision, HandlerError, UnclaimedRequest},
+    policy::Policy,
     protocol::{RequestId, ServerRequest, ThreadStartParams, TurnStatus},
     testing::Reply,
 };
@@ -33,7 +35,10 @@ async fn the_fallback_answers_methods_that_nobody_knows() {
                 _ => request.refuse(),
             }
         };
-        let (_client, mut peer) = Peer::connect(CasClient::builder().fallback(fallback)).await;
+        let (_client, mut peer) = Peer::connect(
+            CasClient::builder().handlers(cas_sdk::Handlers::new().fallback(fallback)),
+        )
+        .await;
         peer.request(1, "something/new", json!({"threadId": "t", "n": 1}))
             .await;
         assert_eq!(
@@ -54,12 +59,13 @@ async fn the_fallback_answers_methods_that_nobody_knows() {
 }
 
 #[tokio::test]
-async fn what_a_handler_or_a_policy_claims_does_not_reach_the_fallback() {
+async fn a_request_that_a_handler_or_a_policy_claims_does_not_reach_the_fallback() {
     within(30, async {
         let fallback = |_: UnclaimedRequest, _cx| async { Ok(json!({"decision": "accept"})) };
         let handler = |_: ApprovalRequest, _cx| async { Ok(Decision::Decline) };
         let decided = async |builder: cas_sdk::Builder| {
-            let (_client, mut peer) = Peer::connect(builder.fallback(fallback)).await;
+            let (_client, mut peer) =
+                Peer::connect(builder.handlers(cas_sdk::Handlers::new().fallback(fallback))).await;
             peer.request(1, COMMAND, command()).await;
             peer.next().await["result"]["decision"].clone()
         };
@@ -214,7 +220,7 @@ async fn a_malformed_answer_to_a_tool_call_is_the_servers_to_report() {
             rig.model.reply(Reply::new().function_call("c-1", "t", json!({})));
             rig.model.reply(Reply::text("done"));
             let fallback = move |_: UnclaimedRequest, _cx| std::future::ready(answer.clone().map_err(HandlerError::new));
-            let client = rig.builder().fallback(fallback).spawn().await.unwrap();
+            let client = rig.builder().handlers(cas_sdk::Handlers::new().fallback(fallback)).spawn().await.unwrap();
             let params: ThreadStartParams = serde_json::from_value(json!({"dynamicTools": spec})).unwrap();
             let thread = client.start_thread(params).await.unwrap();
             let outcome = crate::turn(&thread).await;

@@ -3,8 +3,14 @@
 use std::sync::{Arc, Mutex};
 
 use cas_sdk::{
-    ApprovalRequest, Approvals, Builder, Decision, FileChangeApproval, HandlerError, Policy,
-    RequestContext, Rule, TurnOutcome, UnclaimedRequest, protocol::TurnStatus, testing::Reply,
+    Builder, TurnOutcome,
+    handlers::{
+        ApprovalRequest, Approvals, Decision, FileChangeApproval, HandlerError, RequestContext,
+        UnclaimedRequest,
+    },
+    policy::{Policy, Rule},
+    protocol::TurnStatus,
+    testing::Reply,
 };
 use serde_json::json;
 
@@ -73,7 +79,11 @@ async fn a_refused_change_is_not_made_and_the_turn_goes_on() {
             (rig.builder().approvals(no), "patch rejected by user"),
             (rig.builder().approvals(failing), "patch rejected by user"),
             (rig.builder().approvals(panicking), "patch rejected by user"),
-            (rig.builder().fallback(nonsense), "approval request failed"),
+            (
+                rig.builder()
+                    .handlers(cas_sdk::Handlers::new().fallback(nonsense)),
+                "approval request failed",
+            ),
         ] {
             let outcome = patch(&rig, builder).await;
             assert_eq!(outcome.status, TurnStatus::Completed);

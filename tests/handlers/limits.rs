@@ -9,8 +9,11 @@ use std::{
 };
 
 use cas_sdk::{
-    Answers, ApprovalRequest, CasClient, Decision, HandlerError, RefreshRequest, RequestContext,
-    Tokens,
+    CasClient,
+    handlers::{
+        Answers, ApprovalRequest, ChatgptTokens, Decision, HandlerError, RefreshRequest,
+        RequestContext,
+    },
     protocol::{ApiKeyLoginAccountParams, LoginAccountParams, ToolRequestUserInputParams},
     testing::FakeServer,
 };
@@ -33,13 +36,17 @@ fn about(took: Duration, limit: Duration) -> bool {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_server_waits_for_is_answered_before_it_gives_up() {
-    let builder = CasClient::builder()
-        .auth_refresh(|_: RefreshRequest, _cx| {
-            std::future::pending::<Result<Tokens, HandlerError>>()
-        })
-        .clock(|_: RequestContext| std::future::pending::<Result<SystemTime, HandlerError>>())
-        .attestation(|_: RequestContext| std::future::pending::<Result<String, HandlerError>>());
+async fn a_request_that_the_server_waits_for_is_answered_before_it_gives_up() {
+    let builder = CasClient::builder().handlers(
+        cas_sdk::Handlers::new()
+            .auth_refresh(|_: RefreshRequest, _cx| {
+                std::future::pending::<Result<ChatgptTokens, HandlerError>>()
+            })
+            .clock(|_: RequestContext| std::future::pending::<Result<SystemTime, HandlerError>>())
+            .attestation(|_: RequestContext| {
+                std::future::pending::<Result<String, HandlerError>>()
+            }),
+    );
     let (_client, mut peer) = Peer::connect(builder).await;
     for (method, limit) in [
         (REFRESH, Duration::from_secs(8)),
@@ -70,9 +77,13 @@ async fn a_question_that_need_not_be_answered_holds_the_turn_up_for_a_minute_at_
         std::future::pending::<Result<Answers, HandlerError>>().await
     };
     for (limit, wanted) in [(None, 60), (Some(90), 90)] {
-        let mut builder = CasClient::builder().user_input(silent);
+        let mut builder =
+            CasClient::builder().handlers(cas_sdk::Handlers::new().user_input(silent));
         if let Some(limit) = limit {
-            builder = builder.user_input_limit(Duration::from_secs(limit), Answers::new());
+            builder = builder.handlers(
+                cas_sdk::Handlers::new()
+                    .user_input_limit(Duration::from_secs(limit), Answers::new()),
+            );
         }
         let (_client, mut peer) = Peer::connect(builder).await;
         let asked = timed(&mut peer, "item/tool/requestUserInput", question(false));
@@ -90,10 +101,12 @@ async fn people_have_all_the_time_in_the_world() {
             tokio::time::sleep(LONG).await;
             Ok(Decision::Accept)
         })
-        .user_input(|_: ToolRequestUserInputParams, _cx| async {
-            tokio::time::sleep(LONG).await;
-            Ok(Answers::new().answer("q", "a"))
-        });
+        .handlers(cas_sdk::Handlers::new().user_input(
+            |_: ToolRequestUserInputParams, _cx| async {
+                tokio::time::sleep(LONG).await;
+                Ok(Answers::new().answer("q", "a"))
+            },
+        ));
     let (_client, mut peer) = Peer::connect(builder).await;
     let params = json!({"threadId": "t", "turnId": "u", "itemId": "i", "startedAtMs": 1, "command": "ls", "isBlocking": true, "questions": []});
     let (answer, took) = timed(
@@ -115,7 +128,7 @@ async fn a_limit_that_is_set_ends_with_the_outcome_that_is_set() {
         .approvals(|_: ApprovalRequest, _cx| {
             std::future::pending::<Result<Decision, HandlerError>>()
         })
-        .approval_limit(after, Decision::Cancel);
+        .handlers(cas_sdk::Handlers::new().approval_limit(after, Decision::Cancel));
     let (_client, mut peer) = Peer::connect(builder).await;
     let params =
         json!({"threadId": "t", "turnId": "u", "itemId": "i", "startedAtMs": 1, "command": "ls"});
@@ -134,14 +147,17 @@ async fn refreshes_of_an_account_share_a_run_and_its_tokens_for_a_moment() {
             tokio::time::sleep(Duration::from_secs(1)).await;
             match request.previous_account_id.as_deref() {
                 Some("bad") => Err(HandlerError::new("no such account")),
-                account => Ok(Tokens::new(
+                account => Ok(ChatgptTokens::new(
                     format!("token-{run}"),
                     account.unwrap_or_default(),
                 )),
             }
         }
     };
-    let (_client, mut peer) = Peer::connect(CasClient::builder().auth_refresh(handler)).await;
+    let (_client, mut peer) = Peer::connect(
+        CasClient::builder().handlers(cas_sdk::Handlers::new().auth_refresh(handler)),
+    )
+    .await;
     let of = |account: &str| json!({"reason": "unauthorized", "previousAccountId": account});
     for id in 0..4 {
         peer.request(id, REFRESH, of("a")).await;
@@ -180,12 +196,14 @@ async fn tokens_of_before_a_login_a_logout_or_a_change_of_the_account_are_not_gi
         let runs = runs.clone();
         move |_: RefreshRequest, _cx| {
             let run = runs.fetch_add(1, Ordering::SeqCst);
-            async move { Ok::<_, HandlerError>(Tokens::new(format!("token-{run}"), "org")) }
+            async move { Ok::<_, HandlerError>(ChatgptTokens::new(format!("token-{run}"), "org")) }
         }
     };
-    let (client, server) = FakeServer::connect(CasClient::builder().auth_refresh(handler))
-        .await
-        .unwrap();
+    let (client, server) = FakeServer::connect(
+        CasClient::builder().handlers(cas_sdk::Handlers::new().auth_refresh(handler)),
+    )
+    .await
+    .unwrap();
     let mut ids = 0..;
     let mut refresh = async || {
         let id = ids.next().unwrap();
@@ -201,7 +219,7 @@ async fn tokens_of_before_a_login_a_logout_or_a_change_of_the_account_are_not_gi
     assert_eq!(refresh().await, "token-0");
     assert_eq!(refresh().await, "token-0", "shared while nothing changes");
     client
-        .request_raw::<Value>("account/logout", &json!({}))
+        .call::<Value>("account/logout", &json!({}))
         .await
         .unwrap();
     assert_eq!(refresh().await, "token-1");
@@ -221,20 +239,17 @@ async fn tokens_of_before_a_login_a_logout_or_a_change_of_the_account_are_not_gi
     // One that is begun between the request to log out and its answer is of before, too.
     server.leave("account/logout");
     let none = json!({});
-    let (logout, ()) = tokio::join!(
-        client.request_raw::<Value>("account/logout", &none),
-        async {
-            let request = server.next("account/logout").await;
-            assert_eq!(refresh().await, "token-5");
-            request.reply(json!({}));
-        }
-    );
+    let (logout, ()) = tokio::join!(client.call::<Value>("account/logout", &none), async {
+        let request = server.next("account/logout").await;
+        assert_eq!(refresh().await, "token-5");
+        request.reply(json!({}));
+    });
     logout.unwrap();
     assert_eq!(refresh().await, "token-6");
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_for_a_person_is_not_accepted_because_none_came_in_time() {
+async fn a_decision_for_a_person_is_not_accepted_because_none_came_in_time() {
     let after = Duration::from_secs(60);
     for outcome in [
         Decision::AcceptAlways,
@@ -244,7 +259,7 @@ async fn what_is_for_a_person_is_not_accepted_because_none_came_in_time() {
         let silent = |_: ApprovalRequest, _cx| std::future::pending();
         let builder = CasClient::builder()
             .approvals(silent)
-            .approval_limit(after, outcome.clone());
+            .handlers(cas_sdk::Handlers::new().approval_limit(after, outcome.clone()));
         let (_client, mut peer) = Peer::connect(builder).await;
         for (kind, accepted) in [
             ("humanCommand", false),

@@ -5,7 +5,13 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use cas_sdk::{DynamicTool, Policy, Rule, ToolContext, protocol::ThreadForkParams, testing::Reply};
+use cas_sdk::{
+    ToolContext,
+    policy::{Policy, Rule},
+    protocol::ThreadForkParams,
+    testing::Reply,
+    tools::DynamicTool,
+};
 use serde_json::{Value, json};
 use tracing::subscriber::DefaultGuard;
 
@@ -59,7 +65,7 @@ impl Log {
 
 fn tool(name: &str, description: &str) -> DynamicTool {
     DynamicTool::new(name, description, |_: Value, _cx: ToolContext| async {
-        Ok("".into())
+        Ok("")
     })
     .input_schema(json!({"type": "object", "properties": {}}))
 }

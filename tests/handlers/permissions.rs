@@ -1,8 +1,11 @@
 //! `item/permissions/requestApproval`.
 
 use cas_sdk::{
-    ApprovalRequest, Approvals, Builder, Decision, Grant, HandlerError, Permission, Policy,
-    RequestContext, Rule, UnclaimedRequest,
+    Builder,
+    handlers::{
+        ApprovalRequest, Approvals, Decision, Grant, HandlerError, RequestContext, UnclaimedRequest,
+    },
+    policy::{Permission, Policy, Rule},
     protocol::{PermissionsRequestApprovalParams, TurnStatus},
     testing::Reply,
 };
@@ -43,7 +46,7 @@ async fn ask(rig: &Rig, builder: Builder) -> Value {
 }
 
 #[tokio::test]
-async fn what_is_granted_reaches_the_model_whole_in_part_for_the_turn_or_the_session() {
+async fn a_grant_reaches_the_model_whole_in_part_for_the_turn_or_the_session() {
     struct NetworkOnly;
     impl Approvals for NetworkOnly {
         async fn permissions(
@@ -106,8 +109,10 @@ async fn a_refusal_grants_nothing_and_the_turn_goes_on() {
             rig.builder().approvals(no),
             rig.builder().approvals(failing),
             rig.builder().approvals(panicking),
-            rig.builder().fallback(nonsense),
-            rig.builder().fallback(error),
+            rig.builder()
+                .handlers(cas_sdk::Handlers::new().fallback(nonsense)),
+            rig.builder()
+                .handlers(cas_sdk::Handlers::new().fallback(error)),
         ] {
             let told = ask(&rig, builder).await;
             let granted = &told["permissions"];

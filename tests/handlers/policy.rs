@@ -3,7 +3,9 @@
 use std::sync::{Arc, Mutex};
 
 use cas_sdk::{
-    ApprovalRequest, Audit, CasClient, DecidedBy, Decision, HandlerError, Policy, Rule,
+    CasClient,
+    handlers::{ApprovalRequest, Decision, HandlerError},
+    policy::{Audit, DecidedBy, Policy, Rule},
     testing::Reply,
 };
 use serde_json::{Value, json};
@@ -34,7 +36,7 @@ async fn run(rig: &Rig, policy: Policy, command: &str) -> (Value, Audit) {
     let client = rig
         .builder()
         .approvals(policy)
-        .audit(audit)
+        .handlers(cas_sdk::Handlers::new().audit(audit))
         .spawn()
         .await
         .unwrap();
@@ -94,7 +96,7 @@ async fn rules_let_a_command_run_or_not_and_the_audit_says_which() {
 }
 
 #[tokio::test]
-async fn what_no_rule_decides_is_the_handlers_or_nobodys() {
+async fn a_request_that_no_rule_decides_is_the_handlers_or_nobodys() {
     let Some(rig) = rig().await else { return };
     within(120, async {
         let handler = |_: ApprovalRequest, _cx| async { Ok(Decision::Accept) };
@@ -120,7 +122,8 @@ async fn what_no_rule_decides_is_the_handlers_or_nobodys() {
 #[tokio::test]
 async fn an_audit_that_panics_does_not_keep_the_answer_from_the_server() {
     within(30, async {
-        let builder = CasClient::builder().audit(|_| panic!("the disk is full"));
+        let builder = CasClient::builder()
+            .handlers(cas_sdk::Handlers::new().audit(|_| panic!("the disk is full")));
         let (_client, mut peer) = Peer::connect(builder).await;
         peer.request(
             1,
@@ -137,7 +140,9 @@ async fn an_audit_that_panics_does_not_keep_the_answer_from_the_server() {
 async fn only_decisions_are_audited() {
     within(30, async {
         let (audits, audit) = audit();
-        let (_client, mut peer) = Peer::connect(CasClient::builder().audit(audit)).await;
+        let (_client, mut peer) =
+            Peer::connect(CasClient::builder().handlers(cas_sdk::Handlers::new().audit(audit)))
+                .await;
         for method in [
             "currentTime/read",
             "item/tool/requestUserInput",

@@ -1,9 +1,11 @@
 //! Handlers of single threads.
 
 use cas_sdk::{
-    CasClient, DynamicTool, Handlers, Policy, ToolContext,
+    CasClient, Handlers, ToolContext,
+    policy::Policy,
     protocol::{ThreadForkParams, ThreadStartParams},
     testing::{ModelRequest, Reply},
+    tools::DynamicTool,
 };
 use serde_json::{Value, json};
 
@@ -21,7 +23,7 @@ fn tool(name: &str, says: &'static str) -> DynamicTool {
     DynamicTool::new(
         name,
         "A tool.",
-        move |_: Value, _cx: ToolContext| async move { Ok(says.into()) },
+        move |_: Value, _cx: ToolContext| async move { Ok(says) },
     )
     .input_schema(json!({"type": "object", "properties": {}}))
 }

@@ -1,8 +1,8 @@
 //! Which tools there are: how they are named and advertised, and what is refused.
 
 use cas_sdk::{
-    CasClient, DynamicTool, Error, Tool, ToolContext, ToolError, ToolOutput,
-    protocol::ThreadStartParams, testing::Reply,
+    CasClient, Error, Tool, ToolContext, ToolError, protocol::ThreadStartParams, testing::Reply,
+    tools::DynamicTool,
 };
 use serde_json::{Value, json};
 
@@ -26,9 +26,10 @@ async fn a_tool_of_a_namespace_is_advertised_with_the_description_of_it_and_call
         const DESCRIPTION: &'static str = "Tells the weather.";
         const NAMESPACE: Option<&'static str> = Some("sky");
         type Args = Args;
-        async fn call(&self, args: Args, cx: ToolContext) -> Result<ToolOutput, ToolError> {
+        type Output = String;
+        async fn call(&self, args: Args, cx: ToolContext) -> Result<String, ToolError> {
             assert_eq!(cx.call_id, "c-1");
-            Ok(format!("sunny in {}", args.city).into())
+            Ok(format!("sunny in {}", args.city))
         }
     }
     let Some(rig) = Rig::new().await else { return };
@@ -43,7 +44,7 @@ async fn a_tool_of_a_namespace_is_advertised_with_the_description_of_it_and_call
         let builder = rig
             .builder()
             .tool(Weather)
-            .tool_namespace("sky", "All about the sky.");
+            .handlers(cas_sdk::Handlers::new().tool_namespace("sky", "All about the sky."));
         let client = builder.spawn().await.unwrap();
         let outcome = turn(&start(&client).await).await;
         assert_eq!(told(&rig, "c-1"), "sunny in Oslo");
@@ -74,11 +75,11 @@ async fn a_tool_without_arguments_or_with_odd_ones_is_taken_by_the_server_and_ca
         );
         rig.model.reply(Reply::text("done"));
         let now = DynamicTool::new("now", "Tells the time.", |(), _cx: ToolContext| async {
-            Ok("noon".into())
+            Ok("noon")
         });
         let odd = DynamicTool::new("odd", "Odd.", |odd: Odd, _cx: ToolContext| async move {
             let ((from, to), ()) = (odd.range, odd.nothing);
-            Ok(format!("{from} to {to}").into())
+            Ok(format!("{from} to {to}"))
         });
         let client = rig.builder().tool(now).tool(odd).spawn().await.unwrap();
         turn(&start(&client).await).await;
@@ -127,10 +128,10 @@ async fn the_servers_rules_for_schemas_are_the_ones_that_are_checked() {
             let spec =
                 json!({"type": "function", "name": "t", "description": "d", "inputSchema": schema});
             let sent = client
-                .request_raw::<Value>("thread/start", &json!({"dynamicTools": [spec]}))
+                .call::<Value>("thread/start", &json!({"dynamicTools": [spec]}))
                 .await;
             assert_eq!(sent.is_ok(), good, "by the server: {schema}");
-            let tool = tool("t", |_, _cx| async { Ok("".into()) }).input_schema(schema.clone());
+            let tool = tool("t", |_, _cx| async { Ok("") }).input_schema(schema.clone());
             let builder = CasClient::builder().codex("/no/such/codex").tool(tool);
             let early = matches!(builder.spawn().await, Err(Error::Invalid(_)));
             assert_eq!(early, !good, "here: {schema}");
@@ -147,8 +148,8 @@ async fn a_deferred_tool_is_not_shown_until_it_is_searched_for() {
     };
     within(60, async {
         rig.model.reply(Reply::text("done"));
-        let shown = tool("shown", |_, _cx| async { Ok("".into()) }).namespace("n");
-        let hidden = tool("hidden", |_, _cx| async { Ok("".into()) })
+        let shown = tool("shown", |_, _cx| async { Ok("") }).namespace("n");
+        let hidden = tool("hidden", |_, _cx| async { Ok("") })
             .namespace("n")
             .defer_loading();
         let client = rig
@@ -175,7 +176,7 @@ async fn a_tool_that_is_not_registered_is_told_to_the_model() {
         rig.model.reply(Reply::text("hello"));
         let client = rig
             .builder()
-            .tool(tool("t", |_, _cx| async { Ok("".into()) }))
+            .tool(tool("t", |_, _cx| async { Ok("") }))
             .spawn()
             .await
             .unwrap();
@@ -200,15 +201,15 @@ async fn a_tool_that_is_not_registered_is_told_to_the_model() {
 async fn a_tool_that_the_server_would_refuse_is_an_error_before_anything_is_started() {
     for (tool, text) in [
         (
-            tool("a.b", |_, _cx| async { Ok("".into()) }),
+            tool("a.b", |_, _cx| async { Ok("") }),
             "\"a.b\" must be 1 to 128",
         ),
         (
-            tool("mcp__x", |_, _cx| async { Ok("".into()) }),
+            tool("mcp__x", |_, _cx| async { Ok("") }),
             "reserved for MCP",
         ),
         (
-            tool("t", |_, _cx| async { Ok("".into()) }).namespace("web"),
+            tool("t", |_, _cx| async { Ok("") }).namespace("web"),
             "reserved by the Responses API",
         ),
     ] {
@@ -232,11 +233,11 @@ async fn the_servers_rules_for_names_are_the_ones_that_are_checked() {
             space("web", json!([spec("t")]), String::new()), space("a b", json!([spec("t")]), String::new()),
             space(&"n".repeat(65), json!([spec("t")]), String::new()), space("n", json!([spec("t")]), "x".repeat(1025)),
         ] {
-            let sent = client.request_raw::<Value>("thread/start", &json!({"dynamicTools": [bad]})).await;
+            let sent = client.call::<Value>("thread/start", &json!({"dynamicTools": [bad]})).await;
             assert!(sent.is_err(), "{bad}");
         }
         let good = json!([spec("mcp_x"), spec(&"t".repeat(128)), space(&"n".repeat(64), json!([spec("t")]), "x".repeat(1024))]);
-        client.request_raw::<Value>("thread/start", &json!({"dynamicTools": good})).await.unwrap();
+        client.call::<Value>("thread/start", &json!({"dynamicTools": good})).await.unwrap();
         client.shutdown().await;
     })
     .await;
@@ -246,7 +247,7 @@ async fn the_servers_rules_for_names_are_the_ones_that_are_checked() {
 async fn tools_without_the_experimental_api_are_an_error_before_anything_is_sent() {
     let Some(rig) = Rig::new().await else { return };
     within(60, async {
-        let tool = tool("t", |_, _cx| async { Ok("".into()) });
+        let tool = tool("t", |_, _cx| async { Ok("") });
         let client = rig
             .builder()
             .experimental_api(false)

@@ -9,9 +9,10 @@ use std::{
 };
 
 use cas_sdk::{
-    DynamicTool, ToolContext, ToolError, ToolOutput,
+    ToolContext, ToolError, ToolOutput,
     protocol::{ThreadLoadedListParams, TurnStatus},
     testing::Reply,
+    tools::{DynamicTool, IntoToolOutput},
 };
 use serde_json::{Value, json};
 use tokio::sync::Notify;
@@ -22,10 +23,11 @@ use crate::{
 };
 
 /// A tool of a closure that takes any arguments.
-pub(crate) fn tool<F, R>(name: &str, run: F) -> DynamicTool
+pub(crate) fn tool<F, R, O>(name: &str, run: F) -> DynamicTool
 where
     F: Fn(Value, ToolContext) -> R + Send + Sync + 'static,
-    R: Future<Output = Result<ToolOutput, ToolError>> + Send + 'static,
+    R: Future<Output = Result<O, ToolError>> + Send + 'static,
+    O: IntoToolOutput + 'static,
 {
     DynamicTool::new(name, "A tool.", run).input_schema(json!({"type": "object", "properties": {}}))
 }
@@ -76,7 +78,7 @@ async fn text_image_and_audio_reach_the_model() {
 }
 
 #[tokio::test]
-async fn what_goes_wrong_is_told_to_the_model_as_text() {
+async fn a_failing_tool_is_told_to_the_model_as_text() {
     #[derive(serde::Deserialize, schemars::JsonSchema)]
     struct City {
         city: String,
@@ -84,18 +86,22 @@ async fn what_goes_wrong_is_told_to_the_model_as_text() {
     let Some(rig) = Rig::new().await else { return };
     let typed = || {
         DynamicTool::new("t", "d", |args: City, _cx: ToolContext| async move {
-            Ok(args.city.into())
+            Ok(args.city)
         })
     };
     let failing = || {
         tool("t", |_, _cx| async {
             let number: u32 = "seven".parse()?;
-            Ok(number.to_string().into())
+            Ok(number.to_string())
         })
     };
-    let panicking = || tool("t", |_, _cx| async { panic!("boom") });
-    let silent =
-        || tool("t", |_, _cx| std::future::pending()).time_limit(Duration::from_millis(100));
+    let panicking = || tool::<_, _, String>("t", |_, _cx| async { panic!("boom") });
+    let silent = || {
+        tool("t", |_, _cx| {
+            std::future::pending::<Result<String, ToolError>>()
+        })
+        .time_limit(Duration::from_millis(100))
+    };
     let refusing = || {
         tool("t", |_, _cx| async {
             Ok(ToolOutput::from("not today").failed())
@@ -155,7 +161,7 @@ async fn sixty_four_calls_at_once_run_at_once_and_are_all_answered() {
                 } else {
                     everybody.await;
                 }
-                Ok(args["n"].to_string().into())
+                Ok(args["n"].to_string())
             }
         });
         let client = rig.builder().tool(tool).spawn().await.unwrap();
@@ -188,10 +194,15 @@ async fn no_more_calls_of_a_tool_run_at_once_than_it_allows() {
                 most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                 tokio::time::sleep(Duration::from_millis(30)).await; // What it is working on.
                 now.fetch_sub(1, Ordering::SeqCst);
-                Ok("ok".into())
+                Ok("ok")
             }
         });
-        let client = rig.builder().tool(tool.at_once(3)).spawn().await.unwrap();
+        let client = rig
+            .builder()
+            .tool(tool.max_concurrent(3))
+            .spawn()
+            .await
+            .unwrap();
         let outcome = turn(&start(&client).await).await;
         assert_eq!(outcome.text, "done");
         assert_eq!(seen.load(Ordering::SeqCst), 3);
@@ -207,7 +218,7 @@ async fn a_tool_may_call_the_client() {
         let tool = tool("t", |_, cx| async move {
             let loaded = cx.client.request(ThreadLoadedListParams::default()).await?;
             assert!(loaded.data.contains(&cx.thread_id));
-            Ok(format!("{} loaded", loaded.data.len()).into())
+            Ok(format!("{} loaded", loaded.data.len()))
         });
         let (told, _) = call(&rig, tool, json!({})).await;
         assert_eq!(told, "1 loaded");
@@ -236,7 +247,7 @@ async fn an_interrupt_drops_the_tool_that_is_running_and_the_model_is_told_later
             let guard = Dropped(guard.clone());
             async move {
                 let _guard = guard;
-                std::future::pending().await
+                std::future::pending::<Result<String, ToolError>>().await
             }
         });
         let client = rig.builder().tool(tool).spawn().await.unwrap();
@@ -285,7 +296,7 @@ async fn a_running_tool_does_not_keep_the_process_alive() {
             let guard = Dropped(guard.clone());
             async move {
                 let _hold = (guard, cx);
-                std::future::pending().await
+                std::future::pending::<Result<String, ToolError>>().await
             }
         });
         let client = rig.builder().tool(tool).spawn().await.unwrap();
@@ -316,7 +327,7 @@ async fn a_code_mode_model_calls_the_tool_from_its_script() {
             .reply(Reply::new().custom_tool_call("c-1", "exec", script));
         rig.model.reply(Reply::text("done"));
         let tool = tool("t", |args, _cx| async move {
-            Ok(format!("sunny in {}", args["city"]).into())
+            Ok(format!("sunny in {}", args["city"]))
         });
         let client = rig.builder().tool(tool).spawn().await.unwrap();
         let outcome = turn(&start(&client).await).await;

@@ -1,8 +1,12 @@
 //! Threads that are not known, params that can't be read, and whose policy decides then.
 
 use cas_sdk::{
-    ApprovalRequest, CasClient, Decision, Elicitation, ElicitationAnswer, ElicitationRequest,
-    HandlerError, Handlers, Policy, RequestContext, Rule,
+    CasClient, Handlers,
+    handlers::{
+        ApprovalRequest, Decision, Elicitation, ElicitationAnswer, ElicitationRequest,
+        HandlerError, RequestContext,
+    },
+    policy::{Policy, Rule},
     protocol::{ThreadForkParams, ThreadResumeParams, ThreadStartParams},
 };
 use serde_json::{Value, json};
@@ -146,20 +150,20 @@ async fn a_thread_has_the_handlers_of_the_handle_that_opened_it_by_whatever_meth
         opens!(
             "raw",
             "thread/start",
-            careful.request_raw::<Value>("thread/start", &json!({}))
+            careful.call::<Value>("thread/start", &json!({}))
         );
         opens!(
             "raw-resumed",
             "thread/resume",
-            careful.request_raw::<Value>("thread/resume", &json!({"threadId": "raw-resumed"}))
+            careful.call::<Value>("thread/resume", &json!({"threadId": "raw-resumed"}))
         );
         opens!(
             "raw-forked",
             "thread/fork",
-            careful.request_raw::<Value>("thread/fork", &json!({"threadId": "x"}))
+            careful.call::<Value>("thread/fork", &json!({"threadId": "x"}))
         );
         let params = json!({"threadId": "typed"});
-        let by_client = client.request_raw::<Value>("thread/resume", &params);
+        let by_client = client.call::<Value>("thread/resume", &params);
         let (_, _) = tokio::join!(by_client, peer.expect("thread/resume", opened("typed")));
         assert_eq!(
             decision(&mut peer, "typed").await,
@@ -282,7 +286,7 @@ async fn for_an_unknown_thread_no_elicitation_is_answered_by_another_threads_han
         }
     }
     within(30, async {
-        let (client, mut peer) = Peer::connect(CasClient::builder().elicitation(Yes)).await;
+        let (client, mut peer) = Peer::connect(CasClient::builder().handlers(cas_sdk::Handlers::new().elicitation(Yes))).await;
         let no = |_: ElicitationRequest, _cx| async { Ok(ElicitationAnswer::decline()) };
         let careful = client.with_handlers(Handlers::new().elicitation(no));
         let action = async |peer: &mut Peer| {
@@ -298,7 +302,7 @@ async fn for_an_unknown_thread_no_elicitation_is_answered_by_another_threads_han
 }
 
 #[tokio::test]
-async fn what_cannot_be_read_is_declined_whatever_the_handler_says() {
+async fn an_unreadable_request_is_declined_whatever_the_handler_says() {
     within(30, async {
         let yes = |_: ApprovalRequest, _cx| async { Ok(Decision::AcceptAlways) };
         let (_client, mut peer) = Peer::connect(CasClient::builder().approvals(yes)).await;

@@ -6,7 +6,8 @@ use std::{
 };
 
 use cas_sdk::{
-    Answers, Builder, HandlerError, RequestContext, TurnOutcome, UnclaimedRequest, UserInput,
+    Builder, TurnOutcome,
+    handlers::{Answers, HandlerError, RequestContext, UnclaimedRequest, UserInput},
     protocol::{ToolRequestUserInputParams, TurnStatus},
     testing::Reply,
 };
@@ -59,7 +60,12 @@ async fn the_answers_reach_the_model() {
     let Some(rig) = rig().await else { return };
     within(60, async {
         let asked = Arc::new(Mutex::new(None));
-        let (told, _) = ask(&rig, rig.builder().user_input(Blue(asked.clone()))).await;
+        let (told, _) = ask(
+            &rig,
+            rig.builder()
+                .handlers(cas_sdk::Handlers::new().user_input(Blue(asked.clone()))),
+        )
+        .await;
         assert_eq!(told, json!({"answers": {"colour": {"answers": ["blue"]}}}));
         let asked = asked.lock().unwrap().take().unwrap();
         assert_eq!(asked.questions[0].question, "Which colour?");
@@ -73,14 +79,14 @@ async fn the_answers_reach_the_model() {
 async fn a_closure_answers_too() {
     let Some(rig) = rig().await else { return };
     within(60, async {
-        let builder =
-            rig.builder()
-                .user_input(|request: ToolRequestUserInputParams, _cx| async move {
-                    let first = &request.questions[0];
-                    Ok(Answers::new()
-                        .answer(&first.id, "red")
-                        .answer(&first.id, "and blue"))
-                });
+        let builder = rig.builder().handlers(cas_sdk::Handlers::new().user_input(
+            |request: ToolRequestUserInputParams, _cx| async move {
+                let first = &request.questions[0];
+                Ok(Answers::new()
+                    .answer(&first.id, "red")
+                    .answer(&first.id, "and blue"))
+            },
+        ));
         let (told, _) = ask(&rig, builder).await;
         assert_eq!(
             told,
@@ -102,11 +108,16 @@ async fn without_an_answer_the_model_gets_none_and_goes_on() {
         let error = |_: UnclaimedRequest, _cx| async { Err(HandlerError::rpc(-32000, "no")) };
         for builder in [
             rig.builder(),
-            rig.builder().user_input(failing),
-            rig.builder().user_input(panicking),
-            rig.builder().user_input(refusing),
-            rig.builder().fallback(nonsense),
-            rig.builder().fallback(error),
+            rig.builder()
+                .handlers(cas_sdk::Handlers::new().user_input(failing)),
+            rig.builder()
+                .handlers(cas_sdk::Handlers::new().user_input(panicking)),
+            rig.builder()
+                .handlers(cas_sdk::Handlers::new().user_input(refusing)),
+            rig.builder()
+                .handlers(cas_sdk::Handlers::new().fallback(nonsense)),
+            rig.builder()
+                .handlers(cas_sdk::Handlers::new().fallback(error)),
         ] {
             let (told, _) = ask(&rig, builder).await;
             assert_eq!(told, json!({"answers": {}}));
@@ -121,10 +132,11 @@ async fn a_silent_user_has_no_limit_but_the_one_that_is_set() {
     within(60, async {
         let silent = |_: ToolRequestUserInputParams, _cx| std::future::pending();
         let outcome = Answers::new().answer("colour", "whichever");
-        let builder = rig
-            .builder()
-            .user_input(silent)
-            .user_input_limit(Duration::from_millis(200), outcome);
+        let builder = rig.builder().handlers(
+            cas_sdk::Handlers::new()
+                .user_input(silent)
+                .user_input_limit(Duration::from_millis(200), outcome),
+        );
         let (told, _) = ask(&rig, builder).await;
         assert_eq!(
             told,
@@ -149,7 +161,12 @@ async fn an_interrupt_takes_the_question_back() {
                 std::future::pending().await
             }
         };
-        let client = rig.builder().user_input(silent).spawn().await.unwrap();
+        let client = rig
+            .builder()
+            .handlers(cas_sdk::Handlers::new().user_input(silent))
+            .spawn()
+            .await
+            .unwrap();
         let running = start(&client).await.ask("go").await.unwrap();
         eventually("the user is asked", || {
             !client.pending_requests().is_empty()

@@ -6,9 +6,11 @@ use std::{
 };
 
 use cas_sdk::{
-    CasClient, CloseCause, CloseReason, Deadline, Error, Filter, TurnErrorKind,
+    CasClient, Error, Filter,
+    error::{CloseCause, CloseReason},
     protocol::ThreadStartParams,
     testing::{Gate, Reply},
+    turn::{Deadline, TurnErrorKind},
 };
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -29,7 +31,7 @@ fn check(reason: &CloseReason) {
 /// Has the fake say these lines and exit with 7.
 async fn die(client: &CasClient, lines: &[Value]) -> Error {
     let params = json!({"lines": lines, "stderr": "out of luck", "code": 7});
-    let answer = client.request_raw::<Value>("fake/die", &params).await;
+    let answer = client.call::<Value>("fake/die", &params).await;
     answer.unwrap_err()
 }
 
@@ -50,7 +52,7 @@ async fn every_request_turn_and_stream_fails_once_with_the_status_after_what_was
                 let client = client.clone();
                 tokio::spawn(async move {
                     let nothing = json!({});
-                    client.request_raw::<Value>("fake/never", &nothing).await
+                    client.call::<Value>("fake/never", &nothing).await
                 })
             })
             .collect();
@@ -73,7 +75,7 @@ async fn every_request_turn_and_stream_fails_once_with_the_status_after_what_was
         }
         for n in 0..count {
             let event = events.next().await.unwrap().unwrap();
-            assert!(event.params().contains(&n.to_string()), "what was said first");
+            assert!(event.json().contains(&n.to_string()), "what was said first");
         }
         let Some(Err(Error::Closed(reason))) = events.next().await else {
             panic!("a stream fails with the reason")
@@ -93,7 +95,7 @@ async fn every_request_turn_and_stream_fails_once_with_the_status_after_what_was
             lines += 1;
         }
         assert!(lines > count, "the wire has all, and ends");
-        let after = client.request_raw::<Value>("x/y", &json!({})).await;
+        let after = client.call::<Value>("x/y", &json!({})).await;
         assert!(matches!(after, Err(Error::Closed(_))), "{after:?}");
         let mut late = client.events(Filter::all());
         assert!(matches!(late.next().await, Some(Err(Error::Closed(_)))));
@@ -131,7 +133,7 @@ async fn a_request_without_an_answer_ends_at_its_deadline_and_the_connection_goe
         let fake = Fake::new();
         let builder = fake.builder("").request_timeout(Duration::from_millis(200));
         let client = builder.spawn().await.unwrap();
-        let answer = client.request_raw::<Value>("fake/never", &json!({})).await;
+        let answer = client.call::<Value>("fake/never", &json!({})).await;
         let Err(Error::Timeout { method, after }) = answer else {
             panic!("{answer:?}")
         };
@@ -139,10 +141,7 @@ async fn a_request_without_an_answer_ends_at_its_deadline_and_the_connection_goe
             (method.as_str(), after),
             ("fake/never", Duration::from_millis(200))
         );
-        let answer: Value = client
-            .request_raw("fake/echo", &json!({"a": 1}))
-            .await
-            .unwrap();
+        let answer: Value = client.call("fake/echo", &json!({"a": 1})).await.unwrap();
         assert_eq!(answer, json!({"a": 1}));
         client.shutdown().await;
     })
@@ -183,9 +182,7 @@ async fn whatever_ends_the_server_is_told_as_what_it_was_and_leaves_nothing() {
             let mut events = client.events(Filter::all().method("never"));
             let waiting = {
                 let client = client.clone();
-                tokio::spawn(
-                    async move { client.request_raw::<Value>("fake/never", &json!({})).await },
-                )
+                tokio::spawn(async move { client.call::<Value>("fake/never", &json!({})).await })
             };
             let dying = {
                 let client = client.clone();
@@ -221,7 +218,7 @@ async fn whatever_ends_the_server_is_told_as_what_it_was_and_leaves_nothing() {
 async fn until_closed(client: &CasClient) {
     loop {
         let nothing = json!({});
-        let probe = client.request_raw::<Value>("x", &nothing);
+        let probe = client.call::<Value>("x", &nothing);
         let probe = tokio::time::timeout(Duration::from_millis(100), probe).await;
         if matches!(probe, Ok(Err(Error::Closed(_)))) {
             return;
@@ -240,13 +237,14 @@ async fn a_deadline_on_a_codex_that_was_stopped_does_not_wait_for_its_requests_t
         let params = ThreadStartParams::default();
         let thread = client.start_thread(params).await.unwrap();
         let mut turn = thread.ask("go").await.unwrap();
-        while turn.so_far().text != "half" {
+        while turn.partial_outcome().text != "half" {
             turn.next().await.unwrap().unwrap();
         }
         let pid = i32::try_from(client.pid().unwrap()).unwrap();
         kill_process(Pid::from_raw(pid).unwrap(), Signal::STOP).unwrap();
         let deadline = Deadline::after(Duration::from_millis(500));
-        let Err(Error::Turn(error)) = turn.finish_by(deadline).await else {
+        turn.set_deadline(deadline);
+        let Err(Error::Turn(error)) = turn.finish().await else {
             panic!("it can't end")
         };
         assert!(

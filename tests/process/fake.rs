@@ -122,7 +122,7 @@ pub(crate) fn marked(run: &str) -> Vec<u32> {
 /// Has the fake start a child; returns when it runs.
 pub(crate) async fn child(client: &CasClient, sort: &str) -> u32 {
     let params = json!({"sort": sort});
-    let answer: Value = client.request_raw("fake/child", &params).await.unwrap();
+    let answer: Value = client.call("fake/child", &params).await.unwrap();
     u32::try_from(answer["pid"].as_u64().unwrap()).unwrap()
 }
 

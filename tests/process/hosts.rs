@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cas_sdk::{CasClient, Error, SpawnError, testing::CODEX_VERSION};
+use cas_sdk::{CasClient, Error, error::SpawnError, testing::CODEX_VERSION};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{

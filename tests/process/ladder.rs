@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::process::ExitStatusExt as _, time::Instant};
 
-use cas_sdk::{CloseCause, CloseReason};
+use cas_sdk::error::{CloseCause, CloseReason};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{

@@ -7,7 +7,7 @@ use std::{
     process::{Child, Command},
 };
 
-use cas_sdk::{Error, SpawnError};
+use cas_sdk::{Error, error::SpawnError};
 use serde_json::{Value, json};
 
 use crate::{

@@ -6,9 +6,11 @@ use std::{
 };
 
 use cas_sdk::{
-    Error, Handlers, Restart, ServerState, Supervisor, TurnErrorKind,
+    Error, Handlers, Supervisor,
     protocol::ThreadStartParams,
+    supervisor::{Restart, ServerState},
     testing::{Gate, Reply},
+    turn::TurnErrorKind,
 };
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
@@ -63,7 +65,7 @@ async fn a_thread_goes_on_in_the_next_process_after_a_crash_in_the_middle_of_a_t
             let gate = Gate::new();
             rig.model.reply(Reply::new().delta("half a ").hold(&gate));
             let mut turn = thread.ask("And now?").await.unwrap();
-            while turn.so_far().text != "half a " {
+            while turn.partial_outcome().text != "half a " {
                 turn.next().await.unwrap().unwrap();
             }
             kill(supervisor.client().await.unwrap().pid().unwrap());
@@ -91,7 +93,7 @@ async fn a_thread_goes_on_in_the_next_process_after_a_crash_in_the_middle_of_a_t
         }
         assert!(
             first
-                .request_raw::<serde_json::Value>("x", &json!({}))
+                .call::<serde_json::Value>("x", &json!({}))
                 .await
                 .is_err()
         );
@@ -170,7 +172,7 @@ async fn a_thread_keeps_the_handlers_it_was_opened_with() {
         let handlers = Handlers::default().user_input(
             move |_: cas_sdk::protocol::ToolRequestUserInputParams, _cx| {
                 count.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-                async { Ok(cas_sdk::Answers::default()) }
+                async { Ok(cas_sdk::handlers::Answers::default()) }
             },
         );
         let client = supervisor.client().await.unwrap().with_handlers(handlers);

@@ -6,9 +6,11 @@ use std::{
 };
 
 use cas_sdk::{
-    CasClient, CloseCause, Error, Filter, TurnError, TurnErrorKind,
+    CasClient, Error, Filter,
+    error::CloseCause,
     protocol::{ThreadLoadedListParams, ThreadStartParams},
     testing::{FakeServer, Gate, Reply},
+    turn::{TurnError, TurnErrorKind},
 };
 use serde_json::json;
 use tokio::runtime::{Builder, Runtime};

@@ -8,7 +8,8 @@ use std::{
 };
 
 use cas_sdk::{
-    CasClient, Error, Filter, HandlerError, RefreshRequest, Tokens,
+    CasClient, Error, Filter,
+    handlers::{ChatgptTokens, HandlerError, RefreshRequest},
     protocol::{
         ApiKeyLoginAccountParams, ChatgptAuthTokensLoginAccountParams, LoginAccountParams,
         ThreadStartParams,
@@ -100,7 +101,7 @@ async fn the_real_codex_is_told_secrets_in_every_way_and_nobody_else_is() {
         let handler = {
             let log = log.clone();
             move |request: RefreshRequest, _cx| {
-                let tokens = Tokens::new(&new, "org-1").plan("pro");
+                let tokens = ChatgptTokens::new(&new, "org-1").plan("pro");
                 log.say(&request);
                 log.say(&tokens);
                 async { Ok::<_, HandlerError>(tokens) }
@@ -112,7 +113,7 @@ async fn the_real_codex_is_told_secrets_in_every_way_and_nobody_else_is() {
             .env("OTHER", format!("x={MARKER}"))
             .config("mcp_servers.m.command", "\"true\"")
             .config("mcp_servers.m.env.KEY", &format!("\"{MARKER}\""))
-            .auth_refresh(handler);
+            .handlers(cas_sdk::Handlers::new().auth_refresh(handler));
         log.say(&builder);
         let client = builder.clone().spawn().await.unwrap();
         let mut wire = client.wire();
@@ -157,7 +158,7 @@ async fn the_real_codex_is_told_secrets_in_every_way_and_nobody_else_is() {
         // The lines that wait to be read, logins among them.
         log.say(&wire);
         while let Some(line) = wire.next().await {
-            seen += usize::from(line.text().contains(MARKER));
+            seen += usize::from(line.line().contains(MARKER));
             log.say(&line);
             kept.push(line);
         }
@@ -192,7 +193,7 @@ async fn what_the_server_says_of_secrets_is_not_repeated() {
     within(60, async {
         let (client, server) = FakeServer::connect(CasClient::builder()).await.unwrap();
         server.answer("x/y", |_| Ok(json!({"token": MARKER})));
-        let answer = client.request_raw::<Vec<u8>>("x/y", &json!({})).await;
+        let answer = client.call::<Vec<u8>>("x/y", &json!({})).await;
         let error = answer.unwrap_err();
         let Error::Decode { raw, .. } = &error else {
             panic!("{error:?}")
@@ -248,16 +249,16 @@ async fn what_does_not_fit_its_type_is_told_by_its_place_and_not_quoted() {
     let log = Log::default();
     let _traces = log.traces();
     within(60, async {
-        let handler = |_: RefreshRequest, _cx| async { Ok(Tokens::new("t", "o")) };
+        let handler = |_: RefreshRequest, _cx| async { Ok(ChatgptTokens::new("t", "o")) };
         let builder = CasClient::builder()
-            .auth_refresh(handler)
-            .approvals(|_: cas_sdk::ApprovalRequest, _cx| async { Ok(cas_sdk::Decision::Accept) })
-            .user_input(|_: cas_sdk::protocol::ToolRequestUserInputParams, _cx| async {
-                Ok(cas_sdk::Answers::new())
+            .handlers(cas_sdk::Handlers::new().auth_refresh(handler))
+            .approvals(|_: cas_sdk::handlers::ApprovalRequest, _cx| async { Ok(cas_sdk::handlers::Decision::Accept) })
+            .handlers(cas_sdk::Handlers::new().user_input(|_: cas_sdk::protocol::ToolRequestUserInputParams, _cx| async {
+                Ok(cas_sdk::handlers::Answers::new())
             })
-            .elicitation(|_: cas_sdk::ElicitationRequest, _cx| async {
-                Ok(cas_sdk::ElicitationAnswer::decline())
-            });
+            .elicitation(|_: cas_sdk::handlers::ElicitationRequest, _cx| async {
+                Ok(cas_sdk::handlers::ElicitationAnswer::decline())
+            }));
         let (client, server) = FakeServer::connect(builder).await.unwrap();
         let mut events = client.events(Filter::all());
         let mut id = 0;
@@ -269,7 +270,7 @@ async fn what_does_not_fit_its_type_is_told_by_its_place_and_not_quoted() {
             log.error(&models.await.unwrap_err());
             server.answer("x/y", move |_| Ok(json!({"a": [1, b]})));
             let raw = client
-                .request_raw::<std::collections::HashMap<String, Vec<u8>>>("x/y", &json!({}))
+                .call::<std::collections::HashMap<String, Vec<u8>>>("x/y", &json!({}))
                 .await;
             log.error(&raw.unwrap_err());
             server.answer("thread/start", move |_| Ok(json!({"thread": {"id": c}})));

@@ -6,7 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cas_sdk::{CloseCause, Error, ErrorClass, Restart, Retry, RpcErrorKind, SpawnError};
+use cas_sdk::{
+    Error, ErrorClass, Retry, RpcErrorKind,
+    error::{CloseCause, SpawnError},
+    supervisor::Restart,
+};
 
 use crate::{common::within, fake::Fake};
 

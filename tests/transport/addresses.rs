@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use cas_sdk::{CasClient, ConnectErrorKind as Kind, Endpoint, Error};
+use cas_sdk::{CasClient, Error, error::ConnectErrorKind as Kind, live::Endpoint};
 use tempfile::tempdir;
 use tokio::net::TcpListener;
 

@@ -3,7 +3,11 @@
 use std::time::{Duration, SystemTime};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use cas_sdk::{Auth, AuthRefusal, CasClient, ConnectErrorKind as Kind, Endpoint, Error};
+use cas_sdk::{
+    CasClient, Error,
+    error::{AuthRefusal, ConnectErrorKind as Kind},
+    live::{Auth, Endpoint},
+};
 use serde_json::{Value, json};
 
 use crate::{

@@ -9,8 +9,10 @@ use std::{
 };
 
 use cas_sdk::{
-    ApprovalRequest, ConnectErrorKind as Kind, Decision, Endpoint, Error, Live,
-    live::{Holder, LiveStatus, LiveThread, ServerOwner, ThreadRole, Unreachable},
+    Error, Live,
+    error::ConnectErrorKind as Kind,
+    handlers::{ApprovalRequest, Decision},
+    live::{Endpoint, Holder, LiveStatus, LiveThread, ServerOwner, ThreadRole, Unreachable},
     protocol::ThreadStartParams,
     testing::{Gate, Reply},
 };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cas_sdk::{CasClient, CloseCause, Error, Filter};
+use cas_sdk::{CasClient, Error, Filter, error::CloseCause};
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
 use tokio::{
@@ -62,7 +62,7 @@ impl Server {
 
     /// A client that has done the handshake with it.
     pub(crate) async fn joined(&mut self) -> CasClient {
-        let endpoint: cas_sdk::Endpoint = self.address().parse().unwrap();
+        let endpoint: cas_sdk::live::Endpoint = self.address().parse().unwrap();
         let endpoint = endpoint.ping_every(Duration::from_millis(200));
         let join = CasClient::builder().connect_to(endpoint);
         let (client, ()) = tokio::join!(join, async {
@@ -157,14 +157,14 @@ async fn messages_arrive_whole_however_they_are_cut_and_whatever_is_in_between()
             }
             server.socket().flush().await.unwrap();
             let event = events.next().await.unwrap().unwrap();
-            let params: Value = serde_json::from_str(event.params()).unwrap();
+            let params: Value = serde_json::from_str(event.json()).unwrap();
             assert_eq!(params["text"], text.replace("\\n", "\n"), "{size}");
         }
         // An empty message is nothing, and so is a binary one that is no JSON, apart from the word about it.
         server.socket().send(Message::text("")).await.unwrap();
         server.say(&notification("after")).await;
         let event = events.next().await.unwrap().unwrap();
-        assert!(event.params().contains("after"));
+        assert!(event.json().contains("after"));
     })
     .await;
 }
@@ -177,7 +177,7 @@ async fn a_large_request_is_in_fragments_of_at_most_four_mebibytes() {
         let mebibytes = |n: usize| "x".repeat(n * 1024 * 1024);
         for n in [1, 4, 9] {
             let params = json!({"x": mebibytes(n)});
-            let ask = client.request_raw::<Value>("x/y", &params);
+            let ask = client.call::<Value>("x/y", &params);
             let (answer, ()) = tokio::join!(ask, async {
                 // The library takes no frame above 16 MiB by default, and this peer looks at each.
                 let request = server.hear().await;
@@ -235,7 +235,7 @@ async fn a_peer_that_answers_no_ping_is_given_up() {
 async fn a_message_over_the_limit_of_a_line_is_skipped_and_the_next_one_read() {
     within(60, async {
         let mut server = Server::start().await;
-        let endpoint: cas_sdk::Endpoint = server.address().parse().unwrap();
+        let endpoint: cas_sdk::live::Endpoint = server.address().parse().unwrap();
         let join = CasClient::builder()
             .max_line(1_000_000)
             .connect_to(endpoint);
@@ -253,9 +253,9 @@ async fn a_message_over_the_limit_of_a_line_is_skipped_and_the_next_one_read() {
         server.say(&notification(&"x".repeat(70_000_000))).await;
         server.say(&notification("after")).await;
         let odd = events.next().await.unwrap().unwrap();
-        assert_eq!(odd.kind(), cas_sdk::MessageKind::Malformed);
+        assert_eq!(odd.kind(), cas_sdk::events::MessageKind::Malformed);
         let after = events.next().await.unwrap().unwrap();
-        assert!(after.params().contains("after"));
+        assert!(after.json().contains("after"));
     })
     .await;
 }
@@ -282,7 +282,7 @@ async fn a_close_frame_is_told_with_its_code_and_what_came_before_it_is_read() {
                 .await
                 .unwrap()
                 .unwrap()
-                .params()
+                .json()
                 .contains("last words")
         );
         let reason = client.closed().await;
@@ -344,10 +344,7 @@ async fn an_end_in_the_middle_of_a_message_is_an_error_and_one_between_messages_
             } else {
                 assert_eq!(reason.cause, CloseCause::Eof);
             }
-            let error = client
-                .request_raw::<Value>("x/y", &json!({}))
-                .await
-                .unwrap_err();
+            let error = client.call::<Value>("x/y", &json!({})).await.unwrap_err();
             assert!(matches!(error, Error::Closed(_)));
         }
     })

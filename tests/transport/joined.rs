@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use cas_sdk::{
-    ApprovalRequest, CloseCause, ConnectionKind, Decision, Error, HandlerError,
+    Error,
+    client::ConnectionKind,
+    error::CloseCause,
+    handlers::{ApprovalRequest, Decision, HandlerError},
     protocol::{ModelListParams, ThreadStartParams},
     testing::{Gate, Reply},
 };
@@ -79,7 +82,7 @@ async fn thirty_two_clients_see_the_same_turn_whole() {
                 let mut text = String::new();
                 loop {
                     let event = events.next().await.unwrap().unwrap();
-                    let params: Value = serde_json::from_str(event.params()).unwrap();
+                    let params: Value = serde_json::from_str(event.json()).unwrap();
                     match event.method() {
                         "item/agentMessage/delta" => {
                             text.push_str(params["delta"].as_str().unwrap());
@@ -106,13 +109,13 @@ async fn large_messages_pass_both_ways_and_one_that_the_server_would_cut_for_is_
             // 20 MiB: more than the server takes in one frame, so it is in fragments.
             let large = "x".repeat(20 * 1024 * 1024);
             let refusal = client
-                .request_raw::<Value>("thread/read", &json!({"threadId": large}))
+                .call::<Value>("thread/read", &json!({"threadId": large}))
                 .await
                 .unwrap_err();
             assert!(refusal.rpc().is_some(), "it was heard: {refusal:?}");
             let too_large = "x".repeat(64 * 1024 * 1024);
             let error = client
-                .request_raw::<Value>("thread/read", &json!({"threadId": too_large}))
+                .call::<Value>("thread/read", &json!({"threadId": too_large}))
                 .await
                 .unwrap_err();
             assert!(matches!(&error, Error::Invalid(_)), "{error:?}");
@@ -150,7 +153,7 @@ async fn a_server_that_has_stopped_answering_is_noticed_by_a_ping() {
     let Some(rig) = Rig::new().await else { return };
     within(60, async {
         for listener in both(&rig).await {
-            let endpoint: cas_sdk::Endpoint = listener.address.parse().unwrap();
+            let endpoint: cas_sdk::live::Endpoint = listener.address.parse().unwrap();
             let endpoint = endpoint.ping_every(Duration::from_millis(500));
             let client = builder(&rig).connect_to(endpoint).await.unwrap();
             // It answers pings, so nothing happens for several of them.
@@ -175,7 +178,7 @@ async fn the_control_socket_of_a_home_is_found_by_itself() {
     within(60, async {
         assert!(matches!(
             kind(builder(&rig).connect_to("unix://").await),
-            cas_sdk::ConnectErrorKind::NoServer
+            cas_sdk::error::ConnectErrorKind::NoServer
         ));
         // A server of our own is where a plain codex would come.
         let own = rig.builder().serve("unix://").await.unwrap();

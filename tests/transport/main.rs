@@ -21,7 +21,7 @@ mod silent;
 mod tls;
 mod tui;
 
-use cas_sdk::{CasClient, ConnectErrorKind, Error};
+use cas_sdk::{CasClient, Error, error::ConnectErrorKind};
 
 /// What is wrong with a connection.
 fn kind(result: Result<CasClient, Error>) -> ConnectErrorKind {

@@ -3,7 +3,10 @@
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Stdio, time::Duration};
 
 use cas_sdk::{
-    CasClient, CloseCause, ConnectErrorKind as Kind, ConnectionKind, Endpoint, Error, SpawnError,
+    CasClient, Error,
+    client::ConnectionKind,
+    error::{CloseCause, ConnectErrorKind as Kind, SpawnError},
+    live::Endpoint,
     protocol::ThreadStartParams,
     testing::{Gate, Reply},
 };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cas_sdk::{CasClient, ConnectErrorKind as Kind, Endpoint, Error};
+use cas_sdk::{CasClient, Error, error::ConnectErrorKind as Kind, live::Endpoint};
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},

@@ -1,6 +1,6 @@
 //! The real TUI in a terminal, on a session that this program serves.
 
-use cas_sdk::{Endpoint, protocol::ThreadStartParams, testing::Reply};
+use cas_sdk::{live::Endpoint, protocol::ThreadStartParams, testing::Reply};
 use serde_json::Value;
 
 use crate::{
@@ -52,7 +52,7 @@ async fn the_users_tui_joins_a_session_that_a_program_serves_and_both_see_everyt
         let mut told = String::new();
         loop {
             let event = events.next().await.unwrap().unwrap();
-            let params: Value = serde_json::from_str(event.params()).unwrap();
+            let params: Value = serde_json::from_str(event.json()).unwrap();
             match event.method() {
                 "item/completed" => told.push_str(&params["item"].to_string()),
                 "turn/completed" => break,

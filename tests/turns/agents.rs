@@ -53,7 +53,7 @@ async fn a_sub_agents_events_stay_out_and_its_tokens_count() {
         let mut text = String::new();
         let outcome = loop {
             match turn.next().await.unwrap().unwrap() {
-                TurnEvent::Text(delta) => text.push_str(&delta),
+                TurnEvent::Text { delta, .. } => text.push_str(&delta),
                 TurnEvent::Completed(outcome) => break outcome,
                 _ => {}
             }

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 
 use cas_sdk::{
-    Error, RpcErrorKind,
+    Error, ErrorClass, RpcErrorKind,
     testing::{Gate, Reply},
+    turn::TurnErrorKind,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -30,7 +31,8 @@ async fn an_answer_comes_as_a_value_and_its_schema_went_out_strict() {
         let remark = json!({"reasons": [], "broken": false, "commit": null}).to_string();
         rig.model
             .reply(Reply::new().commentary(remark).final_answer(text));
-        let verdict: Verdict = thread.ask_as("Who broke it?").await.unwrap();
+        let turn = thread.ask("Who broke it?").structured::<Verdict>().await;
+        let (verdict, _) = turn.unwrap().finish().await.unwrap();
         let expected = Verdict {
             reasons: vec!["a".into(), "b".into()],
             broken: true,
@@ -73,7 +75,8 @@ async fn an_answer_that_is_no_object_is_unwrapped() {
         let (client, thread) = rig.thread().await;
         rig.model
             .reply(Reply::text(json!({"value": ["x", "y"]}).to_string()));
-        let list: Vec<String> = thread.ask_as("Name two.").await.unwrap();
+        let turn = thread.ask("Name two.").structured::<Vec<String>>().await;
+        let (list, _) = turn.unwrap().finish().await.unwrap();
         assert_eq!(list, ["x", "y"]);
         client.shutdown().await;
     })
@@ -90,9 +93,10 @@ async fn a_turn_with_a_schema_can_be_watched_and_overridden_like_any_other() {
         let ask = thread
             .ask("Who?")
             .model("another-model")
-            .output_of::<Verdict>();
-        let outcome = ask.await.unwrap().finish().await.unwrap();
-        let verdict: Verdict = outcome.parse().unwrap();
+            .structured::<Verdict>();
+        let mut turn = ask.await.unwrap();
+        assert!(turn.next().await.unwrap().is_ok());
+        let (verdict, outcome) = turn.finish().await.unwrap();
         assert_eq!(verdict.commit.as_deref(), Some("c0ffee"));
         assert!(outcome.usage.is_some());
         assert_eq!(rig.model.next_request().await.model(), "another-model");
@@ -102,17 +106,24 @@ async fn a_turn_with_a_schema_can_be_watched_and_overridden_like_any_other() {
 }
 
 #[tokio::test]
-async fn an_answer_that_does_not_fit_is_an_error_with_its_text() {
+async fn an_answer_that_does_not_fit_is_an_error_with_the_outcome_and_its_tokens() {
     let Some(rig) = Rig::new().await else { return };
     within(60, async {
         let (client, thread) = rig.thread().await;
         for text in ["I'd rather not say.", r#"{"reasons": "none"}"#] {
             rig.model.reply(Reply::text(text));
-            let error = thread.ask_as::<Verdict>("Who?").await.unwrap_err();
-            let Error::Decode { raw, .. } = &error else {
+            let turn = thread.ask("Who?").structured::<Verdict>().await.unwrap();
+            let error = turn.finish().await.unwrap_err();
+            assert_eq!(error.class(), ErrorClass::Decode);
+            let Error::Turn(error) = error else {
                 panic!("{error:?}")
             };
-            assert_eq!(&**raw, text);
+            assert!(
+                matches!(&error.kind, TurnErrorKind::AnswerMismatch { reason } if !reason.is_empty()),
+                "{error:?}"
+            );
+            assert_eq!(error.outcome.text, text);
+            assert!(error.outcome.usage.is_some());
         }
         client.shutdown().await;
     })
@@ -129,7 +140,11 @@ async fn a_type_that_cannot_be_asked_for_is_refused_before_anything_is_sent() {
     let Some(rig) = Rig::new().await else { return };
     within(60, async {
         let (client, thread) = rig.thread().await;
-        let error = thread.ask_as::<Prices>("How much?").await.unwrap_err();
+        let error = thread
+            .ask("How much?")
+            .structured::<Prices>()
+            .await
+            .unwrap_err();
         assert!(
             matches!(&error, Error::Invalid(text) if text.contains("field `by_city` is a map")),
             "{error:?}"
@@ -152,7 +167,11 @@ async fn a_turn_that_answers_in_another_form_is_not_joined() {
         rig.model.reply(Reply::new().hold(&gate).message("prose"));
         let turn = thread.ask("hi").await.unwrap();
         rig.model.next_request().await;
-        let error = thread.ask_as::<Verdict>("Who?").await.unwrap_err();
+        let error = thread
+            .ask("Who?")
+            .structured::<Verdict>()
+            .await
+            .unwrap_err();
         assert_eq!(
             error.rpc_kind(),
             Some(RpcErrorKind::OutputSchemaMismatch),

@@ -8,9 +8,10 @@ use crate::{
     interrupted,
 };
 use cas_sdk::{
-    Error, Tool, ToolContext, ToolError, ToolOutput, TurnErrorKind, TurnEvent,
+    Error, Tool, ToolContext, ToolError, TurnEvent,
     protocol::{CodexErrorInfo, ThreadItem, ThreadStartParams, TurnStatus},
     testing::{Gate, Reply},
+    turn::TurnErrorKind,
 };
 use serde_json::json;
 
@@ -30,8 +31,8 @@ async fn the_text_streams_and_the_outcome_has_it_whole() {
         let (mut text, mut reasoning, mut outcome) = (Vec::new(), String::new(), None);
         while let Some(event) = turn.next().await {
             match event.unwrap() {
-                TurnEvent::Text(delta) => text.push(delta),
-                TurnEvent::Reasoning(delta) => reasoning.push_str(&delta),
+                TurnEvent::Text { delta, .. } => text.push(delta),
+                TurnEvent::Reasoning { delta, .. } => reasoning.push_str(&delta),
                 TurnEvent::Completed(done) => outcome = Some(done),
                 _ => {}
             }
@@ -110,9 +111,9 @@ async fn a_dropped_turn_is_interrupted_and_a_detached_one_is_not() {
         let end = ends.next().await.unwrap().unwrap();
         assert_eq!(end.turn_id(), Some(control.turn_id()));
         assert!(
-            end.raw().contains(r#""status":"completed""#),
+            end.line().contains(r#""status":"completed""#),
             "{}",
-            end.raw()
+            end.line()
         );
         client.shutdown().await;
     })
@@ -131,13 +132,14 @@ impl Tool for Weather {
     const NAME: &'static str = "weather";
     const DESCRIPTION: &'static str = "Tells the weather of a city.";
     type Args = WeatherArgs;
+    type Output = String;
 
-    async fn call(&self, args: WeatherArgs, cx: ToolContext) -> Result<ToolOutput, ToolError> {
+    async fn call(&self, args: WeatherArgs, cx: ToolContext) -> Result<String, ToolError> {
         assert!(!cx.thread_id.is_empty() && !cx.turn_id.is_empty());
         match args.city.as_str() {
             "Atlantis" => Err(ToolError::new("Atlantis is under water")),
             "Pompeii" => panic!("Vesuvius"),
-            city => Ok(format!("sunny in {city}").into()),
+            city => Ok(format!("sunny in {city}")),
         }
     }
 }
@@ -316,7 +318,7 @@ async fn a_client_dropped_in_the_middle_of_a_turn_leaves_no_process() {
         let (client, thread) = rig.thread().await;
         let pid = client.pid().unwrap();
         let mut turn = thread.ask("go").await.unwrap();
-        while !matches!(turn.next().await.unwrap().unwrap(), TurnEvent::Text(_)) {}
+        while !matches!(turn.next().await.unwrap().unwrap(), TurnEvent::Text { .. }) {}
         drop((client, thread));
         assert!(is_alive(pid), "the turn keeps it");
         drop(turn);
@@ -333,7 +335,7 @@ async fn the_end_of_the_process_ends_the_turn_with_what_there_was() {
             .reply(Reply::new().delta("so far").hold(&Gate::new()));
         let (client, thread) = rig.thread().await;
         let mut turn = thread.ask("go").await.unwrap();
-        while !matches!(turn.next().await.unwrap().unwrap(), TurnEvent::Text(_)) {}
+        while !matches!(turn.next().await.unwrap().unwrap(), TurnEvent::Text { .. }) {}
         client.shutdown().await;
         let error = tokio::time::timeout(Duration::from_secs(5), turn.finish())
             .await

@@ -60,7 +60,7 @@ fn parts_convert_to_and_from_the_types_of_the_protocol() {
 }
 
 #[tokio::test]
-async fn what_is_said_of_a_turn_reaches_the_server_and_stays_for_the_next() {
+async fn the_overrides_of_a_turn_reach_the_server_and_stay_for_the_next() {
     let Some(rig) = Rig::new().await else { return };
     within(60, async {
         let (client, thread) = rig.thread().await;

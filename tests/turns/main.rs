@@ -29,5 +29,5 @@ async fn answers(rig: &Rig, thread: &Thread) {
 async fn interrupted(ends: &mut Events) {
     let end = ends.next().await.unwrap().unwrap();
     let status = r#""status":"interrupted""#;
-    assert!(end.params().contains(status), "{}", end.raw());
+    assert!(end.json().contains(status), "{}", end.line());
 }

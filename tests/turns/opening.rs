@@ -1,6 +1,6 @@
 //! Resuming where something stands in the way.
 
-use cas_sdk::{Origin, RpcErrorKind, protocol::ThreadStartParams, testing::Reply};
+use cas_sdk::{RpcErrorKind, protocol::ThreadStartParams, testing::Reply, thread::OpenedBy};
 
 use crate::common::{Rig, within};
 
@@ -28,7 +28,7 @@ async fn a_thread_without_a_turn_is_not_stored_and_can_be_started_anew() {
                 .or_start(ThreadStartParams::default())
                 .await
                 .unwrap();
-            assert_eq!(thread.origin(), Origin::Started);
+            assert_eq!(thread.opened_by(), OpenedBy::Started);
             assert_ne!(thread.id(), id);
             rig.model.reply(Reply::text("new"));
             assert_eq!(
@@ -54,7 +54,7 @@ async fn a_thread_that_can_not_be_resumed_but_has_a_history_is_not_replaced_by_a
             .finish()
             .await
             .unwrap();
-        let file = thread.info().unwrap().path.expect("it has a file");
+        let file = thread.opened_as().unwrap().path.expect("it has a file");
         let file = std::path::Path::new(&file);
         client.shutdown().await;
         let text = std::fs::read_to_string(file).unwrap();
@@ -72,7 +72,7 @@ async fn a_thread_that_can_not_be_resumed_but_has_a_history_is_not_replaced_by_a
             "{error}"
         );
         std::fs::write(file, "").unwrap();
-        assert_eq!(resume().await.unwrap().origin(), Origin::Started);
+        assert_eq!(resume().await.unwrap().opened_by(), OpenedBy::Started);
 
         // An ephemeral thread has no file; its history is in the server.
         let params = ThreadStartParams::default().ephemeral(true);
@@ -129,13 +129,13 @@ async fn a_thread_that_another_process_has_is_refused_or_forked_as_one_wishes() 
             "only what was allowed is done"
         );
         assert_eq!(
-            other.thread(thread.id()).read().await.unwrap().preview,
+            other.thread(thread.id()).fetch().await.unwrap().preview,
             "remember 4711"
         );
 
         let params = cas_sdk::protocol::ThreadResumeParams::new(thread.id()).model("another-model");
         let fork = other.resume_thread(params).or_fork().await.unwrap();
-        assert_eq!(fork.origin(), Origin::Forked);
+        assert_eq!(fork.opened_by(), OpenedBy::Forked);
         assert_ne!(fork.id(), thread.id());
         rig.model.reply(Reply::text("4711"));
         fork.ask("what was it?")
@@ -153,8 +153,8 @@ async fn a_thread_that_another_process_has_is_refused_or_forked_as_one_wishes() 
         let next = rig.client().await;
         let resumed = next.resume_thread(thread.id()).or_fork().await.unwrap();
         assert_eq!(
-            (resumed.origin(), resumed.id()),
-            (Origin::Resumed, thread.id())
+            (resumed.opened_by(), resumed.id()),
+            (OpenedBy::Resumed, thread.id())
         );
         next.shutdown().await;
     })
@@ -177,8 +177,8 @@ async fn an_archived_thread_is_refused_or_brought_back_as_one_wishes() {
             .await
             .unwrap();
         assert_eq!(
-            (back.origin(), back.id()),
-            (Origin::Unarchived, thread.id())
+            (back.opened_by(), back.id()),
+            (OpenedBy::Unarchived, thread.id())
         );
         rig.model.reply(Reply::text("back"));
         assert_eq!(
@@ -201,11 +201,11 @@ async fn a_thread_that_is_not_loaded_or_not_there_is_told_apart() {
         let client = rig.client().await;
         let stored = client.thread(thread.id());
         assert_eq!(
-            stored.read().await.unwrap().status,
+            stored.fetch().await.unwrap().status,
             cas_sdk::protocol::ThreadStatus::NotLoaded
         );
         assert!(!stored.is_followed());
-        let error = client.thread(NOBODY).read().await.unwrap_err();
+        let error = client.thread(NOBODY).fetch().await.unwrap_err();
         assert_eq!(
             error.rpc_kind(),
             Some(RpcErrorKind::ThreadMissing),

@@ -1,9 +1,11 @@
 //! Several readers of a turn, slow ones, and what the server's record adds.
 
 use cas_sdk::{
-    Event, Pages, Thread, Turn, TurnControl, TurnEvent,
+    Event, Thread, Turn, TurnEvent,
+    client::Pages,
     protocol::ThreadListParams,
     testing::{Gate, Reply},
+    turn::TurnControl,
 };
 
 use crate::common::{Rig, within};
@@ -17,7 +19,7 @@ fn turns_and_threads_can_be_used_in_other_tasks() {
     everywhere::<Thread>();
     everywhere::<Event>();
     elsewhere::<Pages<ThreadListParams>>();
-    elsewhere::<cas_sdk::AskAs<String>>();
+    elsewhere::<cas_sdk::turn::StructuredAsk<String>>();
 }
 
 #[tokio::test]
@@ -36,15 +38,15 @@ async fn a_reader_that_comes_in_the_middle_has_the_whole() {
                 .delta("half"),
         );
         let mut first = thread.ask("hi").await.unwrap();
-        while !matches!(first.next().await.unwrap().unwrap(), TurnEvent::Text(_)) {}
+        while !matches!(first.next().await.unwrap().unwrap(), TurnEvent::Text { .. }) {}
         let second = first.follow();
         gate.open();
         for mut turn in [first.follow(), second] {
             let (mut text, mut reasoning) = (String::new(), String::new());
             while let Some(event) = turn.next().await {
                 match event.unwrap() {
-                    TurnEvent::Text(delta) => text.push_str(&delta),
-                    TurnEvent::Reasoning(delta) => reasoning.push_str(&delta),
+                    TurnEvent::Text { delta, .. } => text.push_str(&delta),
+                    TurnEvent::Reasoning { delta, .. } => reasoning.push_str(&delta),
                     _ => {}
                 }
             }
@@ -108,7 +110,7 @@ async fn a_detached_turn_is_read_again_and_its_beginning_comes_from_the_record()
                 .message("after"),
         );
         let mut turn = thread.ask("hi").await.unwrap();
-        while !matches!(turn.next().await.unwrap().unwrap(), TurnEvent::Text(t) if t == "there") {}
+        while !matches!(turn.next().await.unwrap().unwrap(), TurnEvent::Text { delta: t, .. } if t == "there") {}
         let control = turn.detach();
         let late = control.follow();
         gate.open();

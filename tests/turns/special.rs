@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use cas_sdk::{
-    Deadline, Error, RpcErrorKind, Sent, TurnErrorKind, TurnEvent,
+    Error, RpcErrorKind, TurnEvent,
     protocol::{ReviewTarget, ThreadItem, ThreadStartParams, TurnStatus},
     testing::{Gate, Reply},
+    turn::{Deadline, SendOutcome, TurnErrorKind},
 };
 use serde_json::json;
 
@@ -142,7 +143,7 @@ async fn a_compaction_ends_the_turn_that_runs_and_can_be_interrupted_itself() {
         rig.model
             .otherwise(Reply::new().delta("working").hold(&Gate::new()));
         let mut turn = thread.ask("go").await.unwrap();
-        while !matches!(turn.next().await.unwrap().unwrap(), TurnEvent::Text(_)) {}
+        while !matches!(turn.next().await.unwrap().unwrap(), TurnEvent::Text { .. }) {}
         let compaction = thread.compact().await.unwrap();
         assert_ne!(compaction.id(), turn.id());
         let Err(Error::Turn(error)) = turn.finish().await else {
@@ -166,11 +167,11 @@ async fn send_starts_a_turn_on_a_thread_at_rest_and_steers_one_that_runs() {
         let gate = Gate::new();
         rig.model.reply(Reply::new().delta("one").hold(&gate));
         rig.model.reply(Reply::text("two"));
-        let Sent::Started(turn) = thread.send("first").await.unwrap() else {
+        let SendOutcome::Started(turn) = thread.send("first").await.unwrap() else {
             panic!("nothing runs")
         };
         rig.model.next_request().await;
-        let Sent::Steered(control) = thread.send("second").await.unwrap() else {
+        let SendOutcome::Steered(control) = thread.send("second").await.unwrap() else {
             panic!("one runs")
         };
         assert_eq!(control.turn_id(), turn.id());
@@ -181,7 +182,7 @@ async fn send_starts_a_turn_on_a_thread_at_rest_and_steers_one_that_runs() {
         rig.model.reply(Reply::text("three"));
         assert!(matches!(
             thread.send("third").await.unwrap(),
-            Sent::Started(_)
+            SendOutcome::Started(_)
         ));
         client.shutdown().await;
     })
@@ -198,7 +199,7 @@ async fn an_ask_while_a_turn_runs_joins_it_and_both_have_the_whole() {
             .reply(Reply::new().delta("one ").delta("and ").hold(&gate));
         rig.model.reply(Reply::text("two"));
         let mut first = thread.ask("first").await.unwrap();
-        while !matches!(first.next().await.unwrap().unwrap(), TurnEvent::Text(_)) {}
+        while !matches!(first.next().await.unwrap().unwrap(), TurnEvent::Text { .. }) {}
         let second = thread.ask("second").await.unwrap();
         assert!(second.joined() && !first.joined());
         assert_eq!(second.id(), first.id());
@@ -220,7 +221,7 @@ async fn a_silent_turn_can_be_waited_for_again() {
         let (client, thread) = rig.thread().await;
         let gate = Gate::new();
         rig.model.reply(Reply::new().hold(&gate).message("at last"));
-        let ask = thread.ask("hi").silence(Duration::from_millis(300));
+        let ask = thread.ask("hi").idle_check(Duration::from_millis(300));
         let mut turn = ask.await.unwrap();
         assert!(
             turn.wait().await.unwrap().is_none(),
@@ -246,12 +247,13 @@ async fn at_its_deadline_a_turn_is_steered_to_its_end() {
         rig.model
             .reply(Reply::new().delta("endless ").hold(&Gate::new()));
         rig.model.reply(Reply::text("so far, so good"));
-        let turn = thread.ask("count the stars").await.unwrap();
+        let mut turn = thread.ask("count the stars").await.unwrap();
         rig.model.next_request().await;
         let deadline = Deadline::after(Duration::from_millis(200))
             .steer("Time is up.")
             .grace(Duration::from_secs(20));
-        let outcome = turn.finish_by(deadline).await.unwrap();
+        turn.set_deadline(deadline);
+        let outcome = turn.finish().await.unwrap();
         assert_eq!(outcome.text, "so far, so good");
         assert!(
             rig.model.requests()[1]
@@ -272,9 +274,10 @@ async fn a_turn_past_its_deadline_fails_with_what_there_was_and_is_interrupted()
             .reply(Reply::new().delta("endless").hold(&Gate::new()));
         let mut ends = client.events(cas_sdk::Filter::all().method("turn/completed"));
         let mut turn = thread.ask("count the stars").await.unwrap();
-        while !matches!(turn.next().await.unwrap().unwrap(), TurnEvent::Text(_)) {}
+        while !matches!(turn.next().await.unwrap().unwrap(), TurnEvent::Text { .. }) {}
         let deadline = Deadline::after(Duration::from_millis(100));
-        let Err(Error::Turn(error)) = turn.finish_by(deadline).await else {
+        turn.set_deadline(deadline);
+        let Err(Error::Turn(error)) = turn.finish().await else {
             panic!("it did not end")
         };
         assert!(

@@ -5,9 +5,10 @@ use std::{
 };
 
 use cas_sdk::{
-    Error, Events, Filter, Sent, Thread, TurnErrorKind, TurnEvent, TurnOutcome,
+    Error, Events, Filter, Thread, TurnEvent, TurnOutcome,
     protocol::{ThreadItem, ThreadStartParams, TurnStatus},
     testing::{Gate, MockModel, ModelRequest, Reply},
+    turn::{SendOutcome, TurnErrorKind},
 };
 use futures_util::FutureExt as _;
 
@@ -223,9 +224,7 @@ async fn one(
                 .events(Filter::all().method("turn/completed").turn(id));
             drop(turn);
             let end = ends.next().await.ok_or("no end")?.map_err(wrong)?;
-            return ensure(end.params().contains("interrupted"), || {
-                end.raw().to_owned()
-            });
+            return ensure(end.json().contains("interrupted"), || end.line().to_owned());
         }
         Plan::Steered => {
             turn.steer(more.as_str()).await.map_err(wrong)?;
@@ -233,12 +232,12 @@ async fn one(
         }
         Plan::Sent => {
             // In the middle of the sentence.
-            while !matches!(turn.next().await, Some(Ok(TurnEvent::Text(t))) if { streamed.push_str(&t); true })
+            while !matches!(turn.next().await, Some(Ok(TurnEvent::Text { delta: t, .. })) if { streamed.push_str(&t); true })
             {
             }
             let sent = thread.send(more.as_str()).await.map_err(wrong)?;
             ensure(
-                matches!(&sent, Sent::Steered(c) if c.turn_id() == turn.id()),
+                matches!(&sent, SendOutcome::Steered(c) if c.turn_id() == turn.id()),
                 || format!("{sent:?}"),
             )?;
             gates[said].open();
@@ -249,7 +248,7 @@ async fn one(
     let mut outcome = None;
     while let Some(event) = turn.next().await {
         match event.map_err(wrong)? {
-            TurnEvent::Text(delta) => streamed.push_str(&delta),
+            TurnEvent::Text { delta, .. } => streamed.push_str(&delta),
             TurnEvent::Completed(done) => outcome = Some(done),
             TurnEvent::Lagged(n) => return Err(format!("lagged by {n}")),
             _ => {}
@@ -314,7 +313,7 @@ fn told(mut record: Events, model: &MockModel) -> String {
         match event {
             Ok(event) => {
                 thread = thread.or_else(|| event.thread_id().map(str::to_owned));
-                let _ = writeln!(told, "{} {}", event.seq(), event.raw());
+                let _ = writeln!(told, "{} {}", event.seq(), event.line());
             }
             Err(error) => {
                 let _ = writeln!(told, "{error:?}");

@@ -1,12 +1,14 @@
 //! What can be done with threads: reading, naming, putting away, letting go, listing, searching.
 
 use cas_sdk::{
-    CasClient, Error, Origin, RpcErrorKind, Thread, TurnErrorKind,
+    CasClient, Error, RpcErrorKind, Thread,
     protocol::{
         SortDirection, ThreadListParams, ThreadSearchParams, ThreadStartParams,
         ThreadTurnsListParams,
     },
     testing::{Gate, Reply},
+    thread::OpenedBy,
+    turn::TurnErrorKind,
 };
 
 use crate::{
@@ -31,10 +33,10 @@ async fn a_thread_is_read_named_put_away_and_brought_back() {
     within(60, async {
         let client = rig.client().await;
         let thread = talked(&rig, &client, "remember me").await;
-        assert_eq!(thread.origin(), Origin::Started);
-        assert_eq!(thread.info().unwrap().id, thread.id());
+        assert_eq!(thread.opened_by(), OpenedBy::Started);
+        assert_eq!(thread.opened_as().unwrap().id, thread.id());
         thread.set_name("my thread").await.unwrap();
-        let read = thread.read().await.unwrap();
+        let read = thread.fetch().await.unwrap();
         assert_eq!(
             (read.name.as_deref(), read.preview.as_str()),
             (Some("my thread"), "remember me")
@@ -104,7 +106,7 @@ async fn a_thread_that_was_let_go_is_refused_until_it_is_resumed() {
         assert!(matches!(&error, Error::NotFollowed { thread_id } if thread_id == thread.id()));
         assert_eq!(rig.model.requests().len(), asked);
         let thread = client.resume_thread(thread.id()).await.unwrap();
-        assert_eq!(thread.origin(), Origin::Resumed);
+        assert_eq!(thread.opened_by(), OpenedBy::Resumed);
         answers(&rig, &thread).await;
         client.shutdown().await;
     })
@@ -120,7 +122,7 @@ async fn a_turn_whose_thread_is_let_go_ends_by_the_record() {
         rig.model.reply(Reply::new().hold(&gate).message("unseen"));
         let ask = thread
             .ask("hi")
-            .silence(std::time::Duration::from_millis(300));
+            .idle_check(std::time::Duration::from_millis(300));
         let turn = ask.await.unwrap();
         rig.model.next_request().await;
         thread.unsubscribe().await.unwrap();
@@ -140,7 +142,7 @@ async fn a_fork_has_the_history_under_another_id() {
         let client = rig.client().await;
         let thread = talked(&rig, &client, "remember 4711").await;
         let fork = thread.fork().await.unwrap();
-        assert_eq!(fork.origin(), Origin::Forked);
+        assert_eq!(fork.opened_by(), OpenedBy::Forked);
         assert_ne!(fork.id(), thread.id());
         rig.model.reply(Reply::text("4711"));
         let outcome = fork.ask("what?").await.unwrap().finish().await.unwrap();
@@ -201,7 +203,7 @@ async fn threads_and_turns_are_listed_page_by_page_with_filters() {
         assert_eq!(found, [ids[0].clone(), ids[4].clone()]);
 
         let thread = client.thread(&ids[0]);
-        assert_eq!(thread.origin(), Origin::Named);
+        assert_eq!(thread.opened_by(), OpenedBy::Named);
         rig.model.reply(Reply::text("twice"));
         thread
             .ask("more")

@@ -2,7 +2,7 @@
 
 use std::{error::Error as StdError, io};
 
-use cas_sdk::{Error, SpawnError};
+use cas_sdk::{Error, error::SpawnError};
 
 use crate::signals::Caught;
 

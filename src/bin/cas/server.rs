@@ -80,7 +80,7 @@ pub(crate) async fn list(
     let mut items = Vec::new();
     let mut cursors = HashSet::new();
     loop {
-        let page: Page = client.request_raw(method, &params).await?;
+        let page: Page = client.call(method, &params).await?;
         items.extend(page.data);
         match page.next_cursor {
             Some(cursor) if items.len() < limit => {

@@ -3,12 +3,10 @@
 
 use std::{pin::pin, sync::Arc};
 
+use serde::Deserialize;
+
 use super::Tracker;
-use crate::{
-    error::TokenUsage,
-    protocol::pointer::{at, readable},
-    rpc::reply::OnReply,
-};
+use crate::{error::TokenUsage, protocol::pointer::at, rpc::reply::OnReply};
 
 impl Tracker {
     /// Whether turns of this thread can be seen here.
@@ -40,16 +38,15 @@ impl Tracker {
         params: &str,
         then: Option<OnReply>,
     ) -> Option<OnReply> {
-        readable! {
-            struct Thread {
-                needed { id: String = "id", }
-                maybe { status: Option<Status> = "status", }
-            }
+        #[derive(Deserialize)]
+        struct Thread {
+            id: String,
+            status: Option<Status>,
         }
-        readable! {
-            struct Status {
-                maybe { is: String = "type", }
-            }
+        #[derive(Deserialize)]
+        struct Status {
+            #[serde(rename = "type", default)]
+            kind: String,
         }
         let tracker = self.clone();
         match method {
@@ -59,7 +56,7 @@ impl Tracker {
                     if let Ok(reply) = outcome
                         && let Ok(thread) = at::<Thread>(reply.result(), &["thread"])
                     {
-                        let is_active = thread.status.is_some_and(|status| status.is == "active");
+                        let is_active = thread.status.is_some_and(|status| status.kind == "active");
                         tracker.follow(&thread.id, is_new, is_active);
                     }
                     if let Some(then) = then {

@@ -3,12 +3,12 @@
 
 use std::sync::Weak;
 
-use serde_json::json;
 use tracing::Level;
 
 use super::Tracker;
 use crate::{
     error::{RpcError, RpcErrorKind},
+    protocol::{Call, TurnInterruptParams},
     rpc::error::ErrorObject,
 };
 
@@ -25,10 +25,10 @@ impl Tracker {
         let Some(connection) = self.connection.get().and_then(Weak::upgrade) else {
             return;
         };
-        let (myself, params) = (
-            self.myself.clone(),
-            json!({"threadId": thread, "turnId": id}).to_string(),
-        );
+        let Ok(params) = serde_json::to_string(&TurnInterruptParams::new(thread, id)) else {
+            return; // Two strings can be written.
+        };
+        let myself = self.myself.clone();
         let (thread, turn) = (thread.to_owned(), turn.to_owned());
         let on_reply = move |outcome: &Result<_, ErrorObject>| {
             let (Err(error), Some(tracker)) = (outcome, myself.upgrade()) else {
@@ -53,7 +53,7 @@ impl Tracker {
                 }
             }
         };
-        connection.send_hooked("turn/interrupt", params, Box::new(on_reply));
+        connection.send_hooked(TurnInterruptParams::METHOD, params, Box::new(on_reply));
     }
 
     fn is_unwanted(&self, thread: &str, turn: &str) -> bool {

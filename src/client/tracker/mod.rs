@@ -1,32 +1,35 @@
-//! What the reader knows of threads and turns: which are followed, which turn runs, how each ended, what it used. So
-//! steering, interrupting and dropping need no guesses.
+//! The facts about threads and turns: who opened them, which are followed, which turn runs, how each ended, what it used.
+//! So steering, interrupting, dropping and answering need no guesses.
 //!
 //! It is told by the reader as it goes, before any stream sees the event, and by the hooks that run in the reader when
 //! an answer is routed. The one lock is never held while anything is sent.
 
 mod follow;
+mod guard;
 mod interrupt;
 mod limits;
 mod locked;
 mod observe;
-mod seat;
+mod ownership;
 mod usage;
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, VecDeque},
     sync::{Arc, Mutex, OnceLock, Weak},
 };
 
 use tokio::sync::{Notify, watch};
 
 use crate::{
+    error::TokenUsage,
     protocol::TurnStatus,
     rpc::{Aside, Connection},
-    turn::{Progress, TokenUsage},
 };
+pub(crate) use guard::{PendingStart, Role, Shared, TurnGuard};
 use limits::Limits;
 use locked::{Locked, News};
-pub(crate) use seat::{Role, Seat, Starting};
+pub(crate) use ownership::Answerer;
+use ownership::Owner;
 
 /// How far a turn has come.
 #[derive(Debug, Clone, PartialEq)]
@@ -74,19 +77,27 @@ struct State {
     /// What those who wait are told when the lock is let go.
     news: News,
     limits: Limits,
+    /// The running turns of threads with handlers of their own, and the thread of each.
+    roots: HashMap<String, String>,
+    /// Threads that are not known, and the thread whose turn theirs began with: that has spawned them, or spoken to them.
+    links: HashMap<String, String>,
+    /// The last threads that were opened through this client and are closed: they are nobody's children.
+    closed_threads: VecDeque<String>,
     /// The connection has ended.
     closed: bool,
 }
 
-/// What is known of one thread. Kept while it is followed, a turn runs, or somebody holds a seat.
+/// What is known of one thread. Kept until it is closed, or while it is followed, a turn runs, or somebody holds a guard.
 #[derive(Default)]
 struct Track {
+    /// Who opened it; `None` if that is not known.
+    owner: Option<Owner>,
     /// Whether this connection gets the events of its turns.
     followed: bool,
     /// It was taken up while a turn ran that is not known here.
     busy: bool,
     active: Option<Active>,
-    /// The turns that were started here and have not ended, and those that somebody holds a seat of.
+    /// The turns that were started here and have not ended, and those that somebody holds a guard of.
     turns: HashMap<String, TurnTrack>,
     /// How many `turn/start` are on their way. Meanwhile ends are kept: they may belong to one of them.
     starting: usize,
@@ -112,8 +123,8 @@ impl Active {
 
 struct TurnTrack {
     phase: watch::Sender<Phase>,
-    /// How many seats there are, and how many of them read the turn.
-    seats: usize,
+    /// How many guards there are, and how many of them read the turn.
+    guards: usize,
     readers: usize,
     /// Started by this connection, so it is for this connection to end it.
     ours: bool,
@@ -124,22 +135,22 @@ struct TurnTrack {
     used: Used,
     /// The threads of its sub-agents.
     agents: HashSet<String>,
-    /// Those who read it, for others who want the whole of it.
-    progress: Vec<Weak<Mutex<Progress>>>,
+    /// What its readers share with others who want the whole of it; only `turn` knows its type.
+    shared: Vec<Weak<Shared>>,
 }
 
 impl TurnTrack {
     fn new(phase: Phase) -> Self {
         Self {
             phase: watch::Sender::new(phase),
-            seats: 0,
+            guards: 0,
             readers: 0,
             ours: false,
             detached: false,
             unwanted: false,
             used: Used::default(),
             agents: HashSet::new(),
-            progress: Vec::new(),
+            shared: Vec::new(),
         }
     }
 
@@ -154,13 +165,17 @@ impl TurnTrack {
 
     /// Nothing depends on it any more.
     fn is_spent(&self) -> bool {
-        self.seats == 0 && (self.is_over() || !(self.ours || self.unwanted))
+        self.guards == 0 && (self.is_over() || !(self.ours || self.unwanted))
     }
 }
 
 impl Track {
     fn is_idle(&self) -> bool {
-        !self.followed && self.active.is_none() && self.turns.is_empty() && self.starting == 0
+        self.owner.is_none()
+            && !self.followed
+            && self.active.is_none()
+            && self.turns.is_empty()
+            && self.starting == 0
     }
 
     /// The turn as it is now for somebody who comes to it.
@@ -244,11 +259,14 @@ impl Tracker {
         let mut locked = self.lock();
         let state = &mut *locked;
         state.closed = true;
+        let mut owners = Vec::new();
         state.threads.retain(|_, track| {
             track.lose(&mut state.news);
+            owners.extend(track.owner.take());
             !track.is_idle()
         });
         drop(locked);
+        self.let_go_of_handlers(Some(owners));
         self.let_go.notify_waiters();
     }
 
@@ -306,7 +324,6 @@ impl Tracker {
 }
 
 impl std::fmt::Debug for Tracker {
-    #[inline]
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Tracker").finish_non_exhaustive()
     }

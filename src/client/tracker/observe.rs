@@ -1,8 +1,10 @@
 //! What the notifications say of threads and turns. Runs in the reader, in order.
 
 use super::{Active, Phase, Tracker};
+use crate::protocol::routing::RoutingKeys as _;
 use crate::{
-    protocol::{Name, TurnStatus, pointer::at, routing::RoutingKeys as _},
+    protocol::pointer::at,
+    protocol::{Name, TurnStatus},
     rpc::Incoming,
 };
 
@@ -10,9 +12,10 @@ impl Tracker {
     pub(crate) fn observe(&self, message: &Incoming) {
         let parts = message.parts();
         let params = parts.params().unwrap_or_default();
-        if parts.method() == Some("account/rateLimits/updated") {
-            self.limits_updated(params);
-            return;
+        match parts.method() {
+            Some("account/rateLimits/updated") => return self.limits_updated(params),
+            Some("thread/started") => return self.thread_started(params),
+            _ => {}
         }
         let (Some(method), Some(thread)) = (parts.method(), parts.thread()) else {
             return;
@@ -20,12 +23,19 @@ impl Tracker {
         match (method, parts.turn()) {
             ("turn/started", Some(turn)) => self.started(thread, turn, params),
             ("turn/completed", Some(turn)) => self.completed(thread, turn, params),
-            ("item/completed", Some(turn)) => {
-                self.item(thread, turn, parts.item_type(), params);
+            ("item/completed", turn) => {
+                self.agent_spawned(&parts);
+                if let Some(turn) = turn {
+                    self.item(thread, turn, parts.item_type(), params);
+                }
             }
             ("thread/tokenUsage/updated", Some(turn)) => self.used(thread, turn, params),
             ("thread/status/changed", _) => self.status(thread, params),
-            ("thread/closed" | "thread/archived" | "thread/deleted", _) => self.unfollow(thread),
+            ("thread/closed", _) => {
+                self.disown(thread);
+                self.unfollow(thread);
+            }
+            ("thread/archived" | "thread/deleted", _) => self.unfollow(thread),
             _ => {}
         }
     }
@@ -35,6 +45,7 @@ impl Tracker {
         let root = root.ok().flatten().unwrap_or_else(|| turn.to_owned());
         let unwanted = {
             let state = &mut *self.lock();
+            state.link(thread, turn, &root);
             let track = state.threads.entry(thread.to_owned()).or_default();
             // Other connections' turns are not told; so this connection is being told.
             track.followed = true;
@@ -46,7 +57,7 @@ impl Tracker {
             // One turn runs at a time: those before have ended, whether that was told or not.
             track
                 .turns
-                .retain(|id, old| active.is(id) || old.seats > 0 || old.unwanted);
+                .retain(|id, old| active.is(id) || old.guards > 0 || old.unwanted);
             let mut unwanted = Vec::new();
             for (id, known) in track.turns.iter().filter(|(id, _)| active.is(id)) {
                 if !known.is_over() {
@@ -66,6 +77,7 @@ impl Tracker {
         // The end is the end, whatever it looks like.
         let status = at(params, &["turn", "status"]).unwrap_or(TurnStatus::Completed);
         let state = &mut *self.lock();
+        state.roots.remove(turn);
         if let Some(track) = state.threads.get_mut(thread) {
             track.end(turn, &status, &mut state.news);
         }

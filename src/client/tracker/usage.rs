@@ -1,10 +1,9 @@
 //! Who used which tokens. The server counts by thread; here it is added up by turn, with the sub-agents'.
 
+use serde::Deserialize;
+
 use super::{State, Tracker, TurnTrack};
-use crate::{
-    error::TokenUsage,
-    protocol::pointer::{at, readable},
-};
+use crate::{error::TokenUsage, protocol::pointer::at};
 
 /// To whom a count belongs.
 enum Share {
@@ -15,10 +14,10 @@ enum Share {
 impl Tracker {
     /// `thread/tokenUsage/updated`: the total of the thread, and what the last response took.
     pub(super) fn used(&self, thread: &str, turn: &str, params: &str) {
-        readable! {
-            struct Usage {
-                needed { total: TokenUsage = "total", last: TokenUsage = "last", }
-            }
+        #[derive(Deserialize)]
+        struct Usage {
+            total: TokenUsage,
+            last: TokenUsage,
         }
         let Ok(token_usage) = at::<Usage>(params, &["tokenUsage"]) else {
             return;
@@ -31,7 +30,7 @@ impl Tracker {
         // needs a total to begin with, which a thread that was forked or taken up in the middle doesn't have.
         let before = track.total.replace(token_usage.total);
         let added = before.map_or(token_usage.last, |before| token_usage.total.since(before));
-        let Some((owner, share)) = state.owner(thread, turn) else {
+        let Some((owner, share)) = state.turn_counted_for(thread, turn) else {
             return;
         };
         if owner.is_over() {
@@ -50,7 +49,7 @@ impl Tracker {
         };
         let mut state = self.lock();
         // A sub-agent's own sub-agents count where it counts.
-        if let Some((owner, _)) = state.owner(thread, turn) {
+        if let Some((owner, _)) = state.turn_counted_for(thread, turn) {
             owner.agents.extend(called);
         }
     }
@@ -58,7 +57,7 @@ impl Tracker {
 
 impl State {
     /// The turn that a turn counts towards: itself, or the one whose sub-agent it is of.
-    fn owner(&mut self, thread: &str, turn: &str) -> Option<(&mut TurnTrack, Share)> {
+    fn turn_counted_for(&mut self, thread: &str, turn: &str) -> Option<(&mut TurnTrack, Share)> {
         let track = self.threads.get(thread)?;
         if track.turns.contains_key(turn) {
             let own = self.threads.get_mut(thread)?.turns.get_mut(turn)?;

@@ -2,31 +2,26 @@
 
 use std::{panic::AssertUnwindSafe, time::Duration};
 
-use futures_util::{FutureExt as _, future::BoxFuture};
+use futures_util::FutureExt as _;
 use tokio::time::timeout;
 
-/// How foreign code ended that has said nothing.
-pub(super) enum Cut {
-    Late,
+/// Why foreign code gave no answer.
+pub(super) enum HandlerAbort {
+    TimedOut,
     Panicked,
 }
 
-/// What foreign code says.
+/// Runs foreign code to its answer.
 pub(super) async fn guarded<T: Send>(
     limit: Option<Duration>,
     run: impl Future<Output = T> + Send,
-) -> Result<T, Cut> {
-    let mut said = None;
-    within(limit, Box::pin(async { said = Some(run.await) })).await?;
-    said.ok_or(Cut::Panicked)
-}
-
-/// Not generic, so that it is compiled once and not for each kind of answer.
-async fn within(limit: Option<Duration>, run: BoxFuture<'_, ()>) -> Result<(), Cut> {
+) -> Result<T, HandlerAbort> {
     let run = AssertUnwindSafe(run).catch_unwind();
     let ended = match limit {
         None => run.await,
-        Some(limit) => timeout(limit, run).await.map_err(|_| Cut::Late)?,
+        Some(limit) => timeout(limit, run)
+            .await
+            .map_err(|_| HandlerAbort::TimedOut)?,
     };
-    ended.map_err(|_| Cut::Panicked)
+    ended.map_err(|_| HandlerAbort::Panicked)
 }

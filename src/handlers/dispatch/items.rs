@@ -5,18 +5,14 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
+use serde::Deserialize;
 use serde_json::Value;
 
-use crate::{
-    protocol::{
-        pointer::{at, readable},
-        routing::RoutingKeys as _,
-    },
-    rpc::Incoming,
-};
+use crate::protocol::routing::RoutingKeys as _;
+use crate::{protocol::pointer::at, rpc::Incoming};
 
-/// How many items of each kind are kept until they are approved. More than that wait nowhere.
-const MOST: usize = 1024;
+/// How many items of each kind are kept until they are approved.
+const MAX_ITEMS: usize = 1024;
 
 /// A thread and an item.
 type Key = (String, String);
@@ -42,11 +38,12 @@ struct Call {
 
 impl Items {
     pub(super) fn started(&self, message: &Incoming) {
-        readable! {
-            struct Started {
-                needed { server: String = "server", tool: String = "tool", }
-                maybe { read_only: Option<bool> = "readOnlyHint", }
-            }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Started {
+            server: String,
+            tool: String,
+            read_only_hint: Option<bool>,
         }
         let parts = message.parts();
         let (Some(thread), Some(item)) = (parts.thread(), parts.item()) else {
@@ -55,10 +52,10 @@ impl Items {
         let key = (thread.to_owned(), item.to_owned());
         let mut state = self.lock();
         match parts.item_type() {
-            Some("fileChange") if state.changes.len() < MOST => {
+            Some("fileChange") if state.changes.len() < MAX_ITEMS => {
                 state.changes.insert(key, message.clone());
             }
-            Some("mcpToolCall") if state.calls.len() < MOST => {
+            Some("mcpToolCall") if state.calls.len() < MAX_ITEMS => {
                 let Ok(started) = at::<Started>(parts.params().unwrap_or_default(), &["item"])
                 else {
                     return;
@@ -66,7 +63,7 @@ impl Items {
                 let call = Call {
                     server: started.server,
                     tool: started.tool,
-                    read_only: started.read_only == Some(true),
+                    read_only: started.read_only_hint == Some(true),
                     asked: false,
                 };
                 state.calls.insert(key, call);

@@ -3,14 +3,17 @@
 //! The table of open requests is the truth: whoever takes an entry out settles it. A handler's answer, its panic, the
 //! server's word that somebody else has answered, the end of the turn and the end of the connection all go through it.
 
-mod answer;
-mod at_once;
+mod approval;
+mod call;
+mod decide;
 mod guarded;
+mod immediate;
 mod items;
 mod observe;
 mod pending;
 mod refresh;
 mod route;
+mod sending;
 mod settings;
 mod threads;
 
@@ -25,32 +28,28 @@ use tokio::{sync::mpsc, task::AbortHandle};
 use tracing::Level;
 
 use self::{items::Items, refresh::Refresher};
+use super::{
+    answer::Answer,
+    context::RequestContext,
+    erased::Erased,
+    fallback::Responder,
+    method::ServerMethod,
+    policy::{Audit, AuditFn},
+    request::request_id,
+    set::Handlers,
+};
+use crate::protocol::routing::RoutingKeys as _;
 use crate::{
     client::{handle::WeakClient, tracker::Tracker},
-    handlers::{
-        Erased, Handlers, RefreshRequest, RequestContext, Responder, Tokens,
-        policy::{Audit, AuditFn},
-        request_id,
-    },
-    protocol::{pointer::at, routing::RoutingKeys as _},
+    protocol::pointer::at,
     rpc::{Aside, Connection, Incoming},
 };
 
-pub(crate) use answer::Answer;
 pub use pending::PendingRequest;
 pub(crate) use threads::Threads;
 
-/// How many server requests are worked on at once; more get "overloaded".
-const AT_ONCE: usize = 256;
-
-/// Everything that answers: the handlers of the client, and those that belong to no thread.
-#[derive(Clone, Default)]
-pub(crate) struct Desk {
-    pub(crate) handlers: Handlers,
-    pub(crate) auth_refresh: Option<Erased<RefreshRequest, Tokens>>,
-    pub(crate) attestation: Option<Erased<(), String>>,
-    pub(crate) audit: Option<AuditFn>,
-}
+/// How many server requests are answered at the same time; more get "overloaded".
+const MAX_CONCURRENT: usize = 256;
 
 pub(crate) struct Dispatch {
     /// The server is somebody else's.
@@ -93,16 +92,21 @@ struct Open {
 
 impl Dispatch {
     /// A server that was joined belongs to somebody else: only what comes of threads that were started here is answered.
-    pub(crate) fn new(desk: Desk, aside: Aside, joined: bool) -> Arc<Self> {
+    pub(crate) fn new(
+        handlers: Handlers,
+        tracker: Arc<Tracker>,
+        aside: Aside,
+        joined: bool,
+    ) -> Arc<Self> {
         Arc::new_cyclic(|myself| Self {
             joined,
-            threads: Threads::new(desk.handlers, aside.clone()),
             items: Items::default(),
-            refresher: Refresher::new(desk.auth_refresh),
-            attestation: desk.attestation,
-            audit: desk.audit,
+            refresher: Refresher::new(handlers.auth_refresh.clone()),
+            attestation: handlers.attestation.clone(),
+            audit: handlers.audit.clone(),
+            threads: Threads::new(handlers, tracker.clone()),
             auditing: tokio::sync::Mutex::default(),
-            tracker: Tracker::new(aside.clone()),
+            tracker,
             aside,
             table: Mutex::default(),
             unclaimed: Mutex::default(),
@@ -116,22 +120,13 @@ impl Dispatch {
         &self.threads
     }
 
-    pub(crate) fn tracker(&self) -> &Arc<Tracker> {
-        &self.tracker
-    }
-
-    pub(crate) fn attach(&self, connection: &Arc<Connection>) {
+    pub(crate) fn attach_connection(&self, connection: &Arc<Connection>) {
         let _ = self.connection.set(Arc::downgrade(connection));
-        self.tracker.attach(connection);
-    }
-
-    pub(crate) fn attach_client(&self, client: WeakClient) {
-        let _ = self.client.set(client);
     }
 
     /// A stream of what no handler claims, in the place of the one before.
     pub(crate) fn take_unclaimed(&self) -> mpsc::Receiver<Responder> {
-        let (sender, receiver) = mpsc::channel(AT_ONCE);
+        let (sender, receiver) = mpsc::channel(MAX_CONCURRENT);
         if !self.lock().closed {
             let before = self
                 .unclaimed
@@ -182,7 +177,7 @@ impl Dispatch {
             }
             let is_ours = !self.joined || self.threads.is_started_here(parts.thread());
             let others = table.open.values().filter(|open| open.is_ours == is_ours);
-            let full = others.count() >= AT_ONCE;
+            let full = others.count() >= MAX_CONCURRENT;
             if full && !is_ours {
                 return;
             }
@@ -209,19 +204,20 @@ impl Dispatch {
                 return;
             }
         }
-        let at_once = catch_unwind(AssertUnwindSafe(|| self.at_once(message)))
+        // Only this crate's own code and the rules of a policy run here, in the reader.
+        let immediate = catch_unwind(AssertUnwindSafe(|| self.answer_immediately(message)))
             .unwrap_or_else(|_| Some(self.failed()));
-        let at_once = match at_once {
+        let immediate = match immediate {
             Some(answer) if !self.is_audited(message, &answer) => {
                 self.settle(message, &answer);
                 return;
             }
-            at_once => at_once,
+            other => other,
         };
         let task = tokio::spawn({
             let message = message.clone();
             async move {
-                let answer = if let Some(answer) = at_once {
+                let answer = if let Some(answer) = immediate {
                     answer
                 } else {
                     let answer = AssertUnwindSafe(myself.answer(&message)).catch_unwind();
@@ -330,7 +326,6 @@ impl Dispatch {
     fn close(&self) {
         self.lock().closed = true;
         self.withdraw(|_, _| true);
-        self.threads.all_closed();
         self.refresher.close(&self.aside);
         let unclaimed = self
             .unclaimed
@@ -367,8 +362,7 @@ impl Dispatch {
 
 /// Whether a request asks for a decision, which the audit is told.
 fn is_decision(message: &Incoming) -> bool {
-    let method = message.parts().method().unwrap_or_default();
-    method.ends_with("/requestApproval") || method == "mcpServer/elicitation/request"
+    ServerMethod::of(message.parts().method().unwrap_or_default()).is_decision()
 }
 
 fn call_id(params: &str) -> Option<String> {

@@ -2,16 +2,24 @@
 
 use std::sync::Weak;
 
-use super::{Answer, Dispatch};
+use super::Dispatch;
+use crate::protocol::routing::RoutingKeys as _;
 use crate::{
-    protocol::{pointer::raw_at, routing::RoutingKeys as _},
+    handlers::answer::Answer,
+    protocol::pointer::raw_at,
     rpc::{Incoming, router::Dialect},
 };
 
 impl Dialect for Dispatch {
     fn observe(&self, message: &Incoming) {
-        self.tracker().observe(message);
         let parts = message.parts();
+        // NB. Before the facts change: at no time is the policy of a thread neither known nor remembered.
+        if parts.method() == Some("thread/closed")
+            && let Some(thread) = parts.thread()
+        {
+            self.threads().closing(thread);
+        }
+        self.tracker.observe(message);
         match parts.method().unwrap_or_default() {
             "serverRequest/resolved" => {
                 let params = parts.params().unwrap_or_default();
@@ -20,15 +28,12 @@ impl Dialect for Dispatch {
                 }
             }
             "account/updated" | "account/login/completed" => self.login_changed(),
-            "thread/started" => self.threads().started(message),
-            "turn/started" => self.threads().turn_started(message),
             "item/started" => self.items.started(message),
             // A tool call is not said to be resolved, but its item ends.
             "item/completed" => {
                 let (Some(thread), Some(item)) = (parts.thread(), parts.item()) else {
                     return;
                 };
-                self.threads().agent_spawned(message);
                 self.items.completed(thread, item);
                 self.tell_what_settings_forbid(message);
                 self.withdraw(|_, open| {
@@ -40,7 +45,6 @@ impl Dialect for Dispatch {
                 let (Some(thread), Some(turn)) = (parts.thread(), parts.turn()) else {
                     return;
                 };
-                self.threads().turn_completed(turn);
                 self.items.ended(thread);
                 self.withdraw(|_, open| {
                     let of = open.message.parts();
@@ -49,7 +53,6 @@ impl Dialect for Dispatch {
             }
             "thread/closed" => {
                 let Some(thread) = parts.thread() else { return };
-                self.threads().closed(thread);
                 self.items.ended(thread);
                 self.withdraw(|_, open| open.message.parts().thread() == Some(thread));
             }
@@ -73,7 +76,7 @@ impl Dialect for Dispatch {
     }
 
     fn closed(&self) {
-        self.tracker().close();
+        self.tracker.close();
         self.close();
     }
 }

@@ -2,11 +2,8 @@
 
 use std::time::Instant;
 
-use crate::{
-    handlers::request_id,
-    protocol::{RequestId, routing::RoutingKeys as _},
-    rpc::Incoming,
-};
+use crate::protocol::routing::RoutingKeys as _;
+use crate::{handlers::request::request_id, protocol::RequestId, rpc::Incoming};
 
 /// A request of the server that has not been answered yet; see
 /// [`CasClient::pending_requests`](crate::CasClient::pending_requests).

@@ -18,10 +18,15 @@ use futures_util::{
 };
 use tokio::time::Instant;
 
-use super::guarded::{Cut, guarded};
+use super::guarded::{HandlerAbort, guarded};
 use crate::{
     error::rounded::Rounded,
-    handlers::{Erased, HandlerError, RefreshRequest, RequestContext, Tokens},
+    handlers::{
+        auth::{ChatgptTokens, RefreshRequest},
+        context::RequestContext,
+        erased::Erased,
+        error::HandlerError,
+    },
     rpc::Aside,
 };
 
@@ -31,11 +36,11 @@ const LIMIT: Duration = Duration::from_secs(8);
 /// How long new tokens are given out without asking the handler again.
 const FRESH: Duration = Duration::from_secs(3);
 
-type Flight = Shared<BoxFuture<'static, Result<Tokens, HandlerError>>>;
+type Flight = Shared<BoxFuture<'static, Result<ChatgptTokens, HandlerError>>>;
 
 #[derive(Default)]
 pub(super) struct Refresher {
-    handler: Option<Erased<RefreshRequest, Tokens>>,
+    handler: Option<Erased<RefreshRequest, ChatgptTokens>>,
     /// What is under way or has just come.
     runs: Mutex<Vec<Run>>,
     /// How often the login has changed. What was begun before the last time is given to nobody who asks after it.
@@ -52,7 +57,7 @@ struct Run {
 }
 
 impl Refresher {
-    pub(super) fn new(handler: Option<Erased<RefreshRequest, Tokens>>) -> Self {
+    pub(super) fn new(handler: Option<Erased<RefreshRequest, ChatgptTokens>>) -> Self {
         Self {
             handler,
             runs: Mutex::default(),
@@ -65,7 +70,7 @@ impl Refresher {
         &self,
         request: RefreshRequest,
         cx: RequestContext,
-    ) -> Option<Result<Tokens, HandlerError>> {
+    ) -> Option<Result<ChatgptTokens, HandlerError>> {
         let handler = self.handler.as_ref()?;
         let account = request.previous_account_id.clone();
         let login = self.login.load(Ordering::Acquire);
@@ -125,12 +130,12 @@ impl Refresher {
     }
 }
 
-fn fly(run: impl Future<Output = Result<Tokens, HandlerError>> + Send + 'static) -> Flight {
+fn fly(run: impl Future<Output = Result<ChatgptTokens, HandlerError>> + Send + 'static) -> Flight {
     async move {
         match guarded(Some(LIMIT), run).await {
             Ok(tokens) => tokens,
-            Err(Cut::Panicked) => Err(HandlerError::new("the handler panicked")),
-            Err(Cut::Late) => {
+            Err(HandlerAbort::Panicked) => Err(HandlerError::new("the handler panicked")),
+            Err(HandlerAbort::TimedOut) => {
                 let text = format!("no tokens came within {}", Rounded(LIMIT));
                 Err(HandlerError::new(text))
             }

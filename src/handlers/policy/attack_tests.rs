@@ -3,11 +3,12 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::handlers::method::Approval;
 
-const COMMAND: &str = "item/commandExecution/requestApproval";
-const FILES: &str = "item/fileChange/requestApproval";
-const PERMISSIONS: &str = "item/permissions/requestApproval";
-const SKILL: &str = "skill/requestApproval";
+const COMMAND: Approval = Approval::Command;
+const FILES: Approval = Approval::FileChange;
+const PERMISSIONS: Approval = Approval::Permissions;
+const SKILL: Approval = Approval::Skill;
 
 pub(super) fn facts(params: &Value) -> Facts {
     Facts::read(COMMAND, &params.to_string(), None)
@@ -61,7 +62,7 @@ fn an_empty_name_in_a_rule_accepts_nothing() {
 }
 
 #[test]
-fn what_outlasts_a_command_is_accepted_only_by_a_rule_that_names_it() {
+fn a_permission_that_outlasts_a_command_is_accepted_only_by_a_rule_that_names_it() {
     let network = facts(
         &json!({"threadId": "t", "cwd": "/repo", "command": wrapped("ls"), "networkApprovalContext": {"host": "h", "protocol": "https"}}),
     );
@@ -266,7 +267,7 @@ fn a_refused_directory_is_not_granted_by_one_above_it() {
 }
 
 #[test]
-fn what_cannot_be_read_is_accepted_by_nobody_and_refused_by_every_rule() {
+fn an_unreadable_request_is_accepted_by_nobody_and_refused_by_every_rule() {
     let deep = "[".repeat(200) + &"]".repeat(200);
     let lines = [
         r#"{"threadId":"t","command":"ls","command":"ls"}"#.to_owned(),

@@ -8,13 +8,14 @@ use std::{
 
 use tracing::Level;
 
+use crate::protocol::routing::RoutingKeys as _;
 use crate::{
-    handlers::HandlerError,
-    protocol::{RequestId, routing::RoutingKeys as _},
+    handlers::{error::HandlerError, request::request_id},
+    protocol::RequestId,
     rpc::{Aside, Incoming},
 };
 
-/// A decision that is about to be sent to the server; see [`Builder::audit`](crate::Builder::audit).
+/// A decision that is about to be sent to the server; see [`Handlers::audit`](crate::Handlers::audit).
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Audit {
@@ -46,11 +47,11 @@ pub struct Audit {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum DecidedBy {
-    /// A rule or a preset of the [`Policy`](crate::Policy), by its name.
+    /// A rule or a preset of the [`Policy`](crate::policy::Policy), by its name.
     Rule(String),
     /// The registered handler.
     Handler,
-    /// The fallback, or a [`Responder`](crate::Responder).
+    /// The fallback, or a [`Responder`](crate::handlers::Responder).
     Fallback,
     /// Nobody: the handler took longer than its limit.
     TimeLimit,
@@ -79,7 +80,8 @@ impl fmt::Display for DecidedBy {
     }
 }
 
-/// What is called with every decision.
+/// What is called with every decision: code of the user, which is called on a thread where it may block and never in the
+/// reader.
 pub(crate) type AuditFn = Arc<dyn Fn(&Audit) + Send + Sync>;
 
 /// Who decided, and what in one word.
@@ -116,7 +118,7 @@ impl Decided {
         Audit {
             method: text(parts.method()).unwrap_or_default(),
             request_id: match parts.id() {
-                Some(_) => crate::handlers::request_id(message),
+                Some(_) => request_id(message),
                 None => RequestId::Text(parts.item().unwrap_or_default().to_owned()),
             },
             thread_id: text(parts.thread()),

@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_mean_more_is_not_read() {
+    fn a_line_that_could_mean_more_is_not_read() {
         for script in [
             "echo $HOME",
             "echo `id`",

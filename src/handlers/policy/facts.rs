@@ -6,7 +6,10 @@ use super::{
     Permission, Subject,
     members::{Members, Misfit},
 };
-use crate::handlers::{ElicitationAsk, ElicitationRequest};
+use crate::handlers::{
+    elicitation::{ElicitationAsk, ElicitationRequest},
+    method::Approval,
+};
 
 /// What a request for approval is about.
 #[derive(Debug, Default)]
@@ -47,9 +50,9 @@ impl Facts {
     ///
     /// What can't be read is of no known subject, so that no rule accepts it and every rule that refuses may match it; and
     /// nothing is offered for it.
-    pub(crate) fn read(method: &str, params: &str, changes: Option<&Value>) -> Self {
+    pub(crate) fn read(approval: Approval, params: &str, changes: Option<&Value>) -> Self {
         let members = Members::read(params);
-        let read = members.and_then(|members| Self::of(method, &members, changes).ok());
+        let read = members.and_then(|members| Self::of(approval, &members, changes).ok());
         read.unwrap_or_else(|| Self {
             unreadable: true,
             offer: Offer {
@@ -60,14 +63,14 @@ impl Facts {
         })
     }
 
-    fn of(method: &str, members: &Members, changes: Option<&Value>) -> Result<Self, Misfit> {
+    fn of(approval: Approval, members: &Members, changes: Option<&Value>) -> Result<Self, Misfit> {
         let mut facts = Self {
             thread: members.text("threadId")?.filter(|id| !id.is_empty()),
             cwd: members.text("cwd")?,
             ..Self::default()
         };
-        match method {
-            "item/commandExecution/requestApproval" => {
+        match approval {
+            Approval::Command => {
                 let kind = members.text("kind")?;
                 let network = members.object("networkApprovalContext")?;
                 facts.subject = match kind.as_deref() {
@@ -91,7 +94,7 @@ impl Facts {
                     human: kind.as_deref() == Some("humanCommand"),
                 };
             }
-            "item/fileChange/requestApproval" => {
+            Approval::FileChange => {
                 facts.subject = Some(Subject::FileChange);
                 facts.files = changes.and_then(files);
                 // It asks to write to all of the directory until the session ends.
@@ -100,15 +103,14 @@ impl Facts {
                     .asks
                     .extend(root.map(|root| (Permission::Write, Some(root))));
             }
-            "item/permissions/requestApproval" => {
+            Approval::Permissions => {
                 facts.subject = Some(Subject::Permissions);
                 facts.asks = asks(members.object("permissions")?);
             }
-            "skill/requestApproval" => {
+            Approval::Skill => {
                 facts.subject = Some(Subject::Skill);
                 facts.skill = members.text("skillName")?.filter(|name| !name.is_empty());
             }
-            _ => {}
         }
         Ok(facts)
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use super::{Facts, Subject, amendment, command, facts::Offer};
-use crate::handlers::Decision;
+use crate::handlers::decision::Decision;
 
 impl Facts {
     /// The decision about a command as it goes over the wire: the first, from `wanted` towards the stricter, that is
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_offered_falls_to_the_next_stricter_that_is() {
+    fn a_decision_that_is_not_offered_falls_to_the_next_stricter_that_is() {
         let touch =
             json!({"acceptWithExecpolicyAmendment": {"execpolicy_amendment": ["touch", "x"]}});
         let real = facts(
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_person_must_decide_is_decided_once() {
+    fn a_decision_for_a_person_is_for_once() {
         let mut human = facts(None, Some(&["touch"]));
         human.offer.human = true;
         assert_eq!(decided(&human, &Decision::AcceptAlways), "accept");

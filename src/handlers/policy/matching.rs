@@ -12,7 +12,7 @@ use super::{
     rule::{Line, Match},
     scan::Scan,
 };
-use crate::handlers::Decision;
+use crate::handlers::decision::Decision;
 
 /// A request as the rules of one policy see it. Its command is read once, and only if a rule asks.
 pub(super) struct Asked<'a> {

@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_absent_is_told_from_what_is_of_another_type() {
+    fn an_absent_member_is_told_from_one_of_another_type() {
         let members = Members::read(r#"{"s":"x","n":null,"l":["a"],"o":{},"i":1}"#).unwrap();
         assert_eq!(members.text("s"), Ok(Some("x".to_owned())));
         assert_eq!(

@@ -20,7 +20,11 @@ use std::{
 };
 
 use self::matching::Asked;
-use crate::handlers::{ApprovalHandler, Approvals, Decision};
+use crate::handlers::{
+    approvals::{ApprovalHandler, Approvals},
+    decision::Decision,
+    erased::erase,
+};
 
 pub use audit::{Audit, DecidedBy};
 pub(crate) use audit::{AuditFn, Decided};
@@ -34,7 +38,7 @@ pub use rule::{Permission, Rule, Subject};
 /// narrowly; see [Naming commands](Rule#naming-commands).
 ///
 /// ```
-/// use cas_sdk::{CasClient, Policy, Rule};
+/// use cas_sdk::{CasClient, policy::{Policy, Rule}};
 ///
 /// let policy = Policy::decline()
 ///     .rule(Rule::decline().command("git push").named("no pushing"))
@@ -141,7 +145,7 @@ impl Policy {
 
     /// Who is asked about what no rule decides.
     pub fn handler(mut self, handler: impl Approvals) -> Self {
-        self.handler = Some(crate::handlers::erase(handler));
+        self.handler = Some(erase(handler));
         self
     }
 
@@ -208,7 +212,6 @@ impl<A: Approvals> From<A> for Policy {
 }
 
 impl fmt::Debug for Policy {
-    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Policy")
             .field("rules", &self.rules)

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::programs;
-use crate::handlers::Decision;
+use crate::handlers::decision::Decision;
 
 /// One rule of a [`Policy`](super::Policy).
 ///
@@ -25,7 +25,7 @@ use crate::handlers::Decision;
 /// and only those whose options are harmless:
 ///
 /// ```
-/// # use cas_sdk::Rule;
+/// # use cas_sdk::policy::Rule;
 /// // Takes `git status --short`, and no other command of git.
 /// Rule::accept().command("git status");
 /// // Takes `cargo test` alone: not `cargo test --config …`, which can run any program.

@@ -201,12 +201,12 @@ fn decides(policy: &Policy, script: &str) -> bool {
     let quoted = script.replace('\'', r"'\''");
     let params =
         json!({"threadId": "t", "command": format!("/bin/bash -lc '{quoted}'")}).to_string();
-    let facts = Facts::read("item/commandExecution/requestApproval", &params, None);
+    let facts = Facts::read(crate::handlers::method::Approval::Command, &params, None);
     policy.decide(&facts).is_some()
 }
 
 #[test]
-fn what_a_rule_accepts_runs_nothing_unnamed_in_bash_and_dash() {
+fn a_command_that_a_rule_accepts_runs_nothing_unnamed_in_bash_and_dash() {
     let (stubs, policy) = (Stubs::new(), policy());
     let refusing = Policy::rules([Rule::decline().command("ls").command("git status")]);
     let config = ProptestConfig {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Facts, Policy, Ruling};
-use crate::handlers::Decision;
+use crate::handlers::decision::Decision;
 
 /// The name of a refusal because the thread is not known.
 const UNKNOWN: &str = "unknown thread";

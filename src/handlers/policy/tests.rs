@@ -2,14 +2,15 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::handlers::ElicitationRequest;
+use crate::handlers::method::Approval;
 
-const COMMAND: &str = "item/commandExecution/requestApproval";
-const FILES: &str = "item/fileChange/requestApproval";
-const PERMISSIONS: &str = "item/permissions/requestApproval";
-const SKILL: &str = "skill/requestApproval";
+const COMMAND: Approval = Approval::Command;
+const FILES: Approval = Approval::FileChange;
+const PERMISSIONS: Approval = Approval::Permissions;
+const SKILL: Approval = Approval::Skill;
 
-fn facts(method: &str, params: &Value) -> Facts {
-    Facts::read(method, &params.to_string(), None)
+fn facts(approval: Approval, params: &Value) -> Facts {
+    Facts::read(approval, &params.to_string(), None)
 }
 
 fn command(line: &str) -> Facts {
@@ -184,7 +185,7 @@ fn a_command_is_refused_wherever_the_words_stand() {
 }
 
 #[test]
-fn what_a_command_asks_for_besides_is_not_accepted_with_it() {
+fn permissions_that_a_command_asks_for_besides_are_not_accepted_with_it() {
     let mut params = json!({"threadId": "t", "command": "ls", "additionalPermissions": {"network": {"enabled": true}}});
     let ls = || Rule::accept().command("ls");
     assert!(!accepts(ls(), &facts(COMMAND, &params)));
@@ -224,7 +225,7 @@ fn what_a_command_asks_for_besides_is_not_accepted_with_it() {
 }
 
 #[test]
-fn what_a_person_must_decide_no_rule_accepts() {
+fn a_decision_for_a_person_is_accepted_by_no_rule() {
     for kind in [json!("humanCommand"), json!("somethingNew"), json!(7)] {
         let params = json!({"threadId": "t", "command": "ls", "kind": kind});
         let facts = facts(COMMAND, &params);

@@ -8,7 +8,12 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::{sync::Semaphore, time::timeout};
 
-use super::{Tool, ToolContext, ToolError, ToolOutput, schema::ArgsSchema};
+use super::{
+    context::ToolContext,
+    output::{IntoToolOutput, ToolError, ToolOutput},
+    schema::ArgsSchema,
+    tool::Tool,
+};
 use crate::error::rounded::Rounded;
 
 /// Runs a tool with arguments as JSON text.
@@ -18,15 +23,15 @@ type Run = Arc<dyn Fn(&str, ToolContext) -> BoxFuture<'static, ToolOutput> + Sen
 ///
 /// ```no_run
 /// use std::time::Duration;
-/// use cas_sdk::{CasClient, DynamicTool, ToolContext};
+/// use cas_sdk::{CasClient, ToolContext, tools::DynamicTool};
 ///
 /// #[derive(serde::Deserialize, schemars::JsonSchema)]
 /// struct Query { text: String }
 ///
 /// let search = DynamicTool::new("search", "Searches the wiki.", |query: Query, _cx: ToolContext| async move {
-///     Ok(format!("nothing about {}", query.text).into())
+///     Ok(format!("nothing about {}", query.text))
 /// });
-/// let builder = CasClient::builder().tool(search.namespace("wiki").time_limit(Duration::from_secs(20)).at_once(4));
+/// let builder = CasClient::builder().tool(search.namespace("wiki").time_limit(Duration::from_secs(20)).max_concurrent(4));
 /// ```
 #[derive(Clone)]
 #[must_use = "a tool does nothing until it is registered"]
@@ -37,18 +42,20 @@ pub struct DynamicTool {
     pub(super) schema: Value,
     pub(super) defer: bool,
     limit: Option<Duration>,
-    at_once: Option<Arc<Semaphore>>,
+    permits: Option<Arc<Semaphore>>,
     run: Run,
 }
 
 impl DynamicTool {
     /// A tool from a closure. The arguments are decoded from what the model writes; their JSON schema is what it sees. They
-    /// are a struct with named fields, or `()` for a tool that takes none.
-    pub fn new<A, F, R>(name: impl Into<String>, description: impl Into<String>, run: F) -> Self
+    /// are a struct with named fields, or `()` for a tool that takes none. The output is a text, a
+    /// [`Json`](crate::tools::Json) value, a [`ToolOutput`], or `()`.
+    pub fn new<A, O, F, R>(name: impl Into<String>, description: impl Into<String>, run: F) -> Self
     where
         A: DeserializeOwned + JsonSchema + Send + 'static,
+        O: IntoToolOutput + 'static,
         F: Fn(A, ToolContext) -> R + Send + Sync + 'static,
-        R: Future<Output = Result<ToolOutput, ToolError>> + Send + 'static,
+        R: Future<Output = Result<O, ToolError>> + Send + 'static,
     {
         let name = name.into();
         let ArgsSchema { schema, is_unit } = ArgsSchema::of::<A>();
@@ -60,7 +67,7 @@ impl DynamicTool {
             schema,
             defer: false,
             limit: None,
-            at_once: None,
+            permits: None,
             run,
         }
     }
@@ -91,10 +98,10 @@ impl DynamicTool {
         self
     }
 
-    /// How many calls run at once; more wait, which does not count towards the time limit. Default: no limit but that of
-    /// the connection, 256.
-    pub fn at_once(mut self, calls: usize) -> Self {
-        self.at_once = Some(Arc::new(Semaphore::new(
+    /// Limits the calls that run at the same time; more wait, which does not count towards the time limit. Default: no limit
+    /// but that of the connection, 256.
+    pub fn max_concurrent(mut self, calls: usize) -> Self {
+        self.permits = Some(Arc::new(Semaphore::new(
             calls.clamp(1, Semaphore::MAX_PERMITS),
         )));
         self
@@ -102,7 +109,7 @@ impl DynamicTool {
 
     /// Runs a call to its end. Whatever goes wrong is an output for the model.
     pub(super) async fn call(&self, args: &str, cx: ToolContext) -> ToolOutput {
-        let _permit = match &self.at_once {
+        let _permit = match &self.permits {
             // It is never closed.
             Some(calls) => calls.acquire().await.ok(),
             None => None,
@@ -137,14 +144,13 @@ impl<T: Tool> From<T> for DynamicTool {
             schema,
             defer: T::DEFER_LOADING,
             limit: None,
-            at_once: None,
+            permits: None,
             run,
         }
     }
 }
 
 impl fmt::Debug for DynamicTool {
-    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DynamicTool")
             .field("namespace", &self.namespace)
@@ -154,13 +160,10 @@ impl fmt::Debug for DynamicTool {
     }
 }
 
-fn erase<A: DeserializeOwned>(
+fn erase<A: DeserializeOwned, O: IntoToolOutput + 'static>(
     name: &str,
     is_unit: bool,
-    run: impl Fn(A, ToolContext) -> BoxFuture<'static, Result<ToolOutput, ToolError>>
-    + Send
-    + Sync
-    + 'static,
+    run: impl Fn(A, ToolContext) -> BoxFuture<'static, Result<O, ToolError>> + Send + Sync + 'static,
 ) -> Run {
     let name = name.to_owned();
     Arc::new(
@@ -169,6 +172,7 @@ fn erase<A: DeserializeOwned>(
                 let run = run(args, cx);
                 Box::pin(async move {
                     run.await
+                        .and_then(O::into_tool_output)
                         .unwrap_or_else(|error| ToolOutput::from(error.to_string()).failed())
                 })
             }

@@ -4,7 +4,7 @@ use std::{error::Error, fmt};
 
 use serde::Serialize;
 
-use crate::handlers::with_sources;
+use crate::handlers::error::with_sources;
 
 /// What a tool gives back to the model.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -84,6 +84,56 @@ impl From<&str> for ToolOutput {
     }
 }
 
+/// What a [`Tool`](crate::Tool) or the closure of a [`DynamicTool`](crate::tools::DynamicTool) may give back.
+pub trait IntoToolOutput {
+    /// The content for the model.
+    ///
+    /// # Errors
+    /// If the value can't be written as JSON; the model is told.
+    fn into_tool_output(self) -> Result<ToolOutput, ToolError>;
+}
+
+impl IntoToolOutput for ToolOutput {
+    fn into_tool_output(self) -> Result<ToolOutput, ToolError> {
+        Ok(self)
+    }
+}
+
+impl IntoToolOutput for String {
+    fn into_tool_output(self) -> Result<ToolOutput, ToolError> {
+        Ok(self.into())
+    }
+}
+
+impl IntoToolOutput for &str {
+    fn into_tool_output(self) -> Result<ToolOutput, ToolError> {
+        Ok(self.into())
+    }
+}
+
+/// No content: the model learns only that the call succeeded.
+impl IntoToolOutput for () {
+    fn into_tool_output(self) -> Result<ToolOutput, ToolError> {
+        Ok(ToolOutput::new())
+    }
+}
+
+/// A value that the model gets as JSON text.
+///
+/// ```
+/// use cas_sdk::tools::{IntoToolOutput, Json, ToolOutput};
+/// let output = Json([1, 2]).into_tool_output().unwrap();
+/// assert_eq!(output, ToolOutput::new().text("[1,2]"));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Json<T>(pub T);
+
+impl<T: Serialize> IntoToolOutput for Json<T> {
+    fn into_tool_output(self) -> Result<ToolOutput, ToolError> {
+        ToolOutput::new().json(&self.0)
+    }
+}
+
 /// Why a tool failed; the text is for the model. With `?`, whatever a `Box<dyn Error + Send + Sync>` can be made of
 /// converts, its sources included: any error that can be sent to another thread, `anyhow::Error`, a `String`, a `&str`.
 ///
@@ -121,7 +171,6 @@ impl<E: Into<Box<dyn Error + Send + Sync>>> From<E> for ToolError {
 }
 
 impl fmt::Debug for ToolError {
-    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("ToolError").field(&self.0).finish()
     }

@@ -7,12 +7,10 @@ use std::{
     path::Path,
 };
 
+use serde::Deserialize;
 use serde_json::Value;
 
-use crate::{
-    private_files::open_regular,
-    protocol::pointer::{at, readable},
-};
+use crate::{private_files::open_regular, protocol::pointer::at};
 
 type Key<'a> = (Option<&'a str>, &'a str);
 
@@ -26,10 +24,10 @@ pub(crate) fn differences(file: &Path, specs: Option<&Value>) -> Vec<String> {
 }
 
 fn read(file: &Path) -> Option<Value> {
-    readable! {
-        struct Meta {
-            maybe { dynamic_tools: Value = "dynamic_tools", }
-        }
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Meta {
+        dynamic_tools: Value,
     }
     /// The line has the instructions too; this is many times what they take.
     const LONGEST: u64 = 4 * 1024 * 1024;

@@ -56,4 +56,9 @@ mod strings;
 pub(super) mod structs;
 pub(super) mod unions;
 
-pub(crate) use structs::{Name, Optional, Required, from_value, read_object};
+#[allow(
+    unused_imports,
+    reason = "`readable!` expands to it where a field may be absent"
+)]
+pub(crate) use structs::Optional;
+pub(crate) use structs::{Name, Required, from_value, read_object};

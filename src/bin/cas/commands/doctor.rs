@@ -101,12 +101,10 @@ async fn with_server(client: &CasClient, found: &mut Findings) {
         found.version = info.version().map(str::to_owned);
         found.home = Some(info.codex_home.clone());
     }
-    let account = client
-        .request_raw::<Value>("account/read", &json!({}))
-        .await;
+    let account = client.call::<Value>("account/read", &json!({})).await;
     found.account = Some(account.map_err(|error| error.to_string()));
     while let Ok(Some(Ok(event))) = timeout(WARNINGS, warnings.next()).await {
-        let params: Value = serde_json::from_str(event.params()).unwrap_or_default();
+        let params: Value = event.params_as().unwrap_or_default();
         let text = |key: &str| params[key].as_str();
         let parts = [text("summary"), text("details"), text("path")];
         found

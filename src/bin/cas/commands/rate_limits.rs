@@ -46,7 +46,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args) -> Result {
     let client = args.server.client().await?;
     let answer = client
-        .request_raw::<Value>("account/rateLimits/read", &Value::Null)
+        .call::<Value>("account/rateLimits/read", &Value::Null)
         .await;
     client.shutdown().await;
     let answer = match answer {

@@ -113,7 +113,7 @@ pub(crate) async fn run(args: Args) -> Result {
 
 async fn check(client: &CasClient, report: &mut Report) {
     let answer = client
-        .request_raw::<Value>("experimentalFeature/list", &json!({}))
+        .call::<Value>("experimentalFeature/list", &json!({}))
         .await;
     report
         .checks
@@ -121,7 +121,7 @@ async fn check(client: &CasClient, report: &mut Report) {
 
     if report.thread_id.is_none() {
         let started = client
-            .request_raw::<Value>("thread/start", &json!({"experimentalRawEvents": false}))
+            .call::<Value>("thread/start", &json!({"experimentalRawEvents": false}))
             .await;
         match &started {
             Ok(started) => {
@@ -133,12 +133,12 @@ async fn check(client: &CasClient, report: &mut Report) {
     let nil = "00000000-0000-0000-0000-000000000000";
     let thread = report.thread_id.as_deref().unwrap_or(nil);
     let params = json!({"threadId": thread, "excludeTurns": true});
-    let answer = client.request_raw::<Value>("thread/resume", &params).await;
+    let answer = client.call::<Value>("thread/resume", &params).await;
     report.checks.push(judge("thread/resume", &answer));
 
     let input = json!([{"type": "text", "text": "smoke check", "text_elements": []}]);
     let params = json!({"threadId": thread, "expectedTurnId": nil, "input": input});
-    let answer = client.request_raw::<Value>("turn/steer", &params).await;
+    let answer = client.call::<Value>("turn/steer", &params).await;
     report.checks.push(judge("turn/steer", &answer));
 }
 

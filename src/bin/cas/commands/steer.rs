@@ -34,7 +34,7 @@ pub(crate) async fn run(args: Args) -> Result {
         client.resume_thread(thread.as_str()).await?;
         let input = json!([{"type": "text", "text": args.text, "text_elements": []}]);
         let params = json!({"threadId": thread, "expectedTurnId": args.turn, "input": input});
-        let answer: Value = client.request_raw("turn/steer", &params).await?;
+        let answer: Value = client.call("turn/steer", &params).await?;
         if args.json {
             json_line(&answer)
         } else {

@@ -2,7 +2,7 @@
 
 use std::error::Error as _;
 
-use cas_sdk::{SpawnError, internal::Registry};
+use cas_sdk::{error::SpawnError, internal::Registry};
 
 use super::{options::Options, session::Session};
 

@@ -6,8 +6,10 @@
 use std::sync::Arc;
 
 use cas_sdk::{
-    Answers, Approvals, Decision, FileChangeApproval, Grant, HandlerError, RequestContext,
-    SkillApproval, UserInput,
+    handlers::{
+        Answers, Approvals, Decision, FileChangeApproval, Grant, HandlerError, RequestContext,
+        SkillApproval, UserInput,
+    },
     protocol::{
         CommandExecutionRequestApprovalParams, PermissionsRequestApprovalParams,
         ToolRequestUserInputParams,

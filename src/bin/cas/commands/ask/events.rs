@@ -1,8 +1,9 @@
 //! What `cas ask --json` emits, one object a line. `docs/json.md` shows each.
 
 use cas_sdk::{
-    TokenUsage, TurnEvent,
+    TurnEvent,
     protocol::{ThreadItem, ThreadTokenUsage},
+    turn::TokenUsage,
 };
 use serde::Serialize;
 
@@ -76,8 +77,8 @@ impl<'a> Line<'a> {
     /// Of an event; `item_id` is the message that text belongs to.
     pub(super) fn of(event: &'a TurnEvent, item_id: Option<&'a str>) -> Option<Self> {
         Some(match event {
-            TurnEvent::Text(delta) => Self::Text { item_id, delta },
-            TurnEvent::Reasoning(delta) => Self::Reasoning { delta },
+            TurnEvent::Text { delta, .. } => Self::Text { item_id, delta },
+            TurnEvent::Reasoning { delta, .. } => Self::Reasoning { delta },
             TurnEvent::ItemStarted(item) => Self::ItemStarted { item },
             TurnEvent::ItemCompleted(item) => Self::ItemCompleted { item },
             TurnEvent::Usage(usage) => Self::Usage { usage },

@@ -10,8 +10,10 @@ mod steps;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use cas_sdk::{
-    Ask, CasClient, Deadline, Error, Policy, Thread, Turn, TurnErrorKind, TurnOutcome,
+    Ask, CasClient, Error, Handlers, Thread, Turn, TurnOutcome,
+    policy::Policy,
     protocol::{SandboxMode, ThreadResumeParams, ThreadStartParams},
+    turn::{Deadline, TurnErrorKind},
 };
 use serde_json::Value;
 use tokio::time::{sleep, timeout};
@@ -163,13 +165,14 @@ pub(crate) async fn run(args: Args, signals: &mut Signals) -> Result<u8> {
         Approvals::Ask => Policy::decline().handler(consent.clone()),
     };
     let audited = notes.clone();
-    let mut builder = (args.server.builder())
+    let handlers = Handlers::new()
         .approvals(policy)
         .audit(move |audit| audited.decided(audit));
-    builder = match args.approvals {
-        Approvals::Ask => builder.user_input(consent),
-        _ => builder.user_input(consent.nobody()),
+    let handlers = match args.approvals {
+        Approvals::Ask => handlers.user_input(consent),
+        _ => handlers.user_input(consent.nobody()),
     };
+    let mut builder = args.server.builder().handlers(handlers);
     if !args.add_dir.is_empty() {
         let dirs: Result<Vec<_>, _> = args.add_dir.iter().map(std::path::absolute).collect();
         let dirs = serde_json::to_string(&dirs?)?;
@@ -224,6 +227,13 @@ fn with_flags(mut ask: Ask, args: &Args) -> Result<Ask> {
     if let (Some(cwd), true) = (&args.server.cwd, args.thread.is_some() || args.last) {
         // The thread has a directory of its own, which else it would keep.
         ask = ask.cwd(std::path::absolute(cwd)?);
+    }
+    if !args.timeout.is_zero() {
+        let mut deadline = Deadline::after(args.timeout);
+        if let Some(text) = &args.on_timeout {
+            deadline = deadline.steer(text.as_str()).grace(args.grace);
+        }
+        ask = ask.deadline(deadline);
     }
     Ok(ask)
 }
@@ -291,16 +301,6 @@ async fn follow(turn: Turn, args: &Args, show: &mut Show, signals: &mut Signals)
     } else {
         Duration::ZERO
     };
-    let work = async {
-        if args.timeout.is_zero() {
-            return turn.finish().await;
-        }
-        let mut deadline = Deadline::after(args.timeout);
-        if let Some(text) = &args.on_timeout {
-            deadline = deadline.steer(text.as_str()).grace(args.grace);
-        }
-        turn.finish_by(deadline).await
-    };
     let too_late = async {
         match args.timeout {
             Duration::ZERO => std::future::pending().await,
@@ -315,7 +315,7 @@ async fn follow(turn: Turn, args: &Args, show: &mut Show, signals: &mut Signals)
             let _ = timeout(STOP, control.interrupt()).await;
             return Ok(End::Late(args.timeout));
         }
-        outcome = both(work, show.all(watched)) => return Ok(End::Turn(outcome?)),
+        outcome = both(turn.finish(), show.all(watched)) => return Ok(End::Turn(outcome?)),
     };
     // It may be over by now; then there is nothing to interrupt.
     tokio::select! {

@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use cas_sdk::Audit;
+use cas_sdk::policy::Audit;
 use serde_json::Value;
 use tokio::sync::Notify;
 

@@ -155,7 +155,7 @@ impl Show {
         }
         if self.json {
             match &event {
-                TurnEvent::Text(delta) => self.message.shown.push_str(delta),
+                TurnEvent::Text { delta, .. } => self.message.shown.push_str(delta),
                 TurnEvent::ItemCompleted(item) => {
                     if let ThreadItem::AgentMessage(message) = &**item {
                         self.text.clone_from(&message.text);
@@ -171,7 +171,7 @@ impl Show {
             };
         }
         match event {
-            TurnEvent::Text(delta) => self.delta(&delta).await,
+            TurnEvent::Text { delta, .. } => self.delta(&delta).await,
             TurnEvent::ItemStarted(item) => match step(&item) {
                 Some(text) => self.remark(DIM, &text).await,
                 None => Ok(()),

@@ -104,7 +104,7 @@ pub(super) async fn run(client: &CasClient, args: &Args) -> Result {
 /// How many turns a thread has.
 async fn turns(client: &CasClient, thread: &Value) -> String {
     let params = json!({"threadId": thread["id"], "itemsView": "notLoaded", "limit": TURNS});
-    let answer: Result<Value, _> = client.request_raw("thread/turns/list", &params).await;
+    let answer: Result<Value, _> = client.call("thread/turns/list", &params).await;
     let page = answer.unwrap_or_default();
     match (page["data"].as_array(), &page["nextCursor"]) {
         (None, _) => "?".to_owned(),

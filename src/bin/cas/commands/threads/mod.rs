@@ -189,7 +189,7 @@ async fn act(client: &CasClient, action: &Action, one: &One, file: Option<NewFil
         }
         Action::Name { name, .. } => {
             let params = json!({"threadId": id, "name": name});
-            let answer: Box<RawValue> = client.request_raw("thread/name/set", &params).await?;
+            let answer: Box<RawValue> = client.call("thread/name/set", &params).await?;
             told(one, &answer, format_args!("named {}", field(&id)))
         }
         Action::Resume(_) => opened(one, &client.resume_thread(id.as_str()).await?),
@@ -251,7 +251,7 @@ async fn read(client: &CasClient, id: &str, turns: bool) -> Result<Box<RawValue>
         thread: Box<RawValue>,
     }
     let params = json!({"threadId": id, "includeTurns": false});
-    let Answer { thread } = client.request_raw("thread/read", &params).await?;
+    let Answer { thread } = client.call("thread/read", &params).await?;
     if !turns {
         return Ok(thread);
     }
@@ -276,7 +276,7 @@ async fn read(client: &CasClient, id: &str, turns: bool) -> Result<Box<RawValue>
 
 async fn plain(client: &CasClient, one: &One, id: &str, method: &str, done: &str) -> Result {
     let params = json!({"threadId": id});
-    let answer: Box<RawValue> = client.request_raw(method, &params).await?;
+    let answer: Box<RawValue> = client.call(method, &params).await?;
     told(one, &answer, format_args!("{done} {}", field(id)))
 }
 
@@ -290,7 +290,7 @@ fn told(one: &One, answer: &RawValue, text: std::fmt::Arguments<'_>) -> Result {
 
 fn opened(one: &One, thread: &Thread) -> Result {
     if one.json {
-        return raw_json(thread.opened());
+        return raw_json(thread.json());
     }
     line(field(thread.id()))
 }

@@ -1,8 +1,6 @@
 //! Which codex brought a method, field or value, and which took it away: `schema/history.txt`, from 0.150.0 on.
 
-// `#[inline]` throughout, as in `protocol`: this is compiled for those who call it, in place of all who use the crate.
-
-/// A name a line, as [`Summary`](super::summary::Summary) has them, with the first version that has it and the first that
+/// A name a line, as `schema::summary::Summary` has them, with the first version that has it and the first that
 /// lacks it again; either may be empty.
 const HISTORY: &str = include_str!("../../schema/history.txt");
 
@@ -14,7 +12,6 @@ pub(crate) struct Life {
 }
 
 /// What is known of a name. Nothing, if it was there all the time or never.
-#[inline]
 pub(crate) fn life(name: &str) -> Option<Life> {
     let given = |version: &'static str| Some(version).filter(|version| !version.is_empty());
     HISTORY.lines().find_map(|line| {
@@ -29,7 +26,6 @@ pub(crate) fn life(name: &str) -> Option<Life> {
 
 impl Life {
     /// Whether a version of codex has it.
-    #[inline]
     pub(crate) fn includes(self, version: &str) -> bool {
         let version = parts(version);
         let begun = self.since.is_none_or(|since| parts(since) <= version);
@@ -43,7 +39,6 @@ impl Life {
 }
 
 /// The numbers of a version, to compare it by.
-#[inline]
 pub(crate) fn parts(version: &str) -> [u64; 3] {
     let mut numbers = version
         .split(['.', '-', '+'])

@@ -3,15 +3,15 @@
 use std::pin::pin;
 
 use futures_util::future::{Either, select};
-use serde_json::{Value, json};
 use tokio::time::timeout_at;
 
+use super::{control::TurnControl, pending::PendingTurn, reader::Turn};
 use crate::{
-    Event, Input, Thread,
     client::time,
     error::{Error, RpcErrorKind},
-    protocol::ReviewTarget,
-    turn::{Binding, Turn, TurnControl},
+    events::Event,
+    protocol::{Call, ReviewStartParams, ReviewTarget, ThreadCompactStartParams},
+    thread::{Input, Thread},
 };
 
 /// What became of an input; see [`Thread::send`].
@@ -22,7 +22,7 @@ use crate::{
     clippy::large_enum_variant,
     reason = "it is taken apart at once, and there is one at a time"
 )]
-pub enum Sent {
+pub enum SendOutcome {
     /// A turn was started with it.
     Started(Turn),
     /// It was added to the turn that was running.
@@ -35,28 +35,28 @@ impl Thread {
     ///
     /// ```no_run
     /// # async fn run(thread: cas_sdk::Thread) -> Result<(), cas_sdk::Error> {
-    /// use cas_sdk::Sent;
+    /// use cas_sdk::turn::SendOutcome;
     /// match thread.send("Only look at the tests.").await? {
-    ///     Sent::Steered(control) => println!("added to {}", control.turn_id()),
-    ///     Sent::Started(turn) => println!("{}", turn.finish().await?.text),
+    ///     SendOutcome::Steered(control) => println!("added to {}", control.turn_id()),
+    ///     SendOutcome::Started(turn) => println!("{}", turn.finish().await?.text),
     ///     _ => {}
     /// }
     /// # Ok(()) }
     /// ```
     ///
     /// # Errors
-    /// [`Error::Rpc`] of kind `NotSteerable` while a review or a compaction runs, which take no input; and as of
+    /// [`Error::Rpc`] of kind `NotSteerable` while a review or a compaction runs, which take no input; otherwise the same errors as
     /// [`ask`](Self::ask).
-    pub async fn send(&self, input: impl Into<Input>) -> Result<Sent, Error> {
+    pub async fn send(&self, input: impl Into<Input>) -> Result<SendOutcome, Error> {
         self.check_followed()?;
         let input = input.into();
         if let Some(turn) = self.client().tracker().running(self.id()) {
             let control = TurnControl::of(self, &turn);
             match control
-                .steer_now(&input, self.client().urgent_timeout())
+                .steer_now(input.clone(), self.client().urgent_timeout())
                 .await
             {
-                Ok(()) => return Ok(Sent::Steered(control)),
+                Ok(()) => return Ok(SendOutcome::Steered(control)),
                 // It has ended in the meantime, or goes by another name.
                 Err(error)
                     if matches!(
@@ -69,9 +69,9 @@ impl Thread {
         let turn = self.ask(input).await?;
         // The server does the same on its own, if a turn has begun in the meantime.
         Ok(if turn.joined() {
-            Sent::Steered(turn.control())
+            SendOutcome::Steered(turn.control())
         } else {
-            Sent::Started(turn)
+            SendOutcome::Started(turn)
         })
     }
 
@@ -79,11 +79,11 @@ impl Thread {
     /// that runs is interrupted by it. The review is the outcome's text.
     ///
     /// # Errors
-    /// As of [`ask`](Self::ask).
+    /// Same errors as [`ask`](Self::ask).
     pub async fn review(&self, target: impl Into<ReviewTarget>) -> Result<Turn, Error> {
-        const METHOD: &str = "review/start";
-        let target = serde_json::to_value(target.into()).map_err(|e| Error::encode(METHOD, &e))?;
-        let params = json!({"threadId": self.id(), "target": target}).to_string();
+        const METHOD: &str = ReviewStartParams::METHOD;
+        let params = ReviewStartParams::new(self.id(), target);
+        let params = serde_json::to_string(&params).map_err(|e| Error::encode(METHOD, &e))?;
         let timeout = self.client().request_timeout();
         self.begin(METHOD, &params, timeout, true).await
     }
@@ -93,16 +93,17 @@ impl Thread {
     ///
     /// # Errors
     /// [`Error::Timeout`] if the compaction doesn't begin within the deadline of requests, [`Error::NotFollowed`] if the
-    /// thread is closed or let go before that, and as of [`ask`](Self::ask).
+    /// thread is closed or let go before that, otherwise the same errors as
+    /// [`ask`](Self::ask).
     pub async fn compact(&self) -> Result<Turn, Error> {
-        const METHOD: &str = "thread/compact/start";
+        const METHOD: &str = ThreadCompactStartParams::METHOD;
         self.check_followed()?;
         let within = self.client().request_timeout();
         let deadline = time::deadline(within);
         // NB. Before it is sent: the answer does not name the turn, so its first events have to.
         let mut events = self.events();
-        let params = json!({"threadId": self.id()});
-        self.call::<Value>(METHOD, &params).await?;
+        self.acknowledged(ThreadCompactStartParams::new(self.id()))
+            .await?;
         let mut seen = Vec::new();
         let begun = async {
             let mut started = Vec::new();
@@ -128,7 +129,7 @@ impl Thread {
             })
         };
         match first {
-            Ok(Some(Ok(Some(turn)))) => Ok(Binding::found(self, events, seen, &turn)),
+            Ok(Some(Ok(Some(turn)))) => Ok(PendingTurn::found(self, events, seen, &turn)),
             Ok(Some(Ok(None))) => Err(Error::Closed(self.client().closed().await)),
             Ok(Some(Err(error))) => Err(error),
             Ok(None) => Err(match self.client().close_reason() {

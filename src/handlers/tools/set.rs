@@ -4,7 +4,7 @@ use std::{cmp::Ordering, fmt};
 
 use serde_json::{Value, json};
 
-use super::{DynamicTool, ToolContext, ToolOutput, schema};
+use super::{context::ToolContext, dynamic::DynamicTool, output::ToolOutput, schema};
 use crate::error::Error;
 
 /// The tools of a client or a thread, by namespace and name.
@@ -176,7 +176,6 @@ fn check_name(what: &str, name: &str, max: usize) -> Option<String> {
 }
 
 impl fmt::Debug for Tools {
-    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = self
             .entries
@@ -193,15 +192,15 @@ mod tests {
     use super::*;
 
     fn tool(name: &str) -> DynamicTool {
-        DynamicTool::new(name, "d", |(): (), _cx| ready(Ok("".into()))).input_schema(json!({}))
+        DynamicTool::new(name, "d", |(): (), _cx| ready(Ok(""))).input_schema(json!({}))
     }
 
     fn problem(tools: impl IntoIterator<Item = DynamicTool>) -> Option<String> {
-        let mut registry = Tools::default();
+        let mut set = Tools::default();
         for tool in tools {
-            registry.add(tool);
+            set.add(tool);
         }
-        registry.check().err().map(|e| e.to_string())
+        set.check().err().map(|e| e.to_string())
     }
 
     #[test]
@@ -227,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_server_would_refuse_is_told_by_name() {
+    fn a_tool_that_the_server_would_refuse_is_named() {
         for (bad, text) in [
             (tool(""), "must be 1 to 128"),
             (tool("a.b"), "\"a.b\" must be 1 to 128"),

@@ -3,38 +3,40 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{
-    Turn, TurnControl,
+    control::TurnControl,
     progress::{Progress, of_turn},
+    reader::Turn,
 };
 use crate::{
-    Event, Events, Thread,
-    client::tracker::{Seat, Starting},
+    client::tracker::{PendingStart, TurnGuard},
+    events::{Event, Events},
     protocol::pointer::at,
     rpc::reply::OnReply,
+    thread::Thread,
 };
 
 /// What stands ready for a turn before the request that starts it is sent.
-pub(crate) struct Binding {
+pub(crate) struct PendingTurn {
     thread: Thread,
     events: Events,
-    starting: Option<Starting>,
+    starting: Option<PendingStart>,
     /// It can't be the answer's turn that was running before.
     fresh: bool,
-    bound: Bound,
+    named: Named,
 }
 
 /// The place at the turn, as soon as the answer has named it. Whoever lets go of it last leaves the turn: so a turn whose
 /// `ask` was dropped before the answer came is interrupted.
-type Bound = Arc<Mutex<Option<(Seat, bool)>>>;
+type Named = Arc<Mutex<Option<(TurnGuard, bool)>>>;
 
-impl Binding {
+impl PendingTurn {
     pub(crate) fn new(thread: &Thread, fresh: bool) -> Self {
         Self {
             thread: thread.clone(),
             events: thread.events(),
             starting: Some(thread.client().tracker().starting(thread.id())),
             fresh,
-            bound: Arc::default(),
+            named: Arc::default(),
         }
     }
 
@@ -42,7 +44,7 @@ impl Binding {
     pub(crate) fn hook(&mut self) -> Option<OnReply> {
         let starting = self.starting.take()?;
         let rebind = self.events.subscription().rebind();
-        let (bound, thread) = (self.bound.clone(), self.thread.id().to_owned());
+        let (named, thread) = (self.named.clone(), self.thread.id().to_owned());
         let fresh = self.fresh;
         Some(Box::new(move |outcome| {
             let Ok(reply) = outcome else { return };
@@ -50,8 +52,8 @@ impl Binding {
                 return;
             };
             rebind.to(&of_turn(&thread, &turn));
-            let seat = starting.claim(&turn, fresh);
-            *bound.lock().unwrap_or_else(PoisonError::into_inner) = Some(seat);
+            let guard = starting.claim(&turn, fresh);
+            *named.lock().unwrap_or_else(PoisonError::into_inner) = Some(guard);
         }))
     }
 
@@ -63,20 +65,20 @@ impl Binding {
             .to(&of_turn(thread.id(), turn));
         events.unread(seen);
         let starting = thread.client().tracker().starting(thread.id());
-        let (seat, _) = starting.claim(turn, true);
+        let (guard, _) = starting.claim(turn, true);
         let control = TurnControl::of(thread, turn);
-        Turn::new(control, seat, Progress::new(events), false)
+        Turn::new(control, guard, Progress::new(events), false)
     }
 
     /// The turn that the answer named; `None` if it named none.
     pub(crate) fn into_turn(self) -> Option<Turn> {
-        let mut bound = self.bound.lock().unwrap_or_else(PoisonError::into_inner);
-        let (seat, joined) = bound.take()?;
-        drop(bound);
-        let control = TurnControl::of(&self.thread, &seat.turn);
+        let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
+        let (guard, joined) = named.take()?;
+        drop(named);
+        let control = TurnControl::of(&self.thread, &guard.turn);
         let progress = if joined {
             // Somebody who was there from the beginning has more of it.
-            Progress::shared(&seat).unwrap_or_else(|| {
+            Progress::shared(&guard).unwrap_or_else(|| {
                 let mut progress = Progress::new(self.events);
                 progress.collector.gaps = true;
                 progress
@@ -84,6 +86,6 @@ impl Binding {
         } else {
             Progress::new(self.events)
         };
-        Some(Turn::new(control, seat, progress, joined))
+        Some(Turn::new(control, guard, progress, joined))
     }
 }

@@ -2,17 +2,18 @@
 
 use serde_json::{Value, json};
 
-use crate::handlers::{
-    HandlerError,
+use super::{
+    error::HandlerError,
+    method::ServerMethod,
     policy::{Decided, DecidedBy},
 };
 
 /// An answer: the member of the response, its JSON text, and who decided it.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    pub(super) key: &'static str,
-    pub(super) body: String,
-    pub(super) decided: Option<Decided>,
+    pub(crate) key: &'static str,
+    pub(crate) body: String,
+    pub(crate) decided: Option<Decided>,
 }
 
 impl Answer {
@@ -46,23 +47,14 @@ impl Answer {
 
     /// What is answered to a method that nobody answers. A refusal is a valid body of the method, where it has one.
     pub(crate) fn refusal(method: &str) -> Self {
-        let body = match method {
-            "item/commandExecution/requestApproval"
-            | "item/fileChange/requestApproval"
-            | "skill/requestApproval" => r#"{"decision":"decline"}"#,
-            "item/permissions/requestApproval" => r#"{"permissions":{}}"#,
-            "item/tool/requestUserInput" => r#"{"answers":{}}"#,
-            "mcpServer/elicitation/request" => r#"{"action":"decline"}"#,
-            "item/tool/call" => {
-                r#"{"contentItems":[{"type":"inputText","text":"this tool is not available"}],"success":false}"#
-            }
-            _ => return Self::error(-32601, &format!("no handler for {method}")),
+        let Some(body) = ServerMethod::of(method).refusal() else {
+            return Self::error(-32601, &format!("no handler for {method}"));
         };
         Self::result(body).decided(DecidedBy::Default, "decline")
     }
 
     /// What is answered to the deprecated approvals of the first protocol.
-    pub(super) fn deprecated(method: &str) -> Self {
+    pub(crate) fn deprecated(method: &str) -> Self {
         let text = format!("Unsupported deprecated server request: {method}");
         Self::error_with(-32602, &text, Some(json!({"supportedMode": "v2-only"})))
     }
@@ -77,7 +69,7 @@ impl Answer {
     }
 
     /// The same, with what is to be said of the rule that decided it.
-    pub(super) fn warned(mut self, warning: Option<String>) -> Self {
+    pub(crate) fn warned(mut self, warning: Option<String>) -> Self {
         if let Some(decided) = &mut self.decided {
             decided.warning = warning;
         }
@@ -85,7 +77,7 @@ impl Answer {
     }
 
     /// The same, told as decided by the fallback.
-    pub(super) fn by_fallback(self) -> Self {
+    pub(crate) fn by_fallback(self) -> Self {
         let what = if self.key == "error" {
             "error"
         } else {

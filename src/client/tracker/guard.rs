@@ -1,39 +1,41 @@
-//! The guards: a `turn/start` on its way, and a place at a turn, to read it or to control it.
+//! The guards: of a `turn/start` on its way, and of a turn that somebody reads or controls.
 
-use std::sync::{Arc, Mutex, Weak};
+use std::{
+    any::Any,
+    sync::{Arc, Weak},
+};
 
 use tokio::sync::watch;
 
-use super::{Phase, Tracker, Used};
-use crate::turn::Progress;
+use super::{Phase, Tracker, TurnTrack, Used};
 
 impl Tracker {
     /// To be called before `turn/start` is sent, and kept until its answer has been routed.
-    pub(crate) fn starting(self: &Arc<Self>, thread: &str) -> Starting {
+    pub(crate) fn starting(self: &Arc<Self>, thread: &str) -> PendingStart {
         let mut state = self.lock();
         let track = state.threads.entry(thread.to_owned()).or_default();
         track.starting += 1;
-        Starting {
+        PendingStart {
             tracker: self.clone(),
             thread: thread.to_owned(),
             active: track.active.as_ref().map(|active| active.id.clone()),
         }
     }
 
-    /// A place at a turn.
-    pub(crate) fn seat(self: &Arc<Self>, thread: &str, turn: &str, role: Role) -> Seat {
+    /// Takes part in a turn.
+    pub(crate) fn guard(self: &Arc<Self>, thread: &str, turn: &str, role: Role) -> TurnGuard {
         let mut state = self.lock();
         let closed = state.closed;
         let track = state.threads.entry(thread.to_owned()).or_default();
         let turn_track = track.turn(turn, closed);
-        turn_track.seats += 1;
+        turn_track.guards += 1;
         if role == Role::Reader {
             turn_track.readers += 1;
             turn_track.unwanted = false;
         }
         let phase = turn_track.phase.subscribe();
         drop(state);
-        Seat {
+        TurnGuard {
             tracker: self.clone(),
             thread: thread.to_owned(),
             turn: turn.to_owned(),
@@ -44,35 +46,35 @@ impl Tracker {
 }
 
 /// A `turn/start` on its way; see [`Tracker::starting`].
-pub(crate) struct Starting {
+pub(crate) struct PendingStart {
     tracker: Arc<Tracker>,
     thread: String,
     /// The turn that ran when it was sent.
     active: Option<String>,
 }
 
-impl Starting {
-    /// The answer names the turn: a reader's place at it, and whether the turn ran before it was asked for, which it
+impl PendingStart {
+    /// The answer names the turn: a reader's guard of it, and whether the turn ran before it was asked for, which it
     /// can't have if it is `fresh`.
-    pub(crate) fn claim(self, turn: &str, fresh: bool) -> (Seat, bool) {
-        let seat = self.tracker.seat(&self.thread, turn, Role::Reader);
+    pub(crate) fn claim(self, turn: &str, fresh: bool) -> (TurnGuard, bool) {
+        let guard = self.tracker.guard(&self.thread, turn, Role::Reader);
         let mut state = self.tracker.lock();
         let Some(track) = state.threads.get_mut(&self.thread) else {
-            return (seat, false);
+            return (guard, false);
         };
         // A thread that was taken up while it was busy is no longer when its turn has ended or another has begun.
         let mut joined = track.busy || self.active.as_deref() == Some(turn);
         if let Some(known) = track.turns.get_mut(turn) {
             // Of several that were sent at once, the first one answered is the one that started it.
-            joined = !fresh && (joined || known.seats > 1 || known.ours);
+            joined = !fresh && (joined || known.guards > 1 || known.ours);
             known.ours |= !joined;
         }
         drop(state);
-        (seat, joined)
+        (guard, joined)
     }
 }
 
-impl Drop for Starting {
+impl Drop for PendingStart {
     fn drop(&mut self) {
         let mut state = self.tracker.lock();
         if let Some(track) = state.threads.get_mut(&self.thread) {
@@ -85,6 +87,9 @@ impl Drop for Starting {
     }
 }
 
+/// What a reader of a turn shares with others.
+pub(crate) type Shared = dyn Any + Send + Sync;
+
 /// What somebody does at a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
@@ -94,9 +99,9 @@ pub(crate) enum Role {
     Control,
 }
 
-/// A place at a turn; see [`Tracker::seat`].
+/// Somebody reads or controls a turn; see [`Tracker::guard`].
 #[derive(Debug)]
-pub(crate) struct Seat {
+pub(crate) struct TurnGuard {
     tracker: Arc<Tracker>,
     pub(crate) thread: String,
     pub(crate) turn: String,
@@ -104,7 +109,7 @@ pub(crate) struct Seat {
     pub(crate) phase: watch::Receiver<Phase>,
 }
 
-impl Seat {
+impl TurnGuard {
     pub(crate) fn phase(&self) -> Phase {
         self.phase.borrow().clone()
     }
@@ -119,28 +124,28 @@ impl Seat {
         self.with(|turn| turn.detached = true);
     }
 
-    /// Lets others have what this reader has.
-    pub(crate) fn share(&self, progress: &Arc<Mutex<Progress>>) {
+    /// Shares what this reader has with others, as long as it is kept.
+    pub(crate) fn share(&self, shared: Weak<Shared>) {
         self.with(|turn| {
-            turn.progress.retain(|other| other.strong_count() > 0);
-            turn.progress.push(Arc::downgrade(progress));
+            turn.shared.retain(|other| other.strong_count() > 0);
+            turn.shared.push(shared);
         });
     }
 
-    /// What other readers have.
-    pub(crate) fn shared(&self) -> Vec<Arc<Mutex<Progress>>> {
-        self.with(|turn| turn.progress.iter().filter_map(Weak::upgrade).collect())
+    /// What other readers share.
+    pub(crate) fn shared(&self) -> Vec<Arc<Shared>> {
+        self.with(|turn| turn.shared.iter().filter_map(Weak::upgrade).collect())
             .unwrap_or_default()
     }
 
-    fn with<T>(&self, act: impl FnOnce(&mut super::TurnTrack) -> T) -> Option<T> {
+    fn with<T>(&self, act: impl FnOnce(&mut TurnTrack) -> T) -> Option<T> {
         let mut state = self.tracker.lock();
         let track = state.threads.get_mut(&self.thread)?;
         track.turns.get_mut(&self.turn).map(act)
     }
 }
 
-impl Drop for Seat {
+impl Drop for TurnGuard {
     fn drop(&mut self) {
         let interrupt = {
             let mut state = self.tracker.lock();
@@ -150,7 +155,7 @@ impl Drop for Seat {
             let Some(turn) = track.turns.get_mut(&self.turn) else {
                 return;
             };
-            turn.seats -= 1;
+            turn.guards -= 1;
             if self.role == Role::Reader {
                 turn.readers -= 1;
                 turn.unwanted |=

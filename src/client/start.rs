@@ -1,0 +1,202 @@
+//! From a builder to a client: the server is started or spoken to, and the handshake done.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::{
+    client::{
+        builder::Builder,
+        connection_task::{Peer, supervise},
+        handle::{CasClient, Options, Parts},
+        tracker::Tracker,
+    },
+    error::{CloseCause, Error, SpawnError},
+    handlers::dispatch::Dispatch,
+    protocol::{ClientInfo, InitializeCapabilities, InitializeParams, routing::CODEX},
+    rpc::{Aside, Connection, Router, outbox::Outbox},
+    transport::{
+        ConnectionKind,
+        stdio::{Pipes, Process, Registry, find_codex_for},
+    },
+};
+
+/// The longest default deadline of urgent requests.
+const URGENT: Duration = Duration::from_secs(5);
+
+impl CasClient {
+    /// Configures a client: what to start, and how.
+    ///
+    /// ```no_run
+    /// # async fn run() -> Result<(), cas_sdk::Error> {
+    /// let client = cas_sdk::CasClient::builder().cwd("/repo").spawn().await?;
+    /// # client.shutdown().await; Ok(()) }
+    /// ```
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+}
+
+impl Builder {
+    /// Starts `codex app-server` and does the handshake. Dropped midway it leaves no process.
+    ///
+    /// The server gets a process group of its own, and a variable `CAS_SDK_CHILD` in its environment by which on Linux
+    /// what it starts is found again. All of that is ended with the server, what an agent has put into the background
+    /// included. A process is found by its group, its parents or that variable; one that has left the group, whose
+    /// parents have ended, and that was started without the variable (`env -i`) is not.
+    ///
+    /// # Errors
+    /// [`Error::Spawn`] if codex can't be found or started or ends at once, [`Error::Handshake`] if it doesn't answer
+    /// as it should, [`Error::Invalid`] for a tool that the server would refuse.
+    pub async fn spawn(self) -> Result<CasClient, Error> {
+        let mut pauses = self.retry_start.map(|policy| policy.pauses());
+        loop {
+            let error = match Box::pin(self.clone().spawn_once()).await {
+                Ok(client) => return Ok(client),
+                Err(error) => error,
+            };
+            let pause = match &mut pauses {
+                Some(pauses) if error.is_retryable() => pauses.next(),
+                _ => None,
+            };
+            let Some(pause) = pause else {
+                return Err(error);
+            };
+            tracing::warn!(target: "cas_sdk", %error, ?pause, "the server is started again");
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    async fn spawn_once(self) -> Result<CasClient, Error> {
+        self.handlers.tools.check()?;
+        let childs_path = self.launch.path();
+        let program = find_codex_for(self.launch.codex.as_deref(), childs_path.as_deref())?;
+        let registry = match &self.registry {
+            Some(dir) => Some(Registry::open(dir, self.grace).await?),
+            None => None,
+        };
+        let (mut process, pipes) = Process::spawn(&program, &self.launch)?;
+        let Pipes {
+            stdin,
+            stdout,
+            stderr,
+        } = pipes;
+        if let Some(registry) = &registry {
+            process.register(registry)?;
+        }
+        let pid = process.id();
+        let peer = Peer::Process(Box::new(process), stderr);
+        self.start(stdout, stdin, peer, pid, ConnectionKind::Spawned)
+            .await
+            .map_err(|error| match error {
+                Error::Closed(reason)
+                    if matches!(
+                        reason.cause,
+                        CloseCause::Exited | CloseCause::Eof | CloseCause::Write(_)
+                    ) =>
+                {
+                    SpawnError::Exited { program, reason }.into()
+                }
+                other => Error::Handshake(Arc::new(other)),
+            })
+    }
+
+    /// Speaks to a server over a pair of pipes that somebody else looks after, and does the handshake.
+    ///
+    /// # Errors
+    /// [`Error::Handshake`] if the other side doesn't answer as it should, [`Error::Invalid`] for a tool that the
+    /// server would refuse.
+    pub async fn connect(
+        self,
+        output_of_server: impl AsyncRead + Unpin + Send + 'static,
+        input_of_server: impl AsyncWrite + Send + 'static,
+    ) -> Result<CasClient, Error> {
+        self.handlers.tools.check()?;
+        let kind = ConnectionKind::Streams;
+        let (output, input) = (output_of_server, input_of_server);
+        self.start(output, input, Peer::Foreign, None, kind)
+            .await
+            .map_err(|error| Error::Handshake(Arc::new(error)))
+    }
+
+    /// Fails early for a tool that the server would refuse.
+    #[cfg(feature = "ws")]
+    pub(crate) fn check_tools(&self) -> Result<(), Error> {
+        self.handlers.tools.check()
+    }
+
+    /// The `CODEX_HOME` among the server's own environment variables.
+    #[cfg(feature = "ws")]
+    pub(crate) fn codex_home(&self) -> Option<PathBuf> {
+        let mut set = self.launch.env.iter().rev();
+        let (_, value) = set.find(|(name, _)| name == "CODEX_HOME")?;
+        value.clone().map(PathBuf::from)
+    }
+
+    /// Makes a client of two streams of JSON lines, and does the handshake: what is the same for all kinds of servers.
+    pub(crate) async fn start(
+        mut self,
+        output: impl AsyncRead + Unpin + Send + 'static,
+        input: impl AsyncWrite + Send + 'static,
+        peer: Peer,
+        pid: Option<u32>,
+        kind: ConnectionKind,
+    ) -> Result<CasClient, Error> {
+        self.limits.outgoing = kind.max_outgoing();
+        let params = self.initialize_params();
+        let aside = Aside::new();
+        let joined = matches!(kind, ConnectionKind::Joined { .. });
+        let tracker = Tracker::new(aside.clone());
+        let dispatch = Dispatch::new(self.handlers, tracker.clone(), aside.clone(), joined);
+        let router = Arc::new(Router::new(&CODEX, dispatch.clone(), aside));
+        let connection = Arc::new(Connection::new(
+            router,
+            Outbox::new(Box::pin(input)),
+            self.limits,
+        ));
+        tracker.attach(&connection);
+        dispatch.attach_connection(&connection);
+        let supervised = supervise(&connection, output, self.limits.line, peer, self.grace);
+        let client = CasClient::new(Parts {
+            connection,
+            tracker,
+            answering: dispatch,
+            supervised,
+            pid,
+            options: Options {
+                experimental_api: self.experimental_api,
+                request_timeout: self.request_timeout,
+                urgent_timeout: self
+                    .urgent_timeout
+                    .unwrap_or_else(|| self.request_timeout.min(URGENT)),
+                bounds: self.bounds,
+                kind,
+            },
+        });
+        match client.handshake(&params, self.handshake_timeout).await {
+            Ok(()) => {
+                client.warn_of_uncalled_handlers(&client.handlers());
+                Ok(client)
+            }
+            Err(error) => {
+                client.shutdown().await;
+                Err(error)
+            }
+        }
+    }
+
+    fn initialize_params(&self) -> InitializeParams {
+        let [name, title, version] = self.client_info.clone();
+        let mut capabilities = InitializeCapabilities::default()
+            .experimental_api(self.experimental_api)
+            .request_attestation(self.handlers.attestation.is_some());
+        if !self.opt_out.is_empty() {
+            capabilities = capabilities.opt_out_notification_methods(self.opt_out.clone());
+        }
+        if self.handlers.openai_forms {
+            capabilities = capabilities.mcp_server_openai_form_elicitation(true);
+        }
+        InitializeParams::new(ClientInfo::new(name, version).title(title))
+            .capabilities(capabilities)
+    }
+}

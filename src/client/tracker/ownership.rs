@@ -1,0 +1,223 @@
+//! Who opened a thread, and whose thread spawned it: whose handlers answer for it.
+//!
+//! A thread is known if it was opened through this client or was spawned by one that is known.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use super::{State, Tracker};
+use crate::protocol::routing::RoutingKeys as _;
+use crate::{client::handle::HandlerSet, protocol::pointer::at, rpc::Parts};
+
+/// How many closed threads are remembered.
+const MAX_CLOSED: usize = 1024;
+
+/// Of a thread that is known, until `thread/closed`.
+pub(super) struct Owner {
+    /// The handlers that the thread has, if not those of the client.
+    handlers: Option<HandlerSet>,
+    /// It was opened through this client, and not spawned.
+    opened: bool,
+    /// It was started or forked through this client, or spawned by such a thread.
+    started: bool,
+}
+
+/// The handlers that answer for a thread.
+pub(crate) enum Answerer {
+    /// The thread is known: its own handlers, or those of the client.
+    Known(Option<HandlerSet>),
+    /// The thread is not known.
+    Unknown {
+        /// The handlers of the thread whose turn its own began with: that has spawned it, or spoken to it.
+        linked: Option<HandlerSet>,
+        /// All handlers of threads that are known, each once.
+        all: Vec<HandlerSet>,
+    },
+}
+
+impl Tracker {
+    /// A thread was opened with these handlers, or those of the client. `started` says that the thread is new, and not
+    /// another's that is resumed.
+    pub(crate) fn opened(&self, thread: &str, handlers: Option<HandlerSet>, started: bool) {
+        let before = self.lock().set_owner(thread, handlers, started);
+        self.let_go_of_handlers(before);
+    }
+
+    /// The handlers of a thread that is known and has its own.
+    pub(crate) fn handlers_of(&self, thread: &str) -> Option<HandlerSet> {
+        self.lock().owner(thread)?.handlers.clone()
+    }
+
+    /// The handlers that answer for a thread.
+    pub(crate) fn answerer(&self, thread: Option<&str>) -> Answerer {
+        let state = self.lock();
+        if let Some(owner) = thread.and_then(|id| state.owner(id)) {
+            return Answerer::Known(owner.handlers.clone());
+        }
+        let mut all: Vec<HandlerSet> = Vec::new();
+        for handlers in state.handler_sets() {
+            if !all.iter().any(|known| Arc::ptr_eq(known, handlers)) {
+                all.push(handlers.clone());
+            }
+        }
+        let linked = thread.and_then(|id| state.links.get(id));
+        let linked = linked.and_then(|id| state.owner(id)?.handlers.clone());
+        Answerer::Unknown { linked, all }
+    }
+
+    /// Whether a thread, or the one that spawned it, was started through this client.
+    pub(crate) fn is_started_here(&self, thread: Option<&str>) -> bool {
+        let state = self.lock();
+        thread.is_some_and(|id| state.owner(id).is_some_and(|owner| owner.started))
+    }
+
+    /// `thread/started`: names the thread that spawned it, where one did.
+    pub(super) fn thread_started(&self, params: &str) {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Child {
+            id: String,
+            parent_thread_id: Option<String>,
+        }
+        if let Ok(thread) = at::<Child>(params, &["thread"])
+            && let Some(parent) = thread.parent_thread_id
+        {
+            self.lock().inherit(&parent, thread.id);
+        }
+    }
+
+    /// The completed call by which an agent spawned another. Agents also speak with others, which makes nobody theirs.
+    pub(super) fn agent_spawned(&self, parts: &Parts<'_>) {
+        #[derive(Default, Deserialize)]
+        #[serde(rename_all = "camelCase", default)]
+        struct Item {
+            tool: String,
+            status: String,
+            receiver_thread_ids: Vec<String>,
+            kind: String,
+            agent_thread_id: Option<String>,
+        }
+        let is_activity = parts.item_type() == Some("subAgentActivity");
+        if !is_activity && parts.item_type() != Some("collabAgentToolCall") {
+            return;
+        }
+        let (Some(parent), Some(params)) = (parts.thread(), parts.params()) else {
+            return;
+        };
+        let Ok(item) = at::<Item>(params, &["item"]) else {
+            return;
+        };
+        let spawned = if is_activity {
+            item.agent_thread_id
+                .filter(|_| item.kind == "started")
+                .into_iter()
+                .collect()
+        } else if item.tool == "spawnAgent" && item.status == "completed" {
+            item.receiver_thread_ids
+        } else {
+            Vec::new()
+        };
+        let mut state = self.lock();
+        for child in spawned {
+            state.inherit(parent, child);
+        }
+    }
+
+    /// `thread/closed`: from now on the thread is nobody's.
+    pub(super) fn disown(&self, thread: &str) {
+        let owner = self.lock().disown(thread);
+        self.let_go_of_handlers(owner);
+    }
+
+    /// Handlers are the user's code: they are dropped neither in the reader nor under the lock.
+    pub(crate) fn let_go_of_handlers<T: Send + 'static>(&self, handlers: Option<T>) {
+        if let Some(handlers) = handlers {
+            self.aside.let_go(handlers);
+        }
+    }
+}
+
+impl State {
+    /// Gives what is to be dropped.
+    fn set_owner(
+        &mut self,
+        thread: &str,
+        handlers: Option<HandlerSet>,
+        started: bool,
+    ) -> Option<Owner> {
+        self.links.remove(thread);
+        let started = started || self.owner(thread).is_some_and(|before| before.started);
+        let owner = Owner {
+            handlers,
+            opened: true,
+            started,
+        };
+        if self.closed {
+            return Some(owner);
+        }
+        let track = self.threads.entry(thread.to_owned()).or_default();
+        track.owner.replace(owner)
+    }
+
+    fn disown(&mut self, thread: &str) -> Option<Owner> {
+        self.roots.retain(|_, of| of != thread);
+        self.links.remove(thread);
+        let owner = self.threads.get_mut(thread)?.owner.take();
+        if owner.as_ref().is_some_and(|owner| owner.opened) {
+            self.closed_threads.truncate(MAX_CLOSED - 1);
+            self.closed_threads.push_front(thread.to_owned());
+        }
+        self.tidy(thread);
+        owner
+    }
+
+    fn owner(&self, thread: &str) -> Option<&Owner> {
+        self.threads.get(thread)?.owner.as_ref()
+    }
+
+    fn handler_sets(&self) -> impl Iterator<Item = &HandlerSet> {
+        let owners = self
+            .threads
+            .values()
+            .filter_map(|track| track.owner.as_ref());
+        owners.filter_map(|owner| owner.handlers.as_ref())
+    }
+
+    /// A turn has started. It names the turn that its work began with, which may be of the thread that spawned this one, or
+    /// of another that has spoken to it; so a policy does not depend on it.
+    pub(super) fn link(&mut self, thread: &str, turn: &str, root: &str) {
+        if self.handler_sets().next().is_none() {
+            return;
+        }
+        match self.owner(thread) {
+            Some(owner) if owner.handlers.is_some() => {
+                self.roots.insert(turn.to_owned(), thread.to_owned());
+            }
+            Some(_) => {}
+            None => {
+                if let Some(parent) = self.roots.get(root).cloned() {
+                    self.links.insert(thread.to_owned(), parent);
+                }
+            }
+        }
+    }
+
+    /// A thread that another one has spawned has its handlers: what the parent may not do, the child may not either. What
+    /// is known already is nobody's child.
+    fn inherit(&mut self, parent: &str, child: String) {
+        let Some(parent) = self.owner(parent) else {
+            return;
+        };
+        if self.owner(&child).is_some() || self.closed_threads.contains(&child) {
+            return;
+        }
+        let owner = Owner {
+            handlers: parent.handlers.clone(),
+            opened: false,
+            started: parent.started,
+        };
+        self.links.remove(&child);
+        self.threads.entry(child).or_default().owner = Some(owner);
+    }
+}

@@ -1,0 +1,52 @@
+//! What a request of this client changes about who answers the server.
+
+use super::Dispatch;
+use crate::{
+    client::handle::{Answering, HandlerSet, WeakClient},
+    rpc::reply::OnReply,
+};
+
+impl Answering for Dispatch {
+    fn attach(&self, client: WeakClient) {
+        let _ = self.client.set(client);
+    }
+
+    fn sending(
+        &self,
+        method: &str,
+        handlers: Option<&HandlerSet>,
+        then: Option<OnReply>,
+    ) -> Option<OnReply> {
+        match method {
+            // NB. A thread has its handlers before anything else of it is routed, whichever way it was opened.
+            "thread/start" | "thread/resume" | "thread/fork" => {
+                let opening = self
+                    .threads()
+                    .opening(handlers.cloned(), method != "thread/resume");
+                Some(before(opening, then))
+            }
+            "account/login/start" | "account/login/cancel" | "account/logout" => {
+                self.login_changed();
+                let dispatch = self.myself.clone();
+                let changed: OnReply = Box::new(move |_| {
+                    if let Some(dispatch) = dispatch.upgrade() {
+                        dispatch.login_changed();
+                    }
+                });
+                Some(before(changed, then))
+            }
+            _ => then,
+        }
+    }
+}
+
+/// Runs `first` before what was to run anyway.
+fn before(first: OnReply, then: Option<OnReply>) -> OnReply {
+    match then {
+        None => first,
+        Some(then) => Box::new(move |outcome| {
+            first(outcome);
+            then(outcome);
+        }),
+    }
+}

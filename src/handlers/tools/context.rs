@@ -1,0 +1,17 @@
+//! `ToolContext`: where a tool call comes from.
+
+use crate::client::handle::CasClient;
+
+/// Where a tool call comes from.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ToolContext {
+    /// The thread of the call.
+    pub thread_id: String,
+    /// The turn of the call.
+    pub turn_id: String,
+    /// The call itself; the id of its item.
+    pub call_id: String,
+    /// The client, for requests of the tool's own. It does not keep the connection alive.
+    pub client: CasClient,
+}

@@ -1,0 +1,217 @@
+//! `Resume`: loading a stored thread, and what to do where it can't be had.
+
+use std::{
+    future::{Future, IntoFuture},
+    io::{self, BufReader, Read as _},
+    path::{Path, PathBuf},
+    pin::Pin,
+    time::Duration,
+};
+
+use tokio::time::{Instant, sleep};
+
+use super::handle::{OpenedBy, Thread};
+use crate::{
+    client::{handle::CasClient, time},
+    error::{Error, RpcErrorKind},
+    protocol::{
+        Call, ThreadForkParams, ThreadResumeParams, ThreadStartParams, ThreadUnarchiveParams,
+    },
+};
+
+/// A thread about to be resumed, and what to do if it can't be; see [`CasClient::resume_thread`].
+/// [`Thread::opened_by`] tells what was done. What no method of this type deals with is an error.
+#[derive(Debug, Clone)]
+#[must_use = "a thread is not resumed until this is awaited"]
+pub struct Resume {
+    client: CasClient,
+    params: ThreadResumeParams,
+    timeout: Option<Duration>,
+    fork: bool,
+    unarchive: bool,
+    start: Option<Box<ThreadStartParams>>,
+}
+
+impl Resume {
+    pub(super) fn new(client: &CasClient, params: ThreadResumeParams) -> Self {
+        Self {
+            client: client.clone(),
+            params,
+            timeout: None,
+            fork: false,
+            unarchive: false,
+            start: None,
+        }
+    }
+
+    /// Sets the deadline of the whole, what is done instead included. Default: the builder's
+    /// [`request_timeout`](crate::Builder::request_timeout) for each request.
+    ///
+    /// A thread whose answer comes later is followed all the same: the answer is an event of kind
+    /// [`LateResponse`](crate::events::MessageKind::LateResponse), and [`CasClient::thread`] takes it up.
+    pub fn timeout(mut self, after: Duration) -> Self {
+        self.timeout = Some(after);
+        self
+    }
+
+    /// If another process has the thread, makes a copy of it: only one process at a time can write to a thread.
+    ///
+    /// A fork takes no `history` of one's own, so with params that have one the refusal stands. The other params that
+    /// `thread/fork` does not have, `initialTurnsPage` and `personality`, are left out.
+    pub fn or_fork(mut self) -> Self {
+        self.fork = true;
+        self
+    }
+
+    /// If the thread is archived, brings it back first.
+    pub fn or_unarchive(mut self) -> Self {
+        self.unarchive = true;
+        self
+    }
+
+    /// If nothing is stored of the thread, because it doesn't exist or has had no turn yet, starts a new one.
+    ///
+    /// No history is given up for it. [`Error::Invalid`] is returned and no thread is started where one is at stake: the
+    /// thread is ephemeral and lives in this server, its file is there and can't be read, or the params have a `history`.
+    pub fn or_start(mut self, params: ThreadStartParams) -> Self {
+        self.start = Some(Box::new(params));
+        self
+    }
+
+    async fn run(self) -> Result<Thread, Error> {
+        let Self {
+            client,
+            mut params,
+            timeout,
+            fork,
+            unarchive,
+            start,
+        } = self;
+        let deadline = timeout.map(time::deadline);
+        let left = || {
+            let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+            left.unwrap_or_else(|| client.request_timeout())
+        };
+        // The error names the deadline that was set, not what was left of it.
+        let told = |error: Error| match timeout {
+            Some(timeout) => error.within(timeout),
+            None => error,
+        };
+        params.exclude_turns.get_or_insert(true);
+        let id = &params.thread_id;
+        let has_history = params.history.is_some();
+        let resume = |opened_by| client.open_thread(&params, opened_by, left());
+        let mut opened = resume(OpenedBy::Resumed).await;
+        if unarchive && is(&opened, &RpcErrorKind::Archived) {
+            let unarchive = client.request(ThreadUnarchiveParams::new(id));
+            unarchive.timeout(left()).raw().await.map_err(told)?;
+            opened = resume(OpenedBy::Unarchived).await;
+        }
+        if fork && !has_history && is(&opened, &RpcErrorKind::ActiveWriter) {
+            return client
+                .open_thread(&as_fork(&params)?, OpenedBy::Forked, left())
+                .await
+                .map_err(told);
+        }
+        let Some(start) = start.filter(|_| is_missing(&opened)) else {
+            return opened.map_err(told);
+        };
+        if is_empty_file(&opened) {
+            // A thread that is being started elsewhere has an empty file for a moment.
+            sleep(SETTLED.min(left())).await;
+            opened = resume(OpenedBy::Resumed).await;
+            if !is_missing(&opened) {
+                return opened.map_err(told);
+            }
+        }
+        if has_history {
+            let text = format!(
+                "thread {id} is not stored, and a new one would not have the `history` of the params"
+            );
+            return Err(Error::Invalid(text));
+        }
+        if let Some(problem) = at_stake(&client, id, &opened).await {
+            return Err(Error::Invalid(problem));
+        }
+        client
+            .start_thread_within(*start, left())
+            .await
+            .map_err(told)
+    }
+}
+
+/// The same params for `thread/fork`, without those that it does not have.
+fn as_fork(params: &ThreadResumeParams) -> Result<ThreadForkParams, Error> {
+    let encode = |e| Error::encode(ThreadForkParams::METHOD, &e);
+    let fields = serde_json::to_value(params).map_err(encode)?;
+    serde_json::from_value(fields).map_err(encode)
+}
+
+/// How long the file of a new thread may be empty.
+const SETTLED: Duration = Duration::from_millis(500);
+
+fn is_missing(opened: &Result<Thread, Error>) -> bool {
+    is(opened, &RpcErrorKind::ThreadMissing) || is(opened, &RpcErrorKind::NoTurnsYet)
+}
+
+/// The file of the thread, where the server says that it is empty. It says so, too, of one whose first line is damaged.
+fn empty_file(opened: &Result<Thread, Error>) -> Option<&Path> {
+    let message = &opened.as_ref().err()?.rpc()?.message;
+    let (path, rest) = message
+        .rsplit_once("rollout at ")?
+        .1
+        .rsplit_once(" is empty")?;
+    rest.is_empty().then_some(Path::new(path))
+}
+
+fn is_empty_file(opened: &Result<Thread, Error>) -> bool {
+    empty_file(opened).is_some()
+}
+
+/// What would be lost if a new thread took the place of one that can't be resumed.
+async fn at_stake(client: &CasClient, id: &str, opened: &Result<Thread, Error>) -> Option<String> {
+    if let Some(file) = empty_file(opened) {
+        // It is not there if the server is on another machine; then its word has to do.
+        let beginning = beginning(file.to_owned());
+        if !beginning.await.trim_ascii().is_empty() {
+            let file = file.display();
+            return Some(format!(
+                "thread {id} can't be resumed and no new one was started in its place: the server can't read {file}, but it is not empty"
+            ));
+        }
+    }
+    // An ephemeral thread has no file, but perhaps a history: the server does not tell.
+    let alive = client.thread(id).fetch().await.ok()?;
+    alive.ephemeral.then(|| {
+        format!(
+            "thread {id} is ephemeral and lives in this server; a new one would leave its history behind: use `client.thread(id)`"
+        )
+    })
+}
+
+/// The first bytes of a file; none of one that can't be read here.
+async fn beginning(file: PathBuf) -> Vec<u8> {
+    let read = move || {
+        let mut bytes = Vec::new();
+        let file = std::fs::File::open(file)?.take(64 * 1024);
+        BufReader::new(file).read_to_end(&mut bytes)?;
+        Ok::<_, io::Error>(bytes)
+    };
+    let read = tokio::task::spawn_blocking(read).await;
+    read.ok().and_then(Result::ok).unwrap_or_default()
+}
+
+fn is(opened: &Result<Thread, Error>, kind: &RpcErrorKind) -> bool {
+    opened
+        .as_ref()
+        .is_err_and(|error| error.rpc_kind().as_ref() == Some(kind))
+}
+
+impl IntoFuture for Resume {
+    type Output = Result<Thread, Error>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.run())
+    }
+}

@@ -1,0 +1,73 @@
+//! A look-up at the server of how a turn stands, while the turn is read on.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{Mutex, PoisonError},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tokio::time::{Instant, timeout};
+
+use super::{
+    reconcile::{self, RECORD, Verdict},
+    watchdog::Why,
+};
+use crate::thread::Thread;
+
+/// How long a turn that goes on producing events may put off the verdict that its deadline waits for.
+const DRAIN: Duration = Duration::from_secs(1);
+
+/// The server is being asked.
+pub(super) struct Check {
+    pub(super) why: Why,
+    /// Never locked: the mutex makes the turn `Sync`, for `turn.steer(…)` in a spawned task.
+    verdict: Mutex<Pin<Box<dyn Future<Output = Verdict> + Send>>>,
+    /// The answer, and when it came. It is kept until the events before it are read.
+    answer: Option<(Verdict, Instant)>,
+}
+
+impl Check {
+    pub(super) fn new(why: Why, thread: &Thread, turn: &str) -> Self {
+        let (thread, turn) = (thread.clone(), turn.to_owned());
+        let verdict: Pin<Box<dyn Future<Output = Verdict> + Send>> = match why {
+            Why::Gaps => Box::pin(async move {
+                match timeout(RECORD, reconcile::record(&thread, &turn)).await {
+                    Ok(Ok(record)) => Verdict::Over(record),
+                    Ok(Err(error)) => Verdict::Unknown(error),
+                    Err(_) => Verdict::Idle,
+                }
+            }),
+            _ => Box::pin(async move { reconcile::verdict(&thread, &turn).await }),
+        };
+        Self {
+            why,
+            verdict: Mutex::new(verdict),
+            answer: None,
+        }
+    }
+
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) {
+        if self.answer.is_none() {
+            let verdict = self
+                .verdict
+                .get_mut()
+                .unwrap_or_else(PoisonError::into_inner);
+            if let Poll::Ready(verdict) = verdict.as_mut().poll(cx) {
+                self.answer = Some((verdict, Instant::now()));
+            }
+        }
+    }
+
+    /// Takes the answer, once the events before it are read.
+    pub(super) fn take_answer(&mut self) -> Option<Verdict> {
+        self.answer.take().map(|(verdict, _)| verdict)
+    }
+
+    /// Whether a deadline has waited long enough for the events before the answer to be read.
+    pub(super) fn is_overdue(&self) -> bool {
+        let answered = self.answer.as_ref();
+        self.why == Why::Deadline && answered.is_some_and(|(_, at)| at.elapsed() >= DRAIN)
+    }
+}

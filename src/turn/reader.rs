@@ -1,0 +1,301 @@
+//! `Turn`: one reader of a running turn.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
+};
+
+use super::{
+    check::Check,
+    collect::Record,
+    control::TurnControl,
+    deadline::{Deadline, Expiry},
+    event::TurnEvent,
+    progress::Progress,
+    watchdog::{Watchdog, Why},
+};
+use crate::error::{TurnFailure, TurnOutcome};
+use crate::{
+    client::tracker::{Phase, Role, TurnGuard},
+    error::{Error, class::ErrorClass},
+    protocol::TurnStatus,
+    thread::{Input, Thread},
+};
+
+/// The default of [`Ask::idle_check`](crate::turn::Ask::idle_check).
+pub(super) const IDLE_CHECK: Duration = Duration::from_secs(60);
+
+/// A turn: a stream of [`TurnEvent`]s that ends with `Completed`. [`Thread::ask`] starts one.
+///
+/// It always ends: with `turn/completed`, with the end of the connection, with its [deadline](crate::turn::Ask::deadline), or,
+/// where the server forgets to tell the end, by asking the server ([`Ask::idle_check`](crate::turn::Ask::idle_check)); then
+/// the outcome is marked as recovered.
+///
+/// A turn that is dropped before its end is interrupted, since an agent that nobody watches should not go on running
+/// commands; [`detach`](Self::detach) lets it run. Of several readers ([`follow`](Self::follow)) it is the last one that
+/// counts, and a turn that somebody else started is let run.
+#[must_use = "a turn that is dropped is interrupted; use `finish`, or `detach` to let it run"]
+pub struct Turn {
+    pub(super) control: TurnControl,
+    guard: TurnGuard,
+    progress: Arc<Mutex<Progress>>,
+    /// What was before this reader came.
+    pub(super) replay: VecDeque<TurnEvent>,
+    pub(super) watchdog: Watchdog,
+    pub(super) expiry: Option<Expiry>,
+    pub(super) check: Option<Check>,
+    /// How often the thread was found at rest without an end of the turn.
+    pub(super) rests: u8,
+    pub(super) ended: bool,
+    joined: bool,
+}
+
+impl Turn {
+    /// The id of the turn.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        self.control.turn_id()
+    }
+
+    /// The thread it runs on.
+    #[must_use]
+    pub fn thread(&self) -> &Thread {
+        self.control.thread()
+    }
+
+    /// Whether the input joined a turn that was already running: the server then steers that turn instead of starting
+    /// another.
+    #[must_use]
+    pub fn joined(&self) -> bool {
+        self.joined
+    }
+
+    /// A handle to steer and to interrupt from another task.
+    #[must_use]
+    pub fn control(&self) -> TurnControl {
+        self.control.clone()
+    }
+
+    /// Another reader, with the whole of the turn: what has been comes first, its pieces joined, then the rest as it
+    /// comes.
+    pub fn follow(&self) -> Self {
+        self.control.follow()
+    }
+
+    /// `turn/steer`: adds input to the turn.
+    ///
+    /// # Errors
+    /// Same errors as [`TurnControl::steer`].
+    pub async fn steer(&self, input: impl Into<Input>) -> Result<(), Error> {
+        self.control.steer(input).await
+    }
+
+    /// `turn/interrupt`: ends the turn. Returns how it ended in fact, which may be well if it was just finishing.
+    ///
+    /// # Errors
+    /// Same errors as [`TurnControl::interrupt`].
+    pub async fn interrupt(&self) -> Result<TurnStatus, Error> {
+        self.control.interrupt().await
+    }
+
+    /// The next thing that happens. `None` after the end. Cancel safe.
+    ///
+    /// # Errors
+    /// [`Error::Turn`] if the connection or the thread is closed before the end, or the
+    /// [deadline](crate::turn::Ask::deadline) passes; everything that was collected is in it.
+    pub async fn next(&mut self) -> Option<Result<TurnEvent, Error>> {
+        std::future::poll_fn(|cx| self.poll(cx)).await
+    }
+
+    /// Waits for the end and returns the outcome of a turn that completed.
+    ///
+    /// # Errors
+    /// [`Error::Turn`] for one that failed, was interrupted, did not end by its deadline or was cut off by the connection's
+    /// end; everything that was collected is in it.
+    pub async fn finish(mut self) -> Result<TurnOutcome, Error> {
+        self.ended().await
+    }
+
+    /// Waits for the end or for an [idle check](crate::turn::Ask::idle_check), whichever comes first: `None` says that the turn
+    /// is idle; it goes on and can be waited for again. Cancel safe.
+    ///
+    /// # Errors
+    /// Same errors as [`finish`](Self::finish).
+    pub async fn wait(&mut self) -> Result<Option<TurnOutcome>, Error> {
+        while let Some(event) = self.next().await {
+            match event? {
+                TurnEvent::Completed(outcome) => {
+                    return outcome.into_result().map(Some).map_err(Error::from);
+                }
+                TurnEvent::Idle(_) => return Ok(None),
+                _ => {}
+            }
+        }
+        self.again().map(Some)
+    }
+
+    /// The outcome collected so far; the status is `InProgress` until the end was seen.
+    #[must_use]
+    pub fn partial_outcome(&self) -> TurnOutcome {
+        self.outcome()
+    }
+
+    /// Lets the turn run without this handle.
+    #[must_use]
+    pub fn detach(self) -> TurnControl {
+        self.guard.detach();
+        self.control.clone()
+    }
+
+    /// Sets when an idle turn is looked up at the server; see [`Ask::idle_check`](crate::turn::Ask::idle_check).
+    pub fn set_idle_check(&mut self, after: Duration) {
+        self.watchdog.set_idle_check(after);
+    }
+
+    /// Sets the deadline of a turn that [`Ask::deadline`](crate::turn::Ask::deadline) did not start, such as a review; its time
+    /// begins now.
+    pub fn set_deadline(&mut self, deadline: Deadline) {
+        self.expiry = Some(Expiry::new(deadline));
+    }
+
+    async fn ended(&mut self) -> Result<TurnOutcome, Error> {
+        loop {
+            if let Some(outcome) = self.wait().await? {
+                return Ok(outcome);
+            }
+        }
+    }
+
+    /// The outcome for those who ask after the end.
+    fn again(&self) -> Result<TurnOutcome, Error> {
+        let outcome = self.outcome();
+        if outcome.status == TurnStatus::InProgress {
+            let text = format!("turn {} was already read to its end", self.id());
+            return Err(Error::Invalid(text));
+        }
+        outcome.into_result().map_err(Error::from)
+    }
+
+    pub(super) fn recover(&self, record: Record) {
+        let status = {
+            let mut progress = self.progress();
+            progress.collector.recover(record);
+            progress.collector.end().map(|end| end.status.clone())
+        };
+        self.tell(status);
+    }
+
+    pub(super) fn conclude(&self) {
+        let status = {
+            let mut progress = self.progress();
+            progress.collector.conclude();
+            progress.collector.end().map(|end| end.status.clone())
+        };
+        self.tell(status);
+    }
+
+    /// Those who wait for the end elsewhere can't know otherwise.
+    fn tell(&self, status: Option<TurnStatus>) {
+        if let Some(status) = status {
+            let tracker = self.thread().client().tracker();
+            tracker.recovered(self.thread().id(), self.id(), &status);
+        }
+    }
+
+    pub(super) fn outcome(&self) -> TurnOutcome {
+        let used = self.guard.used();
+        let progress = self.progress();
+        let collected = &progress.collector;
+        let end = collected.end();
+        TurnOutcome {
+            thread_id: self.thread().id().to_owned(),
+            turn_id: self.id().to_owned(),
+            status: end.map_or(TurnStatus::InProgress, |end| end.status.clone()),
+            text: collected.answer(),
+            items: collected.items(),
+            usage: used.own,
+            usage_with_agents: used.own.map(|own| own + used.agents),
+            thread_usage: collected.thread_usage().cloned(),
+            duration: end.and_then(|end| end.duration),
+            failure: collected
+                .failure()
+                .cloned()
+                .map(|failure| self.dated(failure)),
+            recovered: collected.is_recovered(),
+            joined: self.joined,
+        }
+    }
+
+    /// A failure that is a limit, with the time of its reset.
+    fn dated(&self, mut failure: TurnFailure) -> TurnFailure {
+        if matches!(failure.class(), ErrorClass::RateLimited { .. }) {
+            failure.resets_at = self.thread().client().tracker().limit_resets_at();
+        }
+        failure
+    }
+
+    pub(super) fn progress(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl TurnControl {
+    /// A reader of the turn, with the whole of it: what has been comes first, its pieces joined, then the rest as it
+    /// comes. Where no other reader is left that has seen it, the beginning comes from the server's record, at the end.
+    pub fn follow(&self) -> Turn {
+        let tracker = self.thread().client().tracker();
+        let guard = tracker.guard(self.thread().id(), self.turn_id(), Role::Reader);
+        let progress = Progress::shared(&guard)
+            .unwrap_or_else(|| Progress::late(self.thread(), self.turn_id()));
+        Turn::new(self.clone(), guard, progress, false)
+    }
+}
+
+impl Turn {
+    pub(super) fn new(
+        control: TurnControl,
+        guard: TurnGuard,
+        progress: Progress,
+        joined: bool,
+    ) -> Self {
+        let mut progress = progress;
+        let phase = guard.phase();
+        let over = progress.collector.gaps && progress.collector.end().is_none() && phase.is_over();
+        if let (true, Phase::Ended(status)) = (over, &phase) {
+            // It ended before this began to listen, so the end will not come.
+            progress.collector.ended(status.clone());
+        }
+        let replay = progress.collector.replay().into();
+        let progress = Arc::new(Mutex::new(progress));
+        let shared: Weak<Mutex<Progress>> = Arc::downgrade(&progress);
+        guard.share(shared);
+        let mut turn = Self {
+            control,
+            guard,
+            progress,
+            replay,
+            watchdog: Watchdog::new(IDLE_CHECK),
+            expiry: None,
+            check: None,
+            rests: 0,
+            ended: false,
+            joined,
+        };
+        if over && phase == Phase::Lost {
+            turn.check(Why::Gone);
+        }
+        turn
+    }
+}
+
+impl fmt::Debug for Turn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Turn")
+            .field("thread", &self.thread().id())
+            .field("id", &self.id())
+            .field("ended", &self.ended)
+            .finish_non_exhaustive()
+    }
+}
