@@ -15,7 +15,7 @@
 //! | `emit` | model → source text |
 //!
 //! typify alone would give closed enums and unions (one new value, and the message is lost), no three-state fields, and
-//! three times the code. So all strings and unions are emitted by us, as calls of the macros in `src/protocol/`, and
+//! three times the code. So all strings and unions are emitted by us, as calls of the macros in `src/protocol/serde/`, and
 //! typify says what a field is in Rust: its number, map or list, its box. See `types` for the seam.
 //!
 //! # The next schema

@@ -66,7 +66,6 @@ pub struct Mine {
 impl Mine {
     /// The deadline of the request for each page, of threads and of turns. Default: the builder's
     /// [`request_timeout`](crate::Builder::request_timeout).
-    #[inline]
     pub fn timeout(mut self, after: Duration) -> Self {
         self.timeout = Some(after);
         self

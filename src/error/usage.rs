@@ -25,14 +25,20 @@ pub struct TokenUsage {
 
 /// `TokenUsageBreakdown` as far as it is needed, read leniently: a count may be missing.
 #[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(default)]
 struct Wire {
-    total_tokens: i64,
-    input_tokens: i64,
-    cached_input_tokens: i64,
-    cache_write_input_tokens: i64,
-    output_tokens: i64,
-    reasoning_output_tokens: i64,
+    #[serde(rename = "totalTokens")]
+    total: i64,
+    #[serde(rename = "inputTokens")]
+    input: i64,
+    #[serde(rename = "cachedInputTokens")]
+    cached_input: i64,
+    #[serde(rename = "cacheWriteInputTokens")]
+    cache_write_input: i64,
+    #[serde(rename = "outputTokens")]
+    output: i64,
+    #[serde(rename = "reasoningOutputTokens")]
+    reasoning_output: i64,
 }
 
 impl From<Wire> for TokenUsage {
@@ -40,12 +46,12 @@ impl From<Wire> for TokenUsage {
         // The wire's type is signed; a negative count is none.
         let count = |count: i64| u64::try_from(count).unwrap_or(0);
         Self {
-            total: count(wire.total_tokens),
-            input: count(wire.input_tokens),
-            cached_input: count(wire.cached_input_tokens),
-            cache_write_input: count(wire.cache_write_input_tokens),
-            output: count(wire.output_tokens),
-            reasoning_output: count(wire.reasoning_output_tokens),
+            total: count(wire.total),
+            input: count(wire.input),
+            cached_input: count(wire.cached_input),
+            cache_write_input: count(wire.cache_write_input),
+            output: count(wire.output),
+            reasoning_output: count(wire.reasoning_output),
         }
     }
 }

@@ -1,8 +1,8 @@
-//! What the built-in schema has, as data.
+//! The methods of the built-in schema, as data.
 
 use std::sync::OnceLock;
 
-/// Who sends a method, and whether it is answered.
+/// Who sends a message of a method, and whether it is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum MethodKind {
@@ -20,17 +20,17 @@ pub enum MethodKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MethodInfo {
-    /// Who sends it.
+    /// Who sends it, and whether it is answered.
     pub kind: MethodKind,
     /// The method on the wire.
     pub method: &'static str,
-    /// The type of its params, or `None` if it has no payload at all.
+    /// The type of its params. `None` if it has none.
     pub params: Option<&'static str>,
     /// The type of its response, if it is answered.
     pub response: Option<&'static str>,
     /// Whether the server refuses it unless `experimentalApi` was negotiated.
     pub experimental: bool,
-    /// What the schema says of it, in a sentence; often empty.
+    /// The schema's description, in a sentence; often empty.
     pub doc: &'static str,
 }
 
@@ -39,14 +39,14 @@ pub struct MethodInfo {
 pub fn inventory() -> &'static [MethodInfo] {
     static METHODS: OnceLock<Vec<MethodInfo>> = OnceLock::new();
     METHODS.get_or_init(|| {
-        // Text, since the compiler takes a table of 282 structs harder than a program takes 282 lines.
+        // Text: reading 282 lines once costs less than compiling a table of 282 structs.
         let text = include_str!(concat!(env!("OUT_DIR"), "/inventory.txt"));
         text.lines().map(MethodInfo::read).collect()
     })
 }
 
 impl MethodInfo {
-    /// A line of what the build script writes.
+    /// Reads a line of the build script's inventory.
     fn read(line: &'static str) -> Self {
         let mut parts = line.split('\t');
         let mut next = || parts.next().unwrap_or_default();

@@ -44,47 +44,46 @@ mod generated {
 }
 pub use generated::*;
 
-/// The params of a client request: names the method and fixes the type of its response.
+/// The params of a client request. The type fixes the method and the type of the response.
 pub trait Call: Serialize {
     /// The method on the wire, as in `thread/start`.
     const METHOD: &'static str;
     /// Whether the server refuses the method unless `experimentalApi` was negotiated.
     const EXPERIMENTAL: bool = false;
-    /// What the server answers.
+    /// The type of the response.
     type Response: DeserializeOwned + Send + 'static;
 }
 
-/// The params of a client request that is answered page by page; see [`CasClient::pages`](crate::CasClient::pages).
+/// The params of a client request whose response is one page of a list; see [`CasClient::pages`](crate::CasClient::pages).
 pub trait Paged: Call {
-    /// What a page is a list of.
+    /// The type of a list's items.
     type Item: DeserializeOwned + Send + 'static;
 }
 
-/// The payload of a notification from the server.
+/// The params of a notification from the server.
 pub trait Notification: DeserializeOwned + Send + Sync + 'static {
-    /// The methods that carry this payload; almost always one.
+    /// The methods of notifications with these params; almost always one.
     const METHODS: &'static [&'static str];
 
-    /// Reads the params of such a notification.
+    /// Decodes the params of such a notification.
     ///
     /// # Errors
-    /// If they don't have the form that the schema gives them.
-    #[inline]
+    /// If they do not fit the schema.
     fn decode(params: &str) -> Result<Self, serde_json::Error> {
         serde_json::from_str(params)
     }
 
-    /// Reads such params into this value. `false` if that was not possible; then the value is of no use.
+    /// Reads such params into this value. `false` if that is not possible; then the value is of no use.
     #[doc(hidden)]
     fn refill(&mut self, _: &str) -> bool {
         false
     }
 }
 
-/// The params of a request from the server: names the method and fixes the type of the answer.
+/// The params of a request from the server. The type fixes the method and the type of the answer.
 pub trait ServerCall: DeserializeOwned + Send + 'static {
     /// The method on the wire, as in `item/tool/call`.
     const METHOD: &'static str;
-    /// What the server expects back.
+    /// The type of the answer.
     type Response: Serialize + Send + 'static;
 }

@@ -1,4 +1,4 @@
-//! The setters of generated structs that users send.
+//! The setters of the generated structs that users send.
 
 /// `setters!(Name { set { field: Type, … } … })` gives each field a method that takes and returns the struct.
 ///

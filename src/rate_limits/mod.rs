@@ -15,8 +15,6 @@
 //! # let _ = workers; Ok(()) }
 //! ```
 
-// `#[inline]` throughout, as in `protocol`: this is compiled for those who call it, in place of all who use the crate.
-
 use std::{
     cmp::Ordering,
     fmt,
@@ -41,7 +39,6 @@ impl RateLimits {
     /// # Errors
     /// As of [`request`](CasClient::request); [`RpcErrorKind::AuthRequired`](crate::RpcErrorKind::AuthRequired) without a
     /// `ChatGPT` login.
-    #[inline]
     pub async fn read(client: &CasClient) -> Result<Self, Error> {
         let answer: Value = client.call("account/rateLimits/read", &Value::Null).await?;
         Ok(Self::from_response(&answer))
@@ -49,7 +46,6 @@ impl RateLimits {
 
     /// From a response to `account/rateLimits/read`.
     #[must_use]
-    #[inline]
     pub fn from_response(response: &Value) -> Self {
         Self {
             by_id: response["rateLimitsByLimitId"]
@@ -62,7 +58,6 @@ impl RateLimits {
 
     /// Merges the params of an `account/rateLimits/updated` (JSON text). They are sparse: what is absent or `null` has
     /// not changed. What is not JSON changes nothing.
-    #[inline]
     pub fn merge(&mut self, params: &str) {
         let params: Value = serde_json::from_str(params).unwrap_or_default();
         let update = &params["rateLimits"];
@@ -92,7 +87,6 @@ impl RateLimits {
     /// The bucket that paces the work, with its id: `codex` of the buckets by id, else the only one, else one whose id
     /// contains `codex`, else the first; without buckets by id the single one.
     #[must_use]
-    #[inline]
     pub fn bucket(&self) -> Option<(&str, &Value)> {
         let mut ids = self.by_id.iter();
         let found = self
@@ -113,14 +107,12 @@ impl RateLimits {
 
     /// The pace now.
     #[must_use]
-    #[inline]
     pub fn pace(&self) -> Pace {
         self.pace_at(SystemTime::now())
     }
 
     /// The pace at some time.
     #[must_use]
-    #[inline]
     pub fn pace_at(&self, now: SystemTime) -> Pace {
         let now = now
             .duration_since(UNIX_EPOCH)
@@ -140,7 +132,6 @@ impl RateLimits {
 }
 
 /// Lays an update over what is known; `null` tells nothing.
-#[inline]
 fn overlay(known: &mut Value, update: &Value) {
     match (known, update) {
         (_, Value::Null) => {}
@@ -173,7 +164,6 @@ pub enum Tier {
 }
 
 impl Tier {
-    #[inline]
     fn of(used: f64, delta: f64) -> Self {
         match delta {
             _ if used >= 95.0 => Self::Critical,
@@ -186,7 +176,6 @@ impl Tier {
     }
 
     /// The stricter, the higher.
-    #[inline]
     fn strictness(self) -> u8 {
         match self {
             Self::Surplus => 0,
@@ -199,7 +188,6 @@ impl Tier {
 }
 
 impl fmt::Display for Tier {
-    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Surplus => "surplus",
@@ -233,7 +221,6 @@ pub struct WindowPace {
 }
 
 impl WindowPace {
-    #[inline]
     fn of(name: &'static str, window: &Value, now: f64) -> Self {
         let number = |key: &str| window[key].as_f64();
         let (used, resets_at) = (number("usedPercent"), number("resetsAt"));
@@ -259,7 +246,6 @@ impl WindowPace {
     }
 
     /// The stricter window is greater; of two that are as strict, the longer.
-    #[inline]
     fn compare(&self, other: &Self) -> Ordering {
         let minutes = |pace: &Self| pace.window_duration_mins.unwrap_or_default();
         (self.tier.strictness().cmp(&other.tier.strictness()))
@@ -280,7 +266,6 @@ pub struct Pace {
 impl Pace {
     /// The window that governs: the stricter one, on a tie the longer.
     #[must_use]
-    #[inline]
     pub fn governing(&self) -> Option<&WindowPace> {
         // Of two that are alike the last one would win, and the primary one is to.
         self.windows.iter().rev().max_by(|a, b| a.compare(b))
@@ -288,14 +273,12 @@ impl Pace {
 
     /// The tier of the governing window.
     #[must_use]
-    #[inline]
     pub fn tier(&self) -> Tier {
         self.governing().map_or(Tier::Unknown, |window| window.tier)
     }
 
     /// How many workers to run, of at most `max`.
     #[must_use]
-    #[inline]
     pub fn workers(&self, mode: BudgetMode, max: usize) -> usize {
         match (mode, self.tier().strictness()) {
             (BudgetMode::AllOut, _) | (_, 0 | 1) => max,
@@ -306,7 +289,6 @@ impl Pace {
 
     /// How much to do at once.
     #[must_use]
-    #[inline]
     pub fn parallelism(&self) -> Parallelism {
         match self.tier().strictness() {
             0 | 1 => Parallelism::Free,

@@ -31,9 +31,8 @@ pub(crate) struct Limits {
 }
 
 /// What a request that was not sent has waited for.
-const NO_PLACE: &str =
-    "the requests before it are not answered yet, and no more are sent to a server at a time";
-const NO_ROOM: &str = "a `wire()` of this connection is not read, and is full";
+const NO_PLACE: &str = "as many requests as the server takes at a time are not answered yet";
+const NO_ROOM: &str = "a `wire()` of this connection is full, because it is not read";
 
 pub(crate) struct Connection {
     pub(crate) router: Arc<Router>,
@@ -203,16 +202,13 @@ impl Connection {
         let mut frame = format!("{{\"id\":{id},\"{key}\":{body}}}\n");
         if self.is_too_large(frame.as_bytes()) {
             // Sent, it would cost the connection; not sent, the server would wait for ever.
-            let text = format!(
-                "the answer has {} bytes, and the server takes {}",
-                frame.len() - 1,
-                self.outgoing
-            );
+            let (len, max) = (frame.len() - 1, self.outgoing);
+            let text = format!("the answer has {len} bytes, and the server takes {max}");
             let error = serde_json::json!({"code": -32603, "message": text});
             frame = format!("{{\"id\":{id},\"error\":{error}}}\n");
             let id = id.to_owned();
             self.router.aside.trace(tracing::Level::WARN, move || {
-                tracing::warn!(target: "cas_sdk", id, "{text}");
+                tracing::warn!(target: "cas_sdk", id, len, max, "an answer is longer than the server takes: it gets an error");
             });
         }
         self.outbox.send(outbox::Lane::Reply, frame.as_bytes());

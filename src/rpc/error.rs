@@ -17,7 +17,10 @@ pub(crate) struct ErrorObject {
 impl ErrorObject {
     /// Reads an error object. What is none becomes the message, so that nothing of it is lost.
     pub(crate) fn parse(json: &str) -> Self {
-        serde_json::from_str(json).unwrap_or_else(|_| Self {
+        // A derive reads a struct from an array too.
+        let is_object = json.trim_start().starts_with('{');
+        let object = is_object.then(|| serde_json::from_str(json).ok()).flatten();
+        object.unwrap_or_else(|| Self {
             message: json.to_owned(),
             ..Self::default()
         })
@@ -77,7 +80,7 @@ mod tests {
         assert_eq!(error.data.unwrap().get(), r#"{"a": 1}"#);
         let error = ErrorObject::parse(r#"{"data":null}"#);
         assert!(error.data.is_none() && error.message.is_empty());
-        for odd in [r#""gone""#, r#"{"code":"x"}"#, "5"] {
+        for odd in [r#""gone""#, r#"{"code":"x"}"#, "5", "[]"] {
             assert_eq!(ErrorObject::parse(odd).message, odd);
         }
     }

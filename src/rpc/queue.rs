@@ -1,8 +1,7 @@
 //! The queue of one subscription: two rings, merged by sequence number.
 //!
-//! What must not be lost in a flood (the end of a turn, of an item, of a request) has a ring of its own, so that a
-//! flood of the ordinary kind can push out only its like. A full ring drops its oldest; the reader of the queue is told
-//! how many are missing, at the place where they are missing.
+//! Vital messages have a ring of their own, so that a flood pushes out ordinary ones only. A full ring drops its oldest
+//! messages; the reader is told how many are missing, at the place where they are missing.
 
 use std::{
     collections::VecDeque,
@@ -16,7 +15,7 @@ use super::{
     protocol::Subject,
 };
 
-/// The bounds of each ring of a queue.
+/// The bounds of each of the two rings of a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Bounds {
     pub(crate) events: usize,
@@ -40,68 +39,82 @@ pub(crate) struct Queue(Mutex<State>);
 struct State {
     vital: Ring,
     ordinary: Ring,
-    /// Dropped since the last report, and the sequence number of the first of them.
-    lagged: Option<(u64, u64)>,
+    /// The messages dropped since the last report.
+    lag: Option<Lag>,
     /// The dropped ones by subject, until it is known what the subscription is about.
     tally: Option<Tally>,
     closed: Option<Closed>,
     waker: Option<Waker>,
 }
 
-/// How many were dropped of each subject, and the first of them.
-#[derive(Debug, Clone, Default)]
-struct Tally {
-    of: Vec<Dropped>,
-    /// Of subjects that there was no more room for.
-    rest: Option<(u64, u64)>,
+/// Messages that were dropped.
+#[derive(Debug, Clone, Copy)]
+struct Lag {
+    count: u64,
+    /// The sequence number of the first.
+    first: u64,
 }
 
-#[derive(Debug, Clone)]
-struct Dropped {
-    subject: [Option<Box<str>>; 2],
-    lagged: (u64, u64),
+/// The dropped messages by subject.
+#[derive(Debug, Clone, Default)]
+struct Tally {
+    subjects: Vec<(OwnedSubject, Lag)>,
+    /// Those of subjects that there was no more room for.
+    rest: Option<Lag>,
 }
+
+type OwnedSubject = [Option<Box<str>>; 2];
 
 /// How many subjects are told apart.
 const SUBJECTS: usize = 64;
 
+impl Lag {
+    /// Adds a message to the dropped ones.
+    fn add(lag: &mut Option<Self>, seq: u64) {
+        let dropped = Self {
+            count: 1,
+            first: seq,
+        };
+        *lag = Some(lag.map_or(dropped, |lag| lag.merge(dropped)));
+    }
+
+    fn merge(self, other: Self) -> Self {
+        Self {
+            count: self.count + other.count,
+            first: self.first.min(other.first),
+        }
+    }
+}
+
 impl Tally {
     fn add(&mut self, subject: Subject<'_>, seq: u64) {
-        let known = self.of.iter_mut().find(|of| of.subject() == subject);
-        if let Some(known) = known {
-            count(&mut known.lagged, seq);
-        } else if self.of.len() < SUBJECTS {
-            self.of.push(Dropped {
-                subject: subject.map(|key| key.map(Box::from)),
-                lagged: (1, seq),
-            });
+        let mut subjects = self.subjects.iter_mut();
+        let dropped = Lag {
+            count: 1,
+            first: seq,
+        };
+        if let Some((_, lag)) = subjects.find(|(known, _)| borrowed(known) == subject) {
+            *lag = lag.merge(dropped);
+        } else if self.subjects.len() < SUBJECTS {
+            let subject = subject.map(|key| key.map(Box::from));
+            self.subjects.push((subject, dropped));
         } else {
-            count(self.rest.get_or_insert((0, seq)), seq);
+            Lag::add(&mut self.rest, seq);
         }
     }
 
-    /// The count of those for which `keep` is true, and of those that cannot be told apart.
-    fn into_lagged(self, keep: impl Fn(Subject<'_>) -> bool) -> Option<(u64, u64)> {
-        let kept = self
-            .of
-            .iter()
-            .filter(|of| keep(of.subject()))
-            .map(|of| of.lagged);
-        kept.chain(self.rest)
-            .reduce(|(a, first), (b, other)| (a + b, first.min(other)))
+    /// The dropped messages of the subjects for which `keep` is true, and of those that cannot be told apart.
+    fn into_lag(self, keep: impl Fn(Subject<'_>) -> bool) -> Option<Lag> {
+        let subjects = self.subjects.iter();
+        let kept = subjects.filter(|(subject, _)| keep(borrowed(subject)));
+        kept.map(|(_, lag)| *lag)
+            .chain(self.rest)
+            .reduce(Lag::merge)
     }
 }
 
-impl Dropped {
-    fn subject(&self) -> Subject<'_> {
-        self.subject.each_ref().map(Option::as_deref)
-    }
-}
-
-fn count(lagged: &mut (u64, u64), seq: u64) {
-    let (count, first) = lagged;
-    *count += 1;
-    *first = (*first).min(seq);
+fn borrowed(subject: &OwnedSubject) -> Subject<'_> {
+    subject.each_ref().map(Option::as_deref)
 }
 
 #[derive(Debug, Clone)]
@@ -175,7 +188,7 @@ impl Queue {
         Self(Mutex::new(State {
             vital: Ring::new(bounds),
             ordinary: Ring::new(bounds),
-            lagged: None,
+            lag: None,
             tally: None,
             closed: None,
             waker: None,
@@ -193,10 +206,10 @@ impl Queue {
             } else {
                 &mut state.ordinary
             };
-            let (lagged, tally) = (&mut state.lagged, &mut state.tally);
+            let (lag, tally) = (&mut state.lag, &mut state.tally);
             ring.push(run, |oldest| {
                 let seq = oldest.seq();
-                count(lagged.get_or_insert((0, seq)), seq);
+                Lag::add(lag, seq);
                 if let (Some(tally), Some(parts)) = (tally.as_mut(), oldest.first()) {
                     tally.add(parts.subject(), seq);
                 }
@@ -211,7 +224,7 @@ impl Queue {
         Self(Mutex::new(State {
             vital: state.vital.clone(),
             ordinary: state.ordinary.clone(),
-            lagged: state.lagged,
+            lag: state.lag,
             tally: None,
             closed: state.closed.clone(),
             waker: None,
@@ -234,7 +247,7 @@ impl Queue {
         state.vital.retain(&mut keep);
         state.ordinary.retain(keep);
         if let Some(tally) = state.tally.take() {
-            state.lagged = tally.into_lagged(counts);
+            state.lag = tally.into_lag(counts);
         }
     }
 
@@ -303,13 +316,10 @@ impl Queue {
 impl State {
     fn pop(&mut self, max: usize) -> Option<Next> {
         let (vital, ordinary) = (self.vital.seq(), self.ordinary.seq());
-        let gap = self.lagged.map_or(u64::MAX, |(_, first)| first);
-        if let Some((count, first)) = self.lagged
-            && first < vital.min(ordinary)
-        {
-            self.lagged = None;
+        let gap = self.lag.map_or(u64::MAX, |lag| lag.first);
+        if let Some(lag) = self.lag.take_if(|lag| lag.first < vital.min(ordinary)) {
             self.tally = self.tally.take().map(|_| Tally::default());
-            return Some(Next::Lagged(count));
+            return Some(Next::Lagged(lag.count));
         }
         let (ring, other) = if vital < ordinary {
             (&mut self.vital, ordinary)

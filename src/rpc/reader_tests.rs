@@ -2,8 +2,10 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, Weak},
-    task::{Context, Waker},
+    sync::{Arc, Mutex, Weak, mpsc},
+    task::{Context, Wake, Waker},
+    thread,
+    time::Duration,
 };
 
 use proptest::{collection::vec, prelude::*};
@@ -341,31 +343,34 @@ fn a_thousand_subscriptions_get_what_is_theirs() {
 #[test]
 fn the_waker_of_a_tap_may_call_the_router() {
     struct Subscribes(Arc<Router>, Mutex<Option<Subscription>>);
-    impl std::task::Wake for Subscribes {
+    impl Wake for Subscribes {
         fn wake(self: Arc<Self>) {
             let subscription = subscribe(&self.0, only(None, None));
             self.1.lock().unwrap().replace(subscription);
         }
     }
-    let (router, _, mut state) = rig();
-    let taps = Arc::<Taps>::default();
-    let tap = taps.open(100);
-    let mut lines = {
+    let reading = || {
+        let (router, _, mut state) = rig();
+        let taps = Arc::<Taps>::default();
+        let tap = taps.open(100);
         let text = format!("{0}\n{0}\n", delta("a"));
-        Lines::new(std::io::Cursor::new(text.into_bytes()), 1_000)
+        let mut lines = Lines::new(std::io::Cursor::new(text.into_bytes()), 1_000);
+        let more = futures_util::FutureExt::now_or_never(lines.fill());
+        assert!(more.unwrap().unwrap());
+        let _all = subscribe(&router, only(None, None));
+        // The reader holds the lock when it notes the second line.
+        assert!(matches!(lines.next(), Some(Line::Text(_))));
+        let mut reader = Reader::new(&router, &mut state);
+        reader.line(delta("a").as_bytes());
+        let waker = Arc::new(Subscribes(router.clone(), Mutex::default()));
+        let foreign = Waker::from(waker.clone());
+        assert!(tap.poll(&mut Context::from_waker(&foreign)).is_pending());
+        reader.read(&mut lines, &taps);
+        let late = waker.1.lock().unwrap().take().unwrap();
+        seqs(&late)
     };
-    let more = futures_util::FutureExt::now_or_never(lines.fill());
-    assert!(more.unwrap().unwrap());
-    let _all = subscribe(&router, only(None, None));
-    // The reader holds the lock when it notes the second line.
-    assert!(matches!(lines.next(), Some(Line::Text(_))));
-    let mut reader = Reader::new(&router, &mut state);
-    reader.line(delta("a").as_bytes());
-    let waker = Arc::new(Subscribes(router.clone(), Mutex::default()));
-    let foreign = Waker::from(waker.clone());
-    let cx = &mut Context::from_waker(&foreign);
-    assert!(tap.poll(cx).is_pending());
-    reader.read(&mut lines, &taps);
-    let late = waker.1.lock().unwrap().take().unwrap();
-    assert_eq!(seqs(&late), [2]);
+    let (tell, told) = mpsc::channel();
+    thread::spawn(move || tell.send(reading()));
+    let late = told.recv_timeout(Duration::from_secs(30));
+    assert_eq!(late.expect("the reader waits for its own lock"), [2]);
 }

@@ -1,7 +1,5 @@
 //! Whether a server has what a program needs of it.
 
-// `#[inline]` throughout, as in `protocol`: this is compiled for those who call it, in place of all who use the crate.
-
 use std::{collections::BTreeSet, fmt};
 
 use serde_json::Value;
@@ -57,14 +55,12 @@ pub enum Problem {
 impl Contract {
     /// Whether the server has everything.
     #[must_use]
-    #[inline]
     pub fn is_met(&self) -> bool {
         self.unmet.is_empty()
     }
 }
 
 impl fmt::Display for Contract {
-    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_met() {
             return write!(f, "all {} needs are met", self.checked);
@@ -82,7 +78,6 @@ impl fmt::Display for Contract {
 }
 
 impl fmt::Display for Unmet {
-    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let need = &self.need;
         match &self.problem {
@@ -103,7 +98,6 @@ impl fmt::Display for Unmet {
 }
 
 /// Looks up needs in what a server has; `ours` tells what the server calls by a name that is new to us.
-#[inline]
 pub(super) fn check(needs: &Needs, theirs: &Summary, ours: &Summary) -> Contract {
     let mut contract = Contract::default();
     let mut seen = BTreeSet::new();
@@ -125,7 +119,6 @@ pub(super) fn check(needs: &Needs, theirs: &Summary, ours: &Summary) -> Contract
 }
 
 /// What a server that can't be asked for its schema does not have: by the methods that it names, and by its version.
-#[inline]
 pub(super) fn check_running(
     needs: &Needs,
     methods: &BTreeSet<String>,
@@ -158,7 +151,6 @@ pub(super) fn check_running(
 }
 
 /// The methods in the server's refusal of one that does not exist.
-#[inline]
 pub(super) fn methods_in(refusal: &str) -> BTreeSet<String> {
     let Some((_, list)) = refusal.split_once("expected one of ") else {
         return BTreeSet::new();
@@ -168,7 +160,6 @@ pub(super) fn methods_in(refusal: &str) -> BTreeSet<String> {
 }
 
 /// As summaries have it.
-#[inline]
 fn name(need: &Need) -> String {
     match need {
         Need::Method(method) | Need::Request { method, .. } => format!("{METHOD}{method}"),
@@ -177,7 +168,6 @@ fn name(need: &Need) -> String {
 }
 
 /// A value may also be the only key of an object, which summaries have as a field.
-#[inline]
 fn has(theirs: &Summary, name: &str) -> bool {
     if theirs.contains_key(name) {
         return true;
@@ -201,7 +191,6 @@ fn has(theirs: &Summary, name: &str) -> bool {
 }
 
 /// Every method, field and value of a request.
-#[inline]
 fn request(method: &str, params: &Value, theirs: &Summary, found: &mut Vec<String>) {
     let name = format!("{METHOD}{method}");
     let ty = theirs.get(&name).and_then(|what| what.split_once('('));
@@ -213,7 +202,6 @@ fn request(method: &str, params: &Value, theirs: &Summary, found: &mut Vec<Strin
 }
 
 /// What a value of a type, as summaries write types, is made of.
-#[inline]
 fn value(ty: &str, value: &Value, theirs: &Summary, found: &mut Vec<String>) {
     let ty = ty.trim_end_matches('?');
     for ty in alternatives(ty) {
@@ -241,7 +229,6 @@ fn value(ty: &str, value: &Value, theirs: &Summary, found: &mut Vec<String>) {
     }
 }
 
-#[inline]
 fn object(
     ty: &str,
     fields: &serde_json::Map<String, Value>,
@@ -300,7 +287,6 @@ fn object(
 }
 
 /// The types in `A|B|null`, brackets kept together.
-#[inline]
 fn alternatives(ty: &str) -> Vec<&str> {
     let mut depth = 0;
     let mut start = 0;
@@ -320,7 +306,6 @@ fn alternatives(ty: &str) -> Vec<&str> {
     all
 }
 
-#[inline]
 fn unmet(name: &str, theirs: &Summary, ours: &Summary) -> Unmet {
     let life = lifetimes::life(name).unwrap_or_default();
     let shown = name.strip_prefix(METHOD).unwrap_or(name);
@@ -354,7 +339,6 @@ fn unmet(name: &str, theirs: &Summary, ours: &Summary) -> Unmet {
 }
 
 /// What something may have become: new to us, at the same place, and of nearly the same words.
-#[inline]
 fn successor(name: &str, theirs: &Summary, ours: &Summary) -> Option<String> {
     // What comes last is the name itself; the place is what stands before.
     let end = name.rfind(['/', '.', '=', ' ']).map_or(0, |at| at + 1);
@@ -378,7 +362,6 @@ fn successor(name: &str, theirs: &Summary, ours: &Summary) -> Option<String> {
 }
 
 /// The words of a name on the wire, in small letters.
-#[inline]
 fn words(name: &str) -> Vec<String> {
     let mut words: Vec<String> = vec![String::new()];
     for c in name.chars() {

@@ -1,7 +1,5 @@
 //! The differences between two schemas.
 
-// `#[inline]` throughout, as in `protocol`: this is compiled for those who call it, in place of all who use the crate.
-
 use std::fmt;
 
 use super::summary::{METHOD, Summary};
@@ -44,7 +42,6 @@ pub struct Changed {
 impl Drift {
     /// Whether the two schemas have the same methods, fields and values.
     #[must_use]
-    #[inline]
     pub fn is_empty(&self) -> bool {
         self.methods.is_empty() && self.fields.is_empty()
     }
@@ -53,14 +50,12 @@ impl Drift {
 impl Changes {
     /// Whether nothing changed.
     #[must_use]
-    #[inline]
     pub fn is_empty(&self) -> bool {
         self.added.is_empty() && self.removed.is_empty() && self.changed.is_empty()
     }
 }
 
 /// The lists come out sorted because summaries are.
-#[inline]
 pub(super) fn compare(ours: &Summary, theirs: &Summary) -> Drift {
     let mut drift = Drift::default();
     for (name, is) in theirs {
@@ -83,7 +78,6 @@ pub(super) fn compare(ours: &Summary, theirs: &Summary) -> Drift {
 }
 
 impl Drift {
-    #[inline]
     fn list(&mut self, name: &str) -> (&mut Changes, String) {
         match name.strip_prefix(METHOD) {
             Some(method) => (&mut self.methods, method.to_owned()),
@@ -93,7 +87,6 @@ impl Drift {
 }
 
 impl fmt::Display for Drift {
-    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_empty() {
             return f.write_str("no drift: the same methods and fields");

@@ -1,7 +1,5 @@
 //! Whether the installed codex speaks the protocol that this crate was built with.
 
-// `#[inline]` throughout, as in `protocol`: this is compiled for those who call it, in place of all who use the crate.
-
 mod contract;
 mod drift;
 mod needs;
@@ -96,13 +94,8 @@ pub enum DriftError {
 ///
 /// # Errors
 /// If the binary is missing, fails, hangs for a minute, or writes something that is no schema.
-#[inline]
-#[expect(
-    clippy::manual_async_fn,
-    reason = "the body of a public `async fn` outside of an impl is compiled with the crate, whatever `#[inline]` says"
-)]
-pub fn drift(codex: &Path) -> impl Future<Output = Result<Drift, DriftError>> + Send {
-    async move { Ok(drift::compare(&built_in(), &installed(codex).await?)) }
+pub async fn drift(codex: &Path) -> Result<Drift, DriftError> {
+    Ok(drift::compare(&built_in(), &installed(codex).await?))
 }
 
 /// Whether a codex binary has what a program needs: its methods, the fields and values that it will send.
@@ -121,7 +114,6 @@ pub fn drift(codex: &Path) -> impl Future<Output = Result<Drift, DriftError>> + 
 ///
 /// # Errors
 /// Same errors as [`drift`].
-#[inline]
 pub fn contract(
     codex: &Path,
     needs: impl Into<Needs>,
@@ -144,7 +136,6 @@ pub fn contract(
 ///
 /// # Errors
 /// Same errors as [`CasClient::request`], but for the refusal.
-#[inline]
 pub fn contract_of(
     client: &CasClient,
     needs: impl Into<Needs>,
@@ -171,7 +162,6 @@ pub fn contract_of(
 const PROBE: &str = "cas/probe";
 
 /// What a binary has, from the cache if it is there.
-#[inline]
 async fn installed(codex: &Path) -> Result<Summary, DriftError> {
     let metadata = fs::metadata(codex).map_err(|source| DriftError::Binary {
         path: codex.into(),
@@ -209,12 +199,10 @@ async fn installed(codex: &Path) -> Result<Summary, DriftError> {
 }
 
 /// The summary of the schema that the types were made from.
-#[inline]
 fn built_in() -> Summary {
     read(include_str!(concat!(env!("OUT_DIR"), "/summary.txt")))
 }
 
-#[inline]
 fn read(text: &str) -> Summary {
     text.lines()
         .filter_map(|line| line.split_once('\t'))
@@ -222,7 +210,6 @@ fn read(text: &str) -> Summary {
         .collect()
 }
 
-#[inline]
 async fn generate(codex: &Path, out: &Path) -> Result<(), DriftError> {
     let run = Command::new(codex)
         .args([
@@ -258,7 +245,6 @@ async fn generate(codex: &Path, out: &Path) -> Result<(), DriftError> {
     })
 }
 
-#[inline]
 fn cache_dir() -> Option<PathBuf> {
     let dir = |variable| {
         env::var_os(variable)
@@ -271,7 +257,6 @@ fn cache_dir() -> Option<PathBuf> {
 }
 
 /// The version of the crate is in it too: another one may summarise in another way.
-#[inline]
 fn cache_name(codex: &Path, metadata: &fs::Metadata) -> String {
     let mut hasher = DefaultHasher::new();
     let path = fs::canonicalize(codex).unwrap_or_else(|_| codex.to_owned());
@@ -289,7 +274,6 @@ fn cache_name(codex: &Path, metadata: &fs::Metadata) -> String {
     )
 }
 
-#[inline]
 fn cached_summary(path: &Path) -> Option<Summary> {
     /// Many times what a summary takes.
     const LARGEST: u64 = 64 * 1024 * 1024;
@@ -300,13 +284,11 @@ fn cached_summary(path: &Path) -> Option<Summary> {
 }
 
 /// Readers see all of a file or none of it.
-#[inline]
 fn store(path: &Path, text: &str) -> io::Result<()> {
     let dir = PrivateDir::own(path.parent().unwrap_or(path))?;
     dir.replace(path.file_name().unwrap_or_default(), text.as_bytes())
 }
 
-#[inline]
 fn unique() -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let now = std::time::SystemTime::now()
@@ -320,7 +302,6 @@ fn unique() -> String {
 struct TempDir(PathBuf);
 
 impl TempDir {
-    #[inline]
     fn new() -> Result<Self, DriftError> {
         let path = env::temp_dir().join(format!("cas-sdk-schema-{}", unique()));
         match fs::DirBuilder::new().mode(0o700).create(&path) {
@@ -331,7 +312,6 @@ impl TempDir {
 }
 
 impl Drop for TempDir {
-    #[inline]
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }

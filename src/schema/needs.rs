@@ -1,7 +1,5 @@
 //! What a program needs of a server: methods, fields, values.
 
-// `#[inline]` throughout, as in `protocol`: this is compiled for those who call it, in place of all who use the crate.
-
 use std::fmt;
 
 use serde::Serialize;
@@ -46,7 +44,6 @@ pub enum Need {
 }
 
 impl fmt::Display for Need {
-    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Method(method) | Self::Request { method, .. } => f.write_str(method),
@@ -74,27 +71,23 @@ pub struct Needs(pub(super) Vec<Need>);
 
 impl Needs {
     /// None yet.
-    #[inline]
     pub fn new() -> Self {
         Self::default()
     }
 
     /// Adds what a profile needs.
-    #[inline]
     pub fn profile(mut self, profile: Profile) -> Self {
         self.0.extend(profile.needs());
         self
     }
 
     /// Adds a method, of the client or of the server.
-    #[inline]
     pub fn method(mut self, method: impl Into<String>) -> Self {
         self.0.push(Need::Method(method.into()));
         self
     }
 
     /// Adds a field, as in `field("ThreadStartParams", "cwd")`.
-    #[inline]
     pub fn field(mut self, ty: impl Into<String>, field: impl Into<String>) -> Self {
         let (ty, field) = (ty.into(), field.into());
         self.0.push(Need::Field { ty, field });
@@ -102,7 +95,6 @@ impl Needs {
     }
 
     /// Adds a value that will be sent, as in `value("AskForApproval", "never")`.
-    #[inline]
     pub fn value(mut self, ty: impl Into<String>, value: impl Into<String>) -> Self {
         let (ty, value) = (ty.into(), value.into());
         self.0.push(Need::Value { ty, value });
@@ -110,7 +102,6 @@ impl Needs {
     }
 
     /// Adds a variant of a union, as in `variant("UserInput", "type", "text")`.
-    #[inline]
     pub fn variant(
         mut self,
         ty: impl Into<String>,
@@ -124,7 +115,6 @@ impl Needs {
 
     /// Adds a request as it will be sent: every field and every value of an enum in `params` is looked up. Params that can't
     /// be written as JSON count as none.
-    #[inline]
     pub fn request(mut self, method: impl Into<String>, params: &impl Serialize) -> Self {
         let method = method.into();
         let params = serde_json::to_value(params).unwrap_or_default();
@@ -134,14 +124,12 @@ impl Needs {
 }
 
 impl From<Profile> for Needs {
-    #[inline]
     fn from(profile: Profile) -> Self {
         Self::new().profile(profile)
     }
 }
 
 impl FromIterator<Need> for Needs {
-    #[inline]
     fn from_iter<I: IntoIterator<Item = Need>>(needs: I) -> Self {
         Self(needs.into_iter().collect())
     }
@@ -190,7 +178,6 @@ impl Profile {
     }
 
     /// What it needs, one a line: a method; `Type.field`; `Type = "value"`; `Type tag=value`.
-    #[inline]
     fn needs(self) -> impl Iterator<Item = Need> {
         let text = match self {
             Self::Core => CORE,
@@ -207,7 +194,6 @@ impl Profile {
     }
 }
 
-#[inline]
 fn read(line: &str) -> Need {
     if let Some((ty, value)) = line.split_once(" = ") {
         let (ty, value) = (ty.to_owned(), value.trim_matches('"').to_owned());

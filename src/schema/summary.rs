@@ -20,7 +20,6 @@ const METHOD_ENUMS: [&str; 4] = [
 ];
 
 /// Lists what a bundle has, or says why it is none.
-#[inline]
 pub(crate) fn summarise(bundle: &Value) -> Result<Summary, &'static str> {
     let homes = ["definitions", "$defs"];
     let top = homes
@@ -62,7 +61,6 @@ pub(crate) fn summarise(bundle: &Value) -> Result<Summary, &'static str> {
 }
 
 /// Adds what is inside of `schema`, under the name of `path`.
-#[inline]
 fn add(summary: &mut Summary, path: &str, schema: &Value) {
     for value in schema["enum"].as_array().into_iter().flatten() {
         summary.insert(format!("{path} = {value}"), String::new());
@@ -105,7 +103,6 @@ fn add(summary: &mut Summary, path: &str, schema: &Value) {
 }
 
 /// What tells a branch from its siblings: the field with a single value.
-#[inline]
 fn tag(branch: &Value) -> Option<String> {
     let (field, property) = branch["properties"]
         .as_object()?
@@ -119,7 +116,6 @@ fn tag(branch: &Value) -> Option<String> {
 }
 
 /// A type in a few words.
-#[inline]
 fn name_of(schema: &Value) -> String {
     if let Some(target) = schema["$ref"].as_str() {
         return target.rsplit('/').next().unwrap_or(target).to_owned();
@@ -150,7 +146,6 @@ fn name_of(schema: &Value) -> String {
 }
 
 /// As text, a name a line.
-#[inline]
 pub(crate) fn write(summary: &Summary) -> String {
     let mut text = String::new();
     for (name, what) in summary {

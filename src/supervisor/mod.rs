@@ -1,7 +1,5 @@
 //! A server that is started again when it has ended by itself, and its threads taken up again.
 
-// `#[inline]` throughout, as in `protocol`: this is compiled for those who call it, in place of all who use the crate.
-
 mod policy;
 mod state;
 
@@ -86,7 +84,6 @@ impl Builder {
     ///
     /// # Errors
     /// As of [`spawn`](Self::spawn).
-    #[inline]
     pub async fn supervise(self, policy: Restart) -> Result<Supervisor, Error> {
         let mut failures = 0;
         let client = loop {
@@ -134,7 +131,6 @@ impl Supervisor {
     ///
     /// # Errors
     /// Why the server was given up; [`Error::Closed`] after a shutdown.
-    #[inline]
     pub async fn client(&self) -> Result<CasClient, Error> {
         let core = &self.0.core;
         let mut state = core.state.subscribe();
@@ -161,7 +157,6 @@ impl Supervisor {
     ///
     /// # Errors
     /// As of [`client`](Self::client) and [`CasClient::start_thread`].
-    #[inline]
     pub async fn start_thread(&self, params: ThreadStartParams) -> Result<Thread, Error> {
         let thread = self.client().await?.start_thread(params).await?;
         self.keep(&thread);
@@ -171,7 +166,6 @@ impl Supervisor {
     /// Has a thread taken up again by each server that is started from now on, with the handlers it was opened with.
     ///
     /// A thread that has had no turn yet is not stored, so it is lost with its server.
-    #[inline]
     pub fn keep(&self, thread: &Thread) {
         let kept = Kept {
             handlers: thread.client().handler_set(),
@@ -187,7 +181,6 @@ impl Supervisor {
     }
 
     /// Undoes [`keep`](Self::keep).
-    #[inline]
     pub fn forget(&self, id: &str) {
         let before = self.0.core.lock().threads.remove(id);
         drop(before);
@@ -198,7 +191,6 @@ impl Supervisor {
     ///
     /// # Errors
     /// As of [`client`](Self::client) and [`CasClient::resume_thread`]; [`Error::Invalid`] if the thread is not kept.
-    #[inline]
     pub async fn thread(&self, id: &str) -> Result<Thread, Error> {
         let client = self.client().await?;
         let Some(kept) = self.0.core.lock().threads.get(id).cloned() else {
@@ -216,21 +208,18 @@ impl Supervisor {
 
     /// How it stands.
     #[must_use]
-    #[inline]
     pub fn state(&self) -> ServerState {
         self.0.core.state.borrow().clone()
     }
 
     /// How it stands now, and each change from now on. A reader that is slow skips states that are past, not the last
     /// one; `restarts` tells whether it has missed a crash.
-    #[inline]
     pub fn states(&self) -> ServerStates {
         let state = self.0.core.state.subscribe();
         ServerStates::new(state)
     }
 
     /// Ends the server, as [`CasClient::shutdown`] does, and starts it no more. Returns when it is gone.
-    #[inline]
     pub async fn shutdown(&self) {
         let mut state = self.0.core.state.subscribe();
         self.0.stop.send_replace(true);
@@ -249,7 +238,6 @@ struct Task {
 }
 
 impl Task {
-    #[inline]
     async fn run(mut self, mut client: CasClient) {
         let mut failures = 0;
         loop {
@@ -288,7 +276,6 @@ impl Task {
     }
 
     /// Until a start succeeds, or no more are to be.
-    #[inline]
     async fn start_again(
         &mut self,
         mut error: Error,
@@ -321,7 +308,6 @@ impl Task {
     }
 
     /// All at once. Returns those that can't be had.
-    #[inline]
     async fn take_up_threads(&self, client: &CasClient) -> Vec<(String, Error)> {
         let kept: Vec<_> = {
             let now = self.core.lock();
@@ -346,7 +332,6 @@ impl Task {
 }
 
 impl Drop for Task {
-    #[inline]
     fn drop(&mut self) {
         // It has ended, or its runtime has, or nobody holds the supervisor any more.
         if !self.core.state.borrow().is_last() {
@@ -357,7 +342,6 @@ impl Drop for Task {
 
 impl Core {
     /// A kept thread is now this one.
-    #[inline]
     fn took_up(&self, id: &str, thread: &Thread) {
         let mut now = self.lock();
         let kept = now.threads.get_mut(id);
@@ -367,31 +351,26 @@ impl Core {
     }
 
     /// Tells the end, and lets go of what would keep the server alive.
-    #[inline]
     fn end(&self, state: ServerState) {
         let now = std::mem::take(&mut *self.lock());
         drop(now);
         self.state.send_replace(state);
     }
 
-    #[inline]
     fn lock(&self) -> MutexGuard<'_, Now> {
         self.now.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-#[inline]
 fn is_open(client: &CasClient) -> bool {
     client.close_reason().is_none()
 }
 
-#[inline]
 fn shut_down() -> Error {
     Error::Closed(Arc::new(CloseReason::shutdown()))
 }
 
 impl fmt::Debug for Supervisor {
-    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Supervisor")
             .field("state", &*self.0.core.state.borrow())

@@ -1,7 +1,5 @@
 //! How it stands with a server that is looked after, and the stream that tells.
 
-// `#[inline]` throughout, as in `protocol`: this is compiled for those who call it, in place of all who use the crate.
-
 use std::{
     fmt,
     pin::Pin,
@@ -46,7 +44,6 @@ pub enum ServerState {
 
 impl ServerState {
     /// Nothing more follows.
-    #[inline]
     pub(super) fn is_last(&self) -> bool {
         matches!(self, Self::GaveUp { .. } | Self::Stopped)
     }
@@ -57,7 +54,6 @@ impl ServerState {
 pub struct ServerStates(Pin<Box<dyn Stream<Item = ServerState> + Send>>);
 
 impl ServerStates {
-    #[inline]
     pub(super) fn new(state: watch::Receiver<ServerState>) -> Self {
         let states = stream::unfold((state, false), |(mut state, begun)| async move {
             let over = state.borrow().is_last();
@@ -73,7 +69,6 @@ impl ServerStates {
     }
 
     /// The next state. `None` after the last one.
-    #[inline]
     pub async fn next(&mut self) -> Option<ServerState> {
         self.0.next().await
     }
@@ -82,14 +77,12 @@ impl ServerStates {
 impl Stream for ServerStates {
     type Item = ServerState;
 
-    #[inline]
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<ServerState>> {
         self.0.as_mut().poll_next(cx)
     }
 }
 
 impl fmt::Debug for ServerStates {
-    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ServerStates").finish_non_exhaustive()
     }

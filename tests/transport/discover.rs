@@ -53,8 +53,8 @@ fn threads(live: &Live) -> &[LiveThread] {
 }
 
 /// Whether the only thread is like this. The server may not have stored its first turn yet.
-fn thread_is(live: &Live, like: impl Fn(&LiveThread) -> bool) -> bool {
-    matches!(threads(live), [thread] if like(thread))
+fn thread_is(live: &Live, is_wanted: impl Fn(&LiveThread) -> bool) -> bool {
+    matches!(threads(live), [thread] if is_wanted(thread))
 }
 
 #[tokio::test]

@@ -1,8 +1,7 @@
-//! Deltas, read from their text.
+//! A fast path for deltas, the notifications that make up a flood.
 //!
-//! Most of a flood are small objects of plain strings, and most of what a general reader does with one of them is not
-//! needed: the strings are copied straight from the text, if there is one of these values to spare into its own strings.
-//! Whatever is not so simple is left to `serde_json`, value by value or as a whole, and so is every error.
+//! A delta is a small object of plain strings. [`fill`] copies them straight from the text, into the strings of a value
+//! that nobody holds any more if there is one. It leaves any value that is not plain, and every error, to `serde_json`.
 
 use serde::de::{DeserializeOwned, IgnoredAny};
 
@@ -12,8 +11,8 @@ use crate::rpc::byte_search::end_of_plain;
 pub(crate) trait Delta: DeserializeOwned {
     fn empty() -> Self;
 
-    /// Reads all fields from the text of the object. `None` if the text is not simple, or wrong: then nothing is known of
-    /// the value.
+    /// Reads all fields from the text of the object. `None` if the text is not plain, or wrong; then the value is of no
+    /// use.
     fn fill(&mut self, text: &str) -> Option<()>;
 }
 
@@ -44,7 +43,7 @@ impl<'a> From<&'a mut i64> for Place<'a> {
     }
 }
 
-/// A string that has room for more bytes is not filled again: one large delta should not be paid for ever after.
+/// A string with room for more bytes is not used again, so that one large delta does not hold its memory for ever.
 const KEEP: usize = 1024;
 
 /// Fills the fields of [`Delta::fill`], of which there are less than 32.
@@ -91,7 +90,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// The next byte that is no space. It stays where it is.
+    /// The next byte that is no space, without passing it.
     #[inline]
     fn peek(&mut self) -> Option<u8> {
         self.space();
@@ -102,7 +101,7 @@ impl<'a> Cursor<'a> {
         (self.peek()? == byte).then(|| self.at += 1)
     }
 
-    /// A string that stands for itself. If it does not, it is still to be read.
+    /// A string without escapes. `None`, and nothing is passed, if it has some.
     #[inline]
     fn plain(&mut self) -> Option<&'a str> {
         if self.peek()? != b'"' {
@@ -134,7 +133,7 @@ impl<'a> Cursor<'a> {
         Some(())
     }
 
-    /// A string, number or word, as the library reads it.
+    /// A string, number, boolean or `null`, read by `serde_json`.
     fn scalar<T: DeserializeOwned>(&mut self) -> Option<T> {
         self.space();
         let text = &self.text[self.at..];

@@ -1,19 +1,19 @@
-//! The fields of an object as a row: a tuple of values that know how they are read.
+//! The fields of a struct as a tuple of values that know how they are read.
 //!
-//! What reads a row is compiled once for each row of types, wherever it occurs, and not for each struct.
+//! The code that reads a tuple is compiled once for each tuple of types, wherever it occurs, and not for each struct.
 
 use std::marker::PhantomData;
 
 use serde::{Deserialize, de::MapAccess};
 use serde_json::Value;
 
-/// A field that an object must have.
+/// A field that must be there.
 pub(crate) struct Required<T>(pub(crate) T);
 
-/// A field of which the blank value says that it is absent. Of an `Option`, a `null` says the same.
+/// A field that has its [`ConstDefault`] if it is absent. For an `Option`, `null` means the same.
 pub(crate) struct Optional<T>(pub(crate) T);
 
-/// The same, where a `null` is for the type in the `Option` to judge.
+/// A field that is `None` if it is absent. A `null` is read as a `T`.
 pub(crate) struct Nullable<T>(pub(crate) Option<T>);
 
 /// A `Default` that is a constant.
@@ -45,12 +45,12 @@ const_default! {
     usize = 0,
 }
 
-/// Fields that can be read in any order: one, or a row of rows.
+/// Fields that can be read in any order: one, or a tuple of tuples.
 pub(crate) trait FieldTuple<'de>: Sized {
-    /// What has been read so far.
+    /// The values read so far.
     type Slots;
     const LEN: usize;
-    /// Nothing yet. No function, of which there would be one for each row.
+    /// No values yet. A constant, since a function would be compiled for each tuple.
     const START: Self::Slots;
 
     /// Reads the field at a position.
@@ -60,7 +60,7 @@ pub(crate) trait FieldTuple<'de>: Sized {
         map: &mut A,
     ) -> Result<(), A::Error>;
 
-    /// All of them, or the position of the first that is missing.
+    /// All values, or the position of the first that is missing.
     fn done(slots: Self::Slots) -> Result<Self, usize>;
 }
 
@@ -125,7 +125,7 @@ impl<'de, T: Deserialize<'de>> FieldTuple<'de> for Nullable<T> {
     }
 }
 
-/// An object without fields.
+/// A struct without fields.
 impl<'de> FieldTuple<'de> for () {
     type Slots = ();
     const LEN: usize = 0;

@@ -1,4 +1,4 @@
-//! How generated string types are read and written: enums that keep values they don't know, and newtypes.
+//! How generated string types are read and written: enums that keep unknown values, and newtypes.
 
 /// `open_enum!(Name { Variant = "wire", … })` for an enum that also has `Unknown(Box<str>)`.
 macro_rules! open_enum {
@@ -14,7 +14,7 @@ macro_rules! open_enum {
                 }
             }
         }
-        // Not derived, because all of it can be told by the text, in three small functions.
+        // Not derived: comparing and hashing the text needs three small functions.
         impl PartialEq for $name {
             #[inline]
             fn eq(&self, other: &Self) -> bool {
@@ -44,7 +44,7 @@ macro_rules! open_enum {
 /// `string_newtype!(Name)` for `struct Name(pub String)`.
 macro_rules! string_newtype {
     ($name:ident) => {
-        // Derived, it would be a function that is compiled.
+        // Not derived, which would be one more function to compile.
         impl Eq for $name {}
         impl $name {
             /// The string inside.

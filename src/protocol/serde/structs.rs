@@ -11,8 +11,8 @@ use serde_json::Value;
 
 pub(crate) use super::fields::*;
 
-/// An object that is one variant of a union, and on the wire only together with the tag that says so. It has no
-/// `Serialize` and `Deserialize` of its own.
+/// A struct that is a variant of an internally tagged union, on the wire always with its tag. It has no `Serialize` and
+/// `Deserialize` of its own.
 pub(crate) trait VariantFields: Sized {
     /// Reads the fields that are left in `map`, in any order; unknown ones are skipped.
     fn read<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Self, A::Error>;
@@ -20,7 +20,7 @@ pub(crate) trait VariantFields: Sized {
     fn write<M: SerializeMap>(&self, out: &mut Writer<M>);
 }
 
-/// An open object that remembers the first error, so that its users need not ask after each field.
+/// An object being written. It keeps the first error, so that its users need not ask after each field.
 pub(crate) struct Writer<M: SerializeMap>(Result<M, M::Error>);
 
 impl<M: SerializeMap> Writer<M> {
@@ -50,7 +50,7 @@ impl<M: SerializeMap> Writer<M> {
     }
 }
 
-/// Reads a key as its position in a list of names, or as itself if it is not among them and `keep` says so.
+/// Reads a key as its position in a list of names. Another key is read as itself if `keep` is set.
 struct Key {
     names: &'static [&'static str],
     keep: bool,
@@ -109,7 +109,7 @@ impl<'de> Deserialize<'de> for Name<'de> {
     }
 }
 
-/// Reads a string as a value that is made of strings. With a visitor for each type there would be seven functions more.
+/// Reads a string into a type that is made of strings, with one visitor for all such types.
 pub(crate) fn from_str_value<'de, D: Deserializer<'de>, T: for<'a> From<&'a str>>(
     deserializer: D,
 ) -> Result<T, D::Error> {
@@ -119,7 +119,7 @@ pub(crate) fn from_str_value<'de, D: Deserializer<'de>, T: for<'a> From<&'a str>
     }
 }
 
-/// Reads what is left of an object: the fields with these names, in groups, and what `others` makes of the rest.
+/// Reads what is left of an object: the fields with these names. Other keys are skipped.
 pub(crate) fn read_rest<'de, A: MapAccess<'de>, R: FieldTuple<'de>>(
     map: &mut A,
     names: &'static [&'static str],
@@ -155,7 +155,7 @@ fn read_with<'de, A: MapAccess<'de>, R: FieldTuple<'de>, O: Others<'de>>(
     }
 }
 
-/// Reads an object.
+/// Reads an object: the fields with these names. Other keys are skipped.
 pub(crate) fn read_object<'de, D: Deserializer<'de>, R: FieldTuple<'de>>(
     deserializer: D,
     names: &'static [&'static str],
@@ -168,7 +168,7 @@ pub(crate) fn read_object<'de, D: Deserializer<'de>, R: FieldTuple<'de>>(
     })
 }
 
-/// Reads an object with all its fields.
+/// Reads an object: the fields with these names, and a map of all other keys.
 pub(crate) fn read_open_object<
     'de,
     D: Deserializer<'de>,
@@ -208,13 +208,13 @@ impl<'de, R: FieldTuple<'de>, O: Others<'de>> Visitor<'de> for Fields<'_, R, O> 
     }
 }
 
-/// Takes the keys that are no fields.
+/// What to do with a key that is no field.
 trait Others<'de> {
     const KEEPS: bool;
     fn take<A: MapAccess<'de>>(&mut self, key: String, map: &mut A) -> Result<(), A::Error>;
 }
 
-/// Skips them.
+/// Skips it.
 struct Skip;
 
 impl<'de> Others<'de> for Skip {
@@ -235,7 +235,7 @@ impl<'de, T: Deserialize<'de>> Others<'de> for BTreeMap<String, T> {
     }
 }
 
-/// A value that is not what is meant by its absence.
+/// The value, unless it is the default that its absence means.
 pub(crate) fn unlike<'a, T: PartialEq>(value: &'a T, default: &T) -> Option<&'a T> {
     (value != default).then_some(value)
 }
@@ -246,7 +246,7 @@ pub(crate) fn unlike<'a, T: PartialEq>(value: &'a T, default: &T) -> Option<&'a 
 /// The fields stand in groups: `required`; `nullable` (required, but may be `null`); `optional`
 /// (`null` means the same as absent); `present` (only absence is `None`, so a `null` is kept); `filled` (absent and `null`
 /// mean the default behind the name); `implied` (the same, and the default is not written). `..extra` names the map
-/// that keeps all other keys. Behind the groups stands what reads them all, and the row of fields that it reads.
+/// that keeps all other keys. Behind the groups stand the function that reads them, and the pattern of its result.
 macro_rules! struct_serde {
     ($name:ident $fields:tt $read:ident $row:tt) => {
         impl Serialize for $name {
@@ -265,7 +265,7 @@ macro_rules! struct_serde {
     };
 }
 
-/// The same for a [`VariantFields`].
+/// `variant_serde!` is the same for a [`VariantFields`].
 macro_rules! variant_serde {
     ($name:ident $fields:tt $read:ident $row:tt) => {
         impl structs::VariantFields for $name {
@@ -375,7 +375,7 @@ macro_rules! redacted {
     };
 }
 
-/// `serde_json::from_value` by way of text: the readers of the types are then compiled for one kind of input, not two.
+/// `serde_json::from_value` by way of text, so that the types' readers are compiled for one deserializer, not two.
 pub(crate) fn from_value<T: DeserializeOwned>(value: &Value) -> serde_json::Result<T> {
     serde_json::from_str(&value.to_string())
 }

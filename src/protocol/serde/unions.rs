@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use super::structs::{Name, VariantFields, Writer};
 
-/// An object whose variant is named by one of its fields.
+/// A union whose variant is named by one field of the object.
 pub(crate) trait InternallyTagged: DeserializeOwned {
     const TAG: &'static str;
     /// Reads the variant `tag` from the fields that follow the tag; `None` if there is no such variant.
@@ -48,10 +48,10 @@ impl<'de, T: InternallyTagged> Visitor<'de> for InternallyTaggedVisitor<T> {
     }
 }
 
-/// The tag does not come first: write the object down again with the tag in front and start over.
+/// Reads an object whose tag does not come first: writes it as text again, tag first, and reads that.
 ///
-/// Slower than replaying a buffer, but a replayed buffer would be one more kind of input for which the compiler makes
-/// another copy of every variant's reader.
+/// Slower than replaying a buffer. But a buffer would be another deserializer, and so another copy of each variant's
+/// reader.
 #[cold]
 fn read_late_tag<'de, T: InternallyTagged, A: MapAccess<'de>>(
     first: String,
@@ -83,7 +83,7 @@ fn collect<'de, A: MapAccess<'de>>(
     Ok(())
 }
 
-/// Reads and drops what is left, as a reader must.
+/// Skips what is left of an object, as a visitor must.
 pub(crate) fn skip_rest<'de, A: MapAccess<'de>>(map: &mut A) -> Result<(), A::Error> {
     while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
     Ok(())
@@ -267,7 +267,7 @@ macro_rules! externally_tagged {
     };
 }
 
-/// What tells one form of a shaped union from the others.
+/// What tells one variant of an untagged union from the others.
 #[allow(dead_code, reason = "which forms occur depends on the schema")]
 pub(crate) enum Shape {
     Null,
@@ -276,8 +276,8 @@ pub(crate) enum Shape {
     Number,
     Text,
     List,
-    /// An object with at least these keys, and one of these strings under each of those: if there are none, it can't have
-    /// the key.
+    /// An object with all of these keys. Under each of the keys of the second list, if it is there, stands one of these
+    /// strings; an empty list forbids the key.
     Object(
         &'static [&'static str],
         &'static [(&'static str, &'static [&'static str])],
@@ -306,7 +306,7 @@ impl Shape {
     }
 }
 
-/// `untagged!(Name { Variant(VariantFields) = [Shape, …], … })`: the first form that fits and decodes is taken.
+/// `untagged!(Name { Variant(VariantFields) = [Shape, …], … })`: the first variant that fits and decodes is taken.
 macro_rules! untagged {
     ($name:ident { $($variant:ident($payload:ty) = [$($shape:expr),*],)* }) => {
         impl<'de> Deserialize<'de> for $name {

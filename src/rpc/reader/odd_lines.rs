@@ -11,12 +11,13 @@ use crate::rpc::{
 };
 
 impl Reader<'_> {
-    /// One odd byte must not cost the answer or the end of a turn that it stands in.
+    /// A line that is not UTF-8. One odd byte must not cost the answer or the event that it stands in.
     pub(super) fn not_utf8(&mut self, bytes: &[u8]) {
         self.warn(bytes.len() as u64, "is not UTF-8");
         self.text(&String::from_utf8_lossy(bytes));
     }
 
+    /// Warns of what is neither a message nor JSON. It is an event all the same.
     pub(super) fn warn_if_odd(&self, kind: MessageKind, len: usize) {
         match kind {
             MessageKind::Malformed => self.warn(len as u64, "is no JSON object"),
