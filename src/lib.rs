@@ -22,7 +22,6 @@ pub mod handlers;
 pub mod history;
 #[cfg(feature = "ws")]
 pub mod live;
-mod private_files;
 pub mod protocol;
 pub mod rate_limits;
 mod rpc;
@@ -90,9 +89,11 @@ pub mod prelude {
 pub mod internal {
     pub use crate::{
         error::class::lost_its_home,
-        private_files::{PrivateDir, open_regular},
         rpc::line::{Line, Lines},
-        transport::stdio::{Launch, Pipes, Process, Registry},
+        transport::{
+            private_files::{PrivateDir, open_regular},
+            stdio::{Launch, Pipes, Process, Registry, Signal},
+        },
     };
 
     /// The parts of the schema that answers to server requests are checked against.

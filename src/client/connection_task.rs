@@ -87,7 +87,7 @@ pub(crate) enum Peer {
     /// A child of ours.
     Process(Box<Process>, tokio::process::ChildStderr),
     /// A child of ours that listens on a socket; what it writes is read by this task.
-    #[cfg(feature = "ws")]
+    #[cfg(all(unix, feature = "ws"))]
     Listener(Box<Process>, AbortOnDrop<()>),
     /// Somebody else's: only the pipe is ours.
     Foreign,
@@ -125,7 +125,7 @@ where
             let drain = tokio::spawn(async move { tail.drain(stderr, &aside).await });
             (Some(*process), Some(AbortOnDrop(drain)))
         }
-        #[cfg(feature = "ws")]
+        #[cfg(all(unix, feature = "ws"))]
         Peer::Listener(process, stderr) => (Some(*process), Some(stderr)),
         Peer::Foreign => (None, None),
     };
@@ -202,7 +202,7 @@ impl Care {
         // NB. The order matters: the end of its input is what asks the server to go, and reading goes on meanwhile, since
         // what it said before it went is delivered.
         if let Some(process) = &mut process {
-            process.look();
+            process.refresh();
         }
         ending.connection.outbox.close();
         if let Some(process) = &mut process {
@@ -226,6 +226,9 @@ impl Care {
         }
         if let Some(stderr) = &mut stderr {
             let _ = timeout(DRAIN, &mut stderr.0).await;
+        }
+        if let Some(process) = process.as_ref().filter(|_| cause == CloseCause::Exited) {
+            process.note_refusal(status);
         }
         let reason = ending.tell(cause, status);
         tracing::debug!(target: "cas_sdk", "connection closed: {reason}");

@@ -37,7 +37,8 @@ impl Builder {
     /// hosts have left there which were killed and could not: for a program that is started again after a crash. It is
     /// made if it is not there, with mode 0700, and may be shared by any number of programs of one user. A link, or a
     /// directory that another user owns or may write to, is refused, since what stands there ends processes. Default:
-    /// none. Linux only.
+    /// none. On Linux and macOS. Windows itself ends everything that a killed host has started, so nothing is written
+    /// there.
     ///
     /// A killed host rarely leaves anything, since a server ends at the end of its input; this is for one that hangs, and
     /// for what it has started. The record names the processes by number and start time, and one that does not have both

@@ -9,7 +9,11 @@ pub(crate) mod pager;
 mod pages;
 pub(crate) mod request;
 pub(crate) mod retry;
+#[cfg(all(unix, feature = "ws"))]
+mod serve;
 pub(crate) mod server_info;
+#[cfg(feature = "ws")]
+mod sockets;
 mod start;
 pub(crate) mod time;
 pub(crate) mod tracker;

@@ -41,9 +41,10 @@ impl Builder {
     /// Starts `codex app-server` and does the handshake. Dropped midway it leaves no process.
     ///
     /// The server gets a process group of its own, and a variable `CAS_SDK_CHILD` in its environment by which on Linux
-    /// what it starts is found again. All of that is ended with the server, what an agent has put into the background
-    /// included. A process is found by its group, its parents or that variable; one that has left the group, whose
-    /// parents have ended, and that was started without the variable (`env -i`) is not.
+    /// and macOS its descendants are found again. On Windows it gets a job, and no window. All of them are ended with the
+    /// server, also those that an agent has put into the background. A process is found by its group, its parents or
+    /// that variable; one that has left the group, whose parents have ended, and that was started without the variable
+    /// (`env -i`) is not.
     ///
     /// # Errors
     /// [`Error::Spawn`] if codex can't be found or started or ends at once, [`Error::Handshake`] if it doesn't answer

@@ -95,7 +95,7 @@ impl ErrorClass {
             | Kind::NotPermitted
             | Kind::OtherUser { .. } => Self::Auth,
             Kind::InUse => Self::Conflict,
-            Kind::OldServer { .. } => Self::Unsupported,
+            Kind::OldServer { .. } | Kind::Unsupported(_) => Self::Unsupported,
             _ => Self::Invalid,
         }
     }

@@ -2,27 +2,27 @@
 
 use std::{fmt, io, path::PathBuf, sync::Arc, time::Duration};
 
-/// No connection to a server that listens somewhere. Nothing was asked of it.
+/// A server that listens could not be reached. No request was sent.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ConnectError {
-    /// The address, without anything secret.
+    /// The address, without secrets.
     pub address: String,
     /// What is wrong.
     pub kind: ConnectErrorKind,
 }
 
-/// What is wrong with an address, or with what listens there.
+/// Why a server could not be reached: what is wrong with its address, or with what listens there.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum ConnectErrorKind {
     /// The address is not one of `unix://`, `unix://PATH`, `ws://HOST:PORT` and `wss://HOST:PORT`.
     InvalidAddress(String),
-    /// Nothing is at the path of the socket.
+    /// The path of the socket does not exist.
     NoServer,
-    /// A socket is at the path, or a link to one, but its server has ended.
+    /// The path is a socket, or a link to one, whose server has ended.
     Stale,
-    /// What is at the path is no stream socket.
+    /// The path is no stream socket but this.
     NotASocket(&'static str),
     /// The socket, or the server behind it, belongs to another user.
     OtherUser {
@@ -31,16 +31,16 @@ pub enum ConnectErrorKind {
     },
     /// This user may not use the socket.
     NotPermitted,
-    /// The path of the socket is longer than the operating system takes, also after links are resolved.
+    /// The path of the socket is longer than the operating system allows, also after links are resolved.
     PathTooLong {
         /// Its length in bytes.
         len: usize,
         /// The longest that is possible.
         max: usize,
     },
-    /// The socket that a server was to be started on is in use by another server.
+    /// Another server listens on the socket that a server was to be started on.
     InUse,
-    /// The directory that a server's socket was to be made in is not safe, or cannot be made.
+    /// The directory of the socket that a server was to be started on is not safe, or can't be made.
     Directory {
         /// The directory.
         dir: PathBuf,
@@ -53,36 +53,38 @@ pub enum ConnectErrorKind {
     Refused,
     /// The server's certificate is for other names.
     WrongName(String),
-    /// The TLS connection cannot be made for another reason, such as an authority that is not trusted.
+    /// The TLS connection failed for another reason, such as an authority that is not trusted.
     Tls(String),
-    /// The token cannot be read, or must not be sent there.
+    /// The token can't be read, or must not be sent to this address.
     Token(String),
-    /// The server does not accept the token, or misses one.
+    /// The server refused the token, or requires one.
     Unauthorized(AuthRefusal),
     /// The server answered the WebSocket handshake with an HTTP error.
     Http {
         /// The status code.
         status: u16,
-        /// How the body begins, at most 1 KiB.
+        /// The first bytes of the body, at most 1 KiB.
         body: String,
     },
     /// What listens there does not speak WebSocket.
     NotWebSocket(String),
-    /// The server accepted the connection and then said nothing.
+    /// The server accepted the connection and did not answer.
     Silent {
         /// The handshake's deadline.
         after: Duration,
-        /// What was waited for.
+        /// The step that did not complete.
         waiting_for: &'static str,
     },
-    /// The server is older than this crate was made for. `Endpoint::any_version` joins it all the same.
+    /// The server is older than this crate supports. `Endpoint::any_version` accepts it.
     OldServer {
         /// Its version.
         version: String,
         /// The oldest that is supported.
         oldest: &'static str,
     },
-    /// The operating system refused something else.
+    /// This platform has no such sockets.
+    Unsupported(&'static str),
+    /// Another error of the operating system.
     Io(Arc<io::Error>),
 }
 
@@ -90,19 +92,19 @@ pub enum ConnectErrorKind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AuthRefusal {
-    /// The server wants a token, and none was sent.
+    /// The server requires a token, and none was sent.
     Missing,
-    /// It is not the server's capability token.
+    /// The token is not the server's capability token.
     WrongToken,
-    /// The signature is wrong, the secret another one, or it is no token of this kind.
+    /// The signature is wrong, or the token is of another kind.
     InvalidJwt,
     /// The token has expired.
     Expired,
     /// The token is not valid yet.
     NotYetValid,
-    /// The token names another issuer than the server wants, or none.
+    /// The token has another issuer than the server requires, or none.
     WrongIssuer,
-    /// The token names another audience than the server wants, or none.
+    /// The token has another audience than the server requires, or none.
     WrongAudience,
     /// Another reason, in the server's words.
     Other(String),
@@ -150,6 +152,7 @@ impl fmt::Display for ConnectErrorKind {
             | Self::UnknownHost(reason)
             | Self::Tls(reason)
             | Self::Token(reason) => f.write_str(reason),
+            Self::Unsupported(reason) => f.write_str(reason),
             Self::NoServer => f.write_str("no server is there: nothing is at this path"),
             Self::Stale => f.write_str("the server that made this socket has ended"),
             Self::NotASocket(what) => write!(f, "it is {what}, not a stream socket"),

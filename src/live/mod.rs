@@ -2,6 +2,7 @@
 
 mod discover;
 mod held;
+mod locks;
 mod probe;
 mod server;
 

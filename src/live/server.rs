@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Value, json};
 
-use super::probe::Probe;
+use super::{locks::command_line, probe::Probe};
 use crate::{Error, client::ServerInfo, live::Endpoint};
 
 /// A server that can be joined.
@@ -295,8 +295,7 @@ fn owner(pid: u32) -> ServerOwner {
             _ => break,
         }
     }
-    let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let managed = command
+    let managed = command_line(pid)
         .split(|byte| *byte == 0)
         .any(|arg| arg == b"--managed-daemon");
     if managed {

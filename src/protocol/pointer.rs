@@ -76,59 +76,9 @@ pub(crate) struct Page<T> {
     pub(crate) next_cursor: Value,
 }
 
-/// A struct with a `Deserialize` that asks for the fields in `needed` and takes the default for those in `maybe` that are
-/// absent. At most eight fields in each; there may be more than one `maybe`.
-macro_rules! readable {
-    ($(#[$meta:meta])* $vis:vis struct $name:ident $(<$life:lifetime>)? {
-        $(needed { $($(#[$needed_meta:meta])* $needed_vis:vis $needed:ident: $needed_type:ty = $needed_wire:literal,)* })*
-        $(maybe { $($(#[$maybe_meta:meta])* $maybe_vis:vis $maybe:ident: $maybe_type:ty = $maybe_wire:literal,)* })*
-    }) => {
-        $(#[$meta])*
-        $vis struct $name $(<$life>)? {
-            $($($(#[$needed_meta])* $needed_vis $needed: $needed_type,)*)*
-            $($($(#[$maybe_meta])* $maybe_vis $maybe: $maybe_type,)*)*
-        }
-        impl<'de> serde::Deserialize<'de> for $name $(<$life>)? {
-            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let names = &[$($($needed_wire,)*)* $($($maybe_wire,)*)*];
-                match $crate::protocol::read_object(deserializer, names) {
-                    Ok((
-                        $(($($crate::protocol::Required($needed),)*),)*
-                        $(($($crate::protocol::Optional($maybe),)*),)*
-                    )) => Ok(Self { $($($needed,)*)* $($($maybe,)*)* }),
-                    Err(error) => Err(error),
-                }
-            }
-        }
-    };
-}
-
-pub(crate) use readable;
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    readable! {
-        struct Thing<'de> {
-            needed { id: String = "id", }
-            maybe { note: Option<Name<'de>> = "note", count: u64 = "theCount", }
-        }
-    }
-
-    #[test]
-    fn a_needed_field_must_be_there_and_the_others_have_a_default() {
-        let thing: Thing<'_> =
-            serde_json::from_str(r#"{"note":null,"more":[1],"id":"a","theCount":2}"#).unwrap();
-        assert_eq!((thing.id.as_str(), thing.count), ("a", 2));
-        assert!(thing.note.is_none());
-        let thing: Thing<'_> = serde_json::from_str(r#"{"id":"a","note":"b"}"#).unwrap();
-        assert_eq!((&*thing.note.unwrap().0, thing.count), ("b", 0));
-        let error = serde_json::from_str::<Thing<'_>>(r#"{"note":"b"}"#)
-            .err()
-            .unwrap();
-        assert!(error.to_string().contains("missing field `id`"), "{error}");
-    }
 
     #[test]
     fn a_value_is_found_by_its_path_whatever_stands_beside_it() {

@@ -10,7 +10,6 @@ use std::{
     env, fs,
     hash::{DefaultHasher, Hash, Hasher},
     io,
-    os::unix::fs::{DirBuilderExt as _, MetadataExt as _},
     path::{Path, PathBuf},
     process::{self, ExitStatus, Stdio},
     sync::atomic::{AtomicU64, Ordering},
@@ -20,7 +19,14 @@ use std::{
 use serde_json::{Value, json};
 use tokio::{process::Command, task, time};
 
-use crate::{CasClient, error::Error, error::rounded::Rounded, private_files::PrivateDir};
+use crate::{
+    CasClient,
+    error::{Error, rounded::Rounded},
+    transport::{
+        private_files::{self, PrivateDir},
+        stdio::without_window,
+    },
+};
 pub use contract::{Contract, Problem, Unmet};
 pub use drift::{Changed, Changes, Drift};
 pub use needs::{Need, Needs, Profile};
@@ -87,8 +93,8 @@ pub enum DriftError {
 /// included.
 ///
 /// Runs `codex app-server generate-json-schema`, which takes a second; the outcome is kept in the user's cache directory
-/// (`$CAS_SDK_CACHE`, else `$XDG_CACHE_HOME/cas-sdk` or `~/.cache/cas-sdk`), by the binary's path, size and time of change. A
-/// cache that can't be read or written is done without.
+/// (`$CAS_SDK_CACHE`, else `$XDG_CACHE_HOME/cas-sdk`, `%LOCALAPPDATA%\cas-sdk` on Windows or `~/.cache/cas-sdk`), by the
+/// binary's path, size and time of change. A cache that can't be read or written is done without.
 ///
 /// Drift is no error: unknown methods, fields and values come through as such. It says what to expect.
 ///
@@ -211,7 +217,7 @@ fn read(text: &str) -> Summary {
 }
 
 async fn generate(codex: &Path, out: &Path) -> Result<(), DriftError> {
-    let run = Command::new(codex)
+    let run = without_window(&mut Command::new(codex))
         .args([
             "app-server",
             "generate-json-schema",
@@ -253,6 +259,10 @@ fn cache_dir() -> Option<PathBuf> {
     };
     dir("CAS_SDK_CACHE")
         .or_else(|| Some(dir("XDG_CACHE_HOME")?.join("cas-sdk")))
+        .or_else(|| {
+            let local = dir("LOCALAPPDATA").filter(|_| cfg!(windows))?;
+            Some(local.join("cas-sdk"))
+        })
         .or_else(|| Some(dir("HOME")?.join(".cache/cas-sdk")))
 }
 
@@ -260,13 +270,7 @@ fn cache_dir() -> Option<PathBuf> {
 fn cache_name(codex: &Path, metadata: &fs::Metadata) -> String {
     let mut hasher = DefaultHasher::new();
     let path = fs::canonicalize(codex).unwrap_or_else(|_| codex.to_owned());
-    (
-        path,
-        metadata.size(),
-        metadata.mtime(),
-        metadata.mtime_nsec(),
-    )
-        .hash(&mut hasher);
+    (path, metadata.len(), metadata.modified().ok()).hash(&mut hasher);
     format!(
         "schema-{}-{:016x}.txt",
         env!("CARGO_PKG_VERSION"),
@@ -304,7 +308,7 @@ struct TempDir(PathBuf);
 impl TempDir {
     fn new() -> Result<Self, DriftError> {
         let path = env::temp_dir().join(format!("cas-sdk-schema-{}", unique()));
-        match fs::DirBuilder::new().mode(0o700).create(&path) {
+        match private_files::create_dir(&path) {
             Ok(()) => Ok(Self(path)),
             Err(source) => Err(DriftError::Io { path, source }),
         }

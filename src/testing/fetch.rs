@@ -85,7 +85,7 @@ pub enum FetchError {
 /// The path of the native codex binary of version [`CODEX_VERSION`].
 ///
 /// The first call on a machine installs it with `npm install` (about 170 MB to download, 400 MB on disk)
-/// into `$CAS_SDK_CACHE`, else `$XDG_CACHE_HOME/cas-sdk`, else `~/.cache/cas-sdk`, and says so on stderr.
+/// into `$CAS_SDK_CACHE`, else `$XDG_CACHE_HOME/cas-sdk`, else `%LOCALAPPDATA%\cas-sdk` on Windows, else `~/.cache/cas-sdk`, and says so on stderr.
 /// Later calls, in this process and in others, find it there. Test binaries that start at the same time
 /// wait for the one that fetches.
 ///
@@ -137,6 +137,10 @@ fn cache_dir() -> Result<PathBuf, FetchError> {
     };
     variable("CAS_SDK_CACHE")
         .or_else(|| variable("XDG_CACHE_HOME").map(|path| path.join("cas-sdk")))
+        .or_else(|| {
+            let local = variable("LOCALAPPDATA").filter(|_| cfg!(windows));
+            local.map(|path| path.join("cas-sdk"))
+        })
         .or_else(|| variable("HOME").map(|path| path.join(".cache/cas-sdk")))
         .ok_or(FetchError::NoCache)
 }

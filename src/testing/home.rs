@@ -60,13 +60,13 @@ impl CodexHome {
 
     /// The whole environment to start codex with.
     ///
-    /// `PATH` is the caller's; `HOME`, `CODEX_HOME` and `TMPDIR` lie in this home; there are no keys and no
-    /// proxies.
+    /// `PATH` is the caller's; `HOME`, `CODEX_HOME` and `TMPDIR` lie in this home (on Windows also `USERPROFILE`,
+    /// `APPDATA`, `LOCALAPPDATA`, `TEMP` and `TMP`); there are no keys and no proxies.
     #[must_use]
     pub fn env(&self) -> Vec<(OsString, OsString)> {
         let root = self.root.path();
         let path = env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into());
-        let variables: [(&str, OsString); 7] = [
+        let mut variables: Vec<(&str, OsString)> = vec![
             ("PATH", path),
             ("HOME", root.join("home").into()),
             ("CODEX_HOME", self.path().into()),
@@ -77,6 +77,20 @@ impl CodexHome {
             ("NO_PROXY", "127.0.0.1,localhost".into()),
             ("RUST_LOG", "warn".into()),
         ];
+        if cfg!(windows) {
+            let home = root.join("home");
+            variables.extend([
+                ("USERPROFILE", home.clone().into()),
+                ("APPDATA", home.join("AppData/Roaming").into()),
+                ("LOCALAPPDATA", home.join("AppData/Local").into()),
+                ("TEMP", root.join("tmp").into()),
+                ("TMP", root.join("tmp").into()),
+            ]);
+            // Without these no program finds the system's own libraries and shells.
+            for name in ["SystemRoot", "SystemDrive", "ComSpec", "PATHEXT"] {
+                variables.extend(env::var_os(name).map(|value| (name, value)));
+            }
+        }
         variables
             .into_iter()
             .map(|(name, value)| (name.into(), value))
@@ -257,7 +271,11 @@ impl CodexHomeBuilder {
             merge(&mut config, extra);
         }
         // Without symbolic links, so that these are the paths that codex reports.
-        let parent = env::temp_dir().canonicalize()?;
+        let parent = if cfg!(windows) {
+            std::path::absolute(env::temp_dir())? // There, the real path begins with `\\?\`.
+        } else {
+            env::temp_dir().canonicalize()?
+        };
         let root = tempfile::Builder::new()
             .prefix("cas-sdk-home-")
             .tempdir_in(parent)?;

@@ -9,13 +9,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::fs::{FlockOperation, flock};
 use tokio::{
     process::Command,
     time::{sleep, timeout},
 };
 
-use crate::private_files::PrivateDir;
+use crate::transport::private_files::PrivateDir;
 
 use super::{
     fetch::{CODEX_VERSION, FetchError, version_of},
@@ -46,6 +45,8 @@ impl Install {
             ("linux", "aarch64") => ("linux-arm64", "aarch64-unknown-linux-musl"),
             ("macos", "x86_64") => ("darwin-x64", "x86_64-apple-darwin"),
             ("macos", "aarch64") => ("darwin-arm64", "aarch64-apple-darwin"),
+            ("windows", "x86_64") => ("win32-x64", "x86_64-pc-windows-msvc"),
+            ("windows", "aarch64") => ("win32-arm64", "aarch64-pc-windows-msvc"),
             _ => return Err(FetchError::Platform { os, arch }),
         };
         Ok(Self {
@@ -112,7 +113,8 @@ impl Install {
         [
             "node_modules/@openai/codex/vendor",
             self.triple,
-            "bin/codex",
+            "bin",
+            if cfg!(windows) { "codex.exe" } else { "codex" },
         ]
         .iter()
         .collect()
@@ -122,16 +124,13 @@ impl Install {
     /// file is closed, also by a crash.
     async fn lock(&self, cache: &PrivateDir, name: &str) -> Result<File, FetchError> {
         let path = &self.cache.join(name);
-        let file = cache.file(name).map_err(at(path))?;
         let mut told = false;
         // Polled and not waited for in a blocking thread, which would hold up the end of a runtime whose
         // test has been given up.
         let locked = async {
             loop {
-                match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                    Ok(()) => return Ok(()),
-                    Err(rustix::io::Errno::WOULDBLOCK) => {}
-                    Err(error) => return Err(at(path)(error.into())),
+                if let Some(file) = cache.try_lock(name).map_err(at(path))? {
+                    return Ok(file);
                 }
                 if !std::mem::replace(&mut told, true) {
                     announce(&format!(
@@ -145,8 +144,7 @@ impl Install {
         waited.map_err(|_| FetchError::Timeout {
             what: format!("waiting for the lock {}", path.display()),
             after: self.deadline,
-        })??;
-        Ok(file)
+        })?
     }
 
     /// Removes what installations left that were killed, and an installation that somebody damaged.
@@ -230,6 +228,6 @@ fn at(path: &Path) -> impl FnOnce(io::Error) -> FetchError {
     move |source| FetchError::Io { path, source }
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))] // Their npm is a shell script.
 #[path = "install_tests.rs"]
 mod tests;

@@ -11,9 +11,9 @@ use super::{
     secret::Secret,
 };
 
-/// How to authenticate at a server that listens on `ws://` with `--ws-auth`.
+/// How to authenticate with a server that listens on `ws://` with `--ws-auth`.
 ///
-/// Files are read, and tokens are signed, for each connection anew. `Debug` shows no secret.
+/// Each connection reads its files and signs its token anew. `Debug` shows no secret.
 #[derive(Clone, Debug)]
 pub struct Auth(Source);
 
@@ -39,27 +39,28 @@ enum Key {
 const SHORTEST: usize = 32;
 
 impl Auth {
-    /// A token as it is: a capability token (`--ws-auth capability-token`), or one that somebody else has signed.
+    /// Sends this token: a capability token (`--ws-auth capability-token`), or one that somebody else has signed.
     #[must_use]
     pub fn token(token: impl Into<String>) -> Self {
         Self(Source::Token(Secret::new(token)))
     }
 
-    /// A file with the token. White space around it is ignored. It is an error if others may read the file.
+    /// Sends the token in this file, without the white space around it. It is an error if other users may read the file;
+    /// on Windows that is not checked.
     #[must_use]
     pub fn token_file(path: impl Into<PathBuf>) -> Self {
         Self(Source::TokenFile(path.into()))
     }
 
-    /// A token of its own for each connection, signed with HS256 by the secret that the server has too
+    /// Signs a token for each connection, with HS256 and the secret that the server has too
     /// (`--ws-auth signed-bearer-token`). The secret has at least 32 bytes.
     #[must_use]
     pub fn shared_secret(secret: impl Into<String>) -> Self {
         Self::signed(Key::Text(Secret::new(secret)))
     }
 
-    /// As [`shared_secret`](Self::shared_secret), with the secret in a file. White space around it is ignored. It is an
-    /// error if others may read the file.
+    /// Same as [`shared_secret`](Self::shared_secret), with the secret in a file, without the white space around it. It is
+    /// an error if other users may read the file; on Windows that is not checked.
     #[must_use]
     pub fn shared_secret_file(path: impl Into<PathBuf>) -> Self {
         Self::signed(Key::File(path.into()))
@@ -173,7 +174,7 @@ impl fmt::Debug for Source {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use std::{fs, os::unix::fs::PermissionsExt as _};
 

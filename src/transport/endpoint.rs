@@ -1,4 +1,4 @@
-//! Where a server listens, and how to come in: `unix://`, `unix://PATH`, `ws://` and `wss://`.
+//! The address of a server that listens, and what it takes to connect: `unix://`, `unix://PATH`, `ws://` and `wss://`.
 
 use std::{
     fmt,
@@ -8,7 +8,8 @@ use std::{
     time::Duration,
 };
 
-use super::{Auth, ConnectError, ConnectErrorKind as Kind};
+use super::auth::Auth;
+use crate::error::{ConnectError, ConnectErrorKind as Kind};
 
 /// The address of a server that listens, with the token to send it, if any.
 ///
@@ -19,7 +20,7 @@ use super::{Auth, ConnectError, ConnectErrorKind as Kind};
 /// | `ws://HOST:PORT` | `codex app-server --listen ws://IP:PORT` |
 /// | `wss://HOST[:PORT]` | the same behind TLS; port 443 unless given |
 ///
-/// No connection falls back to another address or to another kind of transport.
+/// No connection falls back to another address or to another kind of transport. Windows has no `unix://`.
 ///
 /// ```
 /// use cas_sdk::live::{Auth, Endpoint};
@@ -33,7 +34,7 @@ pub struct Endpoint {
     pub(super) place: Place,
     pub(super) auth: Option<Auth>,
     pub(super) authorities: Option<PathBuf>,
-    pub(super) any_version: bool,
+    pub(crate) any_version: bool,
     pub(super) ping_every: Duration,
 }
 
@@ -78,7 +79,8 @@ impl Endpoint {
         }
     }
 
-    /// Authenticates with a token. It is sent over `wss://`, a Unix socket or to this machine, and nowhere else.
+    /// Authenticates with a token. The token is sent over `wss://`, over a Unix socket or to this machine, and nowhere
+    /// else.
     #[must_use]
     pub fn auth(mut self, auth: Auth) -> Self {
         self.auth = Some(auth);
@@ -92,15 +94,15 @@ impl Endpoint {
         self
     }
 
-    /// Joins a server that is older than this crate supports. Default: that is an error.
+    /// Accepts a server that is older than this crate supports. Default: such a server is an error.
     #[must_use]
     pub fn any_version(mut self) -> Self {
         self.any_version = true;
         self
     }
 
-    /// How long a connection may be silent before the server is pinged; a ping that gets no answer for as long ends
-    /// the connection. Default: 20 s.
+    /// Pings the server when the connection has been silent for this long. A ping that gets no answer for as long ends the
+    /// connection. Default: 20 s.
     #[must_use]
     pub fn ping_every(mut self, pause: Duration) -> Self {
         self.ping_every = pause.max(Duration::from_millis(10));
@@ -114,7 +116,7 @@ impl Endpoint {
             Place::ControlSocket => match home.map(Path::to_owned).or_else(codex_home) {
                 Some(home) => Ok(Some(control_socket(&home))),
                 None => Err(self.error(Kind::InvalidAddress(
-                    "neither CODEX_HOME nor HOME is set, so the control socket has no path".into(),
+                    "CODEX_HOME is not set and this user has no home directory, so the control socket has no path".into(),
                 ))),
             },
             Place::Tcp(_) => Ok(None),
@@ -129,17 +131,18 @@ impl Endpoint {
     }
 }
 
-/// Where the control socket of a home is.
+/// The path of the control socket of a `CODEX_HOME`.
 pub(crate) fn control_socket(home: &Path) -> PathBuf {
     home.join("app-server-control/app-server-control.sock")
 }
 
 /// The `CODEX_HOME` of this process.
 pub(crate) fn codex_home() -> Option<PathBuf> {
-    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
-    set("CODEX_HOME")
-        .map(PathBuf::from)
-        .or_else(|| Some(PathBuf::from(set("HOME")?).join(".codex")))
+    let set = std::env::var_os("CODEX_HOME").filter(|value| !value.is_empty());
+    set.map(PathBuf::from).or_else(|| {
+        let home = std::env::home_dir().filter(|home| !home.as_os_str().is_empty());
+        home.map(|home| home.join(".codex"))
+    })
 }
 
 impl Tcp {

@@ -1,7 +1,7 @@
-//! How a client comes to its server: an address becomes two streams of JSON lines, which the engine drives like a
-//! child's pipes.
+//! How a client reaches its server. A child or an address becomes two streams of JSON lines, which the engine drives.
 
 mod kind;
+pub(crate) mod private_files;
 pub(crate) mod stdio;
 
 #[cfg(feature = "ws")]
@@ -15,21 +15,20 @@ mod jwt;
 #[cfg(feature = "ws")]
 mod secret;
 #[cfg(feature = "ws")]
-mod serve;
-#[cfg(feature = "ws")]
 mod tcp;
 #[cfg(feature = "ws")]
 mod tls;
-#[cfg(feature = "ws")]
-mod unix;
+#[cfg(all(unix, feature = "ws"))]
+pub(crate) mod unix;
 #[cfg(feature = "ws")]
 mod upgrade;
 #[cfg(feature = "ws")]
-mod watchdog;
-#[cfg(feature = "ws")]
 pub(crate) mod websocket;
 
-pub(crate) use crate::error::{AuthRefusal, ConnectError, ConnectErrorKind};
+#[cfg(all(feature = "ws", not(unix)))]
+pub(crate) use connect::NO_SOCKETS;
+#[cfg(all(unix, feature = "ws"))]
+pub(crate) use connect::open_unix;
 pub use kind::ConnectionKind;
 #[cfg(feature = "ws")]
 pub use {auth::Auth, endpoint::Endpoint};

@@ -1,16 +1,8 @@
-//! Files that hold a secret: read only if they are this user's alone, and never shown.
+//! Texts that are never shown, and the files that hold them, which are read only if no other user may read them.
 
-use std::{
-    fmt,
-    fs::File,
-    io::Read as _,
-    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
-    path::Path,
-};
+use std::{fmt, fs::File, io::Read as _, path::Path};
 
-use rustix::process::geteuid;
-
-/// A text that `Debug` does not show.
+/// A text that `Debug` hides.
 #[derive(Clone)]
 pub(super) struct Secret(String);
 
@@ -26,36 +18,10 @@ impl Secret {
         &self.0
     }
 
-    /// Reads a file, without the white space around it. The error does not show what is in it.
+    /// Reads a file, without the white space around its text. The error shows nothing of the text.
     pub(super) fn read(path: &Path) -> Result<Self, String> {
         let shown = path.display();
-        // Not waiting: a pipe that nobody writes to would not open.
-        let mut options = File::options();
-        options
-            .read(true)
-            .custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
-        let file = options
-            .open(path)
-            .map_err(|e| format!("the file {shown} cannot be read: {e}"))?;
-        let about = file
-            .metadata()
-            .map_err(|e| format!("the file {shown} cannot be read: {e}"))?;
-        if !about.is_file() {
-            return Err(format!("{shown} is not a regular file"));
-        }
-        let uid = geteuid().as_raw();
-        if about.uid() != uid && about.uid() != 0 {
-            return Err(format!(
-                "the file {shown} belongs to the user {}, not to this one",
-                about.uid()
-            ));
-        }
-        let mode = about.mode() & 0o777;
-        if mode & 0o077 != 0 {
-            return Err(format!(
-                "the file {shown} has the mode {mode:03o}, so others may read the secret in it; `chmod 600` it"
-            ));
-        }
+        let file = open(path)?;
         let mut text = String::new();
         let read = file.take(LARGEST + 1).read_to_string(&mut text);
         if read.is_err() || text.len() as u64 > LARGEST {
@@ -69,6 +35,49 @@ impl Secret {
         }
         Ok(Self(text.to_owned()))
     }
+}
+
+/// Opens a file that only this user can read.
+#[cfg(unix)]
+fn open(path: &Path) -> Result<File, String> {
+    use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+
+    let shown = path.display();
+    // Does not wait, as the open of a pipe that nobody writes to would.
+    let mut options = File::options();
+    options
+        .read(true)
+        .custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
+    let file = options
+        .open(path)
+        .map_err(|e| format!("the file {shown} cannot be read: {e}"))?;
+    let about = file
+        .metadata()
+        .map_err(|e| format!("the file {shown} cannot be read: {e}"))?;
+    if !about.is_file() {
+        return Err(format!("{shown} is not a regular file"));
+    }
+    let uid = rustix::process::geteuid().as_raw();
+    if about.uid() != uid && about.uid() != 0 {
+        return Err(format!(
+            "the file {shown} belongs to the user {}, not to this one",
+            about.uid()
+        ));
+    }
+    let mode = about.mode() & 0o777;
+    if mode & 0o077 != 0 {
+        return Err(format!(
+            "the file {shown} has the mode {mode:03o}, so others may read the secret in it; `chmod 600` it"
+        ));
+    }
+    Ok(file)
+}
+
+/// Opens a regular file. Who can read it is left to the access list of its directory.
+#[cfg(not(unix))]
+fn open(path: &Path) -> Result<File, String> {
+    super::private_files::open_regular(path)
+        .map_err(|e| format!("the file {} cannot be read: {e}", path.display()))
 }
 
 impl fmt::Debug for Secret {

@@ -4,7 +4,8 @@ use std::io::ErrorKind;
 
 use tokio::net::{TcpStream, lookup_host};
 
-use super::{ConnectErrorKind as Kind, endpoint::Tcp};
+use super::endpoint::Tcp;
+use crate::error::ConnectErrorKind as Kind;
 
 /// Connects to the first of the host's addresses that answers.
 pub(super) async fn connect(to: &Tcp, has_token: bool) -> Result<TcpStream, Kind> {
@@ -20,7 +21,7 @@ pub(super) async fn connect(to: &Tcp, has_token: bool) -> Result<TcpStream, Kind
         .map_err(|e| unknown(e.to_string()))?;
     let mut last = None;
     for address in addresses {
-        // `localhost` is what the resolver says it is.
+        // `localhost` is the address that the resolver gives.
         if token_in_the_clear && !address.ip().to_canonical().is_loopback() {
             return Err(exposed());
         }

@@ -20,7 +20,7 @@ use tokio_rustls::{
     },
 };
 
-use super::ConnectErrorKind as Kind;
+use crate::error::ConnectErrorKind as Kind;
 
 /// What is trusted, read from files.
 pub(super) async fn config(authorities: Option<PathBuf>) -> Result<Arc<ClientConfig>, Kind> {

@@ -1,4 +1,4 @@
-//! The HTTP request that makes a WebSocket of a connection, and what it says if it does not.
+//! The HTTP request that upgrades a connection to a WebSocket, and the reason of a refusal.
 
 use std::{io, time::Duration};
 
@@ -13,16 +13,17 @@ use tungstenite::handshake::{
     machine::TryParse as _,
 };
 
-use super::{AuthRefusal, ConnectErrorKind as Kind, secret::Secret};
+use super::secret::Secret;
+use crate::error::{AuthRefusal, ConnectErrorKind as Kind};
 
 /// The longest head of an answer.
 const HEAD: usize = 64 * 1024;
-/// How much of the body of a refusal is kept.
+/// The most bytes of a refusal's body that are kept.
 const BODY: usize = 1024;
 /// How long the body of a refusal may take; the refusal itself is known by then.
 const BODY_WITHIN: Duration = Duration::from_secs(1);
 
-/// Returns what came after the answer, which are frames already.
+/// Upgrades the connection. Returns the bytes after the answer, which are frames.
 pub(super) async fn upgrade<S>(
     stream: &mut S,
     host: &str,
@@ -44,7 +45,7 @@ where
         request.push_str("\r\n");
     }
     request.push_str("\r\n");
-    // A server that refuses may close before it has read all; its answer is what counts.
+    // A server that refuses may close before it has read the whole request. Its answer counts.
     let sent = async {
         stream.write_all(request.as_bytes()).await?;
         stream.flush().await
@@ -72,7 +73,7 @@ where
     Ok(rest)
 }
 
-/// The head of the answer, and what came after it.
+/// The head of the answer, and the bytes after it.
 async fn read<S: AsyncRead + Unpin>(
     stream: &mut S,
     sent: io::Result<()>,
@@ -105,7 +106,7 @@ async fn read<S: AsyncRead + Unpin>(
     }
 }
 
-/// How the body begins.
+/// The first bytes of the body.
 async fn body<S: AsyncRead + Unpin>(
     stream: &mut S,
     answer: &Response,

@@ -18,7 +18,6 @@
 use std::{
     fs,
     io::{self, BufRead, Read, Write},
-    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::exit,
     sync::mpsc::{self, Receiver, TrySendError},
@@ -28,14 +27,28 @@ use std::{
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 
+/// Makes an executable that is the fake: this binary under another name, which its argument tells to be the fake.
+#[cfg(windows)]
+pub fn executable(dir: &Path, _: &str) -> PathBuf {
+    let this = std::env::current_exe().unwrap();
+    let path = dir.join("codex.exe");
+    if fs::hard_link(&this, &path).is_err() {
+        fs::copy(&this, &path).unwrap();
+    }
+    path
+}
+
 /// Makes an executable that is the fake; `prelude` is shell code that runs before it.
+#[cfg(unix)]
 pub fn executable(dir: &Path, prelude: &str) -> PathBuf {
+    use std::os::unix::fs::PermissionsExt as _;
+
     let this = std::env::current_exe().unwrap();
     let path = dir.join("codex");
-    // The harness of the tests prints to stdout, so the fake's is another.
     let script = format!(
-        "#!/bin/sh\n{prelude}\nexec '{}' fake::app_server --exact --ignored --nocapture 3>&1 >/dev/null\n",
-        this.display()
+        "#!/bin/sh\n{prelude}\nexec '{}' {}\n",
+        this.display(),
+        crate::AS_FAKE
     );
     fs::write(&path, script).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
@@ -45,7 +58,11 @@ pub fn executable(dir: &Path, prelude: &str) -> PathBuf {
 #[test]
 #[ignore = "this is the fake app-server, which the other tests start"]
 fn app_server() {
-    let out = fs::File::options().write(true).open("/dev/fd/3").unwrap();
+    run(fs::File::options().write(true).open("/dev/fd/3").unwrap());
+}
+
+/// Serves what stands on the standard input, to its end.
+pub fn run(out: impl Write) -> ! {
     let mode = std::env::var("FAKE_MODE").unwrap_or_default();
     if let Some(code) = mode.strip_prefix("exit ") {
         exit(code.parse().unwrap());

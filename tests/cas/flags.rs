@@ -19,7 +19,6 @@ fn unknown_flags_and_bad_values_are_one_line_on_stderr_and_exit_2() {
         (&["proxy", "--max-out-queue", "-1"], "-1"),
         (&["proxy", "--cwd"], "--cwd"),
         (&["proxy", "stray"], "stray"),
-        (&["fly"], "fly"),
         (&["instance-runner", "--instances", "3"], "--cwd"),
         (&["smoke_check"], "--cwd"),
         (
@@ -34,6 +33,52 @@ fn unknown_flags_and_bad_values_are_one_line_on_stderr_and_exit_2() {
         assert!(stderr.contains(told), "{args:?}: {stderr}");
         assert!(out.stdout.is_empty(), "{args:?}");
     }
+}
+
+#[test]
+fn people_are_told_all_that_clap_knows_of_their_mistake() {
+    for (args, told) in [
+        (
+            &["theads"][..],
+            &["unrecognized subcommand 'theads'", "'threads'", "Usage:"][..],
+        ),
+        (
+            &["ask", "- item"],
+            &["tip: to pass '- ' as a value", "Usage:"],
+        ),
+        (&["ask", "--mdoel", "x"], &["'--model'"]),
+        (&[], &["Usage:", "Commands:", "Exit status:"]),
+    ] {
+        let out = cas(args);
+        let stderr = String::from_utf8(out.stderr).unwrap();
+        assert_eq!(out.status.code(), Some(2), "{args:?}: {stderr}");
+        assert!(
+            told.iter().all(|told| stderr.contains(told)),
+            "{args:?}: {stderr}"
+        );
+        assert!(out.stdout.is_empty(), "{args:?}");
+    }
+    let out = cas(&["instance-runner", "--cwd", ".", "--instances", "-1"]);
+    assert!(
+        String::from_utf8(out.stderr)
+            .unwrap()
+            .contains("a positive number")
+    );
+}
+
+#[test]
+fn help_that_can_not_be_written_is_a_failure() {
+    let full = std::fs::File::options()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cas"));
+    let status = command
+        .arg("--help")
+        .stdout(full)
+        .stderr(std::process::Stdio::null())
+        .status();
+    assert_eq!(status.unwrap().code(), Some(1));
 }
 
 /// The shell function of the cas skill looks for these words before it uses a binary.

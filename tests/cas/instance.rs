@@ -115,6 +115,8 @@ impl Instance {
         panic!("it does not end");
     }
 
+    #[cfg(unix)]
+    #[allow(dead_code, reason = "not every test binary sends one")]
     pub fn signal(&self, signal: rustix::process::Signal) {
         let pid = i32::try_from(self.child.id()).unwrap();
         rustix::process::kill_process(rustix::process::Pid::from_raw(pid).unwrap(), signal)

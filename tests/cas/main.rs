@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, reason = "a test binary has no outside")]
 
 mod approvals;
+mod ask;
 #[path = "../common/mod.rs"]
 mod common;
 mod ending;
@@ -10,6 +11,8 @@ mod fake;
 mod flags;
 mod golden;
 mod instance;
+mod json;
+mod manual;
 mod mine;
 mod node;
 mod people;
@@ -18,7 +21,14 @@ mod pressure;
 mod rate_limits;
 mod real;
 mod runner;
+mod screens;
 mod smoke;
 mod state;
+mod stats;
 mod terminal;
+#[path = "../common/terminal.rs"]
+mod tmux;
 mod window;
+
+/// How this binary is told to be the fake app-server. The test harness prints to stdout, so the fake's output is another.
+const AS_FAKE: &str = "fake::app_server --exact --ignored --nocapture 3>&1 >/dev/null";

@@ -31,15 +31,15 @@ pub async fn run(rig: &Rig, args: &[&str]) -> Output {
         .unwrap()
 }
 
-fn stdout(out: &Output) -> String {
+pub fn stdout(out: &Output) -> String {
     String::from_utf8(out.stdout.clone()).unwrap()
 }
 
-fn stderr(out: &Output) -> String {
+pub fn stderr(out: &Output) -> String {
     String::from_utf8(out.stderr.clone()).unwrap()
 }
 
-fn lines(out: &Output) -> Vec<Value> {
+pub fn lines(out: &Output) -> Vec<Value> {
     stdout(out)
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
@@ -118,7 +118,7 @@ async fn a_turn_that_takes_too_long_is_steered_and_then_given_up() {
             ],
         )
         .await;
-        assert_eq!(out.status.code(), Some(1), "{}", stderr(&out));
+        assert_eq!(out.status.code(), Some(124), "{}", stderr(&out));
         assert!(stdout(&out).starts_with("working"), "{}", stdout(&out));
         assert!(
             rig.model
@@ -227,7 +227,11 @@ async fn threads_are_listed_read_forked_archived_and_compacted() {
                 .success()
         );
         let listed = run(&rig, &["threads", "list", "--archived"]).await;
-        assert!(stdout(&listed).contains(&thread), "{}", stdout(&listed));
+        assert!(
+            stdout(&listed).contains(&thread[..13]),
+            "{}",
+            stdout(&listed)
+        );
         assert!(
             run(&rig, &["threads", "unarchive", &thread])
                 .await
@@ -264,15 +268,19 @@ async fn features_models_and_the_doctor_tell_what_there_is() {
         let text = stdout(&doctor);
         assert!(doctor.status.success(), "{}", stderr(&doctor));
         for part in [
-            "codex ",
-            "version  0.",
-            "account  none, and none is needed",
-            "schema   ",
+            "✓ codex    0.",
+            "✓ account  none, and none is needed",
+            "✓ needs    ",
+            "protocol ",
         ] {
             assert!(text.contains(part), "{text}");
         }
         let doctor = run(&rig, &["doctor", "--json"]).await;
         let report = &lines(&doctor)[0];
+        assert_eq!(
+            (&report["ok"], &report["error"]),
+            (&json!(true), &Value::Null)
+        );
         for kind in ["methods", "fields"] {
             for list in ["added", "removed", "changed"] {
                 assert!(report["drift"][kind][list].is_array(), "{report}");
@@ -295,46 +303,6 @@ fn without_a_codex_there_is_one_line_and_exit_1() {
             stderr(&out).contains("/no/such/codex"),
             "{command}: {}",
             stderr(&out)
-        );
-    }
-}
-
-#[test]
-fn help_the_manual_and_completions_come_from_the_flags() {
-    let text = |args: &[&str]| {
-        let out = Command::new(env!("CARGO_BIN_EXE_cas"))
-            .args(args)
-            .env("NO_COLOR", "1")
-            .output()
-            .unwrap();
-        assert!(out.status.success(), "{args:?}: {}", stderr(&out));
-        stdout(&out)
-    };
-    for command in [
-        "proxy",
-        "smoke-check",
-        "smoke_check",
-        "instance-runner",
-        "rate-limits",
-        "ask",
-        "mine",
-        "doctor",
-    ] {
-        let help = text(&[command, "--help"]);
-        assert!(
-            help.contains("Usage:") && !help.contains('\u{1b}'),
-            "{help}"
-        );
-    }
-    assert!(text(&["proxy", "--help"]).contains("--server-request-timeout-ms"));
-    assert!(text(&["man"]).contains(".TH cas"));
-    let dir = tempfile::tempdir().unwrap();
-    text(&["man", "--dir", dir.path().to_str().unwrap()]);
-    assert!(dir.path().join("cas-proxy.1").exists());
-    for shell in ["bash", "zsh", "fish"] {
-        assert!(
-            text(&["completions", shell]).contains("instance-runner"),
-            "{shell}"
         );
     }
 }

@@ -62,7 +62,7 @@ async fn what_the_model_and_the_user_said_is_shown_by_every_command_and_obeyed_b
         assert!(what_runs.contains("^Jprintf second"), "{remarks}");
 
         let (listed, _) = both(&run(&rig, &["threads", "list"]).await);
-        assert_eq!(listed.lines().count(), 1, "{listed}");
+        assert_eq!(listed.lines().count(), 2, "a header and the thread: {listed}");
         assert!(listed.contains("title ^[]52;c;cm0=^G"), "{listed}");
         let out = run(&rig, &["threads", "list", "--json"]).await;
         let thread: Value = serde_json::from_str(&inert(&out.stdout)).unwrap();
@@ -273,7 +273,11 @@ async fn an_answer_on_a_terminal_stands_there_whole_and_without_the_spinner() {
             shown[2].starts_with("cas: runs ") && shown[2].contains("echo hi"),
             "{shown:?}"
         );
-        assert_eq!(shown[3..], ["Now it is green."], "{shown:?}");
+        assert_eq!(shown[3], "Now it is green.", "{shown:?}");
+        assert!(
+            shown[4].contains("continue: cas ask --thread ") && shown.len() == 5,
+            "{shown:?}"
+        );
     })
     .await;
 }

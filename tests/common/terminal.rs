@@ -1,6 +1,8 @@
-//! The real TUI in a terminal of its own, by tmux.
+//! The real TUI, or another program, in a terminal of its own, by tmux.
+#![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use std::{
+    path::Path,
     process::{Command, Output},
     time::{Duration, Instant},
 };
@@ -61,18 +63,14 @@ impl Terminal {
         }
         command.push(rig.codex().to_str().unwrap().to_owned());
         command.extend(args.iter().map(|arg| (*arg).to_owned()));
-        let dir = rig.home.work_dir();
-        let mut all = vec![
-            "new-session",
-            "-d",
-            "-x",
-            "120",
-            "-y",
-            "40",
-            "-c",
-            dir.to_str().unwrap(),
-            "--",
-        ];
+        self.start(&rig.home.work_dir(), (120, 40), &command);
+    }
+
+    /// Starts a command in a directory, on a screen of so many columns and rows.
+    pub(crate) fn start(&self, dir: &Path, (columns, rows): (u16, u16), command: &[String]) {
+        let (columns, rows) = (columns.to_string(), rows.to_string());
+        let mut all = vec!["new-session", "-d", "-x", &columns, "-y", &rows];
+        all.extend(["-c", dir.to_str().unwrap(), "--"]);
         all.extend(command.iter().map(String::as_str));
         let started = self.tmux(&all);
         assert!(started.status.success(), "{started:?}");
@@ -81,6 +79,16 @@ impl Terminal {
     /// What is on the screen.
     pub(crate) fn screen(&self) -> String {
         String::from_utf8_lossy(&self.tmux(&["capture-pane", "-p"]).stdout).into_owned()
+    }
+
+    /// The same with the escape sequences of its colours.
+    pub(crate) fn screen_with_colours(&self) -> String {
+        String::from_utf8_lossy(&self.tmux(&["capture-pane", "-p", "-e"]).stdout).into_owned()
+    }
+
+    /// Presses a key, by tmux's name of it.
+    pub(crate) fn key(&self, name: &str) {
+        self.tmux(&["send-keys", name]);
     }
 
     /// Waits until a text is on the screen.

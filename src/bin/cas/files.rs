@@ -79,9 +79,10 @@ impl Drop for NewFile {
 
 /// For this user alone: what a model said may be private.
 fn private() -> fs::OpenOptions {
-    use std::os::unix::fs::OpenOptionsExt as _;
     let mut options = File::options();
-    options.write(true).mode(0o600);
+    options.write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options
 }
 
@@ -118,6 +119,7 @@ mod tests {
         assert_eq!(fs::read_to_string(&path).unwrap(), "text");
     }
 
+    #[cfg(unix)]
     #[test]
     fn a_link_is_not_written_through() {
         let dir = tempfile::tempdir().unwrap();

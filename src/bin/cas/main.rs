@@ -7,6 +7,7 @@
 )]
 
 mod commands;
+mod completion;
 mod config;
 mod failure;
 mod files;
@@ -67,6 +68,8 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
+    // What a shell asks on the tabulator key is answered here, and that is all then.
+    clap_complete::CompleteEnv::with_factory(Cli::command).complete();
     let cli = match parse() {
         Ok(cli) => cli,
         Err(code) => return code,

@@ -8,14 +8,14 @@ use tokio::io::AsyncWriteExt as _;
 
 use crate::{
     output::{Failure, Result},
-    stdio::{self, Stdio},
+    stdio::{self, Stdout},
 };
 
 /// Standard output.
 ///
 /// A write that is given up leaves nothing half written: the rest of it goes out before whatever is written next.
 pub(crate) struct Printer {
-    to: Stdio,
+    to: Stdout,
     pending: Vec<u8>,
 }
 
@@ -55,6 +55,6 @@ impl Printer {
             }
             self.pending.drain(..wrote);
         }
-        Ok(())
+        self.to.flush().await.map_err(Failure::Output)
     }
 }

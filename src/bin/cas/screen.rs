@@ -70,12 +70,19 @@ pub(crate) fn is_dumb() -> bool {
 }
 
 /// How many columns standard output has; `None` if it is no terminal.
+#[cfg(unix)]
 pub(crate) fn width() -> Option<usize> {
     let size = rustix::termios::tcgetwinsize(rustix::stdio::stdout()).ok()?;
     match usize::from(size.ws_col) {
         0 => Some(80),
         columns => Some(columns),
     }
+}
+
+/// How many columns standard output is taken to have; `None` if it is no terminal.
+#[cfg(not(unix))]
+pub(crate) fn width() -> Option<usize> {
+    std::io::IsTerminal::is_terminal(&std::io::stdout()).then_some(80)
 }
 
 /// Rows under a header, each column as wide as its widest cell. The last one is cut where the terminal ends.

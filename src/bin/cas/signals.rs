@@ -6,11 +6,7 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::{Pid, kill_process_group};
-use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
-    time::sleep,
-};
+use tokio::time::sleep;
 
 use crate::failure::{Failure, Result};
 
@@ -47,12 +43,7 @@ impl Caught {
 }
 
 /// Hears the signals.
-pub(crate) struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-    /// `None` under `nohup`.
-    hangup: Option<Signal>,
-}
+pub(crate) struct Signals(platform::Signals);
 
 impl Signals {
     /// Hears them from now on.
@@ -60,29 +51,12 @@ impl Signals {
     /// # Errors
     /// If the system refuses that.
     pub(crate) fn listen() -> io::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            hangup: match SignalKind::hangup() {
-                kind if is_ignored(kind) => None,
-                kind => Some(signal(kind)?),
-            },
-        })
+        platform::Signals::listen().map(Self)
     }
 
     /// The next one. Cancel safe.
     pub(crate) async fn next(&mut self) -> Caught {
-        let hangup = async {
-            match &mut self.hangup {
-                Some(hangup) => hangup.recv().await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            _ = self.interrupt.recv() => Caught::Interrupt,
-            _ = self.terminate.recv() => Caught::Terminate,
-            _ = hangup => Caught::Hangup,
-        }
+        self.0.next().await
     }
 
     /// The work, or [`Failure::Signal`] if a signal comes first; then the work is dropped, with all that it has started.
@@ -98,12 +72,104 @@ impl Signals {
     }
 }
 
-/// A signal that was ignored when this program was started stays ignored: `nohup` means it.
-pub(crate) fn is_ignored(signal: SignalKind) -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
-    mask.is_some_and(|mask| mask >> (signal.as_raw_value() - 1) & 1 == 1)
+#[cfg(unix)]
+mod platform {
+    use std::io;
+
+    use rustix::process::{Pid, Signal as UnixSignal, kill_process_group};
+    use tokio::signal::unix::{Signal, SignalKind, signal};
+
+    use super::Caught;
+
+    pub(super) struct Signals {
+        interrupt: Signal,
+        terminate: Signal,
+        /// `None` under `nohup`.
+        hangup: Option<Signal>,
+    }
+
+    impl Signals {
+        pub(super) fn listen() -> io::Result<Self> {
+            Ok(Self {
+                interrupt: signal(SignalKind::interrupt())?,
+                terminate: signal(SignalKind::terminate())?,
+                hangup: match SignalKind::hangup() {
+                    kind if is_ignored(kind) => None,
+                    kind => Some(signal(kind)?),
+                },
+            })
+        }
+
+        pub(super) async fn next(&mut self) -> Caught {
+            let hangup = async {
+                match &mut self.hangup {
+                    Some(hangup) => hangup.recv().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                _ = self.interrupt.recv() => Caught::Interrupt,
+                _ = self.terminate.recv() => Caught::Terminate,
+                _ = hangup => Caught::Hangup,
+            }
+        }
+    }
+
+    /// A signal that was ignored when this program was started stays ignored: `nohup` means it.
+    fn is_ignored(signal: SignalKind) -> bool {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+        let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+        mask.is_some_and(|mask| mask >> (signal.as_raw_value() - 1) & 1 == 1)
+    }
+
+    /// Kills the process group that a server leads.
+    pub(super) fn kill(server: u32) {
+        if let Some(pid) = i32::try_from(server).ok().and_then(Pid::from_raw) {
+            // Those that are gone are what is wanted.
+            let _ = kill_process_group(pid, UnixSignal::KILL);
+        }
+    }
+}
+
+#[cfg(windows)]
+mod platform {
+    use std::io;
+
+    use tokio::signal::windows::{
+        CtrlBreak, CtrlC, CtrlClose, CtrlShutdown, ctrl_break, ctrl_c, ctrl_close, ctrl_shutdown,
+    };
+
+    use super::Caught;
+
+    /// Ctrl-C; and as SIGTERM Ctrl-Break, as SIGHUP the end of the console, of the session or of the system.
+    pub(super) struct Signals {
+        interrupt: CtrlC,
+        terminate: CtrlBreak,
+        hangup: (CtrlClose, CtrlShutdown),
+    }
+
+    impl Signals {
+        pub(super) fn listen() -> io::Result<Self> {
+            Ok(Self {
+                interrupt: ctrl_c()?,
+                terminate: ctrl_break()?,
+                hangup: (ctrl_close()?, ctrl_shutdown()?),
+            })
+        }
+
+        pub(super) async fn next(&mut self) -> Caught {
+            tokio::select! {
+                _ = self.interrupt.recv() => Caught::Interrupt,
+                _ = self.terminate.recv() => Caught::Terminate,
+                _ = self.hangup.0.recv() => Caught::Hangup,
+                _ = self.hangup.1.recv() => Caught::Hangup,
+            }
+        }
+    }
+
+    /// The system ends the servers with this process.
+    pub(super) fn kill(_: u32) {}
 }
 
 /// The servers that this process has started; each leads a process group.
@@ -132,13 +198,7 @@ pub(crate) fn guard() {
                 () = sleep(GRACE) => {}
             }
             let servers = SERVERS.lock().unwrap_or_else(PoisonError::into_inner);
-            for pid in servers
-                .iter()
-                .filter_map(|pid| Pid::from_raw(i32::try_from(*pid).ok()?))
-            {
-                // Those that are gone are what is wanted.
-                let _ = kill_process_group(pid, rustix::process::Signal::KILL);
-            }
+            servers.iter().copied().for_each(platform::kill);
             std::process::exit(first.status().into())
         })
     };

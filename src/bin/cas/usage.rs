@@ -12,11 +12,12 @@ Exit status:
   124 the time was up  130 interrupted  129, 143 ended by SIGHUP, SIGTERM
 
 Environment:
-  CAS_CODEX   the codex executable          CODEX_HOME  where codex keeps its configuration and its threads
+  CAS_CODEX   the codex executable          CODEX_HOME  where codex keeps its threads
   CAS_CONFIG  the configuration file        NO_COLOR    no colours
   RUST_LOG    what is logged to stderr
 
-`cas man` has all of it. Compatible with cas.zig and the scripts of the cas skill: cas smoke_check, cas instance_runner, cas proxy, cas rate_limits.";
+`cas man` has all of it. Compatible with cas.zig and the scripts of the cas skill:
+cas smoke_check, cas instance_runner, cas proxy, cas rate_limits.";
 
 /// The commands that programs run, to whose authors one line is said.
 const FOR_PROGRAMS: [&str; 7] = [

@@ -6,6 +6,8 @@
 
 use std::path::PathBuf;
 
+use super::windows_shell;
+
 /// A command: its words.
 pub(crate) type Words = Vec<String>;
 
@@ -32,10 +34,16 @@ pub(crate) fn plain(line: &str, shells: &[PathBuf]) -> Option<Vec<Words>> {
         return None;
     }
     let argv = argv(line)?;
-    match script(&argv, shells) {
-        Some(script) => read(script, true),
-        None => Some(vec![argv]),
-    }
+    let commands = match script(&argv, shells) {
+        Some(script) => read(script, true)?,
+        None => vec![argv],
+    };
+    let is_known = |words: &Words| {
+        !words
+            .first()
+            .is_some_and(|name| windows_shell::is_one(name))
+    };
+    commands.iter().all(is_known).then_some(commands)
 }
 
 /// What codex asks its shell to run: the script, or the line itself where it is another program's.

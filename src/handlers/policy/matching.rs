@@ -8,8 +8,9 @@ use std::{
 use super::{
     Facts, Permission, Rule, Subject,
     command::{self, Words},
+    condition::Match,
     path, programs,
-    rule::{Line, Match},
+    rule::Line,
     scan::Scan,
 };
 use crate::handlers::decision::Decision;

@@ -3,6 +3,7 @@
 mod amendment;
 mod audit;
 mod command;
+mod condition;
 mod facts;
 pub(crate) mod fit;
 mod lexer;
@@ -13,6 +14,8 @@ mod programs;
 mod rule;
 mod scan;
 mod strictest;
+mod windows_path;
+mod windows_shell;
 
 use std::{
     fmt,
@@ -222,11 +225,12 @@ impl fmt::Debug for Policy {
     }
 }
 
-#[cfg(test)]
+// Their paths are those of Unix; `windows_path` and `path` have tests for those of Windows.
+#[cfg(all(test, unix))]
 mod attack_tests;
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod command_attack_tests;
 #[cfg(all(test, unix))]
 mod shell_tests;
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests;

@@ -2,28 +2,42 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use super::rule::Match;
+use super::condition::Match;
 
 /// Whether `path` is `root` or below it. Unknown if `path` is relative or goes through `..`.
 ///
 /// Links are followed as far as the path exists on this machine, so that a link inside of the root leads out of it.
 pub(super) fn within(path: &Path, root: &Path) -> Match {
-    compare(path, root, |path, root| path.starts_with(root))
+    compare(path, root, starts_with)
 }
 
 /// Whether `path` is `root`, below it or above it: a permission for a directory is one for all that is in it.
 pub(super) fn overlaps(path: &Path, root: &Path) -> Match {
     compare(path, root, |path, root| {
-        path.starts_with(root) || root.starts_with(path)
+        starts_with(path, root).or(starts_with(root, path))
     })
 }
 
-fn compare(path: &Path, root: &Path, holds: impl Fn(&Path, &Path) -> bool) -> Match {
+fn compare(path: &Path, root: &Path, holds: impl Fn(&Path, &Path) -> Match) -> Match {
     if !path.is_absolute() || path.components().any(|c| c == Component::ParentDir) {
         return Match::Unknown;
     }
     match (resolve(path), resolve(root)) {
-        (Some(path), Some(root)) => holds(&path, &root).into(),
+        (Some(path), Some(root)) => holds(&path, &root),
+        _ => Match::Unknown,
+    }
+}
+
+#[cfg(not(windows))]
+fn starts_with(path: &Path, root: &Path) -> Match {
+    path.starts_with(root).into()
+}
+
+/// Windows reads many spellings as the same file.
+#[cfg(windows)]
+fn starts_with(path: &Path, root: &Path) -> Match {
+    match (path.to_str(), root.to_str()) {
+        (Some(path), Some(root)) => super::windows_path::within(path, root),
         _ => Match::Unknown,
     }
 }
@@ -53,6 +67,28 @@ fn resolve(path: &Path) -> Option<PathBuf> {
 mod tests {
     use super::*;
 
+    #[cfg(windows)]
+    #[test]
+    fn an_existing_path_is_compared_by_its_real_name() {
+        let dir = std::env::temp_dir().join(format!("cas-sdk-path-{}", std::process::id()));
+        std::fs::create_dir_all(dir.join("root/real")).unwrap();
+        let root = dir.join("root");
+        let upper = root.to_str().unwrap().to_ascii_uppercase();
+        assert_eq!(within(&root.join("real/new"), &root), Match::Yes);
+        assert_eq!(within(&root.join("REAL/new"), &root), Match::Yes);
+        assert_eq!(
+            within(&root.join("real/new"), Path::new(&upper)),
+            Match::Yes
+        );
+        assert_eq!(within(&dir.join("rooted"), &root), Match::No);
+        assert_eq!(within(&root.join("new~1/x"), &root), Match::Unknown);
+        assert_eq!(within(Path::new(r"C:root\x"), &root), Match::Unknown);
+        assert_eq!(overlaps(&dir, &root), Match::Yes);
+        assert_eq!(overlaps(&dir.join("other"), &root), Match::No);
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[cfg(unix)]
     #[test]
     fn only_what_is_inside_is_inside() {
         let dir = |path: &str| within(Path::new(path), Path::new("/no/such/root"));

@@ -7,9 +7,9 @@ use std::cell::Cell;
 
 use super::{
     command::MAX_LINE,
+    condition::Match,
     lexer::{Lexer, Nested, Token, flat, unquoted},
     programs,
-    rule::Match,
 };
 
 /// How deep quotes in quotes are looked into, and how many bytes are read in all. What is beyond is unknown.

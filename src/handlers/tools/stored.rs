@@ -10,7 +10,7 @@ use std::{
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::{private_files::open_regular, protocol::pointer::at};
+use crate::{protocol::pointer::at, transport::private_files::open_regular};
 
 type Key<'a> = (Option<&'a str>, &'a str);
 

@@ -1,7 +1,7 @@
 //! A WebSocket as two streams of JSON lines: each message is a line, each line a message.
 //!
-//! The frames are taken apart in place and not by a WebSocket library's message API, which keeps a whole message and ends
-//! the connection on one that is too long: here the length of a message is limited where that of a line is.
+//! The frames are parsed in place and not by a WebSocket library's message API, which buffers a whole message and ends the
+//! connection on one that is too long. Here the length of a message is limited where the length of a line is.
 
 mod read;
 mod shared;
@@ -17,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use self::shared::Shared;
 
-/// Which end of the connection this is: a client masks what it sends.
+/// Which end of the connection this is. A client masks its frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
     Client,
@@ -26,7 +26,7 @@ pub(crate) enum Role {
     Server,
 }
 
-/// Both directions of a connection after the upgrade; `early` has come with the answer to it.
+/// Both directions of a connection after the upgrade. `early` has come with the answer to the upgrade.
 pub(crate) fn pair(
     role: Role,
     read: impl AsyncRead + Send + Unpin + 'static,

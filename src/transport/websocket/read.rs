@@ -1,4 +1,4 @@
-//! Frames in, lines out. A message passes through in pieces, so its length costs nothing here.
+//! Turns frames into lines. A message passes through in pieces, so its length costs no memory here.
 
 use std::{
     future::Future as _,
@@ -22,7 +22,7 @@ use tungstenite::protocol::frame::{
 
 use super::{Role, shared::Shared};
 
-/// How much room a read is offered.
+/// The size of the buffer that a read is offered.
 const READ: usize = 256 * 1024;
 /// The longest payload of a control frame.
 const CONTROL: u64 = 125;
@@ -30,7 +30,7 @@ const CONTROL: u64 = 125;
 /// The reading half.
 pub(crate) struct Reader {
     io: Box<dyn AsyncRead + Send + Unpin>,
-    /// Bytes that are not taken apart yet.
+    /// Bytes that are not parsed yet.
     raw: BytesMut,
     /// The frame whose payload comes next.
     frame: Option<Frame>,
@@ -41,7 +41,7 @@ pub(crate) struct Reader {
     role: Role,
     shared: Arc<Shared>,
     silence: Silence,
-    /// What ended it, told when all that came before has been read.
+    /// The error that ended the connection, returned when everything before it has been read.
     failed: Option<io::Error>,
 }
 
@@ -49,11 +49,11 @@ struct Frame {
     left: u64,
     last: bool,
     mask: Option<[u8; 4]>,
-    /// The place in the mask.
+    /// The position in the mask.
     at: usize,
 }
 
-/// Notices a server that is gone without a word.
+/// Notices a server that vanished without closing the connection.
 struct Silence {
     every: Duration,
     timer: Pin<Box<Sleep>>,

@@ -85,7 +85,7 @@ async fn the_writing_half_ends_the_reading_half_when_it_is_dropped() {
 }
 
 #[tokio::test]
-async fn what_the_server_said_before_a_write_failed_is_read() {
+async fn messages_from_before_a_failed_write_are_read() {
     let (near, far) = tokio::io::duplex(1024);
     let (read, write) = tokio::io::split(near);
     let (mut reader, mut writer) = pair(Role::Client, read, write, BytesMut::new(), LONG);

@@ -4,10 +4,10 @@ use std::{path::PathBuf, time::Duration};
 
 use anstyle::AnsiColor;
 use cas_sdk::{
-    CasClient, Filter, find_codex,
+    CasClient, Filter, RpcErrorKind, find_codex,
     schema::{self, Contract, Drift, DriftError, Profile},
 };
-use serde::Serialize;
+use serde::{Serialize, de::IgnoredAny};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
@@ -53,6 +53,7 @@ struct Findings {
     version: Option<String>,
     home: Option<String>,
     account: Option<Result<Value, String>>,
+    config: Option<Result<(), String>>,
     warnings: Vec<String>,
     drift: Option<Result<Drift, DriftError>>,
     contract: Option<Result<Contract, DriftError>>,
@@ -71,7 +72,8 @@ pub(crate) async fn run(args: Args) -> Result {
     }
     match found.error {
         None => Ok(()),
-        Some(_) => Err(Failure::Exit(FAILED)),
+        Some(_) if args.json => Err(Failure::Exit(FAILED)),
+        Some(error) => Err(Failure::Status(FAILED, error)),
     }
 }
 
@@ -89,6 +91,9 @@ async fn look(args: &Args, found: &mut Findings) -> Result {
     started?;
     found.drift = Some(drift);
     found.contract = Some(contract);
+    if let Some(Err(error)) = &found.config {
+        return Err(format!("codex rejects its configuration: {error}").into());
+    }
     if let Some(Err(error)) = &found.drift {
         return Err(failure::reason(error).into());
     }
@@ -103,6 +108,20 @@ async fn with_server(client: &CasClient, found: &mut Findings) {
     }
     let account = client.call::<Value>("account/read", &json!({})).await;
     found.account = Some(account.map_err(|error| error.to_string()));
+    // It answers with the defaults or not at all where the file is wrong, and a thread can't be started then.
+    let config = client
+        .call::<IgnoredAny>("config/read", &json!({"includeLayers": false}))
+        .await;
+    found.config = Some(match config {
+        Ok(_) => Ok(()),
+        Err(error) => match error.rpc_kind() {
+            // Older than that.
+            Some(RpcErrorKind::UnknownMethod) | None => Ok(()),
+            Some(_) => Err(error
+                .rpc()
+                .map_or_else(String::new, |rpc| rpc.message.clone())),
+        },
+    });
     while let Ok(Some(Ok(event))) = timeout(WARNINGS, warnings.next()).await {
         let params: Value = event.params_as().unwrap_or_default();
         let text = |key: &str| params[key].as_str();
@@ -169,6 +188,12 @@ impl Findings {
         if let Some(home) = &self.home {
             good("home", home)?;
         }
+        match &self.config {
+            None => {}
+            Some(Err(error)) => bad("config", error)?,
+            Some(Ok(())) if self.warnings.is_empty() => good("config", "read without a warning")?,
+            Some(Ok(())) => {}
+        }
         for warning in &self.warnings {
             so_so("config", warning)?;
         }
@@ -196,10 +221,7 @@ impl Findings {
                 line(drift)?;
             }
         }
-        match &self.error {
-            Some(error) => bad("failed", error),
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     /// How the protocol of this codex differs from the one that is built in.

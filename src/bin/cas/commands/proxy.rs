@@ -8,7 +8,7 @@ use crate::{
     output::complain,
     proxy::{self, ApprovalPolicy, Decision, Notice, Options, SkillDecision},
     signals::{Caught, Signals},
-    stdio::{self, Stdio},
+    stdio,
 };
 
 /// Carry JSON lines between an orchestrator and one `codex app-server`.
@@ -173,15 +173,9 @@ pub(crate) async fn run(args: Args, mut signals: Signals) -> std::io::Result<u8>
     if let Some(warning) = args.approvals.warning() {
         complain(&warning);
     }
-    let watched = stdout.fd().map(|fd| fd.try_clone_to_owned()).transpose()?;
+    let closed = stdout.watch_closed()?;
     let (tell, notices) = mpsc::channel(4);
     let watch = async move {
-        let closed = async {
-            match watched {
-                Some(fd) => Stdio::closed(fd).await.is_ok(),
-                None => false,
-            }
-        };
         tokio::pin!(closed);
         let mut open = true;
         loop {

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use crate::{
     output::{Result, field, line, pretty_json},
     server::Server,
+    when::length,
 };
 
 /// Show how the account's rate limits stand, and how much work they leave room for.
@@ -22,6 +23,9 @@ use crate::{
 /// Compares for each window how much is used with how much of its time has passed. The stricter window governs.
 #[derive(Debug, clap::Args)]
 #[command(args_override_self = true)]
+#[command(
+    after_help = "Exit status: 0 the limits were read, 1 they were not (not logged in), 2 wrong usage.\nCompatible with cas_rate_limits.mjs."
+)]
 pub(crate) struct Args {
     #[command(flatten)]
     server: Server,
@@ -32,7 +36,7 @@ pub(crate) struct Args {
     /// Pace the work, or ignore the limits
     #[arg(long, value_enum, default_value = "paced")]
     mode: BudgetMode,
-    /// How many workers there may be at most
+    /// How many workers there may be at most; 0 is none
     #[arg(long, value_name = "N", default_value_t = 8)]
     max_workers: usize,
     /// Report as JSON, in the shape of `cas_rate_limits.mjs`
@@ -62,7 +66,10 @@ pub(crate) async fn run(args: Args) -> Result {
     let limits = RateLimits::from_response(&answer);
     let pace = limits.pace_at(UNIX_EPOCH + Duration::from_secs(now));
     if !args.json {
-        return show(&pace, &args);
+        let plan = limits
+            .bucket()
+            .and_then(|(_, bucket)| bucket["planType"].as_str());
+        return show(&pace, plan, now, &args);
     }
     if !args.full {
         let bucket = limits.bucket().map(|(_, bucket)| bucket);
@@ -217,20 +224,22 @@ fn number(value: Option<f64>) -> Value {
     }
 }
 
-fn show(pace: &Pace, args: &Args) -> Result {
+fn show(pace: &Pace, plan: Option<&str>, now: u64, args: &Args) -> Result {
     let percent =
         |value: Option<f64>| value.map_or("?".to_owned(), |value| format!("{value:.0} %"));
+    let plan = plan.map_or_else(String::new, |plan| format!(" ({} plan)", field(plan)));
     line(format_args!(
-        "{}: {}",
+        "{}{plan}: {}",
         field(pace.limit_id.as_deref().unwrap_or("no limits known")),
         pace.tier()
     ))?;
     for window in &pace.windows {
         line(format_args!(
-            "  {:<9} {} used, {} of its time passed: {}",
+            "  {:<9} {} used, {} of its time passed{}: {}",
             window.window,
             percent(window.used_percent),
             percent(window.elapsed_percent),
+            resets(window, now),
             window.tier
         ))?;
     }
@@ -241,4 +250,18 @@ fn show(pace: &Pace, args: &Args) -> Result {
         args.max_workers,
         parallelism.as_str().unwrap_or_default().replace('_', " ")
     ))
+}
+
+/// When the window begins anew.
+fn resets(window: &WindowPace, now: u64) -> String {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "it is a time"
+    )]
+    let at = window.resets_at.map(|at| at.max(0.0) as u64);
+    match at.and_then(|at| at.checked_sub(now)) {
+        Some(left) => format!(", resets in {}", length(Duration::from_secs(left))),
+        None => String::new(),
+    }
 }

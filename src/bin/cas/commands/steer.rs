@@ -15,6 +15,7 @@ use crate::{
 #[command(after_help = "Exit status: 0 done, 1 failed, 2 wrong usage.")]
 pub(crate) struct Args {
     /// The thread, named by its id or the beginning of it
+    #[arg(add = crate::completion::threads())]
     thread: String,
     /// The turn that is expected to run
     turn: String,

@@ -5,8 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cas_sdk::internal::{Pipes, Process};
-use rustix::process::Signal;
+use cas_sdk::internal::{Pipes, Process, Signal};
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
 
 use super::pipes::Input;
@@ -52,17 +51,17 @@ impl Child {
     /// Gives it the time-out to end by itself, if it has not been given one; then come the signals.
     pub(super) fn expect_end(&mut self, now: Instant) {
         self.ladder
-            .get_or_insert((now + self.kill_timeout, Signal::TERM));
+            .get_or_insert((now + self.kill_timeout, Signal::Terminate));
     }
 
     /// Gives it the time-out to end, whatever it was given before.
     pub(super) fn wind_up(&mut self, now: Instant) {
-        self.ladder = Some((now + self.kill_timeout, Signal::TERM));
+        self.ladder = Some((now + self.kill_timeout, Signal::Terminate));
     }
 
     /// There is nothing left to wait for before the first signal.
     pub(super) fn hurry(&mut self, now: Instant) {
-        if let Some((at, Signal::TERM)) = &mut self.ladder {
+        if let Some((at, Signal::Terminate)) = &mut self.ladder {
             *at = now;
         }
     }
@@ -70,9 +69,9 @@ impl Child {
     /// Sends a signal that ends the child, and SIGKILL after the kill time-out.
     pub(super) fn signal(&mut self, now: Instant, signal: Signal) {
         if self.drained_by.is_none() {
-            self.process.signal(signal);
+            self.send(signal);
             self.ladder
-                .get_or_insert((now + self.kill_timeout, Signal::KILL));
+                .get_or_insert((now + self.kill_timeout, Signal::Kill));
         }
     }
 
@@ -82,9 +81,15 @@ impl Child {
             && at <= now
             && self.drained_by.is_none()
         {
-            self.process.signal(signal);
+            self.send(signal);
             self.ladder =
-                (signal != Signal::KILL).then_some((now + self.kill_timeout, Signal::KILL));
+                (signal != Signal::Kill).then_some((now + self.kill_timeout, Signal::Kill));
+        }
+    }
+
+    fn send(&mut self, signal: Signal) {
+        if !self.process.signal(signal) {
+            self.stdin = None; // Windows has no signals: the end of its input is all that can tell it.
         }
     }
 

@@ -1,25 +1,35 @@
 //! How a child ended, in words.
 
-use std::{os::unix::process::ExitStatusExt as _, process::ExitStatus};
+use std::process::ExitStatus;
 
-/// How a child ended, in the words of the contract.
+/// How a child ended, in the words of the contract: its exit code, or the signal that ended it.
 pub(super) fn told(status: Option<ExitStatus>) -> (Option<i32>, Option<String>) {
-    let signal = status.and_then(|s| s.signal()).map(|number| {
-        let name = match number {
-            1 => "HUP",
-            2 => "INT",
-            3 => "QUIT",
-            4 => "ILL",
-            6 => "ABRT",
-            8 => "FPE",
-            9 => "KILL",
-            11 => "SEGV",
-            13 => "PIPE",
-            14 => "ALRM",
-            15 => "TERM",
-            other => return format!("SIG{other}"),
-        };
-        format!("SIG{name}")
-    });
-    (status.and_then(|s| s.code()), signal)
+    (status.and_then(|s| s.code()), status.and_then(signal))
+}
+
+#[cfg(unix)]
+fn signal(status: ExitStatus) -> Option<String> {
+    use std::os::unix::process::ExitStatusExt as _;
+
+    let name = match status.signal()? {
+        1 => "HUP",
+        2 => "INT",
+        3 => "QUIT",
+        4 => "ILL",
+        6 => "ABRT",
+        8 => "FPE",
+        9 => "KILL",
+        11 => "SEGV",
+        13 => "PIPE",
+        14 => "ALRM",
+        15 => "TERM",
+        other => return Some(format!("SIG{other}")),
+    };
+    Some(format!("SIG{name}"))
+}
+
+/// There are no signals.
+#[cfg(not(unix))]
+fn signal(_: ExitStatus) -> Option<String> {
+    None
 }

@@ -1,6 +1,6 @@
 //! What the surroundings tell a running instance.
 
-use rustix::process::Signal;
+use cas_sdk::internal::Signal;
 
 /// What the surroundings tell a running instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,9 +19,9 @@ impl Notice {
     /// The name of the signal that came, and the signal to pass on.
     pub(super) fn signal(self) -> Option<(&'static str, Signal)> {
         match self {
-            Self::Interrupt => Some(("SIGINT", Signal::INT)),
-            Self::Terminate => Some(("SIGTERM", Signal::TERM)),
-            Self::Hangup => Some(("SIGHUP", Signal::HUP)),
+            Self::Interrupt => Some(("SIGINT", Signal::Interrupt)),
+            Self::Terminate => Some(("SIGTERM", Signal::Terminate)),
+            Self::Hangup => Some(("SIGHUP", Signal::Hangup)),
             Self::ReaderGone => None,
         }
     }

@@ -13,7 +13,7 @@ pub(crate) struct Options {
     /// Environment variables for the app-server beside those of this process.
     pub(crate) env: Vec<(std::ffi::OsString, std::ffi::OsString)>,
     /// The directory in which the app-server is on record while it runs, so that the next start with the same directory
-    /// ends what an instance that was killed has left. Linux only; elsewhere it is ignored. Default: none.
+    /// ends what an instance that was killed has left. On Linux and macOS; elsewhere it is ignored. Default: none.
     pub(crate) registry: Option<PathBuf>,
     /// Where the last thread id is kept; a relative path is below `cwd`. Default: `~/.codex/cas/state/<hash>.json`, the
     /// hash being the first 16 hex digits of the SHA-256 of the absolute `cwd`.

@@ -172,10 +172,9 @@ pub(super) fn absolute(base: &Path, path: &Path) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        fs,
-        os::unix::fs::{PermissionsExt as _, symlink},
-    };
+    use std::fs;
+    #[cfg(unix)]
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
 
     use super::*;
 
@@ -223,6 +222,7 @@ mod tests {
         assert_eq!(State::load(blocked.join("state.json")).json, state.json);
     }
 
+    #[cfg(unix)]
     #[test]
     fn what_is_no_regular_file_is_neither_waited_for_nor_replaced() {
         let dir = tempfile::tempdir().unwrap();
@@ -265,11 +265,16 @@ mod tests {
         }
         assert!(state.see(r#""t-2""#));
         assert!(state.save(Instant::now()).is_none());
-        let mode = fs::metadata(&file).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600, "whatever it was before");
+        #[cfg(unix)]
+        {
+            let mode = fs::metadata(&file).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "whatever it was before");
+        }
         let left = fs::read_dir(file.parent().unwrap()).unwrap().count();
         assert_eq!(left, 1, "no temporary file stays");
     }
+
+    #[cfg(unix)]
     #[test]
     fn a_link_is_replaced_and_not_written_through_and_a_directory_of_everybody_is_refused() {
         let tmp = tempfile::tempdir().unwrap();
@@ -301,6 +306,7 @@ mod tests {
         }
     }
 
+    #[cfg(unix)]
     #[test]
     fn the_directory_of_all_states_is_made_for_the_user_alone_and_closed_if_it_is_not() {
         let tmp = tempfile::tempdir().unwrap();

@@ -18,7 +18,7 @@ use cas_sdk::{
 use tokio::sync::{mpsc, oneshot};
 
 use super::notes::{Note, Notes};
-use crate::{output::field, stdio::Stdio};
+use crate::{output::field, stdio};
 
 /// A question for the terminal.
 #[derive(Debug)]
@@ -218,5 +218,5 @@ impl UserInput for Nobody {
 
 /// Whether there is a terminal to ask on.
 pub(super) fn has_terminal() -> bool {
-    Stdio::terminal().is_ok()
+    stdio::terminal().is_ok()
 }

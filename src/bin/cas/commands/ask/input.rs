@@ -2,13 +2,11 @@
 
 use std::{
     fs,
-    os::fd::AsFd,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use cas_sdk::Input;
-use rustix::fs::{FileType, fstat};
 use serde_json::Value;
 use tokio::{io::AsyncReadExt as _, time::timeout};
 
@@ -125,15 +123,23 @@ fn attached(file: &PathBuf) -> Result<String> {
 }
 
 /// Whether somebody may have put something into standard input for this command.
+#[cfg(unix)]
 fn is_piped() -> bool {
-    let stdin = rustix::stdio::stdin();
-    let Ok(about) = fstat(stdin.as_fd()) else {
+    use rustix::fs::{FileType, fstat};
+
+    let Ok(about) = fstat(rustix::stdio::stdin()) else {
         return false;
     };
     matches!(
         FileType::from_raw_mode(about.st_mode),
         FileType::Fifo | FileType::Socket | FileType::RegularFile
     )
+}
+
+/// Whether somebody may have put something into standard input for this command.
+#[cfg(not(unix))]
+fn is_piped() -> bool {
+    !std::io::IsTerminal::is_terminal(&std::io::stdin())
 }
 
 async fn stdin() -> Result<String> {

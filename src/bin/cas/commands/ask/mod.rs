@@ -48,7 +48,7 @@ pub(crate) struct Args {
     image: Vec<PathBuf>,
 
     /// Go on with this thread, named by its id or the beginning of it [default: a new one]
-    #[arg(long, short, value_name = "ID", help_heading = "Thread")]
+    #[arg(long, short, value_name = "ID", add = crate::completion::threads(), help_heading = "Thread")]
     thread: Option<String>,
     /// Go on with the thread of this directory that was updated last
     #[arg(long, conflicts_with = "thread", help_heading = "Thread")]
@@ -120,10 +120,10 @@ Examples:
   git diff | cas ask \"Review this.\"
   cas ask --last \"And now?\" --timeout 5m --on-timeout \"Say what you have.\"
   cas ask --approvals ask --sandbox workspace-write \"Fix it.\"
-  cas ask --json --schema answer.json -f notes.txt \"Summarise.\" | jq -r 'select(.event == \"completed\").text'
+  cas ask --json --schema answer.json -f notes.txt \"Summarise.\" | tail -1 | jq .text
 
-Exit status: 0 done, 1 failed, 2 wrong usage, 3 something was declined or the answer does not fit the schema, 124 the time was
-up, 130 interrupted.";
+Exit status: 0 done, 1 failed, 2 wrong usage, 3 something was declined or the answer does not fit
+the schema, 124 the time was up, 130 interrupted.";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Approvals {

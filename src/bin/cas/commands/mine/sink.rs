@@ -3,12 +3,10 @@
 use std::{
     fs::File,
     io::{self, BufRead as _, BufReader, Seek as _, SeekFrom, Write as _},
-    os::unix::fs::FileTypeExt as _,
     path::Path,
 };
 
-use cas_sdk::{internal::PrivateDir, terminal::escape_json};
-use rustix::fs::{CWD, Mode, OFlags, fcntl_getfl, fcntl_setfl, openat};
+use cas_sdk::internal::PrivateDir;
 use serde_json::Value;
 
 use crate::output::{Failure, Result, raw_json};
@@ -20,6 +18,7 @@ pub(crate) enum Sink {
     /// A file of records, with those it has been read.
     File(File),
     /// A pipe or a device: nothing is read from it.
+    #[cfg(unix)]
     Stream(File),
     Stdout,
 }
@@ -29,14 +28,8 @@ impl Sink {
     ///
     /// Nothing is changed before all that is there has been seen to be records.
     pub(crate) fn open(path: &Path, known: impl FnMut(&Value)) -> Result<Self> {
-        match descriptor(path) {
-            Some(1) => return Ok(Self::Stdout),
-            Some(_) => return stream(path, OFlags::empty()),
-            None => {}
-        }
-        let kind = path.symlink_metadata().map(|about| about.file_type());
-        if kind.is_ok_and(|kind| kind.is_fifo() || kind.is_char_device()) {
-            return stream(path, OFlags::NOFOLLOW);
+        if let Some(stream) = stream::open(path)? {
+            return Ok(stream);
         }
         let wrong = |e: io::Error| Failure::Usage(format!("{}: {e}", path.display()));
         let (dir, name) = PrivateDir::of_existing(path).map_err(wrong)?;
@@ -61,45 +54,84 @@ impl Sink {
         match self {
             Self::Stdout => raw_json(&record.to_string()),
             Self::File(file) => Ok(file.write_all(format!("{record}\n").as_bytes())?),
+            #[cfg(unix)]
             Self::Stream(file) => {
                 // It may be a terminal.
-                let line = format!("{}\n", escape_json(&record.to_string()));
+                let line = format!("{}\n", cas_sdk::terminal::escape_json(&record.to_string()));
                 file.write_all(line.as_bytes()).map_err(Failure::Output)
             }
         }
     }
 }
 
-/// The descriptor of this process that a path names. The system makes links of these, which are the user's own.
-fn descriptor(path: &Path) -> Option<u32> {
-    match path.to_str()? {
-        "-" | "/dev/stdout" => Some(1),
-        "/dev/stderr" => Some(2),
-        path => (path.strip_prefix("/dev/fd/"))
-            .or_else(|| path.strip_prefix("/proc/self/fd/"))?
-            .parse()
-            .ok(),
+#[cfg(unix)]
+mod stream {
+    use std::{fs::File, io, os::unix::fs::FileTypeExt as _, path::Path};
+
+    use rustix::fs::{CWD, Mode, OFlags, fcntl_getfl, fcntl_setfl, openat};
+
+    use super::Sink;
+    use crate::output::{Failure, Result};
+
+    /// Opens what is no file: a stream of this process, a pipe or a device.
+    pub(super) fn open(path: &Path) -> Result<Option<Sink>> {
+        match descriptor(path) {
+            Some(1) => return Ok(Some(Sink::Stdout)),
+            Some(_) => return stream(path, OFlags::empty()).map(Some),
+            None => {}
+        }
+        let kind = path.symlink_metadata().map(|about| about.file_type());
+        if kind.is_ok_and(|kind| kind.is_fifo() || kind.is_char_device()) {
+            return stream(path, OFlags::NOFOLLOW).map(Some);
+        }
+        Ok(None)
+    }
+
+    /// The descriptor of this process that a path names. The system makes links of these, which are the user's own.
+    fn descriptor(path: &Path) -> Option<u32> {
+        match path.to_str()? {
+            "-" | "/dev/stdout" => Some(1),
+            "/dev/stderr" => Some(2),
+            path => (path.strip_prefix("/dev/fd/"))
+                .or_else(|| path.strip_prefix("/proc/self/fd/"))?
+                .parse()
+                .ok(),
+        }
+    }
+
+    fn stream(path: &Path, flags: OFlags) -> Result<Sink> {
+        let wrong = |e: io::Error| Failure::Usage(format!("{}: {e}", path.display()));
+        // A pipe that nobody reads from would wait for somebody who does.
+        let flags = flags | OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let opened = openat(CWD, path, flags, Mode::empty()).map_err(|error| match error {
+            rustix::io::Errno::NXIO => io::Error::other("nobody reads from it"),
+            other => other.into(),
+        });
+        let file = File::from(opened.map_err(wrong)?);
+        let kind = file.metadata().map_err(wrong)?.file_type();
+        if !kind.is_fifo() && !kind.is_char_device() {
+            return Err(wrong(io::Error::other(
+                "it is neither a pipe nor a file of its own name",
+            )));
+        }
+        let flags = fcntl_getfl(&file).map_err(|e| wrong(e.into()))?;
+        fcntl_setfl(&file, flags - OFlags::NONBLOCK).map_err(|e| wrong(e.into()))?;
+        Ok(Sink::Stream(file))
     }
 }
 
-fn stream(path: &Path, flags: OFlags) -> Result<Sink> {
-    let wrong = |e: io::Error| Failure::Usage(format!("{}: {e}", path.display()));
-    // A pipe that nobody reads from would wait for somebody who does.
-    let flags = flags | OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let opened = openat(CWD, path, flags, Mode::empty()).map_err(|error| match error {
-        rustix::io::Errno::NXIO => io::Error::other("nobody reads from it"),
-        other => other.into(),
-    });
-    let file = File::from(opened.map_err(wrong)?);
-    let kind = file.metadata().map_err(wrong)?.file_type();
-    if !kind.is_fifo() && !kind.is_char_device() {
-        return Err(wrong(io::Error::other(
-            "it is neither a pipe nor a file of its own name",
-        )));
+#[cfg(not(unix))]
+mod stream {
+    use std::path::Path;
+
+    use super::Sink;
+    use crate::output::Result;
+
+    /// Standard output is the only stream with a name.
+    #[expect(clippy::unnecessary_wraps, reason = "Unix can fail")]
+    pub(super) fn open(path: &Path) -> Result<Option<Sink>> {
+        Ok((path == Path::new("-")).then_some(Sink::Stdout))
     }
-    let flags = fcntl_getfl(&file).map_err(|e| wrong(e.into()))?;
-    fcntl_setfl(&file, flags - OFlags::NONBLOCK).map_err(|e| wrong(e.into()))?;
-    Ok(Sink::Stream(file))
 }
 
 /// How many bytes of a file are whole records, and whether the last one has its newline. `None` if anything in it is not

@@ -1,6 +1,6 @@
 use std::{fs, os::unix::fs::symlink, path::PathBuf};
 
-use rustix::fs::mkfifoat;
+use rustix::fs::{CWD, Mode, OFlags, mkfifoat, openat};
 use serde_json::json;
 
 use super::*;

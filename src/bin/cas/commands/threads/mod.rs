@@ -93,7 +93,7 @@ enum Action {
 #[derive(Debug, clap::Args)]
 struct One {
     /// The thread, named by its id or the beginning of it
-    #[arg(value_name = "ID")]
+    #[arg(value_name = "ID", add = crate::completion::threads())]
     thread: String,
     /// Print what the server answers, as JSON
     #[arg(long, help_heading = "Output")]

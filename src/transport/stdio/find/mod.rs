@@ -1,34 +1,51 @@
 //! Where the codex executable is.
 
+mod inspect;
+mod installers;
+mod npm;
+
 use std::{
     env,
     ffi::{OsStr, OsString},
     path::{Path, PathBuf},
 };
 
-use super::npm;
+use self::inspect::defect;
 use crate::error::SpawnError;
 
-/// Finds the codex executable: the one named, else `$CAS_CODEX`, else `codex` on `$PATH`.
+/// Finds the codex executable: the one named, else `$CAS_CODEX`, else `codex` on `$PATH`, else, on macOS and Windows, in
+/// the places where installers put it.
 ///
-/// Where that is npm's script and there is no Node on `$PATH` to run it, as in a program that was started from a desktop, it
-/// is the binary of npm's package.
+/// Those are, in this order: on macOS Homebrew's `bin` (`/opt/homebrew`, `/usr/local`), `packages/standalone/current` of
+/// `$CODEX_HOME` or `~/.codex`, and the desktop app in `/Applications` and `~/Applications`; on Windows npm's
+/// `%APPDATA%\npm`, winget's `%LOCALAPPDATA%\Microsoft\WinGet\Links`, and the same `packages`.
+///
+/// npm installs a script that needs Node. Where `$PATH` has no Node, as in a program that was started from a desktop, the
+/// result is the binary of npm's package instead. On Windows it is always the binary: a command script opens a console
+/// and reads its arguments in its own way.
 ///
 /// # Errors
-/// [`SpawnError::NotFound`] with every place that was looked at and what was there; [`SpawnError::NodeMissing`] for a script
-/// of npm that can't be run, and whose package has no binary for this machine.
+/// [`SpawnError::NotFound`] with every place that was looked at and what was there; [`SpawnError::NodeMissing`] for a
+/// script of npm that can't be run, and whose package has no binary for this machine.
 pub fn find_codex(explicit: Option<&Path>) -> Result<PathBuf, SpawnError> {
     find_codex_for(explicit, env::var_os("PATH").as_deref())
 }
 
-/// The same for a child that gets another search path.
+/// Same as [`find_codex`], for a child with another search path.
 pub(crate) fn find_codex_for(
     explicit: Option<&Path>,
-    childs_path: Option<&OsStr>,
+    child_path: Option<&OsStr>,
 ) -> Result<PathBuf, SpawnError> {
-    let (named, path) = (env::var_os("CAS_CODEX"), env::var_os("PATH"));
-    let program = find_codex_in(explicit, named, path.as_deref())?;
-    npm::look_through(program, childs_path)
+    let named = env::var_os("CAS_CODEX").filter(|name| !name.is_empty());
+    let is_default = match explicit {
+        Some(program) => program == Path::new("codex"),
+        None => named.is_none(),
+    };
+    let program = match find_codex_in(explicit, named, env::var_os("PATH").as_deref()) {
+        Err(error) if is_default => installers::find_or(error)?,
+        found => found?,
+    };
+    npm::look_through(program, child_path)
 }
 
 fn find_codex_in(
@@ -38,8 +55,7 @@ fn find_codex_in(
 ) -> Result<PathBuf, SpawnError> {
     let cwd = env::current_dir().unwrap_or_default();
     let find = |name: &OsStr| which::which_in(name, path, &cwd).ok();
-    // A place that names a codex which isn't there is a mistake to be told, not a reason to look further.
-    let named = named.filter(|name| !name.is_empty());
+    // A codex that was named and isn't there is a mistake to report, not a reason to look further.
     let looked = if let Some(program) = explicit {
         if let Some(found) = find(program.as_os_str()) {
             return Ok(found);
@@ -69,31 +85,25 @@ fn find_codex_in(
     Err(SpawnError::NotFound { looked })
 }
 
-/// What there is in the place of an executable.
+/// Says what is in the place of an executable.
 fn instead(program: &Path, path: Option<&OsStr>, cwd: &Path) -> String {
-    let state = |place: &Path| match place.metadata() {
-        Ok(found) if found.is_dir() => Some("is a directory"),
-        Ok(_) => Some("is not executable"),
-        Err(_) if place.is_symlink() => Some("is a link to nowhere"),
-        Err(_) => None,
-    };
     if program.components().count() > 1 {
-        return state(&cwd.join(program))
+        return defect(&cwd.join(program))
             .unwrap_or("does not exist")
             .to_owned();
     }
     let Some(path) = path.filter(|path| !path.is_empty()) else {
         return "$PATH is empty".to_owned();
     };
-    let dirs = env::split_paths(path).map(|dir| match state(&dir.join(program)) {
-        Some(state) => format!("{} {state}", dir.join(program).display()),
+    let dirs = env::split_paths(path).map(|dir| match defect(&dir.join(program)) {
+        Some(defect) => format!("{} {defect}", dir.join(program).display()),
         None if dir.is_dir() => format!("not in {}", dir.display()),
         None => format!("there is no {}", dir.display()),
     });
     dirs.collect::<Vec<_>>().join(", ")
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use super::*;
 
@@ -127,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_there_in_the_place_of_an_executable_is_told() {
+    fn a_file_that_is_no_executable_is_named_with_what_it_is() {
         let dir = tempfile::tempdir().unwrap();
         let plain = dir.path().join("codex");
         std::fs::write(&plain, "").unwrap();

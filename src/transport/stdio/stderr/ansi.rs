@@ -1,8 +1,8 @@
-//! Text without the escape sequences of terminals, however it is cut into pieces.
+//! Strips the escape sequences of terminals from text, wherever the text is cut into pieces.
 
-/// Where in an escape sequence the last piece has ended.
+/// Where in an escape sequence the last piece ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum Colours {
+pub(super) enum Stripper {
     #[default]
     Text,
     /// After the escape itself.
@@ -18,8 +18,8 @@ pub(super) enum Colours {
 const ESCAPE: u8 = 0x1b;
 const BELL: u8 = 0x07;
 
-impl Colours {
-    /// Takes the sequences out of the next piece of text.
+impl Stripper {
+    /// Strips the next piece of text.
     pub(super) fn strip(&mut self, text: &mut Vec<u8>) {
         if *self == Self::Text && !text.contains(&ESCAPE) {
             return;
@@ -34,7 +34,7 @@ impl Colours {
     /// The state after a byte, and whether the byte is text.
     fn after(self, byte: u8) -> (Self, bool) {
         match (self, byte) {
-            // A sequence that was not finished ends with its line, so that it can't swallow what follows.
+            // An unfinished sequence ends with its line, so that it can't swallow what follows.
             (_, b'\n') => (Self::Text, true),
             (Self::Text | Self::Control, ESCAPE) | (Self::Escape, 0x20..=0x2f) => {
                 (Self::Escape, false)
@@ -59,13 +59,13 @@ mod tests {
     const PLAIN: &str = "2026 ERROR älink end";
 
     #[test]
-    fn sequences_are_taken_out_wherever_the_pieces_are_cut() {
+    fn sequences_are_stripped_wherever_the_pieces_are_cut() {
         for size in 1..TEXT.len() {
-            let mut colours = Colours::default();
+            let mut stripper = Stripper::default();
             let mut plain = Vec::new();
             for piece in TEXT.as_bytes().chunks(size) {
                 let mut piece = piece.to_vec();
-                colours.strip(&mut piece);
+                stripper.strip(&mut piece);
                 plain.extend(piece);
             }
             assert_eq!(String::from_utf8(plain).unwrap(), PLAIN, "{size}");
@@ -75,7 +75,7 @@ mod tests {
     #[test]
     fn a_sequence_that_is_never_finished_costs_its_line_only() {
         let mut text = b"a\x1b]0;title\nb".to_vec();
-        Colours::default().strip(&mut text);
+        Stripper::default().strip(&mut text);
         assert_eq!(text, b"a\nb");
     }
 }

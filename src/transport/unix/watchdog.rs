@@ -1,4 +1,4 @@
-//! Ends a server that listens on a socket when its host is killed: such a server does not mind the end of its input.
+//! Ends a server that listens on a socket when its host is killed. Such a server does not mind the end of its input.
 
 use std::{
     io,

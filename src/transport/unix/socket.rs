@@ -1,4 +1,4 @@
-//! A Unix socket: who it belongs to is checked before anything is said.
+//! A connection to a Unix socket, made only if the socket and the server behind it are this user's.
 
 use std::{
     fs::{self, FileType},
@@ -14,24 +14,24 @@ use std::{
 use rustix::{io::Errno, process::geteuid};
 use tokio::{net::UnixStream, time::sleep};
 
-use super::ConnectErrorKind as Kind;
+use crate::error::ConnectErrorKind as Kind;
 
 /// The longest path of a socket: that of `sun_path`, less the zero at its end.
 const LONGEST: usize = if cfg!(target_os = "macos") { 103 } else { 107 };
 
-/// A connection, and the process at the other end if the system tells it.
-pub(super) struct Connected {
-    pub(super) stream: UnixStream,
-    pub(super) pid: Option<u32>,
+/// A connection, and the process at the other end if the platform tells.
+pub(crate) struct Connected {
+    pub(crate) stream: UnixStream,
+    pub(crate) pid: Option<u32>,
 }
 
 /// Connects to a socket of this user.
-pub(super) async fn connect(path: &Path) -> Result<Connected, Kind> {
+pub(crate) async fn connect(path: &Path) -> Result<Connected, Kind> {
     let path = check(path)?;
     let stream = loop {
         match UnixStream::connect(&path).await {
             Ok(stream) => break stream,
-            // The server's queue of new connections is full; it will come to it.
+            // The server's queue of new connections is full. The server will get to it.
             Err(e) if e.kind() == ErrorKind::WouldBlock => sleep(Duration::from_millis(10)).await,
             Err(e) => {
                 return Err(match e.kind() {
@@ -46,7 +46,7 @@ pub(super) async fn connect(path: &Path) -> Result<Connected, Kind> {
             }
         }
     };
-    // The file may have been replaced meanwhile; this is the truth.
+    // The file may have been replaced meanwhile. This is the user who really listens.
     let peer = stream.peer_cred()?;
     check_user(peer.uid())?;
     let pid = peer.pid().and_then(|pid| u32::try_from(pid).ok());
@@ -73,7 +73,7 @@ fn check(path: &Path) -> Result<PathBuf, Kind> {
     if length(path) <= LONGEST {
         return Ok(path.to_owned());
     }
-    // Codex makes the socket itself elsewhere, with a short path.
+    // Codex makes the socket itself elsewhere, with a short path, and a link to it.
     let path = fs::canonicalize(path)?;
     match length(&path) {
         ..=LONGEST => Ok(path),

@@ -6,13 +6,13 @@
 use std::{
     fs::File,
     io::{self, Read as _, Write as _},
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::fd::{BorrowedFd, OwnedFd},
     pin::Pin,
     task::{Context, Poll, ready},
 };
 
 use rustix::fs::{FileType, Mode, OFlags, fcntl_getfl, fcntl_setfl, fstat};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, Interest, ReadBuf, unix::AsyncFd};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, unix::AsyncFd};
 
 /// The most that one read takes; a pipe holds no more.
 const READ: usize = 64 * 1024;
@@ -23,6 +23,9 @@ pub(crate) struct Stdio {
     /// The flags of the shared handle, if they were changed.
     restore: Option<(OwnedFd, OFlags)>,
 }
+
+pub(crate) type Stdout = Stdio;
+pub(crate) type Terminal = Stdio;
 
 enum Io {
     /// A pipe, a socket, a terminal.
@@ -55,6 +58,27 @@ pub(crate) fn stdout() -> io::Result<Stdio> {
         OFlags::WRONLY,
         Interest::WRITABLE,
     )
+}
+
+/// The terminal that the user types on: standard input if it is one, else the one that controls this process.
+///
+/// # Errors
+/// If there is none.
+#[allow(
+    deprecated,
+    reason = "the successor of `with_interest` is not in the oldest tokio that serves"
+)]
+pub(crate) fn terminal() -> io::Result<Stdio> {
+    let stdin = rustix::stdio::stdin();
+    if rustix::termios::isatty(stdin) {
+        return Stdio::new(stdin, 0, OFlags::RDONLY, Interest::READABLE);
+    }
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open("/dev/tty", flags, Mode::empty())?);
+    Ok(Stdio {
+        io: Io::Ready(AsyncFd::with_interest(file, Interest::READABLE)?),
+        restore: None,
+    })
 }
 
 #[allow(
@@ -91,37 +115,20 @@ impl Stdio {
         })
     }
 
-    /// The terminal that the user types on: standard input if it is one, else the one that controls this process.
-    ///
-    /// # Errors
-    /// If there is none.
-    pub(crate) fn terminal() -> io::Result<Self> {
-        let stdin = rustix::stdio::stdin();
-        if rustix::termios::isatty(stdin) {
-            return Self::new(stdin, 0, OFlags::RDONLY, Interest::READABLE);
-        }
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let file = File::from(rustix::fs::open("/dev/tty", flags, Mode::empty())?);
-        Ok(Self {
-            io: Io::Ready(AsyncFd::with_interest(file, Interest::READABLE)?),
-            restore: None,
-        })
-    }
-
-    /// Waits until the other side has closed its end; for ever if that can't be known.
-    pub(crate) async fn closed(fd: impl AsFd) -> io::Result<()> {
-        let file = File::from(fd.as_fd().try_clone_to_owned()?);
-        // Asked for nothing, the kernel still reports an error: that the reading end is closed.
-        let watched = AsyncFd::with_interest(file, Interest::ERROR)?;
-        watched.ready(Interest::ERROR).await.map(drop)
-    }
-
-    /// The handle that is written to or read from.
-    pub(crate) fn fd(&self) -> Option<BorrowedFd<'_>> {
-        match &self.io {
-            Io::Ready(fd) => Some(fd.get_ref().as_fd()),
+    /// Waits until the other side has closed its end; `false` if that can't be known.
+    pub(crate) fn watch_closed(&self) -> io::Result<impl Future<Output = bool> + use<>> {
+        let file = match &self.io {
+            Io::Ready(fd) => Some(fd.get_ref().try_clone()?),
             Io::Plain(_) => None,
-        }
+        };
+        Ok(async move {
+            let Some(file) = file else { return false };
+            // Asked for nothing, the kernel still reports an error: that the reading end is closed.
+            match AsyncFd::with_interest(file, Interest::ERROR) {
+                Ok(watched) => watched.ready(Interest::ERROR).await.is_ok(),
+                Err(_) => false,
+            }
+        })
     }
 }
 
@@ -195,34 +202,5 @@ impl AsyncWrite for Stdio {
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
-    }
-}
-
-/// The lines that are typed on the terminal.
-pub(crate) struct Typed {
-    terminal: Stdio,
-    line: Vec<u8>,
-}
-
-impl Typed {
-    pub(crate) fn open() -> io::Result<Self> {
-        Ok(Self {
-            terminal: Stdio::terminal()?,
-            line: Vec::new(),
-        })
-    }
-
-    /// The next line; `None` at the end. Cancel safe.
-    pub(crate) async fn line(&mut self) -> Option<String> {
-        loop {
-            if let Some(end) = self.line.iter().position(|byte| *byte == b'\n') {
-                let line: Vec<u8> = self.line.drain(..=end).collect();
-                return Some(String::from_utf8_lossy(&line).trim_end().to_owned());
-            }
-            match self.terminal.read_buf(&mut self.line).await {
-                Ok(0) | Err(_) => return None,
-                Ok(_) => {}
-            }
-        }
     }
 }

@@ -1,4 +1,6 @@
-//! The child's stderr: always drained, the end of it kept.
+//! The child's stderr: always drained, traced line by line, the end of it kept.
+
+mod ansi;
 
 use std::{
     collections::VecDeque,
@@ -8,31 +10,31 @@ use std::{
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tracing::{Level, level_filters::LevelFilter};
 
+use self::ansi::Stripper;
 use crate::rpc::Aside;
-
-use super::colours::Colours;
 
 /// The last of what the child wrote to stderr.
 #[derive(Debug, Default)]
 pub(crate) struct Tail(Mutex<VecDeque<u8>>);
 
 impl Tail {
+    /// How many bytes are kept.
     const KEEP: usize = 64 * 1024;
 
-    /// How much of a line is one trace.
+    /// The most bytes of a line in one trace.
     const LINE: usize = 4 * 1024;
 
-    /// Drains stderr until its end, whatever bytes it holds, and traces it line by line. Colour codes are left out. It
-    /// waits for no subscriber: a server whose stderr is full stands still.
+    /// Drains stderr until its end, whatever bytes it holds, and traces it line by line, without escape sequences. Waits
+    /// for no subscriber: a server whose stderr is full stands still.
     pub(crate) async fn drain<R: AsyncRead + Unpin>(&self, mut stderr: R, aside: &Aside) {
         let mut buf = vec![0; 8 * 1024];
         let mut line = Vec::new();
-        let mut colours = Colours::default();
+        let mut escapes = Stripper::default();
         let mut text = Vec::new();
         while let Ok(n @ 1..) = stderr.read(&mut buf).await {
             text.clear();
             text.extend_from_slice(&buf[..n]);
-            colours.strip(&mut text);
+            escapes.strip(&mut text);
             self.push(&text);
             if Level::DEBUG <= LevelFilter::current() {
                 for part in text.split_inclusive(|b| *b == b'\n') {
@@ -48,13 +50,15 @@ impl Tail {
         }
     }
 
-    fn push(&self, bytes: &[u8]) {
+    /// Appends text, as if the child had written it.
+    pub(super) fn push(&self, bytes: &[u8]) {
         let mut tail = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         tail.extend(&bytes[bytes.len().saturating_sub(Self::KEEP)..]);
         let excess = tail.len().saturating_sub(Self::KEEP);
         tail.drain(..excess);
     }
 
+    /// The text that is kept.
     pub(crate) fn text(&self) -> String {
         let tail = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (a, b) = tail.as_slices();

@@ -57,13 +57,17 @@ impl Target {
     }
 }
 
-/// The program to start in the place of `program`: the same, unless it is npm's script and there is no Node for it on
-/// `path`, the search path that the child gets. Then it is the binary that the script would start.
+/// The program to start in the place of `program`: the same, unless it is npm's script and `path`, the search path of the
+/// child, has no Node for it. Then it is the binary that the script would start.
+///
+/// A command script of Windows is replaced even where there is a Node: it would open a console, and `cmd` reads quotes and
+/// percent signs in its own way.
 pub(super) fn look_through(program: PathBuf, path: Option<&OsStr>) -> Result<PathBuf, SpawnError> {
     let Some(root) = package_of(&program) else {
         return Ok(program);
     };
-    if has_node(&program, path) {
+    let can_run = has_node(&program, path);
+    if can_run && !is_command_script(&program) {
         return Ok(program);
     }
     let target = Target::new(env::consts::OS, env::consts::ARCH);
@@ -71,7 +75,10 @@ pub(super) fn look_through(program: PathBuf, path: Option<&OsStr>) -> Result<Pat
         .map(|target| target.places(&root))
         .unwrap_or_default();
     if let Some(binary) = places.iter().find(|place| place.is_file()) {
-        return Ok(binary.clone());
+        return Ok(without_verbatim_prefix(binary));
+    }
+    if can_run {
+        return Ok(program);
     }
     // Of the places that Node would look at, those that are there at all.
     let is_likely = |place: &&PathBuf| {
@@ -85,6 +92,14 @@ pub(super) fn look_through(program: PathBuf, path: Option<&OsStr>) -> Result<Pat
             .map(|place| format!("{} does not exist", place.display()))
             .collect(),
     })
+}
+
+/// The same path in the form that programs expect, where it has one: on Windows a canonical path begins with `\\?\`.
+fn without_verbatim_prefix(path: &Path) -> PathBuf {
+    let text = path.to_str().and_then(|path| path.strip_prefix(r"\\?\"));
+    let is_drive = |text: &&str| text.as_bytes().get(1) == Some(&b':');
+    text.filter(is_drive)
+        .map_or_else(|| path.to_owned(), PathBuf::from)
 }
 
 /// pnpm's and npm's own scripts take a Node that lies beside them first.
@@ -138,11 +153,15 @@ fn shell_script(program: &Path) -> Option<String> {
     let file = File::open(program).ok()?;
     file.take(LONGEST).read_to_end(&mut text).ok()?;
     let text = String::from_utf8(text).ok()?;
-    let is_windows_own = program
-        .extension()
-        .is_some_and(|of| of.eq_ignore_ascii_case("cmd") || of.eq_ignore_ascii_case("ps1"));
     let is_for_shell = text.starts_with("#!") && text.lines().next()?.ends_with("sh");
-    (is_windows_own || is_for_shell).then_some(text)
+    (is_command_script(program) || is_for_shell).then_some(text)
+}
+
+/// Whether a program is a script for a shell of Windows.
+fn is_command_script(program: &Path) -> bool {
+    program
+        .extension()
+        .is_some_and(|of| of.eq_ignore_ascii_case("cmd") || of.eq_ignore_ascii_case("ps1"))
 }
 
 #[cfg(test)]
@@ -196,16 +215,45 @@ mod tests {
         }
     }
 
+    /// npm's script for `cmd`, as npm writes it.
+    const COMMAND_SCRIPT: &str =
+        "@ECHO off\r\n\"%_prog%\"  \"%dp0%\\node_modules\\@openai\\codex\\bin\\codex.js\" %*\r\n";
+
+    /// A directory with a Node.
+    fn with_node(dir: &Path) -> PathBuf {
+        let bin = dir.join("bin");
+        let node = bin.join(if cfg!(windows) { "node.exe" } else { "node" });
+        file(&node, "#!/bin/sh\n");
+        #[cfg(unix)]
+        fs::set_permissions(&node, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        bin
+    }
+
     #[test]
     fn where_there_is_a_node_the_script_is_what_is_started() {
         let dir = tempfile::tempdir().unwrap();
         let (script, _) = installed(dir.path());
-        let node = dir.path().join("bin/node");
-        file(&node, "#!/bin/sh\n");
-        #[cfg(unix)]
-        fs::set_permissions(&node, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-        let path = node.parent().unwrap().as_os_str();
+        let bin = with_node(dir.path());
+        let path = bin.as_os_str();
         assert_eq!(look_through(script.clone(), Some(path)).unwrap(), script);
+    }
+
+    #[test]
+    fn a_command_script_is_replaced_by_the_binary_even_where_there_is_a_node() {
+        let dir = tempfile::tempdir().unwrap();
+        let base = dir.path().canonicalize().unwrap();
+        let (_, root) = installed(&base);
+        let script = base.join("codex.cmd");
+        file(&script, COMMAND_SCRIPT);
+        let bin = with_node(&base);
+        let path = Some(bin.as_os_str());
+        let same = look_through(script.clone(), path).unwrap();
+        assert_eq!(same, script, "there is no binary, and the script can run");
+        let binary = root.join("vendor").join(here().triple).join("bin");
+        let binary = binary.join(here().binary);
+        file(&binary, "");
+        let found = look_through(script, path).unwrap();
+        assert_eq!(found.canonicalize().unwrap(), binary);
     }
 
     #[test]
@@ -249,10 +297,7 @@ mod tests {
             "#!/bin/sh\nbasedir=$(dirname \"$0\")\nexec node  \"$basedir/node_modules/@openai/codex/bin/codex.js\" \"$@\"\n",
         );
         let cmd = base.join("codex.cmd");
-        file(
-            &cmd,
-            "@ECHO off\r\n\"%_prog%\"  \"%dp0%\\node_modules\\@openai\\codex\\bin\\codex.js\" %*\r\n",
-        );
+        file(&cmd, COMMAND_SCRIPT);
         for script in [pnpm, cmd] {
             let found = look_through(script, None).unwrap();
             assert_eq!(found.canonicalize().unwrap(), binary);

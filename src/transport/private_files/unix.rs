@@ -1,14 +1,14 @@
-//! Files for this user alone: the records of running servers, state files, mined threads, caches.
+//! Private files on Unix: by their owner and mode.
 //!
-//! A name is opened without following a link and without waiting, and what is looked at is what was opened, so nobody
-//! can put another file in its place in between. A directory where others may do that is refused.
+//! A name is opened without following a link and without waiting, and the checks look at what was opened, so nobody can
+//! put another file in its place in between. A directory where another user may do that is refused.
 
 use std::{
     ffi::{OsStr, OsString},
     fs::{self, DirBuilder, File},
     io::{self, Read as _, Write as _},
     os::{
-        fd::{AsFd, OwnedFd},
+        fd::OwnedFd,
         unix::{
             ffi::OsStrExt as _,
             fs::{DirBuilderExt as _, MetadataExt as _},
@@ -26,7 +26,7 @@ use rustix::{
 const OTHERS_MAY_WRITE: u32 = 0o022;
 const STICKY: u32 = 0o1000;
 
-/// An open directory in which nobody else can put files in the place of others.
+/// An open directory in which no other user can put a file in the place of another.
 #[derive(Debug)]
 pub struct PrivateDir {
     fd: OwnedFd,
@@ -34,10 +34,10 @@ pub struct PrivateDir {
 }
 
 impl PrivateDir {
-    /// Opens a directory that is this program's own, and makes it first if it is not there, with mode 0700.
+    /// Opens a directory of this program's own. Makes the directory if it is not there, with mode 0700.
     ///
     /// # Errors
-    /// If it is a link or no directory, if it belongs to another user, or if others may write to it.
+    /// If it is a link or no directory, if it belongs to another user, or if other users may write to it.
     pub fn own(path: &Path) -> io::Result<Self> {
         Self::make(path)?;
         let this = Self::open(path, OFlags::NOFOLLOW)?;
@@ -47,11 +47,11 @@ impl PrivateDir {
         Ok(this)
     }
 
-    /// As [`own`](Self::own), for the one place that is this program's by its name: a directory of the user's own that
-    /// others may use is taken from them.
+    /// Same as [`own`](Self::own), for the one place that is this program's by its name: closes the directory to other
+    /// users if this user owns it.
     ///
     /// # Errors
-    /// As of [`own`](Self::own).
+    /// Same errors as [`own`](Self::own).
     pub fn own_and_closed(path: &Path) -> io::Result<Self> {
         Self::make(path)?;
         let this = Self::open(path, OFlags::NOFOLLOW)?;
@@ -62,21 +62,21 @@ impl PrivateDir {
         Self::own(path)
     }
 
-    /// Opens the directory of a file that the user has named, and makes it first if it is not there, with mode 0700. A
-    /// sticky one such as `/tmp` will do: others can't take a file away there.
+    /// Opens the directory of a file that the user has named. Makes the directory if it is not there, with mode 0700. A
+    /// sticky directory such as `/tmp` will do, because other users can't remove a file there.
     ///
     /// # Errors
-    /// If it is no directory, if it belongs to another user, or if others may write to it and it is not sticky.
+    /// If it is no directory, if it belongs to another user, or if other users may write to it and it is not sticky.
     pub fn of_file(file: &Path) -> io::Result<(Self, OsString)> {
         let (dir, name) = split(file)?;
         Self::make(dir)?;
         Ok((Self::shared(dir)?, name))
     }
 
-    /// As [`of_file`](Self::of_file), of a file that is there.
+    /// Same as [`of_file`](Self::of_file), for a file that is there.
     ///
     /// # Errors
-    /// As of [`of_file`](Self::of_file).
+    /// Same errors as [`of_file`](Self::of_file).
     pub fn of_existing(file: &Path) -> io::Result<(Self, OsString)> {
         let (dir, name) = split(file)?;
         Ok((Self::shared(dir)?, name))
@@ -116,10 +116,10 @@ impl PrivateDir {
         File::from(self.fd.try_clone()?).metadata()
     }
 
-    /// The names in it.
+    /// The names in the directory.
     ///
     /// # Errors
-    /// If it can't be read.
+    /// If the directory can't be read.
     pub fn names(&self) -> io::Result<Vec<OsString>> {
         let mut names = Vec::new();
         for entry in rustix::fs::Dir::read_from(&self.fd)? {
@@ -132,18 +132,18 @@ impl PrivateDir {
         Ok(names)
     }
 
-    /// Opens a file of this user's for reading.
+    /// Opens a file of this user for reading.
     ///
     /// # Errors
-    /// If it is not there, is anything but a regular file of this user's, or if others may write to it.
+    /// If it is not there, is anything but a regular file of this user, or if other users may write to it.
     pub fn open_file(&self, name: impl AsRef<Path>) -> io::Result<File> {
         self.open_checked(name.as_ref(), OFlags::RDONLY)
     }
 
-    /// What is in a file of this user's, of at most so many bytes.
+    /// The contents of a file of this user, of at most `longest` bytes.
     ///
     /// # Errors
-    /// As of [`open_file`](Self::open_file), or if it is longer.
+    /// Same errors as [`open_file`](Self::open_file), and if the file is longer than `longest`.
     pub fn read(&self, name: impl AsRef<Path>, longest: u64) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         self.open_file(name)?
@@ -158,11 +158,11 @@ impl PrivateDir {
         Ok(bytes)
     }
 
-    /// Opens a file of this user's to be read and continued, and makes it if it is not there, with mode 0600. Nobody else
-    /// has it open this way at the same time. An empty one is closed to others.
+    /// Opens a file of this user for reading and appending. Makes the file if it is not there, with mode 0600, and closes
+    /// an empty one to other users. Nobody else has it open in this way at the same time.
     ///
     /// # Errors
-    /// As of [`open_file`](Self::open_file); [`WouldBlock`](io::ErrorKind::WouldBlock) if it is open.
+    /// Same errors as [`open_file`](Self::open_file); [`WouldBlock`](io::ErrorKind::WouldBlock) if the file is open in this way already.
     pub fn continue_file(&self, name: impl AsRef<Path>) -> io::Result<File> {
         let file = self.file(name)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -175,10 +175,10 @@ impl PrivateDir {
         }
     }
 
-    /// As [`continue_file`](Self::continue_file), however many have it open.
+    /// Same as [`continue_file`](Self::continue_file), however many programs have the file open.
     ///
     /// # Errors
-    /// As of [`open_file`](Self::open_file).
+    /// Same errors as [`open_file`](Self::open_file).
     pub fn file(&self, name: impl AsRef<Path>) -> io::Result<File> {
         let name = name.as_ref();
         let file = self.open_unchecked(name, OFlags::RDWR | OFlags::CREATE)?;
@@ -190,11 +190,25 @@ impl PrivateDir {
         Ok(file)
     }
 
-    /// Writes a file for this user alone, beside its place and then into it: whoever reads sees all of it or the one
-    /// before. What was there under the name is replaced, be it a link.
+    /// Takes the lock of a file that no other process holds, and returns the file, which holds the lock until it is
+    /// closed. Makes the file if it is not there. Returns `None` if another process has the lock.
     ///
     /// # Errors
-    /// If it can't be written; nothing is left then.
+    /// Same errors as [`open_file`](Self::open_file), and if the file system has no locks.
+    pub fn try_lock(&self, name: impl AsRef<Path>) -> io::Result<Option<File>> {
+        let file = self.file(name)?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Some(file)),
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Writes a file for this user alone, beside its place and then into it: a reader sees all of it, or the file of
+    /// before. Replaces what has the name, also a link.
+    ///
+    /// # Errors
+    /// If the file can't be written. Nothing is left of it then.
     pub fn replace(&self, name: impl AsRef<Path>, bytes: &[u8]) -> io::Result<()> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -205,10 +219,10 @@ impl PrivateDir {
         self.replace_through(unfinished, name, bytes)
     }
 
-    /// As [`replace`](Self::replace), with a name for the unfinished file.
+    /// Same as [`replace`](Self::replace), with a name for the unfinished file.
     ///
     /// # Errors
-    /// As of [`replace`](Self::replace).
+    /// Same errors as [`replace`](Self::replace).
     pub fn replace_through(
         &self,
         unfinished: impl AsRef<Path>,
@@ -222,21 +236,21 @@ impl PrivateDir {
             .and_then(|mut file| file.write_all(bytes))
             .and_then(|()| Ok(renameat(&self.fd, unfinished, &self.fd, name)?));
         if written.is_err() {
-            // What is there of it is of no use to anybody; the error to tell is the first one.
+            // Half a file is of no use to anybody, and the first error is the one to report.
             let _ = self.remove(unfinished);
         }
         written
     }
 
-    /// Takes a file away.
+    /// Deletes a file.
     ///
     /// # Errors
-    /// If that can't be.
+    /// If the file can't be deleted.
     pub fn remove(&self, name: impl AsRef<Path>) -> io::Result<()> {
         Ok(unlinkat(&self.fd, name.as_ref(), AtFlags::empty())?)
     }
 
-    /// Its path, as it was given.
+    /// The path of the directory, as it was given.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -270,16 +284,18 @@ impl PrivateDir {
     }
 }
 
-impl AsFd for PrivateDir {
-    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
-        self.fd.as_fd()
-    }
-}
-
-/// Opens a regular file of whomever for reading, without waiting for one that is none.
+/// Makes a directory for this user alone.
 ///
 /// # Errors
-/// If it can't be opened or is no regular file.
+/// If it can't be made, or something is there.
+pub(crate) fn create_dir(path: &Path) -> io::Result<()> {
+    DirBuilder::new().mode(0o700).create(path)
+}
+
+/// Opens a regular file of any user for reading. Does not wait, as the open of a pipe would.
+///
+/// # Errors
+/// If the file can't be opened or is no regular file.
 pub fn open_regular(path: &Path) -> io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
@@ -331,4 +347,5 @@ fn refusal(why: &str) -> io::Error {
 }
 
 #[cfg(test)]
+#[path = "unix_tests.rs"]
 mod tests;

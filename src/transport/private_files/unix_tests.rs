@@ -52,7 +52,7 @@ fn a_directory_that_others_may_write_to_is_refused_and_a_sticky_one_serves_for_a
 }
 
 #[test]
-fn what_another_user_owns_is_refused_and_what_the_system_owns_is_not() {
+fn a_file_of_another_user_is_refused_and_one_of_the_system_is_not() {
     let me = geteuid().as_raw();
     let path = Path::new("/x");
     assert!(check_owner("it", path, me).is_ok() && check_owner("it", path, 0).is_ok());
@@ -94,7 +94,7 @@ fn a_link_is_not_followed_whether_it_is_the_file_or_the_directory() {
 }
 
 #[test]
-fn what_is_no_regular_file_is_refused_at_once() {
+fn a_file_that_is_not_regular_is_refused_at_once() {
     let tmp = tempfile::tempdir().unwrap();
     let dir = PrivateDir::own(tmp.path()).unwrap();
     fifo(&tmp.path().join("fifo"));

@@ -1,0 +1,54 @@
+//! What the shell is told that only codex knows: the threads.
+
+use std::time::Duration;
+
+use cas_sdk::CasClient;
+use clap_complete::{ArgValueCandidates, CompletionCandidate};
+use tokio::time::timeout;
+
+use crate::{
+    output::{Failure, cell},
+    server::{every_thread, list, parsed, short},
+};
+
+/// So long a person waits for what the tabulator key brings.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// So many threads are offered.
+const OFFERED: usize = 50;
+
+/// The stored threads, last updated first.
+pub(crate) fn threads() -> ArgValueCandidates {
+    ArgValueCandidates::new(candidates)
+}
+
+fn candidates() -> Vec<CompletionCandidate> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let Ok(runtime) = runtime else {
+        return Vec::new();
+    };
+    let work = async {
+        let client = CasClient::builder().client_info("cas", "cas", env!("CARGO_PKG_VERSION"));
+        let client = client.spawn().await?;
+        let threads = list(&client, "thread/list", every_thread(false), OFFERED).await;
+        client.shutdown().await;
+        Ok::<_, Failure>(threads?)
+    };
+    // A shell has no place for what went wrong.
+    let threads = runtime
+        .block_on(timeout(PATIENCE, work))
+        .ok()
+        .and_then(Result::ok);
+    let threads = threads.unwrap_or_default();
+    let threads = threads.iter().map(|thread| parsed(thread)).map(|thread| {
+        let text = |key: &str| thread[key].as_str().unwrap_or_default();
+        let title = if text("name").is_empty() {
+            text("preview")
+        } else {
+            text("name")
+        };
+        CompletionCandidate::new(short(text("id")).to_owned()).help(Some(cell(title, 60).into()))
+    });
+    threads.collect()
+}

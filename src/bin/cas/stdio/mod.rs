@@ -1,0 +1,48 @@
+//! Standard input and output, and the terminal, for one task.
+
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
+
+use std::io;
+
+use tokio::io::AsyncReadExt as _;
+
+#[cfg(unix)]
+use unix as platform;
+#[cfg(windows)]
+use windows as platform;
+
+use self::platform::Terminal;
+
+pub(crate) use platform::{Stdout, stdin, stdout, terminal};
+
+/// The lines that are typed on the terminal.
+pub(crate) struct Typed {
+    terminal: Terminal,
+    line: Vec<u8>,
+}
+
+impl Typed {
+    pub(crate) fn open() -> io::Result<Self> {
+        Ok(Self {
+            terminal: terminal()?,
+            line: Vec::new(),
+        })
+    }
+
+    /// The next line; `None` at the end. Cancel safe.
+    pub(crate) async fn line(&mut self) -> Option<String> {
+        loop {
+            if let Some(end) = self.line.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.line.drain(..=end).collect();
+                return Some(String::from_utf8_lossy(&line).trim_end().to_owned());
+            }
+            match self.terminal.read_buf(&mut self.line).await {
+                Ok(0) | Err(_) => return None,
+                Ok(_) => {}
+            }
+        }
+    }
+}

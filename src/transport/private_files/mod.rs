@@ -1,0 +1,19 @@
+//! Files for this user alone: the records of running servers, state files, mined threads, caches.
+//!
+//! A directory is opened once, and its files by their names in it, without following links. What is promised beyond that
+//! depends on the platform: on Unix a directory or file that others may change is refused; on Windows files have the
+//! access list of their directory, which below the user's profile is for the user, administrators and the system.
+
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
+
+#[cfg(unix)]
+pub(crate) use unix::create_dir;
+#[cfg(unix)]
+pub use unix::{PrivateDir, open_regular};
+#[cfg(windows)]
+pub(crate) use windows::create_dir;
+#[cfg(windows)]
+pub use windows::{PrivateDir, open_regular};

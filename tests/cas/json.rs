@@ -1,0 +1,186 @@
+//! `docs/json.md`: every example in it has the form of what is emitted, and everything that is emitted has an example.
+
+use std::{collections::BTreeMap, fs};
+
+use cas_sdk::testing::{Reply, Usage};
+use serde_json::{Value, json};
+
+use crate::{
+    common::{Rig, within},
+    people::{lines, run, stderr},
+};
+
+/// The examples: those of a command's events by `event`, those of reports by the heading above them.
+fn examples() -> BTreeMap<String, Value> {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/json.md");
+    let text = fs::read_to_string(path).unwrap();
+    let mut examples = BTreeMap::new();
+    let mut heading = String::new();
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        if let Some(name) = line.strip_prefix("## ") {
+            heading = name.trim_matches('`').to_owned();
+        }
+        if line == "```json" {
+            for line in lines.by_ref().take_while(|line| *line != "```") {
+                let example: Value = serde_json::from_str(line).expect(line);
+                let name = match example["event"].as_str() {
+                    Some(event) => format!("{heading} {event}"),
+                    None => heading.clone(),
+                };
+                let is_new = examples.insert(name.clone(), example).is_none();
+                assert!(is_new, "{name} has two examples");
+            }
+        }
+    }
+    examples
+}
+
+/// What the server or a schema says is its own matter.
+const FOREIGN: [&str; 8] = [
+    "item",
+    "usage",
+    "account",
+    "drift",
+    "contract",
+    "params",
+    "sample_results",
+    "rate_limits",
+];
+
+fn assert_same_form(example: &Value, actual: &Value, at: &str) {
+    match (example, actual) {
+        (Value::Object(example), Value::Object(actual)) => {
+            let keys = |object: &serde_json::Map<String, Value>| {
+                object.keys().cloned().collect::<Vec<_>>()
+            };
+            assert_eq!(keys(example), keys(actual), "{at}");
+            for (key, value) in example {
+                if !FOREIGN.contains(&key.as_str()) {
+                    assert_same_form(value, &actual[key], &format!("{at}.{key}"));
+                }
+            }
+        }
+        (Value::Array(example), Value::Array(actual)) => {
+            if let (Some(example), Some(actual)) = (example.first(), actual.first()) {
+                assert_same_form(example, actual, &format!("{at}[0]"));
+            }
+        }
+        (Value::Null, _) | (_, Value::Null) => {}
+        (example, actual) => assert_eq!(
+            std::mem::discriminant(example),
+            std::mem::discriminant(actual),
+            "{at}: {example} and {actual}"
+        ),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_events_of_ask_are_those_of_the_documentation() {
+    let configure = |home: cas_sdk::testing::CodexHomeBuilder| home.approval_policy("untrusted");
+    let Some(rig) = Rig::with(configure).await else {
+        return;
+    };
+    let mut examples = examples();
+    within(180, async {
+        let call = json!({"cmd": "touch x"});
+        rig.model
+            .reply(
+                Reply::new()
+                    .reasoning("Let me see.")
+                    .function_call("c", "exec_command", call),
+            );
+        rig.model.reply(
+            Reply::new()
+                .delta("It was ")
+                .delta("declined.")
+                .usage(Usage::default()),
+        );
+        let done = run(&rig, &["ask", "--json", "go"]).await;
+        let failed = run(&rig, &["ask", "--json", "--thread", "ffffffff", "go"]).await;
+        assert_eq!(failed.status.code(), Some(1), "{}", stderr(&failed));
+        let mut seen = std::collections::BTreeSet::new();
+        for event in lines(&done).iter().chain(&lines(&failed)) {
+            let name = format!("cas ask {}", event["event"].as_str().unwrap());
+            let example = examples
+                .get(&name)
+                .unwrap_or_else(|| panic!("{name} has no example: {event}"));
+            assert_same_form(example, event, &name);
+            seen.insert(name);
+        }
+        examples.retain(|name, _| name.starts_with("cas ask ") && !seen.contains(name));
+        // These need a server that fails, is too fast, or asks something.
+        let unseen: Vec<_> = examples.keys().map(String::as_str).collect();
+        assert_eq!(
+            unseen,
+            ["cas ask lagged", "cas ask question", "cas ask retrying"]
+        );
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_reports_are_those_of_the_documentation() {
+    let Some(rig) = Rig::new().await else { return };
+    let examples = examples();
+    rig.model.otherwise(Reply::text("the flaky test"));
+    within(240, async {
+        let asked = run(&rig, &["ask", "--json", "go"]).await;
+        let thread = lines(&asked)[0]["threadId"].as_str().unwrap().to_owned();
+        let work = rig.home.work_dir();
+        let mined = run(&rig, &["mine", "--include-turns", "--sqlite", "s.db"]).await;
+        assert!(mined.status.success(), "{}", stderr(&mined));
+        for (name, args) in [
+            ("cas doctor", &["doctor", "--json"][..]),
+            ("cas preflight", &["preflight", "--json"]),
+            ("cas stats", &["stats", "--sqlite", "s.db", "--json"]),
+            (
+                "cas mine search",
+                &["mine", "search", "flaky", "--sqlite", "s.db", "--json"],
+            ),
+            (
+                "cas threads compact",
+                &["threads", "compact", &thread, "--json"],
+            ),
+            (
+                "cas smoke-check",
+                &["smoke-check", "--cwd", work.to_str().unwrap(), "--json"],
+            ),
+            (
+                "cas instance-runner",
+                &[
+                    "instance-runner",
+                    "--cwd",
+                    work.to_str().unwrap(),
+                    "--instances",
+                    "1",
+                    "--read-only",
+                    "--json",
+                ],
+            ),
+        ] {
+            let out = run(&rig, args).await;
+            let text = crate::people::stdout(&out);
+            let report: Value = serde_json::from_str(&text)
+                .or_else(|_| serde_json::from_str(text.lines().next().unwrap_or_default()))
+                .unwrap_or_else(|e| panic!("{name}: {e}: {text} {}", stderr(&out)));
+            let example = examples
+                .get(name)
+                .unwrap_or_else(|| panic!("{name} has no example"));
+            assert_same_form(example, &report, name);
+        }
+        let out = run(&rig, &["doctor", "--json", "--codex", "/no/such/codex"]).await;
+        assert_eq!(out.status.code(), Some(1));
+        let report = &lines(&out)[0];
+        assert_same_form(
+            &examples["cas doctor"],
+            report,
+            "cas doctor of a codex that is not there",
+        );
+        assert!(
+            report["error"].as_str().unwrap().contains("/no/such/codex"),
+            "{report}"
+        );
+    })
+    .await;
+}
