@@ -80,7 +80,10 @@ impl fmt::Display for CloseReason {
         }
         let tail = self.stderr_tail.trim_end();
         if !tail.is_empty() {
-            let lines: Vec<_> = tail.lines().collect();
+            let mut lines: Vec<_> = tail.lines().filter(|line| !is_of_backtrace(line)).collect();
+            if lines.is_empty() {
+                lines = tail.lines().collect();
+            }
             let shown = &lines[lines.len().saturating_sub(5)..];
             write!(f, "; stderr: {}", Shortened(&shown.join(" | ")))?;
         }
@@ -99,3 +102,33 @@ impl fmt::Debug for CloseReason {
 }
 
 impl std::error::Error for CloseReason {}
+
+/// Whether a line of stderr belongs to a backtrace, which stands after the reason and would hide it.
+fn is_of_backtrace(line: &str) -> bool {
+    let line = line.trim_start();
+    let is_frame = line.split_once(": ").is_some_and(|(number, _)| {
+        !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+    });
+    is_frame || line.starts_with("at /") || line.eq_ignore_ascii_case("stack backtrace:")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CloseCause, CloseReason};
+
+    #[test]
+    fn a_backtrace_does_not_hide_the_reason_before_it() {
+        let mut reason = CloseReason::new(CloseCause::Exited);
+        reason.stderr_tail = "Error: no such home\n\nStack backtrace:\n   0: <unknown>\n             at /rustc/x.rs:1:2\n   1: main\n".to_owned();
+        let shown = reason.to_string();
+        assert!(
+            shown.contains("Error: no such home") && !shown.contains("<unknown>"),
+            "{shown}"
+        );
+        reason.stderr_tail = "   0: <unknown>\n".to_owned();
+        assert!(
+            reason.to_string().contains("<unknown>"),
+            "better than nothing"
+        );
+    }
+}

@@ -33,6 +33,16 @@ async fn piped(rig: &Rig, args: &[&str], input: &str) -> Output {
     tokio::task::spawn_blocking(all).await.unwrap()
 }
 
+/// A rig whose model may ask for more than the sandbox allows.
+pub async fn asking() -> Option<Rig> {
+    Rig::with(|home| home.model("gpt-5.5").approval_policy("on-request")).await
+}
+
+/// The arguments of a command that has to be approved.
+pub fn escalated(command: &str) -> Value {
+    json!({"cmd": command, "sandbox_permissions": "require_escalated", "justification": "May I?"})
+}
+
 /// What the user said in the last request to the model.
 fn said(rig: &Rig) -> String {
     rig.model
@@ -48,7 +58,9 @@ fn said(rig: &Rig) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_that_comes_without_deltas_is_printed() {
     let Some(rig) = Rig::new().await else { return };
-    rig.model.reply(Reply::text("All at once."));
+    let item = json!({"type": "message", "role": "assistant", "id": "msg_1", "content": [{"type": "output_text", "text": "All at once."}]});
+    let done = json!({"type": "response.output_item.done", "output_index": 0, "item": item});
+    rig.model.reply(Reply::new().event(done));
     within(60, async {
         let out = run(&rig, &["ask", "go"]).await;
         assert_eq!(stdout(&out), "All at once.\n", "{}", stderr(&out));
@@ -75,12 +87,9 @@ async fn two_messages_of_a_turn_have_a_blank_line_between_them() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_declined_command_is_told_and_has_an_exit_status_of_its_own() {
-    let configure = |home: cas_sdk::testing::CodexHomeBuilder| home.approval_policy("untrusted");
-    let Some(rig) = Rig::with(configure).await else {
-        return;
-    };
+    let Some(rig) = asking().await else { return };
     let script = |rig: &Rig| {
-        let call = json!({"cmd": "touch x"});
+        let call = escalated("touch x");
         rig.model
             .reply(Reply::new().function_call("c", "exec_command", call));
         rig.model.reply(Reply::new().delta("It was not allowed."));
@@ -435,7 +444,7 @@ async fn the_time_out_is_the_time_that_was_given_and_0_is_never() {
             (&json!("timedOut"), &json!(124))
         );
         assert_eq!(out.status.code(), Some(124));
-        assert!(end["error"].as_str().unwrap().contains("200 ms"), "{end}");
+        assert!(end["error"].as_str().unwrap().contains("200"), "{end}");
     })
     .await;
     let Some(rig) = Rig::new().await else { return };
@@ -540,9 +549,16 @@ async fn flags_of_the_configuration_file_are_defaults() {
     within(120, async {
         for (args, effort) in [
             (&["ask", "go"][..], "low"),
-            (&["ask", "--profile", "deep", "go"], "high"),
+            (&["ask", "--config-profile", "deep", "go"], "high"),
             (
-                &["ask", "--effort", "medium", "--profile", "deep", "go"],
+                &[
+                    "ask",
+                    "--effort",
+                    "medium",
+                    "--config-profile",
+                    "deep",
+                    "go",
+                ],
                 "medium",
             ),
         ] {
@@ -555,7 +571,7 @@ async fn flags_of_the_configuration_file_are_defaults() {
             let request = rig.model.requests().pop().unwrap();
             assert_eq!(request.body()["reasoning"]["effort"], effort, "{args:?}");
         }
-        let mut command = cas(&rig, &["ask", "--profile", "none", "go"]);
+        let mut command = cas(&rig, &["ask", "--config-profile", "none", "go"]);
         command.env("CAS_CONFIG", &config);
         let out = tokio::task::spawn_blocking(move || command.output().unwrap())
             .await

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fs};
 
 use cas_sdk::testing::{Reply, Usage};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::{
     common::{Rig, within},
@@ -77,13 +77,12 @@ fn assert_same_form(example: &Value, actual: &Value, at: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_events_of_ask_are_those_of_the_documentation() {
-    let configure = |home: cas_sdk::testing::CodexHomeBuilder| home.approval_policy("untrusted");
-    let Some(rig) = Rig::with(configure).await else {
+    let Some(rig) = crate::ask::asking().await else {
         return;
     };
     let mut examples = examples();
     within(180, async {
-        let call = json!({"cmd": "touch x"});
+        let call = crate::ask::escalated("touch x");
         rig.model
             .reply(
                 Reply::new()

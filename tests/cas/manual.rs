@@ -42,9 +42,14 @@ fn each_command_has_help() {
 fn each_time_limit_says_what_0_is() {
     for command in ["proxy", "instance-runner", "smoke-check", "ask"] {
         let help = text(&[command, "-h"]);
-        let limits = help
-            .lines()
-            .filter(|line| line.contains("timeout-ms ") || line.contains("--timeout "));
+        let limits = help.lines().filter(|line| {
+            let flag = line.trim_start().trim_start_matches("--");
+            line.starts_with("      --")
+                && flag
+                    .split(' ')
+                    .next()
+                    .is_some_and(|flag| flag.ends_with("timeout-ms") || flag == "timeout")
+        });
         for line in limits {
             let at = help.find(line).unwrap();
             let about: String = help[at..].lines().take(2).collect();

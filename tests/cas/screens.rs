@@ -27,7 +27,7 @@ fn start(terminal: &Terminal, rig: &Rig, columns: u16, env: &[(&str, &str)], arg
     }
     words.push(format!("CAS_CODEX={}", rig.codex().display()));
     words.extend(env.iter().map(|(name, value)| format!("{name}={value}")));
-    let script = "\"$@\"; echo \"exit $?\"; exec sleep 1000";
+    let script = "trap : INT; \"$@\"; echo \"exit $?\"; exec sleep 1000";
     words.extend(["sh", "-c", script, "sh", env!("CARGO_BIN_EXE_cas")].map(str::to_owned));
     words.extend(args.iter().map(|arg| (*arg).to_owned()));
     terminal.start(&rig.home.work_dir(), (columns, 40), &words);
@@ -132,8 +132,7 @@ async fn colours_are_used_on_a_terminal_that_has_them_and_nowhere_else() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_person_at_the_terminal_is_asked_and_decides() {
-    let configure = |home: cas_sdk::testing::CodexHomeBuilder| home.approval_policy("untrusted");
-    let Some(rig) = Rig::with(configure).await else {
+    let Some(rig) = crate::ask::asking().await else {
         return;
     };
     within(180, async {
@@ -147,7 +146,7 @@ async fn the_person_at_the_terminal_is_asked_and_decides() {
             };
             let file = rig.home.work_dir().join("x");
             let _ = fs::remove_file(&file);
-            let call = json!({"cmd": "touch x"});
+            let call = crate::ask::escalated("touch x");
             rig.model
                 .reply(Reply::new().function_call("c", "exec_command", call));
             rig.model.reply(Reply::text("Done."));
@@ -176,15 +175,14 @@ async fn the_person_at_the_terminal_is_asked_and_decides() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ctrl_c_at_a_question_ends_the_command() {
-    let configure = |home: cas_sdk::testing::CodexHomeBuilder| home.approval_policy("untrusted");
-    let Some(rig) = Rig::with(configure).await else {
+    let Some(rig) = crate::ask::asking().await else {
         return;
     };
     let Some(terminal) = Terminal::new() else {
         return;
     };
     within(90, async {
-        let call = json!({"cmd": "touch x"});
+        let call = crate::ask::escalated("touch x");
         rig.model
             .reply(Reply::new().function_call("c", "exec_command", call));
         start(

@@ -37,7 +37,7 @@ fn candidates() -> Vec<CompletionCandidate> {
     };
     // A shell has no place for what went wrong.
     let threads = runtime
-        .block_on(timeout(PATIENCE, work))
+        .block_on(async { timeout(PATIENCE, work).await })
         .ok()
         .and_then(Result::ok);
     let threads = threads.unwrap_or_default();

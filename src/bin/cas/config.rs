@@ -3,7 +3,7 @@
 //! ```toml
 //! approvals = "ask"            # for every command that has --approvals
 //!
-//! [profiles.review]            # with --profile review
+//! [profiles.review]            # with --config-profile review
 //! model = "gpt-6"
 //! sandbox = "read-only"
 //! config = ["model_verbosity=\"low\""]
@@ -50,6 +50,12 @@ pub(crate) fn path() -> Option<PathBuf> {
 /// # Errors
 /// If the file can't be read, or has a flag that no command has.
 pub(crate) fn with_defaults(cli: &Command, args: Vec<OsString>) -> Result<Vec<OsString>, String> {
+    if args
+        .get(1)
+        .is_some_and(|name| LEFT_ALONE.iter().any(|left| name == left))
+    {
+        return Ok(args);
+    }
     let Some((command, at, profile)) = command(cli, &args) else {
         return Ok(args);
     };
@@ -93,9 +99,9 @@ fn command<'a>(
         if arg == "--" {
             break;
         }
-        if let Some(name) = arg.strip_prefix("--profile=") {
+        if let Some(name) = arg.strip_prefix("--config-profile=") {
             profile = Some(name.to_owned());
-        } else if arg == "--profile" {
+        } else if arg == "--config-profile" {
             profile = rest
                 .next()
                 .and_then(|(_, name)| Some(name.to_str()?.to_owned()));
@@ -187,12 +193,12 @@ mod tests {
             Some(("ask".into(), 3, None))
         );
         assert_eq!(
-            found(&["cas", "threads", "list", "--profile", "x"]),
+            found(&["cas", "threads", "list", "--config-profile", "x"]),
             Some(("list".into(), 2, Some("x".into())))
         );
         // A prompt that is the name of a command is a prompt.
         assert_eq!(
-            found(&["cas", "ask", "threads", "--", "--profile=y"]),
+            found(&["cas", "ask", "threads", "--", "--config-profile=y"]),
             Some(("ask".into(), 1, None))
         );
         assert_eq!(found(&["cas"]), None);

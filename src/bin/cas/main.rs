@@ -62,7 +62,7 @@ struct Cli {
     /// Take the flags of this profile of the configuration file
     #[arg(long, value_name = "NAME", global = true, help_heading = "Global")]
     #[allow(dead_code, reason = "it is looked at before clap looks at the flags")]
-    profile: Option<String>,
+    config_profile: Option<String>,
     #[command(subcommand)]
     command: Command,
 }

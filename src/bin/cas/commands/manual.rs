@@ -85,7 +85,7 @@ const SECTIONS: [(&str, &[(&str, &str)]); 3] = [
         &[
             (
                 "~/.config/cas/config.toml",
-                "Flags by their long names, for every command that has them, and in [profiles.NAME] for --profile NAME. The commands of the cas skill don't read it.",
+                "Flags by their long names, for every command that has them, and in [profiles.NAME] for --config-profile NAME. The commands of the cas skill don't read it.",
             ),
             (
                 "~/.codex/cas/state/HASH.json",

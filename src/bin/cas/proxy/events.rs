@@ -56,6 +56,7 @@ impl Events {
     /// Writes an event of the type `cas/…`.
     pub(super) fn emit(&mut self, name: &str, members: impl FnOnce(&mut Members<'_>)) {
         self.seq += 1;
+        tracing::debug!(target: "cas::proxy", event = name, seq = self.seq);
         let line = self.queue.back();
         line.extend_from_slice(br#"{"type":"cas/"#);
         line.extend_from_slice(name.as_bytes());

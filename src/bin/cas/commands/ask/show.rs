@@ -22,7 +22,7 @@ use super::{
     steps::{step, what},
 };
 use crate::{
-    failure::{DECLINED, DONE},
+    failure::{DECLINED, DONE, TIMED_OUT},
     markdown,
     output::{Result, complain, fail, field, remark},
     printer::Printer,
@@ -435,10 +435,7 @@ impl Show {
     pub(super) async fn finish(&mut self, end: End, prepared: Prepared) -> Result<u8> {
         self.spins = false;
         self.clear();
-        let is_cut_off = !matches!(end, End::Turn(_));
-        if !is_cut_off {
-            self.notes().await?;
-        }
+        let _ = timeout(LAST_WORDS, self.notes()).await;
         let mut ended = end.told(self)?;
         if ended.exit_status == DONE || ended.exit_status == DECLINED {
             if let Some(misfit) = prepared
@@ -454,7 +451,7 @@ impl Show {
         }
         let status = ended.exit_status;
         let said = self.say(ended);
-        if is_cut_off {
+        if status >= TIMED_OUT {
             // A reader that is not there any more, or not yet, is not waited for.
             return match timeout(LAST_WORDS, said).await {
                 Ok(said) => said.map(|()| status),

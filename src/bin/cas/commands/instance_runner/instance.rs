@@ -15,6 +15,15 @@ use tokio::{
 
 use crate::proxy::{self, Notice, Options};
 
+/// How many lines of what an app-server said last are told.
+const LAST_WORDS: usize = 5;
+
+fn last_words(stderr: &str) -> String {
+    let plain = anstream::adapter::strip_str(stderr).to_string();
+    let lines: Vec<&str> = plain.lines().filter(|line| !line.is_empty()).collect();
+    lines[lines.len().saturating_sub(LAST_WORDS)..].join(" | ")
+}
+
 /// What the two sides hold for each other at most.
 const PIPE: usize = 16 * 1024;
 
@@ -72,7 +81,10 @@ impl Instance {
         });
         ready.await.map(drop).map_err(|error| NotReady {
             may_pass: proxy::start_may_pass(&error, &stderr),
-            error,
+            error: match last_words(&stderr) {
+                words if words.is_empty() => error,
+                words => format!("{error}; stderr: {words}"),
+            },
         })
     }
 
@@ -122,7 +134,7 @@ impl Instance {
 
     /// The line of the next event of some kind; an error if the instance ends before.
     async fn event(&mut self, mut wanted: impl FnMut(&Value) -> bool) -> Result<String, String> {
-        let mut told = Vec::new();
+        let (mut told, mut exit) = (Vec::new(), None);
         while let Ok(Some(line)) = self.events.next_line().await {
             let Ok(event) = serde_json::from_str::<Value>(&line) else {
                 continue;
@@ -130,15 +142,21 @@ impl Instance {
             if wanted(&event) {
                 return Ok(line);
             }
+            let text = |key: &str| event[key].as_str().map(str::to_owned);
             if event["type"] == "cas/error" {
-                let text = |key: &str| event[key].as_str().map(str::to_owned);
                 told.extend(text("message"));
                 told.extend(text("error"));
+            } else if event["type"] == "cas/appServerExit" {
+                let code = event["code"]
+                    .as_i64()
+                    .map(|code| format!("exit status {code}"));
+                exit = code.or_else(|| text("signal"));
             }
         }
         if told.is_empty() {
             told.push("the instance has ended".to_owned());
         }
+        told.extend(exit);
         Err(told.join(": "))
     }
 }
