@@ -20,6 +20,7 @@ pub mod error;
 pub mod events;
 pub mod handlers;
 pub mod history;
+pub mod host;
 #[cfg(feature = "ws")]
 pub mod live;
 pub mod protocol;
@@ -116,6 +117,11 @@ pub mod internal {
 #[cfg(all(doctest, feature = "ws"))]
 #[doc = include_str!("../docs/live.md")]
 struct LiveSessions;
+
+/// The code blocks of the guide to turns are compiled as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/turns.md")]
+struct GuideToTurns;
 
 /// The code blocks of the README are compiled as tests.
 #[cfg(doctest)]

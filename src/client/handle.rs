@@ -13,7 +13,9 @@ use tokio::{
 };
 
 use crate::{
-    client::{connection_task::Supervised, server_info::ServerInfo, tracker::Tracker},
+    client::{
+        connection_task::Supervised, server_info::ServerInfo, tracker::Tracker, turn_log::TurnLog,
+    },
     error::{CloseCause, CloseReason, Error},
     protocol::{Call, InitializeParams},
     rpc::{
@@ -201,6 +203,19 @@ impl CasClient {
 
     pub(crate) fn tracker(&self) -> &Arc<Tracker> {
         &self.shared.tracker
+    }
+
+    /// A client that does not keep the server alive.
+    pub(crate) fn weak(&self) -> WeakClient {
+        WeakClient(Arc::downgrade(&self.shared))
+    }
+
+    pub(crate) fn connection(&self) -> &Arc<Connection> {
+        &self.shared.connection
+    }
+
+    pub(crate) fn turn_log(&self) -> &Arc<TurnLog> {
+        self.shared.tracker.log()
     }
 
     pub(crate) fn subscribe(&self, matcher: Matcher) -> Subscription {

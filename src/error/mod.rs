@@ -10,6 +10,7 @@ pub(crate) mod rounded;
 mod rpc;
 pub(crate) mod shortened;
 mod spawn;
+mod sub_agent;
 mod turn;
 mod usage;
 
@@ -24,6 +25,7 @@ pub use self::{
     raw_text::RawText,
     rpc::{RpcError, RpcErrorKind},
     spawn::SpawnError,
+    sub_agent::{SubAgent, SubAgentStatus},
     turn::{TurnError, TurnErrorKind},
     usage::TokenUsage,
 };

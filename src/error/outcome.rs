@@ -5,7 +5,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::{shortened::Shortened, usage::TokenUsage};
+use super::{shortened::Shortened, sub_agent::SubAgent, usage::TokenUsage};
 use crate::protocol::{CodexErrorInfo, ThreadItem, ThreadTokenUsage, TurnStatus};
 
 /// All that a turn produced.
@@ -18,7 +18,9 @@ pub struct TurnOutcome {
     pub turn_id: String,
     /// How the turn ended. `InProgress` if its end was not seen.
     pub status: TurnStatus,
-    /// The answer: the last message marked `final_answer`, else the last one without a mark.
+    /// The answer: the last message marked `final_answer`, else the last one without a mark. A message that the agent sent
+    /// on the way (`delivery: "async"`) is not an answer. Empty if the turn has none: a turn that proposes a
+    /// [plan](Self::plan) and says nothing else has none.
     pub text: String,
     /// Every step, in the order in which they began.
     pub items: Vec<Item>,
@@ -37,6 +39,8 @@ pub struct TurnOutcome {
     pub recovered: bool,
     /// Whether the input joined a turn that was already running.
     pub joined: bool,
+    /// The sub-agents that the turn has spawned or given work, and theirs; those that are still at work included.
+    pub agents: Vec<SubAgent>,
 }
 
 /// One step of a turn.

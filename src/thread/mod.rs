@@ -1,10 +1,18 @@
 //! Threads: how they are opened, and what is done with one.
 
 mod handle;
+pub(crate) mod history;
 mod input;
+mod mcp;
 mod open;
 mod resume;
+pub(crate) mod status;
+pub(crate) mod stop;
+pub(crate) mod terminals;
 
 pub use handle::{OpenedBy, Thread};
+pub use history::History;
 pub use input::Input;
-pub use resume::Resume;
+pub use resume::{GoalOnResume, Resume};
+pub use stop::{StopFailure, StopReport};
+pub use terminals::Terminal;

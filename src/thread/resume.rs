@@ -10,7 +10,10 @@ use std::{
 
 use tokio::time::{Instant, sleep};
 
-use super::handle::{OpenedBy, Thread};
+use super::{
+    handle::{OpenedBy, Thread},
+    stop::pause_goal,
+};
 use crate::{
     client::{handle::CasClient, time},
     error::{Error, RpcErrorKind},
@@ -30,6 +33,19 @@ pub struct Resume {
     fork: bool,
     unarchive: bool,
     start: Option<Box<ThreadStartParams>>,
+    goal: GoalOnResume,
+}
+
+/// What becomes of an active goal when its thread is resumed; see [`Resume::goal`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum GoalOnResume {
+    /// It goes on: the server starts a turn within milliseconds of the answer. [`Thread::goal`] has it.
+    #[default]
+    Keep,
+    /// It is paused before the thread is resumed, so that no turn starts. [`Goal::resume`](crate::turn::Goal::resume) lets it
+    /// go on.
+    Pause,
 }
 
 impl Resume {
@@ -41,6 +57,7 @@ impl Resume {
             fork: false,
             unarchive: false,
             start: None,
+            goal: GoalOnResume::Keep,
         }
     }
 
@@ -78,6 +95,13 @@ impl Resume {
         self
     }
 
+    /// What becomes of an active goal of the thread: the resume alone makes the server start a turn for it. Default:
+    /// [`Keep`](GoalOnResume::Keep).
+    pub fn goal(mut self, goal: GoalOnResume) -> Self {
+        self.goal = goal;
+        self
+    }
+
     async fn run(self) -> Result<Thread, Error> {
         let Self {
             client,
@@ -86,6 +110,7 @@ impl Resume {
             fork,
             unarchive,
             start,
+            goal,
         } = self;
         let deadline = timeout.map(time::deadline);
         let left = || {
@@ -100,6 +125,11 @@ impl Resume {
         params.exclude_turns.get_or_insert(true);
         let id = &params.thread_id;
         let has_history = params.history.is_some();
+        if goal == GoalOnResume::Pause {
+            pause_goal(&client.thread(id.as_str()))
+                .await
+                .map_err(told)?;
+        }
         let resume = |opened_by| client.open_thread(&params, opened_by, left());
         let mut opened = resume(OpenedBy::Resumed).await;
         if unarchive && is(&opened, &RpcErrorKind::Archived) {

@@ -298,11 +298,11 @@ impl Collector {
         self.failure.as_ref().filter(|_| !well)
     }
 
-    /// The last message marked as the answer, else the last one without a mark.
+    /// The last message marked as the answer, else the last one without a mark; those sent on the way don't count.
     pub(super) fn answer(&self) -> String {
         let mut answer = String::new();
         let mut is_marked = false;
-        for (text, phase) in self.steps.iter().filter_map(|(_, step)| step.message()) {
+        for (text, phase) in self.messages() {
             let marked = phase.as_deref() == Some("final_answer");
             if marked || (!is_marked && phase.is_none()) {
                 answer = text;
@@ -310,6 +310,11 @@ impl Collector {
             }
         }
         answer
+    }
+
+    fn messages(&self) -> impl Iterator<Item = (String, Option<String>)> {
+        let steps = self.steps.iter().filter(|(_, step)| !step.is_aside());
+        steps.filter_map(|(_, step)| step.message())
     }
 
     pub(super) fn items(&self) -> Vec<Item> {

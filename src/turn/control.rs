@@ -82,6 +82,9 @@ impl TurnControl {
 
     /// `turn/interrupt`: ends the turn. Returns how it ended in fact, which may be well if it was just finishing.
     ///
+    /// What still runs of the commands of the turn is ended with it, too (`thread/backgroundTerminals/terminate`, which
+    /// needs the experimental API); what an earlier turn has left running goes on. [`Thread::stop_all`] ends all of it.
+    ///
     /// It waits for the turn to have started, follows the server where that calls the turn by another name, tries again
     /// where it is refused, and asks the server for the real state where that goes on. The request has the deadline of
     /// [urgent](crate::Builder::urgent_timeout) ones; the end of a turn whose interrupt the server has accepted may take as
@@ -91,6 +94,14 @@ impl TurnControl {
     /// [`Error::Timeout`] if the server doesn't act on it, [`Error::NotSent`] if it could not be sent, [`Error::Closed`] if the connection ends,
     /// [`Error::NotFollowed`] if the thread is closed.
     pub async fn interrupt(&self) -> Result<TurnStatus, Error> {
+        let status = self.interrupt_turn().await?;
+        if status == TurnStatus::Interrupted {
+            self.end_shells().await;
+        }
+        Ok(status)
+    }
+
+    async fn interrupt_turn(&self) -> Result<TurnStatus, Error> {
         const METHOD: &str = TurnInterruptParams::METHOD;
         let client = self.thread.client();
         let within = client.urgent_timeout();
@@ -147,6 +158,30 @@ impl TurnControl {
             }
         }
         self.end(end, client.request_timeout()).await
+    }
+
+    /// Ends what still runs of the commands of the turn. The turn is over either way, so a failure is only traced.
+    async fn end_shells(&self) {
+        let (thread, client) = (&self.thread, self.thread.client());
+        let commands = client.turn_log().commands(thread.id(), self.turn_id());
+        if commands.is_empty() || !client.experimental_api() {
+            return;
+        }
+        let terminals = match thread.terminals().await {
+            Ok(terminals) => terminals,
+            Err(error) => {
+                tracing::debug!(thread = thread.id(), %error, "the shells of a turn can't be listed");
+                return;
+            }
+        };
+        for terminal in terminals
+            .iter()
+            .filter(|t| commands.iter().any(|item| item == t.item_id()))
+        {
+            if let Err(error) = terminal.terminate().await {
+                tracing::debug!(thread = thread.id(), %error, "a shell of a turn can't be ended");
+            }
+        }
     }
 
     /// Makes a request whose response says no more than that it was carried out.

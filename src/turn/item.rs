@@ -57,6 +57,7 @@ struct Message {
     kind: String,
     text: String,
     phase: Option<String>,
+    delivery: Option<String>,
 }
 
 impl Step {
@@ -133,6 +134,7 @@ impl Step {
                 kind: self.pieces_of()?.to_owned(),
                 text: String::new(),
                 phase: None,
+                delivery: None,
             },
         };
         if told.kind != "agentMessage" {
@@ -143,6 +145,14 @@ impl Step {
             if joined { self.text.clone() } else { told.text },
             told.phase,
         ))
+    }
+
+    /// Whether this is a message that the agent has sent on the way, which is no answer though it may be marked as one.
+    pub(super) fn is_aside(&self) -> bool {
+        let told = self
+            .raw()
+            .map(|raw| serde_json::from_str::<Message>(raw.get()));
+        told.is_some_and(|told| told.is_ok_and(|m| m.delivery.as_deref() == Some("async")))
     }
 
     pub(super) fn phase(&self) -> Option<MessagePhase> {

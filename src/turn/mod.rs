@@ -1,16 +1,24 @@
 //! Turns: how one is asked for, its events as they come, its outcome, and the means to steer and to interrupt it.
 
+mod agents;
+pub(crate) mod by_id;
 mod check;
 mod collect;
+mod compact;
 mod control;
 mod deadline;
 mod event;
+mod goal;
 mod item;
+mod mode;
 mod pending;
+mod plan;
 mod poll;
 mod progress;
+mod queue;
 mod reader;
 mod reconcile;
+mod review;
 mod send;
 mod start;
 pub(crate) mod strict_schema;
@@ -18,11 +26,22 @@ mod structured;
 pub mod terminal;
 mod watchdog;
 
-pub use crate::error::{Item, TokenUsage, TurnError, TurnErrorKind, TurnFailure, TurnOutcome};
+pub use crate::client::turn_log::StartedBy;
+pub use crate::error::{
+    Item, SubAgent, SubAgentStatus, TokenUsage, TurnError, TurnErrorKind, TurnFailure, TurnOutcome,
+};
+pub use by_id::Turns;
+pub use compact::Compact;
 pub use control::TurnControl;
 pub use deadline::Deadline;
 pub use event::TurnEvent;
+pub use goal::{Goal, GoalEnd, GoalEvent, GoalOutcome, GoalState, SetGoal};
+pub use plan::Plan;
+pub use queue::{QueueState, Queued};
 pub use reader::Turn;
+pub use review::{
+    Correctness, Finding, Findings, Location, Review, ReviewOutcome, Reviewed, StartReview, Verdict,
+};
 pub use send::SendOutcome;
 pub use start::Ask;
 pub use structured::{StructuredAsk, StructuredTurn};

@@ -8,7 +8,10 @@ use super::{
     reader::Turn,
 };
 use crate::{
-    client::tracker::{PendingStart, TurnGuard},
+    client::{
+        tracker::{PendingStart, TurnGuard},
+        turn_log::StartedBy,
+    },
     events::{Event, Events},
     protocol::pointer::at,
     rpc::reply::OnReply,
@@ -46,6 +49,7 @@ impl PendingTurn {
         let rebind = self.events.subscription().rebind();
         let (named, thread) = (self.named.clone(), self.thread.id().to_owned());
         let fresh = self.fresh;
+        let log = self.thread.client().turn_log().clone();
         Some(Box::new(move |outcome| {
             let Ok(reply) = outcome else { return };
             let Ok(turn) = at::<String>(reply.result(), &["turn", "id"]) else {
@@ -53,6 +57,15 @@ impl PendingTurn {
             };
             rebind.to(&of_turn(&thread, &turn));
             let guard = starting.claim(&turn, fresh);
+            if !guard.1 {
+                // What can't join another turn and is named by the answer is a review.
+                let by = if fresh {
+                    StartedBy::Review
+                } else {
+                    StartedBy::Us
+                };
+                log.began(&thread, &turn, by);
+            }
             *named.lock().unwrap_or_else(PoisonError::into_inner) = Some(guard);
         }))
     }
@@ -66,6 +79,8 @@ impl PendingTurn {
         events.unread(seen);
         let starting = thread.client().tracker().starting(thread.id());
         let (guard, _) = starting.claim(turn, true);
+        let log = thread.client().turn_log();
+        log.began(thread.id(), turn, StartedBy::Compaction);
         let control = TurnControl::of(thread, turn);
         Turn::new(control, guard, Progress::new(events), false)
     }

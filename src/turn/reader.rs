@@ -8,6 +8,7 @@ use std::{
 };
 
 use super::{
+    agents,
     check::Check,
     collect::Record,
     control::TurnControl,
@@ -16,7 +17,7 @@ use super::{
     progress::Progress,
     watchdog::{Watchdog, Why},
 };
-use crate::error::{TurnFailure, TurnOutcome};
+use crate::error::{SubAgent, TurnFailure, TurnOutcome};
 use crate::{
     client::tracker::{Phase, Role, TurnGuard},
     error::{Error, class::ErrorClass},
@@ -115,7 +116,11 @@ impl Turn {
     /// [`Error::Turn`] for one that failed, was interrupted, did not end by its deadline or was cut off by the connection's
     /// end; everything that was collected is in it.
     pub async fn finish(mut self) -> Result<TurnOutcome, Error> {
-        self.ended().await
+        let mut outcome = self.ended().await?;
+        if !outcome.agents.is_empty() {
+            outcome.agents = self.agents().await;
+        }
+        Ok(outcome)
     }
 
     /// Waits for the end or for an [idle check](crate::turn::Ask::idle_check), whichever comes first: `None` says that the turn
@@ -140,6 +145,15 @@ impl Turn {
     #[must_use]
     pub fn partial_outcome(&self) -> TurnOutcome {
         self.outcome()
+    }
+
+    /// The sub-agents that this turn has spawned or given work so far, and theirs, in the order in which they were named.
+    /// The server is asked for names that are not known (`thread/read`), for 1 s at most.
+    pub async fn agents(&self) -> Vec<SubAgent> {
+        let client = self.thread().client();
+        let known = || agents::known(client, self.thread().id(), self.id());
+        agents::name(client, &known()).await;
+        known()
     }
 
     /// Lets the turn run without this handle.
@@ -225,6 +239,7 @@ impl Turn {
                 .map(|failure| self.dated(failure)),
             recovered: collected.is_recovered(),
             joined: self.joined,
+            agents: agents::known(self.thread().client(), self.thread().id(), self.id()),
         }
     }
 

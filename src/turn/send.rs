@@ -1,4 +1,4 @@
-//! The other ways to a turn: input for whatever turn there is, a review, a compaction.
+//! The other ways to a turn: input for whatever turn there is, a compaction.
 
 use std::pin::pin;
 
@@ -10,7 +10,7 @@ use crate::{
     client::time,
     error::{Error, RpcErrorKind},
     events::Event,
-    protocol::{Call, ReviewStartParams, ReviewTarget, ThreadCompactStartParams},
+    protocol::{Call, ThreadCompactStartParams},
     thread::{Input, Thread},
 };
 
@@ -75,29 +75,9 @@ impl Thread {
         })
     }
 
-    /// `review/start`: has the working tree, a commit or a branch reviewed, in a turn that takes no other input. A turn
-    /// that runs is interrupted by it. The review is the outcome's text.
-    ///
-    /// # Errors
-    /// Same errors as [`ask`](Self::ask).
-    pub async fn review(&self, target: impl Into<ReviewTarget>) -> Result<Turn, Error> {
-        const METHOD: &str = ReviewStartParams::METHOD;
-        let params = ReviewStartParams::new(self.id(), target);
-        let params = serde_json::to_string(&params).map_err(|e| Error::encode(METHOD, &e))?;
-        let timeout = self.client().request_timeout();
-        self.begin(METHOD, &params, timeout, true).await
-    }
-
-    /// `thread/compact/start`: has the history summed up, in a turn that takes no other input. A turn that runs is
-    /// interrupted by it.
-    ///
-    /// # Errors
-    /// [`Error::Timeout`] if the compaction doesn't begin within the deadline of requests, [`Error::NotFollowed`] if the
-    /// thread is closed or let go before that, otherwise the same errors as
-    /// [`ask`](Self::ask).
-    pub async fn compact(&self) -> Result<Turn, Error> {
+    /// Starts a compaction, which aborts a turn that runs.
+    pub(super) async fn start_compaction(&self) -> Result<Turn, Error> {
         const METHOD: &str = ThreadCompactStartParams::METHOD;
-        self.check_followed()?;
         let within = self.client().request_timeout();
         let deadline = time::deadline(within);
         // NB. Before it is sent: the answer does not name the turn, so its first events have to.

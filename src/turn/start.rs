@@ -11,6 +11,7 @@ use serde_json::{Map, Value, value::RawValue};
 
 use super::{
     deadline::Deadline,
+    mode,
     pending::PendingTurn,
     reader::{IDLE_CHECK, Turn},
 };
@@ -193,6 +194,7 @@ impl Ask {
             _ => Map::new(),
         };
         fields.extend(self.extra);
+        mode::complete(&self.thread, &mut fields)?;
         let params = Params {
             fields: &fields,
             output_schema: self.schema.as_deref(),

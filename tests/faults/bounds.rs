@@ -84,7 +84,7 @@ async fn a_compaction_ends_when_its_thread_is_let_go_or_closed_meanwhile() {
                 Ok(json!({"status": "unsubscribed"}))
             });
             let begun = Instant::now();
-            let (compaction, ()) = tokio::join!(thread.compact(), async {
+            let (compaction, ()) = tokio::join!(thread.compact().into_future(), async {
                 while server.calls("thread/compact/start") == 0 {
                     tokio::task::yield_now().await;
                 }

@@ -155,9 +155,12 @@ async fn a_review_is_interrupted_by_the_name_under_which_it_runs() {
         let (_client, server, thread) = rig().await;
         let begun = json!({"turn": {"id": U, "items": [], "status": "inProgress"}, "reviewThreadId": T});
         server.answer("review/start", move |_| Ok(begun.clone()));
-        let target = cas_sdk::protocol::ReviewTarget::UncommittedChanges;
+        server.answer("command/exec", |_| {
+            Ok(json!({"exitCode": 128, "stdout": "", "stderr": "not a git repository"}))
+        });
+        let target = cas_sdk::protocol::ReviewTarget::uncommitted();
         let turn = thread.review(target).await.unwrap();
-        assert!(!turn.joined());
+        assert!(!turn.turn().joined());
         server.notify(
             "turn/started",
             json!({"threadId": T, "turn": {"id": "inner", "rootTurnId": U, "items": [], "status": "inProgress"}}),

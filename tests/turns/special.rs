@@ -16,7 +16,7 @@ use crate::{
 };
 
 fn review() -> ReviewTarget {
-    serde_json::from_value(json!({"type": "custom", "instructions": "look at it"})).unwrap()
+    ReviewTarget::custom("look at it")
 }
 
 fn not_steerable(error: &Error, kind: &str) {
@@ -41,8 +41,8 @@ async fn a_review_is_a_turn_whose_text_is_the_review() {
             .to_string(),
         ));
         let turn = thread.review(review()).await.unwrap();
-        assert!(!turn.joined());
-        let outcome = turn.finish().await.unwrap();
+        assert!(!turn.turn().joined());
+        let outcome = turn.finish().await.unwrap().turn;
         assert!(outcome.text.contains("Nothing to complain about."), "{outcome:?}");
         let has = |is: fn(&ThreadItem) -> bool| outcome.items.iter().any(|i| is(&i.item));
         assert!(has(|i| matches!(i, ThreadItem::EnteredReviewMode(_))));
@@ -68,7 +68,7 @@ async fn a_review_takes_no_input_and_can_be_interrupted_at_any_moment() {
             if pause {
                 let before = rig.model.requests().len();
                 rig.model.wait_for_requests(before.max(1)).await;
-                not_steerable(&turn.steer("x").await.unwrap_err(), "review");
+                not_steerable(&turn.turn().steer("x").await.unwrap_err(), "review");
                 not_steerable(&thread.ask("x").await.unwrap_err(), "review");
                 not_steerable(&thread.send("x").await.unwrap_err(), "review");
             }
@@ -144,7 +144,7 @@ async fn a_compaction_ends_the_turn_that_runs_and_can_be_interrupted_itself() {
             .otherwise(Reply::new().delta("working").hold(&Gate::new()));
         let mut turn = thread.ask("go").await.unwrap();
         while !matches!(turn.next().await.unwrap().unwrap(), TurnEvent::Text { .. }) {}
-        let compaction = thread.compact().await.unwrap();
+        let compaction = thread.compact().interrupt_running().await.unwrap();
         assert_ne!(compaction.id(), turn.id());
         let Err(Error::Turn(error)) = turn.finish().await else {
             panic!("it was interrupted")

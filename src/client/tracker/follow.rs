@@ -18,6 +18,21 @@ impl Tracker {
             .is_some_and(|track| track.followed)
     }
 
+    /// Whether it is known that no turn runs: the turns of this thread are told here, and it was not taken up in the
+    /// middle of one.
+    pub(crate) fn is_at_rest(&self, thread: &str) -> bool {
+        let state = self.lock();
+        let track = state.threads.get(thread);
+        track.is_some_and(|track| track.followed && !track.busy && track.active.is_none())
+    }
+
+    /// All threads whose turns can be seen here.
+    pub(crate) fn followed(&self) -> Vec<String> {
+        let state = self.lock();
+        let followed = state.threads.iter().filter(|(_, track)| track.followed);
+        followed.map(|(thread, _)| thread.clone()).collect()
+    }
+
     /// Waits until this thread is not followed here.
     pub(crate) async fn let_go_of(&self, thread: &str) {
         loop {

@@ -56,7 +56,7 @@ impl Tracker {
         connection.send_hooked(TurnInterruptParams::METHOD, params, Box::new(on_reply));
     }
 
-    fn is_unwanted(&self, thread: &str, turn: &str) -> bool {
+    pub(crate) fn is_unwanted(&self, thread: &str, turn: &str) -> bool {
         let state = self.lock();
         let track = state.threads.get(thread).and_then(|t| t.turns.get(turn));
         track.is_some_and(|track| track.unwanted && !track.is_over())

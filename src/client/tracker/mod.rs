@@ -21,6 +21,7 @@ use std::{
 use tokio::sync::{Notify, watch};
 
 use crate::{
+    client::turn_log::TurnLog,
     error::TokenUsage,
     protocol::TurnStatus,
     rpc::{Aside, Connection},
@@ -69,6 +70,8 @@ pub(crate) struct Tracker {
     connection: OnceLock<Weak<Connection>>,
     aside: Aside,
     myself: Weak<Self>,
+    /// Every turn, whoever began it.
+    log: Arc<TurnLog>,
 }
 
 #[derive(Default)]
@@ -247,7 +250,12 @@ impl Tracker {
             connection: OnceLock::new(),
             aside,
             myself: myself.clone(),
+            log: TurnLog::new(),
         })
+    }
+
+    pub(crate) fn log(&self) -> &Arc<TurnLog> {
+        &self.log
     }
 
     pub(crate) fn attach(&self, connection: &Arc<Connection>) {
@@ -268,6 +276,7 @@ impl Tracker {
         drop(locked);
         self.let_go_of_handlers(Some(owners));
         self.let_go.notify_waiters();
+        self.log.close();
     }
 
     /// The id by which the server knows the turn that runs on a thread.

@@ -1,5 +1,7 @@
 //! What the notifications say of threads and turns. Runs in the reader, in order.
 
+use std::sync::Weak;
+
 use super::{Active, Phase, Tracker};
 use crate::protocol::routing::RoutingKeys as _;
 use crate::{
@@ -12,6 +14,14 @@ impl Tracker {
     pub(crate) fn observe(&self, message: &Incoming) {
         let parts = message.parts();
         let params = parts.params().unwrap_or_default();
+        self.log.observe(message);
+        if parts.method() == Some("turn/completed")
+            && let (Some(thread), Some(turn)) = (parts.thread(), parts.turn())
+            && self.is_unwanted(thread, turn)
+            && let Some(connection) = self.connection.get().and_then(Weak::upgrade)
+        {
+            self.log.end_shells(&connection, thread, turn);
+        }
         match parts.method() {
             Some("account/rateLimits/updated") => return self.limits_updated(params),
             Some("thread/started") => return self.thread_started(params),

@@ -2,13 +2,16 @@
 
 mod ask;
 mod doctor;
+mod goal;
 mod instance_runner;
 mod lists;
+mod login;
 mod manual;
 mod mine;
 mod preflight;
 mod proxy;
 mod rate_limits;
+mod review;
 mod smoke_check;
 mod stats;
 mod steer;
@@ -25,6 +28,9 @@ pub(crate) enum Command {
     #[command(visible_alias = "thread")]
     Threads(threads::Args),
     Steer(steer::Args),
+    Review(Box<review::Args>),
+    Goal(Box<goal::Args>),
+    Login(login::Args),
     /// List the models that can be asked.
     Models(lists::Args),
     /// List the experimental features of codex and whether they are on.
@@ -51,6 +57,9 @@ impl Command {
             Self::Ask(args) => args.json,
             Self::Threads(args) => args.json(),
             Self::Steer(args) => args.json,
+            Self::Review(args) => args.json,
+            Self::Goal(args) => args.json(),
+            Self::Login(args) => args.json,
             Self::Models(args) | Self::Features(args) => args.json,
             Self::Mine(args) => args.json(),
             Self::Stats(args) => args.json,
@@ -81,6 +90,9 @@ impl Command {
         match self {
             Self::Proxy(args) => return Ok(proxy::run(args, signals).await?),
             Self::Ask(args) => return ask::run(*args, &mut signals).await,
+            Self::Review(args) => return signals.or(review::run(*args)).await,
+            Self::Goal(args) => return goal::run(*args, &mut signals).await,
+            Self::Login(args) => signals.or(login::run(args)).await?,
             Self::InstanceRunner(args) => instance_runner::run(*args, &mut signals).await?,
             Self::Mine(args) => mine::run(*args, &mut signals).await?,
             Self::SmokeCheck(args) => signals.or(smoke_check::run(args)).await?,

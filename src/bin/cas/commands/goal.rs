@@ -1,0 +1,198 @@
+//! `cas goal`: what a thread works towards.
+
+use std::time::Duration;
+
+use cas_sdk::{
+    CasClient, Thread,
+    protocol::ThreadGoal,
+    thread::GoalOnResume,
+    turn::{Goal, GoalEnd, GoalEvent, GoalOutcome, GoalState},
+};
+use serde_json::json;
+
+use crate::{
+    failure::{DONE, FAILED, TIMED_OUT},
+    output::{Result, complain, json as json_line, line},
+    server::{Server, thread_named},
+    signals::Signals,
+    when::duration,
+};
+
+/// See, set, pause or remove the goal of a thread, or wait for it.
+///
+/// A goal that this command works on is paused when the command ends, whichever way.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Exit status: 0 done or reached, 1 failed or not reached, 2 wrong usage, 124 a limit was reached, 130 interrupted."
+)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// Show it
+    Get(One),
+    /// Set it, and work on it to its end
+    Set {
+        #[command(flatten)]
+        one: One,
+        /// What is to be reached
+        objective: String,
+        /// How many turns it may take
+        #[arg(long, value_name = "N", default_value_t = 20)]
+        turns: u32,
+        /// How many tokens it may use
+        #[arg(long, value_name = "N")]
+        tokens: Option<u64>,
+        /// How long it may take: 90s, 5m, 2h
+        #[arg(long, value_name = "TIME", value_parser = duration)]
+        time: Option<Duration>,
+    },
+    /// Pause it
+    Pause(One),
+    /// Remove it
+    Clear(One),
+    /// Go on with it to its end
+    Wait(One),
+}
+
+#[derive(Debug, clap::Args)]
+struct One {
+    /// The thread, named by its id or the beginning of it
+    thread: String,
+    /// Print it as JSON
+    #[arg(long, help_heading = "Output")]
+    json: bool,
+    #[command(flatten)]
+    server: Server,
+}
+
+impl Args {
+    fn one(&self) -> &One {
+        match &self.action {
+            Action::Get(one) | Action::Pause(one) | Action::Clear(one) | Action::Wait(one) => one,
+            Action::Set { one, .. } => one,
+        }
+    }
+
+    pub(crate) fn json(&self) -> bool {
+        self.one().json
+    }
+}
+
+/// Returns the exit status.
+pub(crate) async fn run(args: Args, signals: &mut Signals) -> Result<u8> {
+    let client = args.one().server.client().await?;
+    let done = act(&args, &client, signals).await;
+    client.shutdown().await;
+    done
+}
+
+async fn act(args: &Args, client: &CasClient, signals: &mut Signals) -> Result<u8> {
+    let one = args.one();
+    let id = thread_named(client, &one.thread).await?;
+    let stored = client.thread(id.as_str());
+    match &args.action {
+        Action::Get(_) => match stored.goal().await? {
+            Some(goal) => show(goal.info(), one.json).map(|()| DONE),
+            None => Err("the thread has no goal".into()),
+        },
+        Action::Pause(_) => {
+            let goal = stored.goal().await?.ok_or("the thread has no goal")?;
+            goal.pause().await?;
+            Ok(DONE)
+        }
+        Action::Clear(_) => {
+            let goal = stored.goal().await?.ok_or("the thread has no goal")?;
+            goal.clear().await?;
+            Ok(DONE)
+        }
+        Action::Set {
+            objective,
+            turns,
+            tokens,
+            time,
+            ..
+        } => {
+            let thread = resumed(client, &id).await?;
+            let mut goal = thread.set_goal(objective).max_turns(*turns).replace();
+            if let Some(tokens) = tokens {
+                goal = goal.max_tokens(*tokens);
+            }
+            if let Some(time) = time {
+                goal = goal.max_time(*time);
+            }
+            follow(goal.await?, one.json, signals).await
+        }
+        Action::Wait(_) => {
+            let thread = resumed(client, &id).await?;
+            let goal = thread.goal().await?.ok_or("the thread has no goal")?;
+            goal.resume().await?;
+            follow(goal, one.json, signals).await
+        }
+    }
+}
+
+/// The thread, with a goal that does not go on before it is asked to.
+async fn resumed(client: &CasClient, id: &str) -> Result<Thread> {
+    Ok(client.resume_thread(id).goal(GoalOnResume::Pause).await?)
+}
+
+async fn follow(mut goal: Goal, json: bool, signals: &mut Signals) -> Result<u8> {
+    loop {
+        let event = tokio::select! {
+            biased;
+            caught = signals.next() => {
+                let report = goal.stop().await;
+                for failure in report.failures {
+                    complain(&format!("{}: {}", failure.thread_id, failure.error));
+                }
+                return Err(crate::failure::Failure::Signal(caught));
+            }
+            event = goal.next() => event,
+        };
+        match event.transpose()? {
+            Some(GoalEvent::TurnEnded(turn)) if !json => line(&turn.text)?,
+            Some(GoalEvent::Ended(outcome)) => return ended(&outcome, json),
+            Some(GoalEvent::Dormant) => {
+                return Err(
+                    "the goal is active, but nothing runs: its turn was interrupted".into(),
+                );
+            }
+            Some(_) => {}
+            None => return Err("the connection has ended".into()),
+        }
+    }
+}
+
+fn ended(outcome: &GoalOutcome, json: bool) -> Result<u8> {
+    if json {
+        let of = &outcome.goal;
+        json_line(&json!({
+            "end": format!("{:?}", outcome.end), "complete": outcome.is_complete(), "turns": outcome.turns,
+            "text": outcome.text, "status": of.status.to_string(), "tokensUsed": of.tokens_used,
+        }))?;
+    } else if !outcome.is_complete() {
+        complain(&format!(
+            "not reached: {:?} after {} turns",
+            outcome.end, outcome.turns
+        ));
+    }
+    Ok(match outcome.end {
+        GoalEnd::State(GoalState::Complete) => DONE,
+        GoalEnd::TurnLimit | GoalEnd::TokenLimit | GoalEnd::TimeLimit => TIMED_OUT,
+        _ => FAILED,
+    })
+}
+
+fn show(goal: &ThreadGoal, json: bool) -> Result {
+    if json {
+        return json_line(goal);
+    }
+    line(format_args!(
+        "{}: {} ({} tokens, {} s)",
+        goal.status, goal.objective, goal.tokens_used, goal.time_used_seconds
+    ))
+}

@@ -1,0 +1,121 @@
+//! `cas review`: what a reviewer says of a repository.
+
+use cas_sdk::{
+    protocol::{ReviewTarget, ThreadStartParams},
+    turn::{ReviewOutcome, Verdict},
+};
+use serde_json::json;
+
+use crate::{
+    failure::{DECLINED, DONE, FAILED},
+    output::{Result, complain, field, json as json_line, line},
+    server::Server,
+};
+
+/// Have the working tree, a commit or a branch reviewed.
+///
+/// Without a flag it is what is not committed.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Exit status: 0 the reviewer says that it is right, 1 failed or there is no verdict, 2 wrong usage, 3 the reviewer says that it is not right."
+)]
+pub(crate) struct Args {
+    /// What the branch that is checked out has changed since it left this one
+    #[arg(long, value_name = "BRANCH", conflicts_with_all = ["commit", "uncommitted"])]
+    base: Option<String>,
+    /// What this commit changes
+    #[arg(long, value_name = "SHA", conflicts_with = "uncommitted")]
+    commit: Option<String>,
+    /// What is not committed; the default
+    #[arg(long)]
+    uncommitted: bool,
+    /// Whatever these instructions say
+    #[arg(long, value_name = "TEXT", conflicts_with_all = ["base", "commit", "uncommitted"])]
+    instructions: Option<String>,
+    /// Print the verdict as one JSON object
+    #[arg(long, help_heading = "Output")]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    server: Server,
+}
+
+impl Args {
+    fn target(&self) -> ReviewTarget {
+        match (&self.base, &self.commit, &self.instructions) {
+            (Some(branch), _, _) => ReviewTarget::base_branch(branch),
+            (_, Some(sha), _) => ReviewTarget::commit(sha),
+            (_, _, Some(text)) => ReviewTarget::custom(text),
+            _ => ReviewTarget::uncommitted(),
+        }
+    }
+}
+
+/// Returns the exit status.
+pub(crate) async fn run(args: Args) -> Result<u8> {
+    let client = args.server.client().await?;
+    let reviewed = async {
+        let thread = client.start_thread(ThreadStartParams::default()).await?;
+        let outcome = thread.review(args.target()).await?.finish().await?;
+        Ok::<_, cas_sdk::Error>(outcome)
+    };
+    let reviewed = reviewed.await;
+    client.shutdown().await;
+    let outcome = reviewed?;
+    if args.json {
+        json_line(&as_json(&outcome))?;
+    } else {
+        print(&outcome.verdict)?;
+    }
+    Ok(match outcome.verdict.is_correct() {
+        Some(true) => DONE,
+        Some(false) => DECLINED,
+        None => FAILED,
+    })
+}
+
+fn print(verdict: &Verdict) -> Result {
+    match verdict {
+        Verdict::Typed(found) => {
+            line(&found.explanation)?;
+            for finding in &found.findings {
+                let place = finding.location.as_ref().map(ToString::to_string);
+                let place = place.unwrap_or_default();
+                line(format_args!(
+                    "- {} {}",
+                    field(&finding.title),
+                    field(&place)
+                ))?;
+                line(format_args!("  {}", finding.body.replace('\n', "\n  ")))?;
+            }
+        }
+        Verdict::Raw { text, reason } => {
+            line(text)?;
+            complain(&format!("no verdict: {reason}"));
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+fn as_json(outcome: &ReviewOutcome) -> serde_json::Value {
+    let typed = outcome.verdict.typed();
+    let findings = typed.into_iter().flat_map(|found| &found.findings);
+    let findings = findings.map(|finding| {
+        let location = finding.location.as_ref();
+        json!({
+            "title": finding.title, "body": finding.body,
+            "priority": finding.priority, "confidence": finding.confidence,
+            "file": location.map(|at| at.file.display().to_string()),
+            "startLine": location.map(|at| at.start), "endLine": location.map(|at| at.end),
+        })
+    });
+    let of = &outcome.reviewed;
+    json!({
+        "correct": outcome.verdict.is_correct(),
+        "explanation": typed.map(|found| &found.explanation),
+        "confidence": typed.and_then(|found| found.confidence),
+        "findings": typed.map(|_| findings.collect::<Vec<_>>()),
+        "text": outcome.turn.text,
+        "reviewed": {"head": of.head, "base": of.base, "commit": of.commit, "changes": of.changes},
+    })
+}

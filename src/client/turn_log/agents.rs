@@ -1,0 +1,198 @@
+//! The sub-agents of turns: which threads they have, what they used, and what they said last.
+
+use std::collections::HashMap;
+
+use serde::Deserialize;
+
+use crate::{error::TokenUsage, protocol::pointer::at};
+
+/// How many sub-agents are kept track of.
+const MOST: usize = 1024;
+/// How much of an agent's last message is kept, in bytes.
+const RESULT: usize = 64 * 1024;
+
+/// A sub-agent as the events tell of it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Agent {
+    pub(crate) thread: String,
+    /// The thread that spawned it.
+    pub(crate) parent: String,
+    /// The turn of the parent that spawned it, or gave it its last task.
+    pub(crate) turn: String,
+    pub(crate) path: Option<String>,
+    pub(crate) nickname: Option<String>,
+    pub(crate) result: Option<String>,
+    /// The server's word on it, where its own events are not told.
+    pub(crate) told_status: Option<String>,
+    total: TokenUsage,
+    /// What it had used before this task.
+    before: TokenUsage,
+    order: u64,
+}
+
+impl Agent {
+    pub(crate) fn used(&self) -> TokenUsage {
+        self.total.since(self.before)
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Agents {
+    known: HashMap<String, Agent>,
+    /// The totals of threads that are not known to be anybody's.
+    next: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Item {
+    #[serde(default)]
+    tool: String,
+    #[serde(default)]
+    receiver_thread_ids: Vec<String>,
+    #[serde(default)]
+    agents_states: HashMap<String, State>,
+    #[serde(default)]
+    kind: String,
+    agent_thread_id: Option<String>,
+    agent_path: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct State {
+    #[serde(default)]
+    status: String,
+    message: Option<String>,
+}
+
+impl Agents {
+    pub(super) fn is_agent(&self, thread: &str) -> bool {
+        self.known.contains_key(thread)
+    }
+
+    /// The agents that a turn has spawned or given work, and those that these have spawned, in the order they were named.
+    pub(super) fn of_turn(&self, thread: &str, turn: &str) -> Vec<Agent> {
+        self.tree(|agent| agent.parent == thread && agent.turn == turn)
+    }
+
+    /// The same of all turns of a thread.
+    pub(super) fn of_thread(&self, thread: &str) -> Vec<Agent> {
+        self.tree(|agent| agent.parent == thread)
+    }
+
+    fn tree(&self, is_child: impl Fn(&Agent) -> bool) -> Vec<Agent> {
+        let mut found: Vec<Agent> = self
+            .known
+            .values()
+            .filter(|a| is_child(a))
+            .cloned()
+            .collect();
+        let mut at = 0;
+        while at < found.len() {
+            let parent = found[at].thread.clone();
+            let more = self.known.values().filter(|agent| {
+                agent.parent == parent && !found.iter().any(|known| known.thread == agent.thread)
+            });
+            let more: Vec<Agent> = more.cloned().collect();
+            found.extend(more);
+            at += 1;
+        }
+        found.sort_by_key(|agent| agent.order);
+        found
+    }
+
+    pub(super) fn named(&mut self, thread: &str, nickname: Option<String>) {
+        if let Some(agent) = self.known.get_mut(thread) {
+            agent.nickname = nickname.or(agent.nickname.take());
+        }
+    }
+
+    /// An agent that works for a turn from now on.
+    pub(super) fn works_for(&mut self, child: &str, parent: &str, turn: &str) {
+        if child == parent || !self.known.contains_key(child) && self.known.len() >= MOST {
+            return;
+        }
+        let order = self.next;
+        self.next += 1;
+        let agent = self.known.entry(child.to_owned()).or_insert_with(|| Agent {
+            thread: child.to_owned(),
+            parent: parent.to_owned(),
+            turn: turn.to_owned(),
+            order,
+            ..Agent::default()
+        });
+        if agent.turn != turn && agent.parent == parent {
+            turn.clone_into(&mut agent.turn);
+            agent.before = agent.total;
+            agent.result = None;
+            agent.told_status = None;
+        }
+    }
+
+    /// `item/started` or `item/completed` of a call that has to do with agents.
+    pub(super) fn item(&mut self, thread: &str, turn: &str, params: &str) {
+        let Ok(item) = at::<Item>(params, &["item"]) else {
+            return;
+        };
+        if let Some(child) = &item.agent_thread_id {
+            if item.kind == "started" || item.kind == "interacted" {
+                self.works_for(child, thread, turn);
+            }
+            if let Some(agent) = self.known.get_mut(child) {
+                agent.path = item.agent_path.or(agent.path.take());
+                if item.kind == "completed" || item.kind == "interrupted" {
+                    agent.told_status = Some(item.kind);
+                }
+            }
+            return;
+        }
+        if matches!(item.tool.as_str(), "spawnAgent" | "sendInput") {
+            for child in &item.receiver_thread_ids {
+                self.works_for(child, thread, turn);
+            }
+        }
+        for (child, state) in item.agents_states {
+            if let Some(agent) = self.known.get_mut(&child) {
+                if let Some(message) = state.message {
+                    agent.result = Some(shortened(message));
+                }
+                agent.told_status = Some(state.status);
+            }
+        }
+    }
+
+    /// An agent has said something.
+    pub(super) fn message(&mut self, thread: &str, params: &str) {
+        #[derive(Deserialize)]
+        struct Message {
+            #[serde(default)]
+            text: String,
+            delivery: Option<String>,
+        }
+        if let Some(agent) = self.known.get_mut(thread)
+            && let Ok(message) = at::<Message>(params, &["item"])
+            && message.delivery.as_deref() != Some("async")
+        {
+            agent.result = Some(shortened(message.text));
+        }
+    }
+
+    pub(super) fn used(&mut self, thread: &str, params: &str) {
+        if let Some(agent) = self.known.get_mut(thread)
+            && let Ok(total) = at(params, &["tokenUsage", "total"])
+        {
+            agent.total = total;
+        }
+    }
+}
+
+fn shortened(mut text: String) -> String {
+    if text.len() > RESULT {
+        let mut end = RESULT;
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        text.truncate(end);
+    }
+    text
+}

@@ -1,0 +1,196 @@
+//! Every turn of every thread as the reader sees it, whoever began it: who began it, whether it runs, its commands and
+//! its sub-agents. Bounded; what is over is kept for a while, so that what comes late finds it.
+
+mod agents;
+mod entry;
+mod observe;
+mod shells;
+mod started_by;
+
+use std::{
+    collections::HashMap,
+    pin::pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::sync::Notify;
+
+pub(crate) use agents::Agent;
+use agents::Agents;
+pub(crate) use entry::Standing;
+use entry::{ThreadEntry, TurnEntry};
+pub use started_by::StartedBy;
+
+/// How many threads are kept.
+const THREADS: usize = 4096;
+
+#[derive(Default)]
+pub(crate) struct TurnLog {
+    state: Mutex<State>,
+    /// A turn has begun or ended.
+    changed: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    threads: HashMap<String, ThreadEntry>,
+    agents: Agents,
+}
+
+impl TurnLog {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    /// This client began a turn, or asked for one that has begun.
+    pub(crate) fn began(&self, thread: &str, turn: &str, by: StartedBy) {
+        let mut state = self.lock();
+        let entry = state.thread(thread);
+        // NB. The answer to `turn/start` may come before or after the events of the turn; this is no event.
+        entry.turn(turn, u64::MAX).cause = Some(by);
+    }
+
+    /// This client enqueued a message.
+    pub(crate) fn enqueued(&self, thread: &str, message: &str) {
+        self.lock().thread(thread).queued.insert(message.to_owned());
+    }
+
+    /// The queue has handed a message on, or let go of it.
+    pub(crate) fn dequeued(&self, thread: &str, message: &str) {
+        if let Some(entry) = self.lock().threads.get_mut(thread) {
+            entry.queued.remove(message);
+        }
+    }
+
+    /// How a turn stands; `None` if it is not known.
+    pub(crate) fn standing(&self, thread: &str, turn: &str) -> Option<Standing> {
+        self.with(thread, turn, |turn| turn.standing.clone())
+    }
+
+    /// The id that the items of a turn have.
+    pub(crate) fn canonical(&self, thread: &str, turn: &str) -> String {
+        let found = self.with(thread, turn, |turn| turn.id.clone());
+        found.unwrap_or_else(|| turn.to_owned())
+    }
+
+    /// Whether this line was the first that named the turn.
+    pub(crate) fn is_first(&self, thread: &str, turn: &str, seq: u64) -> bool {
+        self.with(thread, turn, |turn| seq <= turn.seq)
+            .unwrap_or(false)
+    }
+
+    pub(crate) fn started_by(&self, thread: &str, turn: &str) -> StartedBy {
+        let state = self.lock();
+        let is_agent = state.agents.is_agent(thread);
+        let entry = state.threads.get(thread);
+        let found = entry.and_then(|entry| Some(entry.started_by(entry.find(turn)?, is_agent)));
+        found.unwrap_or(StartedBy::Unknown)
+    }
+
+    /// The turn that runs on a thread.
+    pub(crate) fn running(&self, thread: &str) -> Option<String> {
+        let state = self.lock();
+        let turns = &state.threads.get(thread)?.turns;
+        let running = turns.iter().rev().find(|turn| turn.is_running());
+        running.map(|turn| turn.id.clone())
+    }
+
+    /// All turns that run, with their threads.
+    pub(crate) fn all_running(&self) -> Vec<(String, String)> {
+        let state = self.lock();
+        let running = state.threads.iter().flat_map(|(thread, entry)| {
+            let turns = entry.turns.iter().filter(|turn| turn.is_running());
+            turns.map(move |turn| (thread.clone(), turn.id.clone()))
+        });
+        running.collect()
+    }
+
+    pub(crate) fn is_goal_active(&self, thread: &str) -> bool {
+        let state = self.lock();
+        state
+            .threads
+            .get(thread)
+            .is_some_and(|entry| entry.goal_active)
+    }
+
+    /// The model of a thread, where its settings were told.
+    pub(crate) fn model(&self, thread: &str) -> Option<String> {
+        self.lock().threads.get(thread)?.model.clone()
+    }
+
+    /// The items of the commands of a turn that have not ended.
+    pub(crate) fn commands(&self, thread: &str, turn: &str) -> Vec<String> {
+        self.with(thread, turn, |turn| turn.commands.iter().cloned().collect())
+            .unwrap_or_default()
+    }
+
+    pub(crate) fn agents_of_turn(&self, thread: &str, turn: &str) -> Vec<Agent> {
+        self.lock().agents.of_turn(thread, turn)
+    }
+
+    pub(crate) fn agents_of_thread(&self, thread: &str) -> Vec<Agent> {
+        self.lock().agents.of_thread(thread)
+    }
+
+    /// The nickname of an agent has become known.
+    pub(crate) fn agent_named(&self, thread: &str, nickname: Option<String>) {
+        self.lock().agents.named(thread, nickname);
+    }
+
+    /// The last turn of a thread.
+    pub(crate) fn last_standing(&self, thread: &str) -> Option<Standing> {
+        let state = self.lock();
+        let last = state.threads.get(thread)?.turns.back()?;
+        Some(last.standing.clone())
+    }
+
+    /// Waits until no turn is known to run on any of these threads.
+    pub(crate) async fn idle(&self, threads: &[String]) {
+        loop {
+            // NB. What changes after this wakes the wait below.
+            let mut changed = pin!(self.changed.notified());
+            changed.as_mut().enable();
+            if threads.iter().all(|thread| self.running(thread).is_none()) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// Waits until something holds that turns which begin, end or show their first item can make hold.
+    pub(crate) async fn until<T>(&self, holds: impl Fn(&Self) -> Option<T>) -> T {
+        loop {
+            let mut changed = pin!(self.changed.notified());
+            changed.as_mut().enable();
+            if let Some(found) = holds(self) {
+                return found;
+            }
+            changed.await;
+        }
+    }
+
+    fn with<T>(&self, thread: &str, turn: &str, get: impl FnOnce(&TurnEntry) -> T) -> Option<T> {
+        let state = self.lock();
+        state.threads.get(thread)?.find(turn).map(get)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn thread(&mut self, thread: &str) -> &mut ThreadEntry {
+        if self.threads.len() >= THREADS && !self.threads.contains_key(thread) {
+            let running = |entry: &ThreadEntry| entry.turns.iter().any(TurnEntry::is_running);
+            self.threads.retain(|_, entry| running(entry));
+        }
+        self.threads.entry(thread.to_owned()).or_default()
+    }
+}
+
+impl std::fmt::Debug for TurnLog {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TurnLog").finish_non_exhaustive()
+    }
+}

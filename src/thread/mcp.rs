@@ -1,0 +1,90 @@
+//! The MCP servers of a thread: whether they are ready, and calls without an agent.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::time::timeout_at;
+
+use crate::{
+    client::time,
+    error::Error,
+    events::Filter,
+    protocol::{
+        ListMcpServerStatusParams, McpServerConnectionStatus, McpServerStatus,
+        McpServerStatusDetail, McpServerToolCallParams, McpServerToolCallResponse,
+    },
+    thread::Thread,
+};
+
+/// How long the servers are not asked about if nothing is told of them.
+const LOOK: Duration = Duration::from_millis(500);
+
+impl Thread {
+    /// `mcpServerStatus/list`: the MCP servers of this thread, with their tools and without their resources.
+    ///
+    /// # Errors
+    /// Same errors as [`CasClient::request`](crate::CasClient::request).
+    pub async fn mcp_servers(&self) -> Result<Vec<McpServerStatus>, Error> {
+        // Servers may have no resources to list, and not answer when they are asked for them.
+        let params = ListMcpServerStatusParams::default()
+            .thread_id(self.id())
+            .detail(McpServerStatusDetail::ToolsAndAuthOnly);
+        self.client().pages(params).all().await
+    }
+
+    /// Waits until none of the thread's MCP servers is still starting, and returns them; some may have failed. A turn
+    /// waits for them for a second only, and then does without their tools.
+    ///
+    /// # Errors
+    /// [`Error::Timeout`] if one is still starting after `within`; and as of [`mcp_servers`](Self::mcp_servers).
+    pub async fn await_mcp_ready(&self, within: Duration) -> Result<Vec<McpServerStatus>, Error> {
+        let deadline = time::deadline(within);
+        let filter = Filter::all()
+            .thread(self.id())
+            .method("mcpServer/startupStatus/updated");
+        let mut told = self.client().events(filter);
+        loop {
+            let servers = self.mcp_servers().await?;
+            let starting = |server: &McpServerStatus| {
+                matches!(
+                    server.runtime_status,
+                    Some(
+                        McpServerConnectionStatus::Starting | McpServerConnectionStatus::NotStarted
+                    )
+                )
+            };
+            if !servers.iter().any(starting) {
+                return Ok(servers);
+            }
+            let patience = time::deadline(LOOK).min(deadline);
+            if let Ok(Some(Err(error @ Error::Closed(_)))) = timeout_at(patience, told.next()).await
+            {
+                return Err(error);
+            }
+            if tokio::time::Instant::now() >= deadline {
+                return Err(Error::Timeout {
+                    method: "mcpServer/startupStatus/updated".to_owned(),
+                    after: within,
+                });
+            }
+        }
+    }
+
+    /// `mcpServer/tool/call`: calls a tool of an MCP server of this thread. **Nobody is asked for approval**, whatever the
+    /// policies and the tool's annotations say.
+    ///
+    /// # Errors
+    /// Same errors as [`CasClient::request`](crate::CasClient::request); the MCP server's own errors are passed through as
+    /// [`Error::Rpc`]. A tool that fails is none: [`is_error`](McpServerToolCallResponse::is_error).
+    pub async fn call_mcp_tool(
+        &self,
+        server: impl Into<String>,
+        tool: impl Into<String>,
+        arguments: impl Serialize,
+    ) -> Result<McpServerToolCallResponse, Error> {
+        let arguments = serde_json::to_value(arguments)
+            .map_err(|e| Error::encode("mcpServer/tool/call", &e))?;
+        let params = McpServerToolCallParams::new(self.id(), server, tool).arguments(arguments);
+        self.client().request(params).await
+    }
+}

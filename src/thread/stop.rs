@@ -1,0 +1,266 @@
+//! Stopping all that runs on a thread, in the order that leaves nothing running: the goal, the turn, the sub-agents, the
+//! shells.
+
+use std::{collections::HashSet, time::Duration};
+
+use futures_util::future::join_all;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::{
+    client::handle::CasClient,
+    client::time,
+    error::Error,
+    protocol::{
+        ThreadGoalGetParams, ThreadGoalSetParams, ThreadGoalStatus, ThreadListParams, ThreadStatus,
+        TurnInterruptParams,
+    },
+    thread::Thread,
+    thread::status::is_active,
+    thread::terminals::Terminal,
+};
+
+/// How long a turn may take to end before it is interrupted again.
+const AGAIN: Duration = Duration::from_millis(250);
+/// Within this time of the end of one turn a goal starts the next.
+const SETTLED: Duration = Duration::from_millis(60);
+/// The pause before the server is asked again.
+const SHORT: Duration = Duration::from_millis(20);
+/// How often the sub-agents are looked for: one that is being stopped may just have spawned another.
+const ROUNDS: usize = 4;
+
+/// What [`Thread::stop_all`] or [`CasClient::stop_all`] has stopped, and what it could not.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+#[must_use = "it says what could not be stopped"]
+pub struct StopReport {
+    /// The threads whose goal was active, and is paused now.
+    pub goals: Vec<String>,
+    /// The turns that ran and have ended, each with its thread; those of sub-agents included.
+    pub turns: Vec<(String, String)>,
+    /// The commands that ran and were ended.
+    pub terminals: Vec<Terminal>,
+    /// What could not be done, in the order in which it was tried.
+    pub failures: Vec<StopFailure>,
+}
+
+/// A step of stopping that did not succeed.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct StopFailure {
+    /// The thread it was about.
+    pub thread_id: String,
+    /// Why, with the method; a [`Timeout`](Error::Timeout) of `turn/completed` says that the turn still runs.
+    pub error: Error,
+}
+
+impl StopReport {
+    /// Whether nothing is left running, as far as the server says.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.failures.is_empty()
+    }
+
+    fn extend(&mut self, other: Self) {
+        self.goals.extend(other.goals);
+        self.turns.extend(other.turns);
+        self.terminals.extend(other.terminals);
+        self.failures.extend(other.failures);
+    }
+
+    fn fail(&mut self, thread: &Thread, error: Error) {
+        let thread_id = thread.id().to_owned();
+        self.failures.push(StopFailure { thread_id, error });
+    }
+}
+
+impl Thread {
+    /// Stops all that runs on this thread: pauses an active goal (`thread/goal/set`), interrupts the turn that runs or is
+    /// about to (`turn/interrupt` without an id), does the same with the sub-agents, waits up to `grace` for the end of
+    /// their turns, and then ends the commands that the agents have left running (`thread/backgroundTerminals/clean`).
+    ///
+    /// It never fails as a whole: what could not be done is in the report. Each request has the deadline of
+    /// [urgent](crate::Builder::urgent_timeout) ones. What waits in the thread's queue is held by the server after an
+    /// interrupt. It makes no difference who began the turns; on a server that others use, too, they may be theirs.
+    ///
+    /// ```no_run
+    /// # async fn run(thread: cas_sdk::Thread) {
+    /// use std::time::Duration;
+    /// let report = thread.stop_all(Duration::from_secs(5)).await;
+    /// for failure in &report.failures {
+    ///     eprintln!("{}: {}", failure.thread_id, failure.error);
+    /// }
+    /// # }
+    /// ```
+    pub async fn stop_all(&self, grace: Duration) -> StopReport {
+        let deadline = time::deadline(grace);
+        let log = self.client().turn_log();
+        let mut report = StopReport::default();
+        match pause_goal(self).await {
+            Ok(true) => report.goals.push(self.id().to_owned()),
+            Ok(false) => {}
+            Err(error) => report.fail(self, error),
+        }
+        let mut ran = Vec::new();
+        let mut tree = vec![self.clone()];
+        let mut known = HashSet::from([self.id().to_owned()]);
+        let mut done = 0;
+        for _ in 0..ROUNDS {
+            for thread in &tree[done..] {
+                ran.extend(
+                    log.running(thread.id())
+                        .map(|turn| (thread.id().to_owned(), turn)),
+                );
+                if let Err(error) = interrupt(thread).await {
+                    report.fail(thread, error);
+                }
+            }
+            done = tree.len();
+            let (agents, error) = agents(self).await;
+            if let Some(error) = error {
+                report.fail(self, error);
+            }
+            let new = agents.into_iter().filter(|id| known.insert(id.clone()));
+            tree.extend(new.map(|id| self.client().thread(id)));
+            if tree.len() == done {
+                break;
+            }
+        }
+        let ids: Vec<String> = tree.iter().map(|thread| thread.id().to_owned()).collect();
+        let had_goal = !report.goals.is_empty();
+        loop {
+            let patience = deadline.min(Instant::now() + AGAIN);
+            if timeout_at(patience, log.idle(&ids)).await.is_ok() && had_goal {
+                // One more may have been about to begin when the goal was paused.
+                let begun = log.until(|log| ids.iter().find_map(|id| log.running(id)));
+                let _ = timeout(SETTLED, begun).await;
+            }
+            let mut active = Vec::new();
+            for thread in &tree {
+                if log.running(thread.id()).is_some() || matches!(is_active(thread).await, Ok(true))
+                {
+                    active.push(thread);
+                }
+            }
+            if active.is_empty() {
+                break;
+            }
+            if Instant::now() >= deadline {
+                for thread in active {
+                    let method = "turn/completed".to_owned();
+                    report.fail(
+                        thread,
+                        Error::Timeout {
+                            method,
+                            after: grace,
+                        },
+                    );
+                }
+                break;
+            }
+            for thread in active {
+                ran.extend(
+                    log.running(thread.id())
+                        .map(|turn| (thread.id().to_owned(), turn)),
+                );
+                // It may have begun since; a failure of this shows in what still runs.
+                let _ = interrupt(thread).await;
+            }
+            // The server says that it is active before it says which turn, and after that one's end.
+            tokio::time::sleep(SHORT).await;
+        }
+        ran.sort();
+        ran.dedup();
+        ran.retain(|(thread, turn)| log.running(thread).as_ref() != Some(turn));
+        report.turns = ran;
+        for thread in &tree {
+            match end_terminals(thread).await {
+                Ok(ended) => report.terminals.extend(ended),
+                Err(error) => report.fail(thread, error),
+            }
+        }
+        report
+    }
+}
+
+impl CasClient {
+    /// Does [`Thread::stop_all`] on all threads that this connection follows, at once.
+    pub async fn stop_all(&self, grace: Duration) -> StopReport {
+        let followed = self.tracker().followed().into_iter();
+        let stops = followed.map(|id| async move { self.thread(id).stop_all(grace).await });
+        let mut report = StopReport::default();
+        for one in join_all(stops).await {
+            report.extend(one);
+        }
+        let mut seen = HashSet::new();
+        report.turns.retain(|turn| seen.insert(turn.clone()));
+        report
+    }
+}
+
+/// Pauses the goal of a thread if it is active; whether it was. A thread that can't have one has none.
+pub(crate) async fn pause_goal(thread: &Thread) -> Result<bool, Error> {
+    let client = thread.client();
+    let get = ThreadGoalGetParams::new(thread.id());
+    let goal = match client.request(get).urgent().await {
+        Ok(got) => got.goal,
+        Err(error) if error.rpc().is_some() => None,
+        Err(error) => return Err(error),
+    };
+    if goal.is_none_or(|goal| goal.status != ThreadGoalStatus::Active) {
+        return Ok(false);
+    }
+    let set = ThreadGoalSetParams::new(thread.id()).status(ThreadGoalStatus::Paused);
+    client.request(set).urgent().await?;
+    Ok(true)
+}
+
+/// Interrupts whatever runs, or is about to. The server takes an empty id for that.
+pub(crate) async fn interrupt(thread: &Thread) -> Result<(), Error> {
+    let params = TurnInterruptParams::new(thread.id(), "");
+    match thread.client().request(params).urgent().await {
+        // Nothing can run on a thread that is not loaded.
+        Err(error) if error.rpc().is_some() && !matches!(is_active(thread).await, Ok(true)) => {
+            Ok(())
+        }
+        other => other.map(drop),
+    }
+}
+
+/// The threads of the sub-agents that are known here, and of those that the server knows and says are active.
+async fn agents(thread: &Thread) -> (Vec<String>, Option<Error>) {
+    let client = thread.client();
+    let known = client.turn_log().agents_of_thread(thread.id());
+    let mut agents: Vec<String> = known.into_iter().map(|agent| agent.thread).collect();
+    let params = ThreadListParams::default().ancestor_thread_id(thread.id());
+    let listed = client.pages(params).timeout(client.urgent_timeout()).all();
+    let error = match timeout(client.urgent_timeout(), listed).await {
+        Ok(Ok(listed)) => {
+            let active = listed
+                .into_iter()
+                .filter(|t| matches!(t.status, ThreadStatus::Active(_)));
+            agents.extend(active.map(|thread| thread.id));
+            None
+        }
+        // A thread that is not stored has no children that are.
+        Ok(Err(error)) if error.rpc().is_some() => None,
+        Ok(Err(error)) => Some(error),
+        Err(_) => Some(Error::Timeout {
+            method: "thread/list".to_owned(),
+            after: client.urgent_timeout(),
+        }),
+    };
+    (agents, error)
+}
+
+async fn end_terminals(thread: &Thread) -> Result<Vec<Terminal>, Error> {
+    let terminals = match thread.terminals().await {
+        Ok(terminals) => terminals,
+        // One that is not loaded has none.
+        Err(error) if error.rpc().is_some() => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    if !terminals.is_empty() {
+        thread.end_terminals().await?;
+    }
+    Ok(terminals)
+}

@@ -1,0 +1,354 @@
+//! Turns that this client did not ask for: by their id, the one that runs, and all of a thread as they begin.
+
+use std::{
+    collections::VecDeque,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use futures_core::Stream;
+use tokio::time::timeout;
+
+use super::{
+    control::TurnControl,
+    progress::{Progress, of_turn},
+    reader::Turn,
+    reconcile::{self, Verdict},
+};
+use crate::{
+    client::{
+        handle::CasClient,
+        tracker::Role,
+        turn_log::{Standing, StartedBy},
+    },
+    error::Error,
+    events::{Event, Events},
+    protocol::{ThreadTurnsListParams, TurnItemsView, TurnStatus},
+    thread::{Thread, status::is_active},
+};
+
+/// How many turns of a thread are looked through for one of an id, newest first.
+const LOOKED_AT: usize = 1000;
+const PAGE: u32 = 100;
+/// How many turns a stream of them remembers to have given.
+const SEEN: usize = 128;
+/// How long the server may take to name the turn that it says is running.
+const NAMING: Duration = Duration::from_secs(5);
+
+impl Thread {
+    /// A turn of this thread by its id, whoever began it, and whether it runs or is over. A running one is read from now
+    /// on; what was before comes from the server's record, at the end.
+    ///
+    /// Nothing is sent to the turn, and dropping the returned value doesn't interrupt it: only what
+    /// [`ask`](Self::ask) and the like return does that.
+    ///
+    /// ```no_run
+    /// # async fn run(thread: cas_sdk::Thread) -> Result<(), cas_sdk::Error> {
+    /// let outcome = thread.turn("turn_1").await?.finish().await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if the thread has no such turn among its last 1,000; and as of
+    /// [`CasClient::request`] where the server has to be asked. An ephemeral thread keeps no record, so its turns can
+    /// only be had from the connection that saw them.
+    pub async fn turn(&self, id: impl Into<String>) -> Result<Turn, Error> {
+        let id = id.into();
+        let log = self.client().turn_log();
+        let id = log.canonical(self.id(), &id);
+        if let Some(Standing::Running | Standing::Ended(_)) = log.standing(self.id(), &id) {
+            return Ok(self.watch(&id, None));
+        }
+        match find(self, &id).await? {
+            Some(TurnStatus::InProgress) => Ok(self.watch(&id, None)),
+            Some(status) => Ok(self.watch(&id, Some(status))),
+            None => Err(Error::Invalid(format!(
+                "thread {} has no turn {id} on record, and none runs under that id",
+                self.id()
+            ))),
+        }
+    }
+
+    /// The turn that runs on this thread, whoever began it. `None` if none runs. As with [`turn`](Self::turn), nothing is
+    /// sent to it, and dropping it doesn't interrupt it.
+    ///
+    /// Where this connection has seen no turn begin, as after a [resume](CasClient::resume_thread) of a thread that is
+    /// active, the server is asked.
+    ///
+    /// # Errors
+    /// As of [`CasClient::request`], where the server has to be asked. [`Error::Timeout`] if the server says that a turn
+    /// runs, and names none within 5 s.
+    pub async fn running_turn(&self) -> Result<Option<Turn>, Error> {
+        let client = self.client();
+        let known = || client.turn_log().running(self.id());
+        if let Some(id) = known().or_else(|| client.tracker().running(self.id())) {
+            return Ok(Some(self.watch(&id, None)));
+        }
+        if client.tracker().is_at_rest(self.id()) {
+            return Ok(None);
+        }
+        let named = client.turn_log().until(|log| log.running(self.id()));
+        if !is_active(self).await? {
+            return Ok(None);
+        }
+        if let Some(id) = newest_running(self).await? {
+            return Ok(Some(self.watch(&id, None)));
+        }
+        // It has just begun, or the thread keeps no record: then its next event names it.
+        match timeout(NAMING, named).await {
+            Ok(id) => Ok(Some(self.watch(&id, None))),
+            Err(_) if is_active(self).await? => Err(Error::Timeout {
+                method: "turn/started".to_owned(),
+                after: NAMING,
+            }),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// All turns of this thread that begin from now on, whoever begins them: this client, a goal, the queue, another
+    /// agent, another client. [`Turn::started_by`] says who.
+    ///
+    /// A turn is given at the first sign of it, which is `turn/started` or an item, with all of its events. Nothing is
+    /// sent to it, and dropping it doesn't interrupt it. A turn that runs already is given at its next item;
+    /// [`running_turn`](Self::running_turn) has it at once.
+    ///
+    /// ```no_run
+    /// # async fn run(thread: cas_sdk::Thread) -> Result<(), cas_sdk::Error> {
+    /// let mut turns = thread.turns();
+    /// while let Some(turn) = turns.next().await {
+    ///     let turn = turn?;
+    ///     println!("{} by {}: {}", turn.id(), turn.started_by(), turn.finish().await?.text);
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub fn turns(&self) -> Turns {
+        Turns {
+            thread: self.clone(),
+            events: self.events(),
+            seen: VecDeque::new(),
+            missed: VecDeque::new(),
+        }
+    }
+
+    /// A reader that is not responsible for the turn. With a status it is over.
+    pub(crate) fn watch(&self, id: &str, over: Option<TurnStatus>) -> Turn {
+        let (client, control) = (self.client(), TurnControl::of(self, id));
+        // NB. A place of this role neither keeps a turn alive nor has it interrupted.
+        let guard = client.tracker().guard(self.id(), id, Role::Control);
+        let mut progress = Progress::shared(&guard).unwrap_or_else(|| Progress::late(self, id));
+        let known = match client.turn_log().standing(self.id(), id) {
+            Some(Standing::Ended(status)) => Some(status),
+            _ => over,
+        };
+        if let (Some(status), None) = (known, progress.collector.end()) {
+            progress.collector.ended(status);
+        }
+        Turn::new(control, guard, progress, false)
+    }
+}
+
+impl CasClient {
+    /// The turns that run on the threads which this connection follows, and on those of their sub-agents, in no certain
+    /// order. As with [`Thread::turn`], nothing is sent to them.
+    #[must_use]
+    pub fn running_turns(&self) -> Vec<Turn> {
+        let running = self.turn_log().all_running().into_iter();
+        let turns = running.map(|(thread, turn)| self.thread(thread).watch(&turn, None));
+        turns.collect()
+    }
+}
+
+impl Turn {
+    /// Who began the turn, as far as that is known by now: the first item may have to come first.
+    #[must_use]
+    pub fn started_by(&self) -> StartedBy {
+        let log = self.thread().client().turn_log();
+        log.started_by(self.thread().id(), self.id())
+    }
+
+    /// Whether the thread has an active goal, as the server told it last: it then starts another turn when this one has
+    /// ended. See [`Thread::goal`](crate::Thread::goal).
+    #[must_use]
+    pub fn has_active_goal(&self) -> bool {
+        let log = self.thread().client().turn_log();
+        log.is_goal_active(self.thread().id())
+    }
+}
+
+/// How a turn stands by the server's record; `None` if it has none of it.
+async fn find(thread: &Thread, turn: &str) -> Result<Option<TurnStatus>, Error> {
+    let params = ThreadTurnsListParams::new(thread.id())
+        .limit(PAGE)
+        .items_view(TurnItemsView::NotLoaded);
+    let mut turns = thread.client().pages(params);
+    let mut looked_at = 0;
+    while let Some(found) = turns.next().await {
+        match found {
+            Ok(found) if found.id == turn => return Ok(Some(found.status)),
+            Ok(_) => {}
+            // Nothing is on record yet, or this server has no such list.
+            Err(error) if error.rpc().is_some() => {
+                return match reconcile::verdict(thread, turn).await {
+                    Verdict::Over(record) => Ok(record.end.map(|end| end.status)),
+                    Verdict::Running if is_active(thread).await? => {
+                        Ok(Some(TurnStatus::InProgress))
+                    }
+                    Verdict::Running | Verdict::Idle => Ok(None),
+                    Verdict::Unknown(error) => Err(error),
+                };
+            }
+            Err(error) => return Err(error),
+        }
+        looked_at += 1;
+        if looked_at == LOOKED_AT {
+            break;
+        }
+    }
+    Ok(None)
+}
+
+async fn newest_running(thread: &Thread) -> Result<Option<String>, Error> {
+    let params = ThreadTurnsListParams::new(thread.id())
+        .limit(4_u32)
+        .items_view(TurnItemsView::NotLoaded);
+    match thread.client().request(params).urgent().await {
+        Ok(page) => {
+            let mut turns = page.data.into_iter();
+            let running = turns.find(|turn| turn.status == TurnStatus::InProgress);
+            Ok(running.map(|turn| turn.id))
+        }
+        Err(error) if error.rpc().is_some() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// A stream of the turns of a thread as they begin; see [`Thread::turns`].
+///
+/// The connection's end is [`Error::Closed`], once; after a shutdown that was asked for, the stream just ends.
+#[derive(Debug)]
+#[must_use = "a stream does nothing but fill its queue until it is polled"]
+pub struct Turns {
+    thread: Thread,
+    events: Events,
+    seen: VecDeque<String>,
+    /// Turns of which the beginning was dropped here.
+    missed: VecDeque<String>,
+}
+
+/// What a [`Turns`] has come upon.
+#[expect(clippy::large_enum_variant, reason = "it is taken apart at once")]
+pub(crate) enum Found {
+    Turn(Turn),
+    Event(Event),
+}
+
+impl Turns {
+    /// The next turn. `None` at the end. Cancel safe.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] when the connection ends.
+    pub async fn next(&mut self) -> Option<Result<Turn, Error>> {
+        std::future::poll_fn(|cx| self.poll_turn(cx)).await
+    }
+
+    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Turn, Error>>> {
+        loop {
+            match ready!(self.poll_found(cx)) {
+                Some(Ok(Found::Turn(turn))) => return Poll::Ready(Some(Ok(turn))),
+                Some(Ok(Found::Event(_))) => {}
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(None),
+            }
+        }
+    }
+
+    /// The next turn, or the next event of the thread that begins none.
+    pub(crate) fn poll_found(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Found, Error>>> {
+        if let Some(id) = self.missed.pop_front() {
+            return Poll::Ready(Some(Ok(Found::Turn(self.thread.watch(&id, None)))));
+        }
+        loop {
+            let event = match ready!(self.events.poll_event(cx)) {
+                Some(Ok(event)) => event,
+                Some(Err(Error::Lagged { .. })) => {
+                    let running = self.thread.client().turn_log().running(self.thread.id());
+                    if let Some(id) = running.filter(|id| self.is_new(id)) {
+                        return Poll::Ready(Some(Ok(Found::Turn(self.thread.watch(&id, None)))));
+                    }
+                    continue;
+                }
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(None),
+            };
+            let begins = matches!(
+                event.method(),
+                "turn/started" | "item/started" | "item/completed"
+            );
+            let turn = event.turn_id().filter(|_| begins);
+            let Some(turn) = turn else {
+                return Poll::Ready(Some(Ok(Found::Event(event))));
+            };
+            let log = self.thread.client().turn_log();
+            let id = log.canonical(self.thread.id(), turn);
+            // What comes late of a turn that is over begins none.
+            let late = event.method() != "turn/started"
+                && match log.standing(self.thread.id(), &id) {
+                    Some(Standing::Running) => false,
+                    Some(Standing::Ended(_)) => !log.is_first(self.thread.id(), &id, event.seq()),
+                    Some(Standing::Lost) | None => true,
+                };
+            if late || !self.is_new(&id) {
+                return Poll::Ready(Some(Ok(Found::Event(event))));
+            }
+            return Poll::Ready(Some(Ok(Found::Turn(self.begin(&id, event)))));
+        }
+    }
+
+    /// The thread.
+    #[must_use]
+    pub fn thread(&self) -> &Thread {
+        &self.thread
+    }
+
+    /// This turn is known otherwise.
+    pub(crate) fn seen(&mut self, id: &str) {
+        self.is_new(id);
+    }
+
+    fn is_new(&mut self, id: &str) -> bool {
+        if self.seen.iter().any(|seen| seen == id) {
+            return false;
+        }
+        if self.seen.len() == SEEN {
+            self.seen.pop_front();
+        }
+        self.seen.push_back(id.to_owned());
+        true
+    }
+
+    /// The turn, with this event and all that are still to be read.
+    fn begin(&self, id: &str, first: Event) -> Turn {
+        let (thread, client) = (&self.thread, self.thread.client());
+        let whole = first.method() == "turn/started"
+            || client.turn_log().is_first(thread.id(), id, first.seq());
+        let mut events = self.events.fork();
+        events.subscription().rebind().to(&of_turn(thread.id(), id));
+        events.unread(vec![first]);
+        let mut progress = Progress::new(events);
+        progress.collector.gaps = !whole;
+        let guard = client.tracker().guard(thread.id(), id, Role::Control);
+        Turn::new(TurnControl::of(thread, id), guard, progress, false)
+    }
+}
+
+impl Stream for Turns {
+    type Item = Result<Turn, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll_turn(cx)
+    }
+}

@@ -1,0 +1,167 @@
+//! The limits of a goal. The server has none: it starts one turn after the other for as long as the goal is active. So
+//! a task sees to them, whether the goal is being read or not.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, timeout_at},
+};
+
+use super::GoalEnd;
+use crate::{
+    client::time,
+    error::Error,
+    events::Events,
+    events::Filter,
+    protocol::{ThreadGoalStatus, ThreadGoalUpdatedNotification},
+    thread::Thread,
+    thread::stop::{interrupt, pause_goal},
+};
+
+/// How much a goal may take.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Limits {
+    pub(super) turns: Option<u32>,
+    pub(super) tokens: Option<u64>,
+    pub(super) time: Option<Duration>,
+}
+
+impl Limits {
+    fn is_none(&self) -> bool {
+        self.turns.is_none() && self.tokens.is_none() && self.time.is_none()
+    }
+}
+
+/// Why this client ended the goal, if it did.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Reason(Arc<Mutex<Option<GoalEnd>>>);
+
+impl Reason {
+    /// The first reason counts.
+    pub(super) fn set(&self, end: GoalEnd) {
+        self.lock().get_or_insert(end);
+    }
+
+    pub(super) fn get(&self) -> Option<GoalEnd> {
+        self.lock().clone()
+    }
+
+    pub(super) fn forget(&self) {
+        self.lock().take();
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<GoalEnd>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The task that sees to the limits; it ends with this.
+#[derive(Debug)]
+pub(super) struct Guard(JoinHandle<()>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// What the task is to listen to; made before the goal is set.
+pub(super) fn listen(thread: &Thread) -> Events {
+    let filter = Filter::all()
+        .thread(thread.id())
+        .method("turn/started")
+        .method("thread/goal/updated");
+    thread.client().events(filter)
+}
+
+impl Guard {
+    pub(super) fn start(
+        thread: &Thread,
+        events: Events,
+        limits: Limits,
+        reason: Reason,
+    ) -> Option<Self> {
+        if limits.is_none() {
+            return None;
+        }
+        // NB. A client that keeps the server alive would, in a task, keep it alive for ever; this ends with the goal, which
+        // has such a client itself.
+        let watch = Watch {
+            thread: thread.clone(),
+            limits,
+            reason,
+            turns: 0,
+        };
+        Some(Self(tokio::spawn(watch.run(events))))
+    }
+}
+
+struct Watch {
+    thread: Thread,
+    limits: Limits,
+    reason: Reason,
+    turns: u32,
+}
+
+impl Watch {
+    async fn run(mut self, mut events: Events) {
+        let deadline = self.limits.time.map(time::deadline);
+        loop {
+            let next = events.next();
+            let next = match deadline {
+                Some(at) if self.reason.get().is_none() => timeout_at(at, next).await.ok(),
+                _ => Some(next.await),
+            };
+            match next {
+                None => self.reach(GoalEnd::TimeLimit, true).await,
+                Some(Some(Ok(event))) if event.method() == "turn/started" => {
+                    self.turns = self.turns.saturating_add(1);
+                    if self.reason.get().is_some() {
+                        // The limit was reached just as this turn began.
+                        self.interrupt().await;
+                    } else if self.limits.turns.is_some_and(|most| self.turns >= most) {
+                        // The last one: paused now, the goal ends with it, and no other turn begins.
+                        self.reach(GoalEnd::TurnLimit, false).await;
+                    }
+                }
+                Some(Some(Ok(event))) => {
+                    let told = event.get::<ThreadGoalUpdatedNotification>();
+                    let Some(Ok(told)) = told else { continue };
+                    let used = u64::try_from(told.goal.tokens_used).unwrap_or_default();
+                    let is_active = told.goal.status == ThreadGoalStatus::Active;
+                    if is_active && self.limits.tokens.is_some_and(|most| used > most) {
+                        self.reach(GoalEnd::TokenLimit, true).await;
+                    }
+                }
+                Some(Some(Err(Error::Lagged { .. }))) => {}
+                Some(Some(Err(_)) | None) => return,
+            }
+        }
+    }
+
+    /// Ends the goal; the turn that runs too, if it is to.
+    async fn reach(&mut self, end: GoalEnd, interrupts: bool) {
+        let began = Instant::now();
+        self.reason.set(end);
+        while let Err(error) = pause_goal(&self.thread).await {
+            tracing::warn!(thread = self.thread.id(), %error, "a goal that has reached its limit can't be paused");
+            if matches!(error, Error::Closed(_)) || began.elapsed() > Duration::from_secs(60) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        if interrupts {
+            self.interrupt().await;
+        }
+    }
+
+    async fn interrupt(&self) {
+        if let Err(error) = interrupt(&self.thread).await {
+            tracing::warn!(thread = self.thread.id(), %error, "a turn of a goal that has reached its limit can't be interrupted");
+        }
+    }
+}

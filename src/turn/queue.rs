@@ -1,0 +1,229 @@
+//! The queue of a thread: what is asked now and begins when nothing else runs.
+
+use std::{
+    hash::{BuildHasher as _, RandomState},
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use serde::Deserialize;
+use tokio::time::{sleep, timeout};
+
+use crate::{
+    error::Error,
+    protocol::pointer::at,
+    protocol::{
+        QueuedSubmission, ThreadQueueAddParams, ThreadQueueDeleteParams, ThreadQueueListParams,
+        ThreadQueueStartParams,
+    },
+    thread::Input,
+    thread::Thread,
+    thread::status::is_active,
+    turn::by_id::Found,
+    turn::by_id::Turns,
+    turn::reader::Turn,
+};
+
+/// How long nothing may have happened before the server is asked whether the queue is held.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// The pause between two looks at a thread that should begin with the queue any moment.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// An input that waits in the queue of a thread; see [`Thread::enqueue`]. Dropping it leaves it there.
+#[derive(Debug)]
+#[must_use = "the input stays in the queue; `wait` says which turn has taken it"]
+pub struct Queued {
+    thread: Thread,
+    turns: Turns,
+    id: String,
+    message_id: String,
+    /// The turn that began last; the next message may be its.
+    begun: Option<Turn>,
+}
+
+/// What became of an input in the queue.
+#[derive(Debug)]
+#[non_exhaustive]
+#[must_use = "it has the turn"]
+#[expect(clippy::large_enum_variant, reason = "it is taken apart at once")]
+pub enum QueueState {
+    /// This turn has taken it. Dropping the turn doesn't interrupt it.
+    Taken(Turn),
+    /// It waits, and nothing runs that it could wait for: the server holds the queue after a turn was interrupted and
+    /// after a restart, until another turn has ended or [`Queued::release`] is called.
+    Held,
+    /// It is not in the queue any more, and no turn that was seen here has taken it: it was withdrawn, or taken before
+    /// this handle was made.
+    Gone,
+}
+
+impl Thread {
+    /// `thread/queue/add`: asks something when nothing else runs on the thread, at once if nothing does. The queue is the
+    /// server's and outlives this client. Experimental; a thread that is ephemeral has none.
+    ///
+    /// ```no_run
+    /// # async fn run(thread: cas_sdk::Thread) -> Result<(), cas_sdk::Error> {
+    /// use cas_sdk::turn::QueueState;
+    /// let mut queued = thread.enqueue("And then run the tests.").await?;
+    /// if let QueueState::Taken(turn) = queued.wait().await? {
+    ///     println!("{}", turn.finish().await?.text);
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::NotFollowed`] if the turn could not be seen from this connection; and as of
+    /// [`CasClient::request`](crate::CasClient::request).
+    pub async fn enqueue(&self, input: impl Into<Input>) -> Result<Queued, Error> {
+        self.check_followed()?;
+        let message_id = message_id();
+        // NB. Before it is sent: an idle thread takes it before the answer is here.
+        let turns = self.turns();
+        let log = self.client().turn_log();
+        log.enqueued(self.id(), &message_id);
+        let params = ThreadQueueAddParams::new(self.id(), message_id.as_str(), input.into());
+        match self.client().request(params).await {
+            Ok(added) => Ok(Queued::new(turns, added.queued_submission)),
+            Err(error) => {
+                if error.rpc().is_some() {
+                    log.dequeued(self.id(), &message_id);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// `thread/queue/list`: what waits in the queue of this thread, in its order, whoever put it there.
+    ///
+    /// # Errors
+    /// Same errors as [`CasClient::request`](crate::CasClient::request).
+    pub async fn queue(&self) -> Result<Vec<Queued>, Error> {
+        let listed = self.client().pages(ThreadQueueListParams::new(self.id()));
+        let listed = listed.all().await?.into_iter();
+        let queued = listed.map(|told| Queued::new(self.turns(), told));
+        Ok(queued.collect())
+    }
+}
+
+impl Queued {
+    fn new(turns: Turns, told: QueuedSubmission) -> Self {
+        Self {
+            thread: turns.thread().clone(),
+            turns,
+            id: told.id,
+            message_id: told.client_user_message_id,
+            begun: None,
+        }
+    }
+
+    /// The id in the queue.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The id of the message, which its `userMessage` item has as `clientId`.
+    #[must_use]
+    pub fn message_id(&self) -> &str {
+        &self.message_id
+    }
+
+    /// Waits until a turn has taken it, or it is held or gone. One that is held can be waited for again. Cancel safe.
+    ///
+    /// # Errors
+    /// Same errors as [`CasClient::request`](crate::CasClient::request); [`Error::Closed`] if the connection ends.
+    pub async fn wait(&mut self) -> Result<QueueState, Error> {
+        loop {
+            match timeout(PATIENCE, self.taken()).await {
+                Ok(turn) => return turn.map(QueueState::Taken),
+                Err(_) if is_active(&self.thread).await? => {}
+                Err(_) => {}
+            }
+            if self.is_listed().await? {
+                // Between two turns it is idle for a moment, too.
+                if !is_active(&self.thread).await? {
+                    sleep(LOOK).await;
+                    if !is_active(&self.thread).await? && self.is_listed().await? {
+                        return Ok(QueueState::Held);
+                    }
+                }
+                continue;
+            }
+            // It has just been taken, or it is gone.
+            return Ok(match timeout(PATIENCE, self.taken()).await {
+                Ok(turn) => QueueState::Taken(turn?),
+                Err(_) => QueueState::Gone,
+            });
+        }
+    }
+
+    /// `thread/queue/delete`: takes it out of the queue. `false` if it was not there any more.
+    ///
+    /// # Errors
+    /// Same errors as [`CasClient::request`](crate::CasClient::request).
+    pub async fn withdraw(&self) -> Result<bool, Error> {
+        let client = self.thread.client();
+        let params = ThreadQueueDeleteParams::new(self.thread.id(), self.id());
+        Ok(client.request(params).urgent().await?.deleted)
+    }
+
+    /// `thread/queue/start`: begins with it now, where it is held.
+    ///
+    /// # Errors
+    /// [`Error::Rpc`] if a turn runs, or it is not in the queue any more.
+    pub async fn release(&self) -> Result<(), Error> {
+        let client = self.thread.client();
+        client
+            .turn_log()
+            .enqueued(self.thread.id(), &self.message_id);
+        let params = ThreadQueueStartParams::new(self.thread.id()).queued_submission_id(self.id());
+        client.request(params).await.map(drop)
+    }
+
+    async fn is_listed(&self) -> Result<bool, Error> {
+        let client = self.thread.client();
+        let listed = client.pages(ThreadQueueListParams::new(self.thread.id()));
+        let listed = listed.all().await?;
+        Ok(listed.iter().any(|queued| queued.id == self.id))
+    }
+
+    /// The turn with the message. Cancel safe.
+    async fn taken(&mut self) -> Result<Turn, Error> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Message {
+            client_id: Option<String>,
+        }
+        loop {
+            let found = std::future::poll_fn(|cx| self.turns.poll_found(cx)).await;
+            let Some(found) = found else {
+                return Err(Error::Closed(self.thread.client().closed().await));
+            };
+            match found? {
+                Found::Turn(turn) => {
+                    // Its message may be what named it.
+                    self.begun = Some(turn);
+                }
+                Found::Event(event) if event.item_type() == Some("userMessage") => {
+                    let message = at::<Message>(event.json(), &["item"]);
+                    let is_it =
+                        message.is_ok_and(|m| m.client_id.as_deref() == Some(&self.message_id));
+                    let turn = event.turn_id().unwrap_or_default();
+                    if is_it {
+                        let begun = self.begun.take_if(|begun| begun.id() == turn);
+                        return Ok(begun.unwrap_or_else(|| self.thread.watch(turn, None)));
+                    }
+                }
+                Found::Event(_) => {}
+            }
+        }
+    }
+}
+
+/// An id that no other message has: a random number of this process, and how many there were before.
+fn message_id() -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    static SEED: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
+    let seed = SEED.get_or_init(|| RandomState::new().hash_one(std::process::id()));
+    format!("cas-{seed:016x}-{}", NEXT.fetch_add(1, Ordering::Relaxed))
+}

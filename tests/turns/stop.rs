@@ -1,0 +1,195 @@
+//! Stop means stop: after an interrupt, a drop and a `stop_all` nothing of the agent is left running.
+
+use std::time::Duration;
+
+use cas_sdk::{
+    Thread, TurnEvent,
+    error::RpcError,
+    protocol::TurnStatus,
+    testing::{FakeServer, Gate, Reply},
+};
+use serde_json::json;
+
+use crate::common::{Rig, eventually, within};
+
+/// Processes of this command line, whoever started them.
+fn processes(command: &str) -> usize {
+    let all = std::fs::read_dir("/proc").unwrap().flatten();
+    let of = all.filter(|entry| {
+        let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line).replace('\0', " ");
+        line.trim() == command
+    });
+    of.count()
+}
+
+/// A `sleep` that no other test has.
+fn sleep_of(seconds: u32) -> String {
+    format!(
+        "sleep {}",
+        u64::from(seconds) * 1_000_000 + u64::from(std::process::id())
+    )
+}
+
+fn shell(call: &str, command: &str) -> Reply {
+    Reply::new().function_call(
+        call,
+        "exec_command",
+        json!({"cmd": command, "yield_time_ms": 250}),
+    )
+}
+
+/// A turn whose agent has a shell in the background and is still at work.
+async fn turn_with_shell(rig: &Rig, thread: &Thread, call: &str, command: &str) -> cas_sdk::Turn {
+    rig.model.reply(shell(call, command));
+    rig.model
+        .reply(Reply::new().delta("working").hold(&Gate::new()));
+    let mut turn = thread.ask("go").await.unwrap();
+    while !matches!(turn.next().await.unwrap().unwrap(), TurnEvent::Text { .. }) {}
+    eventually("the shell runs", || processes(command) > 0).await;
+    turn
+}
+
+#[tokio::test]
+async fn an_interrupted_turn_leaves_no_shell_behind_and_that_of_an_earlier_turn_alone() {
+    let Some(rig) = Rig::new().await else { return };
+    within(90, async {
+        let (client, thread) = rig.thread().await;
+        let (kept, ended) = (sleep_of(11), sleep_of(12));
+        rig.model.reply(shell("kept", &kept));
+        rig.model.reply(Reply::text("it runs"));
+        thread.ask("serve").await.unwrap().finish().await.unwrap();
+        let turn = turn_with_shell(&rig, &thread, "ended", &ended).await;
+        let listed = thread.terminals().await.unwrap();
+        assert_eq!(listed.len(), 2, "{listed:?}");
+        assert!(
+            listed.iter().any(|t| t.command().contains(&ended)),
+            "{listed:?}"
+        );
+        assert_eq!(turn.interrupt().await.unwrap(), TurnStatus::Interrupted);
+        eventually("the shell has ended", || processes(&ended) == 0).await;
+        assert!(processes(&kept) > 0, "it belongs to a turn that ended well");
+        let listed = thread.terminals().await.unwrap();
+        assert_eq!(listed.len(), 1);
+        assert!(listed[0].terminate().await.unwrap());
+        eventually("the other has ended", || processes(&kept) == 0).await;
+        assert!(!listed[0].terminate().await.unwrap(), "it is gone");
+        client.shutdown().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_dropped_turn_leaves_no_shell_behind() {
+    let Some(rig) = Rig::new().await else { return };
+    within(90, async {
+        let (client, thread) = rig.thread().await;
+        let command = sleep_of(21);
+        let turn = turn_with_shell(&rig, &thread, "call", &command).await;
+        drop(turn);
+        eventually("the shell has ended", || processes(&command) == 0).await;
+        client.shutdown().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_detached_turn_keeps_its_shells() {
+    let Some(rig) = Rig::new().await else { return };
+    within(90, async {
+        let (client, thread) = rig.thread().await;
+        let command = sleep_of(22);
+        let turn = turn_with_shell(&rig, &thread, "call", &command).await;
+        let control = turn.detach();
+        assert_eq!(thread.terminals().await.unwrap().len(), 1);
+        assert!(processes(&command) > 0);
+        control.interrupt().await.unwrap();
+        eventually("the shell has ended", || processes(&command) == 0).await;
+        client.shutdown().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn stop_all_ends_the_turn_and_every_shell_and_says_so() {
+    let Some(rig) = Rig::new().await else { return };
+    within(90, async {
+        let (client, thread) = rig.thread().await;
+        let (early, late) = (sleep_of(31), sleep_of(32));
+        rig.model.reply(shell("early", &early));
+        rig.model.reply(Reply::text("it runs"));
+        thread.ask("serve").await.unwrap().finish().await.unwrap();
+        let turn = turn_with_shell(&rig, &thread, "late", &late).await;
+        let report = client.stop_all(Duration::from_secs(10)).await;
+        assert!(report.is_complete(), "{report:?}");
+        let ran = (thread.id().to_owned(), turn.id().to_owned());
+        assert_eq!(
+            (report.turns.as_slice(), report.terminals.len()),
+            ([ran].as_slice(), 2)
+        );
+        assert!(turn.finish().await.is_err());
+        eventually("the shells have ended", || {
+            processes(&early) + processes(&late) == 0
+        })
+        .await;
+        let again = client.stop_all(Duration::from_secs(10)).await;
+        assert!(
+            again.is_complete() && again.turns.is_empty() && again.terminals.is_empty(),
+            "{again:?}"
+        );
+        // Nothing of it sticks to the next turn.
+        rig.model.reply(Reply::text("fine"));
+        assert_eq!(
+            thread
+                .ask("still there?")
+                .await
+                .unwrap()
+                .finish()
+                .await
+                .unwrap()
+                .text,
+            "fine"
+        );
+        client.shutdown().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_turn_that_does_not_stop_is_in_the_report_and_stopping_ends_in_time() {
+    within(60, async {
+        let (client, server) = FakeServer::connect(cas_sdk::CasClient::builder())
+            .await
+            .unwrap();
+        server.opens("thr");
+        server.starts("turn");
+        server.answer("thread/goal/get", |_| {
+            Err(RpcError::new(-32600, "goals feature is disabled", None))
+        });
+        server.answer("turn/interrupt", |_| Ok(json!({})));
+        server.answer("thread/list", |_| {
+            Ok(json!({"data": [], "nextCursor": null}))
+        });
+        server.answer("thread/backgroundTerminals/list", |_| {
+            Ok(json!({"data": [], "nextCursor": null}))
+        });
+        let thread = client.resume_thread("thr").await.unwrap();
+        let turn = thread.ask("go").await.unwrap();
+        server.turn_started("thr", "turn");
+        let report = thread.stop_all(Duration::from_millis(600)).await;
+        assert!(
+            !report.is_complete() && report.turns.is_empty(),
+            "{report:?}"
+        );
+        assert_eq!(report.failures[0].thread_id, "thr");
+        assert!(
+            report.failures[0]
+                .error
+                .to_string()
+                .contains("turn/completed"),
+            "{report:?}"
+        );
+        drop(turn.detach());
+    })
+    .await;
+}
