@@ -1,4 +1,5 @@
-//! Generates the protocol types from the schema (see `codegen/mod.rs`), and the list that `schema::drift` compares.
+//! Generates the protocol types from the schema (see `codegen/mod.rs`), and the summary that
+//! `schema::drift` compares.
 
 #[path = "codegen/mod.rs"]
 mod codegen;
@@ -20,7 +21,7 @@ fn main() {
     }
 }
 
-/// Reads the bundle that the types were just made from.
+/// Reads the bundle that the types were generated from.
 fn write_summary() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=src/schema/summary.rs");
     let dir = |variable| {

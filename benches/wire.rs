@@ -1,7 +1,7 @@
-//! From bytes to delivered events, requests and the proxy, beside what no client can do without.
+//! Measures the path from bytes to delivered events, requests and the proxy, beside a floor.
 //!
-//! `cargo bench --bench wire` first prints a table of ratios, each the least of interleaved runs, then criterion's own
-//! figures. `cargo bench --bench wire -- table` prints the table alone.
+//! `cargo bench --bench wire` first prints a table of ratios, each the least of interleaved runs,
+//! then criterion's own figures. `cargo bench --bench wire -- table` prints the table alone.
 
 #[path = "support/floors.rs"]
 mod floors;
@@ -28,7 +28,7 @@ use tokio::io::AsyncWriteExt as _;
 
 const LINES: usize = 20_000;
 const SIZE: u32 = 20_000;
-/// Of the traffic's 2,000 lines.
+/// The events in the 2,000 lines of the traffic.
 const PERIODS: u32 = 10;
 const ROUNDS: usize = 15;
 
@@ -38,16 +38,16 @@ fn traffic() -> Arc<[u8]> {
     lines.flat_map(|line| line.bytes()).collect()
 }
 
-/// Who reads what.
+/// The readers of a run.
 struct Readers {
     name: &'static str,
     filters: Vec<Filter>,
-    /// How many events each of them gets.
+    /// The number of events for each of them.
     events: usize,
     decode: bool,
-    /// Subscriptions beside them that match nothing.
+    /// The number of further subscriptions that match nothing.
     others: usize,
-    /// The readers are tasks of their own, on a runtime of two threads.
+    /// Whether the readers are separate tasks, on a runtime of two threads.
     spawned: bool,
 }
 
@@ -170,12 +170,13 @@ fn floor_cases(bytes: &Arc<[u8]>) -> [Case; 2] {
     ]
 }
 
-/// One real notification of each method, to the letter as the transcripts have them: the order of keys counts.
+/// One real notification of each method, verbatim from the transcripts, since the order of keys
+/// counts.
 fn real_notifications() -> BTreeMap<String, String> {
     #[derive(serde::Deserialize)]
     struct Line<'a> {
         dir: &'a str,
-        /// A line that was no JSON has none.
+        /// A line that is not JSON has none.
         #[serde(borrow)]
         msg: Option<&'a RawValue>,
     }

@@ -1,5 +1,5 @@
-//! The schemas of the answers to server requests, cut out of the bundle: what a proxy checks answers against that it
-//! passes on for others, and that the generated types are too forgiving for.
+//! The schemas of responses to server requests, cut out of the bundle. A proxy checks the responses
+//! of others against them, for which the generated types are too lenient.
 
 use serde_json::{Map, Value, json};
 
@@ -26,7 +26,7 @@ pub(crate) fn emit(model: &Model, definitions: &Definitions) -> String {
     json!({"methods": methods, "definitions": needed}).to_string()
 }
 
-/// Whether there is such a definition; if so, it and all that it refers to is in `needed` afterwards.
+/// Adds a definition, and all that it refers to, to `needed`. Returns whether it exists.
 fn collect(name: &str, definitions: &Definitions, needed: &mut Definitions) -> bool {
     let Some(definition) = definitions.get(name) else {
         return false;
@@ -54,7 +54,7 @@ fn follow(schema: &Value, definitions: &Definitions, needed: &mut Definitions) {
     }
 }
 
-/// A schema without its prose.
+/// A schema without its descriptions.
 fn without_text(schema: &Value) -> Value {
     match schema {
         Value::Object(members) => members

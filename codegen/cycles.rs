@@ -1,12 +1,12 @@
-//! Types that contain themselves: a box where the circle can be cut, any JSON value where it can't.
+//! Breaks cycles among types: with a box where that is possible, else with any JSON value.
 //!
-//! typify boxes what goes round among structs. What goes round through unions it does not see, since they are ours.
+//! typify boxes cycles among structs. It does not see cycles through unions, since we emit these.
 
 use std::collections::BTreeSet;
 
 use super::model::{Model, Shape, Type};
 
-/// Cuts all circles; what has become any value goes to the warnings.
+/// Breaks all cycles. Warns of types that have become any value.
 pub(crate) fn cut(model: &mut Model, warnings: &mut Vec<String>) {
     while let Some(name) = circular_alias(model) {
         warnings.push(format!(
@@ -21,7 +21,7 @@ pub(crate) fn cut(model: &mut Model, warnings: &mut Vec<String>) {
             .windows(2)
             .any(|pair| boxed(model, &pair[0], &pair[1]))
         {
-            // Nothing but names for each other.
+            // A cycle of aliases.
             warnings.push(format!(
                 "{}: contains itself; it is a plain JSON value",
                 circle[0]
@@ -36,7 +36,7 @@ pub(crate) fn cut(model: &mut Model, warnings: &mut Vec<String>) {
     }
 }
 
-/// An alias that leads to itself, if only in a list: Rust has no such aliases.
+/// An alias that contains itself, be it in a list. Rust has no such aliases.
 fn circular_alias(model: &Model) -> Option<String> {
     let alias = |name: &str| match &model.types.get(name)?.shape {
         Shape::Alias(_) => Some(model.types[name].mentions()),
@@ -58,7 +58,7 @@ fn circular_alias(model: &Model) -> Option<String> {
     model.types.keys().find(goes_round).cloned()
 }
 
-/// The type that a value of `ty` has inside of itself, not behind a pointer.
+/// The type that a value of `ty` contains without a pointer in between.
 fn inside(ty: &str) -> Option<&str> {
     let ty = ty.trim();
     match ty
@@ -87,7 +87,7 @@ fn parts(ty: &Type) -> Vec<&str> {
     }
 }
 
-/// A way from a type to itself, both ends named.
+/// A path from a type to itself, both ends included.
 fn find(model: &Model) -> Option<Vec<String>> {
     let mut done = BTreeSet::new();
     for start in model.types.keys() {
@@ -125,7 +125,7 @@ fn visit<'a>(
     None
 }
 
-/// Puts what `owner` has of `part` into boxes; `false` if it can't be.
+/// Boxes every `part` in `owner`. Returns `false` if that is not possible.
 fn boxed(model: &mut Model, owner: &str, part: &str) -> bool {
     let Some(ty) = model.types.get_mut(owner) else {
         return false;
@@ -163,7 +163,7 @@ fn boxed(model: &mut Model, owner: &str, part: &str) -> bool {
                 .count()
                 > 0
         }
-        // A payload is read as a part of the object around it, and an alias is no type.
+        // A payload is read as part of the object around it, and an alias is not a type of its own.
         Shape::Tagged { .. }
         | Shape::Alias(_)
         | Shape::Newtype(_)

@@ -1,13 +1,13 @@
-//! Documentation for generated items: the schema's own words made safe for rustdoc, and a useful sentence where it has none.
+//! Documentation for generated items: the schema's descriptions, made safe for rustdoc.
 
-/// Makes a description from the schema into text that rustdoc takes as it was meant.
+/// Escapes a description of the schema for rustdoc.
 ///
-/// Outside of code, `<x>` would be HTML, `[x]` a link to nowhere and a bare URL is not clickable; indented lines would be
-/// code blocks, and so doc tests.
+/// Outside of code, `<x>` would be HTML, `[x]` a broken link, and a bare URL not clickable.
+/// Indented lines would be code blocks, and so doc tests.
 pub(crate) fn escape(text: &str) -> String {
     let mut out = Vec::new();
     let mut fenced = false;
-    // What the compiler refuses in a comment: returns in the middle of a line, and marks that turn the text around.
+    // The compiler refuses carriage returns and bidirectional marks in comments.
     let is_refused =
         |c: char| matches!(c, '\r' | '\0' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
     let text = text.replace("\r\n", "\n").replace(is_refused, " ");
@@ -43,7 +43,7 @@ fn escape_line(line: &str) -> String {
         if index > 0 {
             out.push('`');
         }
-        // A last back-tick without a partner does not open code.
+        // A last unpaired back-tick does not open code.
         let code = index % 2 == 1 && (index < line.matches('`').count());
         if code {
             out.push_str(part);
@@ -71,7 +71,7 @@ fn escape_prose(text: &str, out: &mut String) {
         out.push_str(&url[..end]);
         out.push('>');
         rest = &url[end..];
-        // `<https://…>` is right as it is.
+        // `<https://…>` is a link already.
         if before.ends_with('<') {
             out.truncate(out.len() - end - 4);
             out.push('<');

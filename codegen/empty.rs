@@ -1,6 +1,6 @@
-//! Responses without fields, of which there are some fifty, are one type, `Empty`; their names stay, as aliases.
+//! Makes the responses without fields, some fifty, aliases of one type, `Empty`.
 //!
-//! A type more is 130 KB more memory of the compiler, even with nothing inside; see `docs/build-cost.md`.
+//! Each type costs the compiler 130 KB of memory, even without fields; see `docs/build-cost.md`.
 
 use super::model::{Model, Shape, Type};
 
@@ -9,7 +9,7 @@ const EMPTY: &str = "Empty";
 /// Returns a line for the log.
 pub(crate) fn merge(model: &mut Model) -> Option<String> {
     if model.types.contains_key(EMPTY) {
-        return None; // The schema has something of that name.
+        return None; // The schema has a definition of that name.
     }
     let responses = model
         .methods
@@ -42,7 +42,8 @@ pub(crate) fn merge(model: &mut Model) -> Option<String> {
     Some(format!("{EMPTY}: {}", empty.join(", ")))
 }
 
-/// Whether it has no fields, and is nothing but a response: what users send has setters of its own.
+/// Whether a type has no fields and is only a response. Types that users send have their own
+/// setters.
 fn is_empty(ty: &Type) -> bool {
     let is_bare = matches!(&ty.shape, Shape::Struct { fields, extra: None } if fields.is_empty());
     is_bare && !ty.sent && !ty.payload

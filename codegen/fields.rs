@@ -1,4 +1,4 @@
-//! What a property's place in its schema says about the Rust field: may it be absent, may it be null, is it a secret.
+//! The properties of a Rust field that follow from its schema: optional, nullable, secret.
 
 use serde_json::Value;
 
@@ -10,10 +10,11 @@ use super::{
 };
 use std::collections::BTreeMap;
 
-/// Fields where `null` is an order of its own ("clear it") although the description does not say so. The server declares
-/// them as `Option<Option<_>>`, which shows in the TypeScript export as `| null | null` or in what it does: codex 0.169.0
-/// keeps a goal's `tokenBudget` of 1000 if it is absent, and takes it away if it is `null` (not so `objective` and `status`,
-/// of which a `null` changes nothing).
+/// Fields where `null` means "clear it" although the description does not say so.
+///
+/// The server declares them as `Option<Option<_>>`. That shows in the TypeScript export as
+/// `| null | null`, or in its behaviour: codex 0.169.0 keeps a goal's `tokenBudget` if the field is
+/// absent and removes it if it is `null`. (A `null` for `objective` or `status` changes nothing.)
 const PATCHES: [(&str, &str); 7] = [
     ("CollaborationModeMask", "reasoning_effort"),
     ("ThreadForkParams", "serviceTier"),
@@ -24,10 +25,11 @@ const PATCHES: [(&str, &str); 7] = [
     ("TurnStartParams", "serviceTier"),
 ];
 
-/// Fields whose description speaks of the fields inside: the TypeScript export has a plain `| null`.
+/// Fields whose description is about their inner fields. The TypeScript export has a plain `|
+/// null`.
 const NO_PATCHES: [(&str, &str); 1] = [("ThreadMetadataUpdateParams", "gitInfo")];
 
-/// How a description says that `null` is an order of its own.
+/// Phrases by which a description says that `null` has its own meaning.
 const PATCH_PHRASES: [&str; 6] = [
     "set to `null` ",
     "set to null ",
@@ -37,7 +39,7 @@ const PATCH_PHRASES: [&str; 6] = [
     "`null` to clear it, or provide",
 ];
 
-/// Field names whose text must not be printed.
+/// Names of fields whose values must not be printed.
 const SECRETS: [&str; 22] = [
     "accessKeyId",
     "accessToken",
@@ -63,13 +65,13 @@ const SECRETS: [&str; 22] = [
     "userCode",
 ];
 
-/// The same for names that are only secret in one place.
+/// Fields that are secret in one type only.
 const SECRETS_IN: [(&str, &str); 2] = [
     ("RequestHeader", "value"),
     ("ToolRequestUserInputAnswer", "answers"),
 ];
 
-/// The presence of a field, by its owner and name; `ty` is its Rust type.
+/// The presence of a field, by its owner and name. `ty` is its Rust type.
 pub(crate) fn presence(
     (owner, field): (&str, &str),
     schema: &Value,
@@ -114,7 +116,7 @@ fn is_patch(owner: &str, field: &str, schema: &Value) -> bool {
                 .any(|phrase| text.to_lowercase().contains(phrase))
 }
 
-/// Whether a schema says nothing at all of its values.
+/// Whether a schema permits any value.
 pub(crate) fn is_anything(schema: &Value) -> bool {
     const SILENT: [&str; 3] = ["description", "default", "deprecated"];
     schema == &Value::Bool(true)
@@ -123,7 +125,8 @@ pub(crate) fn is_anything(schema: &Value) -> bool {
             .is_some_and(|object| object.keys().all(|key| SILENT.contains(&key.as_str())))
 }
 
-/// A default value as an expression of a type; `None` if it is none of that type, or of a kind that has no short one.
+/// A default value as an expression of a type. `None` if it is not of that type or has no short
+/// expression.
 fn expression(value: &Value, ty: &str, all: &BTreeMap<String, Shaped>) -> Option<String> {
     let integer = |least: i64, most: u64| {
         let fits = value.as_i64().is_some_and(|value| value >= least)
@@ -174,7 +177,7 @@ fn expression(value: &Value, ty: &str, all: &BTreeMap<String, Shaped>) -> Option
     }
 }
 
-/// Whether the field's value must stay out of `Debug` output. A flag called `refreshToken` is none.
+/// Whether `Debug` must omit the value of a field. A flag called `refreshToken` is not a secret.
 pub(crate) fn is_secret(owner: &str, field: &str, ty: &str) -> bool {
     let camel = {
         use heck::ToLowerCamelCase;

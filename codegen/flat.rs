@@ -1,7 +1,7 @@
-//! Definitions wherever a bundle keeps them → one flat list, under names that are types' names in Rust.
+//! Collects the definitions of a bundle into one flat list, under names that Rust types can have.
 //!
-//! Definitions stand under `definitions` or `$defs`, in a namespace such as `v2`, and inside of other definitions. Every
-//! reference follows; one that leads nowhere becomes "any value".
+//! Definitions are under `definitions` or `$defs`, in a namespace such as `v2`, or inside of other
+//! definitions. References are rewritten; a dangling one becomes "any value".
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use super::{
 
 const HOMES: [&str; 2] = ["definitions", "$defs"];
 
-/// The definitions of a bundle; `None` if it has none.
+/// The definitions of a bundle, or `None` if it has none.
 pub(crate) fn flatten(root: &Value, warnings: &mut Vec<String>) -> Option<Definitions> {
     let mut found = Vec::new();
     for home in HOMES {
@@ -41,7 +41,8 @@ pub(crate) fn flatten(root: &Value, warnings: &mut Vec<String>) -> Option<Defini
     (!found.is_empty()).then(|| rename(hoisted(found), warnings))
 }
 
-/// What a definition of definitions holds, such as `v2`; of another name, if all that it holds are called like types.
+/// The contents of a namespace such as `v2`. Another name counts if all its contents have type
+/// names.
 fn namespace<'a>(name: &str, definition: &'a Value) -> Option<&'a Map<String, Value>> {
     let members = definition.as_object()?;
     let is_type = |name: &str| name.starts_with(|c: char| c.is_ascii_uppercase());
@@ -58,7 +59,7 @@ fn namespace<'a>(name: &str, definition: &'a Value) -> Option<&'a Map<String, Va
 
 type Found = Vec<(String, String, Value)>;
 
-/// Definitions that stand inside of definitions become ones of their own.
+/// Moves definitions inside of definitions to the top.
 fn hoisted(mut open: Found) -> Found {
     let mut done = Found::new();
     while let Some((path, name, mut definition)) = open.pop() {
@@ -76,7 +77,8 @@ fn hoisted(mut open: Found) -> Found {
         }
         done.push((path, name, definition));
     }
-    // The newest namespace first, so that its types have the plain names, whatever the order in the file.
+    // The newest namespace first, so that its types have the plain names, whatever the order in the
+    // file.
     done.sort_by(|(a, ..), (b, ..)| {
         let depth = |path: &str| path.matches('/').count();
         (depth(b), b).cmp(&(depth(a), a))
@@ -90,7 +92,7 @@ fn rename(found: Found, warnings: &mut Vec<String>) -> Definitions {
     let mut same: BTreeMap<String, Vec<(String, Value)>> = BTreeMap::new();
     for (path, name, definition) in &found {
         let wanted = names::ty(name);
-        // What stands twice and means the same is one thing, titles aside.
+        // Two definitions that differ only in titles are one.
         let bare = without_titles(definition);
         let twins = same.entry(wanted.clone()).or_default();
         if let Some((name, _)) = twins.iter().find(|(_, other)| *other == bare) {
@@ -125,7 +127,7 @@ fn rename(found: Found, warnings: &mut Vec<String>) -> Definitions {
     flat
 }
 
-/// Where a reference stands, and what there is to refer to.
+/// The place of a reference, and the definitions that it may refer to.
 struct Context<'a> {
     path: &'a str,
     name: &'a str,
@@ -133,7 +135,7 @@ struct Context<'a> {
 }
 
 impl Context<'_> {
-    /// Points references at the flat names, and drops titles (they collide, and are no better than our own names).
+    /// Points references to the flat names and drops titles, which collide.
     fn tidy(&self, schema: &mut Map<String, Value>, warnings: &mut Vec<String>) {
         schema.remove("title");
         schema.remove("$schema");
@@ -161,7 +163,7 @@ impl Context<'_> {
             .get(target)
             .or_else(|| self.by_path.get(&inside?))
             .or_else(|| {
-                // A file beside the bundle, or another home.
+                // A file beside the bundle, or another place for definitions.
                 let end = format!("/{last}");
                 let named = |path: &String| path.ends_with(&end) && !path.contains("/properties/");
                 let is_file = !target.starts_with('#') || target.matches('/').count() <= 3;
@@ -177,7 +179,7 @@ fn escape(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
 }
 
-/// For comparing: without titles, and with references by their last part.
+/// A schema for comparison: without titles, and with references by their last part.
 fn without_titles(definition: &Value) -> Value {
     let mut bare = definition.clone();
     walk(&mut bare, &mut |schema| {

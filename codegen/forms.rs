@@ -1,4 +1,4 @@
-//! What values of an untagged union's branches look like, which is all there is to tell them apart by.
+//! The forms of values by which the branches of an untagged union are told apart.
 
 use std::collections::BTreeSet;
 
@@ -10,8 +10,8 @@ use super::{
     schema::{branches, required, words},
 };
 
-/// The forms of each branch. A branch refuses the keys that only its siblings have: otherwise it would take their values
-/// too, and lose what is under those keys.
+/// The forms of each branch. A branch refuses keys that only its siblings have. Otherwise it would
+/// match their values and lose those keys.
 pub(crate) fn of(definitions: &Definitions, union: &[Value]) -> Vec<Vec<Form>> {
     let pass = Pass { definitions };
     let keys: Vec<BTreeSet<&str>> = union
@@ -36,7 +36,7 @@ impl<'a> Pass<'a> {
         self.definitions.get(reference(schema)?)
     }
 
-    /// All keys that values of a branch may have by name, following references, each once.
+    /// All named keys that values of a branch may have, references included, each once.
     fn keys(self, schema: &'a Value, seen: &mut BTreeSet<&'a str>) -> BTreeSet<&'a str> {
         if let Some(name) = reference(schema) {
             return match self.target(schema).filter(|_| seen.insert(name)) {
@@ -97,7 +97,7 @@ impl<'a> Pass<'a> {
                 Some((key.clone(), words.collect()))
             })
             .collect();
-        // In a map any key is its own.
+        // A map may have any key.
         if schema.get("additionalProperties").is_none() {
             let own = |key: &str| properties.is_some_and(|own| own.contains_key(key));
             let refused = foreign.iter().filter(|key| !own(key));

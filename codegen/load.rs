@@ -1,4 +1,4 @@
-//! Bundle → methods and flat definitions. Knows how the schema file is laid out, and nothing of Rust.
+//! Loads methods and flat definitions from a bundle. Knows the layout of the schema, not Rust.
 
 use serde_json::{Map, Value, json};
 
@@ -17,7 +17,7 @@ const METHOD_ENUMS: [(&str, Kind); 4] = [
     ("ClientNotification", Kind::ClientNotification),
 ];
 
-/// Who sends a method, and whether it is answered.
+/// The sender of a method, and whether it has a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
     Request,
@@ -26,23 +26,23 @@ pub(crate) enum Kind {
     ClientNotification,
 }
 
-/// What stands under `params`.
+/// The schema of `params`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Params {
-    /// A type; with `nullable` the server also takes `null`.
+    /// A type. With `nullable`, the server also accepts `null`.
     Type { name: String, nullable: bool },
-    /// Nothing, sent as `null`.
+    /// No params, sent as `null`.
     None,
 }
 
-/// One method as the schema has it.
+/// One method of the schema.
 #[derive(Clone, Debug)]
 pub(crate) struct Method {
     pub(crate) name: String,
     pub(crate) kind: Kind,
     pub(crate) params: Params,
     pub(crate) doc: Option<String>,
-    /// Whether the schema lacks it, and it is only there for the crate's own code: see `needed`.
+    /// Whether the schema lacks it and only the crate's own code needs it; see `needed`.
     pub(crate) kept: bool,
 }
 
@@ -51,7 +51,7 @@ pub(crate) struct Method {
 pub(crate) struct Bundle {
     pub(crate) methods: Vec<Method>,
     pub(crate) definitions: Definitions,
-    /// What of it has no place in the types, in words.
+    /// Descriptions of the parts that the types cannot express.
     pub(crate) warnings: Vec<String>,
 }
 
@@ -68,7 +68,7 @@ impl Bundle {
             .ok_or_else(|| bad("it has no `definitions`".into()))?;
         let mut methods = Methods::default();
         for (name, kind) in METHOD_ENUMS {
-            // Without a v1 half, it has the methods of the client only.
+            // A bundle without its v1 half has the methods of the client only.
             let group = definitions.remove(name).ok_or_else(|| {
                 bad(format!(
                     "`{name}` is missing; take {} as written by `codex app-server generate-json-schema --experimental`",
@@ -83,7 +83,7 @@ impl Bundle {
                 }
             }
         }
-        // The envelope is the engine's business, and `Nullable…` only wraps what the methods name anyway.
+        // The engine handles the envelope, and `Nullable…` only wraps types that the methods name.
         definitions.retain(|name, _| !name.starts_with("JSONRPC"));
         drop_unused_wrappers(&mut definitions, &methods.0);
         Ok(Self {
@@ -133,7 +133,7 @@ impl Methods {
                     [only] => reference(only),
                     _ => reference(params),
                 };
-                // What is written in place gets a name.
+                // An inline type gets a name.
                 let name = target.map_or_else(
                     || {
                         let wanted = names::params(&name);
@@ -158,7 +158,7 @@ impl Methods {
     }
 }
 
-/// Wrappers are only left where something refers to them.
+/// Removes wrappers that nothing refers to.
 fn drop_unused_wrappers(definitions: &mut Definitions, methods: &[Method]) {
     let text = json!(definitions).to_string();
     let named = |name: &str| {
@@ -168,7 +168,7 @@ fn drop_unused_wrappers(definitions: &mut Definitions, methods: &[Method]) {
     definitions.retain(|name, _| !name.starts_with("Nullable") || named(name));
 }
 
-/// The definition that a `{"$ref": …}` names.
+/// The name of the definition that a `{"$ref": …}` refers to.
 pub(crate) fn reference(schema: &Value) -> Option<&str> {
     schema.get("$ref")?.as_str()?.strip_prefix("#/definitions/")
 }

@@ -1,4 +1,5 @@
-//! Methods → their params and response types. The schema does not link a request to its response; names do.
+//! Finds the params and response types of methods. The schema links a request to its response only
+//! by names.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +10,8 @@ use super::{
     sharing,
 };
 
-/// Responses that no rule finds; `account/rateLimits/read` only in schemas before it took params.
+/// Responses that no rule finds. `account/rateLimits/read` is needed for schemas without its
+/// params.
 const RESPONSES: [(&str, &str); 11] = [
     ("account/rateLimits/read", "GetAccountRateLimitsResponse"),
     ("account/gatewayOAuth/cancel", "GatewayOAuthCancelResponse"),
@@ -33,7 +35,7 @@ const RESPONSES: [(&str, &str); 11] = [
     ),
 ];
 
-/// Ties the bundle's methods to the model's types; returns those of whose response nothing is known.
+/// Binds the methods of a bundle to the types of the model. Returns those with an unknown response.
 pub(crate) fn bind<'a>(
     bundle: &'a Bundle,
     stable_methods: &BTreeSet<String>,
@@ -104,7 +106,7 @@ pub(crate) fn bind<'a>(
     unbound
 }
 
-/// A method that has its params type from another one may have its response from it too.
+/// A method that shares the params type of another one may also share its response type.
 fn response(method: &load::Method, borrows: bool, model: &Model) -> Option<String> {
     let by_params = match &method.params {
         Params::Type { name, .. } => name

@@ -1,29 +1,30 @@
-//! From the schema to the types.
+//! Generates the types of the protocol from the schema.
 //!
 //! | pass | from → to |
 //! |---|---|
 //! | `source` | the two variables → a bundle's text |
 //! | `load` | text → methods, flat definitions (with `flat`, wherever they stand) |
-//! | `needed` | a foreign bundle → the same, with what the crate's own code names and it lacks |
-//! | `normalise` | definitions → definitions that are true: a table of patches, each logged |
-//! | `shape` | definitions → shapes; what is written in place gets a name (with `schema`, and `forms` for untagged unions) |
-//! | `types` | shapes → Rust types: **typify**, for what a field is in Rust, asked in the words that `plain` leaves |
+//! | `needed` | a foreign bundle → the same, with what it lacks and the crate's own code names |
+//! | `normalise` | definitions → corrected definitions: a table of patches, each logged |
+//! | `shape` | definitions → shapes, with names for inline types (with `schema`, and `forms` for untagged unions) |
+//! | `types` | shapes → Rust types of fields, by **typify**, from the schemas that `plain` simplifies |
 //! | `sharing` | params types of several methods → newtypes |
-//! | `methods` | methods → params, response: rules, a table, and an error for what neither finds |
-//! | `cycles` | model → model, in which what contains itself is boxed |
-//! | `empty` | model → model, in which responses without fields are one type |
+//! | `methods` | methods → params and response types: rules, a table, and an error for the rest |
+//! | `cycles` | model → model, with boxes that break cycles |
+//! | `empty` | model → model, with one type for all responses without fields |
 //! | `emit` | model → source text |
 //!
-//! typify alone would give closed enums and unions (one new value, and the message is lost), no three-state fields, and
-//! three times the code. So all strings and unions are emitted by us, as calls of the macros in `src/protocol/serde/`, and
-//! typify says what a field is in Rust: its number, map or list, its box. See `types` for the seam.
+//! typify alone would generate closed enums and unions, so that one new value would lose the
+//! message, no three-state fields, and three times the code. So we emit all strings and unions
+//! ourselves, as calls of the macros in `src/protocol/`. typify decides the Rust type of each
+//! field: its number, map or list, its box. `types` is the interface.
 //!
 //! # The next schema
-//! Nothing is taken for granted of a schema that is not in the repository. Each pass either says in types what a schema says,
-//! or takes a way out and adds a warning (a line of cargo's for whoever builds with that schema): names that collide are
-//! numbered, circles are boxed, what has no form of its own is a JSON value. An [`Error`] is for what is no schema at all.
-//! `tests/next_release.rs` plays the next releases. The crate's own code may name the types that `needed` lists, and only
-//! those.
+//! A schema that is not in the repository is not trusted. Each pass either expresses in types what
+//! the schema says, or falls back and adds a warning, which cargo shows to whoever builds with that
+//! schema: colliding names are numbered, cycles are boxed, and anything else becomes a JSON value.
+//! An [`Error`] is for a file that is no schema at all. `tests/next_release.rs` simulates future
+//! releases. The crate's own code may name only the types that `needed` lists.
 
 mod answers;
 mod cycles;
@@ -53,7 +54,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What stops the build, in words for the person who runs it.
+/// A reason to stop the build, for the person who runs it.
 #[derive(Debug)]
 pub(crate) struct Error(String);
 
@@ -71,17 +72,17 @@ impl fmt::Display for Error {
     }
 }
 
-/// What a run made, beside the files.
+/// The result of a run.
 pub(crate) struct Output {
     /// File names and their contents.
     pub(crate) files: Vec<(String, String)>,
-    /// What the user should know.
+    /// Warnings for the user.
     pub(crate) warnings: Vec<String>,
-    /// What was done to the schema.
+    /// The changes made to the schema.
     pub(crate) log: Vec<String>,
 }
 
-/// The whole of `build.rs`.
+/// The entry point for `build.rs`.
 pub(crate) fn build() -> Result<()> {
     for path in ["build.rs", "codegen", "schema"] {
         println!("cargo::rerun-if-changed={path}");
@@ -105,7 +106,7 @@ pub(crate) fn build() -> Result<()> {
     };
     let out = dir("OUT_DIR")?;
     let source = source::Source::choose(&wish, &dir("CARGO_MANIFEST_DIR")?, &out)?;
-    // For tests that can only speak of the schema in the repository.
+    // For tests that apply only to the schema in the repository.
     println!("cargo::rustc-check-cfg=cfg(foreign_schema)");
     if !source.vendored {
         println!("cargo::rustc-cfg=foreign_schema");
@@ -121,7 +122,7 @@ pub(crate) fn build() -> Result<()> {
         .try_for_each(|(name, text)| write(&out.join(name), text))
 }
 
-/// Runs all passes; `out` is where the files will be.
+/// Runs all passes. `out` is the directory of the generated files.
 pub(crate) fn generate(source: &source::Source, out: &Path) -> Result<Output> {
     let mut bundle = load::Bundle::parse(&source.bundle, &source.origin)?;
     let mut warnings = std::mem::take(&mut bundle.warnings);

@@ -1,17 +1,18 @@
-//! What the passes build and the emitters read: every type of the protocol, as Rust will have it.
+//! The model that the passes build and the emitters read: every type of the protocol, in terms of
+//! Rust.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Result, load, shape, types};
 
-/// Everything there is to emit.
+/// Everything to emit.
 #[derive(Debug, Default)]
 pub(crate) struct Model {
     pub(crate) types: BTreeMap<String, Type>,
     pub(crate) methods: Vec<Method>,
 }
 
-/// The types of normalised definitions; the methods are not tied to them yet.
+/// The types of normalised definitions, without methods.
 pub(crate) fn of(definitions: &load::Definitions, warnings: &mut Vec<String>) -> Result<Model> {
     let shapes = shape::classify(definitions, warnings);
     Ok(Model {
@@ -20,22 +21,22 @@ pub(crate) fn of(definitions: &load::Definitions, warnings: &mut Vec<String>) ->
     })
 }
 
-/// A method with its types found.
+/// A method with its types.
 #[derive(Clone, Debug)]
 pub(crate) struct Method {
     pub(crate) name: String,
     pub(crate) kind: load::Kind,
     /// `None` only for client notifications without a payload.
     pub(crate) params: Option<String>,
-    /// Whether `params` is a unit struct that we make up.
+    /// Whether `params` is a generated unit struct.
     pub(crate) no_params: bool,
     /// `serde_json::Value` if nothing is known (foreign schemas only); `None` for notifications.
     pub(crate) response: Option<String>,
     pub(crate) experimental: bool,
     pub(crate) doc: Option<String>,
-    /// In the enums of methods.
+    /// The name of the variant in the enums of methods.
     pub(crate) variant: String,
-    /// Whether it is only there for the crate's own code; see `needed`.
+    /// Whether only the crate's own code needs it; see `needed`.
     pub(crate) kept: bool,
 }
 
@@ -45,33 +46,33 @@ pub(crate) struct Type {
     pub(crate) name: String,
     pub(crate) doc: Option<String>,
     pub(crate) area: &'static str,
-    /// Whether users must be able to build one: it occurs in what a client sends.
+    /// Whether users build values of it, since it occurs in what a client sends.
     pub(crate) sent: bool,
-    /// Whether it is the fields of one variant of a tagged union, and occurs nowhere else.
+    /// Whether it holds the fields of one variant of a tagged union and occurs nowhere else.
     pub(crate) payload: bool,
     pub(crate) shape: Shape,
 }
 
 #[derive(Clone, Debug)]
 pub(crate) enum Shape {
-    /// `extra` is the type of the values under keys that are not in `fields`, if those are kept.
+    /// `extra` is the type of values under keys that are not in `fields`, if these are kept.
     Struct {
         fields: Vec<Field>,
         extra: Option<String>,
     },
     /// A string with known values.
     Words(Vec<Variant>),
-    /// An object whose field `tag` names the variant.
+    /// An object whose field `tag` holds the name of the variant.
     Tagged { tag: String, variants: Vec<Variant> },
-    /// A bare string, or an object with one key that names the variant.
+    /// A bare string, or an object whose only key is the name of the variant.
     Keyed(Vec<Variant>),
     /// Told apart by JSON type or by required keys.
     Shaped(Vec<(Variant, Vec<Form>)>),
-    /// A string with a meaning.
+    /// A newtype of a string.
     Text,
-    /// The params of a second method that the schema gives another method's type.
+    /// A newtype for the params of a method that shares another method's type.
     Newtype(String),
-    /// Anything else that has a name.
+    /// An alias.
     Alias(String),
 }
 
@@ -83,7 +84,7 @@ pub(crate) struct Variant {
     pub(crate) doc: Option<String>,
 }
 
-/// What a value of a [`Shape::Shaped`] variant looks like.
+/// The form of the values of a [`Shape::Shaped`] variant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
     Null,
@@ -92,7 +93,8 @@ pub(crate) enum Form {
     Number,
     Text,
     List,
-    /// Keys that must be there, and keys that must have one of some strings: where there is no string, they can't be there.
+    /// Required keys, and keys that must have one of some strings. A key without strings must be
+    /// absent.
     Object {
         keys: Vec<String>,
         words: Vec<(String, Vec<String>)>,
@@ -110,19 +112,19 @@ pub(crate) struct Field {
     pub(crate) secret: bool,
 }
 
-/// When a field may be missing or `null`, and what that means.
+/// Whether a field may be absent or `null`, and the meaning of that.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Presence {
     Required,
-    /// Required, but may be `null`.
+    /// Required, and may be `null`.
     Nullable,
     /// Absent and `null` mean the same.
     Optional,
-    /// Optional, and what is there is kept as it is: any JSON value, `null` included.
+    /// Optional, with any JSON value, including `null`.
     Any,
-    /// Absent and `null` differ.
+    /// Absent and `null` have different meanings.
     Patch,
-    /// Absent means this value, a Rust expression; `json` is the value in the schema.
+    /// Absent means this value, a Rust expression. `json` is the value in the schema.
     Default {
         expr: String,
         json: String,
@@ -130,7 +132,7 @@ pub(crate) enum Presence {
 }
 
 impl Field {
-    /// The type as it stands in the struct.
+    /// The type in the struct, including `Option`s.
     pub(crate) fn full_type(&self) -> String {
         let ty = &self.ty;
         match self.presence {
@@ -140,7 +142,7 @@ impl Field {
         }
     }
 
-    /// Whether a new struct must be given a value for it.
+    /// Whether a constructor takes a value for it.
     pub(crate) fn needed(&self) -> bool {
         self.presence == Presence::Required
     }
@@ -191,7 +193,7 @@ impl Model {
         found
     }
 
-    /// Which types mention which: used to say where a type without a description occurs.
+    /// The types that mention each type, for the documentation of types without a description.
     pub(crate) fn users(&self) -> BTreeMap<&str, Vec<&str>> {
         let mut users: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for ty in self.types.values() {

@@ -1,10 +1,10 @@
-//! The names that generated Rust gets, and the module that each type goes to.
+//! The names of generated Rust items, and the module of each type.
 
 use std::{collections::BTreeSet, fmt::Write as _};
 
 use heck::{ToSnakeCase, ToUpperCamelCase};
 
-/// The module for a type, by what its name starts with; the first that fits.
+/// The module of a type, by the first prefix that fits its name.
 const AREAS: [(&str, &[&str]); 15] = [
     ("mcp", &["Mcp", "ListMcp", "Resource", "Tool", "Elicit"]),
     (
@@ -109,12 +109,13 @@ const AREAS: [(&str, &[&str]); 15] = [
     ("feedback", &["Feedback"]),
 ];
 
-/// Where everything else goes.
+/// The module of all other types.
 const OTHER: &str = "common";
 
-/// The module of a type. A variant's payload goes where its union is, so ask for the union's name.
+/// The module of a type. Pass the name of the union for the payload of a variant, which is beside
+/// it.
 pub(crate) fn area(name: &str) -> &'static str {
-    // `GetAccountParams` belongs to `account`, so the verb in front does not count.
+    // `GetAccountParams` belongs to `account`, so a leading verb does not count.
     let noun = ["Get", "List", "Consume", "Send", "Cancel", "Set"]
         .iter()
         .find_map(|verb| {
@@ -132,12 +133,12 @@ pub(crate) fn area(name: &str) -> &'static str {
         .map_or(OTHER, |(area, _)| area)
 }
 
-/// Every module that [`area`] can name.
+/// Every module that [`area`] can return.
 pub(crate) fn areas() -> impl Iterator<Item = &'static str> {
     AREAS.iter().map(|(area, _)| *area).chain([OTHER])
 }
 
-/// Names that are given out once each.
+/// Allocates unique names.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Names(BTreeSet<String>);
 
@@ -146,13 +147,13 @@ impl Names {
         Self(taken.cloned().collect())
     }
 
-    /// This name, or if it is taken, this name with a number behind it.
+    /// This name, or if it is taken, this name with a number appended.
     pub(crate) fn take(&mut self, wanted: &str) -> String {
         let mut name = wanted.to_owned();
         let mut number = 1;
         while !self.0.insert(name.clone()) {
             number += 1;
-            // `a` and 2 give `a_2`, `A` and 2 give `A2`.
+            // `a` with 2 becomes `a_2`, `A` with 2 becomes `A2`.
             let line = if wanted.starts_with(char::is_uppercase) {
                 ""
             } else {
@@ -164,9 +165,9 @@ impl Names {
     }
 }
 
-/// Names that a generated type can't have: they mean something else where it would stand.
+/// Names that a generated type cannot have, since they mean something else in its place.
 const RESERVED: [&str; 62] = [
-    // Imported by every generated file, or made by hand or by us.
+    // Imported by every generated file, or defined by hand or by the generator.
     "BTreeMap",
     "Call",
     "ClientNotification",
@@ -232,7 +233,7 @@ const RESERVED: [&str; 62] = [
     "Vec",
 ];
 
-/// More of the prelude, and of what we import.
+/// Further names of the prelude and of the imports.
 const RESERVED_TOO: [&str; 7] = [
     "Sized",
     "ToString",
@@ -243,7 +244,7 @@ const RESERVED_TOO: [&str; 7] = [
     "Writer",
 ];
 
-/// The type of a definition: its own name wherever that is one that Rust can have.
+/// The type of a definition: its own name if Rust permits it.
 pub(crate) fn ty(name: &str) -> String {
     let is_good = name.starts_with(|c: char| c.is_ascii_uppercase())
         && name.chars().all(|c| c.is_ascii_alphanumeric());
@@ -261,7 +262,7 @@ pub(crate) fn ty(name: &str) -> String {
     }
 }
 
-/// The four lists of methods are definitions too, and no types yet.
+/// Whether a definition is one of the four lists of methods.
 fn is_groups(name: &str) -> bool {
     [
         "ClientNotification",
@@ -272,13 +273,13 @@ fn is_groups(name: &str) -> bool {
     .contains(&name)
 }
 
-/// Whatever text as the name of a type or a variant.
+/// Turns any text into the name of a type or a variant.
 fn camel(text: &str) -> String {
     let mut plain = String::new();
     for c in text.chars() {
         match c {
             c if c.is_ascii() => plain.push(c),
-            // What is no letter of Rust's is told by its number.
+            // A character that Rust does not allow becomes its code point.
             c => {
                 let _ = write!(plain, "_u{:x}_", u32::from(c));
             }
@@ -301,11 +302,12 @@ fn camel(text: &str) -> String {
 
 /// A variant's name from its value on the wire.
 ///
-/// `Unknown` is ours, for what the schema does not have; the server's own `unknown` is `UnknownToServer`.
+/// `Unknown` is reserved for values that are not in the schema. The server's own `unknown` becomes
+/// `UnknownToServer`.
 pub(crate) fn variant(wire: &str) -> String {
     let name = camel(&wire.replace('+', "_plus"));
     match name.as_str() {
-        // Both exist, and mean the same.
+        // Both spellings exist and mean the same.
         "OpenaiForm" if wire.contains('/') => "OpenaiSlashForm".into(),
         "Unknown" => "UnknownToServer".into(),
         "Self" => "Itself".into(),
@@ -329,7 +331,7 @@ pub(crate) fn field(wire: &str) -> String {
     }
 }
 
-/// The keywords of edition 2024, those that are only reserved included.
+/// The keywords of edition 2024, including reserved ones.
 const KEYWORDS: [&str; 52] = [
     "abstract", "as", "async", "await", "become", "box", "break", "const", "continue", "crate",
     "do", "dyn", "else", "enum", "extern", "false", "final", "fn", "for", "gen", "if", "impl",
@@ -338,8 +340,8 @@ const KEYWORDS: [&str; 52] = [
     "union", "unsafe", "unsized", "use", "virtual", "where", "while", "yield",
 ];
 
-/// The type of a variant's fields: `AgentMessage` of `ThreadItem` is `AgentMessageThreadItem`, as in the schema's own
-/// titles, but without the stutter of `ExternalSandboxSandboxPolicy`.
+/// The type of a variant's fields: `AgentMessage` of `ThreadItem` is `AgentMessageThreadItem`, as
+/// in the titles of the schema, but without the stutter of `ExternalSandboxSandboxPolicy`.
 pub(crate) fn payload(variant: &str, union: &str) -> String {
     let variant = if variant == "UnknownToServer" {
         "Unknown"
@@ -356,22 +358,23 @@ pub(crate) fn payload(variant: &str, union: &str) -> String {
     format!("{variant}{rest}")
 }
 
-/// The type of something that the schema writes down in place, under `field` of `owner`.
+/// The name of an inline type, under `field` of `owner`.
 pub(crate) fn nested(owner: &str, field: &str) -> String {
     format!("{owner}{}", camel(field))
 }
 
-/// The type that stands for a method's absent params, and the variant of a method in the enums.
+/// The base of the names of a method: its variant in the enums, and its unit struct for absent
+/// params.
 pub(crate) fn method(method: &str) -> String {
     variant(&method.replace('/', "_"))
 }
 
-/// The type of a method's params where the schema has none that could be it.
+/// The name for the params of a method whose schema names no type of its own.
 pub(crate) fn params(wire: &str) -> String {
     ty(&format!("{}Params", method(wire)))
 }
 
-/// A camel-case name as its words, still capitalised.
+/// Splits a camel-case name into capitalised words.
 pub(crate) fn words(name: &str) -> Vec<String> {
     let mut words: Vec<String> = Vec::new();
     let mut previous_lower = true;
@@ -387,7 +390,8 @@ pub(crate) fn words(name: &str) -> Vec<String> {
     words
 }
 
-/// What a list of names has in common at its front and back, in whole words, cut away: `AEnumB`, `ATextB` → `Enum`, `Text`.
+/// Strips the words that all names have in common at the start and the end: `AEnumB`, `ATextB`
+/// become `Enum`, `Text`.
 pub(crate) fn without_common_ends(names: &[&str]) -> Vec<String> {
     let split: Vec<Vec<String>> = names.iter().map(|name| words(name)).collect();
     let shortest = split.iter().map(Vec::len).min().unwrap_or(0);

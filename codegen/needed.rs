@@ -1,13 +1,16 @@
-//! What the crate's own code names of the generated types, and how it goes on building where a schema lacks it.
+//! The generated types that the crate's own code uses, and their substitutes for schemas without
+//! them.
 //!
-//! **The one place to say so.** Code in `src/` may use any generated type that stands in the lists below, with the fields
-//! and variants that are listed with it, as if every schema had it. Where another schema (`CAS_SCHEMA_DIR`, `CAS_CODEX`) has
-//! not, or has something else under that name, the build takes it from the schema in the repository and says so in a
-//! warning. At run time nothing is pretended: a method that the server does not know is refused by it, a field that it does
-//! not send is absent, and one that it does not read is ignored. Ask `schema::contract` before it matters.
+//! **This is the only list.** Code in `src/` may use a generated type that is listed here, with the
+//! listed fields and variants, as if every schema had it. If another schema (`CAS_SCHEMA_DIR`,
+//! `CAS_CODEX`) lacks it or has something else under its name, the build takes it from the schema
+//! in the repository and warns. Run time is unaffected: the server refuses a method that it does
+//! not know, does not send a field that it does not have, and ignores one that it does not read.
+//! `schema::contract` tells beforehand.
 //!
-//! A type that is not in the lists must not be named in `src/`; `tests/needed.rs` beside holds the two together. When the
-//! schema in the repository itself is renewed and lacks something here, the build ends with an error that names it.
+//! Code in `src/` must not name a type that is not listed; `tests/needed.rs` checks that. When the
+//! renewed schema in the repository lacks something listed, the build ends with an error that names
+//! it.
 
 use std::collections::BTreeSet;
 
@@ -22,43 +25,65 @@ use super::{
     schema::{branches, walk, words},
 };
 
-/// Methods whose params are sent by type.
-pub(crate) const METHODS: [&str; 5] = [
+/// Methods that the crate calls with typed params.
+pub(crate) const METHODS: [&str; 9] = [
+    "account/rateLimits/read",
     "experimentalFeature/list",
+    "initialize",
     "thread/fork",
+    "thread/loaded/list",
+    "thread/read",
     "thread/resume",
     "thread/start",
     "turn/steer",
 ];
 
-/// Types, each with the fields or variants that are used, by their names on the wire; `*` is all that the schema in the
-/// repository has.
-pub(crate) const TYPES: [(&str, &[&str]); 22] = [
+/// Types, each with the used fields or variants by their wire names. `*` stands for all that the
+/// schema in the repository has.
+pub(crate) const TYPES: [(&str, &[&str]); 34] = [
+    ("AccountRateLimitsUpdatedNotification", &["rateLimits"]),
     ("AgentMessageDeltaNotification", &["*"]),
     ("AskForApproval", &[]),
+    ("ClientInfo", &["*"]),
     ("CodexErrorInfo", &["*"]),
     ("CollaborationMode", &[]),
     ("CommandExecutionRequestApprovalParams", &["*"]),
     ("ExperimentalFeatureListParams", &[]),
     ("FileChangeRequestApprovalParams", &["*"]),
     ("FileUpdateChange", &["*"]),
+    ("GetAccountRateLimitsParams", &[]),
+    (
+        "GetAccountRateLimitsResponse",
+        &["rateLimits", "rateLimitsByLimitId"],
+    ),
+    ("InitializeCapabilities", &["experimentalApi"]),
+    ("InitializeParams", &["capabilities", "clientInfo"]),
     ("PermissionsRequestApprovalParams", &["*"]),
+    (
+        "RateLimitSnapshot",
+        &["limitId", "limitName", "planType", "primary", "secondary"],
+    ),
+    ("RateLimitWindow", &["*"]),
     ("ReasoningEffort", &[]),
     ("ReviewTarget", &[]),
     ("SandboxPolicy", &[]),
     ("Thread", &["id"]),
     ("ThreadForkParams", &["threadId"]),
     ("ThreadItem", &["*"]),
+    ("ThreadLoadedListParams", &["cursor"]),
+    ("ThreadLoadedListResponse", &["*"]),
+    ("ThreadReadParams", &["threadId"]),
     ("ThreadResumeParams", &["threadId"]),
     ("ThreadTokenUsage", &["*"]),
     ("ThreadStartParams", &["*"]),
     ("ToolRequestUserInputParams", &["*"]),
+    ("Turn", &[]),
     ("TurnStatus", &["*"]),
     ("TurnSteerParams", &["*"]),
     ("UserInput", &["*"]),
 ];
 
-/// The schema in the repository, for what another one lacks.
+/// The schema in the repository, which substitutes what another one lacks.
 pub(crate) struct Ours {
     bundle: Bundle,
     model: Model,
@@ -73,20 +98,20 @@ impl Ours {
     }
 }
 
-/// What a type lacks that the code needs.
+/// The needed part that a schema lacks of a type.
 enum Lack {
-    /// It is not there, or of another kind.
+    /// The type is missing or of another kind.
     All,
-    /// These fields or variants.
+    /// These fields or variants are missing.
     Parts(Vec<String>),
 }
 
-/// The definitions and methods that the lists name, as they are in the repository.
+/// Checks that the schema in the repository has everything listed.
 pub(crate) fn check(bundle: &Bundle, model: &Model) -> Result<()> {
     let missing = |what: &str| {
         Error::new(format!(
-            "codegen/needed.rs names {what}, which the schema does not have (any more): let the code in src/ do without it, \
-             and take it off the list"
+            "codegen/needed.rs lists {what}, which the schema no longer has: remove its uses from src/ and take it off the \
+             list"
         ))
     };
     for (name, parts) in TYPES {
@@ -108,7 +133,7 @@ pub(crate) fn check(bundle: &Bundle, model: &Model) -> Result<()> {
     }
 }
 
-/// Adds to a schema what the crate's own code names and it lacks; returns warnings.
+/// Adds to a schema what it lacks and the crate's own code uses. Returns warnings.
 pub(crate) fn keep(theirs: &mut Bundle, ours: &Ours, origin: &str) -> Result<Vec<String>> {
     let Ours {
         bundle: ours,
@@ -116,7 +141,7 @@ pub(crate) fn keep(theirs: &mut Bundle, ours: &Ours, origin: &str) -> Result<Vec
     } = ours;
     let mut warnings = Vec::new();
     keep_methods(theirs, ours, &mut warnings);
-    // A part put back may need more of what is around it, and then the whole is put back.
+    // A part that needs further definitions makes the next round put back the whole type.
     for round in 0..3 {
         let their_model = model_of(theirs)?;
         let lacks: Vec<(&str, Lack)> = TYPES
@@ -199,7 +224,7 @@ fn keep_methods(theirs: &mut Bundle, ours: &Bundle, warnings: &mut Vec<String>) 
     fill_in(&mut theirs.definitions, &ours.definitions);
 }
 
-/// The names on the wire of the fields or variants.
+/// The wire names of the fields or variants of a type.
 fn parts_of(ty: &Type) -> BTreeSet<&str> {
     match &ty.shape {
         Shape::Struct { fields, .. } => fields.iter().map(|field| field.wire.as_str()).collect(),
@@ -235,7 +260,7 @@ fn lack(ours_type: &Type, theirs: Option<&Type>, parts: &[&str]) -> Option<Lack>
                 let needed = !sent || a.needed() == b.needed();
                 needed && (&a.wire, &a.ident, a.full_type()) == (&b.wire, &b.ident, b.full_type())
             };
-            // What a new one must be given is a part of every use.
+            // Every use includes the fields that the constructor takes.
             let surplus = theirs.iter().filter(|theirs| {
                 sent && theirs.needed()
                     && !parts.is_empty()
@@ -288,7 +313,7 @@ fn put_back(theirs: &mut Definitions, ours: &Definitions, name: &str) {
     }
 }
 
-/// Puts fields or variants back into a definition.
+/// Adds missing fields or variants to a definition.
 fn put_back_parts(theirs: &mut Definitions, ours: &Definitions, name: &str, parts: &[String]) {
     let (Some(own), Some(definition)) = (ours.get(name), theirs.get_mut(name)) else {
         return put_back(theirs, ours, name);
@@ -317,7 +342,7 @@ fn put_back_parts(theirs: &mut Definitions, ours: &Definitions, name: &str, part
     }
 }
 
-/// Whether a branch is the one of this variant.
+/// Whether a branch is that of this variant.
 fn tag_is(branch: &Value, part: &str) -> Option<()> {
     let properties = branch["properties"].as_object()?;
     properties
@@ -334,7 +359,7 @@ fn put_back_property(definition: &mut Value, own: &Value, part: &str) {
     };
     let required = is_required(own);
     let Some(property) = own["properties"].get(part) else {
-        // One that a new value would have to be given, and that our code knows nothing of.
+        // A required field that our code does not know, and so cannot pass to the constructor.
         if let Some(names) = definition["required"].as_array_mut() {
             names.retain(|name| name != part);
         }
@@ -345,7 +370,7 @@ fn put_back_property(definition: &mut Value, own: &Value, part: &str) {
         names.retain(|name| name != part);
     }
     let is_new = definition["properties"].get(part).is_none();
-    // A server that has never heard of it does not send it: what is received then has the blank value.
+    // A server that does not know the field does not send it. Received values get the blank value.
     let blank = blank(&property).filter(|_| is_new);
     if let (true, Some(blank), Some(object)) = (required, blank.clone(), property.as_object_mut()) {
         object.insert("default".into(), blank);
@@ -374,7 +399,7 @@ fn blank(property: &Value) -> Option<Value> {
     })
 }
 
-/// Copies what is referred to and not there, until all is there.
+/// Copies missing definitions until every reference is resolved.
 fn fill_in(theirs: &mut Definitions, ours: &Definitions) {
     loop {
         let mut missing = BTreeSet::new();

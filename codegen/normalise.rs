@@ -1,8 +1,8 @@
-//! What is wrong or hostile in the schema, and the remedy for each.
+//! Corrects what is wrong in the schema, and simplifies what later passes cannot handle.
 //!
-//! The server exports its Rust types through schemars, and some of what serde does gets lost on the way. Here the
-//! schema is mended until it says what is on the wire, in a form the later passes understand. Each remedy reports what
-//! it did; `patch` also reports entries that no longer apply, so that they can be deleted.
+//! The server exports its Rust types through schemars, which loses some of what serde does. This
+//! pass makes the schema describe the wire, in a form that later passes understand. Each correction
+//! is logged. `patch` also logs entries that no longer apply, so that they can be deleted.
 
 use serde_json::{Map, Value, json};
 
@@ -11,8 +11,8 @@ use super::{
     schema::walk,
 };
 
-/// Fields whose name on the wire is not the one in the schema: serde's `rename_all_fields` is lost in the export. The
-/// TypeScript export has them right; compare the two when the schema is renewed.
+/// Fields whose wire name differs from the one in the schema: the export loses serde's
+/// `rename_all_fields`. The TypeScript export is right; compare the two when renewing the schema.
 const WRONG_NAMES: [(&str, &str, &str); 8] = [
     ("AccountSessionsSwitchResponse", "auth_url", "authUrl"),
     ("AccountSessionsSwitchResponse", "login_id", "loginId"),
@@ -24,14 +24,16 @@ const WRONG_NAMES: [(&str, &str, &str); 8] = [
     ("ThreadTimelineEntry", "duration_ms", "durationMs"),
 ];
 
-/// Maps whose values are lost in the export: `#[serde(flatten)]` over a map becomes an object without a word on its keys.
+/// Maps whose values the export loses: `#[serde(flatten)]` on a map becomes an object without
+/// information about its keys.
 const LOST_MAPS: [(&str, &str); 3] = [
     ("AppsConfig", "AppConfig"),
     ("AppLinksConfig", "AppLinkConfig"),
     ("AppToolsConfig", "AppToolConfig"),
 ];
 
-/// Words that only constrain. The server checks what it gets, and what it sends is to be read whatever it is.
+/// Keywords that only constrain values. The server checks what it receives, and what it sends must
+/// be readable in any case.
 const CONSTRAINTS: [&str; 9] = [
     "minimum",
     "maximum",
@@ -44,7 +46,7 @@ const CONSTRAINTS: [&str; 9] = [
     "maxItems",
 ];
 
-/// Mends all definitions; returns what was done.
+/// Corrects all definitions. Returns the log.
 pub(crate) fn normalise(definitions: &mut Definitions) -> Vec<String> {
     let mut log = Vec::new();
     patch(definitions, &mut log);
@@ -87,7 +89,7 @@ fn patch(definitions: &mut Definitions, log: &mut Vec<String>) {
     }
 }
 
-/// Renames a property wherever it occurs inside a definition.
+/// Renames a property everywhere inside a definition.
 fn rename(schema: &mut Value, wrong: &str, right: &str) -> bool {
     let mut done = false;
     match schema {
@@ -120,7 +122,8 @@ fn rename(schema: &mut Value, wrong: &str, right: &str) -> bool {
     done
 }
 
-/// `allOf` of several objects is one object with the properties of all; of anything else it is any value.
+/// Turns `allOf` of several objects into one object with all properties, and any other into any
+/// value.
 fn join_all_of(definitions: &mut Definitions, log: &mut Vec<String>) {
     let all = definitions.clone();
     for (name, definition) in definitions.iter_mut() {
@@ -153,7 +156,7 @@ fn join_all_of(definitions: &mut Definitions, log: &mut Vec<String>) {
     }
 }
 
-/// Adds an object's properties; `false` if it is something else.
+/// Adds the properties of an object. Returns `false` if the schema is not an object.
 fn join(part: &Value, all: &Definitions, joined: &mut Value, depth: usize) -> bool {
     const PLAIN: [&str; 8] = [
         "type",
@@ -169,7 +172,7 @@ fn join(part: &Value, all: &Definitions, joined: &mut Value, depth: usize) -> bo
         return part == &Value::Bool(true);
     };
     if let Some(target) = reference(part) {
-        // Deeper than that it goes round in circles.
+        // A deeper nesting is a cycle.
         return depth < 8
             && all
                 .get(target)
@@ -186,8 +189,8 @@ fn join(part: &Value, all: &Definitions, joined: &mut Value, depth: usize) -> bo
         .all(|part| join(part, all, joined, depth + 1))
 }
 
-/// A list of values that are no strings can't be left open as a type of its own, and is any value. A `null` among strings
-/// says that there may be none.
+/// Turns an enum of values other than strings into any value, since it cannot be an open type. A
+/// `null` among strings makes the enum nullable.
 fn plain_values(object: &mut Map<String, Value>) {
     if let Some(value) = object.remove("const") {
         object.insert("enum".into(), json!([value]));
@@ -219,13 +222,14 @@ fn plain_values(object: &mut Map<String, Value>) {
         }
         return;
     }
-    // The next value may be of any kind.
+    // A future value may be of any type.
     for word in ["enum", "type", "format"] {
         object.remove(word);
     }
 }
 
-/// Drops constraints, unwraps `allOf` of one (a reference with a description beside it), and fixes number formats.
+/// Drops constraints, unwraps `allOf` of one schema (a reference with a description), and corrects
+/// number formats.
 fn simplify(schema: &mut Value) {
     let Some(object) = schema.as_object_mut() else {
         return;
@@ -240,14 +244,14 @@ fn simplify(schema: &mut Value) {
         }
     }
     plain_values(object);
-    // What is no word of a schema says nothing.
+    // An invalid keyword means nothing.
     object.retain(|key, value| match key.as_str() {
         "properties" => value.is_object(),
         "required" => value.is_array(),
         "type" => value.is_string() || value.is_array(),
         _ => true,
     });
-    // Nor does no alternative at all.
+    // An empty list of alternatives means nothing either.
     object.retain(|key, value| {
         !(matches!(key.as_str(), "oneOf" | "anyOf") && value.as_array().is_none_or(Vec::is_empty))
     });
@@ -290,7 +294,7 @@ fn type_names(object: &Map<String, Value>) -> impl Iterator<Item = &str> {
     ty.into_iter().chain(list).filter_map(Value::as_str)
 }
 
-/// `properties` beside `oneOf` (a struct with a flattened enum): each variant gets them all.
+/// Moves `properties` beside `oneOf` (a struct with a flattened enum) into each variant.
 fn push_common_properties(name: &str, definition: &mut Value, log: &mut Vec<String>) {
     walk(definition, &mut |object| {
         let is_nullable = object.get("oneOf").is_some_and(|branches| {
@@ -315,7 +319,8 @@ fn push_common_properties(name: &str, definition: &mut Value, log: &mut Vec<Stri
     });
 }
 
-/// An inner `anyOf` of property sets beside `properties` (one of several fields must be there): all become optional.
+/// Makes the properties of an `anyOf` beside `properties` (one of several fields is required)
+/// optional.
 fn fold_property_sets(name: &str, schema: &mut Value, log: &mut Vec<String>) {
     match schema {
         Value::Object(object) => {
@@ -359,10 +364,10 @@ fn merge(schema: &mut Value, properties: &Value, required: Option<&Value>) {
     }
 }
 
-/// Says of each object whether other keys mean something.
+/// Decides for each object whether it has other keys.
 ///
-/// `false` goes: unknown fields are ignored, not refused. `true` becomes `{}`, which says the same. An object without any
-/// properties is empty if it is a message, and free-form if not.
+/// `false` is removed: unknown fields are ignored, not refused. `true` becomes the equivalent `{}`.
+/// An object without properties is empty if it is a message, else free-form.
 fn open_objects(name: &str, definition: &mut Value) {
     let message = ["Params", "Response", "Notification"]
         .iter()
@@ -386,7 +391,7 @@ fn open_objects(name: &str, definition: &mut Value) {
     }
 }
 
-/// Takes `null` out of a schema; says whether it was in.
+/// Removes `null` from a schema. Returns whether it was there.
 pub(crate) fn without_null(schema: &Value) -> (Value, bool) {
     let mut schema = schema.clone();
     let mut nullable = false;

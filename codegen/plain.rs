@@ -1,5 +1,5 @@
-//! A field's schema → the few words that typify is asked about. Whatever else a schema says is any JSON value here, so
-//! that nothing in it can surprise what comes after.
+//! Reduces the schema of a field to the few keywords that typify gets. Everything else becomes any
+//! JSON value, so that no schema can surprise the later passes.
 
 use serde_json::{Map, Value, json};
 
@@ -10,7 +10,7 @@ const INTEGERS: [&str; 8] = [
 ];
 const NUMBERS: [&str; 2] = ["float", "double"];
 
-/// The schema in plain words; `None` if it can't be said in them. `known` tells which names are types.
+/// The reduced schema, or `None` if it cannot be reduced. `known` tells which names are types.
 pub(crate) fn plain(schema: &Value, known: &dyn Fn(&str) -> bool) -> Option<Value> {
     let (inner, nullable) = without_null(schema);
     let plain = plain_inner(&inner, known)?;
@@ -21,7 +21,7 @@ pub(crate) fn plain(schema: &Value, known: &dyn Fn(&str) -> bool) -> Option<Valu
             plain
         }
         (true, _) if reference(&plain).is_some() => json!({ "anyOf": [plain, { "type": "null" }] }),
-        // Any value may be null as it is.
+        // Any value includes null.
         _ => plain,
     })
 }
@@ -64,7 +64,8 @@ fn plain_inner(schema: &Value, known: &dyn Fn(&str) -> bool) -> Option<Value> {
     }
 }
 
-/// The same for each of some properties. What can't be said is any value, and is told to `odd`.
+/// Reduces the schemas of properties. One that cannot be reduced becomes any value and is passed to
+/// `odd`.
 pub(crate) fn properties(
     properties: &Map<String, Value>,
     known: &dyn Fn(&str) -> bool,

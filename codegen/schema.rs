@@ -1,4 +1,4 @@
-//! Questions to ask of a piece of schema.
+//! Queries on schemas.
 
 use std::collections::BTreeSet;
 
@@ -6,8 +6,8 @@ use serde_json::{Map, Value};
 
 use super::{load::reference, model::Variant, names};
 
-/// Calls `visit` with a schema and all schemas inside of it, outer ones first. Values (`default`, `enum`) are no schemas,
-/// and neither are the names of properties keywords.
+/// Calls `visit` with a schema and all schemas inside of it, outer ones first. Values (`default`,
+/// `enum`) are not schemas, and names of properties are not keywords.
 pub(crate) fn walk(schema: &mut Value, visit: &mut dyn FnMut(&mut Map<String, Value>)) {
     let Some(object) = schema.as_object_mut() else {
         return;
@@ -62,7 +62,7 @@ pub(crate) fn branches(schema: &Value) -> Option<&Vec<Value>> {
         .find_map(|word| schema.get(*word)?.as_array())
 }
 
-/// The values of a string enum, also of one that is written as alternatives (which is how each gets a description).
+/// The values of a string enum, including one written as alternatives with a description each.
 pub(crate) fn words(schema: &Value) -> Option<Vec<Variant>> {
     if let Some(values) = schema.get("enum").and_then(Value::as_array) {
         let doc = if values.len() == 1 {
@@ -152,7 +152,7 @@ pub(crate) fn only_property(schema: &Value) -> Option<(&String, &Value)> {
     }
 }
 
-/// Whether a schema that stands in place becomes a type of its own.
+/// Whether an inline schema becomes a type of its own.
 pub(crate) fn needs_name(schema: &Value) -> bool {
     reference(schema).is_none()
         && (schema.get("properties").is_some()

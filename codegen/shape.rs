@@ -1,7 +1,7 @@
-//! Definitions → shapes: what kind of Rust type each one becomes, with everything written in place lifted to a name.
+//! Classifies definitions into shapes, the kinds of Rust types, and gives inline types names.
 //!
-//! Openness is decided here. Every string enum and every union becomes a shape of its own, which we emit ourselves with
-//! room for values that the schema does not have.
+//! Openness is decided here: every string enum and every union becomes a shape with room for values
+//! that the schema does not have.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -19,11 +19,11 @@ use super::{
     },
 };
 
-/// A definition, classified; the schemas inside refer to names only.
+/// A classified definition, whose inner schemas refer to names only.
 #[derive(Clone, Debug)]
 pub(crate) struct Shaped {
     pub(crate) doc: Option<String>,
-    /// The name that decides the area: a variant's payload lives with its union.
+    /// The name that decides the module: the payload of a variant is beside its union.
     pub(crate) home: String,
     pub(crate) kind: Kind,
 }
@@ -44,10 +44,10 @@ pub(crate) enum Kind {
     Alias(Value),
 }
 
-/// Variants for whose payload the schema offers no name.
+/// Names for variants that the schema does not name.
 const NAMES: [(&str, &str, &str); 1] = [("AccountSessionsSwitchResponse", "AuthUrl", "Login")];
 
-/// What could not be kept as it is goes to the warnings.
+/// Classifies all definitions. Warns of what the types cannot express.
 pub(crate) fn classify(
     definitions: &Definitions,
     warnings: &mut Vec<String>,
@@ -96,13 +96,13 @@ impl Pass<'_> {
                 ));
                 return Kind::Alias(true.into());
             }
-            // A branch that takes any string and any object is the schema's own way to say "and others".
+            // A branch for any string or any object is the schema's way to say "and others".
             let branches: Vec<Value> = branches
                 .iter()
                 .filter(|branch| !is_catch_all(branch))
                 .cloned()
                 .collect();
-            // What a variant is made of must be told by its own properties.
+            // Only a variant with properties of its own can be a variant of a tagged union.
             let is_flat = |branch: &Value| super::schema::branches(branch).is_none();
             if let Some(tag) = tag(&branches).filter(|_| branches.iter().all(is_flat)) {
                 return self.tagged(name, home, &tag, &branches);
@@ -127,7 +127,7 @@ impl Pass<'_> {
         }
         let (plain, nullable) = without_null(&schema);
         if needs_name(&plain) && !nullable {
-            // It would be given a name for ever.
+            // Otherwise naming inline types would never end.
             self.warnings.push(format!(
                 "{name}: neither an object nor alternatives, but with properties; it is a plain JSON value"
             ));
@@ -199,7 +199,7 @@ impl Pass<'_> {
     }
 
     fn shaped(&mut self, name: &str, home: &str, branches: &[Value]) -> Kind {
-        // A union that is one of its own alternatives is so by the others.
+        // A union that is its own alternative consists of the others.
         let others: Vec<Value> = branches
             .iter()
             .filter(|branch| reference(branch) != Some(name))
@@ -227,7 +227,7 @@ impl Pass<'_> {
         Kind::Shaped(self.unique(name, variants, |(variant, ..)| variant))
     }
 
-    /// Gives each variant a name of its own.
+    /// Gives each variant a unique name.
     fn unique<T>(
         &mut self,
         union: &str,
@@ -259,7 +259,7 @@ impl Pass<'_> {
         name
     }
 
-    /// Gives everything inside `schema` that needs a Rust type of its own a definition, and refers to it.
+    /// Moves every inline schema that needs a Rust type of its own into a definition.
     fn lift(&mut self, owner: &str, home: &str, field: &str, schema: &mut Value) {
         let (plain, nullable) = without_null(schema);
         if needs_name(&plain) {
@@ -326,7 +326,7 @@ fn shaped_names(union: &str, branches: &[Value]) -> Vec<String> {
     branches.iter().enumerate().map(name).collect()
 }
 
-/// The variant itself, of a list that has nothing beside.
+/// The only variant of a list of one.
 fn wire(variant: &mut Variant) -> &mut Variant {
     variant
 }

@@ -1,8 +1,9 @@
-//! Params types that several methods of one kind name. A type is tied to one method by a trait, so one method keeps it and
-//! each other one gets a newtype, named after the method.
+//! Gives methods that share a params type a newtype each.
 //!
-//! The choice depends on names alone, so it stays the same whatever comes later: the method whose name the type bears,
-//! else the one that shares the most words with it, else the shorter one.
+//! A trait binds a params type to one method, so one method keeps the type and the others get a
+//! newtype named after them. The choice depends on names alone, so later schemas do not change it:
+//! the method after which the type is named, else the one that shares most words with it, else the
+//! shorter one.
 
 use std::{cmp::Reverse, collections::BTreeMap};
 
@@ -12,10 +13,10 @@ use super::{
     names::{self, Names},
 };
 
-/// The params types of requests that are not the method's own, by kind and method.
+/// Params types of requests that are shared, by kind and method.
 pub(crate) type Newtypes<'a> = BTreeMap<(Kind, &'a str), String>;
 
-/// An alias is no type that could be tied to a method: where it is the params of one, it becomes a newtype.
+/// Turns aliases that are params of methods into newtypes, since a trait cannot bind an alias.
 pub(crate) fn own_types(methods: &[Method], model: &mut Model) {
     for method in methods {
         if let Params::Type { name, .. } = &method.params
@@ -64,7 +65,8 @@ fn owner<'a>(params: &str, users: &[&'a Method]) -> &'a str {
     let closeness = |method: &Method| {
         let own = names::words(&names::method(&method.name));
         let shared = own.iter().filter(|word| words.contains(word)).count();
-        // What our own code calls comes first, then the very name, then what has most in common and least besides.
+        // Methods that our own code calls come first, then the exact name, then most words in
+        // common.
         (method.kept, own == words, shared, Reverse(own.len()))
     };
     let best = users

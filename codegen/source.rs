@@ -1,4 +1,4 @@
-//! Where the schema comes from: the vendored bundle, a directory, or the user's own codex.
+//! The sources of a schema: the vendored bundle, a directory, or a codex binary.
 
 use std::{
     collections::BTreeSet,
@@ -18,13 +18,14 @@ use super::{
     schema::{branches, single_word},
 };
 
-/// The file that `codex app-server generate-json-schema` writes beside the many small ones.
+/// The file of `codex app-server generate-json-schema` that holds the whole schema.
 pub(crate) const BUNDLE: &str = "codex_app_server_protocol.schemas.json";
 
-/// How long codex may take to write its schema; it takes about a second.
+/// The time codex has to write its schema. It takes about a second.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// The oldest codex whose schema makes a working crate, and methods that it brought: with none of them, a schema is older.
+/// The oldest codex with whose schema the crate works, and methods that it added. A schema without
+/// any of them is older.
 const OLDEST: &str = "0.150.0";
 const SINCE_OLDEST: [&str; 3] = [
     "mcpServer/event/stream/start",
@@ -32,14 +33,14 @@ const SINCE_OLDEST: [&str; 3] = [
     "thread/timeline/list",
 ];
 
-/// Where a schema is to come from.
+/// The requested source of a schema.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Wish {
     /// `CAS_CODEX`.
     pub(crate) codex: Option<PathBuf>,
     /// `CAS_SCHEMA_DIR`.
     pub(crate) dir: Option<PathBuf>,
-    /// How long codex may take.
+    /// The limit for codex.
     pub(crate) limit: Duration,
 }
 
@@ -53,22 +54,22 @@ impl Wish {
     }
 }
 
-/// A schema bundle and what is known about it.
+/// A schema bundle with its origin.
 pub(crate) struct Source {
     /// The text of the experimental bundle.
     pub(crate) bundle: String,
-    /// The methods that need no `experimentalApi`.
+    /// The methods that do not need `experimentalApi`.
     pub(crate) stable_methods: BTreeSet<String>,
-    /// The schema in the repository, if this is another one.
+    /// The schema in the repository, if this one is another.
     pub(crate) ours: Option<Arc<Ours>>,
-    /// Whether this is the schema in the repository, of which everything is known.
+    /// Whether this is the schema in the repository.
     pub(crate) vendored: bool,
     /// For error messages.
     pub(crate) origin: String,
 }
 
 impl Source {
-    /// Obeys the wish; the vendored schema otherwise.
+    /// Reads the requested source, by default the vendored schema.
     pub(crate) fn choose(wish: &Wish, manifest_dir: &Path, out_dir: &Path) -> Result<Self> {
         let vendored = manifest_dir.join("schema");
         match (&wish.codex, &wish.dir) {
@@ -98,7 +99,8 @@ impl Source {
         })?;
         let known = lines(&read(&vendored.join("stable-methods.txt"))?);
         check(&bundle, &known, &origin, &remedy)?;
-        // The experimental bundle does not say which methods are stable. A list beside it does; ours is a good guess.
+        // The experimental bundle does not mark stable methods. A list beside it does; without one,
+        // ours is a good guess.
         let own = dir.join("stable-methods.txt");
         let stable_methods = if own.is_file() {
             lines(&read(&own)?)
@@ -149,7 +151,7 @@ fn ours(vendored: &Path) -> Result<Arc<Ours>> {
     Ours::parse(&read(&vendored.join(BUNDLE))?).map(Arc::new)
 }
 
-/// Whether this is a whole bundle, of all methods, of a codex that is new enough.
+/// Checks that a bundle is complete, experimental and new enough.
 fn check(bundle: &str, stable: &BTreeSet<String>, origin: &str, remedy: &str) -> Result<()> {
     let root: Value = serde_json::from_str(bundle).map_err(|error| {
         let torn = if error.is_eof() {
@@ -161,21 +163,22 @@ fn check(bundle: &str, stable: &BTreeSet<String>, origin: &str, remedy: &str) ->
     })?;
     let methods = methods(&root);
     if methods.is_empty() {
-        return Ok(()); // What is missing then is said by name.
+        return Ok(()); // A later pass names what is missing.
     }
     let experimental = methods
         .iter()
         .filter(|method| !stable.contains(**method))
         .count();
-    // Some of the methods that are not in our list are new or gone, but a third of all is experimental.
+    // Some methods outside of our list are new or removed, but a third of all methods is
+    // experimental.
     if experimental * 10 < methods.len() {
         return Err(Error::new(format!(
-            "{origin}: the schema of the stable API only; {remedy}, and mind the `--experimental`"
+            "{origin}: this is the schema of the stable API only; {remedy}, with `--experimental`"
         )));
     }
     if !SINCE_OLDEST.iter().any(|method| methods.contains(method)) {
         return Err(Error::new(format!(
-            "{origin}: the schema of a codex before {OLDEST}, for which this crate can't be built; take {OLDEST} or later, or \
+            "{origin}: this is the schema of a codex before {OLDEST}, which this crate does not support; use {OLDEST} or later, or \
              build with the schema in the repository (unset CAS_SCHEMA_DIR and CAS_CODEX)"
         )));
     }
@@ -202,7 +205,7 @@ fn non_empty(variable: &str) -> Option<PathBuf> {
         .map(PathBuf::from)
 }
 
-/// A codex that is made to write its schema.
+/// A codex binary that writes its schema.
 struct Generator<'a> {
     codex: &'a Path,
     limit: Duration,
@@ -211,10 +214,10 @@ struct Generator<'a> {
 
 impl Generator<'_> {
     fn run(&self, flags: &[&str]) -> Result<String> {
-        // What an earlier one wrote must not be taken for this one's.
+        // The output of an earlier run must not be mistaken for this one's.
         let _ = fs::remove_dir_all(self.out);
         fs::create_dir_all(self.out).map_err(|error| self.failed(flags, &error.to_string()))?;
-        // A file, since what codex starts may keep a pipe open after it has ended.
+        // A file, since descendants of codex may keep a pipe open after it has ended.
         let stderr = self.out.join("stderr.txt");
         let file =
             fs::File::create(&stderr).map_err(|error| self.failed(flags, &error.to_string()))?;
@@ -227,7 +230,7 @@ impl Generator<'_> {
             .stdout(Stdio::null())
             .stderr(file)
             .spawn()
-            .map_err(|error| self.failed(flags, &format!("it can't be run: {error}")))?;
+            .map_err(|error| self.failed(flags, &format!("it cannot be run: {error}")))?;
         let started = Instant::now();
         let ended = loop {
             match child.try_wait() {
@@ -281,7 +284,7 @@ enum Ended {
     Not,
 }
 
-/// The last lines of what was said, on one line.
+/// The last lines of the output, joined into one.
 fn tail(said: &str) -> String {
     let lines: Vec<&str> = said
         .lines()

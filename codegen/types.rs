@@ -1,10 +1,10 @@
-//! Shapes → Rust types. The mapping from a field's schema to its Rust type is typify's.
+//! Turns shapes into Rust types. typify maps the schema of a field to its Rust type.
 //!
-//! typify gets every struct with all properties required and none nullable, because what may be absent or null is
-//! decided in `fields`; every other shape is handed over as a replacement, a name it takes on trust. Payloads of unions
-//! travel in a struct made up for the purpose. Of what typify knows then, the types of fields are asked for, with the
-//! boxes that break cycles; its output is never written: conversions, embedded schemas and derives would triple the size
-//! of the crate.
+//! typify gets every struct with all properties required and not nullable, since `fields` decides
+//! which may be absent or null. Every other shape is a replacement, a name that typify takes on
+//! trust. Payloads of unions are fields of an artificial struct. From typify we take the types of
+//! fields, with the boxes that break cycles. Its output is never written: its conversions, embedded
+//! schemas and derives would triple the size of the crate.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,10 +19,10 @@ use super::{
     shape::{Kind, Shaped},
 };
 
-/// What the structs that carry payloads are called.
+/// The prefix of the artificial structs that carry payloads.
 const CARRIER: &str = "PayloadsOf";
 
-/// What could not be kept as it is goes to the warnings.
+/// Builds the types of all shapes. Warns of what they cannot express.
 pub(crate) fn build(
     shapes: &BTreeMap<String, Shaped>,
     warnings: &mut Vec<String>,
@@ -114,7 +114,7 @@ fn struct_fields(
     warnings: &mut Vec<String>,
 ) -> Result<Vec<Field>> {
     let needed: BTreeSet<&str> = required(schema).collect();
-    // The map of all other keys is a field too.
+    // The map of all other keys is a field as well.
     let extra = schema.get("additionalProperties").map(|_| EXTRA.to_owned());
     let mut idents = Names::of(extra.iter());
     let mut fields = Vec::new();
@@ -140,16 +140,16 @@ fn struct_fields(
     Ok(fields)
 }
 
-/// What the map of keys without a field is called.
+/// The name of the field for all other keys.
 const EXTRA: &str = "extra";
 
-/// The types of the fields of all structs and carriers, by struct and wire name. Where a struct keeps unknown keys, the
-/// map of them is under the empty name.
+/// The types of the fields of all structs and carriers, by struct and wire name. The map of unknown
+/// keys has the empty name.
 struct Spelled(BTreeMap<String, BTreeMap<String, String>>);
 
 impl Spelled {
     fn new(shapes: &BTreeMap<String, Shaped>, warnings: &mut Vec<String>) -> Result<Self> {
-        // typify makes names of its own from what it is given, so it is given numbers.
+        // typify derives its own names from those it gets, so it gets numbers.
         let numbers: BTreeMap<&str, String> = shapes
             .keys()
             .enumerate()
@@ -204,7 +204,7 @@ impl Spelled {
             let mut wires: Vec<&str> = wires.iter().map(String::as_str).collect();
             let types: Vec<_> = details.properties().map(|(_, id)| id).collect();
             if types.len() > wires.len() {
-                wires.push(""); // What is flattened comes last.
+                wires.push(""); // The flattened map comes last.
             }
             let mut own = BTreeMap::new();
             for (wire, id) in wires.into_iter().zip(types) {
@@ -232,7 +232,7 @@ impl Spelled {
         let value = map
             .strip_prefix("BTreeMap<String, ")
             .and_then(|rest| rest.strip_suffix('>'));
-        // Without such a prefix it is typify's own name for a map of anything.
+        // Without this prefix it is typify's own name for a map of any values.
         Ok(value.unwrap_or("Value").to_owned())
     }
 }
@@ -241,12 +241,12 @@ fn refused(error: &typify::Error) -> Error {
     Error::new(format!("typify: {error}"))
 }
 
-/// The name of the property in this place.
+/// The name of the property at this position.
 fn place(index: usize) -> String {
     format!("p{index:03}")
 }
 
-/// A struct with the payloads of a union, or with what an alias stands for.
+/// A struct with the payloads of a union, or with the target of an alias.
 fn carrier(kind: &Kind) -> Option<Value> {
     let payloads: Vec<Option<&Value>> = match kind {
         Kind::Keyed(variants) => variants
@@ -269,8 +269,9 @@ fn properties(schema: &Value) -> impl Iterator<Item = (&String, &Value)> {
     schema["properties"].as_object().into_iter().flatten()
 }
 
-/// The schema of a struct as typify is to see it: everything there, nothing null, no defaults, and the properties called by
-/// their places, since typify gives fields in the order of its own names for them. Also their names, in that order.
+/// The schema of a struct for typify: all properties required, not nullable, without defaults, and
+/// named by their position, since typify orders fields by its own names for them. Also returns
+/// their names, in that order.
 fn plain(
     owner: &str,
     schema: &Value,
@@ -325,8 +326,8 @@ fn plain(
     (plain, wires)
 }
 
-/// A type by the names of the schema, or any JSON value in the place of one that only typify's own output would have:
-/// that decodes whatever comes.
+/// A type in terms of names of the schema. A type that only typify's output would have becomes any
+/// JSON value, which decodes everything.
 fn known(ty: &str, names: &BTreeMap<&str, &str>) -> String {
     const COMMON: [&str; 18] = [
         "BTreeMap", "Box", "Map", "Option", "String", "Value", "Vec", "bool", "f32", "f64", "i16",
@@ -345,7 +346,7 @@ fn known(ty: &str, names: &BTreeMap<&str, &str>) -> String {
     out
 }
 
-/// A type with its paths cut to their last segment (everything is imported), as one would write it.
+/// A type with its paths cut to their last segment, since everything is imported.
 fn short(tokens: &str) -> String {
     let mut out = String::new();
     let mut word = String::new();

@@ -1,4 +1,5 @@
-//! Who decides about commands: rules first, then you. `cargo run --example approvals` (the real codex, a scripted model).
+//! Approvals of commands: first by rules, then by you. `cargo run --example approvals` (real codex,
+//! scripted model).
 
 use cas_sdk::{
     CasClient,
@@ -28,13 +29,14 @@ pub(crate) async fn run() -> anyhow::Result<Vec<String>> {
         .approval_policy("on-request")
         .build()?;
 
-    // What no rule decides comes here; a program would ask its user.
+    // The handler for what no rule decides. A program would ask its user.
     let ask = |request: ApprovalRequest, _cx| async move {
         println!("you are asked: {request:?}");
         Ok(Decision::Accept)
     };
-    // What is accepted runs outside of the sandbox, and what follows the words of a rule is free. So a rule names a program
-    // that runs no other, or a subcommand: `git status`, not `git`. `exact_command` takes nothing behind its words.
+    // What is accepted runs outside of the sandbox, and what follows the words of a rule is free.
+    // So a rule names a program that runs no other, or a subcommand: `git status`, not `git`.
+    // `exact_command` takes nothing behind its words.
     let policy = Policy::from(ask)
         .rule(Rule::decline().command("rm").named("nothing is removed"))
         .rule(Rule::accept_for_session().command("echo").named("harmless"));

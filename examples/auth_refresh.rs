@@ -1,4 +1,5 @@
-//! ChatGPT tokens that this program looks after. `cargo run --example auth_refresh` (the real codex, a scripted model).
+//! ChatGPT tokens that this program manages. `cargo run --example auth_refresh` (real codex,
+//! scripted model).
 
 use cas_sdk::{
     CasClient, Filter,
@@ -18,7 +19,7 @@ async fn main() -> anyhow::Result<()> {
 pub(crate) async fn run() -> anyhow::Result<String> {
     let (codex, model) = (testing::codex().await?, MockModel::start().await);
     let (old, new) = (jwt("org-1", "pro"), jwt("org-1", "pro"));
-    model.require_bearer(&new); // The old one has expired: the model answers it with 401.
+    model.require_bearer(&new); // The model answers the old, expired one with 401.
     model.reply(Reply::text("welcome back"));
     let home = CodexHome::builder(&model).chatgpt_auth().build()?;
 

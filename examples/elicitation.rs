@@ -1,4 +1,5 @@
-//! An MCP server asks the user. `cargo run --example elicitation` (the real codex, a scripted model, a tiny MCP server).
+//! An MCP server asks the user. `cargo run --example elicitation` (the real codex, a scripted
+//! model, a tiny MCP server).
 
 use cas_sdk::{
     CasClient,

@@ -1,4 +1,5 @@
-//! Events to whom they concern: `cargo run --example events -- "Say hello." "Say goodbye."`, a thread for each prompt.
+//! Filtered events: `cargo run --example events -- "Say hello." "Say goodbye."` runs one thread per
+//! prompt.
 
 use cas_sdk::{
     CasClient, Filter,
@@ -14,7 +15,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let watcher = tokio::spawn(async move {
         let mut completed = 0;
         while let Some(item) = items.next().await {
-            // An item that does not decode is an error with its line; the stream goes on.
+            // An item that does not decode is an error with its line, and the stream goes on.
             completed += usize::from(item.is_ok());
         }
         completed
@@ -28,7 +29,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         turns.spawn(async move {
             thread.ask(prompt).await?.finish().await?;
             while let Some(event) = events.next().await {
-                // `Lagged` stands where a slow reader lost something, with the number.
+                // `Lagged` is in the place of events that a slow reader lost, with their number.
                 let event = event?;
                 println!("thread {n}: {}", event.method());
                 if event.method() == "turn/completed" {

@@ -1,7 +1,9 @@
-//! Measures the client as a process: spawns any program as its codex, consumes one turn and prints one line of JSON.
+//! Measures the client as a process: spawns any program as its codex, consumes one turn and prints
+//! one line of JSON.
 //!
-//! `cargo run --release --example flood -- PROGRAM [--mode typed|four|idle-15|slow|floor|newlines|calls|at-once]`
-//! where PROGRAM is usually `target/release/examples/flood_server`. CPU time is what `time` says of this process.
+//! `cargo run --release --example flood -- PROGRAM [--mode
+//! typed|four|idle-15|slow|floor|newlines|calls|at-once]` where PROGRAM is usually
+//! `target/release/examples/flood_server`. CPU time is that of this process.
 
 #[path = "../benches/support/floors.rs"]
 mod floors;
@@ -57,7 +59,7 @@ fn main() -> Result<(), Failure> {
 struct Counts {
     events: u64,
     deltas: u64,
-    /// Of the deltas' text, so that it is really looked at.
+    /// The bytes of the deltas' text, which proves that it was read.
     bytes: u64,
     skipped: u64,
     note: String,
@@ -138,7 +140,7 @@ async fn read(mut events: Events, slow: bool) -> Result<Counts, Failure> {
     Ok(counts)
 }
 
-/// Round trips one after the other.
+/// Sequential round trips.
 async fn calls(client: CasClient) -> Result<Counts, Failure> {
     let mut took = Vec::new();
     for _ in 0..20_000 {
@@ -185,8 +187,8 @@ async fn at_once(client: CasClient) -> Result<Counts, Failure> {
     })
 }
 
-/// What no client can do without: a blocking loop that frames lines and, if asked, scans the envelope with borrowed
-/// strings and decodes the delta.
+/// What no client can do without: a blocking loop that frames lines and, if asked, scans the
+/// envelope with borrowed strings and decodes the delta.
 fn floor(program: &str, decode: bool) -> Result<Counts, Failure> {
     let mut child = Command::new(program)
         .arg("app-server")
@@ -231,7 +233,7 @@ fn floor(program: &str, decode: bool) -> Result<Counts, Failure> {
     Ok(counts)
 }
 
-/// User and system time of this process, its children not included.
+/// User and system time of this process, without its children.
 fn cpu_seconds() -> Option<f64> {
     let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
     let mut fields = stat

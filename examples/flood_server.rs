@@ -1,6 +1,7 @@
-//! A fake `codex app-server` that floods: on `turn/start` it writes a turn of `FLOOD_EVENTS` notifications (default
-//! 1,000,000) as fast as the pipe takes them. With `FLOOD_ASK_EVERY=n` each nth line is preceded by a command approval
-//! request; the times until the answers came are in the `error` notification before the end. For measuring clients.
+//! A fake `codex app-server` that floods: on `turn/start` it writes a turn of `FLOOD_EVENTS`
+//! notifications (default 1,000,000) as fast as the pipe takes them. With `FLOOD_ASK_EVERY=n` each
+//! nth line is preceded by a command approval request; the times until the answers came are in the
+//! `error` notification before the end. For measuring clients.
 
 #[path = "../benches/support/mix.rs"]
 mod mix;
@@ -29,7 +30,7 @@ fn main() -> std::io::Result<()> {
     loop {
         line.clear();
         if input.read_until(b'\n', &mut line)? == 0 {
-            std::process::exit(0); // The end of the input is the end of an app-server.
+            std::process::exit(0); // An app-server ends with its input.
         }
         let Ok(Message {
             id: Some(id),
@@ -57,7 +58,7 @@ fn main() -> std::io::Result<()> {
             Some(_) => "{}",
         };
         writeln!(answers, r#"{{"id":{id},"result":{result}}}"#)?;
-        // Answers to what came in one read leave in one write.
+        // Responses to the requests of one read are sent in one write.
         if input.buffer().is_empty() || method == Some("turn/start") {
             std::io::stdout().lock().write_all(&answers)?;
             std::io::stdout().flush()?;

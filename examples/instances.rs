@@ -1,6 +1,7 @@
-//! Several app-servers at once, each with a home of its own: `cargo run --example instances -- 4`
+//! Several app-servers at once, each with its own home: `cargo run --example instances -- 4`
 //!
-//! Threads of one app-server run side by side too; another process is for another account, configuration or sandbox.
+//! Threads of one app-server run side by side too; another process is for another account,
+//! configuration or sandbox.
 
 use cas_sdk::{CasClient, protocol::ThreadListParams};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -10,7 +11,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let count: usize = std::env::args().nth(1).map_or(Ok(4), |n| n.parse())?;
     let homes = std::env::temp_dir().join(format!("codex-homes-{}", std::process::id()));
 
-    // Starting costs a good part of a second of CPU time each, so only some start at once.
+    // A start takes a good part of a second of CPU time, so only some run at once.
     let clients: Vec<CasClient> = stream::iter(0..count)
         .map(|n| {
             let home = homes.join(n.to_string());

@@ -1,6 +1,7 @@
-//! Shows what runs: the servers that can be joined, what they have loaded, and the sessions that have no socket.
+//! Lists running servers that can be joined, their loaded threads, and sessions without a socket.
 //!
-//! `cargo run --example live --features ws [ADDRESS…]`; an address is `unix://PATH`, `ws://HOST:PORT` or `wss://HOST`.
+//! `cargo run --example live --features ws [ADDRESS…]`; an address is `unix://PATH`,
+//! `ws://HOST:PORT` or `wss://HOST`.
 
 use std::error::Error;
 

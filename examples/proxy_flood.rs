@@ -1,15 +1,17 @@
-//! How fast is `cas proxy`? Measures it as a process, between a fake app-server that floods and a reader that counts.
+//! Measures `cas proxy` as a process, between a fake app-server that floods and a reader that
+//! counts.
 //!
 //! ```text
 //! cargo build --release --features cli --bin cas --example proxy_flood
-//! target/release/examples/proxy_flood flood      # CPU seconds a million messages, proxy and reader
-//! target/release/examples/proxy_flood stalled    # peak memory while nobody reads, and whether anything is lost
-//! target/release/examples/proxy_flood trip       # what it adds to a request's round trip
-//! target/release/examples/proxy_flood approvals  # how fast approvals are answered during a flood
-//! target/release/examples/proxy_flood floor      # no proxy: a blocking loop that decodes every delta, to compare by
+//! target/release/examples/proxy_flood flood      # CPU seconds per million messages, proxy and reader
+//! target/release/examples/proxy_flood stalled    # peak memory while nobody reads, and losses
+//! target/release/examples/proxy_flood trip       # time added to the round trip of a request
+//! target/release/examples/proxy_flood approvals  # time to answer approvals during a flood
+//! target/release/examples/proxy_flood floor      # the baseline without a proxy: a blocking loop that decodes every delta
 //! ```
 //!
-//! `--messages N` and `--cas PATH` change the defaults. Linux only: CPU time and memory are read from `/proc`.
+//! `--messages N` and `--cas PATH` change the defaults. Linux only: CPU time and memory are read
+//! from `/proc`.
 
 #![allow(
     clippy::cast_precision_loss,
@@ -35,7 +37,7 @@ use serde_json::{Value, json};
 const THREAD: &str = "0199a213-81c0-7800-8aa1-bbab2a035a53";
 const TURN: &str = "0199a213-81c5-7d12-9f3e-3c5d8e2f1a00";
 
-/// Prints a line. Whoever reads it may have seen enough, such as `head`; then there is nothing left to do.
+/// Prints a line. Exits if the reader has gone, such as `head`.
 macro_rules! tell {
     ($($what:tt)*) => {
         match writeln!(io::stdout(), $($what)*) {
@@ -241,7 +243,8 @@ fn approvals(cas: &str, messages: usize) -> io::Result<()> {
     proxy.end()
 }
 
-/// A client without a proxy: a blocking loop, the envelope decoded with borrowed strings, every delta typed.
+/// A client without a proxy: a blocking loop, the envelope decoded with borrowed strings, every
+/// delta typed.
 fn floor(messages: usize) -> io::Result<()> {
     #[derive(Deserialize)]
     struct Envelope<'a> {
@@ -339,7 +342,7 @@ fn cpu(pid: u32) -> f64 {
 fn server() -> io::Result<()> {
     let (answered, answers) = mpsc::channel::<Instant>();
     let (asked, requests) = mpsc::channel::<Value>();
-    // The thread that reads must not wait for the one that writes.
+    // The reading thread must not wait for the writing one.
     thread::spawn(move || {
         for line in io::stdin().lock().lines() {
             let Ok(line) = line else { return };
@@ -419,8 +422,9 @@ fn pour(
     out.flush()
 }
 
-/// The mix: of every 2,000 lines each 200th the token usage, every other 50th a command with 2 KB of output, the rest
-/// deltas, one in ten of them with escapes and one in twenty with more than ASCII.
+/// The mix: of every 2,000 lines each 200th the token usage, every other 50th a command with 2 KB
+/// of output, the rest deltas, one in ten of them with escapes and one in twenty with more than
+/// ASCII.
 fn line(index: usize) -> String {
     const AT: u64 = 1_763_841_600_000;
     if index % 200 == 199 {

@@ -1,7 +1,8 @@
 //! A whole turn: streamed text, a typed tool, a steer, the outcome.
 //!
-//! `cargo run --example quickstart` runs the real codex against a scripted model on loopback: no account, no internet
-//! but for fetching codex once. `cargo run --example quickstart -- --live "a prompt"` runs your own logged-in codex.
+//! `cargo run --example quickstart` runs the real codex against a scripted model on loopback: no
+//! account, no internet but for fetching codex once. `cargo run --example quickstart -- --live "a
+//! prompt"` runs your own logged-in codex.
 
 use std::{error::Error, io::Write as _};
 
@@ -43,7 +44,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
 }
 
-/// Against the scripted model: the model says something, calls the tool, and waits until it has been steered.
+/// Runs against the scripted model, which speaks, calls the tool, and waits until it is steered.
 async fn scripted() -> Result<(), Box<dyn Error>> {
     let codex = testing::codex().await?;
     let (model, steered) = (MockModel::start().await, Gate::new());
@@ -83,7 +84,7 @@ async fn scripted() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Against your own codex and account.
+/// Runs against your own codex and account.
 async fn live(prompt: &str) -> Result<(), Box<dyn Error>> {
     let client = CasClient::builder().tool(Weather).spawn().await?;
     let thread: Thread = client.start_thread(ThreadStartParams::default()).await?;
@@ -92,7 +93,8 @@ async fn live(prompt: &str) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Prints a turn as it goes. Steers it once, after the tool's answer, if there is something to say.
+/// Prints the events of a turn. Steers it once, after the tool's answer, if there is a text for
+/// that.
 async fn show(mut turn: Turn, mut steer: Option<(&str, &Gate)>) -> Result<(), Box<dyn Error>> {
     let mut tool_done = false;
     while let Some(event) = turn.next().await {

@@ -1,4 +1,4 @@
-//! Requests and their answers: `cargo run --example requests -- thread/list '{"limit": 3}'`
+//! Requests and their responses: `cargo run --example requests -- thread/list '{"limit": 3}'`
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use serde_json::Value;
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let client = CasClient::builder().spawn().await?;
 
-    // The type names the method, and what comes back.
+    // The type of the params determines the method and the response.
     let models = client.request(ModelListParams::default()).await?;
     println!("{} models", models.data.len());
 
@@ -26,13 +26,13 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         println!("{} ({})", feature.name, feature.stage);
     }
 
-    // A method by name, such as one that is newer than this crate; its answer as JSON.
+    // A method by name, such as one that is newer than this crate. The response is JSON.
     let mut args = std::env::args().skip(1);
     let method = args.next().unwrap_or_else(|| "thread/list".to_owned());
     let params: Value = serde_json::from_str(args.next().as_deref().unwrap_or("{}"))?;
     match client.call::<Value>(&method, &params).await {
         Ok(answer) => println!("{answer}"),
-        // All refusals have the same code; what they mean is classified.
+        // All refusals have the same code; `kind` classifies their texts.
         Err(error) if error.rpc_kind() == Some(RpcErrorKind::UnknownMethod) => {
             println!("this codex has no {method}");
         }

@@ -1,5 +1,6 @@
-//! Goes on with the latest thread of this directory, wherever it is: stored, archived, or in the hands of another
-//! process, in which case it is a copy. `cargo run --example resume -- "Where were we?"`
+//! Goes on with the latest thread of this directory, wherever it is: stored, archived, or in the
+//! hands of another process, in which case it is a copy. `cargo run --example resume -- "Where were
+//! we?"`
 
 use cas_sdk::{
     CasClient,

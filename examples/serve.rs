@@ -12,13 +12,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let [address, prompts @ ..] = &args[..] else {
         return Err("usage: serve unix://PATH PROMPT…".into());
     };
-    // Others may join, but the server is this program's: it ends with the client.
+    // Others may join, but this program owns the server: it ends with the client.
     let client = CasClient::builder().serve(address).await?;
     let thread = client.start_thread(ThreadStartParams::default()).await?;
     for prompt in prompts {
         let outcome = thread.ask(prompt).await?.finish().await?;
         println!("{}", outcome.text);
-        // A thread can be joined once it has had a turn.
+        // Others can join a thread once it has had a turn.
         println!("join with: codex resume {} --remote {address}", thread.id());
     }
     client.shutdown().await;

@@ -1,7 +1,7 @@
 //! Changing one's mind in the middle of a turn:
 //! `cargo run --example steer -- "Write a long poem about rust." "Make it a haiku instead."`
 //!
-//! A turn that is still not done after a minute is told to come to an end.
+//! A turn that takes longer than a minute is steered to its end.
 
 use std::time::Duration;
 

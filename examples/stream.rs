@@ -1,4 +1,4 @@
-//! A turn as it happens: `cargo run --example stream -- "List the files here."`
+//! The events of a turn: `cargo run --example stream -- "List the files here."`
 
 use std::io::Write as _;
 

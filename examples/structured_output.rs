@@ -1,8 +1,8 @@
-//! An answer as a value: `cargo run --example structured_output -- "Linus Torvalds"`
+//! An answer as a typed value: `cargo run --example structured_output -- "Linus Torvalds"`
 
 use cas_sdk::{CasClient, protocol::ThreadStartParams};
 
-/// The doc comments of the fields are what the model is told, and it fills them in this order.
+/// The model reads the doc comments of the fields, and fills the fields in this order.
 #[derive(Debug, serde::Deserialize, schemars::JsonSchema)]
 struct Person {
     /// What is known of the person, in a sentence or two.

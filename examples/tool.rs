@@ -1,4 +1,5 @@
-//! Functions of this program that the model calls: `cargo run --example tool` (the real codex, a scripted model).
+//! Functions of this program that the model calls: `cargo run --example tool` (the real codex, a
+//! scripted model).
 
 use cas_sdk::{
     CasClient, Tool, ToolContext, ToolError,
@@ -25,7 +26,7 @@ impl Tool for Divide {
 
     async fn call(&self, n: Numbers, _cx: ToolContext) -> Result<String, ToolError> {
         if n.divisor == 0.0 {
-            return Err(ToolError::new("nothing divides by zero")); // The model is told, and goes on.
+            return Err(ToolError::new("nothing divides by zero")); // The model sees the error and goes on.
         }
         Ok((n.dividend / n.divisor).to_string())
     }

@@ -1,4 +1,4 @@
-//! Starting, calling and ending, against the real codex.
+//! Starts, calls and ends, against the real codex.
 
 mod common;
 
@@ -97,25 +97,21 @@ async fn an_experimental_method_is_refused_before_it_is_sent_when_the_api_is_off
 }
 
 #[tokio::test]
-async fn a_codex_that_ends_at_once_is_told_at_once_with_its_last_words() {
+async fn a_codex_that_ends_at_once_is_reported_at_once_with_its_stderr() {
     let Some(rig) = Rig::new().await else { return };
-    let begun = Instant::now();
-    let error = within(30, rig.builder().env("CODEX_HOME", "/no/such/home").spawn())
-        .await
-        .unwrap_err();
+    // The deadline of the handshake outlasts the limit of the test.
+    let builder = rig.builder().env("CODEX_HOME", "/no/such/home");
+    let builder = builder.handshake_timeout(Duration::from_secs(3_600));
+    let error = within(30, builder.spawn()).await.unwrap_err();
     let Error::Spawn(SpawnError::Exited { reason, .. }) = &error else {
         panic!("{error:?}")
     };
     assert_eq!(reason.status.and_then(|s| s.code()), Some(1));
     assert!(reason.stderr_tail.contains("/no/such/home"), "{reason}");
-    assert!(
-        begun.elapsed() < Duration::from_secs(8),
-        "not after the handshake's deadline"
-    );
 }
 
 #[tokio::test]
-async fn a_codex_that_is_not_there_is_told_with_the_remedy() {
+async fn a_missing_codex_is_reported_with_the_remedy() {
     let error = CasClient::builder()
         .codex("/no/such/codex")
         .spawn()

@@ -1,4 +1,4 @@
-//! Runs the unit tests of the generator, which is otherwise only compiled into the build script.
+//! Runs the unit tests of the generator, which otherwise is part of the build script only.
 
 #[path = "../codegen/mod.rs"]
 #[allow(dead_code, reason = "the build script's entrance")]

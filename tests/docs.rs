@@ -1,4 +1,4 @@
-//! `docs/protocol.md` is what the built-in schema says. `CAS_BLESS=1` writes it anew.
+//! `docs/protocol.md` agrees with the built-in schema. `CAS_BLESS=1` writes it.
 
 use std::{
     collections::BTreeMap,
@@ -20,7 +20,7 @@ const KINDS: [(MethodKind, &str); 4] = [
     ),
 ];
 
-/// `thread` of `thread/start`; methods from before there were areas are `general`.
+/// `thread` of `thread/start`. Methods without an area are `general`.
 fn area(method: &str) -> &str {
     method.split_once('/').map_or("general", |(area, _)| area)
 }
@@ -155,7 +155,7 @@ fn every_type_that_a_method_names_is_in_the_document() {
                 .is_some_and(|params| params.ends_with("Params"));
         for name in method.params.into_iter().chain(method.response) {
             let listed = types.contains(&format!("\n| `{name}` |"));
-            // The unit structs of methods without params are no types of the schema.
+            // The unit structs of methods without params are not types of the schema.
             assert!(
                 listed || (invented && Some(name) == method.params),
                 "{name} of {}",

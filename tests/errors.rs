@@ -1,4 +1,4 @@
-//! The table of refusals against the real codex: a reworded message is noticed here.
+//! The table of refusals against the real codex, which detects reworded messages.
 
 mod common;
 
@@ -53,7 +53,7 @@ const PROVOKED: &[&str] = &[
     "is not supported yet",
 ];
 
-/// Rows that can't be, and why.
+/// Rows that cannot be provoked, with the reasons.
 const OUT_OF_REACH: &[(&str, &str)] = &[
     (
         "Server is draining",
@@ -69,8 +69,8 @@ const OUT_OF_REACH: &[(&str, &str)] = &[
     ),
 ];
 
-/// Kinds that are told by the code alone: -32001 (`Overloaded`) needs more requests in flight than the client allows itself,
-/// and -32603 (`Internal`) a failure inside the server.
+/// Kinds that are told by the code alone: -32001 (`Overloaded`) needs more requests in flight than
+/// the client allows itself, and -32603 (`Internal`) a failure inside the server.
 const TABLE: &str = include_str!("../src/error/rpc.rs");
 
 #[test]
@@ -119,7 +119,7 @@ async fn turn(client: &CasClient, thread: &str) {
     ends.next().await.unwrap().unwrap();
 }
 
-/// Has this method start a turn. Returns its id once it has started.
+/// Starts a turn by this method. Returns its id once it has started.
 async fn running(client: &CasClient, method: &str, params: Value) -> String {
     let mut started = client.events(Filter::all().method("turn/started"));
     let _: Value = client.call(method, &params).await.unwrap();
@@ -128,7 +128,7 @@ async fn running(client: &CasClient, method: &str, params: Value) -> String {
 }
 
 #[tokio::test]
-async fn what_names_a_thread_that_is_not_there_is_refused() {
+async fn a_request_that_names_a_missing_thread_is_refused() {
     let Some(rig) = Rig::new().await else { return };
     within(60, async {
         let client = rig.client().await;
@@ -264,7 +264,7 @@ async fn a_thread_whose_file_is_empty_or_gone_is_missing_and_one_that_is_damaged
 }
 
 #[tokio::test]
-async fn what_is_wrong_in_itself_is_refused() {
+async fn a_request_that_is_wrong_in_itself_is_refused() {
     let Some(rig) = Rig::new().await else { return };
     within(60, async {
         let client = rig.client().await;
@@ -459,7 +459,7 @@ async fn a_thread_of_another_process_and_an_archived_one_can_not_be_resumed() {
 }
 
 #[tokio::test]
-async fn how_the_model_failed_is_told_by_class_and_a_limit_with_the_time_of_its_reset() {
+async fn a_failure_of_the_model_has_a_class_and_a_limit_the_time_of_its_reset() {
     let Some(rig) = Rig::new().await else { return };
     within(60, async {
         let (client, thread) = rig.thread().await;
@@ -499,7 +499,8 @@ async fn how_the_model_failed_is_told_by_class_and_a_limit_with_the_time_of_its_
     .await;
 }
 
-/// The client itself neither speaks before the handshake nor lets an experimental method through, so this is by hand.
+/// The client does not send requests before the handshake or without a capability, so this is done
+/// by hand.
 #[tokio::test]
 async fn a_method_before_the_handshake_or_beyond_what_it_allows_is_refused() {
     let Some(rig) = Rig::new().await else { return };

@@ -1,4 +1,4 @@
-//! The rules of delivery, as a user of the streams meets them.
+//! The delivery of events, from the view of a user of the streams.
 
 mod common;
 
@@ -12,6 +12,7 @@ use cas_sdk::{
     testing::FakeServer,
 };
 use common::within;
+use futures_util::FutureExt as _;
 use serde_json::{Value, json};
 
 const T: &str = "thr-1";
@@ -21,12 +22,6 @@ async fn rig() -> (CasClient, FakeServer) {
     FakeServer::connect(CasClient::builder()).await.unwrap()
 }
 
-/// Waits until the client has read all that was sent so far.
-async fn settled(client: &CasClient, server: &FakeServer) {
-    server.answer("ping", |_| Ok(json!({})));
-    client.call::<Value>("ping", &json!({})).await.unwrap();
-}
-
 async fn next(events: &mut Events) -> Event {
     events.next().await.unwrap().unwrap()
 }
@@ -34,6 +29,28 @@ async fn next(events: &mut Events) -> Event {
 fn text(event: &Event) -> String {
     let delta = event.get::<AgentMessageDeltaNotification>();
     delta.unwrap().unwrap().delta
+}
+
+#[tokio::test]
+async fn a_settled_client_has_handled_everything_and_the_record_does_not_show_how() {
+    within(20, async {
+        let (client, server) = rig().await;
+        let mut events = client.events(Filter::all());
+        for n in 0..1_000 {
+            server.delta(T, U, "m", &n.to_string());
+        }
+        server.settled(&client).await;
+        for n in 0..1_000 {
+            let event = events.next().now_or_never().expect("it is queued");
+            assert_eq!(text(&event.unwrap().unwrap()), n.to_string());
+        }
+        let record = server.record();
+        assert!(
+            record.iter().all(|(m, _)| m.starts_with("initialize")),
+            "{record:?}"
+        );
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -70,20 +87,20 @@ async fn events_come_in_the_order_of_the_server_vital_or_not() {
 }
 
 #[tokio::test]
-async fn a_full_stream_says_how_many_are_missing_where_they_are_missing_and_keeps_what_is_vital() {
+async fn a_full_stream_counts_missing_events_in_their_place_and_keeps_vital_ones() {
     within(20, async {
         let builder = CasClient::builder().event_queue(8, 1_000_000);
         let (client, server) = FakeServer::connect(builder).await.unwrap();
         let mut events = client.events(Filter::all());
         server.delta(T, U, "m", "first");
-        settled(&client, &server).await;
+        server.settled(&client).await;
         assert_eq!(text(&next(&mut events).await), "first");
         server.turn_started(T, U);
         for n in 0..1_000 {
             server.delta(T, U, "m", &n.to_string());
         }
         server.turn_completed(T, U, "completed");
-        settled(&client, &server).await;
+        server.settled(&client).await;
         assert_eq!(next(&mut events).await.method(), "turn/started");
         match events.next().await {
             Some(Err(Error::Lagged { skipped })) => assert_eq!(skipped, 992),
@@ -118,7 +135,7 @@ async fn a_stream_nobody_reads_blocks_nobody_and_costs_others_nothing() {
 }
 
 #[tokio::test]
-async fn who_subscribes_before_a_request_has_what_it_causes_though_it_comes_before_the_answer() {
+async fn a_subscription_made_before_a_request_gets_its_events_even_before_the_answer() {
     within(20, async {
         let (client, server) = rig().await;
         server.answer("go", {
@@ -141,7 +158,7 @@ async fn a_late_subscriber_has_what_comes_after_it_and_nothing_else() {
     within(20, async {
         let (client, server) = rig().await;
         server.delta(T, U, "m", "before");
-        settled(&client, &server).await;
+        server.settled(&client).await;
         let mut late = client.events(Filter::all());
         server.delta(T, U, "m", "after");
         assert_eq!(text(&next(&mut late).await), "after");
@@ -166,7 +183,7 @@ async fn events_before_the_end_are_delivered_and_then_the_end_once() {
             other => panic!("{other:?}"),
         }
         assert!(events.next().await.is_none());
-        // Who comes after the end is told the same.
+        // A subscription after the end gets the same error.
         let mut late = client.events(Filter::all());
         assert!(matches!(late.next().await, Some(Err(Error::Closed(_)))));
         assert!(late.next().await.is_none());
@@ -180,7 +197,7 @@ async fn a_shutdown_that_was_asked_for_just_ends_the_streams() {
         let (client, server) = rig().await;
         let mut events = client.events(Filter::all());
         server.delta(T, U, "m", "last");
-        settled(&client, &server).await;
+        server.settled(&client).await;
         client.shutdown().await;
         assert_eq!(text(&next(&mut events).await), "last");
         assert!(events.next().await.is_none());
@@ -201,7 +218,7 @@ async fn a_thousand_streams_have_each_what_they_asked_for() {
                 server.delta(&thread(n), U, "m", &format!("{n}.{round}"));
             }
         }
-        settled(&client, &server).await;
+        server.settled(&client).await;
         for (n, events) in all.iter_mut().enumerate() {
             for round in 0..3 {
                 assert_eq!(text(&next(events).await), format!("{n}.{round}"));
@@ -233,7 +250,7 @@ async fn readers_in_a_race_see_one_and_the_same_decoded_value() {
                         };
                         assert_eq!(delta.delta, n.to_string());
                         let place = std::ptr::from_ref(decoded) as usize;
-                        seen.push((event, place)); // Held, so that no place is used twice.
+                        seen.push((event, place)); // Kept, so that no place is reused.
                     }
                     seen.into_iter().map(|(_, place)| place).collect::<Vec<_>>()
                 })
@@ -276,7 +293,7 @@ async fn a_filter_chooses_by_kind_type_item_prefix_and_combination() {
         server.call(7, "no/such", json!({"threadId": T}));
         server.item_started(T, U, json!({"type": "commandExecution", "id": "c", "command": "ls", "cwd": "/", "status": "inProgress", "commandActions": []}));
         server.turn_completed(T, U, "completed");
-        settled(&client, &server).await;
+        server.settled(&client).await;
         let m = |method: &str, item: Option<&str>| (method.to_owned(), item.map(str::to_owned));
         assert_eq!(methods(&mut requests), [m("no/such", None)]);
         assert_eq!(methods(&mut commands), [m("item/started", Some("c"))]);
@@ -310,7 +327,7 @@ async fn methods_are_opted_out_of_by_their_constants() {
     .await;
 }
 
-/// A stream that always has something must not keep its task from others.
+/// A stream that is always ready must not starve other tasks.
 #[tokio::test]
 async fn a_reader_gives_way_though_there_is_always_more_to_read() {
     within(20, async {
@@ -320,7 +337,7 @@ async fn a_reader_gives_way_though_there_is_always_more_to_read() {
         for _ in 0..100_000 {
             server.line(r#"{"method":"m"}"#);
         }
-        settled(&client, &server).await;
+        server.settled(&client).await;
         let turns = std::sync::Arc::<AtomicUsize>::default();
         let other = tokio::spawn({
             let turns = turns.clone();

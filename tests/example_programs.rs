@@ -1,4 +1,4 @@
-//! The examples that are whole programs, run as a user runs them: the real codex, and a scripted model.
+//! The examples, run as programs: the real codex, and a scripted model.
 
 mod common;
 
@@ -11,7 +11,7 @@ use cas_sdk::{
 use common::{Rig, within};
 use serde_json::{Value, json};
 
-/// Where the examples are; they are built if they are not.
+/// The directory of the examples, which are built if they are missing.
 fn examples() -> HashMap<String, PathBuf> {
     let build = std::process::Command::new(env!("CARGO"))
         .args([
@@ -39,7 +39,7 @@ fn examples() -> HashMap<String, PathBuf> {
         .collect()
 }
 
-/// What an example prints.
+/// The output of an example.
 async fn run(rig: &Rig, examples: &HashMap<String, PathBuf>, name: &str, args: &[&str]) -> String {
     let codex = testing::codex().await.unwrap();
     let child = tokio::process::Command::new(&examples[name])

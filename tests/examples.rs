@@ -1,4 +1,4 @@
-//! The examples do what they say.
+//! The examples do what they claim.
 
 #[path = "../examples/approvals.rs"]
 mod approvals;
@@ -13,7 +13,7 @@ mod user_input;
 
 use std::{future::Future, time::Duration};
 
-/// Runs an example, where there is a codex to run it with.
+/// Runs an example, if there is a codex to run it with.
 async fn run<T>(example: impl Future<Output = anyhow::Result<T>>) -> Option<T> {
     cas_sdk::testing::codex_or_skip().await?;
     let ended = tokio::time::timeout(Duration::from_secs(60), example).await;

@@ -1,16 +1,17 @@
-//! Ten generated types as a person reads them. A change of the generator or of the schema shows here first.
+//! Ten generated types as source text. A change of the generator or of the schema shows here first.
 //!
-//! After a wanted change: `INSTA_UPDATE=always cargo test --test goldens`, and read the diff.
+//! After an intended change, run `INSTA_UPDATE=always cargo test --test goldens` and review the
+//! diff.
 
 use std::fs;
 
-/// The text of a generated type: its documentation, its definition, and what implements it.
+/// The text of a generated type: its documentation, its definition and its impls.
 fn generated(name: &str) -> String {
     let dir = concat!(env!("OUT_DIR"), "/protocol");
     for entry in fs::read_dir(dir).expect("the build script wrote its files") {
         let text = fs::read_to_string(entry.expect("a readable directory").path())
             .expect("a readable file");
-        // Types are separated by an empty line; nothing inside of one is.
+        // An empty line separates types and occurs nowhere else.
         let defines = |part: &&str| {
             ["struct", "enum"].iter().any(|word| {
                 let head = format!("pub {word} {name}");

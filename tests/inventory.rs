@@ -1,4 +1,5 @@
-//! The built-in inventory says what the schema says, read here by other rules than the generator's.
+//! The built-in inventory agrees with the schema, which this test reads independently of the
+//! generator.
 
 #[path = "common/built_from.rs"]
 mod built_from;
@@ -14,7 +15,7 @@ use std::{
 use cas_sdk::protocol::{MethodInfo, MethodKind, inventory};
 use serde_json::Value;
 
-/// With how many there are in the schema of the repository.
+/// The counts of methods in the vendored schema.
 const KINDS: [(MethodKind, &str, usize); 4] = [
     (MethodKind::Request, "ClientRequest", 189),
     (MethodKind::ServerRequest, "ServerRequest", 10),
@@ -109,7 +110,7 @@ fn a_method_is_experimental_if_the_stable_schema_lacks_it() {
     }
     let known: BTreeSet<String> = inventory().iter().map(|m| m.method.to_owned()).collect();
     let gone: Vec<_> = stable.difference(&known).collect();
-    // An older schema lacks some of what is stable today.
+    // An older schema lacks some methods that are stable today.
     assert!(
         gone.is_empty() || cfg!(foreign_schema),
         "stable, but not in the schema: {gone:?}"
@@ -126,7 +127,8 @@ fn every_response_of_the_schema_answers_a_method_and_every_request_has_one() {
         .map(String::as_str)
         .filter(|name| name.ends_with("Response") && !name.starts_with("JSONRPC"))
         .collect();
-    // `Value` is for a response that nothing is known of, which only happens to a foreign schema, and with a warning.
+    // `Value` is for a response that nothing is known of, which only happens to a foreign schema,
+    // and with a warning.
     let ours: BTreeSet<&str> = inventory()
         .iter()
         .filter_map(|method| method.response)
@@ -145,7 +147,7 @@ fn every_response_of_the_schema_answers_a_method_and_every_request_has_one() {
     }
 }
 
-/// The pairs of params and response, which the schema does not have, are in a file that people read.
+/// A reviewed file lists the pairs of params and response, which the schema does not have.
 #[test]
 #[cfg_attr(foreign_schema, ignore = "the file is of the schema in the repository")]
 fn the_inventory_is_the_one_that_was_reviewed() {

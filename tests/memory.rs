@@ -1,23 +1,20 @@
-//! What is held, measured: the memory of this process while it is flooded. One test at a time, or they would measure each
-//! other.
+//! What is held, measured: the memory of this process while it is flooded. One test at a time, or
+//! they would measure each other.
 
 mod common;
 
 use std::{fs, os::unix::fs::PermissionsExt as _};
 
 use cas_sdk::{CasClient, Filter, events::MessageKind};
-use common::{eventually, within};
+use common::{eventually, raw::RawServer, within};
 use serde_json::{Value, json};
-use tokio::{
-    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream},
-    sync::{Mutex, MutexGuard},
-};
+use tokio::sync::{Mutex, MutexGuard};
 
 const MIB: usize = 1024 * 1024;
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
-/// Measures from now on.
+/// Memory use since the start of a measurement.
 struct Memory {
     before: usize,
     _alone: MutexGuard<'static, ()>,
@@ -26,7 +23,7 @@ struct Memory {
 impl Memory {
     async fn measure() -> Self {
         let alone = ONE_AT_A_TIME.lock().await;
-        // Sets the high-water mark to what is in use now.
+        // Resets the high-water mark.
         fs::write("/proc/self/clear_refs", "5").unwrap();
         let before = of_status("VmRSS:");
         Self {
@@ -35,7 +32,7 @@ impl Memory {
         }
     }
 
-    /// By how many bytes more than at first there were at most.
+    /// The peak above the start, in bytes.
     fn peak(&self) -> usize {
         of_status("VmHWM:").saturating_sub(self.before)
     }
@@ -48,26 +45,13 @@ fn of_status(key: &str) -> usize {
     kb.parse::<usize>().unwrap() * 1024
 }
 
-/// A client and the pipe that plays its server.
-async fn connected(builder: cas_sdk::Builder) -> (CasClient, BufReader<DuplexStream>) {
-    let (near, far) = tokio::io::duplex(256 * 1024);
-    let (read, write) = tokio::io::split(near);
-    let mut far = BufReader::new(far);
-    let (client, ()) = tokio::join!(builder.connect(read, write), async {
-        far.read_line(&mut String::new()).await.unwrap();
-        far.write_all(b"{\"id\":1,\"result\":{}}\n").await.unwrap();
-        far.read_line(&mut String::new()).await.unwrap();
-    });
-    (client.unwrap(), far)
-}
-
-/// Writes so many bytes of a line in pieces, so that the test does not hold it either.
-async fn write_long(far: &mut BufReader<DuplexStream>, bytes: usize) {
+/// Writes this many bytes of a line in pieces, so that the test does not hold them either.
+async fn write_long(far: &mut RawServer, bytes: usize) {
     let piece = vec![b'x'; MIB];
     let mut left = bytes;
     while left > 0 {
         let n = left.min(piece.len());
-        far.write_all(&piece[..n]).await.unwrap();
+        far.write(&piece[..n]).await;
         left -= n;
     }
 }
@@ -76,11 +60,11 @@ async fn write_long(far: &mut BufReader<DuplexStream>, bytes: usize) {
 async fn a_line_of_128_mib_is_read_and_a_longer_one_is_skipped_without_being_held() {
     within(120, async {
         let memory = Memory::measure().await;
-        // Skipped: the limit is what is held at most.
-        let (client, mut far) = connected(CasClient::builder().max_line(4 * MIB)).await;
+        // Skipped: at most the limit is held.
+        let (client, mut far) = RawServer::connect(CasClient::builder().max_line(4 * MIB)).await;
         let mut events = client.events(Filter::all());
         write_long(&mut far, 512 * MIB).await;
-        far.write_all(b"\n").await.unwrap();
+        far.write(b"\n").await;
         let event = events.next().await.unwrap().unwrap();
         assert_eq!(
             (event.kind(), event.line().len()),
@@ -89,20 +73,20 @@ async fn a_line_of_128_mib_is_read_and_a_longer_one_is_skipped_without_being_hel
         let peak = memory.peak();
         assert!(peak < 24 * MIB, "{} MiB", peak / MIB);
 
-        // By default the limit is 128 MiB, newline not counted.
-        let (client, mut far) = connected(CasClient::builder()).await;
+        // The default limit is 128 MiB without the newline.
+        let (client, mut far) = RawServer::connect(CasClient::builder()).await;
         let mut events = client.events(Filter::all());
         let (head, tail) = (r#"{"method":"m","params":""#, "\"}");
         for (over, kind) in [(0, MessageKind::Notification), (1, MessageKind::Malformed)] {
-            far.write_all(head.as_bytes()).await.unwrap();
+            far.write(head.as_bytes()).await;
             write_long(&mut far, 128 * MIB - head.len() - tail.len() + over).await;
-            far.write_all(format!("{tail}\n").as_bytes()).await.unwrap();
+            far.say(tail.as_bytes()).await;
             let event = events.next().await.unwrap().unwrap();
             assert_eq!(event.kind(), kind);
         }
         let peak = memory.peak();
         assert!(peak < 600 * MIB, "{} MiB", peak / MIB);
-        // And it is given back.
+        // The memory is freed.
         eventually("the memory is given back", || {
             of_status("VmRSS:") < memory.before + 64 * MIB
         })
@@ -116,8 +100,8 @@ async fn a_flood_that_nobody_reads_is_held_within_the_bounds_of_the_queues() {
     within(120, async {
         let memory = Memory::measure().await;
         let builder = CasClient::builder().event_queue(100_000, 4 * MIB);
-        let (client, mut far) = connected(builder).await;
-        // All kinds of readers, none of which reads.
+        let (client, mut far) = RawServer::connect(builder).await;
+        // Readers of all kinds, none of which reads.
         let _events: Vec<_> = (0..4).map(|_| client.events(Filter::all())).collect();
         let _narrow = client.events(Filter::all().method("item/*"));
         let _typed = client.notifications::<cas_sdk::protocol::ItemCompletedNotification>();
@@ -125,14 +109,12 @@ async fn a_flood_that_nobody_reads_is_held_within_the_bounds_of_the_queues() {
         let delta = format!(r#"{{"method":"item/agentMessage/delta","params":{{"threadId":"t","turnId":"u","itemId":"i","delta":"{text}"}}}}"#);
         let item = format!(r#"{{"method":"item/completed","params":{{"threadId":"t","turnId":"u","item":{{"type":"agentMessage","id":"i","text":"{text}"}}}}}}"#);
         for _ in 0..60_000 {
-            far.write_all(delta.as_bytes()).await.unwrap();
-            far.write_all(b"\n").await.unwrap();
-            far.write_all(item.as_bytes()).await.unwrap();
-            far.write_all(b"\n").await.unwrap();
+            far.say(delta.as_bytes()).await;
+            far.say(item.as_bytes()).await;
         }
-        far.write_all(b"{\"id\":0,\"method\":\"m\"}\n").await.unwrap();
-        far.read_line(&mut String::new()).await.unwrap();
-        // 490 MB went by. Two rings of 4 MiB, whose events all streams share.
+        far.say(b"{\"id\":0,\"method\":\"m\"}").await;
+        far.hear().await;
+        // 490 MB were received. All streams share the events of two rings of 4 MiB.
         let peak = memory.peak();
         assert!(peak < 32 * MIB, "{} MiB", peak / MIB);
     })
@@ -143,12 +125,12 @@ async fn a_flood_that_nobody_reads_is_held_within_the_bounds_of_the_queues() {
 async fn a_wire_that_nobody_reads_makes_the_server_wait() {
     within(120, async {
         let memory = Memory::measure().await;
-        let (client, mut far) = connected(CasClient::builder()).await;
+        let (client, mut far) = RawServer::connect(CasClient::builder()).await;
         let wire = client.wire();
         let flood = tokio::spawn(async move {
             loop {
                 write_long(&mut far, MIB).await;
-                far.write_all(b"\n").await.unwrap();
+                far.write(b"\n").await;
             }
         });
         let mut last = 0;

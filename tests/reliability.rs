@@ -1,11 +1,11 @@
-//! The tables of failures and of promises name tests that are there.
+//! The tables of failures and of promises name existing tests.
 
 use std::{fs, path::Path};
 
-/// How a row is marked: the rule was taken out and the test seen to fail, or why that can't be.
+/// The marks of a row: the test was seen to fail without the rule, or a reason why not.
 const MARKS: [char; 5] = ['†', '¹', '²', '³', '⁴'];
 
-/// The rows of a table below `docs`, without its headings.
+/// The rows of a table in `docs`, without its headings.
 fn rows(file: &str, heading: &str) -> Vec<String> {
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
     let text = fs::read_to_string(docs.join(file)).unwrap();
@@ -18,7 +18,7 @@ fn cells(row: &str) -> Vec<&str> {
     row.trim_matches('|').split(" | ").map(str::trim).collect()
 }
 
-/// The test that a cell names is in the file that it names.
+/// Asserts that the file of a cell has its test.
 fn assert_is_there(shown: &str) {
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
     let named = shown.trim_end_matches(MARKS).trim();
@@ -30,7 +30,7 @@ fn assert_is_there(shown: &str) {
 }
 
 #[test]
-fn every_row_of_the_table_names_a_test_that_is_there() {
+fn every_row_of_the_table_names_an_existing_test() {
     let rows = rows("reliability.md", "| failure |");
     assert!(rows.len() > 80, "{}", rows.len());
     for row in rows {
@@ -48,7 +48,7 @@ fn every_row_of_the_table_names_a_test_that_is_there() {
 }
 
 #[test]
-fn every_promise_about_security_names_a_test_that_is_there() {
+fn every_promise_about_security_names_an_existing_test() {
     let rows = rows("security.md", "| promise |");
     let promises = rows.iter().filter(|row| row.contains("]("));
     let promises: Vec<_> = promises.collect();

@@ -1,4 +1,4 @@
-//! `schema::drift` against the real codex, and against binaries that are none.
+//! `schema::drift` against the real codex, and against binaries that are not codex.
 
 mod common;
 
@@ -119,9 +119,9 @@ async fn the_real_codex_has_all_that_the_profiles_need_and_not_what_went_long_ag
     );
 }
 
-/// What the schema says is what the server does.
+/// The server behaves as its schema says.
 #[tokio::test]
-async fn a_running_codex_is_asked_without_its_schema_and_says_the_same() {
+async fn a_running_codex_is_checked_without_its_schema_with_the_same_result() {
     let Some(rig) = common::Rig::new().await else {
         return;
     };
@@ -158,14 +158,14 @@ async fn a_binary_that_fails_is_quoted() {
 }
 
 #[tokio::test]
-async fn a_binary_that_writes_no_schema_is_told() {
+async fn a_binary_that_writes_no_schema_is_reported() {
     let dir = tempfile::tempdir().unwrap();
     let codex = script(dir.path(), "exit 0");
     let error = within(30, schema::drift(&codex)).await.unwrap_err();
     assert!(matches!(error, DriftError::Schema { .. }), "{error:?}");
 }
 
-/// Nothing else goes on, so the paused clock is at the limit at once.
+/// Nothing else runs, so the paused clock jumps to the limit.
 #[tokio::test(start_paused = true)]
 async fn a_binary_that_hangs_is_given_up_after_a_minute_and_killed() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,5 +1,5 @@
-//! An hour's traffic in a few minutes: ten million events, a hundred thousand requests, a thousand processes; afterwards
-//! memory, files and processes are as they were.
+//! An hour's traffic in a few minutes: ten million events, a hundred thousand requests, a thousand
+//! processes; afterwards memory, files and processes are as they were.
 //!
 //! `cargo test --test soak -- --ignored --nocapture`; see docs/reliability.md for figures.
 
@@ -18,10 +18,10 @@ use std::{
 };
 
 use cas_sdk::{CasClient, Error, Filter};
-use common::{eventually, within};
+use common::{eventually, raw::RawServer, within};
 use serde_json::{Value, json};
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream},
+    io::{AsyncBufReadExt as _, AsyncWriteExt as _},
     task::JoinSet,
 };
 
@@ -29,7 +29,7 @@ const EVENTS: u64 = 10_000_000;
 const REQUESTS: u64 = 100_000;
 const SPAWNS: usize = 1_000;
 
-/// What must not grow.
+/// The resources that must not grow.
 #[derive(Debug, Clone, Copy)]
 struct Held {
     memory_kib: usize,
@@ -55,7 +55,7 @@ impl Held {
     }
 }
 
-/// Processes of which this one is the parent; a zombie is one.
+/// The children of this process, zombies included.
 fn children() -> usize {
     let me = std::process::id().to_string();
     let stats = fs::read_dir("/proc")
@@ -69,7 +69,7 @@ fn children() -> usize {
         .count()
 }
 
-/// The samples of a phase: the first is taken when it has warmed up.
+/// The samples of a phase. The first is taken after the warm-up.
 #[derive(Debug)]
 struct Phase {
     name: &'static str,
@@ -120,18 +120,6 @@ impl Phase {
     }
 }
 
-async fn connected() -> (CasClient, BufReader<DuplexStream>) {
-    let (near, far) = tokio::io::duplex(256 * 1024);
-    let (read, write) = tokio::io::split(near);
-    let mut far = BufReader::new(far);
-    let (client, ()) = tokio::join!(CasClient::builder().connect(read, write), async {
-        far.read_line(&mut String::new()).await.unwrap();
-        far.write_all(b"{\"id\":1,\"result\":{}}\n").await.unwrap();
-        far.read_line(&mut String::new()).await.unwrap();
-    });
-    (client.unwrap(), far)
-}
-
 /// A thousand lines of a turn of its own, in a thread of its own.
 fn turn(n: u64) -> String {
     let (mut lines, ids) = (
@@ -168,10 +156,10 @@ fn turn(n: u64) -> String {
     lines
 }
 
-/// Events to a reader that keeps up, to one that does not, to one that comes and goes, and to one that never reads.
+/// Events for a fast reader, a slow one, a temporary one, and one that never reads.
 async fn events() {
     let mut phase = Phase::begin("events");
-    let (client, mut far) = connected().await;
+    let (client, mut far) = RawServer::connect(CasClient::builder()).await;
     let over = Arc::new(AtomicBool::new(false));
     let mut readers = JoinSet::new();
     for slow in [false, true] {
@@ -191,7 +179,7 @@ async fn events() {
         });
     }
     let _never_read = client.events(Filter::all());
-    // Wires come and go while lines are written, most of them unread.
+    // Wires are opened and dropped while lines are written, most of them unread.
     let wires = tokio::spawn({
         let (client, over) = (client.clone(), over.clone());
         async move {
@@ -209,7 +197,7 @@ async fn events() {
     assert_eq!(per_turn, 1_000);
     for n in 0..EVENTS / per_turn {
         let mut fleeting = client.events(Filter::all().thread(format!("thr-{n}")));
-        far.write_all(turn(n).as_bytes()).await.unwrap();
+        far.write(turn(n).as_bytes()).await;
         if n % 10 == 0 {
             fleeting.next().await.unwrap().unwrap();
         }
@@ -228,14 +216,14 @@ async fn events() {
     phase.end();
 }
 
-/// Requests that are answered, refused and given up, some of which the server answers late, and requests of the server
-/// between them, while wires come and go.
+/// Requests that are answered, refused and given up, some of which the server answers late, and
+/// requests of the server between them, while wires come and go.
 async fn requests() {
     let mut phase = Phase::begin("requests");
-    let (client, far) = connected().await;
+    let (client, far) = RawServer::connect(CasClient::builder()).await;
     let server = tokio::spawn(async move {
-        let (read, mut write) = tokio::io::split(far);
-        let mut lines = BufReader::new(read).lines();
+        let (read, mut write) = far.into_halves();
+        let mut lines = read.lines();
         let mut answered = 0_u64;
         while let Ok(Some(line)) = lines.next_line().await {
             let message: Value = serde_json::from_str(&line).unwrap();
@@ -243,7 +231,7 @@ async fn requests() {
             let mut out = match message["method"].as_str() {
                 Some("echo") => format!("{}\n", json!({"id": id, "result": message["params"]})),
                 Some("turn/start") if id.as_u64().unwrap().is_multiple_of(40) => continue,
-                // Given up by then; its place is kept until this.
+                // Abandoned by then; its place is kept until this response.
                 Some("turn/start") => format!("{}\n", json!({"id": id, "result": {}})),
                 Some("refuse") => {
                     format!(
@@ -308,7 +296,7 @@ async fn requests() {
     phase.end();
 }
 
-/// Processes that are shut down, dropped, killed and that end by themselves, each with a child of its own.
+/// Processes that are shut down, dropped, killed or end by themselves, each with its own child.
 async fn spawns(codex: &Path) {
     let mut phase = Phase::begin("processes");
     let mut pids = Vec::new();
@@ -353,7 +341,7 @@ async fn an_hours_traffic_leaves_memory_files_and_processes_as_they_were() {
         read -r line && exit 7\n";
     fs::write(&codex, script).unwrap();
     fs::set_permissions(&codex, fs::Permissions::from_mode(0o755)).unwrap();
-    // A deadlock would hold up the timers, too.
+    // A deadlock would block the timers too.
     let _watched = common::watchdog(3_600, "the soak");
     within(3_600, async {
         events().await;

@@ -1,4 +1,4 @@
-//! Every line of the recorded sessions with codex decodes to a known type, and loses nothing on the way.
+//! Every line of recorded sessions with codex decodes to a known type without loss.
 
 #[path = "common/round_trips.rs"]
 mod round_trips;
@@ -9,8 +9,8 @@ use cas_sdk::protocol::{ServerNotification, ServerRequest};
 use round_trips::calls;
 use serde_json::{Value, value::RawValue};
 
-/// The places where `after` does not say what `before` said. A null may go, and so may a default, which is always false
-/// or an empty list in these sessions.
+/// The places where `after` does not say what `before` said. A null may go, and so may a default,
+/// which is always false or an empty list in these sessions.
 fn lost(before: &Value, after: &Value, path: &str) -> Vec<String> {
     match (before, after) {
         (Value::Object(before), Value::Object(after)) => before
@@ -86,7 +86,8 @@ fn every_recorded_line_decodes_to_a_known_type() {
                     }
                     server_message(method, &body, id.is_some())
                 }
-                // What a client says may be wrong on purpose; only its answers are checked, below.
+                // Requests of a client may be wrong on purpose; only its responses are checked,
+                // below.
                 (Some(method), Some(id)) => {
                     pending.insert((from_client, id), method.to_owned());
                     continue;

@@ -1,4 +1,4 @@
-//! The crate builds, without a change of code, against the schemas of other codex versions.
+//! The crate builds unchanged against the schemas of other codex versions.
 
 use std::process::Command;
 

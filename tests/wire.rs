@@ -8,28 +8,17 @@ use cas_sdk::{
     CasClient, Error, Filter, events::Direction, protocol::ThreadLoadedListParams,
     testing::FakeServer,
 };
-use common::{Rig, watchdog, within};
+use common::{Rig, raw::RawServer, watchdog, within};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream};
 
-/// A client and the pipe that plays its server, small so that it fills.
-async fn connected() -> (CasClient, BufReader<DuplexStream>) {
-    let (near, far) = tokio::io::duplex(4 * 1024);
-    let (read, write) = tokio::io::split(near);
-    let serve = tokio::spawn(async move {
-        let mut far = BufReader::new(far);
-        far.read_line(&mut String::new()).await.unwrap();
-        far.write_all(b"{\"id\":1,\"result\":{}}\n").await.unwrap();
-        far.read_line(&mut String::new()).await.unwrap();
-        far
-    });
-    let client = CasClient::builder().connect(read, write).await.unwrap();
-    (client, serve.await.unwrap())
+/// A pipe that is small, so that it fills.
+async fn connected() -> (CasClient, RawServer) {
+    RawServer::connect_by(CasClient::builder(), 4 * 1024).await
 }
 
 #[tokio::test]
-async fn a_wire_has_both_directions_in_order_and_to_the_letter() {
+async fn a_wire_has_both_directions_in_order_and_verbatim() {
     let Some(rig) = Rig::new().await else { return };
     within(30, async {
         let client = rig.client().await;
@@ -64,11 +53,11 @@ async fn a_wire_that_nobody_reads_stops_the_reading_and_loses_nothing() {
         let mut flood = tokio::spawn(async move {
             for n in 0..20_000 {
                 let line = format!("{{\"method\":\"m\",\"params\":{{\"n\":{n}}}}}\n");
-                server.write_all(line.as_bytes()).await.unwrap();
+                server.write(line.as_bytes()).await;
             }
             server
         });
-        // The flood can't get through while the wire holds all it may.
+        // The flood cannot get through while the wire is full.
         let stuck = tokio::time::timeout(Duration::from_millis(300), &mut flood).await;
         assert!(stuck.is_err(), "the reader went on");
         for n in 0..20_000 {
@@ -91,9 +80,9 @@ async fn a_dropped_wire_lets_the_reading_go_on() {
         let mut last = client.events(Filter::all().method("last"));
         let flood = tokio::spawn(async move {
             for _ in 0..20_000 {
-                server.write_all(b"{\"method\":\"m\"}\n").await.unwrap();
+                server.say(b"{\"method\":\"m\"}").await;
             }
-            server.write_all(b"{\"method\":\"last\"}\n").await.unwrap();
+            server.say(b"{\"method\":\"last\"}").await;
             server
         });
         let early = tokio::time::timeout(Duration::from_millis(300), last.next()).await;
@@ -106,7 +95,7 @@ async fn a_dropped_wire_lets_the_reading_go_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_wire_that_is_dropped_while_lines_are_written_holds_nobody_up() {
+async fn a_wire_that_is_dropped_while_lines_are_written_blocks_nobody() {
     let _watched = watchdog(100, "wires that come and go");
     within(90, async {
         let (client, server) = FakeServer::connect(CasClient::builder()).await.unwrap();
@@ -134,7 +123,7 @@ async fn a_wire_that_is_dropped_while_lines_are_written_holds_nobody_up() {
         }
         wires.await.unwrap();
         talk.abort();
-        // The end, too, comes to wires that go.
+        // The end also reaches wires that are being dropped.
         let wires: Vec<_> = (0..100).map(|_| client.wire()).collect();
         let dropping = tokio::task::spawn_blocking(move || drop(wires));
         client.shutdown().await;
@@ -158,7 +147,7 @@ async fn a_wire_that_nobody_reads_holds_no_more_of_the_requests_either() {
             tokio::time::timeout(Duration::from_millis(300), call)
         }));
         assert!(requests.await.iter().all(Result::is_err), "given up");
-        // What has to wait says for what.
+        // A request that waits says what for.
         let late = client
             .request(ThreadLoadedListParams::default())
             .timeout(Duration::from_millis(10))
@@ -175,7 +164,7 @@ async fn a_wire_that_nobody_reads_holds_no_more_of_the_requests_either() {
         }
         assert!(bytes < 16 * 1024 * 1024 + 2 * BIG, "{bytes} of {sent}");
         assert!(sent > 100, "{sent}");
-        // With room again, all goes on.
+        // With room again, everything continues.
         server.answer("thread/loaded/list", |_| Ok(json!({"data": []})));
         client
             .request(ThreadLoadedListParams::default())

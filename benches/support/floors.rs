@@ -1,10 +1,10 @@
-//! What no client can do without.
+//! Floors: the least work of any client.
 
 use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-/// Reads the envelope of a line with borrowed strings, and the delta if it is one: the method, and that.
+/// Reads the envelope of a line, and its delta if it is one, with borrowed strings.
 pub(crate) fn read(line: &[u8]) -> serde_json::Result<(Cow<'_, str>, Option<Delta<'_>>)> {
     let Envelope { method, params } = serde_json::from_slice(line)?;
     let delta = match (&*method, params) {

@@ -1,12 +1,13 @@
 //! The traffic of a busy turn, for benches and flood drivers: of every 2,000 lines each 200th is a
-//! `thread/tokenUsage/updated`, every other 50th an `item/completed` of a command with 2 KB of output, the rest are
-//! `item/agentMessage/delta`; one delta in ten has JSON escapes, one in twenty raw UTF-8.
+//! `thread/tokenUsage/updated`, every other 50th an `item/completed` of a command with 2 KB of
+//! output, the rest are `item/agentMessage/delta`; one delta in ten has JSON escapes, one in twenty
+//! raw UTF-8.
 
 pub(crate) const THREAD: &str = "0199a2b4-7c1e-7d20-9f31-5b6c7d8e9f01";
 pub(crate) const TURN: &str = "0199a2b4-7c1e-7d20-9f31-5b6c7d8e9f02";
 pub(crate) const ITEM: &str = "msg_0123456789abcdef0123456789abcdef";
 
-/// The lines of one period, each with its newline.
+/// The lines of one period, with their newlines.
 pub(crate) fn period() -> Vec<String> {
     (0..2_000).map(line).collect()
 }

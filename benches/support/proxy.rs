@@ -1,4 +1,4 @@
-//! `cas proxy` as a process, between this program as app-server and this program as orchestrator.
+//! `cas proxy` as a process, between this program as app-server and as orchestrator.
 
 use std::{
     io::{self, BufRead as _, BufReader, Read as _, Write as _},
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::{mix, rig::Case};
 
-/// What this program is when the proxy starts it: floods when it is asked to.
+/// The app-server that the proxy starts: this program. Floods on request.
 pub(crate) fn server() -> io::Result<()> {
     let period: String = mix::period().concat();
     let mut out = io::stdout().lock();
@@ -69,7 +69,7 @@ impl Proxy {
         Ok(proxy)
     }
 
-    /// Has it flood, and reads to the end of that.
+    /// Requests a flood, and reads it to its end.
     fn flood(&mut self, periods: u32) -> io::Result<()> {
         let ask = json!({"type": "cas/request", "method": "flood", "params": {"periods": periods}});
         self.stdin.write_all(format!("{ask}\n").as_bytes())?;
@@ -97,7 +97,7 @@ impl Drop for Proxy {
     }
 }
 
-/// Wall time only: the CPU time of this process is that of the reader.
+/// Wall time only, since the CPU time of this process is that of the reader.
 pub(crate) fn splice(periods: u32) -> Case {
     let mut proxy = Proxy::start().expect("cas proxy starts");
     Case::new("cas proxy, lines through it", periods * 2_000, move || {

@@ -1,4 +1,4 @@
-//! Requests in both directions: round trips, many at once, and the server's while it floods.
+//! Requests in both directions: round trips, many at once, and those of the server during a flood.
 
 use std::{
     collections::HashMap,
@@ -14,7 +14,7 @@ use tokio::io::{
 
 use crate::rig::{Case, connected, one_thread, two_threads};
 
-/// Answers whatever is asked; what came together is answered together.
+/// Answers every request. Requests of one read are answered in one write.
 async fn answer(mut far: DuplexStream) {
     let (mut input, mut output) = (vec![0; 64 * 1024], Vec::new());
     let mut rest = Vec::new();
@@ -86,7 +86,7 @@ pub(crate) fn at_once() -> Case {
     })
 }
 
-/// How long approvals take that are asked for in the middle of a flood that is read and decoded: the median and p99.
+/// The median and p99 of the time to answer approvals during a flood that is read and decoded.
 pub(crate) fn under_flood(flood: &[u8], asks: usize) -> (Duration, Duration) {
     let flood = flood.to_vec();
     two_threads().block_on(async move {

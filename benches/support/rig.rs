@@ -1,4 +1,4 @@
-//! A client over a pipe in memory, and measurements that stand beside each other.
+//! A client over a pipe in memory, and interleaved measurements.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use tokio::{
 
 pub(crate) const PIPE: usize = 256 * 1024;
 
-/// A client and the pipe that plays its server.
+/// A client, and the server's end of its pipe.
 pub(crate) async fn connected() -> (CasClient, DuplexStream) {
     let (near, far) = tokio::io::duplex(PIPE);
     let (read, write) = tokio::io::split(near);
@@ -27,7 +27,7 @@ pub(crate) async fn connected() -> (CasClient, DuplexStream) {
             .expect("initialized");
         far.into_inner()
     });
-    // Room for a whole run: what is measured is to be read, all of it.
+    // Room for a whole run, since every event must be read.
     let client = CasClient::builder()
         .event_queue(100_000, usize::MAX)
         .connect(read, write)
@@ -51,7 +51,7 @@ pub(crate) fn two_threads() -> Runtime {
         .expect("a runtime")
 }
 
-/// Something to measure: a run of it does `size` things of a kind.
+/// A measurement. One run does `size` operations.
 pub(crate) struct Case {
     pub(crate) name: String,
     pub(crate) size: u32,
@@ -71,7 +71,7 @@ impl Case {
         }
     }
 
-    /// One more run; the least counts, since what else the machine does only adds to it.
+    /// Runs once more. The least time counts, since other load only adds to it.
     pub(crate) fn measure(&mut self) {
         let (at, cpu) = (Instant::now(), cpu_time());
         (self.run)();
@@ -96,7 +96,7 @@ impl Case {
     }
 }
 
-/// Of this process, all threads.
+/// The CPU time of all threads of this process.
 fn cpu_time() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     let seconds = u64::try_from(time.tv_sec).unwrap_or_default();

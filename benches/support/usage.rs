@@ -1,6 +1,6 @@
-//! What a process has used.
+//! The resource use of a process.
 
-/// The most memory that a process has had, in KiB: of a number, or of `self`.
+/// The peak memory of a process in KiB, by process id or `self`.
 pub(crate) fn peak_kib(process: impl std::fmt::Display) -> u32 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let line = status

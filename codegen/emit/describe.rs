@@ -1,4 +1,4 @@
-//! Says of every item what it is: in the schema's words, and in our own where it has none.
+//! Documents every item: by the schema's description, or by its role where there is none.
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
@@ -10,9 +10,9 @@ use super::super::{
 
 pub(crate) struct Describer<'a> {
     users: BTreeMap<&'a str, Vec<&'a str>>,
-    /// What a type is for a method, as a sentence.
+    /// The roles of a type for methods, one sentence each.
     roles: BTreeMap<&'a str, Vec<String>>,
-    /// The union and the value of its tag, for payloads.
+    /// The union of a payload, and the value of its tag.
     payloads: BTreeMap<&'a str, (&'a str, &'a str)>,
 }
 
@@ -107,7 +107,7 @@ fn role(method: &Method) -> String {
     }
 }
 
-/// A method as a variant of one of the enums, or as a unit struct.
+/// The documentation of a method, as a variant of one of the enums or as a unit struct.
 pub(super) fn method(method: &Method) -> String {
     let mut parts: Vec<String> = method.doc.iter().map(|doc| escape(doc)).collect();
     parts.push(if method.no_params && parts.is_empty() {
@@ -118,7 +118,7 @@ pub(super) fn method(method: &Method) -> String {
     parts.join("\n\n")
 }
 
-/// A unit struct that stands for absent params.
+/// The documentation of a unit struct for absent params.
 pub(super) fn no_params(method: &Method) -> String {
     let doc = method
         .doc
@@ -138,7 +138,9 @@ pub(super) fn field(field: &Field) -> String {
             let _ = write!(doc, "\n\nDefaults to `{json}`.");
         }
         Presence::Patch => {
-            doc.push_str("\n\n`None` leaves it out, `Some(None)` sends `null`; the two differ.");
+            doc.push_str(
+                "\n\n`None` omits the field. `Some(None)` sends `null`, which has another meaning.",
+            );
         }
         Presence::Required | Presence::Nullable | Presence::Optional | Presence::Any => {}
     }

@@ -81,7 +81,7 @@ pub(super) fn emit(model: &Model, _: &Describer<'_>) -> String {
 
     let unknown = "    /// A method that is not in the schema.\n    Unknown {\n        \
                    /// The method.\n        method: String,\n        \
-                   /// Its params as they came.\n        params: Box<RawValue>,\n    },\n";
+                   /// The params, unchanged.\n        params: Box<RawValue>,\n    },\n";
     let mut notifications: Vec<&Method> = of(Kind::Notification).collect();
     notifications.sort_by_key(|method| &method.name);
     text += &enumeration(
@@ -137,8 +137,8 @@ fn enumeration(name: &str, doc: &str, methods: &[&Method], unknown: &str) -> Str
     item + unknown + "}\n"
 }
 
-/// Of deltas there are many, and they are small; the largest payload is ten times as large, which every one of them
-/// would have to be. Requests of the client differ as much.
+/// Deltas are frequent and small. Without boxes each would take the size of the largest payload,
+/// which is ten times as large. Requests of the client differ as much.
 fn is_boxed(method: &Method) -> bool {
     match method.kind {
         Kind::Notification => !method.no_params && !is_delta(params(method)),
@@ -147,7 +147,7 @@ fn is_boxed(method: &Method) -> bool {
     }
 }
 
-/// The fields of a delta that has nothing but strings and integers, for `notification!`; else nothing.
+/// The fields of a delta with only strings and integers, for `notification!`. Otherwise nothing.
 fn simple_fields(model: &Model, payload: &str) -> String {
     let shape = model.types.get(payload).map(|ty| &ty.shape);
     let Some(Shape::Struct {
@@ -194,7 +194,7 @@ fn table(head: &str, methods: &[&Method]) -> String {
     text + close
 }
 
-/// A macro that calls another one with all methods and types, for tests that go through everything.
+/// A macro that calls another one with all methods and types, for tests that cover everything.
 pub(super) fn list(model: &Model) -> String {
     let mut text = String::from("macro_rules! with_protocol {\n    ($with:ident) => { $with! {\n");
     for (head, kind) in [
@@ -222,7 +222,8 @@ pub(super) fn list(model: &Model) -> String {
     text + "        }\n    } };\n}\n"
 }
 
-/// A method a line, its properties separated by tabs: see `src/protocol/inventory.rs`, which reads it.
+/// One method per line, with its properties separated by tabs. `src/protocol/inventory.rs` reads
+/// it.
 pub(super) fn inventory(model: &Model) -> String {
     let mut methods: Vec<&Method> = model.methods.iter().filter(|m| !m.kept).collect();
     methods.sort_by_key(|method| (method.kind, &method.name));

@@ -1,4 +1,4 @@
-//! Model → source text, one file an area, laid out here as rustfmt would do it: one field or variant a line.
+//! Emits the model as source text, one file per module, formatted as rustfmt would.
 
 mod describe;
 mod methods;
@@ -14,10 +14,10 @@ use super::{
 };
 use describe::Describer;
 
-/// Written by hand in `src/protocol/`, under the same name.
+/// Types written by hand in `src/protocol/`, under the same name.
 const BY_HAND: [&str; 1] = ["RequestId"];
 
-/// All files, by name; `out` is where they will be.
+/// All files, by name. `out` is their directory.
 pub(crate) fn files(model: &Model, out: &Path) -> Vec<(String, String)> {
     let describer = Describer::new(model);
     let mut files = Vec::new();
@@ -86,7 +86,7 @@ fn mount(root: &mut String, module: &str, out: &Path) {
     );
 }
 
-/// Documentation as `///` lines, each behind `indent`.
+/// Documentation as `///` lines, indented.
 fn doc_lines(doc: &str, indent: &str) -> String {
     doc.lines().fold(String::new(), |mut lines, line| {
         let space = if line.is_empty() { "" } else { " " };

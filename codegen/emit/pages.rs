@@ -1,4 +1,5 @@
-//! Which methods answer page by page, and what a page holds: `cursor` in the params, `data` and `nextCursor` in the response.
+//! The methods that answer page by page: `cursor` in the params, `data` and `nextCursor` in the
+//! response.
 
 use std::fmt::Write as _;
 
@@ -7,7 +8,7 @@ use super::super::{
     model::{Field, Method, Model, Shape},
 };
 
-/// One `paged!(Params, Item);` a method.
+/// One `paged!(Params, Item);` per method.
 pub(super) fn emit(model: &Model) -> String {
     let mut text = String::new();
     for method in model.methods.iter().filter(|m| m.kind == Kind::Request) {

@@ -7,13 +7,13 @@ use super::{
     describe, doc_lines,
 };
 
-/// Longer lines are broken.
+/// The longest line.
 const WIDTH: usize = 100;
 
 /// How many fields a row has at most; see `src/protocol/fields.rs`.
 const ROW: usize = 8;
 
-/// Methods that every struct has, so no setter may be called so.
+/// Methods that every struct has, so no setter may have these names.
 const TAKEN: [&str; 8] = [
     "new",
     "clone",
@@ -88,7 +88,7 @@ pub(super) fn structure(ty: &Type, fields: &[Field], extra: Option<&str>, doc: &
     text
 }
 
-/// Whether users can make one without saying anything.
+/// Whether users can build a value without any arguments.
 fn has_default(ty: &Type) -> bool {
     match &ty.shape {
         Shape::Struct { fields, .. } => ty.sent && fields.iter().all(|field| !field.needed()),
@@ -116,8 +116,8 @@ pub(super) fn text(ty: &Type, doc: &str) -> String {
     format!("{item}string_newtype!({name});\n\n")
 }
 
-/// The call of `struct_serde!`, which has one group for each way to treat a field. What we send does not mention defaults; what
-/// we received is written as codex does it.
+/// The call of `struct_serde!`, which has one group for each way to treat a field. What we send
+/// does not mention defaults; what we received is written as codex does it.
 fn object(ty: &Type, fields: &[Field], extra: bool) -> String {
     let group = |field: &Field| match &field.presence {
         Presence::Required => "required",
@@ -187,7 +187,7 @@ fn has_plain_default(field: &Field) -> bool {
     }
 }
 
-/// Scalars are passed as they are: `impl Into<u32>` would make the literal `5` an `i32`.
+/// Scalars are passed directly: with `impl Into<u32>` the literal `5` would be an `i32`.
 fn converts(ty: &str) -> bool {
     !matches!(
         ty,
@@ -195,7 +195,7 @@ fn converts(ty: &str) -> bool {
     )
 }
 
-/// Ids come first, the thread's before all others, then the name: the order in which one says it.
+/// Orders arguments: the id of the thread, other ids, the name, the rest.
 fn rank(field: &Field) -> u8 {
     match field.wire.as_str() {
         "threadId" => 0,
@@ -229,7 +229,7 @@ fn constructor(name: &str, fields: &[Field], extra: bool) -> String {
         format!("    pub fn new(\n        {args},\n    ) -> Self {{")
     };
     let mut text = format!(
-        "impl {name} {{\n    /// With what is required.\n    #[inline]\n    #[must_use]\n{head}\n        Self {{\n{}        }}\n    }}\n}}\n",
+        "impl {name} {{\n    /// Creates a value from its required fields.\n    #[inline]\n    #[must_use]\n{head}\n        Self {{\n{}        }}\n    }}\n}}\n",
         initial(fields, extra),
     );
     if let [only] = needed[..]
@@ -248,7 +248,7 @@ fn constructor(name: &str, fields: &[Field], extra: bool) -> String {
     text
 }
 
-/// The fields of a new struct, one a line.
+/// The fields of a new struct, one per line.
 fn initial(fields: &[Field], extra: bool) -> String {
     let mut text = String::new();
     for field in fields {

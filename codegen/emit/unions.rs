@@ -1,4 +1,5 @@
-//! Enums: words, and the three forms of unions. Each has `Unknown`, which keeps what the schema does not have.
+//! Enums: strings, and the three forms of unions. Each has `Unknown` for values that are not in the
+//! schema.
 
 use std::fmt::Write as _;
 
@@ -58,9 +59,9 @@ pub(super) fn keyed(ty: &Type, variants: &[Variant], doc: &str) -> String {
     text + &groups("words", variants) + "\n"
 }
 
-/// Makes payloads into values of a union, if users have a use for that: nobody makes what only the server sends.
+/// Emits `From` for the payloads of a union that users send.
 ///
-/// One that two variants have is no value of either, and none is made from the union itself.
+/// A payload of two variants has no `From`, and neither has the union itself.
 fn conversions<'a>(
     ty: &Type,
     model: &Model,
@@ -89,7 +90,7 @@ fn conversions<'a>(
     text + "});\n"
 }
 
-/// Variants without a payload, then those with one.
+/// Variants without a payload, followed by those with one.
 fn groups(bare: &str, variants: &[Variant]) -> String {
     let mut text = String::new();
     for (name, with) in [(bare, false), ("objects", true)] {
@@ -127,7 +128,7 @@ pub(super) fn shaped(
     let unknown = "A value of a form that is not in the schema.";
     let mut text = enumeration(ty, &only, doc, "Clone, Debug, PartialEq", unknown, "Value");
     let _ = writeln!(text, "untagged!({} {{", ty.name);
-    // The form that asks for most comes first, or a laxer one would take its values.
+    // The strictest form comes first, since a laxer one would match its values.
     let mut variants: Vec<_> = variants.iter().collect();
     variants.sort_by_key(|(_, forms)| std::cmp::Reverse(forms.iter().map(strictness).min()));
     for (variant, forms) in variants {

@@ -1,4 +1,4 @@
-//! From the text of a bundle to definitions that are true.
+//! Tests of the passes from the text of a bundle to corrected definitions.
 
 use serde_json::{Value, json};
 
@@ -25,7 +25,7 @@ fn nested_definitions_are_lifted_and_references_follow() {
 }
 
 #[test]
-fn a_name_that_stands_for_two_things_is_two_types_and_for_one_twice_is_one() {
+fn a_name_with_two_meanings_becomes_two_types_and_a_duplicate_becomes_one() {
     let twice = |inner: Value| json!({ "Same": { "type": "string" }, "v2": { "Same": inner } });
     let same = parse(&bundle(
         &[],
@@ -74,7 +74,7 @@ fn a_file_that_is_no_bundle_is_refused_by_its_path() {
 }
 
 #[test]
-fn a_wrong_wire_name_is_put_right_and_a_patch_without_use_is_told() {
+fn a_wrong_wire_name_is_corrected_and_an_unused_patch_is_reported() {
     let (definitions, log) = normalised(&json!({ "ThreadRealtimeItem": { "oneOf": [{
         "required": ["item_id"],
         "properties": { "item_id": { "type": "string" } },
@@ -102,7 +102,7 @@ fn a_map_that_the_export_lost_is_a_map_again() {
 }
 
 #[test]
-fn constraints_go_and_formats_say_how_wide_a_number_is() {
+fn constraints_are_dropped_and_formats_decide_the_width_of_numbers() {
     let (definitions, _) = normalised(&json!({ "Thing": { "properties": {
         "size": { "type": "integer", "format": "uint", "minimum": 1 },
         "at": { "type": "string", "format": "date-time", "minLength": 1 },
@@ -190,7 +190,7 @@ fn null_is_found_in_a_list_of_types_and_among_alternatives() {
 }
 
 #[test]
-fn names_are_what_a_person_would_choose() {
+fn generated_names_are_idiomatic() {
     for (wire, name) in [
         ("read-only", "ReadOnly"),
         ("unknown", "UnknownToServer"),

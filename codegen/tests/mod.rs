@@ -1,4 +1,4 @@
-//! A test or more for each pass, on schemas of a few lines.
+//! Tests of each pass, on schemas of a few lines.
 
 mod bundle;
 mod mutate;
@@ -57,12 +57,12 @@ fn source(bundle: &Value, vendored: bool) -> Source {
     }
 }
 
-/// All passes.
+/// Runs all passes.
 fn output(bundle: &Value) -> Output {
     generate(&source(bundle, false), Path::new("/out")).expect("the schema is a good one")
 }
 
-/// The file of the output that holds types without an area.
+/// The output file of types without a module of their own.
 fn common(bundle: &Value) -> String {
     let files = output(bundle).files;
     let file = files
@@ -75,7 +75,7 @@ fn object(properties: &Value, required: &[&str]) -> Value {
     json!({ "type": "object", "properties": properties, "required": required })
 }
 
-/// The text of the output's file.
+/// The text of an output file.
 fn file(bundle: &Value, name: &str) -> String {
     let files = output(bundle).files;
     files.into_iter().find(|(file, _)| file == name).unwrap().1
@@ -91,7 +91,7 @@ fn normalised(definitions: &Value) -> (Definitions, Vec<String>) {
     (definitions, log)
 }
 
-/// Up to and with the types.
+/// Runs the passes up to the types.
 fn model(definitions: &Value) -> Result<Model> {
     let (definitions, _) = normalised(definitions);
     super::model::of(&definitions, &mut Vec::new())

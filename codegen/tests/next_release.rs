@@ -1,4 +1,5 @@
-//! The generator on hundreds of next releases: no panic, no name twice, nothing named that is not there, Rust that parses.
+//! The generator on hundreds of simulated releases: no panics, no duplicate or dangling names,
+//! valid Rust.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,7 +24,7 @@ use super::{
 
 const BUNDLE: &str = include_str!("../../schema/codex_app_server_protocol.schemas.json");
 
-/// Some changes at once, by a seed; with their names.
+/// Several changes at once, chosen by a seed, with their names.
 fn next_release(seed: u64) -> (Value, Vec<&'static str>) {
     let mut dice = Dice::new(seed);
     let mut bundle = slice(&mut dice);
@@ -94,7 +95,7 @@ fn output(bundle: &Value) -> Result<Output> {
     generate(&source, Path::new("/out"))
 }
 
-/// What is wrong with the text of the types.
+/// The defects of the generated text.
 #[expect(clippy::too_many_lines, reason = "one check after the other")]
 fn problems(output: &Output) -> Vec<String> {
     let mut problems = Vec::new();
@@ -229,7 +230,7 @@ fn mentions(ty: &Type, found: &mut dyn FnMut(String)) {
     }
 }
 
-/// What came of a seed, if it is not good.
+/// The failure for a seed, if there is one.
 fn trouble(seed: u64) -> Option<String> {
     let (bundle, changes) = next_release(seed);
     let found = match catch_unwind(AssertUnwindSafe(|| output(&bundle))) {
@@ -259,7 +260,7 @@ fn the_schema_in_the_repository_has_no_problem_and_no_warning() {
     assert_eq!(problems(&output), [""; 0]);
 }
 
-/// How many next releases the ordinary tests try.
+/// The number of releases that the ordinary tests simulate.
 const SEEDS: u64 = 200;
 
 /// `CAS_SEEDS=4,39` tries these again.
@@ -274,7 +275,7 @@ fn seeds(otherwise: std::ops::Range<u64>) -> Vec<u64> {
 }
 
 #[test]
-fn hundreds_of_next_releases_become_types_or_an_error_in_words() {
+fn hundreds_of_next_releases_become_types_or_a_readable_error() {
     let seeds = seeds(0..SEEDS);
     let (odd, even): (Vec<u64>, Vec<u64>) = seeds.iter().partition(|seed| *seed % 2 == 1);
     let troubles: Vec<String> = std::thread::scope(|scope| {

@@ -1,4 +1,4 @@
-//! From types and methods to source text.
+//! Tests of the emitters, from types and methods to source text.
 
 use std::path::Path;
 
@@ -165,7 +165,7 @@ fn only_what_a_client_sends_has_constructors_and_setters() {
 }
 
 #[test]
-fn each_field_stands_in_the_group_that_says_how_it_is_read() {
+fn each_field_is_in_the_group_for_its_presence() {
     let nullable = json!({ "type": ["string", "null"] });
     let fields = json!({
         "needed": { "type": "string" }, "neededOrNull": nullable, "optional": nullable,

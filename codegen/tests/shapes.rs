@@ -1,4 +1,4 @@
-//! From definitions to types.
+//! Tests of the passes from definitions to types.
 
 use serde_json::{Value, json};
 
@@ -14,7 +14,7 @@ fn object(properties: &Value, required: &[&str]) -> Value {
 }
 
 #[test]
-fn a_string_enum_is_words_also_where_each_has_a_branch_of_its_own() {
+fn a_string_enum_may_have_a_branch_for_each_value() {
     let branch =
         |word: &str| json!({ "type": "string", "enum": [word], "description": "Says it." });
     let model = good_model(&json!({
@@ -52,7 +52,7 @@ fn a_union_with_a_tag_has_payloads_without_it() {
 }
 
 #[test]
-fn words_and_objects_with_one_key_are_a_keyed_union() {
+fn strings_and_objects_with_one_key_are_a_keyed_union() {
     let mut keyed = object(&json!({ "deep": { "type": "integer" } }), &["deep"]);
     keyed["additionalProperties"] = false.into();
     let model = good_model(&json!({ "Error": { "oneOf": [words(&["flat"]), keyed] } }));
@@ -232,7 +232,7 @@ fn presence_says_what_absence_and_null_mean() {
 }
 
 #[test]
-fn a_secret_is_known_by_its_name_and_a_flag_of_that_name_is_none() {
+fn a_secret_is_known_by_its_name_unless_it_is_a_flag() {
     let model = good_model(&json!({ "Thing": object(&json!({
         "access_token": { "type": "string" }, "refreshToken": { "type": "boolean" }, "name": { "type": "string" },
     }), &[]) }));

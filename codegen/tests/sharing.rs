@@ -1,4 +1,4 @@
-//! Params types of several methods.
+//! Tests of params types that several methods share.
 
 use serde_json::{Value, json};
 
@@ -25,7 +25,7 @@ fn search(order: &[&str]) -> String {
 }
 
 #[test]
-fn the_method_whose_name_the_type_bears_keeps_it_and_the_others_have_newtypes_whatever_the_order() {
+fn the_method_after_which_a_type_is_named_keeps_it_in_any_order() {
     for order in [
         ["thing/search", "thing/search/stream", "thing/search/count"],
         ["thing/search/count", "thing/search/stream", "thing/search"],
@@ -48,7 +48,7 @@ fn the_method_whose_name_the_type_bears_keeps_it_and_the_others_have_newtypes_wh
 }
 
 #[test]
-fn where_no_method_bears_the_name_the_one_with_most_of_its_words_keeps_it() {
+fn the_method_that_shares_most_words_keeps_a_name_that_no_method_bears() {
     let text = search(&["thing/find/all", "thing/search/deep"]);
     assert!(
         text.contains("call!(ThingSearchParams, \"thing/search/deep\""),
@@ -95,7 +95,7 @@ fn two_requests_of_the_server_have_a_type_each_and_two_notifications_share_their
 }
 
 #[test]
-fn params_that_are_no_type_of_their_own_become_one() {
+fn params_without_a_type_of_their_own_get_one() {
     let inline = json!({ "type": "object", "properties": { "id": { "type": "string" } }, "required": ["id"] });
     let schema = bundle(
         &[

@@ -1,4 +1,4 @@
-//! Schemas that are none, or not the right ones, and binaries that are no codex: one error in words for each.
+//! Wrong schemas and binaries that are not codex: each has a readable error.
 
 use std::{
     fs,
@@ -22,7 +22,7 @@ fn refused(wish: &Wish) -> String {
     }
 }
 
-/// What is said of a directory with this as its bundle.
+/// The error for a directory with this bundle.
 fn of_bundle(text: &str) -> String {
     let dir = TempDir::new().unwrap();
     fs::write(dir.path().join(BUNDLE), text).unwrap();
@@ -51,7 +51,7 @@ fn with_methods(keep: impl Fn(&str) -> bool) -> String {
 }
 
 #[test]
-fn a_directory_without_the_bundle_or_with_a_torn_one_is_told_with_the_command_that_writes_it() {
+fn a_directory_without_a_whole_bundle_is_reported_with_the_command_that_writes_one() {
     let remedy = "generate-json-schema --experimental --out";
     let dir = TempDir::new().unwrap();
     let missing = of_dir(dir.path());
@@ -141,7 +141,7 @@ fn of_codex(text: &str, limit: Duration) -> String {
 }
 
 #[test]
-fn a_codex_that_fails_or_hangs_or_writes_nothing_is_told_with_what_it_said_and_what_was_run() {
+fn a_codex_that_fails_hangs_or_writes_nothing_is_reported_with_its_output_and_the_command() {
     let long = Duration::from_secs(60);
     let fails = of_codex("echo no such command >&2; exit 3", long);
     assert!(fails.contains("exit status: 3: no such command"), "{fails}");
@@ -165,7 +165,7 @@ fn a_codex_that_fails_or_hangs_or_writes_nothing_is_told_with_what_it_said_and_w
     };
     let missing = refused(&wish);
     assert!(
-        missing.contains("it can't be run: No such file"),
+        missing.contains("it cannot be run: No such file"),
         "{missing}"
     );
     let both = refused(&Wish {

@@ -1,6 +1,7 @@
-//! What a server may write, into a whole client: framing, envelope, routing, trackers, handlers.
+//! Fuzzes a whole client with output of a server: framing, envelope, routing, trackers, handlers.
 //!
-//! Every line comes out as exactly one event, or is the answer to a request; everything ends with the connection.
+//! Every line is exactly one event or the response to a request. Everything ends with the
+//! connection.
 
 #![no_main]
 
@@ -83,11 +84,11 @@ fuzz_target!(|data: &[u8]| {
             let _ = heard.read_to_end(&mut all).await;
             all
         });
-        tokio::task::yield_now().await; // The request has id 2 and is under way.
+        tokio::task::yield_now().await; // The request has id 2 and is in flight.
         say.write_all(data).await.expect("it is read");
         say.shutdown().await.expect("a pipe in memory");
 
-        // What a line is, said once more and without haste.
+        // An independent, slow classification of lines.
         let mut lines = data
             .split(|b| *b == b'\n')
             .map(|line| line.strip_suffix(b"\r").unwrap_or(line))
@@ -105,7 +106,7 @@ fuzz_target!(|data: &[u8]| {
             look_at(&event);
         }
         assert!(lines.all(may_be_answer), "lost");
-        // It is answered, or it failed with the connection.
+        // The request is answered, or fails with the connection.
         let _ = asked.await.expect("no panic");
         client.closed().await;
         drop(client);
@@ -113,7 +114,7 @@ fuzz_target!(|data: &[u8]| {
     });
 });
 
-/// Whether the event tells of the line; one that no event tells of has to be an answer.
+/// Whether an event is about a line. A line without an event must be a response.
 fn is_told(line: &[u8], event: &Event) -> bool {
     let told = if line.len() > MAX_LINE {
         assert_eq!(event.kind(), MessageKind::Malformed);
@@ -143,7 +144,7 @@ fn look_at(event: &Event) {
         event.item_type(),
     );
     let _ = (event.emitted_at_ms(), event.notification().is_ok());
-    // The envelope says what serde says, where that has an opinion.
+    // The envelope agrees with serde wherever serde can read the line.
     let Ok(Value::Object(value)) = serde_json::from_str(event.raw()) else {
         return;
     };

@@ -1,6 +1,6 @@
-//! A line into the typed decoders of notifications and of the server's requests.
+//! Fuzzes the typed decoders of notifications and server requests with a line.
 //!
-//! What decodes can be written again, and that decodes to the same.
+//! A decoded value can be encoded, and that decodes to the same value.
 
 #![no_main]
 
@@ -27,7 +27,7 @@ fn check<T: Serialize>(
     let Ok(first) = decode(method, params) else {
         return;
     };
-    // A number such as 1e999 is read as text by those who keep it, and written so.
+    // A number such as 1e999 is kept and written as text.
     let Ok(written) = serde_json::to_value(&first) else {
         return;
     };
@@ -39,13 +39,13 @@ fn check<T: Serialize>(
     assert_eq!(rounded(written), rounded(again), "{method}");
 }
 
-/// Deltas are read by a reader of their own, and must be what the library makes of them.
+/// Deltas have their own decoder, which must agree with serde_json.
 fn same<N: Notification + PartialEq + std::fmt::Debug>(params: &str) {
     let (own, library) = (N::decode(params), serde_json::from_str::<N>(params));
     assert_eq!(own.ok(), library.ok(), "{params}");
 }
 
-/// The last digit of a float may be another every time it is read.
+/// The last digit of a float may change with every round trip.
 fn rounded(value: Value) -> Value {
     match value {
         Value::Number(n) if n.is_f64() => format!("{:.9e}", n.as_f64().unwrap_or_default()).into(),

@@ -1,7 +1,7 @@
-//! Lines of both sides into the proxy's session: those that begin with `<` are the server's, the others the
-//! orchestrator's commands.
+//! Lines of both sides into the proxy's session: those that begin with `<` are the server's, the
+//! others the orchestrator's commands.
 //!
-//! Whatever comes in, what goes out is JSON, a line each, numbered without a gap.
+//! For any input, the output is lines of JSON, numbered without gaps.
 
 #![no_main]
 
@@ -30,7 +30,7 @@ fuzz_target!(|data: &[u8]| {
     let (events, frames) = proxy.into_output();
     let events = std::str::from_utf8(&events).expect("events are text");
     for (n, event) in (1..).zip(events.lines()) {
-        // Deeper than serde goes is JSON too, but not for this check.
+        // This check ignores JSON that nests deeper than serde reads.
         match serde_json::from_str::<Head>(event) {
             Ok(head) => assert_eq!(head.seq, n, "{event}"),
             Err(error) => panic!("{error}: {event}"),

@@ -1,7 +1,8 @@
-//! A command line into the rules of a policy.
+//! Fuzzes the rules of a policy with a command line.
 //!
-//! What an accept rule takes runs nothing in bash and dash that the rule does not name, and a rule that refuses the same
-//! words refuses it. Input that begins with an even byte is a script as it stands; else each byte is a piece of shell.
+//! What an accept rule takes runs nothing in bash and dash that the rule does not name, and a rule
+//! that refuses the same words refuses it. Input that begins with an even byte is a script as it
+//! stands; else each byte is a piece of shell.
 
 #![no_main]
 
@@ -25,7 +26,7 @@ const PIECES: [&str; 80] = [
     "\u{2003}", "\0", "%1", "^", "@(x)", "&>", "|&", ";;", "-c", "/bin/", "./",
 ];
 
-/// The directory of programs that write their names down, of the log and of the work.
+/// The directories of programs that record their names, of the log and of the work.
 fn stubs() -> &'static PathBuf {
     static DIR: OnceLock<PathBuf> = OnceLock::new();
     DIR.get_or_init(|| {

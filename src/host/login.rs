@@ -93,7 +93,7 @@ impl Login {
     }
 
     /// With an access token of ChatGPT that you have, for the account of this id. It is kept in memory only, and renewed
-    /// through [`AuthRefresh`](crate::AuthRefresh). Experimental.
+    /// through [`AuthRefresh`](crate::handlers::AuthRefresh). Experimental.
     ///
     /// # Errors
     /// Same errors as [`CasClient::request`].

@@ -1,4 +1,4 @@
-//! Looks for servers that can be joined, and for sessions that cannot.
+//! `Live`: discovers servers that can be joined, and sessions that cannot.
 
 use std::{
     future::{Future, IntoFuture},
@@ -13,7 +13,7 @@ use serde::{Serialize, Serializer};
 use super::{
     held::{HeldThread, held_threads},
     probe::Probe,
-    server::{LiveServer, look},
+    server::{LiveServer, inspect},
 };
 use crate::{
     Error,
@@ -21,7 +21,7 @@ use crate::{
     transport::{Deadline, codex_home, control_socket},
 };
 
-/// What runs on this machine, and at the addresses that were asked for, at one moment.
+/// The servers and sessions on this machine, and at the given addresses, at one moment.
 ///
 /// ```no_run
 /// # async fn run() {
@@ -38,22 +38,23 @@ use crate::{
 pub struct Live {
     /// The servers that answered.
     pub servers: Vec<LiveServer>,
-    /// The places that were looked at without finding a server, and why.
+    /// The addresses without a server, with the reasons.
     pub unreachable: Vec<Unreachable>,
-    /// Threads that a process without a socket has loaded: an embedded TUI, `codex exec`, an app-server on stdio. Only
-    /// their durable queue is open to others. Linux only.
+    /// Threads that a process without a socket has loaded: an embedded TUI, `codex exec`, an
+    /// app-server on stdio. Other clients reach only their durable queue. Linux only.
     pub held: Vec<HeldThread>,
 }
 
-/// A place without a server that can be joined.
+/// An address without a server that can be joined.
 #[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct Unreachable {
     /// The address.
     pub address: String,
-    /// Why not. [`ConnectErrorKind::NoServer`](crate::error::ConnectErrorKind::NoServer) says that nobody has started one,
-    /// [`Stale`](crate::error::ConnectErrorKind::Stale) that its server has ended without taking the socket away, and
-    /// [`OtherUser`](crate::error::ConnectErrorKind::OtherUser) that the socket is not this user's.
+    /// Why not. [`ConnectErrorKind::NoServer`](crate::error::ConnectErrorKind::NoServer) says that nobody
+    /// has started one, [`Stale`](crate::error::ConnectErrorKind::Stale) that its server has ended without
+    /// taking the socket away, and [`OtherUser`](crate::error::ConnectErrorKind::OtherUser) that the
+    /// socket is not this user's.
     #[serde(serialize_with = "as_text")]
     pub error: Error,
 }
@@ -63,9 +64,10 @@ fn as_text<S: Serializer>(error: &Error, serializer: S) -> Result<S::Ok, S::Erro
 }
 
 impl Live {
-    /// Looks at the control socket of this process's `CODEX_HOME`, and at what the returned builder is told.
+    /// Looks at the control socket of this process's `CODEX_HOME`, and at the addresses given to
+    /// the returned builder.
     ///
-    /// Nothing is started, changed or subscribed to, and no request of a server is answered.
+    /// Starts, changes and subscribes to nothing, and answers no request of a server.
     pub fn discover() -> Discover {
         Discover {
             homes: None,
@@ -75,9 +77,9 @@ impl Live {
     }
 }
 
-/// Says where to look; see [`Live::discover`].
+/// A discovery of servers; see [`Live::discover`]. Runs when it is awaited.
 #[derive(Debug, Clone)]
-#[must_use = "nothing is looked at until it is awaited"]
+#[must_use = "a discovery does nothing until it is awaited"]
 pub struct Discover {
     homes: Option<Vec<PathBuf>>,
     endpoints: Vec<Endpoint>,
@@ -85,20 +87,20 @@ pub struct Discover {
 }
 
 impl Discover {
-    /// Looks at the control socket and the threads of this `CODEX_HOME` in place of this process's. May be called
-    /// several times.
+    /// Looks at the control socket and the threads of this `CODEX_HOME` instead of this process's
+    /// own. Further calls add further homes.
     pub fn home(mut self, dir: impl Into<PathBuf>) -> Self {
         self.homes.get_or_insert_default().push(dir.into());
         self
     }
 
-    /// Looks at this address, too.
+    /// Also looks at this address.
     pub fn endpoint(mut self, endpoint: Endpoint) -> Self {
         self.endpoints.push(endpoint);
         self
     }
 
-    /// How long each server may take to answer all that it is asked. Default: 5 s.
+    /// Sets the time each server has to answer all requests of the discovery. Default: 5 s.
     pub fn timeout(mut self, after: Duration) -> Self {
         self.timeout = after;
         self
@@ -112,7 +114,7 @@ impl Discover {
             .iter()
             .map(|home| Endpoint::unix(control_socket(home)));
         let deadline = Deadline::new(self.timeout);
-        let looks = sockets.chain(self.endpoints).map(|endpoint| async move {
+        let inspections = sockets.chain(self.endpoints).map(|endpoint| async move {
             let found = find(&endpoint, deadline).await;
             found.map_err(|error| Unreachable {
                 address: endpoint.to_string(),
@@ -120,7 +122,7 @@ impl Discover {
             })
         });
         let (mut servers, mut unreachable) = (Vec::new(), Vec::new());
-        for found in join_all(looks).await {
+        for found in join_all(inspections).await {
             match found {
                 // Two addresses may lead to one server.
                 Ok((server, _)) if is_known(&servers, &server) => {}
@@ -149,7 +151,7 @@ fn is_known(servers: &[(LiveServer, Probe)], server: &LiveServer) -> bool {
 
 async fn find(endpoint: &Endpoint, deadline: Deadline) -> Result<(LiveServer, Probe), Error> {
     let mut probe = Probe::open(endpoint, deadline).await?;
-    let server = look(endpoint, &mut probe).await?;
+    let server = inspect(endpoint, &mut probe).await?;
     Ok((server, probe))
 }
 

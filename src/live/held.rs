@@ -6,48 +6,47 @@ use std::{
 };
 
 use serde::Serialize;
-use serde_json::json;
 
 use super::{
     locks::{command_line, locked},
     probe::Probe,
-    server::{LiveServer, seen},
+    server::{LiveServer, thread_of},
 };
-use crate::transport::Deadline;
+use crate::{protocol::ThreadReadParams, transport::Deadline};
 
-/// A thread that another process has loaded, which has no socket.
+/// A thread that a process without a socket has loaded.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct HeldThread {
-    /// Its id.
+    /// The id of the thread.
     pub id: String,
-    /// The `CODEX_HOME` it is stored in.
+    /// The `CODEX_HOME` that stores it.
     pub home: PathBuf,
-    /// The process that has it loaded.
+    /// The process id of its holder.
     pub pid: u32,
-    /// What that process is.
+    /// The kind of its holder.
     pub holder: Holder,
-    /// Its name, or how its first message begins, if a server of the same home can tell.
+    /// Its name, or the first line of its first message, if a server of the same home reports them.
     pub title: Option<String>,
-    /// Its working directory, or else that of the process.
+    /// Its working directory, or else that of its holder.
     pub cwd: Option<PathBuf>,
 }
 
-/// A process that has threads loaded without listening, by its command line.
+/// A process that has threads loaded and does not listen, by its command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub enum Holder {
-    /// A TUI with a server of its own inside: `codex --no-daemon`, `-c key=value`, `--search`.
+    /// A TUI with an embedded server: `codex --no-daemon`, `-c key=value`, `--search`.
     Tui,
     /// `codex exec`.
     Exec,
-    /// An app-server that is on stdio, or could not be reached.
+    /// An app-server on stdio, or one that could not be reached.
     AppServer,
 }
 
-/// The threads of a home that no server among `servers` has loaded.
+/// The held threads of a home that none of `servers` has loaded.
 pub(super) async fn held_threads(
     home: &Path,
     servers: &mut [(LiveServer, Probe)],
@@ -77,20 +76,20 @@ pub(super) async fn held_threads(
     if held.is_empty() || deadline.left().is_zero() {
         return held;
     }
-    // Who it was that has it loaded is not told to a server, but what is stored is.
-    let read = held
+    // A server of the same home can read what is stored, though it has not loaded the thread.
+    let read: Vec<_> = held
         .iter()
-        .map(|thread| json!({"threadId": thread.id}))
+        .map(|thread| ThreadReadParams::new(&thread.id))
         .collect();
-    let Ok(answers) = probe.call_each("thread/read", read).await else {
+    let Ok(answers) = probe.call_each(&read).await else {
         return held;
     };
     for (thread, answer) in held.iter_mut().zip(answers) {
-        if let Some(seen) = answer.ok().and_then(seen) {
-            let name = seen.name.unwrap_or(seen.preview);
+        if let Some(read) = answer.ok().and_then(thread_of) {
+            let name = read.name.unwrap_or(read.preview);
             let line = name.trim().lines().next().unwrap_or_default();
             thread.title = (!line.is_empty()).then(|| line.to_owned());
-            thread.cwd = Some(seen.cwd)
+            thread.cwd = Some(read.cwd)
                 .filter(|cwd| !cwd.as_os_str().is_empty())
                 .or(thread.cwd.take());
         }

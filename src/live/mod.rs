@@ -1,4 +1,4 @@
-//! Live sessions: which servers run, and what runs in them.
+//! Live sessions: the running servers, and the threads that they have loaded.
 
 mod discover;
 mod held;

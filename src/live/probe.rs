@@ -1,15 +1,17 @@
-//! A connection that only asks. What the server asks is left to its other clients, for an answer is a vote.
+//! A connection that only makes requests. Requests of the server are left to its other clients,
+//! since an answer is a vote.
 
 use std::collections::HashMap;
 
-use serde::Deserialize;
-use serde_json::{Value, json, value::RawValue};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, value::RawValue};
 use tokio::{io::AsyncWriteExt as _, time::timeout};
 
 use crate::{
     Error,
     error::{CloseCause, CloseReason, RpcError},
     live::Endpoint,
+    protocol::{Call, ClientInfo, InitializeCapabilities, InitializeParams},
     rpc::{
         error::ErrorObject,
         line::{Line, Lines},
@@ -25,16 +27,28 @@ pub(super) struct Probe {
     writer: Writer,
     deadline: Deadline,
     next_id: u64,
-    /// The server's process, where the system tells.
+    /// The process id of the server, where the system reports it.
     pub(super) pid: Option<u32>,
-    /// The answer to `initialize`.
+    /// The result of `initialize`.
     pub(super) greeting: Value,
 }
 
-/// The longest message that is read; the answers that are asked for are short.
+/// The longest message that is read. The expected answers are short.
 const LONGEST: usize = 16 * 1024 * 1024;
-/// Requests at once. The server drops some above about 160.
+/// Requests in flight. The server drops some above about 160.
 const WINDOW: usize = 32;
+
+#[derive(Serialize)]
+struct Request<'a, C> {
+    id: u64,
+    method: &'static str,
+    params: &'a C,
+}
+
+#[derive(Serialize)]
+struct Notification {
+    method: &'static str,
+}
 
 #[derive(Deserialize)]
 struct Message<'a> {
@@ -57,63 +71,67 @@ impl Probe {
             pid: opened.pid,
             greeting: Value::Null,
         };
-        let version = env!("CARGO_PKG_VERSION");
-        let info = json!({"name": "cas-sdk", "title": "cas-sdk", "version": version});
-        let params = json!({"clientInfo": info, "capabilities": {"experimentalApi": true}});
-        this.greeting = match this.call("initialize", params).await {
+        let info = ClientInfo::new("cas-sdk", env!("CARGO_PKG_VERSION")).title("cas-sdk");
+        let capabilities = InitializeCapabilities::default().experimental_api(true);
+        let params = InitializeParams::new(info).capabilities(capabilities);
+        this.greeting = match this.call(params).await {
             Err(Error::Timeout { .. }) => {
                 let kind = deadline.passed("the answer to initialize");
                 return Err(endpoint.error(kind).into());
             }
             answer => answer?,
         };
-        this.write(&json!({"method": "initialized"})).await?;
+        this.write(
+            "initialized",
+            &Notification {
+                method: "initialized",
+            },
+        )
+        .await?;
         Ok(this)
     }
 
-    /// Makes a request; a refusal is an error.
-    pub(super) async fn call(
-        &mut self,
-        method: &'static str,
-        params: Value,
-    ) -> Result<Value, Error> {
-        let answers = self.call_each(method, vec![params]).await?;
+    /// Makes a request. A refusal is an error.
+    pub(super) async fn call<C: Call>(&mut self, params: C) -> Result<Value, Error> {
+        let answers = self.call_each(&[params]).await?;
         let answer = answers.into_iter().next().unwrap_or(Ok(Value::Null));
         answer.map_err(|source| Error::Rpc {
-            method: method.to_owned(),
+            method: C::METHOD.to_owned(),
             source,
         })
     }
 
-    /// Makes the same request with each of the params. The answers are in the order of the params.
-    pub(super) async fn call_each(
+    /// Makes one request for each of the params. The answers are in the order of the params.
+    pub(super) async fn call_each<C: Call>(
         &mut self,
-        method: &'static str,
-        params: Vec<Value>,
+        params: &[C],
     ) -> Result<Vec<Result<Value, RpcError>>, Error> {
         let left = self.deadline.left();
-        timeout(left, self.exchange(method, params))
+        timeout(left, self.exchange(params))
             .await
             .unwrap_or_else(|_| {
                 Err(Error::Timeout {
-                    method: method.to_owned(),
+                    method: C::METHOD.to_owned(),
                     after: left,
                 })
             })
     }
 
-    async fn exchange(
+    async fn exchange<C: Call>(
         &mut self,
-        method: &str,
-        params: Vec<Value>,
+        params: &[C],
     ) -> Result<Vec<Result<Value, RpcError>>, Error> {
         let mut answers = Vec::with_capacity(params.len());
         for params in params.chunks(WINDOW) {
             let first = self.next_id;
             for params in params {
-                let request = json!({"id": self.next_id, "method": method, "params": params});
+                let request = Request {
+                    id: self.next_id,
+                    method: C::METHOD,
+                    params,
+                };
                 self.next_id += 1;
-                self.write(&request).await?;
+                self.write(C::METHOD, &request).await?;
             }
             let mut waiting: HashMap<u64, _> = HashMap::new();
             while waiting.len() < params.len() {
@@ -127,10 +145,11 @@ impl Probe {
         Ok(answers)
     }
 
-    async fn write(&mut self, message: &Value) -> Result<(), Error> {
-        let line = format!("{message}\n");
+    async fn write(&mut self, method: &str, message: &impl Serialize) -> Result<(), Error> {
+        let mut line = serde_json::to_vec(message).map_err(|e| Error::encode(method, &e))?;
+        line.push(b'\n');
         let written = async {
-            self.writer.write_all(line.as_bytes()).await?;
+            self.writer.write_all(&line).await?;
             self.writer.flush().await
         };
         written
@@ -138,7 +157,7 @@ impl Probe {
             .map_err(|e: std::io::Error| closed(CloseCause::Write(e.to_string())))
     }
 
-    /// The next answer; all else is passed over.
+    /// The next answer. Skips all other messages.
     async fn answer(&mut self) -> Result<(u64, Result<Value, RpcError>), Error> {
         loop {
             while let Some(line) = self.lines.next() {

@@ -1,36 +1,42 @@
-//! A server that answered, and the threads that it has loaded.
+//! `LiveServer`: a server that answered, and the threads that it has loaded.
 
 use std::{fs, path::PathBuf};
 
 use serde::{Deserialize, Serialize, Serializer};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{locks::command_line, probe::Probe};
-use crate::{Error, client::ServerInfo, live::Endpoint};
+use crate::{
+    Error,
+    client::ServerInfo,
+    live::Endpoint,
+    protocol::{Call as _, ThreadLoadedListParams, ThreadLoadedListResponse, ThreadReadParams},
+};
 
-/// A server that can be joined.
+/// A running server that can be joined.
 #[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct LiveServer {
-    /// Where it listens; [`connect_to`](crate::Builder::connect_to) takes a clone.
+    /// The address it listens on, for [`connect_to`](crate::Builder::connect_to).
     #[serde(rename = "address", serialize_with = "as_address")]
     pub endpoint: Endpoint,
-    /// Its version, as in `0.169.0`. That of the TUI may differ.
+    /// Its version, such as `0.171.0`. The version of a TUI may differ.
     pub version: Option<String>,
-    /// What it said of itself: `<first client>/<version> (<system>) …`.
+    /// The user agent that it reports: `<first client>/<version> (<system>) …`.
     pub user_agent: String,
     /// Its `CODEX_HOME`.
     pub home: PathBuf,
-    /// Who started it.
+    /// The program that started it.
     pub owner: ServerOwner,
-    /// Its process, where the system tells: on Linux and a Unix socket.
+    /// Its process id, where the system reports it: on Linux, over a Unix socket.
     pub pid: Option<u32>,
     /// The threads that it has loaded.
     pub threads: Vec<LiveThread>,
 }
 
 impl LiveServer {
-    /// Whether this program may stop it. A server that somebody else started has clients that are not asked.
+    /// Whether this program may stop it. A server that another program started may have other
+    /// clients.
     #[must_use]
     pub fn is_ours_to_stop(&self) -> bool {
         self.owner == ServerOwner::ThisProgram
@@ -41,16 +47,16 @@ fn as_address<S: Serializer>(endpoint: &Endpoint, serializer: S) -> Result<S::Ok
     serializer.collect_str(endpoint)
 }
 
-/// Who started a server.
+/// The program that started a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub enum ServerOwner {
-    /// This program, or something that this program has started.
+    /// This program or one of its descendants.
     ThisProgram,
-    /// Codex: the background server of the TUI, which `codex app-server daemon` manages.
+    /// Codex itself: the background server of the TUI, managed by `codex app-server daemon`.
     Daemon,
-    /// Somebody else, or it cannot be told.
+    /// Another program, or an unknown one.
     Other,
 }
 
@@ -59,25 +65,25 @@ pub enum ServerOwner {
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct LiveThread {
-    /// Its id.
+    /// The id of the thread.
     pub id: String,
-    /// The name that it was given, if any.
+    /// Its name, if it has one.
     pub name: Option<String>,
-    /// The first message of the user, mostly. Empty before the first turn.
+    /// Usually the first message of the user. Empty before the first turn.
     pub preview: String,
     /// Its working directory.
     pub cwd: PathBuf,
-    /// What it does.
+    /// Its status.
     pub status: LiveStatus,
-    /// A command or a change waits for somebody's approval.
+    /// Whether a command or a change waits for approval.
     pub waits_for_approval: bool,
-    /// A question waits for the user's answer.
+    /// Whether a question waits for the user's answer.
     pub waits_for_input: bool,
-    /// What it is for.
+    /// Its purpose.
     pub role: ThreadRole,
-    /// It is not stored, and so it cannot be joined.
+    /// Whether it is not stored. Such a thread cannot be joined.
     pub ephemeral: bool,
-    /// The program that opened it, by the name it gave.
+    /// The name of the client that opened it.
     pub originator: Option<String>,
 }
 
@@ -85,14 +91,14 @@ impl LiveThread {
     fn unreadable(id: String, reason: String) -> Self {
         Self {
             status: LiveStatus::Unreadable(reason),
-            ..Self::from(Seen {
+            ..Self::from(ReadThread {
                 id,
-                ..Seen::default()
+                ..ReadThread::default()
             })
         }
     }
 
-    /// Its name, or else how its first message begins, or else its id.
+    /// Its name, else the first line of its preview, else its id.
     #[must_use]
     pub fn title(&self) -> &str {
         let name = self.name.as_deref().unwrap_or_default().trim();
@@ -103,52 +109,53 @@ impl LiveThread {
             .unwrap_or(&self.id)
     }
 
-    /// Whether it is a session of the user, and none of the threads that serve another one.
+    /// Whether it is a session, as opposed to a thread that serves another one.
     #[must_use]
     pub fn is_session(&self) -> bool {
         self.role == ThreadRole::Session
     }
 }
 
-/// What a thread does.
+/// The status of a loaded thread.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub enum LiveStatus {
-    /// Nothing.
+    /// No turn runs.
     Idle,
     /// A turn runs.
     Active,
-    /// Its last turn ended with an error of the system; the next one may work.
+    /// The last turn ended with a system error. The next one may work.
     SystemError,
-    /// It was unloaded just then.
+    /// The thread was unloaded during the discovery.
     NotLoaded,
-    /// The thread is loaded, but the server refuses to read it, for this reason. All else about it is unknown.
+    /// The server refuses to read the thread, for this reason. Everything else about it is unknown.
     Unreadable(String),
-    /// A status that this version of the crate does not know.
+    /// A status that this crate does not know.
     Other(String),
 }
 
-/// What a thread is for.
+/// The purpose of a thread.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "camelCase", tag = "type")]
 #[non_exhaustive]
 pub enum ThreadRole {
     /// A session of a user or a program.
     Session,
-    /// The agent of another thread.
+    /// A sub-agent of another thread.
     SubAgent {
-        /// That thread.
+        /// The id of the other thread.
         parent: String,
     },
     /// A helper of the TUI, such as the one that writes titles.
     Helper,
 }
 
-/// What `thread/read` says, as far as it is looked at here.
+/// The fields of a thread that a discovery uses. All have defaults, so that an older or newer
+/// server can be shown too.
 #[derive(Deserialize, Default)]
 #[serde(default, rename_all = "camelCase")]
-pub(super) struct Seen {
+pub(super) struct ReadThread {
     pub(super) id: String,
     pub(super) name: Option<String>,
     pub(super) preview: String,
@@ -167,41 +174,41 @@ struct Status {
     active_flags: Vec<String>,
 }
 
-impl From<Seen> for LiveThread {
-    fn from(seen: Seen) -> Self {
-        let waits = |flag: &str| seen.status.active_flags.iter().any(|f| f == flag);
+impl From<ReadThread> for LiveThread {
+    fn from(read: ReadThread) -> Self {
+        let waits = |flag: &str| read.status.active_flags.iter().any(|f| f == flag);
         Self {
             waits_for_approval: waits("waitingOnApproval"),
             waits_for_input: waits("waitingOnUserInput"),
-            status: match seen.status.r#type.as_str() {
+            status: match read.status.r#type.as_str() {
                 "idle" => LiveStatus::Idle,
                 "active" => LiveStatus::Active,
                 "systemError" => LiveStatus::SystemError,
                 "notLoaded" => LiveStatus::NotLoaded,
                 other => LiveStatus::Other(other.to_owned()),
             },
-            role: match (seen.parent_thread_id, seen.thread_source) {
+            role: match (read.parent_thread_id, read.thread_source) {
                 (Some(parent), _) => ThreadRole::SubAgent { parent },
                 (None, Some(Value::String(source))) if source == "thread_title" => {
                     ThreadRole::Helper
                 }
                 _ => ThreadRole::Session,
             },
-            id: seen.id,
-            name: seen.name,
-            preview: seen.preview,
-            cwd: seen.cwd,
-            ephemeral: seen.ephemeral,
-            originator: seen.originator,
+            id: read.id,
+            name: read.name,
+            preview: read.preview,
+            cwd: read.cwd,
+            ephemeral: read.ephemeral,
+            originator: read.originator,
         }
     }
 }
 
-/// How often a thread is asked for that the server has loaded and refuses to read.
+/// Attempts to read a thread that the server has loaded and refuses to read.
 const READS: usize = 4;
 
-/// Asks a server what it has loaded.
-pub(super) async fn look(endpoint: &Endpoint, probe: &mut Probe) -> Result<LiveServer, Error> {
+/// Asks a server for its loaded threads.
+pub(super) async fn inspect(endpoint: &Endpoint, probe: &mut Probe) -> Result<LiveServer, Error> {
     let info: ServerInfo = serde_json::from_value(probe.greeting.clone())
         .map_err(|e| Error::decode("initialize", &probe.greeting.to_string(), &e))?;
     let threads = threads(probe).await?;
@@ -216,8 +223,11 @@ pub(super) async fn look(endpoint: &Endpoint, probe: &mut Probe) -> Result<LiveS
     })
 }
 
-/// The loaded threads. The server refuses to read a thread that was unloaded in between, and sometimes one whose
-/// first turn it is just storing: a refused one is asked for again, and is shown without details if it stays refused.
+/// The loaded threads.
+///
+/// The server refuses to read a thread that was unloaded in between, and sometimes one whose first
+/// turn it is storing. A refused read is repeated. A thread that stays refused is shown without
+/// details.
 async fn threads(probe: &mut Probe) -> Result<Vec<LiveThread>, Error> {
     let mut threads: Vec<(String, LiveThread)> = Vec::new();
     for attempt in 1..=READS {
@@ -230,13 +240,13 @@ async fn threads(probe: &mut Probe) -> Result<Vec<LiveThread>, Error> {
         if unread.is_empty() {
             break;
         }
-        let params = unread.iter().map(|id| json!({"threadId": id})).collect();
-        let answers = probe.call_each("thread/read", params).await?;
+        let params: Vec<_> = unread.iter().map(ThreadReadParams::new).collect();
+        let answers = probe.call_each(&params).await?;
         for (id, answer) in unread.into_iter().zip(answers) {
             let refused = match answer {
-                Ok(answer) => match seen(answer) {
-                    Some(seen) => {
-                        threads.push((id, seen.into()));
+                Ok(answer) => match thread_of(answer) {
+                    Some(read) => {
+                        threads.push((id, read.into()));
                         continue;
                     }
                     None => "the answer to thread/read has no thread".to_owned(),
@@ -251,7 +261,7 @@ async fn threads(probe: &mut Probe) -> Result<Vec<LiveThread>, Error> {
     Ok(threads.into_iter().map(|(_, thread)| thread).collect())
 }
 
-pub(super) fn seen(answer: Value) -> Option<Seen> {
+pub(super) fn thread_of(answer: Value) -> Option<ReadThread> {
     let Value::Object(mut answer) = answer else {
         return None;
     };
@@ -260,21 +270,16 @@ pub(super) fn seen(answer: Value) -> Option<Seen> {
 
 /// `thread/loaded/list`, all pages.
 async fn loaded(probe: &mut Probe) -> Result<Vec<String>, Error> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Page {
-        data: Vec<String>,
-        next_cursor: Option<String>,
-    }
-    let method = "thread/loaded/list";
     let (mut ids, mut cursor) = (Vec::new(), None::<String>);
     loop {
-        let answer = probe.call(method, json!({"cursor": cursor})).await?;
-        let page = Page::deserialize(&answer)
-            .map_err(|e| Error::decode(method, &answer.to_string(), &e))?;
+        let mut params = ThreadLoadedListParams::default();
+        params.cursor.clone_from(&cursor);
+        let answer = probe.call(params).await?;
+        let page = ThreadLoadedListResponse::deserialize(&answer)
+            .map_err(|e| Error::decode(ThreadLoadedListParams::METHOD, &answer.to_string(), &e))?;
         let is_last = page.data.is_empty();
         ids.extend(page.data);
-        // A cursor that comes again would go round for ever.
+        // A cursor that repeats would loop forever.
         match page.next_cursor {
             Some(next) if !is_last && cursor.as_ref() != Some(&next) => cursor = Some(next),
             _ => return Ok(ids),
@@ -282,10 +287,10 @@ async fn loaded(probe: &mut Probe) -> Result<Vec<String>, Error> {
     }
 }
 
-/// By the line of parents and the command line, on Linux.
+/// Determined by the ancestors and the command line of the process, on Linux.
 fn owner(pid: u32) -> ServerOwner {
     let mut at = pid;
-    // No line of parents is as long as this, unless numbers are given out anew while it is followed.
+    // The limit holds even if process ids are reused while the ancestors are followed.
     for _ in 0..64 {
         if at == std::process::id() {
             return ServerOwner::ThisProgram;
@@ -307,7 +312,7 @@ fn owner(pid: u32) -> ServerOwner {
 
 fn parent(pid: u32) -> Option<u32> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name is in parentheses and may hold any character.
+    // The name is in parentheses and may contain any character.
     let (_, rest) = stat.rsplit_once(')')?;
     rest.split_ascii_whitespace().nth(1)?.parse().ok()
 }

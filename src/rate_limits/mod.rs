@@ -1,107 +1,114 @@
-//! Rate limits → pacing: how much of the account's allowance is used, how much of its time has passed, and how much work
-//! that leaves room for.
+//! Rate limits and pacing: the share of an account's allowance that is used, the share of its time
+//! that has passed, and the amount of work that leaves room for.
 //!
 //! ```no_run
-//! # async fn run(client: cas_sdk::CasClient) -> Result<(), cas_sdk::Error> {
+//! # use cas_sdk::protocol::AccountRateLimitsUpdatedNotification;
+//! # async fn run(client: cas_sdk::CasClient, update: AccountRateLimitsUpdatedNotification)
+//! # -> Result<(), cas_sdk::Error> {
 //! use cas_sdk::rate_limits::{BudgetMode, RateLimits};
 //!
 //! let mut limits = RateLimits::read(&client).await?;
-//! let mut updates = client.events(cas_sdk::Filter::all().method("account/rateLimits/updated"));
 //! let workers = limits.pace().workers(BudgetMode::Paced, 8);
-//! // Later: what the server tells is merged, since it leaves out what has not changed.
-//! if let Some(event) = updates.next().await {
-//!     limits.merge(event?.params());
-//! }
+//! // Later, for each `account/rateLimits/updated`:
+//! limits.merge(&update);
 //! # let _ = workers; Ok(()) }
 //! ```
 
 use std::{
     cmp::Ordering,
+    collections::BTreeMap,
     fmt,
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use crate::{CasClient, error::Error};
+use crate::{
+    CasClient,
+    error::Error,
+    protocol::{
+        AccountRateLimitsUpdatedNotification, GetAccountRateLimitsParams,
+        GetAccountRateLimitsResponse, RateLimitSnapshot, RateLimitWindow,
+    },
+};
 
-/// What is known of the account's rate limits. Keeps all that the server told, also what this crate knows nothing of.
-#[derive(Debug, Clone, Default, PartialEq)]
+/// The id of the limit that governs codex's own use of models.
+const CODEX: &str = "codex";
+
+/// The rate limits of an account, as the server last reported them.
+#[derive(Debug, Clone, Default)]
 pub struct RateLimits {
-    by_id: Map<String, Value>,
-    single: Value,
+    by_id: BTreeMap<String, RateLimitSnapshot>,
+    /// The limit of a server that reports only one.
+    single: Option<RateLimitSnapshot>,
 }
 
 impl RateLimits {
-    /// `account/rateLimits/read`: asks the server.
+    /// Reads the limits from the server: `account/rateLimits/read`.
     ///
     /// # Errors
-    /// As of [`request`](CasClient::request); [`RpcErrorKind::AuthRequired`](crate::RpcErrorKind::AuthRequired) without a
-    /// `ChatGPT` login.
+    /// Same errors as [`request`](CasClient::request).
+    /// [`RpcErrorKind::AuthRequired`](crate::RpcErrorKind::AuthRequired) without a `ChatGPT` login.
     pub async fn read(client: &CasClient) -> Result<Self, Error> {
-        let answer: Value = client.call("account/rateLimits/read", &Value::Null).await?;
-        Ok(Self::from_response(&answer))
+        let response = client
+            .request(GetAccountRateLimitsParams::default())
+            .await?;
+        Ok(Self::from_response(&response))
     }
 
-    /// From a response to `account/rateLimits/read`.
+    /// Takes the limits from a response to `account/rateLimits/read`.
     #[must_use]
-    pub fn from_response(response: &Value) -> Self {
+    pub fn from_response(response: &GetAccountRateLimitsResponse) -> Self {
         Self {
-            by_id: response["rateLimitsByLimitId"]
-                .as_object()
-                .cloned()
-                .unwrap_or_default(),
-            single: response["rateLimits"].clone(),
+            by_id: response.rate_limits_by_limit_id.clone().unwrap_or_default(),
+            single: Some(response.rate_limits.clone()),
         }
     }
 
-    /// Merges the params of an `account/rateLimits/updated` (JSON text). They are sparse: what is absent or `null` has
-    /// not changed. What is not JSON changes nothing.
-    pub fn merge(&mut self, params: &str) {
-        let params: Value = serde_json::from_str(params).unwrap_or_default();
-        let update = &params["rateLimits"];
-        if !update.is_object() {
-            return;
-        }
-        let single = self.single["limitId"].as_str();
-        let id = update["limitId"].as_str().or(single).unwrap_or("codex");
-        let id = id.to_owned();
-        if single.unwrap_or("codex") == id {
-            overlay(&mut self.single, update);
-        }
-        if self.by_id.is_empty() && self.single["limitId"].as_str().is_none_or(|s| s == id) {
-            return;
+    /// Merges the params of an `account/rateLimits/updated` notification.
+    ///
+    /// The notification is sparse: a field that is absent or `null` keeps its value.
+    pub fn merge(&mut self, update: &AccountRateLimitsUpdatedNotification) {
+        let update = &update.rate_limits;
+        let single_id = self.single_id().map(str::to_owned);
+        let id = update.limit_id.clone().or_else(|| single_id.clone());
+        let id = id.unwrap_or_else(|| CODEX.to_owned());
+        if single_id.as_deref().unwrap_or(CODEX) == id {
+            self.single = Some(overlaid(self.single.as_ref(), update));
         }
         if self.by_id.is_empty() {
-            // The first news of another bucket must not make it the only one.
-            let single = self.single["limitId"]
-                .as_str()
-                .unwrap_or("codex")
-                .to_owned();
-            self.by_id.insert(single, self.single.clone());
+            let single_id = self.single_id().unwrap_or(&id).to_owned();
+            let Some(single) = self.single.clone().filter(|_| single_id != id) else {
+                return;
+            };
+            // The first news of another limit must not make it the only one.
+            self.by_id.insert(single_id, single);
         }
-        overlay(self.by_id.entry(id).or_insert(Value::Null), update);
+        let merged = overlaid(self.by_id.get(&id), update);
+        self.by_id.insert(id, merged);
     }
 
-    /// The bucket that paces the work, with its id: `codex` of the buckets by id, else the only one, else one whose id
-    /// contains `codex`, else the first; without buckets by id the single one.
+    fn single_id(&self) -> Option<&str> {
+        self.single.as_ref()?.limit_id.as_deref()
+    }
+
+    /// The limit that paces the work, with its id.
+    ///
+    /// Among limits by id, that is `codex`, else the only one, else one whose id contains `codex`,
+    /// else the first. Without limits by id, it is the single one.
     #[must_use]
-    pub fn bucket(&self) -> Option<(&str, &Value)> {
+    pub fn bucket(&self) -> Option<(&str, &RateLimitSnapshot)> {
         let mut ids = self.by_id.iter();
         let found = self
             .by_id
-            .get_key_value("codex")
+            .get_key_value(CODEX)
             .or_else(|| (self.by_id.len() == 1).then(|| ids.next()).flatten())
-            .or_else(|| self.by_id.iter().find(|(id, _)| id.contains("codex")))
+            .or_else(|| self.by_id.iter().find(|(id, _)| id.contains(CODEX)))
             .or_else(|| self.by_id.iter().next());
         match found {
             Some((id, bucket)) => Some((id, bucket)),
-            None if self.single.is_object() => Some((
-                self.single["limitId"].as_str().unwrap_or("codex"),
-                &self.single,
-            )),
-            None => None,
+            None => Some((self.single_id().unwrap_or(CODEX), self.single.as_ref()?)),
         }
     }
 
@@ -111,27 +118,45 @@ impl RateLimits {
         self.pace_at(SystemTime::now())
     }
 
-    /// The pace at some time.
+    /// The pace at the given time.
     #[must_use]
     pub fn pace_at(&self, now: SystemTime) -> Pace {
         let now = now
             .duration_since(UNIX_EPOCH)
             .map_or(0.0, |since| since.as_secs_f64());
-        let bucket = self.bucket();
-        let windows = ["primary", "secondary"].into_iter().filter_map(|name| {
-            let window = &bucket?.1[name];
-            window
-                .is_object()
-                .then(|| WindowPace::of(name, window, now))
-        });
+        let Some((id, bucket)) = self.bucket() else {
+            return Pace {
+                limit_id: None,
+                windows: Vec::new(),
+            };
+        };
+        let windows = [
+            ("primary", &bucket.primary),
+            ("secondary", &bucket.secondary),
+        ];
+        let windows = windows
+            .into_iter()
+            .filter_map(|(name, window)| Some(WindowPace::of(name, window.as_ref()?, now)));
         Pace {
-            limit_id: bucket.map(|(id, _)| id.to_owned()),
+            limit_id: Some(id.to_owned()),
             windows: windows.collect(),
         }
     }
 }
 
-/// Lays an update over what is known; `null` tells nothing.
+/// What is known after an update.
+///
+/// Works on the JSON of both, so that it needs no list of the fields of every schema.
+fn overlaid(known: Option<&RateLimitSnapshot>, update: &RateLimitSnapshot) -> RateLimitSnapshot {
+    let overlaid = || {
+        let mut known = serde_json::to_value(known?).ok()?;
+        overlay(&mut known, &serde_json::to_value(update).ok()?);
+        serde_json::from_value(known).ok()
+    };
+    overlaid().unwrap_or_else(|| update.clone())
+}
+
+/// Lays an update over the known value. `null` reports nothing.
 fn overlay(known: &mut Value, update: &Value) {
     match (known, update) {
         (_, Value::Null) => {}
@@ -144,22 +169,22 @@ fn overlay(known: &mut Value, update: &Value) {
     }
 }
 
-/// How the use of a window compares with its time.
+/// How the used share of a window compares with the elapsed share of its time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Tier {
-    /// At least 25 points less used than time has passed.
+    /// Used at least 25 points less than elapsed.
     Surplus,
-    /// At least 10 points less.
+    /// Used at least 10 points less than elapsed.
     Ahead,
-    /// Within 10 points.
+    /// Used and elapsed differ by less than 10 points.
     OnTrack,
-    /// Not enough is known; treated as on track.
+    /// The server reported too little to tell. Treated as on track.
     Unknown,
-    /// At least 10 points more used than time has passed.
+    /// Used at least 10 points more than elapsed.
     Tight,
-    /// At least 25 points more, or 95 % used.
+    /// Used at least 25 points more than elapsed, or 95 % used.
     Critical,
 }
 
@@ -175,7 +200,7 @@ impl Tier {
         }
     }
 
-    /// The stricter, the higher.
+    /// Higher is stricter.
     fn strictness(self) -> u8 {
         match self {
             Self::Surplus => 0,
@@ -200,31 +225,37 @@ impl fmt::Display for Tier {
     }
 }
 
-/// One window of a bucket, at a time. Fields that the server left out are `None`.
+/// The pace of one window of a limit. Fields that the server left out are `None`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct WindowPace {
     /// `primary` or `secondary`.
     pub window: &'static str,
-    /// How much of the allowance is used, in percent.
+    /// The used share of the allowance, in percent.
     pub used_percent: Option<f64>,
-    /// How much of the window's time has passed, in percent.
+    /// The elapsed share of the window's time, in percent.
     pub elapsed_percent: Option<f64>,
-    /// Used minus elapsed, in points.
+    /// Used minus elapsed, in percentage points.
     pub delta_percent: Option<f64>,
-    /// When the window begins anew, in seconds since the epoch.
+    /// The time at which the window resets, in seconds since the Unix epoch.
     pub resets_at: Option<f64>,
-    /// How long the window is.
+    /// The length of the window, in minutes.
     pub window_duration_mins: Option<f64>,
-    /// What that makes.
+    /// The tier that follows from these.
     pub tier: Tier,
 }
 
 impl WindowPace {
-    fn of(name: &'static str, window: &Value, now: f64) -> Self {
-        let number = |key: &str| window[key].as_f64();
-        let (used, resets_at) = (number("usedPercent"), number("resetsAt"));
-        let minutes = number("windowDurationMins").filter(|minutes| *minutes > 0.0);
+    fn of(name: &'static str, window: &RateLimitWindow, now: f64) -> Self {
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "times of this century and lengths of windows are exact as floats"
+        )]
+        let float = |number: i64| number as f64;
+        let used = Some(f64::from(window.used_percent));
+        let resets_at = window.resets_at.map(float);
+        let minutes = window.window_duration_mins.map(float);
+        let minutes = minutes.filter(|minutes| *minutes > 0.0);
         let elapsed = resets_at.zip(minutes).map(|(resets_at, minutes)| {
             let duration = minutes * 60.0;
             ((now - (resets_at - duration)) / duration * 100.0).clamp(0.0, 100.0)
@@ -245,7 +276,7 @@ impl WindowPace {
         }
     }
 
-    /// The stricter window is greater; of two that are as strict, the longer.
+    /// Orders windows by strictness, then by length.
     fn compare(&self, other: &Self) -> Ordering {
         let minutes = |pace: &Self| pace.window_duration_mins.unwrap_or_default();
         (self.tier.strictness().cmp(&other.tier.strictness()))
@@ -253,21 +284,21 @@ impl WindowPace {
     }
 }
 
-/// How the allowance stands at a time, and what to make of it.
+/// The state of the allowance at one time, and the work that it leaves room for.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Pace {
-    /// The bucket that was looked at.
+    /// The id of the limit that paces the work.
     pub limit_id: Option<String>,
-    /// Its windows.
+    /// The windows of that limit.
     pub windows: Vec<WindowPace>,
 }
 
 impl Pace {
-    /// The window that governs: the stricter one, on a tie the longer.
+    /// The window that governs: the stricter one, or on a tie the longer one.
     #[must_use]
     pub fn governing(&self) -> Option<&WindowPace> {
-        // Of two that are alike the last one would win, and the primary one is to.
+        // `max_by` returns the last of equal windows; reversed, that is the primary one.
         self.windows.iter().rev().max_by(|a, b| a.compare(b))
     }
 
@@ -277,7 +308,7 @@ impl Pace {
         self.governing().map_or(Tier::Unknown, |window| window.tier)
     }
 
-    /// How many workers to run, of at most `max`.
+    /// The number of workers to run, `max` at most.
     #[must_use]
     pub fn workers(&self, mode: BudgetMode, max: usize) -> usize {
         match (mode, self.tier().strictness()) {
@@ -287,7 +318,7 @@ impl Pace {
         }
     }
 
-    /// How much to do at once.
+    /// The amount of work to run at once.
     #[must_use]
     pub fn parallelism(&self) -> Parallelism {
         match self.tier().strictness() {
@@ -298,29 +329,29 @@ impl Pace {
     }
 }
 
-/// Whether the allowance is to last.
+/// Whether work slows down to make the allowance last.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[cfg_attr(feature = "cli", value(rename_all = "snake_case"))]
 #[serde(rename_all = "snake_case")]
 pub enum BudgetMode {
-    /// Work at the pace that the allowance bears.
+    /// Work at the pace that the allowance permits.
     #[default]
     Paced,
-    /// Work as if there were no limits.
+    /// Ignore the limits.
     AllOut,
 }
 
-/// How much to do at once.
+/// The amount of work to run at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Parallelism {
-    /// As much as there is.
+    /// All work there is.
     Free,
     /// One task beside the main one.
     OneInParallel,
-    /// One task, and nothing beside it.
+    /// One task at a time.
     OneTask,
 }
 

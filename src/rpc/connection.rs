@@ -237,7 +237,7 @@ fn request_frame(id: u64, method: &str, params: &str) -> Vec<u8> {
     frame
 }
 
-/// A method as a JSON string. Known ones need no escapes; a caller of `request_raw` may write anything.
+/// A method as a JSON string. Known ones need no escapes; a caller of `call` may write anything.
 fn quoted(method: &str) -> String {
     serde_json::Value::from(method).to_string()
 }

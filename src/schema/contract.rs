@@ -1,4 +1,4 @@
-//! Whether a server has what a program needs of it.
+//! `Contract`: the needs of a program that a server does not meet.
 
 use std::{collections::BTreeSet, fmt};
 
@@ -8,52 +8,52 @@ use super::{
     needs::{Need, Needs},
     summary::{METHOD, Summary},
 };
-use crate::protocol::lifetimes;
+use crate::protocol::lifetimes::life;
 
-/// What of a program's needs a server does not meet. Prints as a report, a line each.
+/// The needs of a program that a server does not meet. Its `Display` is a report of one line each.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Contract {
-    /// How many needs were looked up.
+    /// The number of needs that were looked up.
     pub checked: usize,
-    /// Each that is not met, in the order of the needs.
+    /// The needs that are not met, in their order.
     pub unmet: Vec<Unmet>,
 }
 
-/// A need that a server does not meet.
+/// One need that a server does not meet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Unmet {
-    /// What is needed.
+    /// The need, such as `thread/start` or `SandboxMode = "read-only"`.
     pub need: String,
-    /// Why it is not to be had.
+    /// The reason why it is not met.
     pub problem: Problem,
-    /// The first codex that has it, if it came after 0.150.0.
+    /// The first version of codex that has it, if that is later than 0.150.0.
     pub since: Option<&'static str>,
-    /// The first codex that lacks it again, if one does.
+    /// The first version of codex that lacks it again, if one does.
     pub until: Option<&'static str>,
 }
 
-/// Why a need is not met.
+/// The reason why a need is not met.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Problem {
     /// The server does not have it.
     Missing,
-    /// The server does not have it, but something that it may have become.
+    /// The server does not have it, but has a similar name that this crate does not know.
     Renamed {
-        /// The name that comes closest.
+        /// The most similar name.
         to: String,
     },
-    /// The server would refuse it: it takes other values.
+    /// The server refuses the value.
     Refused {
-        /// What it takes in its place.
+        /// The values that it accepts.
         takes: Vec<String>,
     },
 }
 
 impl Contract {
-    /// Whether the server has everything.
+    /// Whether the server meets every need.
     #[must_use]
     pub fn is_met(&self) -> bool {
         self.unmet.is_empty()
@@ -97,7 +97,7 @@ impl fmt::Display for Unmet {
     }
 }
 
-/// Looks up needs in what a server has; `ours` tells what the server calls by a name that is new to us.
+/// Looks up needs in a server's summary. `ours` tells which of its names are new to this crate.
 pub(super) fn check(needs: &Needs, theirs: &Summary, ours: &Summary) -> Contract {
     let mut contract = Contract::default();
     let mut seen = BTreeSet::new();
@@ -118,21 +118,21 @@ pub(super) fn check(needs: &Needs, theirs: &Summary, ours: &Summary) -> Contract
     contract
 }
 
-/// What a server that can't be asked for its schema does not have: by the methods that it names, and by its version.
+/// Checks a server whose schema is not available, by the methods that it lists and by its version.
 pub(super) fn check_running(
     needs: &Needs,
     methods: &BTreeSet<String>,
     version: Option<&str>,
     ours: &Summary,
 ) -> Contract {
-    let lived = |name: &str| match (lifetimes::life(name), version) {
+    let lived = |name: &str| match (life(name), version) {
         (Some(life), Some(version)) => life.includes(version),
-        // What has never changed is there; of what we have never heard nothing is known.
+        // A name without a history has always existed if this crate knows it.
         _ => has(ours, name),
     };
     let mut theirs = Summary::new();
     for (name, what) in ours {
-        // Notifications and requests of the server are not in the list that it gives of the client's.
+        // The list has the client's requests only.
         let is_there = match name
             .strip_prefix(METHOD)
             .filter(|_| what.starts_with("ClientRequest("))
@@ -150,7 +150,7 @@ pub(super) fn check_running(
     check(needs, &theirs, ours)
 }
 
-/// The methods in the server's refusal of one that does not exist.
+/// The methods that the server lists when it refuses an unknown one.
 pub(super) fn methods_in(refusal: &str) -> BTreeSet<String> {
     let Some((_, list)) = refusal.split_once("expected one of ") else {
         return BTreeSet::new();
@@ -159,7 +159,7 @@ pub(super) fn methods_in(refusal: &str) -> BTreeSet<String> {
     names.map(str::to_owned).collect()
 }
 
-/// As summaries have it.
+/// The name of a need in summaries.
 fn name(need: &Need) -> String {
     match need {
         Need::Method(method) | Need::Request { method, .. } => format!("{METHOD}{method}"),
@@ -167,7 +167,8 @@ fn name(need: &Need) -> String {
     }
 }
 
-/// A value may also be the only key of an object, which summaries have as a field.
+/// Whether a summary has a name. A value may also be the only key of an object, which is a field in
+/// summaries.
 fn has(theirs: &Summary, name: &str) -> bool {
     if theirs.contains_key(name) {
         return true;
@@ -190,7 +191,7 @@ fn has(theirs: &Summary, name: &str) -> bool {
         .any(|(name, _)| name.ends_with(&end))
 }
 
-/// Every method, field and value of a request.
+/// Collects every method, field and value of a request.
 fn request(method: &str, params: &Value, theirs: &Summary, found: &mut Vec<String>) {
     let name = format!("{METHOD}{method}");
     let ty = theirs.get(&name).and_then(|what| what.split_once('('));
@@ -201,7 +202,7 @@ fn request(method: &str, params: &Value, theirs: &Summary, found: &mut Vec<Strin
     }
 }
 
-/// What a value of a type, as summaries write types, is made of.
+/// Collects the fields and values of a value, given its type in the notation of summaries.
 fn value(ty: &str, value: &Value, theirs: &Summary, found: &mut Vec<String>) {
     let ty = ty.trim_end_matches('?');
     for ty in alternatives(ty) {
@@ -241,7 +242,7 @@ fn object(
             .for_each(|field| value(inner, field, theirs, found));
         return;
     }
-    // The variant of a union, if the value says which.
+    // The variant of a union, if the value has a tag.
     let tags = fields.iter().filter_map(|(key, value)| {
         let start = format!("{ty} {key}=");
         let is_tag = theirs
@@ -267,7 +268,7 @@ fn object(
         let name = format!("{owner}.{key}");
         match theirs.get(&name) {
             Some(ty) => {
-                // An enum that is written in place has its values under the field's own name.
+                // The values of an inline enum are listed under the name of the field.
                 let in_place = format!("{name} = ");
                 let has_values = theirs
                     .range(in_place.clone()..)
@@ -277,7 +278,7 @@ fn object(
                 found.push(name);
                 value(&ty, field, theirs, found);
             }
-            // The tag is no field of its own.
+            // The tag is part of the variant's name.
             None if variant
                 .as_deref()
                 .is_some_and(|variant| variant.contains(&format!(" {key}="))) => {}
@@ -286,7 +287,7 @@ fn object(
     }
 }
 
-/// The types in `A|B|null`, brackets kept together.
+/// Splits `A|B|null` into its types; brackets keep theirs together.
 fn alternatives(ty: &str) -> Vec<&str> {
     let mut depth = 0;
     let mut start = 0;
@@ -307,7 +308,7 @@ fn alternatives(ty: &str) -> Vec<&str> {
 }
 
 fn unmet(name: &str, theirs: &Summary, ours: &Summary) -> Unmet {
-    let life = lifetimes::life(name).unwrap_or_default();
+    let life = life(name).unwrap_or_default();
     let shown = name.strip_prefix(METHOD).unwrap_or(name);
     let problem = match name.split_once(" = ") {
         Some((ty, _)) => {
@@ -338,9 +339,10 @@ fn unmet(name: &str, theirs: &Summary, ours: &Summary) -> Unmet {
     }
 }
 
-/// What something may have become: new to us, at the same place, and of nearly the same words.
+/// The likely new name of something: unknown to this crate, in the same place, with at least half
+/// of the words in common.
 fn successor(name: &str, theirs: &Summary, ours: &Summary) -> Option<String> {
-    // What comes last is the name itself; the place is what stands before.
+    // The last part is the name itself; the parts before it are its place.
     let end = name.rfind(['/', '.', '=', ' ']).map_or(0, |at| at + 1);
     let (place, last) = name.split_at(end);
     let words = words(last);
@@ -361,7 +363,7 @@ fn successor(name: &str, theirs: &Summary, ours: &Summary) -> Option<String> {
         .map(|(_, name)| name.clone())
 }
 
-/// The words of a name on the wire, in small letters.
+/// The words of a wire name, in lower case.
 fn words(name: &str) -> Vec<String> {
     let mut words: Vec<String> = vec![String::new()];
     for c in name.chars() {

@@ -1,39 +1,40 @@
-//! The differences between two schemas.
+//! `Drift`: the differences between two schemas.
 
 use std::fmt;
 
 use super::summary::{METHOD, Summary};
 
-/// What an installed codex has that this crate was not built with, and the other way round. Prints as a report.
+/// The differences between the schema of an installed codex and the one that this crate was built
+/// with. Its `Display` is a report.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Drift {
-    /// Methods, as in `thread/start`.
+    /// Methods, such as `thread/start`.
     pub methods: Changes,
-    /// Fields, as in `ThreadStartParams.cwd`; values, as in `SandboxMode = "read-only"`; variants of unions, as in
-    /// `ThreadItem type=plan`.
+    /// Fields, such as `ThreadStartParams.cwd`; values, such as `SandboxMode = "read-only"`;
+    /// variants of unions, such as `ThreadItem type=plan`.
     pub fields: Changes,
 }
 
-/// Names, each list sorted.
+/// Names that differ between two schemas. Each list is sorted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Changes {
-    /// The installed codex has them, the crate does not.
+    /// Names that only the installed codex has.
     pub added: Vec<String>,
-    /// The crate has them, the installed codex does not.
+    /// Names that only this crate has.
     pub removed: Vec<String>,
-    /// Both have them, with another type.
+    /// Names that both have with different types.
     pub changed: Vec<Changed>,
 }
 
-/// A name that means something else.
+/// A name whose type differs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Changed {
     /// The method or field.
     pub name: String,
-    /// Its type in this crate's schema; a `?` at the end says that it may be absent.
+    /// Its type in this crate's schema. A `?` at the end marks an optional field.
     pub was: String,
     /// Its type in the installed codex.
     pub is: String,
@@ -48,14 +49,14 @@ impl Drift {
 }
 
 impl Changes {
-    /// Whether nothing changed.
+    /// Whether no name differs.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.added.is_empty() && self.removed.is_empty() && self.changed.is_empty()
     }
 }
 
-/// The lists come out sorted because summaries are.
+/// The lists are sorted because summaries are.
 pub(super) fn compare(ours: &Summary, theirs: &Summary) -> Drift {
     let mut drift = Drift::default();
     for (name, is) in theirs {
@@ -159,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_added_removed_and_changed_is_named() {
+    fn additions_removals_and_changes_are_named() {
         let mut theirs = bundle();
         let requests = theirs["definitions"]["ClientRequest"]["oneOf"]
             .as_array_mut()
@@ -192,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_bundle_is_refused() {
+    fn json_that_is_no_bundle_is_refused() {
         assert!(summarise(&json!({})).is_err());
         assert!(summarise(&json!({ "definitions": {} })).is_err());
     }

@@ -1,4 +1,4 @@
-//! Whether the installed codex speaks the protocol that this crate was built with.
+//! Compares the protocol of an installed codex to the one that this crate was built with.
 
 mod contract;
 mod drift;
@@ -32,25 +32,25 @@ pub use drift::{Changed, Changes, Drift};
 pub use needs::{Need, Needs, Profile};
 use summary::{Summary, summarise};
 
-/// The file that `codex app-server generate-json-schema` writes beside the many small ones.
+/// The file of `codex app-server generate-json-schema` that holds the whole schema.
 const BUNDLE: &str = "codex_app_server_protocol.schemas.json";
 
-/// How long codex may take to write its schema; it takes about a second.
+/// The time codex has to write its schema. It takes about a second.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// The last bytes of what codex said when it failed.
+/// The number of bytes of stderr that are kept when codex fails.
 const STDERR_TAIL: usize = 2000;
 
-/// Why two schemas could not be compared.
+/// A failure to obtain the schema of a codex binary.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DriftError {
-    /// There is no such file, or it can't be looked at.
+    /// The binary does not exist or cannot be run.
     #[error("there is no codex to compare with at {}", path.display())]
     Binary {
-        /// The path that was given.
+        /// The path of the binary.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         source: io::Error,
     },
     /// The binary did not write its schema.
@@ -58,9 +58,9 @@ pub enum DriftError {
     Failed {
         /// The binary.
         path: PathBuf,
-        /// How it exited.
+        /// The exit status.
         status: ExitStatus,
-        /// The end of what it said.
+        /// The end of its stderr.
         stderr: String,
     },
     /// The binary took too long and was killed.
@@ -71,43 +71,44 @@ pub enum DriftError {
         /// The limit.
         after: Duration,
     },
-    /// What the binary wrote is not a schema of the app-server.
-    #[error("{} wrote a schema that can't be read: {reason}", path.display())]
+    /// The binary did not write a schema of the app-server.
+    #[error("{} wrote a schema that cannot be read: {reason}", path.display())]
     Schema {
         /// The binary.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The defect of the schema.
         reason: String,
     },
-    /// A temporary file or directory can't be used.
-    #[error("can't use {}", path.display())]
+    /// A temporary file or directory cannot be used.
+    #[error("cannot use {}", path.display())]
     Io {
         /// The file or directory.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         source: io::Error,
     },
 }
 
-/// Compares the methods, fields and values that this crate was built with to those of a codex binary, experimental ones
-/// included.
+/// Compares the schema that this crate was built with to the schema of a codex binary: methods,
+/// fields and values, experimental ones included.
 ///
 /// Runs `codex app-server generate-json-schema`, which takes a second; the outcome is kept in the user's cache directory
 /// (`$CAS_SDK_CACHE`, else `$XDG_CACHE_HOME/cas-sdk`, `%LOCALAPPDATA%\cas-sdk` on Windows or `~/.cache/cas-sdk`), by the
 /// binary's path, size and time of change. A cache that can't be read or written is done without.
 ///
-/// Drift is no error: unknown methods, fields and values come through as such. It says what to expect.
+/// Drift is not an error. At run time, unknown methods, fields and values are passed through.
 ///
 /// # Errors
-/// If the binary is missing, fails, hangs for a minute, or writes something that is no schema.
+/// [`DriftError`] if the binary is missing, fails, hangs for a minute, or writes no schema.
 pub async fn drift(codex: &Path) -> Result<Drift, DriftError> {
     Ok(drift::compare(&built_in(), &installed(codex).await?))
 }
 
-/// Whether a codex binary has what a program needs: its methods, the fields and values that it will send.
+/// Checks that a codex binary has what a program needs: methods, and the fields and values that the
+/// program sends.
 ///
-/// A value that the program would send and this codex no longer takes is found here, before a turn fails with it. Runs
-/// the binary as [`drift`] does, with the same cache.
+/// Finds a value that this codex no longer accepts before a turn fails with it. Runs the binary as
+/// [`drift`] does, with the same cache.
 ///
 /// ```no_run
 /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
@@ -120,54 +121,42 @@ pub async fn drift(codex: &Path) -> Result<Drift, DriftError> {
 ///
 /// # Errors
 /// Same errors as [`drift`].
-pub fn contract(
-    codex: &Path,
-    needs: impl Into<Needs>,
-) -> impl Future<Output = Result<Contract, DriftError>> + Send {
+pub async fn contract(codex: &Path, needs: impl Into<Needs>) -> Result<Contract, DriftError> {
     let needs = needs.into();
-    async move {
-        Ok(contract::check(
-            &needs,
-            &installed(codex).await?,
-            &built_in(),
-        ))
-    }
+    let theirs = installed(codex).await?;
+    Ok(contract::check(&needs, &theirs, &built_in()))
 }
 
-/// The same of a server that is connected, whose schema can't be asked for: by its version, and by what it says to a
-/// request of a method that no server has, which is refused with a list of those that it has. Nothing else is sent.
+/// Checks that a connected server has what a program needs.
 ///
-/// Fields and values are judged by what is known of the version. Of a version that is newer than this crate, that is what
-/// this crate was built with.
+/// A server cannot be asked for its schema. Its methods come from its refusal of a method that no
+/// server has, which lists those that it has; nothing else is sent. Its fields and values come from
+/// the recorded history of its version. A version that is newer than this crate counts as having
+/// what this crate was built with.
 ///
 /// # Errors
-/// Same errors as [`CasClient::request`], but for the refusal.
-pub fn contract_of(
-    client: &CasClient,
-    needs: impl Into<Needs>,
-) -> impl Future<Output = Result<Contract, Error>> + Send {
+/// Same errors as [`CasClient::request`], except for the refusal.
+pub async fn contract_of(client: &CasClient, needs: impl Into<Needs>) -> Result<Contract, Error> {
     let needs = needs.into();
-    async move {
-        let methods = match client.call::<Value>(PROBE, &json!({})).await {
-            Ok(_) => BTreeSet::new(),
-            Err(Error::Rpc { source, .. }) => contract::methods_in(&source.message),
-            Err(other) => return Err(other),
-        };
-        let server = client.server();
-        let version = server.as_ref().and_then(|server| server.version());
-        Ok(contract::check_running(
-            &needs,
-            &methods,
-            version,
-            &built_in(),
-        ))
-    }
+    let methods = match client.call::<Value>(PROBE, &json!({})).await {
+        Ok(_) => BTreeSet::new(),
+        Err(Error::Rpc { source, .. }) => contract::methods_in(&source.message),
+        Err(other) => return Err(other),
+    };
+    let server = client.server();
+    let version = server.as_ref().and_then(|server| server.version());
+    Ok(contract::check_running(
+        &needs,
+        &methods,
+        version,
+        &built_in(),
+    ))
 }
 
-/// No method of any server.
+/// A method that no server has.
 const PROBE: &str = "cas/probe";
 
-/// What a binary has, from the cache if it is there.
+/// The summary of a binary's schema, from the cache if it is there.
 async fn installed(codex: &Path) -> Result<Summary, DriftError> {
     let metadata = fs::metadata(codex).map_err(|source| DriftError::Binary {
         path: codex.into(),
@@ -266,7 +255,7 @@ fn cache_dir() -> Option<PathBuf> {
         .or_else(|| Some(dir("HOME")?.join(".cache/cas-sdk")))
 }
 
-/// The version of the crate is in it too: another one may summarise in another way.
+/// Includes the version of the crate, since versions may summarise differently.
 fn cache_name(codex: &Path, metadata: &fs::Metadata) -> String {
     let mut hasher = DefaultHasher::new();
     let path = fs::canonicalize(codex).unwrap_or_else(|_| codex.to_owned());
@@ -279,7 +268,7 @@ fn cache_name(codex: &Path, metadata: &fs::Metadata) -> String {
 }
 
 fn cached_summary(path: &Path) -> Option<Summary> {
-    /// Many times what a summary takes.
+    /// Many times the size of a summary.
     const LARGEST: u64 = 64 * 1024 * 1024;
     let dir = PrivateDir::own(path.parent()?).ok()?;
     let text = dir.read(path.file_name()?, LARGEST).ok()?;
@@ -287,7 +276,7 @@ fn cached_summary(path: &Path) -> Option<Summary> {
     (!summary.is_empty()).then_some(summary)
 }
 
-/// Readers see all of a file or none of it.
+/// Replaces the file atomically: readers see all of it or none.
 fn store(path: &Path, text: &str) -> io::Result<()> {
     let dir = PrivateDir::own(path.parent().unwrap_or(path))?;
     dir.replace(path.file_name().unwrap_or_default(), text.as_bytes())
@@ -302,7 +291,7 @@ fn unique() -> String {
     format!("{}-{count}-{:x}", process::id(), now.as_nanos())
 }
 
-/// A directory that is gone when it is dropped.
+/// A directory that is removed on drop.
 struct TempDir(PathBuf);
 
 impl TempDir {

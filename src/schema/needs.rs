@@ -1,40 +1,40 @@
-//! What a program needs of a server: methods, fields, values.
+//! `Needs`: the methods, fields and values that a program needs of a server.
 
 use std::fmt;
 
 use serde::Serialize;
 use serde_json::Value;
 
-/// One thing that a program needs of the protocol.
+/// One part of the protocol that a program needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Need {
-    /// A method of either side, as in `thread/start` or `item/tool/call`.
+    /// A method of either side, such as `thread/start` or `item/tool/call`.
     Method(String),
-    /// A field of a type, as in `ThreadStartParams.cwd`.
+    /// A field of a type, such as `ThreadStartParams.cwd`.
     Field {
-        /// The type, as the schema calls it.
+        /// The name of the type in the schema.
         ty: String,
-        /// The field on the wire.
+        /// The name of the field on the wire.
         field: String,
     },
-    /// A value of an enum, as in `SandboxMode = "read-only"`.
+    /// A value of an enum, such as `SandboxMode = "read-only"`.
     Value {
-        /// The type, as the schema calls it.
+        /// The name of the type in the schema.
         ty: String,
         /// The value on the wire.
         value: String,
     },
-    /// A variant of a union, as in `UserInput type=text`.
+    /// A variant of a union, such as `UserInput type=text`.
     Variant {
-        /// The type, as the schema calls it.
+        /// The name of the type in the schema.
         ty: String,
         /// The field that names the variant.
         tag: String,
         /// Its value.
         value: String,
     },
-    /// A request as it will be sent: the method, and each field and value in the params.
+    /// A request: its method, and each field and value in its params.
     Request {
         /// The method.
         method: String,
@@ -54,7 +54,7 @@ impl fmt::Display for Need {
     }
 }
 
-/// A list of what a program needs, for [`contract`](super::contract).
+/// A list of the parts of the protocol that a program needs, for [`contract`](super::contract).
 ///
 /// ```
 /// use cas_sdk::schema::{Needs, Profile};
@@ -70,12 +70,12 @@ impl fmt::Display for Need {
 pub struct Needs(pub(super) Vec<Need>);
 
 impl Needs {
-    /// None yet.
+    /// Creates an empty list.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds what a profile needs.
+    /// Adds the needs of a profile.
     pub fn profile(mut self, profile: Profile) -> Self {
         self.0.extend(profile.needs());
         self
@@ -87,21 +87,21 @@ impl Needs {
         self
     }
 
-    /// Adds a field, as in `field("ThreadStartParams", "cwd")`.
+    /// Adds a field, such as `field("ThreadStartParams", "cwd")`.
     pub fn field(mut self, ty: impl Into<String>, field: impl Into<String>) -> Self {
         let (ty, field) = (ty.into(), field.into());
         self.0.push(Need::Field { ty, field });
         self
     }
 
-    /// Adds a value that will be sent, as in `value("AskForApproval", "never")`.
+    /// Adds a value that the program sends, such as `value("AskForApproval", "never")`.
     pub fn value(mut self, ty: impl Into<String>, value: impl Into<String>) -> Self {
         let (ty, value) = (ty.into(), value.into());
         self.0.push(Need::Value { ty, value });
         self
     }
 
-    /// Adds a variant of a union, as in `variant("UserInput", "type", "text")`.
+    /// Adds a variant of a union, such as `variant("UserInput", "type", "text")`.
     pub fn variant(
         mut self,
         ty: impl Into<String>,
@@ -113,8 +113,8 @@ impl Needs {
         self
     }
 
-    /// Adds a request as it will be sent: every field and every value of an enum in `params` is looked up. Params that can't
-    /// be written as JSON count as none.
+    /// Adds a request that the program sends. Every field and every enum value in `params` is
+    /// looked up. Params that cannot be written as JSON count as none.
     pub fn request(mut self, method: impl Into<String>, params: &impl Serialize) -> Self {
         let method = method.into();
         let params = serde_json::to_value(params).unwrap_or_default();
@@ -135,13 +135,13 @@ impl FromIterator<Need> for Needs {
     }
 }
 
-/// What a kind of program needs, ready made.
+/// The needs of one kind of program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Profile {
     /// Threads, turns, steering, interrupting, approvals.
     Core,
-    /// Dynamic tools, and the questions of the model to the user.
+    /// Dynamic tools, and questions of the model to the user.
     Tools,
     /// Reviews.
     Review,
@@ -149,12 +149,12 @@ pub enum Profile {
     Goals,
     /// Reading stored sessions.
     Mining,
-    /// Working on a server together with other clients.
+    /// Sharing a server with other clients.
     Live,
 }
 
 impl Profile {
-    /// All of them.
+    /// All profiles.
     pub const ALL: [Self; 6] = [
         Self::Core,
         Self::Tools,
@@ -164,7 +164,7 @@ impl Profile {
         Self::Live,
     ];
 
-    /// The name, as `cas preflight --profile` takes it.
+    /// The name that `cas preflight --profile` takes.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -177,7 +177,7 @@ impl Profile {
         }
     }
 
-    /// What it needs, one a line: a method; `Type.field`; `Type = "value"`; `Type tag=value`.
+    /// One need per line: a method, `Type.field`, `Type = "value"` or `Type tag=value`.
     fn needs(self) -> impl Iterator<Item = Need> {
         let text = match self {
             Self::Core => CORE,

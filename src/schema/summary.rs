@@ -1,15 +1,16 @@
-//! A schema bundle as a flat list of names, each with what it is, in a line: what two schemas are compared by.
+//! `Summary`: a schema as a flat list of names with their types, by which two schemas are compared.
 //!
-//! Compiled into the build script too, which writes the list of the schema that the types are made from.
+//! Compiled into the build script too, which writes the summary of the vendored schema.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-/// `method thread/start` → `ThreadStartParams`, `ThreadStartParams.cwd` → `string?`, `SandboxMode = "read-only"` → nothing.
+/// Maps `method thread/start` to `ClientRequest(ThreadStartParams)`, `ThreadStartParams.cwd` to
+/// `string?`, and `SandboxMode = "read-only"` to nothing.
 pub(crate) type Summary = BTreeMap<String, String>;
 
-/// The start of the names of methods.
+/// The prefix of the names of methods.
 pub(crate) const METHOD: &str = "method ";
 
 const METHOD_ENUMS: [&str; 4] = [
@@ -19,7 +20,7 @@ const METHOD_ENUMS: [&str; 4] = [
     "ClientNotification",
 ];
 
-/// Lists what a bundle has, or says why it is none.
+/// Summarises a bundle, or says why it is not one.
 pub(crate) fn summarise(bundle: &Value) -> Result<Summary, &'static str> {
     let homes = ["definitions", "$defs"];
     let top = homes
@@ -60,7 +61,7 @@ pub(crate) fn summarise(bundle: &Value) -> Result<Summary, &'static str> {
     Ok(summary)
 }
 
-/// Adds what is inside of `schema`, under the name of `path`.
+/// Adds the contents of `schema` under the name `path`.
 fn add(summary: &mut Summary, path: &str, schema: &Value) {
     for value in schema["enum"].as_array().into_iter().flatten() {
         summary.insert(format!("{path} = {value}"), String::new());
@@ -75,7 +76,7 @@ fn add(summary: &mut Summary, path: &str, schema: &Value) {
         let mark = if needed { "" } else { "?" };
         let place = format!("{path}.{field}");
         summary.insert(place.clone(), format!("{}{mark}", name_of(property)));
-        // A single value is a tag, which is in the path already.
+        // A single value is a tag, which the path already has.
         if property["enum"]
             .as_array()
             .is_none_or(|values| values.len() > 1)
@@ -102,7 +103,7 @@ fn add(summary: &mut Summary, path: &str, schema: &Value) {
     }
 }
 
-/// What tells a branch from its siblings: the field with a single value.
+/// The field with a single value, which tells a branch from its siblings.
 fn tag(branch: &Value) -> Option<String> {
     let (field, property) = branch["properties"]
         .as_object()?
@@ -115,7 +116,7 @@ fn tag(branch: &Value) -> Option<String> {
     Some(format!("{field}={}", property["enum"][0].as_str()?))
 }
 
-/// A type in a few words.
+/// A short name for a type.
 fn name_of(schema: &Value) -> String {
     if let Some(target) = schema["$ref"].as_str() {
         return target.rsplit('/').next().unwrap_or(target).to_owned();
@@ -145,7 +146,7 @@ fn name_of(schema: &Value) -> String {
     }
 }
 
-/// As text, a name a line.
+/// Writes one name per line.
 pub(crate) fn write(summary: &Summary) -> String {
     let mut text = String::new();
     for (name, what) in summary {

@@ -1,4 +1,4 @@
-//! A server that is started again when it has ended by itself, and its threads taken up again.
+//! `Supervisor`: restarts a server that has crashed and resumes its threads.
 
 mod policy;
 mod state;
@@ -26,15 +26,16 @@ use crate::{
 pub use policy::Restart;
 pub use state::{ServerState, ServerStates};
 
-/// Looks after a server: starts it again when it has crashed, and takes up the threads that it was told to keep.
+/// Restarts a server when it crashes, and resumes the threads that it keeps.
 ///
-/// A turn that ran when the server crashed fails with [`TurnErrorKind::Closed`](crate::turn::TurnErrorKind::Closed), and
-/// requests with [`Error::Closed`]: whether to ask again is the caller's decision. A [`CasClient`] and a [`Thread`] are
-/// of one server; [`client`](Self::client) and [`thread`](Self::thread) give those of the present one and wait for it
-/// while it is being started.
+/// A turn that ran when the server crashed fails with
+/// [`TurnErrorKind::Closed`](crate::turn::TurnErrorKind::Closed), and requests with [`Error::Closed`].
+/// Whether to repeat them is the caller's decision. A [`CasClient`] and a [`Thread`] belong to one
+/// server process; [`client`](Self::client) and [`thread`](Self::thread) return those of the
+/// current one and wait while it starts.
 ///
-/// Clones are the same supervisor. [`shutdown`](Self::shutdown), or the drop of the last clone and of all clients and
-/// threads, ends the server. A shutdown by one of its clients ends the supervisor too.
+/// Clones share one supervisor. [`shutdown`](Self::shutdown), or dropping the last clone and all
+/// clients and threads, ends the server. A shutdown by one of its clients also ends the supervisor.
 ///
 /// ```no_run
 /// # async fn run() -> Result<(), cas_sdk::Error> {
@@ -60,30 +61,31 @@ struct Inner {
 }
 
 struct Core {
-    now: Mutex<Now>,
+    current: Mutex<Current>,
     state: watch::Sender<ServerState>,
 }
 
 #[derive(Default)]
-struct Now {
+struct Current {
     client: Option<CasClient>,
-    threads: HashMap<String, Kept>,
+    threads: HashMap<String, KeptThread>,
 }
 
 #[derive(Clone)]
-struct Kept {
+struct KeptThread {
     handlers: Option<HandlerSet>,
     thread: Option<Thread>,
 }
 
 impl Builder {
-    /// Starts the server as [`spawn`](Self::spawn) does, and starts it again whenever it has ended by itself.
+    /// Starts the server as [`spawn`](Self::spawn) does, and restarts it whenever it ends by
+    /// itself.
     ///
-    /// The first start is made again only where its failure [is retryable](Error::is_retryable), as often and after the
-    /// pauses that the policy says.
+    /// A failed first start is repeated only if its error [is retryable](Error::is_retryable), with
+    /// the attempts and pauses of the policy.
     ///
     /// # Errors
-    /// As of [`spawn`](Self::spawn).
+    /// Same errors as [`spawn`](Self::spawn).
     pub async fn supervise(self, policy: Restart) -> Result<Supervisor, Error> {
         let mut failures = 0;
         let client = loop {
@@ -103,7 +105,7 @@ impl Builder {
             lost: Vec::new(),
         });
         let core = Arc::new(Core {
-            now: Mutex::new(Now {
+            current: Mutex::new(Current {
                 client: Some(client.clone()),
                 threads: HashMap::new(),
             }),
@@ -127,15 +129,15 @@ impl Builder {
 }
 
 impl Supervisor {
-    /// The client of the server that runs. While there is none, it waits for the next.
+    /// The client of the running server. Waits while the server restarts.
     ///
     /// # Errors
-    /// Why the server was given up; [`Error::Closed`] after a shutdown.
+    /// The last failure if the supervisor has given up; [`Error::Closed`] after a shutdown.
     pub async fn client(&self) -> Result<CasClient, Error> {
         let core = &self.0.core;
         let mut state = core.state.subscribe();
         loop {
-            // NB. What changes after this look wakes the wait below.
+            // NB. A change after this line wakes the wait below.
             let end = match &*state.borrow_and_update() {
                 ServerState::GaveUp { error } => Some(error.clone()),
                 ServerState::Stopped => Some(shut_down()),
@@ -153,21 +155,22 @@ impl Supervisor {
         }
     }
 
-    /// `thread/start` on the present server, and [`keep`](Self::keep).
+    /// Starts a thread on the current server (`thread/start`) and [keeps](Self::keep) it.
     ///
     /// # Errors
-    /// As of [`client`](Self::client) and [`CasClient::start_thread`].
+    /// Same errors as [`client`](Self::client) and [`CasClient::start_thread`].
     pub async fn start_thread(&self, params: ThreadStartParams) -> Result<Thread, Error> {
         let thread = self.client().await?.start_thread(params).await?;
         self.keep(&thread);
         Ok(thread)
     }
 
-    /// Has a thread taken up again by each server that is started from now on, with the handlers it was opened with.
+    /// Resumes a thread on every server that starts from now on, with the handlers it was opened
+    /// with.
     ///
-    /// A thread that has had no turn yet is not stored, so it is lost with its server.
+    /// A thread without a turn is not stored, so it is lost with its server.
     pub fn keep(&self, thread: &Thread) {
-        let kept = Kept {
+        let kept = KeptThread {
             handlers: thread.client().handler_set(),
             thread: Some(thread.clone()),
         };
@@ -186,15 +189,16 @@ impl Supervisor {
         drop(before);
     }
 
-    /// A thread that is kept, in the server that runs. While there is none, it waits for the next. A thread that could
-    /// not be taken up when the server was started is tried again.
+    /// A kept thread on the running server. Waits while the server restarts. Resumes a thread that
+    /// could not be resumed when the server started.
     ///
     /// # Errors
-    /// As of [`client`](Self::client) and [`CasClient::resume_thread`]; [`Error::Invalid`] if the thread is not kept.
+    /// Same errors as [`client`](Self::client) and [`CasClient::resume_thread`]. [`Error::Invalid`]
+    /// if the thread is not kept.
     pub async fn thread(&self, id: &str) -> Result<Thread, Error> {
         let client = self.client().await?;
         let Some(kept) = self.0.core.lock().threads.get(id).cloned() else {
-            let text = format!("thread {id} is not kept by this supervisor");
+            let text = format!("thread {id} is not kept by this supervisor; call `keep` first");
             return Err(Error::Invalid(text));
         };
         if let Some(thread) = kept.thread.filter(|thread| is_open(thread.client())) {
@@ -202,33 +206,33 @@ impl Supervisor {
         }
         let client = client.with_handler_set(kept.handlers);
         let thread = client.resume_thread(id).await?;
-        self.0.core.took_up(id, &thread);
+        self.0.core.replace_thread(id, &thread);
         Ok(thread)
     }
 
-    /// How it stands.
+    /// The current state of the server.
     #[must_use]
     pub fn state(&self) -> ServerState {
         self.0.core.state.borrow().clone()
     }
 
-    /// How it stands now, and each change from now on. A reader that is slow skips states that are past, not the last
-    /// one; `restarts` tells whether it has missed a crash.
+    /// A stream of the current state and of each change. A slow reader skips intermediate states,
+    /// never the last one; the count of restarts reveals a crash that it missed.
     pub fn states(&self) -> ServerStates {
         let state = self.0.core.state.subscribe();
         ServerStates::new(state)
     }
 
-    /// Ends the server, as [`CasClient::shutdown`] does, and starts it no more. Returns when it is gone.
+    /// Ends the server as [`CasClient::shutdown`] does, without a restart. Returns when it is gone.
     pub async fn shutdown(&self) {
         let mut state = self.0.core.state.subscribe();
         self.0.stop.send_replace(true);
-        // An error is the end of the task, and so of the server.
+        // An error means that the task has ended, and with it the server.
         let _ = state.wait_for(ServerState::is_last).await;
     }
 }
 
-/// The task that sees the server end.
+/// The task that waits for the server's end.
 struct Task {
     core: Arc<Core>,
     builder: Builder,
@@ -242,7 +246,7 @@ impl Task {
         let mut failures = 0;
         loop {
             let since = Instant::now();
-            // Both can be waited for again.
+            // Both waits are cancel safe.
             let ended = {
                 let stopped = pin!(self.stopped.wait_for(|stop| *stop));
                 match select(pin!(client.closed()), stopped).await {
@@ -264,7 +268,7 @@ impl Task {
                 Ok(client) => client,
                 Err(end) => return self.core.end(end),
             };
-            let lost = self.take_up_threads(&client).await;
+            let lost = self.resume_threads(&client).await;
             self.restarts += 1;
             let before = self.core.lock().client.replace(client.clone());
             drop(before);
@@ -275,7 +279,7 @@ impl Task {
         }
     }
 
-    /// Until a start succeeds, or no more are to be.
+    /// Starts the server until a start succeeds or the policy gives up.
     async fn start_again(
         &mut self,
         mut error: Error,
@@ -298,8 +302,8 @@ impl Task {
             if let Either::Right(_) = select(pin!(sleep(pause)), stopped).await {
                 return Err(ServerState::Stopped);
             }
-            // Not broken off by a stop: it ends within its own deadline, and then it is known that nothing is left. The
-            // stop is seen by who called.
+            // A stop does not cancel the start: the start ends within its own deadline and leaves
+            // nothing running. The caller sees the stop.
             match self.builder.clone().spawn().await {
                 Ok(client) => return Ok(client),
                 Err(e) => error = e,
@@ -307,23 +311,23 @@ impl Task {
         }
     }
 
-    /// All at once. Returns those that can't be had.
-    async fn take_up_threads(&self, client: &CasClient) -> Vec<(String, Error)> {
+    /// Resumes all kept threads at once. Returns those that cannot be resumed.
+    async fn resume_threads(&self, client: &CasClient) -> Vec<(String, Error)> {
         let kept: Vec<_> = {
-            let now = self.core.lock();
-            let kept = now.threads.iter();
+            let current = self.core.lock();
+            let kept = current.threads.iter();
             kept.map(|(id, kept)| (id.clone(), kept.handlers.clone()))
                 .collect()
         };
-        let taken = join_all(kept.into_iter().map(|(id, handlers)| async move {
+        let resumed = join_all(kept.into_iter().map(|(id, handlers)| async move {
             let client = client.with_handler_set(handlers);
-            let taken = client.resume_thread(id.as_str()).await;
-            (id, taken)
+            let resumed = client.resume_thread(id.as_str()).await;
+            (id, resumed)
         }));
         let mut lost = Vec::new();
-        for (id, taken) in taken.await {
-            match taken {
-                Ok(thread) => self.core.took_up(&id, &thread),
+        for (id, resumed) in resumed.await {
+            match resumed {
+                Ok(thread) => self.core.replace_thread(&id, &thread),
                 Err(error) => lost.push((id, error)),
             }
         }
@@ -333,7 +337,7 @@ impl Task {
 
 impl Drop for Task {
     fn drop(&mut self) {
-        // It has ended, or its runtime has, or nobody holds the supervisor any more.
+        // The task is done, its runtime ends, or the last supervisor is dropped.
         if !self.core.state.borrow().is_last() {
             self.core.end(ServerState::Stopped);
         }
@@ -341,24 +345,24 @@ impl Drop for Task {
 }
 
 impl Core {
-    /// A kept thread is now this one.
-    fn took_up(&self, id: &str, thread: &Thread) {
-        let mut now = self.lock();
-        let kept = now.threads.get_mut(id);
+    /// Replaces the handle of a kept thread.
+    fn replace_thread(&self, id: &str, thread: &Thread) {
+        let mut current = self.lock();
+        let kept = current.threads.get_mut(id);
         let before = kept.and_then(|kept| kept.thread.replace(thread.clone()));
-        drop(now);
-        drop(before); // Perhaps the last of its client, with the handlers of others.
+        drop(current);
+        drop(before); // NB. After the lock: this may drop a client, and with it handlers of the user.
     }
 
-    /// Tells the end, and lets go of what would keep the server alive.
+    /// Publishes the last state, and drops what would keep the server alive.
     fn end(&self, state: ServerState) {
-        let now = std::mem::take(&mut *self.lock());
-        drop(now);
+        let current = std::mem::take(&mut *self.lock());
+        drop(current);
         self.state.send_replace(state);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Now> {
-        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Current> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,13 +1,13 @@
-//! When a server is started again, and when it is given up.
+//! `Restart`: the policy of restarts.
 
 use std::time::Duration;
 
 use crate::client::backoff::Backoff;
 
-/// When a [`Supervisor`](crate::Supervisor) starts the server again, and when it gives up.
+/// The policy by which a [`Supervisor`](crate::Supervisor) restarts a server and gives it up.
 ///
-/// Default: it gives up after 5 failures in a row; the pauses begin with 200 ms and double up to 30 s, each shortened by
-/// up to half at random; a server that has run for a minute ends the row.
+/// By default it gives up after 5 failures in a row. Pauses start at 200 ms and double up to 30 s,
+/// each shortened by up to half at random. A server that runs for a minute ends the row.
 #[derive(Debug, Clone, Copy)]
 #[must_use]
 pub struct Restart {
@@ -30,19 +30,20 @@ impl Default for Restart {
 }
 
 impl Restart {
-    /// How often in a row the server is started again before it is given up.
+    /// Sets the number of restarts in a row after which the supervisor gives up.
     pub fn attempts(mut self, attempts: u32) -> Self {
         self.attempts = attempts;
         self
     }
 
-    /// The pause before the first start of a row, and the longest one; in between it doubles.
+    /// Sets the pause before the first restart of a row, and the longest pause. In between it
+    /// doubles.
     pub fn backoff(mut self, first: Duration, longest: Duration) -> Self {
         self.backoff = Backoff { first, longest };
         self
     }
 
-    /// How long a server has to run for its next end to be the first of a row.
+    /// Sets the time after which a running server ends the row of failures.
     pub fn steady(mut self, after: Duration) -> Self {
         self.steady = after;
         self

@@ -1,4 +1,4 @@
-//! How it stands with a server that is looked after, and the stream that tells.
+//! `ServerState`: the state of a supervised server, and the stream of its changes.
 
 use std::{
     fmt,
@@ -13,44 +13,46 @@ use tokio::sync::watch;
 
 use crate::error::Error;
 
-/// How it stands with the server of a [`Supervisor`](crate::Supervisor).
+/// The state of the server of a [`Supervisor`](crate::Supervisor).
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum ServerState {
-    /// It runs.
+    /// The server runs.
     Running {
-        /// How often it has been started again so far.
+        /// The number of restarts so far.
         restarts: u64,
-        /// The threads that could not be taken up, and why. They stay registered: [`Supervisor::thread`](crate::Supervisor::thread) tries again.
+        /// The threads that could not be resumed, with the reasons. They are still kept:
+        /// [`Supervisor::thread`](crate::Supervisor::thread) tries again.
         lost: Vec<(String, Error)>,
     },
-    /// It has ended, or could not be started, and will be started again.
+    /// The server has ended or could not be started, and a restart is due.
     Restarting {
-        /// Which attempt of this row is next, from 1.
+        /// The number of the next attempt in this row, from 1.
         attempt: u32,
-        /// The pause before it.
+        /// The pause before that attempt.
         pause: Duration,
-        /// What happened: [`Error::Closed`] with the exit status and the end of stderr, or why it could not be started.
+        /// The failure: [`Error::Closed`] with the exit status and the end of stderr, or the error
+        /// of the start.
         error: Error,
     },
-    /// It has failed too often in a row. Nothing more follows.
+    /// The server has failed too often in a row. This state is the last one.
     GaveUp {
         /// The last failure.
         error: Error,
     },
-    /// It was shut down. Nothing more follows.
+    /// The server was shut down. This state is the last one.
     Stopped,
 }
 
 impl ServerState {
-    /// Nothing more follows.
     pub(super) fn is_last(&self) -> bool {
         matches!(self, Self::GaveUp { .. } | Self::Stopped)
     }
 }
 
-/// A stream of states; see [`Supervisor::states`](crate::Supervisor::states). It ends after the last one.
-#[must_use = "a stream does nothing until it is read"]
+/// A stream of states; see [`Supervisor::states`](crate::Supervisor::states). Ends after the last
+/// one.
+#[must_use = "a stream does nothing until it is polled"]
 pub struct ServerStates(Pin<Box<dyn Stream<Item = ServerState> + Send>>);
 
 impl ServerStates {
@@ -68,7 +70,7 @@ impl ServerStates {
         Self(Box::pin(states))
     }
 
-    /// The next state. `None` after the last one.
+    /// The next state, or `None` after the last one. Cancel safe.
     pub async fn next(&mut self) -> Option<ServerState> {
         self.0.next().await
     }

@@ -1,4 +1,5 @@
-//! `FakeServer`: an app-server in memory that does what the test says, for faults that the real one won't produce.
+//! `FakeServer`: an app-server in memory that the test plays, for faults that the real one never
+//! has.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -12,15 +13,17 @@ use tokio::sync::Notify;
 use super::fake_wire::{Input, Output, Wire};
 use crate::{Builder, CasClient, Error, error::RpcError, protocol::ClientRequest};
 
-/// A `codex app-server` in memory, played by the test: a turn that never ends, a process that dies in the middle of a
-/// sentence, events that come too early, too late or from elsewhere, a refusal, a silence.
+/// A `codex app-server` in memory, played by the test: a turn that never ends, a process that dies
+/// in the middle of a sentence, events that come too early, too late or from elsewhere, a refusal,
+/// a silence.
 ///
-/// Where the real codex serves, [`MockModel`](super::MockModel) is the better test. This is for the rest: nothing
-/// happens here unless the test makes it happen. Only `initialize` is answered without being told; other requests wait
-/// for [`next`](Self::next), or are answered by what [`answer`](Self::answer) set.
+/// Where the real codex can produce the case, [`MockModel`](super::MockModel) makes the better
+/// test. This server does nothing unless the test makes it. Only `initialize` is answered by
+/// default. Other requests wait for [`next`](Self::next), or are answered by the function given to
+/// [`answer`](Self::answer).
 ///
-/// Nothing blocks and nothing runs in the background, so tests with paused time work. What the client does not read is
-/// kept without a bound. Clones are the same server.
+/// Nothing blocks and nothing runs in the background, so tests with paused time work. Output that
+/// the client does not read is kept without a limit. Clones share one server.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), cas_sdk::Error> {
@@ -33,7 +36,7 @@ use crate::{Builder, CasClient, Error, error::RpcError, protocol::ClientRequest}
 ///
 /// let (turn, ()) = tokio::join!(thread.ask("hello").into_future(), async {
 ///     let start = server.next("turn/start").await;
-///     // The event comes before the answer, as it may.
+///     // The event may come before the answer.
 ///     server.turn_started("thr_1", "turn_1");
 ///     start.reply(json!({"turn": {"id": "turn_1", "items": [], "status": "inProgress"}}));
 /// });
@@ -49,7 +52,7 @@ pub struct FakeServer(Arc<Shared>);
 struct Shared {
     wire: Wire,
     state: Mutex<State>,
-    /// Something has come from the client.
+    /// Notified when a message of the client arrives.
     arrival: Notify,
 }
 
@@ -58,19 +61,22 @@ type Answer = Arc<Mutex<dyn FnMut(&Value) -> Result<Value, RpcError> + Send>>;
 #[derive(Default)]
 struct State {
     answers: HashMap<String, Answer>,
-    /// Requests that nothing has answered or taken yet.
+    /// Requests that are neither answered nor taken: id, method, params.
     waiting: VecDeque<(Value, String, Value)>,
-    /// All requests and notifications of the client.
+    /// All requests and notifications of the client: method, params.
     record: Vec<(String, Value)>,
-    /// The client's answers to the server's requests, by id.
+    /// The client's responses to the server's requests, by id.
     replies: HashMap<String, Value>,
 }
 
+/// The method of the request behind [`FakeServer::settled`], which no record shows.
+const SETTLED: &str = "fake/settled";
+
 impl FakeServer {
-    /// Makes a server and connects the client to it; the handshake is done on return.
+    /// Creates a server and connects a client to it. The handshake is done on return.
     ///
     /// # Errors
-    /// As of [`Builder::connect`].
+    /// Same errors as [`Builder::connect`].
     pub async fn connect(builder: Builder) -> Result<(CasClient, Self), Error> {
         let server = Self(Arc::new(Shared {
             wire: Wire::default(),
@@ -85,6 +91,7 @@ impl FakeServer {
                 "platformOs": "linux",
             }))
         });
+        server.answer(SETTLED, |_| Ok(json!({})));
         let on_line = {
             let server = server.clone();
             Box::new(move |line: &str| server.hear(line))
@@ -98,9 +105,9 @@ impl FakeServer {
         Ok((client, server))
     }
 
-    /// Waits for the next request of this method that nothing has answered, beginning with the oldest.
+    /// Waits for the oldest request of this method that is neither answered nor taken.
     ///
-    /// It waits for as long as it takes; a test has a time limit of its own.
+    /// Waits without a limit; the test needs one of its own.
     pub async fn next(&self, method: &str) -> FakeRequest {
         loop {
             let arrival = self.0.arrival.notified();
@@ -111,7 +118,7 @@ impl FakeServer {
         }
     }
 
-    /// The next request of this method, if there is one.
+    /// The oldest request of this method that is neither answered nor taken, if there is one.
     #[must_use]
     pub fn waiting(&self, method: &str) -> Option<FakeRequest> {
         let mut state = self.state();
@@ -125,8 +132,8 @@ impl FakeServer {
         })
     }
 
-    /// From now on answers this method by a function of its params. The function may use the server: what it sends
-    /// comes before the answer.
+    /// Answers this method by a function of its params from now on. The function may use the
+    /// server; what it sends comes before the answer.
     pub fn answer(
         &self,
         method: &str,
@@ -137,7 +144,8 @@ impl FakeServer {
             .insert(method.to_owned(), Arc::new(Mutex::new(answer)));
     }
 
-    /// Undoes [`answer`](Self::answer): requests of this method wait for [`next`](Self::next) again.
+    /// Undoes [`answer`](Self::answer). Requests of this method wait for [`next`](Self::next)
+    /// again.
     pub fn leave(&self, method: &str) {
         self.state().answers.remove(method);
     }
@@ -151,7 +159,7 @@ impl FakeServer {
         self.line(&json!({"method": method, "params": params}).to_string());
     }
 
-    /// Sends a request to the client; [`reply_to`](Self::reply_to) waits for what it answers.
+    /// Sends a request to the client. [`reply_to`](Self::reply_to) waits for the response.
     #[expect(
         clippy::needless_pass_by_value,
         reason = "it is written in place with json!"
@@ -160,7 +168,8 @@ impl FakeServer {
         self.line(&json!({"id": id, "method": method, "params": params}).to_string());
     }
 
-    /// Waits for the client's answer to a request of the server: the whole message, with `result` or `error`.
+    /// Waits for the client's response to a request of this server. Returns the whole message, with
+    /// `result` or `error`.
     pub async fn reply_to(&self, id: u64) -> Value {
         loop {
             let arrival = self.0.arrival.notified();
@@ -171,18 +180,33 @@ impl FakeServer {
         }
     }
 
-    /// Sends a line as it is; it need not be JSON.
+    /// Waits until the client has handled all that this server sent before, and has sent all that
+    /// it had to send.
+    ///
+    /// Makes a request through `client`, which no record shows and which needs a place in flight.
+    ///
+    /// # Panics
+    /// If the connection ends before the client has caught up.
+    pub async fn settled(&self, client: &CasClient) {
+        let answer = client.call::<Value>(SETTLED, &json!({})).await;
+        if let Err(error) = answer {
+            panic!("the client did not settle: {error}");
+        }
+    }
+
+    /// Sends a line, which need not be JSON.
     pub fn line(&self, text: &str) {
         self.0.wire.say(text);
     }
 
-    /// All requests and notifications of the client so far: methods and params, the handshake's included.
+    /// All requests and notifications of the client so far, with their params. Includes the
+    /// handshake.
     #[must_use]
     pub fn record(&self) -> Vec<(String, Value)> {
         self.state().record.clone()
     }
 
-    /// How often the client has called a method.
+    /// The number of requests and notifications of this method so far.
     #[must_use]
     pub fn calls(&self, method: &str) -> usize {
         self.state()
@@ -192,18 +216,18 @@ impl FakeServer {
             .count()
     }
 
-    /// Closes both pipes, as the death of a process does. What was sent before can still be read.
+    /// Closes both pipes, as the death of a process does. The client can still read what was sent.
     pub fn die(&self) {
         self.0.wire.close();
     }
 
-    /// Whether the pipes are closed: by [`die`](Self::die), or because the client has let go of the server.
+    /// Whether the pipes are closed, by [`die`](Self::die) or by the client.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.0.wire.is_closed()
     }
 
-    /// A line of the client.
+    /// Handles a line of the client.
     fn hear(&self, line: &str) {
         let Ok(mut message) = serde_json::from_str::<Value>(line) else {
             return;
@@ -221,7 +245,9 @@ impl FakeServer {
             (Some(id), Some(method)) => {
                 let answer = {
                     let mut state = self.state();
-                    state.record.push((method.clone(), params.clone()));
+                    if method != SETTLED {
+                        state.record.push((method.clone(), params.clone()));
+                    }
                     let answer = state.answers.get(&method).cloned();
                     if answer.is_none() {
                         state
@@ -271,7 +297,7 @@ impl fmt::Debug for FakeServer {
     }
 }
 
-/// A request of the client that waits for its answer; dropped, it is never answered.
+/// A request of the client that waits for its answer.
 #[derive(Debug)]
 #[must_use = "a request that is dropped is never answered"]
 pub struct FakeRequest {
@@ -294,10 +320,10 @@ impl FakeRequest {
         &self.params
     }
 
-    /// The request by type. An unknown method is [`ClientRequest::Unknown`].
+    /// The typed request. An unknown method is [`ClientRequest::Unknown`].
     ///
     /// # Errors
-    /// If the params don't have the form that the schema gives them.
+    /// If the params do not fit the schema.
     pub fn typed(&self) -> Result<ClientRequest, serde_json::Error> {
         ClientRequest::decode(&self.method, &self.params.to_string())
     }
@@ -307,12 +333,12 @@ impl FakeRequest {
         self.server.settle(&self.id, Ok(result));
     }
 
-    /// Answers with a refusal, such as -32600 and `no active turn to interrupt`.
+    /// Answers with an error, such as -32600 and `no active turn to interrupt`.
     pub fn refuse(self, code: i64, message: &str) {
         self.refuse_with(RpcError::new(code, message, None));
     }
 
-    /// Answers with a refusal that carries data.
+    /// Answers with an error that carries data.
     pub fn refuse_with(self, error: RpcError) {
         self.server.settle(&self.id, Err(error));
     }

@@ -1,11 +1,12 @@
-//! What a server says in a thread and a turn, in the form that the real one says it.
+//! The messages of a server about threads and turns, in the form of the real one.
 
 use serde_json::{Value, json};
 
 use super::FakeServer;
 
 impl FakeServer {
-    /// Answers `thread/start`, `thread/resume` and `thread/fork` with this thread, idle and without turns.
+    /// Answers `thread/start`, `thread/resume` and `thread/fork` with this thread, idle and without
+    /// turns.
     pub fn opens(&self, thread: &str) {
         for method in ["thread/start", "thread/resume", "thread/fork"] {
             let opened = Self::thread_opened(thread);
@@ -13,13 +14,13 @@ impl FakeServer {
         }
     }
 
-    /// Answers `turn/start` with this turn, each time; its events are up to the test.
+    /// Answers every `turn/start` with this turn. The test sends its events.
     pub fn starts(&self, turn: &str) {
         let started = json!({"turn": {"id": turn, "items": [], "status": "inProgress"}});
         self.answer("turn/start", move |_| Ok(started.clone()));
     }
 
-    /// The result of `thread/start` for a thread that is idle.
+    /// The result of `thread/start` for an idle thread.
     #[must_use]
     pub fn thread_opened(thread: &str) -> Value {
         json!({
@@ -33,7 +34,8 @@ impl FakeServer {
         })
     }
 
-    /// A thread as the server describes it; the status is `idle`, `active`, `systemError` or `notLoaded`.
+    /// A thread in the form of the server. The status is `idle`, `active`, `systemError` or
+    /// `notLoaded`.
     #[must_use]
     pub fn thread(thread: &str, status: &str) -> Value {
         json!({
@@ -52,25 +54,25 @@ impl FakeServer {
         })
     }
 
-    /// `thread/status/changed`: to `idle`, `active`, `systemError` or `notLoaded`.
+    /// Sends `thread/status/changed` to `idle`, `active`, `systemError` or `notLoaded`.
     pub fn status(&self, thread: &str, status: &str) {
         let params = json!({"threadId": thread, "status": status_of(status)});
         self.notify("thread/status/changed", params);
     }
 
-    /// `turn/started`.
+    /// Sends `turn/started`.
     pub fn turn_started(&self, thread: &str, turn: &str) {
         let params = json!({"threadId": thread, "turn": {"id": turn, "rootTurnId": turn, "items": [], "status": "inProgress"}});
         self.notify("turn/started", params);
     }
 
-    /// `item/agentMessage/delta`: a piece of a message.
+    /// Sends `item/agentMessage/delta`: a piece of a message.
     pub fn delta(&self, thread: &str, turn: &str, item: &str, text: &str) {
         let params = json!({"threadId": thread, "turnId": turn, "itemId": item, "delta": text});
         self.notify("item/agentMessage/delta", params);
     }
 
-    /// `item/started`, for an item written as JSON with `type` and `id`.
+    /// Sends `item/started` for an item, given as JSON with `type` and `id`.
     #[expect(
         clippy::needless_pass_by_value,
         reason = "it is written in place with json!"
@@ -80,7 +82,7 @@ impl FakeServer {
         self.notify("item/started", params);
     }
 
-    /// `item/completed`, for an item written as JSON with `type` and `id`.
+    /// Sends `item/completed` for an item, given as JSON with `type` and `id`.
     #[expect(
         clippy::needless_pass_by_value,
         reason = "it is written in place with json!"
@@ -90,20 +92,21 @@ impl FakeServer {
         self.notify("item/completed", params);
     }
 
-    /// A whole message of the agent: started, one delta, completed.
+    /// Sends a whole message of the agent: started, one delta, completed.
     pub fn message(&self, thread: &str, turn: &str, item: &str, text: &str) {
         self.item_started(thread, turn, agent_message(item, ""));
         self.delta(thread, turn, item, text);
         self.item_completed(thread, turn, agent_message(item, text));
     }
 
-    /// `turn/completed`, as `completed`, `interrupted` or `failed`.
+    /// Sends `turn/completed` with the status `completed`, `interrupted` or `failed`.
     pub fn turn_completed(&self, thread: &str, turn: &str, status: &str) {
         let params = json!({"threadId": thread, "turn": {"id": turn, "items": [], "status": status, "durationMs": 1}});
         self.notify("turn/completed", params);
     }
 
-    /// `thread/tokenUsage/updated`: the tokens of the last response and of the thread, input and output.
+    /// Sends `thread/tokenUsage/updated` with the input and output tokens of the last response and
+    /// of the thread.
     pub fn usage(&self, thread: &str, turn: &str, last: (u64, u64), total: (u64, u64)) {
         let tokens = |(input, output): (u64, u64)| {
             json!({

@@ -1,4 +1,5 @@
-//! The pipes between a client and a `FakeServer`: memory, no tasks, and nothing that waits on the server's side.
+//! The pipes between a client and a `FakeServer`, in memory. No tasks, and no waits on the server's
+//! side.
 
 use std::{
     collections::VecDeque,
@@ -10,10 +11,10 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// What the server does with a line of the client. Called in the task that writes.
+/// Handles a line of the client, in the task that writes it.
 pub(super) type OnLine = Box<dyn Fn(&str) + Send + Sync>;
 
-/// Both directions; each end holds it.
+/// Both directions. Each end holds a clone.
 #[derive(Clone, Default)]
 pub(super) struct Wire(Arc<Mutex<State>>);
 
@@ -21,13 +22,13 @@ pub(super) struct Wire(Arc<Mutex<State>>);
 struct State {
     to_client: VecDeque<u8>,
     reader: Option<Waker>,
-    /// A line that the client has not finished.
+    /// The start of a line that the client has not finished.
     unfinished: Vec<u8>,
     closed: bool,
 }
 
 impl Wire {
-    /// Puts a line into the client's input.
+    /// Writes a line to the client.
     pub(super) fn say(&self, line: &str) {
         let mut state = self.lock();
         if state.closed {
@@ -38,7 +39,7 @@ impl Wire {
         wake(state);
     }
 
-    /// Ends both directions; what was said before can still be read.
+    /// Closes both directions. The client can still read what was written.
     pub(super) fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
@@ -62,7 +63,7 @@ fn wake(mut state: MutexGuard<'_, State>) {
     }
 }
 
-/// What the client reads.
+/// The end that the client reads.
 pub(super) struct Output(pub(super) Wire);
 
 impl AsyncRead for Output {
@@ -87,7 +88,7 @@ impl AsyncRead for Output {
     }
 }
 
-/// What the client writes.
+/// The end that the client writes.
 pub(super) struct Input {
     pub(super) wire: Wire,
     pub(super) on_line: OnLine,
@@ -109,7 +110,7 @@ impl AsyncWrite for Input {
             let line: Vec<u8> = state.unfinished.drain(..=end).collect();
             lines.push(String::from_utf8_lossy(&line[..end]).into_owned());
         }
-        drop(state); // The server answers into the same wire.
+        drop(state); // `on_line` may answer into the same wire.
         for line in &lines {
             (self.on_line)(line);
         }
@@ -128,7 +129,7 @@ impl AsyncWrite for Input {
 
 impl Drop for Input {
     fn drop(&mut self) {
-        // The end of its input is what makes the real server end.
+        // The real server ends with its input.
         self.wire.close();
     }
 }

@@ -1,13 +1,13 @@
-//! `Gate`: what a scripted reply waits at until the test opens it.
+//! `Gate`: a point at which a scripted reply waits for the test.
 
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
-/// A point at which a [`Reply`](super::Reply) stops until the test lets it go on.
+/// A point at which a [`Reply`](super::Reply) waits until the test opens it.
 ///
-/// Clones are the same gate: put one into the script and keep one. Once open it stays open, for every reply
-/// that holds on it. A gate that is never opened is no leak: the hold ends with the
+/// Clones share one gate: give one to the script and keep one. An open gate stays open, for every
+/// reply that waits at it. A gate that is never opened leaks nothing: the wait ends with the
 /// [`MockModel`](super::MockModel) or with the connection.
 ///
 /// ```
@@ -15,7 +15,7 @@ use tokio::sync::watch;
 ///
 /// let gate = Gate::new();
 /// let reply = Reply::new().delta("thinking").hold(&gate).delta(" done");
-/// // …the client has seen "thinking" and the turn is surely running…
+/// // …the client has seen "thinking", so the turn runs…
 /// gate.open();
 /// # drop(reply);
 /// ```
@@ -23,20 +23,20 @@ use tokio::sync::watch;
 pub struct Gate(Arc<watch::Sender<bool>>);
 
 impl Gate {
-    /// A closed gate.
+    /// Creates a closed gate.
     #[must_use]
     pub fn new() -> Self {
         Self(Arc::new(watch::Sender::new(false)))
     }
 
-    /// Lets everything pass that waits here, now and later.
+    /// Opens the gate for all replies that wait at it, now and later.
     pub fn open(&self) {
         self.0.send_replace(true);
     }
 
-    /// Ends when the gate is open.
+    /// Waits until the gate is open.
     pub(super) async fn passed(&self) {
-        // The sender lives in `self`, so the channel can't be closed while this waits.
+        // `self` holds the sender, so the channel cannot close during the wait.
         let _ = self.0.subscribe().wait_for(|open| *open).await;
     }
 }

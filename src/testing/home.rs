@@ -1,4 +1,4 @@
-//! `CodexHome`: a temporary, hermetic home for one codex, configured to ask a `MockModel`.
+//! `CodexHome`: a temporary, hermetic home for one codex, configured to use a `MockModel`.
 
 use std::{env, ffi::OsString, fs, io, path::PathBuf, time::Duration};
 
@@ -7,12 +7,12 @@ use toml::{Table, Value};
 
 use super::MockModel;
 
-/// A temporary `CODEX_HOME` with a scratch `HOME`, a work directory and a directory for temporary files,
-/// all removed on drop.
+/// A temporary `CODEX_HOME` with a scratch `HOME`, a work directory and a directory for temporary
+/// files, all removed on drop.
 ///
-/// Its `config.toml` makes codex ask the given [`MockModel`] and nobody else: no connection and no DNS
-/// query goes anywhere but to the loopback interface. For that, codex must also be started with
-/// [`env`](Self::env) as its *whole* environment. Let codex end before the home is dropped.
+/// Its `config.toml` makes codex use the given [`MockModel`] only: connections and DNS queries stay
+/// on the loopback interface. Start codex with [`env`](Self::env) as its *whole* environment, and
+/// let it end before dropping the home.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> std::io::Result<()> {
@@ -31,17 +31,16 @@ pub struct CodexHome {
 }
 
 impl CodexHome {
-    /// A home with the defaults of [`CodexHome::builder`].
+    /// Creates a home with the defaults of [`CodexHome::builder`].
     ///
     /// # Errors
-    ///
-    /// If the directories or the configuration can't be written.
+    /// If the directories or the configuration cannot be written.
     pub fn new(model: &MockModel) -> io::Result<Self> {
         Self::builder(model).build()
     }
 
-    /// Starts a configuration: the model `mock-model`, approval policy `never`, sandbox `read-only`, no
-    /// login, no retries.
+    /// Starts a configuration with the model `mock-model`, the approval policy `never`, the sandbox
+    /// `read-only`, no login and no retries.
     pub fn builder(model: &MockModel) -> CodexHomeBuilder {
         CodexHomeBuilder::new(model)
     }
@@ -52,7 +51,7 @@ impl CodexHome {
         self.root.path().join("codex")
     }
 
-    /// An empty directory to be codex's working directory.
+    /// An empty directory for codex to work in.
     #[must_use]
     pub fn work_dir(&self) -> PathBuf {
         self.root.path().join("work")
@@ -70,8 +69,8 @@ impl CodexHome {
             ("PATH", path),
             ("HOME", root.join("home").into()),
             ("CODEX_HOME", self.path().into()),
-            // Codex refuses to put its sandbox helper under the directory for temporary files, where this
-            // home usually is; so that has to be elsewhere.
+            // Codex refuses to put its sandbox helper below the directory for temporary files. This
+            // home is usually in the system's, so codex gets another one.
             ("TMPDIR", root.join("tmp").into()),
             ("LANG", "C.UTF-8".into()),
             ("NO_PROXY", "127.0.0.1,localhost".into()),
@@ -100,8 +99,8 @@ impl CodexHome {
 
 impl Drop for CodexHome {
     fn drop(&mut self) {
-        // A codex that is just being killed may still create files while they are removed; the next try
-        // finds them. `TempDir` makes the last one.
+        // A codex that is being killed may create files during the removal; the next attempt finds
+        // them. `TempDir` makes the last attempt.
         for _ in 0..3 {
             if fs::remove_dir_all(self.root.path()).is_ok() {
                 break;
@@ -130,11 +129,11 @@ impl CodexHomeBuilder {
             enabled = false
 
             [features]
-            // Otherwise every start of codex asks github.com and chatgpt.com.
+            // With plugins, every start of codex contacts github.com and chatgpt.com.
             plugins = false
 
             [sandbox_workspace_write]
-            // This home usually lies in /tmp, which codex would make writable as a whole.
+            // This home is usually in /tmp, all of which codex would make writable.
             exclude_slash_tmp = true
 
             [model_providers.mock]
@@ -151,40 +150,41 @@ impl CodexHomeBuilder {
             .retries(0, 0)
     }
 
-    /// The model to ask for, which decides the tools it is offered.
+    /// Sets the model, which decides the tools that codex offers it.
     ///
-    /// - An unknown slug such as `mock-model` (the default) gets `exec_command` and the like, but no
-    ///   `apply_patch`, and one `warning` notification a turn.
-    /// - `gpt-5.5` is a classic model; it also gets `apply_patch` and `tool_search`. Best for tests of
-    ///   approvals.
-    /// - `gpt-6.1-sol` and all newer ones are code-mode models: they call one freeform tool, `exec`, with
-    ///   JavaScript.
+    /// - An unknown slug such as `mock-model` (the default) gets `exec_command` and the like, but
+    ///   no `apply_patch`, and one `warning` notification a turn.
+    /// - `gpt-5.5` is a classic model and also gets `apply_patch` and `tool_search`. It suits tests
+    ///   of approvals best.
+    /// - `gpt-6.1-sol` and newer models are code-mode models: they call one freeform tool, `exec`,
+    ///   with JavaScript.
     pub fn model(self, slug: &str) -> Self {
         self.set(&["model"], slug)
     }
 
-    /// `never` (the default) or `on-request`. Not `untrusted`: codex 0.169.0 exits with it.
+    /// Sets the approval policy: `never` (the default) or `on-request`. Codex 0.169.0 exits with
+    /// `untrusted`.
     pub fn approval_policy(self, policy: &str) -> Self {
         self.set(&["approval_policy"], policy)
     }
 
-    /// `read-only` (the default), `workspace-write` or `danger-full-access`.
+    /// Sets the sandbox: `read-only` (the default), `workspace-write` or `danger-full-access`.
     ///
-    /// With `workspace-write` a command may write to the work directory and to this home's directory for
-    /// temporary files, but not to `/tmp`, which codex would usually allow.
+    /// With `workspace-write` a command may write to the work directory and to this home's
+    /// directory for temporary files, but not to `/tmp`, which codex usually allows.
     pub fn sandbox_mode(self, mode: &str) -> Self {
         self.set(&["sandbox_mode"], mode)
     }
 
-    /// Switches a feature: `default_mode_request_user_input` (the tool `request_user_input` outside of plan
-    /// mode), `request_permissions_tool` and `exec_permission_approvals` (the server request
-    /// `item/permissions/requestApproval`), and many more.
+    /// Switches a feature: `default_mode_request_user_input` (the tool `request_user_input` outside
+    /// of plan mode), `request_permissions_tool` and `exec_permission_approvals` (the server
+    /// request `item/permissions/requestApproval`), and many more.
     pub fn feature(self, name: &str, enabled: bool) -> Self {
         self.set(&["features", name], enabled)
     }
 
-    /// Makes codex up to 0.169 ask the client for the time (`currentTime/read`), and remind the model of it. Later ones
-    /// refuse to start a thread so.
+    /// Makes codex up to 0.169 ask the client for the time (`currentTime/read`) and remind the
+    /// model of it. Later versions refuse to start a thread with this setting.
     pub fn external_clock(self) -> Self {
         let reminder = toml::toml! {
             enabled = true
@@ -195,15 +195,15 @@ impl CodexHomeBuilder {
         self.set(&["features", "current_time_reminder"], reminder)
     }
 
-    /// Makes the model provider use a ChatGPT login, which the client then makes with a
-    /// [`jwt`](super::jwt()); credentials stay in this home.
+    /// Makes the model provider require a ChatGPT login, which the client makes with a
+    /// [`jwt`](super::jwt()). Credentials stay in this home.
     pub fn chatgpt_auth(self) -> Self {
         self.set(&["model_providers", "mock", "requires_openai_auth"], true)
             .set(&["cli_auth_credentials_store"], "file")
             .feature("apps", false)
     }
 
-    /// Adds an MCP server that codex starts and talks to over stdio. The model calls its tools in the
+    /// Adds an MCP server that codex starts and uses over stdio. The model calls its tools in the
     /// namespace `mcp__NAME`.
     pub fn mcp_server<I>(self, name: &str, command: impl Into<String>, args: I) -> Self
     where
@@ -218,7 +218,7 @@ impl CodexHomeBuilder {
             .set(&["mcp_servers", name, "args"], args)
     }
 
-    /// How often codex repeats a refused request, and a stream that broke off; never unless told.
+    /// Sets the number of times codex retries a refused request, and a broken stream. Default: 0.
     pub fn retries(self, request: u32, stream: u32) -> Self {
         self.set(
             &["model_providers", "mock", "request_max_retries"],
@@ -230,7 +230,7 @@ impl CodexHomeBuilder {
         )
     }
 
-    /// After how long a silence codex gives up a stream; some minutes unless told.
+    /// Sets the silence after which codex gives up a stream. Default: codex's own, some minutes.
     pub fn stream_idle_timeout(self, timeout: Duration) -> Self {
         let millis = i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX);
         self.set(
@@ -239,8 +239,8 @@ impl CodexHomeBuilder {
         )
     }
 
-    /// Merges TOML into the configuration: tables are merged, other values replaced. The last word wins,
-    /// over the other methods, too.
+    /// Merges TOML into the configuration: tables are merged, other values are replaced. It
+    /// overrides the other methods, and a later text an earlier one.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> std::io::Result<()> {
@@ -255,13 +255,12 @@ impl CodexHomeBuilder {
         self
     }
 
-    /// Writes the home.
+    /// Creates the home.
     ///
     /// # Errors
-    ///
-    /// If the directories or the configuration can't be written, or a text given to [`toml`](Self::toml) is
-    /// not TOML ([`io::ErrorKind::InvalidInput`]; codex itself would start with its defaults and ask the
-    /// real OpenAI).
+    /// If the directories or the configuration cannot be written. [`io::ErrorKind::InvalidInput`]
+    /// if a text given to [`toml`](Self::toml) is not TOML; codex itself would start with its
+    /// defaults and use the real OpenAI.
     pub fn build(self) -> io::Result<CodexHome> {
         let mut config = self.config;
         for text in &self.extra {

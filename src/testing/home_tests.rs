@@ -1,4 +1,4 @@
-//! What a home consists of.
+//! The configuration and the environment of a home.
 
 use std::path::Path;
 
@@ -103,7 +103,7 @@ async fn merged_toml_has_the_last_word_and_leaves_the_rest() {
 }
 
 #[tokio::test]
-async fn what_is_no_toml_is_refused() {
+async fn text_that_is_not_toml_is_refused() {
     let model = MockModel::start().await;
     let error = CodexHome::builder(&model)
         .toml("model = ")

@@ -1,4 +1,4 @@
-//! One installation of codex into the cache: safe under concurrent processes, complete or not there at all.
+//! The installation of codex into the cache: atomic, and safe under concurrent processes.
 
 use std::{
     env, fs,
@@ -17,22 +17,22 @@ use tokio::{
 use crate::transport::private_files::PrivateDir;
 
 use super::{
-    fetch::{CODEX_VERSION, FetchError, version_of},
-    skip::announce,
+    note::announce,
+    version::{CODEX_VERSION, FetchError, version_of},
 };
 
-/// How long npm may take, and how long other processes wait for the one that runs it.
+/// The limit for npm, and for other processes that wait for the one that runs it.
 const DEADLINE: Duration = Duration::from_secs(15 * 60);
 
-/// What is to be installed, and where.
+/// An installation of the pinned codex into a cache directory.
 #[derive(Clone, Debug)]
 pub(super) struct Install {
     cache: PathBuf,
-    /// How codex's packages call this platform, as in `linux-x64`.
+    /// The name of this platform in codex's packages, such as `linux-x64`.
     platform: &'static str,
     /// The directory of the package that holds the binary.
     triple: &'static str,
-    /// The npm to run; looked up on the `PATH` when needed.
+    /// The npm to run. `None` is the one on the `PATH`.
     npm: Option<PathBuf>,
     deadline: Duration,
 }
@@ -58,14 +58,14 @@ impl Install {
         })
     }
 
-    /// Returns the binary, after installing it if it is not there.
+    /// Installs the binary if it is missing, and returns its path.
     pub(super) async fn run(&self) -> Result<PathBuf, FetchError> {
         let name = format!("codex-{CODEX_VERSION}-{}", self.platform);
-        // What is there is run, so nobody else may put it there.
+        // The binary in there is executed, so only this user may write to it.
         let cache = PrivateDir::own(&self.cache).map_err(at(&self.cache))?;
         let home = self.cache.join(&name);
         let binary = home.join(self.binary());
-        // The directory gets its name when it is complete and checked, so what is there works.
+        // The directory gets this name only when it is complete and checked.
         if binary.is_file() {
             return Ok(binary);
         }
@@ -100,7 +100,7 @@ impl Install {
             });
         }
         fs::rename(temporary.path(), &home).map_err(at(&home))?;
-        // It has its final name and is no longer temporary.
+        // It has its final name, so it must not be removed.
         let _ = temporary.keep();
         announce(&format!(
             "codex {CODEX_VERSION} is ready after {:.0?}",
@@ -120,13 +120,13 @@ impl Install {
         .collect()
     }
 
-    /// Takes the lock that makes one process of many the one that installs. The system releases it when the
-    /// file is closed, also by a crash.
+    /// Takes the lock of the process that installs. The system releases it when the file is closed,
+    /// also after a crash.
     async fn lock(&self, cache: &PrivateDir, name: &str) -> Result<File, FetchError> {
         let path = &self.cache.join(name);
         let mut told = false;
-        // Polled and not waited for in a blocking thread, which would hold up the end of a runtime whose
-        // test has been given up.
+        // Polled rather than awaited in a blocking thread, which would delay the end of the runtime
+        // of a test that has timed out.
         let locked = async {
             loop {
                 if let Some(file) = cache.try_lock(name).map_err(at(path))? {
@@ -147,7 +147,7 @@ impl Install {
         })?
     }
 
-    /// Removes what installations left that were killed, and an installation that somebody damaged.
+    /// Removes leftovers of killed installations, and a damaged installation.
     fn remove_leftovers(&self, name: &str, unfinished: &str) -> Result<(), FetchError> {
         for entry in fs::read_dir(&self.cache).map_err(at(&self.cache))? {
             let entry = entry.map_err(at(&self.cache))?;
@@ -160,15 +160,15 @@ impl Install {
     }
 
     async fn npm_install(&self, npm: &Path, prefix: &Path) -> Result<(), FetchError> {
-        // The package of the platform itself: the one named `@openai/codex` makes it optional, and npm
-        // would not say why it is not there.
+        // The package of the platform itself: in `@openai/codex` it is an optional dependency, and
+        // npm would not say why it is missing.
         let package = format!("@openai/codex@{CODEX_VERSION}-{}", self.platform);
         let mut command = Command::new(npm);
         command
             .args(["install", "--prefix"])
             .arg(prefix)
-            // The user's own configuration (registry, proxy, credentials) stays; what would install
-            // elsewhere or otherwise doesn't.
+            // The user's configuration (registry, proxy, credentials) applies, except for settings
+            // that would install elsewhere or otherwise.
             .args([
                 "--global=false",
                 "--no-save",
@@ -181,7 +181,7 @@ impl Install {
                 "--no-progress",
                 "--ignore-scripts",
                 "--loglevel=error",
-                // Without a network npm's own patience would be over a minute.
+                // By default npm retries for over a minute without a network.
                 "--fetch-retry-mintimeout=1000",
                 "--fetch-retry-maxtimeout=5000",
             ])
@@ -210,7 +210,7 @@ impl Install {
     }
 }
 
-/// The last lines of what npm said, without its stack traces and its pointer to a log file.
+/// The last lines of npm's stderr, without stack traces and the hint to its log file.
 fn tail(stderr: &str) -> String {
     let matters = |line: &&str| {
         let text = line.trim_start_matches("npm error").trim();

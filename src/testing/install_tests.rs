@@ -7,7 +7,8 @@ use tokio::task::JoinSet;
 
 use super::*;
 
-/// A directory with a cache and an npm that runs `script` with `$bin` set to where the binary belongs.
+/// A directory with a cache and an npm that runs `script` with `$bin` set to where the binary
+/// belongs.
 fn with_npm(script: &str) -> (TempDir, Install) {
     let root = tempfile::tempdir().unwrap();
     let mut install = Install::new(root.path().join("cache")).unwrap();
@@ -17,8 +18,8 @@ fn with_npm(script: &str) -> (TempDir, Install) {
         root = root.path().display(),
         binary = install.binary().display(),
     );
-    // Written by another process: an executable that this one has open for writing can't be run while a
-    // parallel test forks.
+    // Written by another process: an executable that this one has open for writing can't be run
+    // while a parallel test forks.
     let written = std::process::Command::new("sh")
         .args([
             "-c",
@@ -62,7 +63,7 @@ async fn many_at_once_install_once_and_all_get_the_binary() {
 }
 
 #[tokio::test]
-async fn what_npm_says_is_in_the_error_and_nothing_is_left() {
+async fn the_output_of_npm_is_in_the_error_and_nothing_is_left() {
     let (_root, install) = with_npm("echo npm error network unreachable >&2\nexit 7");
     let error = install.run().await.unwrap_err();
     let text = error.to_string();

@@ -1,4 +1,4 @@
-//! A token that looks like ChatGPT's.
+//! `jwt()`: an access token in the form of ChatGPT's.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -8,12 +8,12 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::json;
 
-/// Makes an access token for the login with externally managed ChatGPT tokens (`account/login/start` of
-/// type `chatgptAuthTokens`).
+/// Creates an access token for a login with externally managed ChatGPT tokens
+/// (`account/login/start` of type `chatgptAuthTokens`).
 ///
-/// Codex only decodes such tokens, it does not check them; so this one is unsigned. It is valid for an
-/// hour, and no two calls return the same token. The [`MockModel`](super::MockModel) knows the account
-/// `org-1` with the plan `pro` unless it was told of another.
+/// Codex decodes such tokens without checking them, so this one is unsigned. It is valid for an
+/// hour, and no two calls return the same token. [`MockModel`](super::MockModel) has the account
+/// `org-1` with the plan `pro` unless another one is set.
 ///
 /// ```
 /// let old = cas_sdk::testing::jwt("org-1", "pro");

@@ -1,4 +1,4 @@
-//! The record of a `MockModel`: the newest requests, up to a number of bytes.
+//! The record of a `MockModel`: its newest requests, up to a limit in bytes.
 
 use std::collections::VecDeque;
 
@@ -10,12 +10,12 @@ const LIMIT: usize = 64 * 1024 * 1024;
 #[derive(Debug)]
 pub(super) struct Record {
     pub(super) requests: VecDeque<ModelRequest>,
-    /// How many bytes of bodies are kept.
+    /// The limit in bytes of bodies.
     pub(super) limit: usize,
     bytes: usize,
-    /// How many requests went to make room.
+    /// The number of requests dropped to make room.
     gone: usize,
-    /// How many of the requests, those that are gone included, were taken.
+    /// The number of requests taken, dropped ones included.
     taken: usize,
 }
 
@@ -38,7 +38,7 @@ impl Record {
         self.shrink();
     }
 
-    /// Lets the oldest go until the rest is within the limit.
+    /// Drops the oldest requests until the rest is within the limit.
     pub(super) fn shrink(&mut self) {
         while self.bytes > self.limit
             && self.requests.len() > 1
@@ -56,12 +56,12 @@ impl Record {
         };
     }
 
-    /// How many there were.
+    /// The number of requests, dropped ones included.
     pub(super) fn count(&self) -> usize {
         self.gone + self.requests.len()
     }
 
-    /// The first request that was not taken and is still there.
+    /// Takes the oldest recorded request that was not taken.
     pub(super) fn take_next(&mut self) -> Option<ModelRequest> {
         let next = self.taken.max(self.gone);
         let request = self.requests.get(next - self.gone)?.clone();

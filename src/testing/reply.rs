@@ -1,4 +1,4 @@
-//! `Reply`: what the scripted model answers to one request.
+//! `Reply`: the answer of a scripted model to one request.
 
 use std::time::Duration;
 
@@ -9,9 +9,9 @@ use super::Gate;
 
 /// One answer of the [`MockModel`](super::MockModel): a stream of items, or a failure.
 ///
-/// A reply is built from steps, which are played in the order in which they were added. One reply answers
-/// one model request: after a tool call codex sends the tool's output in the *next* request, which takes
-/// the next reply.
+/// A reply consists of steps, which are played in the order they were added. One reply answers one
+/// model request: after a tool call codex sends the tool's output in the *next* request, which
+/// takes the next reply.
 ///
 /// ```
 /// use cas_sdk::testing::{Gate, Reply};
@@ -20,22 +20,22 @@ use super::Gate;
 /// // A sentence, streamed word by word.
 /// let _ = Reply::text("The build is red because of a typo.");
 ///
-/// // A remark, two tool calls at once; codex answers both in its next request.
+/// // A remark and two tool calls at once. Codex answers both in its next request.
 /// let _ = Reply::new()
 ///     .reasoning("I should look at the weather")
 ///     .commentary("Let me look.")
 ///     .function_call("call-1", "weather", json!({ "city": "Paris" }))
 ///     .function_call("call-2", "weather", json!({ "city": "Oslo" }));
 ///
-/// // Half a sentence; the turn then stays open until the test opens the gate.
+/// // Half a sentence. The turn stays open until the test opens the gate.
 /// let gate = Gate::new();
 /// let _ = Reply::new().delta("I am still").hold(&gate).delta(" here");
 /// ```
 ///
 /// # Failures
 ///
-/// What codex 0.169.0 makes of them, without retries (see
-/// [`CodexHomeBuilder::retries`](super::CodexHomeBuilder::retries)):
+/// The failures that codex reports for them, without
+/// [retries](super::CodexHomeBuilder::retries):
 ///
 /// | reply | `codexErrorInfo` of the failed turn |
 /// |---|---|
@@ -62,11 +62,11 @@ pub struct Reply {
 /// The token counts that a [`Reply`] reports when it completes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Usage {
-    /// Tokens of the request, the cached ones included.
+    /// Tokens of the request, including cached ones.
     pub input_tokens: u64,
     /// Tokens of the request that came from the cache.
     pub cached_tokens: u64,
-    /// Tokens of the answer, those of the reasoning included.
+    /// Tokens of the answer, including those of the reasoning.
     pub output_tokens: u64,
     /// Tokens of the reasoning.
     pub reasoning_tokens: u64,
@@ -103,7 +103,7 @@ pub(super) enum Step {
     Pause(Duration),
 }
 
-/// How the stream of a reply ends.
+/// The end of the stream of a reply.
 #[derive(Clone, Debug, Default)]
 pub(super) enum End {
     #[default]
@@ -120,21 +120,21 @@ pub(super) enum End {
 }
 
 impl Reply {
-    /// A reply without items: it completes at once, which ends the turn without an answer.
+    /// A reply without items. It completes at once, which ends the turn without an answer.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// A reply that says `text`, in one delta a word, and completes.
+    /// A reply that streams `text`, one delta per word, and completes.
     pub fn text(text: impl Into<String>) -> Self {
         Self::new().message(text)
     }
 
-    /// An HTTP answer instead of a stream: `status` with `body` as JSON, or as plain text if `body` is a
-    /// JSON string.
+    /// An HTTP response instead of a stream: `status` with `body` as JSON, or as plain text if
+    /// `body` is a JSON string.
     ///
-    /// Items added to such a reply are not sent; [`hold`](Self::hold) and [`pause`](Self::pause) delay the
-    /// answer.
+    /// Items of such a reply are not sent. [`hold`](Self::hold) and [`pause`](Self::pause) delay
+    /// the response.
     ///
     /// # Panics
     ///
@@ -150,7 +150,7 @@ impl Reply {
         }
     }
 
-    /// Adds a message of the assistant, streamed in one delta a word.
+    /// Adds a message of the assistant, streamed in one delta per word.
     pub fn message(self, text: impl Into<String>) -> Self {
         self.step(Step::Message {
             phase: None,
@@ -174,32 +174,34 @@ impl Reply {
         })
     }
 
-    /// Adds exactly one delta of text, which codex passes on as one `item/agentMessage/delta`.
+    /// Adds exactly one delta of text, which codex forwards as one `item/agentMessage/delta`.
     ///
-    /// The first delta opens a message, the following ones continue it. Any other item, or the end of the
-    /// reply, completes it; a hold or a pause does not, so that a reply can stop in the middle of a
+    /// The first delta opens a message and later ones continue it. Any other item, or the end of
+    /// the reply, completes it. A hold or a pause does not, so a reply can stop in the middle of a
     /// sentence.
     pub fn delta(self, text: impl Into<String>) -> Self {
         self.step(Step::Delta(text.into()))
     }
 
-    /// Adds a summary of reasoning, streamed in one delta a word.
+    /// Adds a summary of reasoning, streamed in one delta per word.
     pub fn reasoning(self, summary: impl Into<String>) -> Self {
         self.step(Step::Reasoning(summary.into()))
     }
 
     /// Adds a call of the function `name`: a dynamic tool or a built-in such as `exec_command`.
     ///
-    /// The output comes back in the next request, see
-    /// [`ModelRequest::tool_output`](super::ModelRequest::tool_output). A JSON string as `arguments` is
-    /// sent as it is, so that `json!("{broken")` plays a model that writes invalid arguments.
+    /// The output is in the next request; see
+    /// [`ModelRequest::tool_output`](super::ModelRequest::tool_output). A JSON string as
+    /// `arguments` is sent verbatim: `json!("{broken")` plays a model that writes invalid
+    /// arguments.
     pub fn function_call(self, call_id: &str, name: &str, arguments: impl Into<Value>) -> Self {
         let arguments = arguments_text(arguments.into());
         let item = json!({ "type": "function_call", "call_id": call_id, "name": name, "arguments": arguments });
         self.step(Step::Call { prefix: "fc", item })
     }
 
-    /// Adds a call of a function in a namespace; that of an MCP server named `tiny` is `mcp__tiny`.
+    /// Adds a call of a function in a namespace. The namespace of an MCP server named `tiny` is
+    /// `mcp__tiny`.
     pub fn namespaced_call(
         self,
         call_id: &str,
@@ -216,9 +218,9 @@ impl Reply {
 
     /// Adds a call of a freeform tool, whose input is plain text.
     ///
-    /// `apply_patch` (offered to `gpt-5.5`) takes a patch from `*** Begin Patch` to `*** End Patch`; `exec`
-    /// (the one tool of the code-mode models, such as `gpt-6.1-sol`) takes JavaScript: `text(await
-    /// tools.weather({city: "Paris"}))`.
+    /// `apply_patch` (offered to `gpt-5.5`) takes a patch from `*** Begin Patch` to `*** End
+    /// Patch`; `exec` (the one tool of the code-mode models, such as `gpt-6.1-sol`) takes
+    /// JavaScript: `text(await tools.weather({city: "Paris"}))`.
     pub fn custom_tool_call(self, call_id: &str, name: &str, input: impl Into<String>) -> Self {
         let item = json!({ "type": "custom_tool_call", "call_id": call_id, "name": name, "input": input.into() });
         self.step(Step::Call {
@@ -227,12 +229,12 @@ impl Reply {
         })
     }
 
-    /// Adds an event of the Responses API as it is, for what the other methods can't say.
+    /// Adds an event of the Responses API verbatim.
     pub fn event(self, event: impl Into<Value>) -> Self {
         self.step(Step::Event(event.into()))
     }
 
-    /// Stops here until the gate is open, or the model is dropped.
+    /// Holds the reply at this point until the gate is open or the model is dropped.
     pub fn hold(self, gate: &Gate) -> Self {
         self.step(Step::Hold(gate.clone()))
     }
@@ -242,13 +244,13 @@ impl Reply {
         self.step(Step::Pause(duration))
     }
 
-    /// Sets the token counts to report; ten in and five out unless told.
+    /// Sets the token counts to report. Default: ten in, five out.
     pub fn usage(mut self, usage: Usage) -> Self {
         self.usage = usage;
         self
     }
 
-    /// Adds a header to the HTTP answer.
+    /// Adds a header to the HTTP response.
     ///
     /// # Panics
     ///
@@ -261,19 +263,19 @@ impl Reply {
         self
     }
 
-    /// Reports the short rate-limit window (`x-codex-primary-*`): its use in percent, its length, and the
-    /// Unix time of its reset.
+    /// Reports the short rate-limit window (`x-codex-primary-*`): its use in percent, its length in
+    /// minutes, and the Unix time of its reset.
     pub fn primary_window(self, used_percent: f64, minutes: u64, resets_at: u64) -> Self {
         self.window("primary", used_percent, minutes, resets_at)
     }
 
-    /// Reports the long rate-limit window (`x-codex-secondary-*`): its use in percent, its length, and the
-    /// Unix time of its reset.
+    /// Reports the long rate-limit window (`x-codex-secondary-*`): its use in percent, its length
+    /// in minutes, and the Unix time of its reset.
     pub fn secondary_window(self, used_percent: f64, minutes: u64, resets_at: u64) -> Self {
         self.window("secondary", used_percent, minutes, resets_at)
     }
 
-    /// Ends the stream with `response.failed` instead of completing it, with a code such as `server_error`.
+    /// Ends the stream with `response.failed` and a code such as `server_error`.
     pub fn fail(mut self, code: impl Into<String>, message: impl Into<String>) -> Self {
         self.end = End::Failed {
             code: code.into(),
@@ -282,7 +284,7 @@ impl Reply {
         self
     }
 
-    /// Ends the stream with `response.incomplete`, with a reason such as `max_output_tokens`.
+    /// Ends the stream with `response.incomplete` and a reason such as `max_output_tokens`.
     pub fn incomplete(mut self, reason: impl Into<String>) -> Self {
         self.end = End::Incomplete {
             reason: reason.into(),
@@ -290,7 +292,7 @@ impl Reply {
         self
     }
 
-    /// Ends the stream properly for HTTP, but without `response.completed`.
+    /// Ends the HTTP body without `response.completed`.
     pub fn end_early(mut self) -> Self {
         self.end = End::Closed;
         self

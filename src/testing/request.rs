@@ -1,4 +1,4 @@
-//! `ModelRequest`: what codex asked the scripted model.
+//! `ModelRequest`: a request of codex to the scripted model.
 
 use std::{fmt, sync::Arc};
 
@@ -7,14 +7,14 @@ use serde_json::Value;
 
 /// A request that codex made to the model: one step of one turn. Cheap to clone.
 ///
-/// The helpers read the fields that tests ask for; [`body`](Self::body) has the rest.
+/// The methods read the fields that tests need. [`body`](Self::body) has the rest.
 #[derive(Clone)]
 pub struct ModelRequest(Arc<Recorded>);
 
 struct Recorded {
     headers: HeaderMap,
     body: Value,
-    /// How long the body's text was.
+    /// The length of the body in bytes.
     size: usize,
 }
 
@@ -37,32 +37,32 @@ impl ModelRequest {
         &self.0.body
     }
 
-    /// The value of a header, if it is there and is text; `name` in any case.
+    /// The value of a header, if it is present and is text. The case of `name` does not matter.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.0.headers.get(name)?.to_str().ok()
     }
 
-    /// The token of `authorization: Bearer …`; codex sends none without a login.
+    /// The token of `authorization: Bearer …`. Without a login codex sends none.
     #[must_use]
     pub fn bearer(&self) -> Option<&str> {
         self.header("authorization")?.strip_prefix("Bearer ")
     }
 
-    /// The model that is asked, such as `mock-model`.
+    /// The requested model, such as `mock-model`.
     #[must_use]
     pub fn model(&self) -> &str {
         self.body()["model"].as_str().unwrap_or_default()
     }
 
-    /// The thread on whose behalf codex asks.
+    /// The id of the thread that the request belongs to.
     #[must_use]
     pub fn thread_id(&self) -> Option<&str> {
         self.header("thread-id")
             .or_else(|| self.body()["prompt_cache_key"].as_str())
     }
 
-    /// The turn on whose behalf codex asks.
+    /// The id of the turn that the request belongs to.
     #[must_use]
     pub fn turn_id(&self) -> Option<String> {
         let metadata: Value = serde_json::from_str(self.header("x-codex-turn-metadata")?).ok()?;
@@ -75,17 +75,19 @@ impl ModelRequest {
         self.body()["input"].as_array().map_or(&[], Vec::as_slice)
     }
 
-    /// The texts of the user's role, oldest first. Codex says things in the user's name, too: the first
-    /// text of a thread is its `<environment_context>`, which comes again in the middle of a turn when the
-    /// date changes, and an interrupted turn leaves `<turn_aborted>`. Without these they are the
-    /// [`prompts`](Self::prompts).
+    /// The texts with the role `user`, oldest first.
+    ///
+    /// Codex itself writes some of them: the first text of a thread is its `<environment_context>`,
+    /// which is repeated in the middle of a turn when the date changes, and an interrupted turn
+    /// leaves `<turn_aborted>`. [`prompts`](Self::prompts) leaves these out.
     #[must_use]
     pub fn user_texts(&self) -> Vec<&str> {
         self.texts_of("user")
     }
 
-    /// What the user said, oldest first: the [`user_texts`](Self::user_texts) without those that are one
-    /// element, `<name>…</name>`, and without the instructions of an `AGENTS.md`, which are codex's.
+    /// The texts that the user wrote, oldest first: the [`user_texts`](Self::user_texts) without
+    /// those that consist of one element, `<name>…</name>`, and without the instructions of an
+    /// `AGENTS.md`.
     #[must_use]
     pub fn prompts(&self) -> Vec<&str> {
         let mut texts = self.user_texts();
@@ -93,16 +95,15 @@ impl ModelRequest {
         texts
     }
 
-    /// The texts of the developer role, oldest first: codex's instructions come first.
+    /// The texts with the role `developer`, oldest first. Codex's instructions come first.
     #[must_use]
     pub fn developer_texts(&self) -> Vec<&str> {
         self.texts_of("developer")
     }
 
-    /// The output of a tool call, as codex sends it: a string if it is exactly one text, else a list of
-    /// content items.
+    /// The output of a tool call: a string if it is exactly one text, else a list of content items.
     ///
-    /// `None` means that the request has no output for this call.
+    /// `None` if the request has no output for this call.
     ///
     /// ```no_run
     /// # async fn example(model: cas_sdk::testing::MockModel) {
@@ -119,12 +120,11 @@ impl ModelRequest {
             .map(|item| &item["output"])
     }
 
-    /// The names of the tools that the model may call. A tool in a namespace is `namespace.tool`, except in
-    /// the namespace `functions`, which is that of the tools without one; a tool without a name
-    /// (`web_search`) goes by its type.
+    /// The names of the tools that the model may call.
     ///
-    /// Classic models get their tools in `tools`, code-mode models in the first item of the input; both are
-    /// read.
+    /// A tool in a namespace is `namespace.tool`, except in the default namespace `functions`. A
+    /// tool without a name (`web_search`) has the name of its type. Classic models get their tools
+    /// in `tools`, code-mode models in the first item of the input; both are read.
     #[must_use]
     pub fn tools(&self) -> Vec<String> {
         let additional = self
@@ -164,7 +164,7 @@ impl ModelRequest {
     }
 }
 
-/// Whether codex said this in the user's name.
+/// Whether codex wrote this text with the user's role.
 fn is_codexs(text: &str) -> bool {
     let text = text.trim();
     let is_element = || {
@@ -177,7 +177,7 @@ fn is_codexs(text: &str) -> bool {
 }
 
 impl fmt::Debug for ModelRequest {
-    /// Without the instructions and the tools, which are 40 kB and more in every request.
+    /// Omits the instructions and the tools, which are 40 kB and more in every request.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ModelRequest")
             .field("model", &self.model())

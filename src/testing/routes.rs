@@ -1,14 +1,14 @@
-//! What the scripted model answers besides model requests: the routes that codex asks once it is logged in.
+//! The routes of the scripted model besides model requests, which a logged-in codex uses.
 
 use std::collections::HashMap;
 
 use axum::http::Method;
 use serde_json::{Value, json};
 
-/// The account that the default routes know, and its plan.
+/// The account and the plan of the default routes.
 pub(super) const ACCOUNT: (&str, &str) = ("org-1", "pro");
 
-/// The settable answers, and how often each was asked for.
+/// The answers by route, and the number of calls of each.
 #[derive(Debug)]
 pub(super) struct Routes {
     answers: HashMap<Key, (u16, Value)>,
@@ -30,7 +30,7 @@ impl Routes {
             200,
             json!({}),
         );
-        // Codex tolerates this; it must be an answer, so that it does not count as unexpected.
+        // Codex tolerates this. Without a route the request would count as unexpected.
         routes.set(
             Method::GET,
             "/backend-api/wham/rate-limit-reset-credits",
@@ -46,14 +46,14 @@ impl Routes {
             .insert((method, path.to_owned()), (status, body));
     }
 
-    /// Makes the backend know one account, with nothing used of its rate limits.
+    /// Sets the one account of the backend, with unused rate limits.
     pub(super) fn set_account(&mut self, id: &str, plan: &str) {
         let check = json!({
             "accounts": [{
                 "id": id, "name": "Mock workspace", "structure": "workspace", "plan_type": plan,
                 "is_deactivated": false, "can_access_with_session": true,
                 "profile_picture_url": null, "sso_connection_name": null, "is_fedramp_compliant_workspace": false,
-                // Codex insists on an https origin here, but goes on talking to its `chatgpt_base_url`.
+                // Codex requires an https origin here, but keeps using its `chatgpt_base_url`.
                 "workspace_backend_origin": "https://chatgpt.com", "account_routing_override": "NO_CONSTRAINT",
             }],
             "account_ordering": [id], "default_account_id": id,
@@ -76,7 +76,7 @@ impl Routes {
         self.set(Method::GET, "/backend-api/wham/usage", 200, usage);
     }
 
-    /// The answer to a call, which is counted.
+    /// Counts a call and returns its answer.
     pub(super) fn answer(&mut self, method: Method, path: &str) -> Option<(u16, Value)> {
         let key = (method, path.to_owned());
         let answer = self.answers.get(&key).cloned();

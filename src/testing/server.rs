@@ -1,4 +1,4 @@
-//! The HTTP side of the scripted model: connections, routing, and the answer to one model request.
+//! The HTTP server of `MockModel`: connections, routing, and the answer to one model request.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -22,19 +22,19 @@ use tokio::{
 };
 
 use super::{
-    model::{Refusal, Shared},
     reply::{Reply, Step},
     request::ModelRequest,
+    script::{Refusal, Script},
     sse,
 };
 
-/// Serves until it is aborted. The connections live in its set, so that they end with it.
-pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
+/// Serves until the task is aborted. The task owns the connections, so they end with it.
+pub(super) async fn serve(listener: TcpListener, script: Arc<Script>) {
     let router = Router::new()
         .route("/v1/responses", post(responses))
         .fallback(side_route)
         .layer(DefaultBodyLimit::disable())
-        .with_state(shared);
+        .with_state(script);
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -42,7 +42,7 @@ pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
                 Ok((stream, _)) => {
                     connections.spawn(connection(stream, router.clone()));
                 }
-                // Out of file descriptors, most likely: other connections must end first.
+                // Most likely out of file descriptors: other connections must end first.
                 Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
             },
             Some(_) = connections.join_next() => {}
@@ -51,21 +51,21 @@ pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
 }
 
 async fn connection(stream: TcpStream, router: Router) {
-    // Deltas are small and must leave at once.
+    // Deltas are small and must be sent at once.
     let _ = stream.set_nodelay(true);
     let service = TowerToHyperService::new(router);
-    // An error means that the client is gone or that the script dropped the connection; both are all right.
+    // An error means that the client is gone or that the script dropped the connection.
     let _ = hyper::server::conn::http1::Builder::new()
         .serve_connection(TokioIo::new(stream), service)
         .await;
 }
 
-async fn responses(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response {
+async fn responses(State(script): State<Arc<Script>>, headers: HeaderMap, body: Bytes) -> Response {
     let size = body.len();
     let body: Value = match serde_json::from_slice(&body) {
         Ok(body) => body,
         Err(error) => {
-            shared.unexpected(format!(
+            script.unexpected(format!(
                 "POST /v1/responses with a body that is not JSON: {error}"
             ));
             return status(
@@ -75,7 +75,7 @@ async fn responses(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: 
         }
     };
     let request = ModelRequest::new(headers, body, size);
-    let reply = match catch_unwind(AssertUnwindSafe(|| shared.answer(&request))) {
+    let reply = match catch_unwind(AssertUnwindSafe(|| script.answer(&request))) {
         Ok(Ok(reply)) => reply,
         Ok(Err(Refusal::Bearer)) => {
             return status(
@@ -84,7 +84,7 @@ async fn responses(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: 
             );
         }
         Ok(Err(Refusal::Unscripted)) => {
-            return unscripted(&shared, format!("no reply scripted for {request:?}"));
+            return unscripted(&script, format!("no reply scripted for {request:?}"));
         }
         Err(panic) => {
             let what = panic.downcast_ref::<String>().map(String::as_str);
@@ -92,7 +92,7 @@ async fn responses(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: 
                 .or_else(|| panic.downcast_ref::<&str>().copied())
                 .unwrap_or("not a text");
             return unscripted(
-                &shared,
+                &script,
                 format!("the function given to respond_with panicked: {what}"),
             );
         }
@@ -100,9 +100,9 @@ async fn responses(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: 
     play(reply).await
 }
 
-fn unscripted(shared: &Shared, what: String) -> Response {
+fn unscripted(script: &Script, what: String) -> Response {
     let answer = status(500, &json!({ "error": { "message": what } }));
-    shared.unexpected(what);
+    script.unexpected(what);
     answer
 }
 
@@ -125,18 +125,18 @@ async fn play(mut reply: Reply) -> Response {
     response
 }
 
-async fn side_route(State(shared): State<Arc<Shared>>, method: Method, uri: Uri) -> Response {
-    if let Some((code, body)) = shared.side_route(method.clone(), uri.path()) {
+async fn side_route(State(script): State<Arc<Script>>, method: Method, uri: Uri) -> Response {
+    if let Some((code, body)) = script.side_route(method.clone(), uri.path()) {
         return status(code, &body);
     }
-    shared.unexpected(format!("no route for {method} {}", uri.path()));
+    script.unexpected(format!("no route for {method} {}", uri.path()));
     status(
         404,
         &json!({ "error": { "message": "no such route in the mock model" } }),
     )
 }
 
-/// An answer in JSON, or in plain text if the body is a string.
+/// A response with a JSON body, or with plain text if the body is a string.
 fn status(code: u16, body: &Value) -> Response {
     let code = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     match body {

@@ -1,9 +1,8 @@
-//! `codex_or_skip()`: skips a test loudly where there can be no codex, except in CI.
+//! `codex_or_skip()`: skips a test loudly where no codex is available, except in CI.
 
 use std::{
     env,
     error::Error,
-    io::Write as _,
     path::PathBuf,
     sync::atomic::{AtomicBool, Ordering},
     thread,
@@ -11,9 +10,9 @@ use std::{
 
 use tokio::sync::OnceCell;
 
-use super::fetch::{FetchError, codex};
+use super::{fetch::codex, note::announce, version::FetchError};
 
-/// The codex binary, or `None` and a loud note on stderr that the calling test is skipped, and why.
+/// The codex binary, or `None` after a note on stderr that the calling test is skipped and why.
 ///
 /// Tests that need codex begin with it:
 ///
@@ -24,16 +23,16 @@ use super::fetch::{FetchError, codex};
 /// # }
 /// ```
 ///
-/// The note goes around the test harness, which captures the output of tests that pass.
+/// The note bypasses the test harness, which captures the output of tests that pass.
 ///
 /// # Panics
 ///
-/// Where skipping would hide a fault: if `CI` is `true` or `1`, or if the binary is there but does not work
-/// (a wrong `$CAS_TEST_CODEX`).
+/// Where a skipped test would hide a fault: if `$CI` is `true` or `1`, or if the binary exists but
+/// does not work (a wrong `$CAS_TEST_CODEX`).
 pub async fn codex_or_skip() -> Option<PathBuf> {
-    // Remembered, so that a hundred tests don't wait a hundred times for a network that isn't there.
+    // Remembered, so that a hundred tests do not wait a hundred times for a missing network.
     static FOUND: OnceCell<Result<PathBuf, FetchError>> = OnceCell::const_new();
-    // What npm says is long; once is enough.
+    // The output of npm is long; once is enough.
     static TOLD: AtomicBool = AtomicBool::new(false);
     let error = match FOUND.get_or_init(codex).await {
         Ok(path) => return Some(path.clone()),
@@ -49,22 +48,13 @@ pub async fn codex_or_skip() -> Option<PathBuf> {
     // The test harness names the thread after the test.
     let test = thread::current().name().unwrap_or("a test").to_owned();
     let again = TOLD.swap(true, Ordering::Relaxed);
-    let reason = if again { "as told above" } else { &reason };
+    let reason = if again {
+        "same reason as above"
+    } else {
+        &reason
+    };
     announce(&format!("SKIPPED {test}: no codex to test with: {reason}"));
     None
-}
-
-/// Writes a line to the process's stderr, which `eprintln!` does not do in tests.
-pub(super) fn announce(text: &str) {
-    let line = format!("cas-sdk: {text}\n");
-    if cfg!(test) {
-        // This crate's own unit tests play fetches that nobody must take for real ones.
-        eprint!("{line}");
-    } else {
-        // One write, so that the lines of several tests don't mix. Nobody is there to be told of a closed
-        // stderr.
-        let _ = std::io::stderr().write_all(line.as_bytes());
-    }
 }
 
 fn counts_as_true(value: &str) -> bool {

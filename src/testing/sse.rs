@@ -1,4 +1,4 @@
-//! From the steps of a `Reply` to the server-sent events on the wire.
+//! Turns the steps of a `Reply` into server-sent events.
 
 use std::{
     io,
@@ -15,7 +15,7 @@ use super::{
     reply::{End, Reply, Step, Usage},
 };
 
-/// What the connection does next.
+/// One action of the connection.
 #[derive(Debug)]
 pub(super) enum Frame {
     Event(Value),
@@ -37,8 +37,8 @@ pub(super) fn play(frames: Vec<Frame>) -> impl Stream<Item = io::Result<Bytes>> 
             None
         }
         Frame::Drop => {
-            // The server flushes only when the stream is not ready; without this the events before the drop
-            // would be lost with the connection.
+            // The server flushes only when the stream is not ready. Without this the events before
+            // the drop would be lost with the connection.
             tokio::task::yield_now().await;
             Some(Err(io::Error::other("the script drops the connection")))
         }
@@ -50,7 +50,7 @@ fn encode(event: &Value) -> Bytes {
     Bytes::from(format!("event: {kind}\ndata: {event}\n\n"))
 }
 
-/// Turns a reply into frames. Every call gives fresh ids, because a reply may be played many times.
+/// Turns a reply into frames. Every call creates fresh ids, since a reply may be played many times.
 pub(super) fn frames(reply: Reply) -> Vec<Frame> {
     let response_id = next_id("resp");
     let mut out = Frames {
@@ -84,10 +84,10 @@ pub(super) fn frames(reply: Reply) -> Vec<Frame> {
     out.list
 }
 
-/// A reply being turned into frames.
+/// The frames of a reply under construction.
 struct Frames {
     list: Vec<Frame>,
-    /// The message that the deltas continue: its id and the text so far.
+    /// The message that further deltas continue: its id and its text so far.
     open: Option<(String, String)>,
     index: usize,
 }
@@ -134,17 +134,17 @@ impl Frames {
     }
 
     fn delta(&mut self, text: &str) {
-        let (id, mut so_far) = self.open.take().unwrap_or_else(|| {
+        let (id, mut message) = self.open.take().unwrap_or_else(|| {
             let id = next_id("msg");
             self.added(&message_item(&id, None, None));
             (id, String::new())
         });
         self.text_delta(&id, text);
-        so_far.push_str(text);
-        self.open = Some((id, so_far));
+        message.push_str(text);
+        self.open = Some((id, message));
     }
 
-    /// Completes the message that deltas have opened.
+    /// Completes the message that deltas opened.
     fn close(&mut self) {
         if let Some((id, text)) = self.open.take() {
             self.done(&message_item(&id, None, Some(&text)));
@@ -190,13 +190,13 @@ fn usage_json(usage: Usage) -> Value {
     })
 }
 
-/// The words of a text, each with the space that follows it; together they are the text.
+/// The words of a text, each with the space that follows it.
 fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split_inclusive(' ')
 }
 
-/// Unique in the process, so that no two models, replies or plays of one reply share an id. not see an id
-/// twice.
+/// An id that is unique in the process, so that no two models, replies or plays of a reply share
+/// one.
 fn next_id(prefix: &str) -> String {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     format!("{prefix}_mock_{:06}", NEXT.fetch_add(1, Ordering::Relaxed))

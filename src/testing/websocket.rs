@@ -1,4 +1,5 @@
-//! The frames of a WebSocket between a client and a server in memory, so that the same tests run over both.
+//! WebSocket frames between a client and a server in memory, so that the same tests run over both
+//! transports.
 
 use std::{
     env, io,
@@ -16,13 +17,15 @@ use crate::{
     transport::websocket::{Reader, Role, Writer, pair},
 };
 
-/// As [`Builder::connect`]; with `CAS_TEST_TRANSPORT=websocket` in the environment, every line passes through the frames
-/// of a WebSocket, as over a socket. [`FakeServer`](super::FakeServer) connects so, too.
+/// Connects as [`Builder::connect`] does. With `CAS_TEST_TRANSPORT=websocket` in the environment,
+/// every line passes through WebSocket frames, as over a socket. [`FakeServer`](super::FakeServer)
+/// uses this function too.
 ///
-/// It needs the feature `ws`. Nothing runs in the background, so tests with paused time work over both.
+/// Requires the feature `ws`. Nothing runs in the background, so tests with paused time work over
+/// both.
 ///
 /// # Errors
-/// As of [`Builder::connect`].
+/// Same errors as [`Builder::connect`].
 ///
 /// # Panics
 /// If the variable has another value than `stdio` or `websocket`.
@@ -40,11 +43,11 @@ pub async fn connect(
             let (reader, writer) = framed(output_of_server, input_of_server);
             Box::pin(builder.connect(reader, writer)).await
         }
-        Ok(other) => panic!("CAS_TEST_TRANSPORT is {other}; it may be stdio or websocket"),
+        Ok(other) => panic!("CAS_TEST_TRANSPORT is {other}; set it to stdio or websocket"),
     }
 }
 
-/// The client's halves of a connection whose server speaks and hears plain lines.
+/// The client's halves of a connection whose server reads and writes plain lines.
 fn framed(
     output: impl AsyncRead + Unpin + Send + 'static,
     input: impl AsyncWrite + Unpin + Send + 'static,
@@ -73,7 +76,7 @@ fn framed(
     pair(Role::Client, frames, lines, BytesMut::new(), every)
 }
 
-/// Bytes on their way; each end is used by one of the halves below, so nobody has to be woken.
+/// Bytes in transit. One of the halves below uses each end, so no waker is needed.
 #[derive(Clone, Default)]
 struct Pipe(Arc<Mutex<BytesMut>>);
 
@@ -119,7 +122,7 @@ impl AsyncWrite for Pipe {
     }
 }
 
-/// What the client reads: the server's lines, framed.
+/// The end that the client reads: the server's lines, framed.
 struct Frames<R> {
     lines: R,
     writer: Writer,
@@ -134,7 +137,7 @@ impl<R: AsyncRead + Unpin> AsyncRead for Frames<R> {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         loop {
-            ready!(Pin::new(&mut this.writer).poll_flush(cx))?; // Pongs, too.
+            ready!(Pin::new(&mut this.writer).poll_flush(cx))?; // Includes pongs.
             if Pin::new(&mut this.sent).poll_read(cx, out)?.is_ready() {
                 return Poll::Ready(Ok(()));
             }
@@ -153,12 +156,12 @@ impl<R: AsyncRead + Unpin> AsyncRead for Frames<R> {
     }
 }
 
-/// What the client writes: the server gets the lines that are in the frames.
+/// The end that the client writes: the server gets the lines in the frames.
 struct Lines<W> {
     input: W,
     reader: Reader,
     heard: Pipe,
-    /// Lines that the server has no room for yet.
+    /// Lines that the server has no room for.
     unwritten: BytesMut,
 }
 

@@ -214,7 +214,7 @@ fn a_type_that_contains_itself_refers_to_itself() {
 }
 
 #[test]
-fn a_type_that_cannot_be_said_is_named() {
+fn a_type_that_cannot_be_strict_is_named() {
     #[derive(Deserialize, JsonSchema)]
     struct Prices {
         shop: Shop,

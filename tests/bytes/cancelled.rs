@@ -1,4 +1,4 @@
-//! A future that is dropped after any number of polls leaves nothing behind.
+//! Futures that are dropped after any number of polls leave nothing behind.
 
 use std::{
     future::{Future, IntoFuture as _},
@@ -13,9 +13,9 @@ use cas_sdk::{
 };
 use serde_json::{Value, json};
 
-use crate::{Peer, ask, common::within};
+use crate::{RawServer, ask, common::within};
 
-/// Polls a future `n` times, letting all else run in between, and drops it. Whether it had ended by then.
+/// Polls a future `n` times, yields in between, and drops it. Returns whether it had ended.
 async fn polled(future: impl Future, n: usize) -> bool {
     let mut future = pin!(future);
     for _ in 0..n {
@@ -38,7 +38,7 @@ fn poll_once(future: Pin<&mut impl Future>) -> bool {
 #[tokio::test]
 async fn a_request_dropped_at_any_await_costs_its_place_only_until_it_is_answered() {
     within(60, async {
-        // One place: what is not given back is missed at once.
+        // With one place, one that is not returned is missed at once.
         let (client, server) = FakeServer::connect(CasClient::builder().in_flight(1))
             .await
             .unwrap();
@@ -86,7 +86,7 @@ async fn a_request_that_is_never_answered_can_be_dropped_for_ever() {
                 .await
             );
         }
-        // Two are with the server, and it was not sent more; after some time it is tried again.
+        // The server has two and gets no more; after some time it is tried again.
         assert_eq!(server.calls("never") + server.calls("turn/start"), 2);
         assert_eq!(ask(&client, "ping").await.unwrap(), "pong");
     })
@@ -94,7 +94,7 @@ async fn a_request_that_is_never_answered_can_be_dropped_for_ever() {
 }
 
 #[tokio::test]
-async fn one_that_waits_for_its_place_can_be_dropped_and_the_next_in_line_has_it() {
+async fn a_request_that_waits_for_its_place_can_be_dropped_and_the_next_one_gets_it() {
     within(60, async {
         let (client, server) = FakeServer::connect(CasClient::builder().in_flight(1))
             .await
@@ -117,7 +117,7 @@ async fn one_that_waits_for_its_place_can_be_dropped_and_the_next_in_line_has_it
                 "only those before"
             );
             drop(second);
-            // The server has the first one, so its place is free when that is answered.
+            // The server has the first request, so its place is free once it is answered.
             drop(first);
             server.next("first").await.reply(json!("nobody hears it"));
             server.next("third").await.reply(json!("there"));
@@ -128,10 +128,10 @@ async fn one_that_waits_for_its_place_can_be_dropped_and_the_next_in_line_has_it
 }
 
 #[tokio::test]
-async fn into_a_pipe_that_is_full_a_frame_goes_whole_or_not_at_all() {
+async fn a_frame_goes_into_a_full_pipe_whole_or_not_at_all() {
     within(60, async {
-        // Not one frame fits.
-        let (client, mut peer) = Peer::connect_by(CasClient::builder(), 16).await;
+        // No frame fits into the pipe.
+        let (client, mut peer) = RawServer::connect_by(CasClient::builder(), 16).await;
         for n in 0..4 {
             let text = "x".repeat(n * 100);
             let params = json!({"text": text});

@@ -1,18 +1,18 @@
-//! The last line, which may not be one.
+//! The last line, which may be incomplete.
 
 use cas_sdk::{CasClient, Error, Filter, error::CloseCause, events::MessageKind};
 
-use crate::{Peer, ask, common::within, next};
+use crate::{RawServer, ask, common::within, next};
 
 #[tokio::test]
-async fn what_was_said_before_the_end_counts_with_or_without_its_newline() {
+async fn the_last_line_before_the_end_counts_with_or_without_its_newline() {
     within(30, async {
         for (last, kind) in [
             ("{\"method\":\"last\"}", MessageKind::Notification),
             ("{\"method\":\"last\"}\r", MessageKind::Notification),
             ("{\"method\":\"la", MessageKind::Malformed),
         ] {
-            let (client, mut peer) = Peer::connect(CasClient::builder()).await;
+            let (client, mut peer) = RawServer::connect(CasClient::builder()).await;
             let mut events = client.events(Filter::all());
             peer.write(b"{\"method\":\"first\"}\n").await;
             peer.write(last.as_bytes()).await;
@@ -35,7 +35,7 @@ async fn what_was_said_before_the_end_counts_with_or_without_its_newline() {
 async fn an_answer_is_an_answer_without_its_newline_but_not_without_its_end() {
     within(30, async {
         for (rest, whole) in [("\"right\"}", true), ("\"rig", false)] {
-            let (client, mut peer) = Peer::connect(CasClient::builder()).await;
+            let (client, mut peer) = RawServer::connect(CasClient::builder()).await;
             let (first, second, ()) = tokio::join!(ask(&client, "x"), ask(&client, "x"), async {
                 let id = peer.asked("x").await;
                 peer.asked("x").await;

@@ -1,13 +1,13 @@
-//! Readers that are too slow: what is lost is told, what ends something is not lost, and what is bounded stays so.
+//! Slow readers: losses are reported, vital events are kept, and queues stay bounded.
 
 use cas_sdk::{
     CasClient, Error, Filter, TurnEvent, protocol::ThreadStartParams, testing::FakeServer,
 };
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::{Peer, common::within, next};
+use crate::{RawServer, common::within, next};
 
-/// What ends something, and errors.
+/// Vital events: errors and the end of something.
 const VITAL: [&str; 6] = [
     "turn/completed",
     "item/completed",
@@ -18,10 +18,10 @@ const VITAL: [&str; 6] = [
 ];
 
 #[tokio::test]
-async fn in_a_flood_what_ends_something_is_kept_and_what_is_lost_is_counted_where_it_was() {
+async fn a_flood_keeps_vital_events_and_counts_lost_ones_in_their_place() {
     within(60, async {
         let (client, mut peer) =
-            Peer::connect(CasClient::builder().event_queue(100, 1_000_000)).await;
+            RawServer::connect(CasClient::builder().event_queue(100, 1_000_000)).await;
         let mut all = client.events(Filter::all());
         let mut narrow = client.events(Filter::all().method("error"));
         let (mut sent, mut vital) = (0_u64, Vec::new());
@@ -42,7 +42,7 @@ async fn in_a_flood_what_ends_something_is_kept_and_what_is_lost_is_counted_wher
             vital.push(line);
         }
         peer.say(br#"{"id":0,"method":"m"}"#).await;
-        // The answer says that all of it has been read.
+        // The response means that everything before it has been read.
         peer.hear().await;
         drop(peer);
         let (mut got, mut skipped, mut kept, mut last) = (0_u64, 0, Vec::new(), 0);
@@ -64,7 +64,7 @@ async fn in_a_flood_what_ends_something_is_kept_and_what_is_lost_is_counted_wher
         assert_eq!(kept, vital);
         assert_eq!(got + skipped, sent + 1, "{got} and {skipped}");
         assert!(skipped >= 90 * 200 - 100, "{skipped}");
-        // Who asks for little loses nothing.
+        // A narrow subscription loses nothing.
         for _ in 0..15 {
             assert_eq!(next(&mut narrow).await.method(), "error");
         }
@@ -76,7 +76,8 @@ async fn in_a_flood_what_ends_something_is_kept_and_what_is_lost_is_counted_wher
 #[tokio::test]
 async fn a_flood_that_nobody_reads_delays_no_request_of_the_server() {
     within(60, async {
-        let (client, mut peer) = Peer::connect(CasClient::builder().event_queue(10, 10_000)).await;
+        let (client, mut peer) =
+            RawServer::connect(CasClient::builder().event_queue(10, 10_000)).await;
         let _unread: Vec<_> = (0..4).map(|_| client.events(Filter::all())).collect();
         for id in 0..2_000 {
             for _ in 0..20 {
@@ -95,7 +96,7 @@ async fn a_flood_that_nobody_reads_delays_no_request_of_the_server() {
 async fn requests_of_the_server_are_events_that_a_flood_does_not_push_out() {
     within(60, async {
         let (client, mut peer) =
-            Peer::connect(CasClient::builder().event_queue(100, 1_000_000)).await;
+            RawServer::connect(CasClient::builder().event_queue(100, 1_000_000)).await;
         let mut events = client.events(Filter::all());
         for id in 0..100 {
             peer.say(format!(r#"{{"id":{id},"method":"m"}}"#).as_bytes())
@@ -121,7 +122,7 @@ async fn requests_of_the_server_are_events_that_a_flood_does_not_push_out() {
 }
 
 #[tokio::test]
-async fn a_turn_that_is_read_late_has_its_end_and_says_what_is_missing() {
+async fn a_turn_that_is_read_late_has_its_end_and_counts_missing_events() {
     within(60, async {
         let builder = CasClient::builder().event_queue(50, 1_000_000);
         let (client, server) = FakeServer::connect(builder).await.unwrap();
@@ -140,8 +141,7 @@ async fn a_turn_that_is_read_late_has_its_end_and_says_what_is_missing() {
         server.turn_completed("t", "u", "completed");
         let items = json!({"data": [{"turnId": "u", "item": {"type": "agentMessage", "id": "m", "text": "whole"}}], "nextCursor": null});
         server.answer("thread/items/list", move |_| Ok(items.clone()));
-        server.answer("ping", |_| Ok(json!({})));
-        client.call::<Value>("ping", &json!({})).await.unwrap();
+        server.settled(&client).await;
         let (mut lagged, mut texts, mut outcome) = (0, 0, None);
         while let Some(event) = turn.next().await {
             match event.unwrap() {
@@ -160,7 +160,7 @@ async fn a_turn_that_is_read_late_has_its_end_and_says_what_is_missing() {
 #[tokio::test]
 async fn a_wire_holds_no_more_than_its_bytes_either() {
     within(60, async {
-        let (client, mut peer) = Peer::connect(CasClient::builder()).await;
+        let (client, mut peer) = RawServer::connect(CasClient::builder()).await;
         let mut wire = client.wire();
         let line = format!(r#"{{"method":"m","params":"{}"}}"#, "x".repeat(1024 * 1024));
         let written = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
@@ -174,7 +174,7 @@ async fn a_wire_holds_no_more_than_its_bytes_either() {
                 peer
             }
         });
-        // It rests once 16 MiB wait, and what is in the pipe.
+        // It pauses with 16 MiB in the wire and a full pipe.
         let mut last = usize::MAX;
         crate::common::eventually("the reader rests", || {
             let now = written.load(std::sync::atomic::Ordering::Relaxed);

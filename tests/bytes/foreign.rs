@@ -1,4 +1,4 @@
-//! Code of users in the way of the reader: it may block or call the client, and holds nothing up but itself.
+//! User code that the reader triggers may block or call the client, and delays only itself.
 
 use std::{
     sync::{Arc, Mutex, Weak, mpsc},
@@ -20,7 +20,7 @@ use crate::{
     next,
 };
 
-/// Something that blocks until it is let go, and says so when it has begun.
+/// Blocks until it is released, and reports when it has begun.
 struct Blocker {
     begun: mpsc::Sender<()>,
     go: Mutex<mpsc::Receiver<()>>,
@@ -40,7 +40,7 @@ impl Blocker {
     }
 }
 
-/// Waits on a thread of its own, as the runtime of the test has only one.
+/// Waits on a separate thread, since the runtime of the test has only one.
 async fn has_begun(begun: mpsc::Receiver<()>) {
     tokio::task::spawn_blocking(move || begun.recv().unwrap())
         .await
@@ -75,7 +75,7 @@ async fn an_audit_that_blocks_holds_up_its_own_answer_and_nothing_else() {
                 server.notify("x", json!({}));
                 next(&mut events).await;
                 assert_eq!(client.pending_requests().len(), 1, "it is still open");
-                // Sent again meanwhile it is not answered twice, and its withdrawal comes too late.
+                // A repetition meanwhile is not answered twice, and a withdrawal comes too late.
                 server.call(1, APPROVAL, approval());
                 server.notify(
                     "serverRequest/resolved",
@@ -92,7 +92,7 @@ async fn an_audit_that_blocks_holds_up_its_own_answer_and_nothing_else() {
     .await;
 }
 
-/// Calls the client at every event.
+/// A subscriber of tracing that calls the client at every event.
 struct Caller(Arc<Mutex<Option<CasClient>>>, Arc<Mutex<usize>>);
 
 impl Subscriber for Caller {
@@ -129,7 +129,7 @@ async fn a_subscriber_of_tracing_may_call_the_client() {
         server.answer("thread/loaded/list", |_| Ok(json!({"data": []})));
         *slot.lock().unwrap() = Some(client.clone());
         let mut events = client.events(Filter::all().method("x"));
-        // What the reader warns of: of lines, of answers, of requests, and what is decided there.
+        // The warnings of the reader, about lines, responses and requests, and its decisions.
         server.line("{\"method\":\"x\",\"params\":{}}\nthis is no JSON\n{}");
         server.line("{\"id\":1,\"result\":{}}\n{\"id\":77,\"result\":{}}");
         server.call(1, APPROVAL, approval());
@@ -150,7 +150,7 @@ async fn a_subscriber_of_tracing_may_call_the_client() {
 }
 
 #[tokio::test]
-async fn a_handler_that_blocks_when_it_is_dropped_holds_nothing_up() {
+async fn a_handler_that_blocks_in_its_drop_blocks_nothing_else() {
     struct Blocks(Arc<Blocker>);
     impl Drop for Blocks {
         fn drop(&mut self) {
@@ -180,7 +180,7 @@ async fn a_handler_that_blocks_when_it_is_dropped_holds_nothing_up() {
     .await;
 }
 
-/// Calls the client when it is woken, and once more when it is dropped.
+/// A waker that calls the client when it is woken and when it is dropped.
 struct Meddler(Mutex<Weak<CasClient>>);
 
 impl Meddler {
@@ -216,7 +216,7 @@ async fn a_waker_may_call_the_client() {
         let mut wire = client.wire();
         for _ in 0..10 {
             let meddler = || Waker::from(Arc::new(Meddler(Mutex::new(Arc::downgrade(&client)))));
-            // Polled twice, so that the first waker is dropped for the second.
+            // Polled twice, so that the second waker replaces the first.
             for _ in 0..2 {
                 let waker = meddler();
                 let cx = &mut Context::from_waker(&waker);

@@ -1,4 +1,4 @@
-//! The ends of every scale: no value of a setter panics, and none hangs what does not need it.
+//! Extreme values of every setter: none panics, and none makes anything else hang.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ const TIMES: [Duration; 4] = [
 ];
 const COUNTS: [usize; 3] = [0, 1, usize::MAX];
 
-/// A server that plays along with a whole turn.
+/// A server that plays a whole turn.
 async fn served(builder: cas_sdk::Builder) -> Result<(CasClient, FakeServer), Error> {
     let (client, server) = FakeServer::connect(builder).await?;
     server.opens("t");
@@ -50,7 +50,7 @@ async fn served(builder: cas_sdk::Builder) -> Result<(CasClient, FakeServer), Er
     Ok((client, server))
 }
 
-/// Whatever waits for something, with whatever comes of it.
+/// Awaits everything that takes a duration, whatever the result.
 async fn everything(client: &CasClient, server: &FakeServer, time: Duration) {
     let _ = client.request(ThreadLoadedListParams::default()).await;
     let request = || client.request(ThreadLoadedListParams::default());
@@ -67,8 +67,8 @@ async fn everything(client: &CasClient, server: &FakeServer, time: Duration) {
         .all()
         .await;
     let _ = client.resume_thread("t").timeout(time).await;
-    let mine = cas_sdk::history::Mine::default().timeout(time);
-    let _ = client.mine(mine).next().await;
+    let mine = cas_sdk::history::HistoryQuery::default().timeout(time);
+    let _ = client.history(mine).next().await;
     let Ok(thread) = client.start_thread(ThreadStartParams::default()).await else {
         return;
     };
@@ -144,7 +144,7 @@ async fn no_number_that_is_set_panics() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_limit_of_a_handler_panics() {
+async fn no_time_limit_of_a_handler_panics() {
     within(1_000_000_000, Box::pin(async {
         for time in TIMES {
             let tool = DynamicTool::new("t", "d", |_: Value, _: ToolContext| async {

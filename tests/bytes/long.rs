@@ -1,4 +1,4 @@
-//! Lines that are longer than is read: what waits for one is told at once.
+//! Lines over the limit: their requests fail at once.
 
 use cas_sdk::{
     CasClient, Error, Filter,
@@ -6,12 +6,12 @@ use cas_sdk::{
 };
 use serde_json::{Value, json};
 
-use crate::{Peer, common::within, next};
+use crate::{RawServer, common::within, next};
 
 const LIMIT: usize = 64 * 1024;
 
-async fn limited() -> (CasClient, Peer) {
-    Peer::connect(CasClient::builder().max_line(LIMIT)).await
+async fn limited() -> (CasClient, RawServer) {
+    RawServer::connect(CasClient::builder().max_line(LIMIT)).await
 }
 
 fn text(bytes: usize) -> String {
@@ -19,7 +19,7 @@ fn text(bytes: usize) -> String {
 }
 
 #[tokio::test]
-async fn a_line_over_the_limit_is_told_by_its_beginning_and_the_next_is_read() {
+async fn a_line_over_the_limit_is_reported_by_its_beginning_and_the_next_one_is_read() {
     within(30, async {
         let (client, mut peer) = limited().await;
         let mut events = client.events(Filter::all());
@@ -97,7 +97,7 @@ async fn a_request_of_the_server_that_is_too_long_is_refused() {
 }
 
 #[tokio::test]
-async fn on_the_wire_a_line_that_is_too_long_leaves_its_number_free() {
+async fn a_line_that_is_too_long_leaves_its_number_free_on_the_wire() {
     within(30, async {
         let (client, mut peer) = limited().await;
         let mut wire = client.wire();

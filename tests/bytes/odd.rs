@@ -1,4 +1,4 @@
-//! Lines that are no messages, and messages with the wrong things in them.
+//! Lines that are not messages, and messages with wrong contents.
 
 use std::fmt::Write as _;
 
@@ -8,13 +8,13 @@ use cas_sdk::{
     protocol::{MethodKind, inventory},
 };
 
-use crate::{Peer, common::within, next, odd_values};
+use crate::{RawServer, common::within, next, odd_values};
 
 #[tokio::test]
 async fn a_line_that_is_no_message_is_one_event_and_nothing_else_is_lost() {
     use MessageKind::{Malformed, Unknown};
     within(30, async {
-        let (client, mut peer) = Peer::connect(CasClient::builder()).await;
+        let (client, mut peer) = RawServer::connect(CasClient::builder()).await;
         let mut events = client.events(Filter::all());
         let lines: [(&[u8], MessageKind); 26] = [
             (b"hello", Malformed),
@@ -65,7 +65,7 @@ async fn a_line_that_is_no_message_is_one_event_and_nothing_else_is_lost() {
 #[tokio::test]
 async fn an_empty_line_is_nothing_at_all() {
     within(30, async {
-        let (client, mut peer) = Peer::connect(CasClient::builder()).await;
+        let (client, mut peer) = RawServer::connect(CasClient::builder()).await;
         let mut events = client.events(Filter::all());
         peer.write(b"\n\n\r\n\r\n\n").await;
         peer.say(b"{\"method\":\"mark\"}\r").await;
@@ -82,7 +82,7 @@ async fn an_empty_line_is_nothing_at_all() {
 #[tokio::test]
 async fn a_byte_that_is_not_utf_8_does_not_cost_the_message_it_stands_in() {
     within(30, async {
-        let (client, mut peer) = Peer::connect(CasClient::builder()).await;
+        let (client, mut peer) = RawServer::connect(CasClient::builder()).await;
         let mut events = client.events(Filter::all().thread("t"));
         peer.say(b"{\"method\":\"turn/completed\",\"params\":{\"threadId\":\"t\",\"x\":\"\xff\"}}")
             .await;
@@ -107,7 +107,7 @@ async fn a_byte_that_is_not_utf_8_does_not_cost_the_message_it_stands_in() {
 #[tokio::test]
 async fn no_params_of_any_notification_hurt_more_than_their_own_event() {
     within(120, async {
-        let (client, mut peer) = Peer::connect(CasClient::builder()).await;
+        let (client, mut peer) = RawServer::connect(CasClient::builder()).await;
         let mut events = client.events(Filter::all());
         let (mut sent, mut refused) = (0, 0);
         let known = inventory()
@@ -139,7 +139,7 @@ async fn no_params_of_any_notification_hurt_more_than_their_own_event() {
 #[tokio::test]
 async fn a_member_that_comes_twice_counts_as_it_came_last() {
     within(30, async {
-        let (client, mut peer) = Peer::connect(CasClient::builder()).await;
+        let (client, mut peer) = RawServer::connect(CasClient::builder()).await;
         let mut events = client.events(Filter::all());
         peer.say(
             br#"{"method":"a","params":{"threadId":"x"},"method":"b","params":{"turnId":"y"}}"#,
@@ -152,7 +152,7 @@ async fn a_member_that_comes_twice_counts_as_it_came_last() {
     .await;
 }
 
-/// The same JSON with every letter and sign of every string as an escape.
+/// The same JSON with every character of every string escaped.
 fn escaped(line: &str) -> String {
     let mut out = String::new();
     let mut is_text = false;
@@ -170,7 +170,7 @@ fn escaped(line: &str) -> String {
 #[tokio::test]
 async fn escapes_anywhere_change_nothing_of_what_a_line_does() {
     within(30, async {
-        let (client, mut peer) = Peer::connect(CasClient::builder()).await;
+        let (client, mut peer) = RawServer::connect(CasClient::builder()).await;
         let mut of_thread = client.events(Filter::all().thread("thr-1").method("item/*"));
         let line = r#"{"method":"item/started","params":{"threadId":"thr-1","turnId":"u","item":{"id":"i","type":"x"}}}"#;
         for line in [line.to_owned(), escaped(line), line.to_owned()] {
@@ -192,7 +192,7 @@ async fn escapes_anywhere_change_nothing_of_what_a_line_does() {
         };
         let (answer, ()) = tokio::join!(call, answer);
         assert_eq!(answer.unwrap(), "right");
-        // Requests: answered in their method's words, under their id to the letter.
+        // Requests: answered in the form of their method, with their id verbatim.
         let request = r#"{"id":"a-7","method":"skill/requestApproval","params":{"itemId":"i","skillName":"s"}}"#;
         peer.say(escaped(request).as_bytes()).await;
         let id = escaped("\"a-7\"");
@@ -200,7 +200,7 @@ async fn escapes_anywhere_change_nothing_of_what_a_line_does() {
             peer.hear().await,
             format!(r#"{{"id":{id},"result":{{"decision":"decline"}}}}"#)
         );
-        // What nobody knows, and what can't be without its escapes.
+        // Unknown methods, and ones that need escapes.
         peer.say(br#"{"id":8,"method":"never\nheard \"of\"","params":{}}"#)
             .await;
         let refused: serde_json::Value = serde_json::from_str(&peer.hear().await).unwrap();

@@ -1,4 +1,4 @@
-//! Requests of the server with the wrong things in them: each is answered once, to the letter of its id.
+//! Requests of the server with wrong contents: each is answered once, with its id verbatim.
 
 use cas_sdk::{
     CasClient,
@@ -6,12 +6,12 @@ use cas_sdk::{
 };
 use serde_json::Value;
 
-use crate::{Peer, common::within, odd_values};
+use crate::{RawServer, common::within, odd_values};
 
 #[tokio::test]
 async fn no_params_of_any_request_go_without_an_answer_or_get_two() {
     within(120, async {
-        let (client, mut peer) = Peer::connect(CasClient::builder()).await;
+        let (client, mut peer) = RawServer::connect(CasClient::builder()).await;
         let known = inventory()
             .iter()
             .filter(|m| m.kind == MethodKind::ServerRequest);
@@ -32,16 +32,16 @@ async fn no_params_of_any_request_go_without_an_answer_or_get_two() {
         }
         assert!(id > 150, "{id}");
         assert!(client.pending_requests().is_empty());
-        // And no second answer has come in between.
+        // No second answer came in between.
         peer.is_well(&client).await;
     })
     .await;
 }
 
 #[tokio::test]
-async fn an_id_is_given_back_to_the_letter() {
+async fn an_id_is_returned_verbatim() {
     within(30, async {
-        let (client, mut peer) = Peer::connect(CasClient::builder()).await;
+        let (client, mut peer) = RawServer::connect(CasClient::builder()).await;
         for id in [
             "0",
             "-1",
@@ -68,7 +68,7 @@ async fn an_id_is_given_back_to_the_letter() {
 #[tokio::test]
 async fn an_id_may_come_again_once_it_is_answered() {
     within(30, async {
-        let (client, mut peer) = Peer::connect(CasClient::builder()).await;
+        let (client, mut peer) = RawServer::connect(CasClient::builder()).await;
         for _ in 0..3 {
             peer.say(br#"{"method":"m","id":7}"#).await;
             assert!(peer.hear().await.starts_with(r#"{"id":7,"error":"#));

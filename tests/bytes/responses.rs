@@ -1,15 +1,15 @@
-//! Answers of every odd kind: the request that they name ends by them, or waits on; no other is touched.
+//! Odd responses: the request that they name ends or keeps waiting, and no other is affected.
 
 use std::time::Duration;
 
 use cas_sdk::{CasClient, Error, Filter, events::MessageKind};
 use serde_json::{Value, json};
 
-use crate::{Peer, ask, common::within, deep, next};
+use crate::{RawServer, ask, common::within, deep, next};
 
-/// What a request for a string comes to, answered by these lines; `ID` is its id.
+/// The result of a request for a string that is answered by these lines. `ID` is its id.
 async fn answered(lines: &[&str]) -> (Result<String, Error>, Vec<(MessageKind, String)>) {
-    let (client, mut peer) = Peer::connect(CasClient::builder()).await;
+    let (client, mut peer) = RawServer::connect(CasClient::builder()).await;
     let mut events = client.events(Filter::all());
     let params = json!({});
     let (answer, ()) = tokio::join!(client.call("x", &params), async {
@@ -32,7 +32,7 @@ async fn answered(lines: &[&str]) -> (Result<String, Error>, Vec<(MessageKind, S
 }
 
 #[tokio::test]
-async fn a_result_of_the_wrong_type_is_told_with_its_text() {
+async fn a_result_of_the_wrong_type_is_reported_with_its_text() {
     within(30, async {
         let too_deep = deep(1_000_000);
         for result in [
@@ -87,7 +87,7 @@ async fn an_error_of_the_wrong_type_is_a_refusal_with_its_text() {
             };
             assert_eq!((source.code, source.message.as_str()), (code, message));
         }
-        // Of two, the error counts; a null is none.
+        // With both, the error counts; `null` is no error.
         let (answer, _) = answered(&[r#"{"id":ID,"result":"a","error":{"code":-7}}"#]).await;
         assert_eq!(answer.unwrap_err().rpc().unwrap().code, -7);
         let (answer, _) = answered(&[r#"{"error":null,"result":"a","id":ID}"#]).await;
@@ -99,7 +99,7 @@ async fn an_error_of_the_wrong_type_is_a_refusal_with_its_text() {
 }
 
 #[tokio::test]
-async fn what_does_not_name_the_request_leaves_it_waiting_and_is_told() {
+async fn a_response_that_does_not_name_the_request_is_reported_and_leaves_it_waiting() {
     within(30, async {
         let right = r#"{"id":ID,"result":"right"}"#;
         for (line, kind) in [
@@ -142,7 +142,7 @@ async fn what_does_not_name_the_request_leaves_it_waiting_and_is_told() {
                 Some(MessageKind::Unknown),
             ),
             (r#"{"id":ID,"result":"wrong""#, Some(MessageKind::Malformed)),
-            // The answer to the handshake once more: to be late is nothing new.
+            // A duplicate of the handshake's response is late, too.
             (r#"{"id":1,"result":"wrong"}"#, None),
         ] {
             let (answer, told) = answered(&[line, right]).await;
@@ -150,10 +150,10 @@ async fn what_does_not_name_the_request_leaves_it_waiting_and_is_told() {
             let kinds: Vec<_> = told.iter().map(|(kind, _)| *kind).collect();
             assert_eq!(kinds, Vec::from_iter(kind), "{line}");
         }
-        // The second answer is nobody's.
+        // The second response belongs to no request.
         let (answer, told) = answered(&[right, r#"{"id":ID,"result":"wrong"}"#]).await;
         assert_eq!((answer.unwrap().as_str(), told.len()), ("right", 0));
-        // A request of the server may have the same number.
+        // A request of the server may have the same id.
         let (answer, told) = answered(&[r#"{"id":ID,"method":"m","params":{}}"#, right]).await;
         assert_eq!(answer.unwrap(), "right");
         assert_eq!(told[0].0, MessageKind::Request);
@@ -164,7 +164,7 @@ async fn what_does_not_name_the_request_leaves_it_waiting_and_is_told() {
 #[tokio::test]
 async fn answers_in_any_order_reach_their_requests() {
     within(30, async {
-        let (client, mut peer) = Peer::connect(CasClient::builder()).await;
+        let (client, mut peer) = RawServer::connect(CasClient::builder()).await;
         let asks = futures_util::future::join_all((0..50).map(|n| {
             let client = client.clone();
             async move { (n, client.call::<u64>("x", &json!({"n": n})).await) }
@@ -196,7 +196,7 @@ async fn answers_in_any_order_reach_their_requests() {
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_never_comes_is_a_timeout_and_its_coming_late_ends_nothing_else() {
     within(600, async {
-        let (client, mut peer) = Peer::connect(CasClient::builder()).await;
+        let (client, mut peer) = RawServer::connect(CasClient::builder()).await;
         let mut events = client.events(Filter::all());
         let Err(Error::Timeout { after, .. }) = ask(&client, "x").await else {
             panic!("an answer")
@@ -210,7 +210,7 @@ async fn an_answer_that_never_comes_is_a_timeout_and_its_coming_late_ends_nothin
             (late.kind(), late.method()),
             (MessageKind::LateResponse, "x")
         );
-        // Once more, it is nothing.
+        // A further duplicate is ignored.
         peer.say(format!(r#"{{"id":{id},"result":1}}"#).as_bytes())
             .await;
         peer.say(b"{\"method\":\"mark\"}").await;

@@ -1,6 +1,6 @@
-//! Turns on many threads at once, from a peer that is as fast as memory: its lines are mixed and cut at random, some come
-//! before the answer that names their turn, and subscriptions come and go meanwhile. No reader misses anything, gets
-//! anything twice, out of order or of another turn.
+//! Turns on many threads at once, from a peer that is as fast as memory: its lines are mixed and
+//! cut at random, some come before the answer that names their turn, and subscriptions come and go
+//! meanwhile. No reader misses anything, gets anything twice, out of order or of another turn.
 
 mod peer;
 
@@ -22,27 +22,24 @@ use cas_sdk::{
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-use crate::common::within;
+use crate::common::{raw::RawServer, within};
 use peer::{Dice, Peer, text};
 
 const THREADS: u64 = 20;
-/// The subscriptions besides those of the turns.
+/// The number of subscriptions besides those of the turns.
 const WATCHERS: u64 = 6;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn of_turns_at_full_speed_every_reader_gets_every_piece_once_and_in_order() {
-    // Longer with `CAS_STORM_SECONDS=300`; the same lines and plans again with the `CAS_STORM_SEED` that it tells.
+async fn every_reader_gets_every_delta_of_turns_at_full_speed_once_and_in_order() {
+    // `CAS_STORM_SECONDS=300` runs longer; a printed `CAS_STORM_SEED` repeats the lines and plans.
     let number = |name: &str| env::var(name).ok().and_then(|n| n.parse::<u64>().ok());
     let time = Duration::from_secs(number("CAS_STORM_SECONDS").unwrap_or(3));
     let seed = number("CAS_STORM_SEED").unwrap_or_else(|| u64::from(std::process::id()));
     eprintln!("CAS_STORM_SEED={seed}");
     within(time.as_secs() + 60, async {
-        let (near, far) = tokio::io::duplex(32 * 1024);
-        let (output, input) = tokio::io::split(near);
-        let (heard, said) = tokio::io::split(far);
-        let peer = Peer::new(Dice::of(seed));
-        let peer = tokio::spawn(peer.run(heard, said));
-        let client = CasClient::builder().connect(output, input).await.unwrap();
+        let (client, server) = RawServer::connect_by(CasClient::builder(), 32 * 1024).await;
+        let (heard, said) = server.into_halves();
+        let peer = tokio::spawn(Peer::new(Dice::of(seed)).run(heard, said));
         let over = Arc::new(AtomicBool::new(false));
         let until = Instant::now() + time;
         let watchers: Vec<_> = (0..WATCHERS)
@@ -76,7 +73,7 @@ async fn of_turns_at_full_speed_every_reader_gets_every_piece_once_and_in_order(
     .await;
 }
 
-/// Asks for turn after turn. Returns how many.
+/// Runs turn after turn. Returns their number.
 async fn work(client: CasClient, at: u64, mut dice: Dice, until: Instant) -> u64 {
     let thread = client
         .start_thread(ThreadStartParams::default())
@@ -101,7 +98,7 @@ async fn one(thread: &Thread, plan: usize, said: &str, dice: &mut Dice) -> Resul
     ensure(!turn.joined(), || "it joined".to_owned())?;
     let mut others = Vec::new();
     match plan {
-        // Read by several, who come at different times.
+        // Several readers, which start at different times.
         0 | 1 => others.push(tokio::spawn(all_of(turn.follow()))),
         2 => {
             let control = turn.control();
@@ -131,7 +128,7 @@ async fn one(thread: &Thread, plan: usize, said: &str, dice: &mut Dice) -> Resul
         5 => {
             let id = turn.id().to_owned();
             drop(turn);
-            // Its end comes, one way or the other.
+            // It ends either way.
             loop {
                 let event = record.next().await.ok_or("no end")?.map_err(wrong)?;
                 if event.method() == "turn/completed" && event.turn_id() == Some(&id) {
@@ -163,10 +160,10 @@ async fn one(thread: &Thread, plan: usize, said: &str, dice: &mut Dice) -> Resul
     recorded(&mut record, turn.id(), &all)
 }
 
-/// The outcome, and what was streamed.
+/// The outcome and the streamed text.
 type Got = (TurnOutcome, String);
 
-/// What another reader gets.
+/// The same from another reader.
 async fn all_of(mut turn: Turn) -> Result<Got, String> {
     let mut text = String::new();
     while let Some(event) = turn.next().await {
@@ -179,7 +176,7 @@ async fn all_of(mut turn: Turn) -> Result<Got, String> {
     Err("no end for another reader".to_owned())
 }
 
-/// Reads a turn to its end; sometimes somebody else begins to, in the middle.
+/// Reads a turn to its end. Sometimes another reader joins in the middle.
 async fn read(
     turn: &mut Turn,
     streamed: &mut String,
@@ -237,7 +234,7 @@ fn recorded(record: &mut Events, turn: &str, all: &str) -> Result<(), String> {
     })
 }
 
-/// Subscribes to this and that, for a while each. Returns how many events came.
+/// Subscribes to various events, for a while each. Returns the number of events.
 async fn watch(client: CasClient, mut dice: Dice, over: Arc<AtomicBool>) -> u64 {
     let count = AtomicU64::new(0);
     while !over.load(Ordering::Relaxed) {
@@ -250,7 +247,7 @@ async fn watch(client: CasClient, mut dice: Dice, over: Arc<AtomicBool>) -> u64 
         let mut events = client.events(filter);
         let (mut last, mut at) = (0, HashMap::new());
         for _ in 0..dice.below(3_000) {
-            // A thread may be quiet, or not be.
+            // A thread may be quiet or not exist.
             let Ok(next) = tokio::time::timeout(Duration::from_millis(20), events.next()).await
             else {
                 break;

@@ -1,14 +1,14 @@
-//! All of this again, with the frames of a WebSocket in between.
+//! The same tests through WebSocket frames.
 
 #[path = "../common/websocket.rs"]
 mod common;
 
 #[test]
-fn all_of_this_holds_over_a_websocket() {
+fn the_same_tests_pass_over_a_websocket() {
     common::again(&[
-        "all_of_this_holds_over_a_websocket",
-        // A line may lack its newline at the end of the input; a message says itself where it ends.
+        "the_same_tests_pass_over_a_websocket",
+        // Only a pipe can end in the middle of a line; a WebSocket message has a length.
         "an_answer_is_an_answer_without_its_newline_but_not_without_its_end",
-        "what_was_said_before_the_end_counts_with_or_without_its_newline",
+        "the_last_line_before_the_end_counts_with_or_without_its_newline",
     ]);
 }

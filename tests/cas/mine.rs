@@ -8,7 +8,8 @@ use std::{
 use cas_sdk::{
     CasClient,
     error::RpcError,
-    history::Mine,
+    history::HistoryQuery,
+    protocol::ThreadItem,
     testing::{FakeServer, Reply},
 };
 use serde_json::{Value, json};
@@ -57,7 +58,7 @@ async fn the_stream_has_every_thread_with_its_turns_and_passes_over_what_is_know
     };
     within(60, async {
         let client = rig.client().await;
-        let mut mining = client.mine(Mine::default().include_turns(true));
+        let mut mining = client.history(HistoryQuery::default().include_turns(true));
         let mut mined = Vec::new();
         while let Some(thread) = mining.next().await {
             mined.push(thread.unwrap());
@@ -71,25 +72,27 @@ async fn the_stream_has_every_thread_with_its_turns_and_passes_over_what_is_know
         for thread in &mined {
             let turns = thread.turns.as_deref().unwrap();
             assert_eq!(turns.len(), 1);
-            let types: Vec<_> = turns[0]["items"]
-                .as_array()
-                .unwrap()
-                .iter()
-                .map(|i| i["type"].as_str().unwrap())
-                .collect();
-            assert_eq!(types, ["userMessage", "agentMessage"]);
+            let items = turns[0].turn().unwrap().items;
+            assert!(
+                matches!(
+                    &items[..],
+                    [ThreadItem::UserMessage(_), ThreadItem::AgentMessage(_)]
+                ),
+                "{items:?}"
+            );
+            assert_eq!(thread.thread().unwrap().id, thread.id());
         }
         let known = mined[1..]
             .iter()
             .map(|m| (m.id().to_owned(), m.updated_at()));
-        let mut rest = client.mine(Mine::default().known(known));
+        let mut rest = client.history(HistoryQuery::default().known(known));
         let left = rest.next().await.unwrap().unwrap();
         assert_eq!(left.id(), mined[0].id());
         assert!(left.turns.is_none() && rest.next().await.is_none());
         let later = mined[0].updated_at() + 1;
         assert!(
             client
-                .mine(Mine::default().since(later))
+                .history(HistoryQuery::default().since(later))
                 .next()
                 .await
                 .is_none()
@@ -397,7 +400,7 @@ async fn every_stored_thread_is_mined_unless_a_choice_narrows_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_two_runs_that_write_one_file_the_second_says_so_and_changes_nothing() {
+async fn a_second_run_on_the_same_file_is_refused_and_changes_nothing() {
     let Some((rig, _)) = rig(1).await else {
         return;
     };
@@ -443,7 +446,7 @@ async fn the_servers_reason_is_in_what_is_told_of_a_thread_without_turns() {
             Err(RpcError::new(-32600, "the rollout of a is empty", None))
         });
         let mined = client
-            .mine(Mine::default().include_turns(true))
+            .history(HistoryQuery::default().include_turns(true))
             .next()
             .await
             .unwrap()

@@ -291,7 +291,7 @@ async fn features_models_and_the_doctor_tell_what_there_is() {
 }
 
 #[test]
-fn without_a_codex_there_is_one_line_and_exit_1() {
+fn a_missing_codex_is_one_line_and_exit_1() {
     for command in ["doctor", "models", "threads list", "ask hi", "rate-limits"] {
         let out = Command::new(env!("CARGO_BIN_EXE_cas"))
             .args(command.split(' '))

@@ -69,7 +69,7 @@ fn the_report_has_the_pace_and_the_advice() {
 }
 
 #[test]
-fn without_a_login_it_says_what_to_do() {
+fn a_missing_login_is_reported_with_the_remedy() {
     let refusal = json!({"error": {"code": -32600, "message": "codex account authentication required to read rate limits"}});
     let out = limits(&refusal, &[]);
     assert_eq!(out.status.code(), Some(1));
@@ -81,7 +81,7 @@ fn without_a_login_it_says_what_to_do() {
 }
 
 #[test]
-fn by_itself_the_report_has_the_shape_of_the_original_to_the_field() {
+fn the_default_report_has_the_exact_shape_of_the_original() {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap()
@@ -99,7 +99,7 @@ fn by_itself_the_report_has_the_shape_of_the_original_to_the_field() {
     };
     let codex = json!({"limitId": "codex", "limitName": null, "planType": "pro",
         "primary": {"usedPercent": 5, "resetsAt": now + 150 * 60, "windowDurationMins": 300},
-        "secondary": {"usedPercent": 65.5, "resetsAt": now + 5_040 * 60, "windowDurationMins": 10_080}});
+        "secondary": {"usedPercent": 65, "resetsAt": now + 5_040 * 60, "windowDurationMins": 10_080}});
     let (by_id, keys) =
         report(&json!({"rateLimits": codex, "rateLimitsByLimitId": {"codex": codex}}));
     let expected = [
@@ -127,7 +127,7 @@ fn by_itself_the_report_has_the_shape_of_the_original_to_the_field() {
     ];
     assert_eq!(keys, expected);
     let governing = json!({"ok": true, "bucketSource": "by_limit_id", "bucketKey": "codex", "limitId": "codex",
-        "limitName": null, "planType": "pro", "windowKind": "secondary", "usedPercent": 65.5,
+        "limitName": null, "planType": "pro", "windowKind": "secondary", "usedPercent": 65,
         "resetsAt": now + 5_040 * 60, "windowDurationMins": 10_080, "tier": "tight",
         "tierReason": "delta_lt_25", "pacingOk": true, "pacingReason": "ok", "effectiveTier": "tight"});
     for (key, value) in governing.as_object().unwrap() {

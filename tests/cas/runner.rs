@@ -181,7 +181,7 @@ fn each_instance_has_a_home_of_its_own_on_request() {
 }
 
 #[test]
-fn what_fails_is_counted_and_the_exit_code_says_so() {
+fn failures_are_counted_and_set_the_exit_code() {
     let dir = tempfile::tempdir().unwrap();
     // Every other one does not start.
     let odd = r#"case "$(mkdir first 2>&1)" in "") FAKE_MODE="exit 9"; export FAKE_MODE;; esac"#;

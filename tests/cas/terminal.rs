@@ -40,7 +40,7 @@ fn both(out: &Output) -> (String, String) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_model_and_the_user_said_is_shown_by_every_command_and_obeyed_by_none() {
+async fn text_of_the_model_and_the_user_is_shown_by_every_command_and_obeyed_by_no_terminal() {
     let Some(rig) = Rig::new().await else { return };
     within(120, async {
         let command = format!("echo hi # {EVIL}\nprintf second");

@@ -227,7 +227,7 @@ fn a_request_that_is_never_answered_is_an_error_and_those_behind_it_go_on() {
 }
 
 #[test]
-fn at_the_end_each_request_without_an_answer_has_an_error() {
+fn each_request_without_an_answer_has_an_error_at_the_end() {
     for end in [
         r#"{"type":"cas/exit"}"#,
         r#"{"type":"cas/request","method":"turn/interrupt","params":{"exit":5}}"#,

@@ -13,7 +13,7 @@ fn vendored() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("schema")
 }
 
-/// What the build script had a codex write.
+/// The schema that a codex wrote for the build script.
 fn of_codex(name: &str) -> Option<PathBuf> {
     option_env!("CAS_CODEX")
         .filter(|path| !path.is_empty())
@@ -40,7 +40,7 @@ pub(crate) fn bundle() -> Value {
     bundle_in(&dir.unwrap_or_else(vendored))
 }
 
-/// The methods that need no `experimentalApi`.
+/// The methods that do not need `experimentalApi`.
 pub(crate) fn stable_methods() -> BTreeSet<String> {
     if let Some(dir) = of_codex("codex-schema-stable") {
         let bundle = bundle_in(&dir);

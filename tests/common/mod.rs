@@ -1,9 +1,11 @@
-//! What the tests against the real codex share.
+//! Shared parts of the tests.
 #![allow(
     dead_code,
     unreachable_pub,
     reason = "each test binary uses a part of it"
 )]
+
+pub mod raw;
 
 use std::{future::Future, time::Duration};
 
@@ -13,7 +15,7 @@ use cas_sdk::{
     testing::{self, CodexHome, CodexHomeBuilder, MockModel},
 };
 
-/// A codex home, a scripted model and the way to start clients on them.
+/// A codex home and a scripted model, for which it starts clients.
 pub struct Rig {
     codex: std::path::PathBuf,
     pub model: MockModel,
@@ -21,12 +23,12 @@ pub struct Rig {
 }
 
 impl Rig {
-    /// `None`, said loudly, where there is neither a codex nor npm.
+    /// Creates a rig. `None`, with a note on stderr, without a codex and npm.
     pub async fn new() -> Option<Self> {
         Self::with(|home| home).await
     }
 
-    /// With a configuration of its own.
+    /// Creates a rig with this configuration.
     pub async fn with(
         configure: impl FnOnce(CodexHomeBuilder) -> CodexHomeBuilder,
     ) -> Option<Self> {
@@ -64,14 +66,14 @@ impl Rig {
     }
 }
 
-/// No test runs for ever.
+/// Fails the test if the work takes longer than this limit.
 pub async fn within<F: Future>(seconds: u64, work: F) -> F::Output {
     tokio::time::timeout(Duration::from_secs(seconds), work)
         .await
         .expect("in time")
 }
 
-/// Whether a process is there; a zombie is not.
+/// Whether a process is alive. A zombie is not.
 pub fn is_alive(pid: u32) -> bool {
     std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
         !matches!(
@@ -83,7 +85,7 @@ pub fn is_alive(pid: u32) -> bool {
     })
 }
 
-/// Polls until something holds.
+/// Polls until a condition holds, for at most 10 s.
 pub async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     for _ in 0..500 {
         if holds() {
@@ -94,8 +96,8 @@ pub async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     panic!("{what}: not within 10 s");
 }
 
-/// Ends the whole program unless it is dropped in time: a runtime that is blocked fires no timer.
-#[must_use = "it watches for as long as it lives"]
+/// Aborts the program unless it is dropped in time, since a blocked runtime fires no timers.
+#[must_use = "it watches until it is dropped"]
 pub fn watchdog(seconds: u64, what: &str) -> Watchdog {
     let (alive, watch) = std::sync::mpsc::channel::<()>();
     let what = what.to_owned();

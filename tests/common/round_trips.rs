@@ -1,11 +1,12 @@
-//! Decoding and encoding again, by method.
+//! Round trips through the types, by method.
 
 use std::collections::HashMap;
 
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-/// Of a method whose answer no schema tells, as some older ones have them, the response is a `Value`.
+/// Of a method whose answer no schema tells, as some older ones have them, the response is a
+/// `Value`.
 mod types {
     pub(super) use cas_sdk::protocol::*;
     #[allow(unused_imports, reason = "only such a schema needs it")]

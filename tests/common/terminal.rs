@@ -12,13 +12,13 @@ use tokio::time::sleep;
 
 use crate::common::Rig;
 
-/// A terminal of its own, in a tmux of its own.
+/// A terminal in its own tmux server.
 pub(crate) struct Terminal {
     dir: TempDir,
 }
 
 impl Terminal {
-    /// `None`, said loudly, where there is no tmux.
+    /// Starts a terminal. `None`, with a note on stderr, if there is no tmux.
     pub(crate) fn new() -> Option<Self> {
         let found = Command::new("tmux").arg("-V").output();
         if found.is_ok_and(|output| output.status.success()) {
@@ -27,7 +27,7 @@ impl Terminal {
             });
         }
         let test = std::thread::current().name().unwrap_or("a test").to_owned();
-        // Around the harness, which captures what tests that pass have printed.
+        // Bypasses the test harness, which captures the output of tests that pass.
         let note = format!("cas-sdk: SKIPPED {test}: no tmux to run the TUI in\n");
         let _ = std::io::Write::write_all(&mut std::io::stderr(), note.as_bytes());
         None
@@ -43,7 +43,8 @@ impl Terminal {
             .unwrap()
     }
 
-    /// Starts codex in the environment of the rig, and in its directory, which is made one that the user trusts.
+    /// Starts codex in the environment of the rig, and in its directory, which is made one that the
+    /// user trusts.
     pub(crate) fn run(&self, rig: &Rig, args: &[&str]) {
         let config = rig.home.path().join("config.toml");
         let mut text = std::fs::read_to_string(&config).unwrap();
@@ -76,7 +77,7 @@ impl Terminal {
         assert!(started.status.success(), "{started:?}");
     }
 
-    /// What is on the screen.
+    /// The text on the screen.
     pub(crate) fn screen(&self) -> String {
         String::from_utf8_lossy(&self.tmux(&["capture-pane", "-p"]).stdout).into_owned()
     }
@@ -111,7 +112,7 @@ impl Terminal {
     pub(crate) async fn enter(&self, text: &str) {
         self.tmux(&["send-keys", "-l", text]);
         self.shows(text).await;
-        // The TUI takes keys that come at once for a paste, in which Enter ends nothing.
+        // The TUI treats keys that arrive at once as a paste, in which Enter does not submit.
         sleep(Duration::from_millis(500)).await;
         self.tmux(&["send-keys", "Enter"]);
     }

@@ -1,8 +1,10 @@
-//! Runs the tests of a binary a second time, with the frames of a WebSocket between client and server.
+//! Runs the tests of a binary a second time, with the frames of a WebSocket between client and
+//! server.
 
 use std::process::Command;
 
-/// Starts this test binary again. `skip` are the tests that are about pipes, and the one that calls this.
+/// Starts this test binary again. `skip` are the tests that are about pipes, and the one that calls
+/// this.
 pub(super) fn again(skip: &[&str]) {
     let mut tests = Command::new(std::env::current_exe().unwrap());
     tests.env("CAS_TEST_TRANSPORT", "websocket");

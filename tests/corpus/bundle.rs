@@ -1,9 +1,9 @@
-//! The schema as the corpus reads it: by pointer, with the errors of the export mended by a list of its own. A slip in
-//! the generator's list would pass unseen if the corpus shared it.
+//! The schema as the corpus reads it: by pointer, with the errors of the export mended by a list of
+//! its own. A slip in the generator's list would pass unseen if the corpus shared it.
 
 use serde_json::{Value, json};
 
-/// What the export gets wrong; the wire has the second name.
+/// Names that the export gets wrong. The wire has the second one.
 const WRONG_NAMES: [(&str, &str, &str); 8] = [
     ("AccountSessionsSwitchResponse", "auth_url", "authUrl"),
     ("AccountSessionsSwitchResponse", "login_id", "loginId"),
@@ -15,7 +15,7 @@ const WRONG_NAMES: [(&str, &str, &str); 8] = [
     ("ThreadTimelineEntry", "duration_ms", "durationMs"),
 ];
 
-/// Objects of which the export forgot that they are maps.
+/// Maps that the export turned into objects.
 const LOST_MAPS: [(&str, &str); 3] = [
     ("AppsConfig", "AppConfig"),
     ("AppLinksConfig", "AppLinkConfig"),
@@ -67,7 +67,7 @@ impl Bundle {
             .map(|target| json!({ "$ref": target }))
     }
 
-    /// What a reference refers to, and its name.
+    /// The target of a reference, and its name.
     pub(crate) fn resolve<'a>(&self, target: &'a str) -> (&'a str, &Value) {
         let name = target.rsplit('/').next().unwrap_or(target);
         let schema = self.0.pointer(&target[1..]);
@@ -97,7 +97,7 @@ impl Bundle {
     }
 }
 
-/// Older schemas lack some of what is mended.
+/// Older schemas lack some of the corrected definitions.
 fn is_gone(name: &str) {
     if cfg!(foreign_schema) {
         return;

@@ -1,4 +1,4 @@
-//! What a value lost or gained on the way through a type.
+//! Differences of a value after a round trip through a type.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,11 +9,11 @@ use super::generate::Free;
 /// The outcome for one value.
 #[derive(Default)]
 pub(crate) struct Outcome {
-    /// In words, with the place.
+    /// A description with the place.
     pub(crate) differences: Vec<String>,
-    /// The optional fields whose `null` came back as `null`: those with three states.
+    /// Optional fields whose `null` came back as `null`: those with three states.
     pub(crate) kept_nulls: BTreeSet<String>,
-    /// Those whose `null` came back as absence.
+    /// Optional fields whose `null` came back as absence.
     pub(crate) dropped_nulls: BTreeSet<String>,
 }
 
@@ -62,7 +62,7 @@ pub(crate) fn compare(
                 compare(was, is, free, &format!("{path}/{index}"), outcome);
             }
         }
-        // 2 and 2.0 are one number in JSON.
+        // 2 and 2.0 are the same number in JSON.
         (Value::Number(was), Value::Number(is))
             if (was.is_f64() || is.is_f64()) && was.as_f64() == is.as_f64() => {}
         _ if before == after => {}
@@ -72,7 +72,7 @@ pub(crate) fn compare(
     }
 }
 
-/// JSON with the keys of every object from last to first, so that a union's tag stands elsewhere.
+/// JSON with the keys of every object reversed, so that the tag of a union is elsewhere.
 pub(crate) fn backwards(value: &Value) -> String {
     match value {
         Value::Object(object) => {

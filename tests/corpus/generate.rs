@@ -1,4 +1,4 @@
-//! Values from a schema: the least one, the fullest one, and one for each enum value, union branch and state of a field.
+//! Values from a schema: minimal, full, and one per enum value, union branch and state of a field.
 
 use std::collections::BTreeMap;
 
@@ -6,17 +6,18 @@ use serde_json::{Map, Value, json};
 
 use super::bundle::Bundle;
 
-/// What the schema does not have.
+/// A value that is not in the schema.
 pub(crate) const UNHEARD_OF: &str = "casUnheardOf";
 
-/// What may differ, at one place of a value, after decoding and encoding.
+/// A permitted difference at one place of a value after a round trip.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Free {
     /// An optional field was `null` and may be absent. With the type and the field's name.
     Null(String),
     /// A field may appear or vanish with this value, the schema's default.
     Default(Value),
-    /// A field that has this default was `null`, which the schema does not allow but means nothing else.
+    /// A field that has this default was `null`, which the schema does not allow but means nothing
+    /// else.
     NullForDefault(Value),
     /// A field that the schema does not have may vanish; the raw message has it.
     Extra,
@@ -47,7 +48,7 @@ impl Sample {
         }
     }
 
-    /// The sample as it stands under a key of something larger.
+    /// The sample under a key of a larger value.
     fn under(self, key: &str, wrap: impl FnOnce(Value) -> Value) -> Self {
         let free = self.free.into_iter();
         Self {
@@ -60,10 +61,10 @@ impl Sample {
     }
 }
 
-/// Where in the schema the generator is.
+/// The position of the generator in the schema.
 #[derive(Clone, Default)]
 struct Place {
-    /// The definitions that lead here.
+    /// The definitions on the path to here.
     stack: Vec<String>,
 }
 
@@ -164,7 +165,7 @@ fn says_nothing(schema: &Value) -> bool {
         })
 }
 
-/// What stands under keys that are no properties.
+/// The schema of values under keys that are not properties.
 fn extra(schema: &Value) -> Option<Value> {
     match schema.get("additionalProperties") {
         Some(Value::Bool(true)) => Some(json!({})),
@@ -173,7 +174,7 @@ fn extra(schema: &Value) -> Option<Value> {
     }
 }
 
-/// The least value; `None` if it would contain itself.
+/// The minimal value, or `None` if it would contain itself.
 fn least(bundle: &Bundle, schema: &Value, place: &Place) -> Option<Sample> {
     if let Some(target) = schema["$ref"].as_str() {
         let (name, schema) = bundle.resolve(target);
@@ -246,7 +247,7 @@ fn add(object: &mut Sample, key: &str, sample: Sample) {
     object.mutated |= sample.mutated;
 }
 
-/// The value with every field in it.
+/// The value with every field.
 fn fullest(bundle: &Bundle, schema: &Value, place: &Place) -> Option<Sample> {
     if let Some(target) = schema["$ref"].as_str() {
         let (name, schema) = bundle.resolve(target);
@@ -281,7 +282,7 @@ fn fullest(bundle: &Bundle, schema: &Value, place: &Place) -> Option<Sample> {
     Some(sample)
 }
 
-/// One value for everything the schema tells apart, each in the least surroundings.
+/// One value for each alternative of the schema, each in a minimal context.
 fn one_by_one(bundle: &Bundle, schema: &Value, place: &Place) -> Vec<Sample> {
     if let Some(target) = schema["$ref"].as_str() {
         let (name, schema) = bundle.resolve(target);

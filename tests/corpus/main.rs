@@ -1,9 +1,10 @@
-//! Thousands of messages made from the schema, each decoded and encoded again.
+//! Thousands of messages generated from the schema, each decoded and encoded again.
 //!
-//! What may differ afterwards, and nothing else: an optional field that was `null` may be absent, unless it is one of
-//! the three-state fields below; a field may appear or vanish if its value is the default that the schema gives for its
-//! absence; and a field that the schema does not have may vanish from the typed value (the raw message keeps it). A `null` where the
-//! schema has a default instead is read as that default.
+//! What may differ afterwards, and nothing else: an optional field that was `null` may be absent,
+//! unless it is one of the three-state fields below; a field may appear or vanish if its value is
+//! the default that the schema gives for its absence; and a field that the schema does not have may
+//! vanish from the typed value (the raw message keeps it). A `null` where the schema has a default
+//! instead is read as that default.
 
 #[path = "../common/built_from.rs"]
 mod built_from;
@@ -25,7 +26,7 @@ use compare::{Outcome, backwards, compare};
 use generate::{Sample, UNHEARD_OF, samples};
 use round_trips::calls;
 
-/// What one kind of message came to.
+/// The result for one kind of message.
 #[derive(Default)]
 struct Tally {
     plain: usize,
@@ -119,7 +120,7 @@ fn tallies() -> BTreeMap<&'static str, Tally> {
                 tally.check(method, &sample, in_enum);
             }
             let response = bundle.named(responses[method]);
-            // Of a foreign schema not every response is known.
+            // Some responses of a foreign schema are unknown.
             let untyped = cfg!(foreign_schema) && responses[method] == "Value";
             assert!(
                 response.is_some() || untyped,
@@ -221,7 +222,7 @@ fn every_request_of_the_client_decodes_to_its_own_variant_and_null_params_mean_n
         .iter()
         .filter(|method| method.kind == MethodKind::Request)
     {
-        // What needs a field is refused without it, but is never taken for another method.
+        // Params without a required field are refused, and never mistaken for another method's.
         if let Ok(request) = ClientRequest::decode(method.method, "{}") {
             assert_eq!(request.method(), method.method);
             assert!(

@@ -85,7 +85,7 @@ fn answers_last(server: &FakeServer) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn at_a_deadline_too_an_end_that_is_told_counts_more_than_the_record() {
+async fn an_end_that_the_server_reports_takes_precedence_over_the_record_at_a_deadline() {
     within(600, async {
         let (_client, server, mut turn) = running().await;
         thread_is(&server, "idle");

@@ -339,7 +339,7 @@ async fn the_marked_answer_counts_wherever_it_stands_and_remarks_never_do() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn at_its_deadline_a_turn_is_steered_and_may_come_to_an_end_by_itself() {
+async fn a_turn_is_steered_at_its_deadline_and_may_end_by_itself() {
     within(600, async {
         let (_client, server, mut turn) = running().await;
         server.answer("turn/steer", {

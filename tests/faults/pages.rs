@@ -5,7 +5,9 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use cas_sdk::{CasClient, Error, error::RpcError, history::Mine, protocol::*, testing::FakeServer};
+use cas_sdk::{
+    CasClient, Error, error::RpcError, history::HistoryQuery, protocol::*, testing::FakeServer,
+};
 use serde_json::{Value, json};
 
 use crate::common::within;
@@ -129,7 +131,7 @@ async fn mining_a_list_that_goes_round_in_circles_ends_with_an_error_after_what_
         for cursors in CIRCLES {
             let (client, server) = server().await;
             server.answer("thread/list", circle(cursors));
-            let mut threads = client.mine(Mine::default());
+            let mut threads = client.history(HistoryQuery::default());
             let mut found = 0;
             let error = loop {
                 match threads.next().await.unwrap() {
@@ -166,7 +168,7 @@ async fn the_turns_of_a_thread_that_go_round_in_circles_are_an_error_of_that_thr
                     _ => Ok(json!({"data": [{"id": "turn"}], "nextCursor": null})),
                 },
             );
-            let mut threads = client.mine(Mine::default().include_turns(true));
+            let mut threads = client.history(HistoryQuery::default().include_turns(true));
             let endless = threads.next().await.unwrap().unwrap();
             let error = endless.turns_error.unwrap();
             assert!(
@@ -177,6 +179,42 @@ async fn the_turns_of_a_thread_that_go_round_in_circles_are_an_error_of_that_thr
             assert_eq!(sound.turns.unwrap().len(), 1);
             assert!(threads.next().await.is_none());
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_stored_thread_keeps_its_text_and_one_that_does_not_fit_the_schema_ends_nothing() {
+    within(20, async {
+        let (client, server) = server().await;
+        server.answer("thread/list", |params| {
+            let mut future = FakeServer::thread("a", "idle");
+            future["future"] = json!([1]);
+            let threads = if params["archived"] == true {
+                json!([])
+            } else {
+                json!([future, {"id": "b", "updatedAt": 1, "turns": 7}])
+            };
+            Ok(json!({"data": threads, "nextCursor": null}))
+        });
+        let turn = json!({"id": "turn", "items": [], "status": "completed", "future": 2});
+        server.answer("thread/turns/list", move |_| {
+            Ok(json!({"data": [turn], "nextCursor": null}))
+        });
+        let query = HistoryQuery::default().include_turns(true);
+        let mut threads = client.history(query);
+        let stored = threads.next().await.unwrap().unwrap();
+        assert_eq!(stored.thread().unwrap().id, "a");
+        assert!(stored.json().contains(r#""future":[1]"#), "{stored:?}");
+        let turns = stored.turns.unwrap();
+        assert_eq!(turns[0].turn().unwrap().id, "turn");
+        assert!(turns[0].json().contains(r#""future":2"#), "{turns:?}");
+
+        let odd = threads.next().await.unwrap().unwrap();
+        assert_eq!((odd.id(), odd.updated_at()), ("b", 1));
+        let error = odd.thread().unwrap_err();
+        assert!(matches!(error, Error::Decode { .. }), "{error:?}");
+        assert!(threads.next().await.is_none());
     })
     .await;
 }

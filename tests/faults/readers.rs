@@ -195,7 +195,7 @@ async fn a_reader_that_is_too_slow_is_told_and_its_outcome_is_whole_all_the_same
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_the_record_cannot_be_had_the_outcome_is_what_there_is() {
+async fn a_turn_without_a_readable_record_has_the_outcome_collected_so_far() {
     within(120, async {
         let builder = CasClient::builder().event_queue(4, 1_000_000);
         let (_client, server, thread) = rig_with(builder).await;

@@ -44,7 +44,7 @@ fn refuse(server: &FakeServer, method: &str, code: i64, message: &str) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whatever_says_that_nothing_is_stored_lets_a_new_thread_be_started() {
+async fn every_refusal_of_a_thread_that_is_not_stored_lets_a_new_one_start() {
     within(600, async {
         for (code, message) in MISSING {
             let (client, server, _thread) = rig().await;

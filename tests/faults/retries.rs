@@ -53,7 +53,7 @@ async fn an_overload_is_an_error_that_says_it_may_be_retried_and_nothing_does_so
 }
 
 #[tokio::test(start_paused = true)]
-async fn asked_to_it_is_made_again_after_pauses_that_grow() {
+async fn a_request_with_a_retry_policy_is_repeated_after_growing_pauses() {
     within(60, async {
         let (client, server) = busy(4, overloaded).await;
         let begun = Instant::now();
@@ -67,7 +67,7 @@ async fn asked_to_it_is_made_again_after_pauses_that_grow() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_is_given_up_after_so_many_times_or_when_the_deadline_would_pass() {
+async fn a_retry_ends_after_its_limit_or_before_the_deadline() {
     within(60, async {
         let (client, server) = busy(100, overloaded).await;
         let error = request(&client).retry(Retry::times(3)).await.unwrap_err();
@@ -100,7 +100,7 @@ async fn it_is_given_up_after_so_many_times_or_when_the_deadline_would_pass() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_else_is_made_again() {
+async fn no_other_error_is_retried() {
     within(600, async {
         let refusals = [
             (-32600, "Invalid request: missing field `x`"),

@@ -7,7 +7,7 @@ use crate::common::within;
 use crate::{T, U, accepted, rig, running};
 
 #[tokio::test]
-async fn on_a_thread_at_rest_it_starts_a_turn() {
+async fn a_send_to_an_idle_thread_starts_a_turn() {
     within(20, async {
         let (_client, server, thread) = rig().await;
         server.starts(U);
@@ -70,7 +70,7 @@ async fn a_turn_that_ends_just_then_makes_it_start_one_exactly_once() {
 }
 
 #[tokio::test]
-async fn if_the_server_lets_it_join_after_all_it_says_so() {
+async fn a_send_that_joins_a_turn_after_all_says_so() {
     within(20, async {
         let (_client, server, turn) = running().await;
         let refusal = RpcError::new(-32600, "no active turn to steer", None);

@@ -64,7 +64,7 @@ async fn late_and_foreign_events_never_land_in_the_turn() {
 }
 
 #[tokio::test]
-async fn of_two_asks_at_once_the_second_joins_and_both_have_the_whole() {
+async fn the_second_of_two_simultaneous_asks_joins_and_both_have_the_whole_turn() {
     within(20, async {
         let (_client, server, thread) = rig().await;
         let (a, b, ()) = tokio::join!(
@@ -96,7 +96,7 @@ async fn of_two_asks_at_once_the_second_joins_and_both_have_the_whole() {
 }
 
 #[tokio::test]
-async fn who_joins_late_gets_the_beginning_from_those_who_were_there() {
+async fn a_late_reader_gets_the_beginning_from_the_earlier_ones() {
     within(20, async {
         let (_client, server, first) = running().await;
         server.delta(T, U, "m", "once ");
@@ -115,7 +115,7 @@ async fn who_joins_late_gets_the_beginning_from_those_who_were_there() {
 }
 
 #[tokio::test]
-async fn where_nobody_was_there_the_beginning_comes_from_the_record() {
+async fn a_late_reader_without_earlier_ones_gets_the_beginning_from_the_record() {
     within(20, async {
         let (_client, server, thread) = rig().await;
         // Another client's turn, on a thread that was taken up in the middle of it.
@@ -220,7 +220,7 @@ async fn the_thread_of_a_sub_agent_is_followed_without_being_opened() {
 }
 
 #[tokio::test]
-async fn on_a_closed_connection_the_reason_is_told() {
+async fn a_start_on_a_closed_connection_fails_with_the_reason() {
     within(20, async {
         let (client, server, thread) = rig().await;
         server.die();
@@ -232,7 +232,7 @@ async fn on_a_closed_connection_the_reason_is_told() {
 }
 
 #[tokio::test]
-async fn on_a_thread_that_was_busy_the_next_turn_is_ones_own() {
+async fn the_next_turn_on_a_thread_that_was_busy_is_a_new_one() {
     within(20, async {
         let (_client, server, thread) = rig().await;
         server.answer("thread/resume", |_| {

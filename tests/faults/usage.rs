@@ -55,7 +55,7 @@ async fn sub_agents_and_theirs_count_towards_the_turn_that_started_them() {
 }
 
 #[tokio::test]
-async fn where_the_server_names_no_root_the_calls_that_made_the_sub_agents_do() {
+async fn sub_agents_are_found_by_the_calls_that_made_them_where_the_server_names_no_root() {
     within(20, async {
         let (_client, server, turn) = running().await;
         server.usage(T, U, (10, 5), (10, 5));

@@ -4,6 +4,6 @@
 mod common;
 
 #[test]
-fn all_of_this_holds_over_a_websocket() {
-    common::again(&["all_of_this_holds_over_a_websocket"]);
+fn the_same_tests_pass_over_a_websocket() {
+    common::again(&["the_same_tests_pass_over_a_websocket"]);
 }

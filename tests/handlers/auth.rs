@@ -94,7 +94,7 @@ async fn new_tokens_let_the_turn_go_on() {
 }
 
 #[tokio::test]
-async fn without_new_tokens_the_turn_fails_and_says_why() {
+async fn a_turn_without_new_tokens_fails_with_the_reason() {
     within(180, async {
         let failing =
             |_: RefreshRequest, _cx| async { Err(HandlerError::new("the vault is closed")) };
@@ -145,7 +145,7 @@ async fn without_new_tokens_the_turn_fails_and_says_why() {
 }
 
 #[tokio::test]
-async fn without_a_handler_the_turn_fails_at_once() {
+async fn a_turn_without_a_refresh_handler_fails_at_once() {
     let Some(rig) = rig().await else { return };
     within(60, async {
         rig.model.require_bearer("none");

@@ -12,9 +12,9 @@ use serde_json::{Value, json};
 
 use crate::{
     auth,
+    common::raw::RawServer,
     common::{Rig, within},
     opened::Log,
-    peer::Peer,
     start, turn,
 };
 
@@ -61,7 +61,7 @@ async fn a_clock_tells_a_server_that_asks_the_time_whatever_the_schema_says() {
         Ok(UNIX_EPOCH + Duration::from_millis(1_781_717_655_900))
     };
     within(20, async {
-        let (_client, mut peer) = Peer::connect_to(
+        let (_client, mut peer) = RawServer::connect_to(
             CasClient::builder().handlers(cas_sdk::Handlers::new().clock(clock)),
             "0.169.0",
         )
@@ -85,14 +85,14 @@ async fn a_handler_that_the_server_never_calls_is_told_once() {
             let builder = CasClient::builder().handlers(cas_sdk::Handlers::new().clock(clock));
             // A server that is started again is no news.
             for _ in 0..2 {
-                Peer::connect_to(builder.clone(), version).await;
+                RawServer::connect_to(builder.clone(), version).await;
             }
             let lines =
                 log.lines("never sends currentTime/read: the Clock handler is never called");
             assert_eq!(lines.len(), told, "{version}: {lines:?}");
         }
         let log = Log::start();
-        let (client, _peer) = Peer::connect_to(CasClient::builder(), "0.171.0").await;
+        let (client, _peer) = RawServer::connect_to(CasClient::builder(), "0.171.0").await;
         assert_eq!(log.lines("never sends").len(), 0, "there is no handler");
         let _threads = client.with_handlers(Handlers::new().clock(clock));
         assert_eq!(log.lines("never sends currentTime/read").len(), 1);
@@ -115,7 +115,7 @@ async fn the_model_is_told_the_time_of_the_clients_clock() {
 }
 
 #[tokio::test]
-async fn without_a_clock_it_is_the_time_of_this_machine() {
+async fn the_default_clock_is_that_of_this_machine() {
     let Some((status, told)) = ask(|b| b).await else {
         return;
     };

@@ -15,8 +15,8 @@ use cas_sdk::{
 use serde_json::{Value, json};
 
 use crate::{
+    common::raw::RawServer,
     common::{eventually, within},
-    peer::Peer,
 };
 
 const COMMAND: &str = "item/commandExecution/requestApproval";
@@ -51,7 +51,7 @@ impl Drop for Running {
 }
 
 /// A client whose handlers never answer.
-async fn silent() -> (CasClient, Peer, Counts) {
+async fn silent() -> (CasClient, RawServer, Counts) {
     let counts = Counts::default();
     let (asked, called) = (counts.clone(), counts.clone());
     let tool = DynamicTool::new("t", "d", move |_: Value, _cx: ToolContext| {
@@ -70,12 +70,12 @@ async fn silent() -> (CasClient, Peer, Counts) {
                 std::future::pending().await
             }
         });
-    let (client, peer) = Peer::connect(builder).await;
+    let (client, peer) = RawServer::connect(builder).await;
     (client, peer, counts)
 }
 
 /// Nothing was sent before this request of the client.
-async fn nothing_was_sent(client: &CasClient, peer: &mut Peer) {
+async fn nothing_was_sent(client: &CasClient, peer: &mut RawServer) {
     let (answer, _) = tokio::join!(
         client.request(ThreadLoadedListParams::default()),
         peer.expect(
@@ -87,7 +87,7 @@ async fn nothing_was_sent(client: &CasClient, peer: &mut Peer) {
 }
 
 #[tokio::test]
-async fn whatever_settles_a_request_elsewhere_drops_its_handler_and_sends_nothing() {
+async fn a_request_that_is_settled_elsewhere_drops_its_handler_and_sends_nothing() {
     within(30, async {
         let call = json!({"threadId": "t", "turnId": "u", "callId": "c-1", "tool": "t", "arguments": {}});
         for (method, params, end, why) in [
@@ -146,7 +146,7 @@ async fn a_request_that_is_sent_again_while_it_is_open_is_answered_once() {
                 Ok(Decision::Accept)
             }
         };
-        let (client, mut peer) = Peer::connect(CasClient::builder().approvals(handler)).await;
+        let (client, mut peer) = RawServer::connect(CasClient::builder().approvals(handler)).await;
         peer.request(7, COMMAND, command("i")).await;
         peer.request(7, COMMAND, command("i")).await;
         nothing_was_sent(&client, &mut peer).await;
@@ -197,7 +197,7 @@ async fn more_than_256_at_once_are_told_to_come_later_and_nothing_else_is_held_u
 #[tokio::test]
 async fn a_request_that_nobody_handles_is_refused_in_the_methods_own_words() {
     within(30, async {
-        let (_client, mut peer) = Peer::connect(CasClient::builder()).await;
+        let (_client, mut peer) = RawServer::connect(CasClient::builder()).await;
         let base = json!({"threadId": "t", "turnId": "u", "itemId": "i", "startedAtMs": 1, "cwd": "/", "permissions": {}, "isBlocking": true, "questions": [], "serverName": "s", "mode": "form", "message": "", "requestedSchema": {}});
         for (method, result) in [
             (COMMAND, json!({"decision": "decline"})),
@@ -236,7 +236,7 @@ async fn params_that_cannot_be_decoded_are_refused_and_no_handler_sees_them() {
                     Ok(cas_sdk::handlers::Answers::new().answer("a", "b"))
                 },
             ));
-        let (_client, mut peer) = Peer::connect(builder).await;
+        let (_client, mut peer) = RawServer::connect(builder).await;
         for (method, result) in [
             (COMMAND, json!({"decision": "decline"})),
             (
@@ -271,12 +271,12 @@ async fn an_unknown_kind_of_command_approval_is_for_the_handler_alone() {
         let mut odd = command("i");
         odd["kind"] = "telepathy".into();
         let (_client, mut peer) =
-            Peer::connect(CasClient::builder().approvals(Policy::auto())).await;
+            RawServer::connect(CasClient::builder().approvals(Policy::auto())).await;
         peer.request(1, COMMAND, odd.clone()).await;
         assert_eq!(peer.next().await["result"]["decision"], "decline");
         let yes = |_: ApprovalRequest, _cx| async { Ok(Decision::Accept) };
         let (_client, mut peer) =
-            Peer::connect(CasClient::builder().approvals(Policy::auto().handler(yes))).await;
+            RawServer::connect(CasClient::builder().approvals(Policy::auto().handler(yes))).await;
         peer.request(1, COMMAND, odd).await;
         assert_eq!(peer.next().await["result"]["decision"], "accept");
     })
@@ -302,13 +302,13 @@ async fn a_skill_of_an_older_server_is_approved_by_the_handler_or_the_policy() {
     within(30, async {
         let skill = |name: &str| json!({"itemId": "i", "skillName": name});
         let builder = CasClient::builder().approvals(Deploys);
-        let (_client, mut peer) = Peer::connect(builder).await;
+        let (_client, mut peer) = RawServer::connect(builder).await;
         for (name, decision) in [("deploy", "approve"), ("destroy", "decline")] {
             peer.request(1, "skill/requestApproval", skill(name)).await;
             assert_eq!(peer.next().await["result"], json!({"decision": decision}));
         }
         let (_client, mut peer) =
-            Peer::connect(CasClient::builder().approvals(Policy::auto())).await;
+            RawServer::connect(CasClient::builder().approvals(Policy::auto())).await;
         peer.request(1, "skill/requestApproval", skill("any")).await;
         assert_eq!(peer.next().await["result"], json!({"decision": "approve"}));
     })
@@ -318,7 +318,7 @@ async fn a_skill_of_an_older_server_is_approved_by_the_handler_or_the_policy() {
 #[tokio::test]
 async fn the_id_is_echoed_as_it_came() {
     within(30, async {
-        let (_client, mut peer) = Peer::connect(CasClient::builder()).await;
+        let (_client, mut peer) = RawServer::connect(CasClient::builder()).await;
         for id in [
             json!(0),
             json!(-1),

@@ -21,10 +21,9 @@ use cas_sdk::{
 use serde_json::{Value, json};
 
 use crate::{
+    common::raw::RawServer,
     common::{Rig, eventually, within},
-    ended, item,
-    peer::Peer,
-    start, told, turn,
+    ended, item, start, told, turn,
 };
 
 async fn rig() -> Option<Rig> {
@@ -158,7 +157,7 @@ async fn a_form_is_filled_in() {
 }
 
 #[tokio::test]
-async fn whatever_goes_wrong_is_a_refusal_and_the_turn_goes_on() {
+async fn every_failure_of_an_elicitation_is_a_refusal_and_the_turn_goes_on() {
     let Some(rig) = rig().await else { return };
     within(180, async {
         let no = |_: ElicitationRequest, _cx| async { Ok(ElicitationAnswer::decline()) };
@@ -390,15 +389,16 @@ async fn extended_forms_are_announced_only_by_a_handler_that_shows_them() {
             true
         }
     }
-    let announced =
-        |peer: &Peer| peer.initialize["capabilities"]["mcpServerOpenaiFormElicitation"].clone();
+    let announced = |peer: &RawServer| {
+        peer.initialize["capabilities"]["mcpServerOpenaiFormElicitation"].clone()
+    };
     let builder = || cas_sdk::CasClient::builder();
     let (_client, peer) =
-        Peer::connect(builder().handlers(cas_sdk::Handlers::new().elicitation(Forms))).await;
+        RawServer::connect(builder().handlers(cas_sdk::Handlers::new().elicitation(Forms))).await;
     assert_eq!(announced(&peer), true);
     let no = |_: ElicitationRequest, _cx| async { Ok(ElicitationAnswer::decline()) };
     let (_client, peer) =
-        Peer::connect(builder().handlers(cas_sdk::Handlers::new().elicitation(no))).await;
+        RawServer::connect(builder().handlers(cas_sdk::Handlers::new().elicitation(no))).await;
     assert_eq!(announced(&peer), Value::Null);
     assert_eq!(
         peer.initialize["capabilities"]["requestAttestation"],
@@ -406,6 +406,6 @@ async fn extended_forms_are_announced_only_by_a_handler_that_shows_them() {
     );
     let token = |_: RequestContext| async { Ok("v1".to_owned()) };
     let (_client, peer) =
-        Peer::connect(builder().handlers(cas_sdk::Handlers::new().attestation(token))).await;
+        RawServer::connect(builder().handlers(cas_sdk::Handlers::new().attestation(token))).await;
     assert_eq!(peer.initialize["capabilities"]["requestAttestation"], true);
 }

@@ -11,10 +11,9 @@ use serde_json::{Value, json};
 
 use crate::{
     approvals,
+    common::raw::RawServer,
     common::{Rig, within},
-    ended, item,
-    peer::Peer,
-    told,
+    ended, item, told,
 };
 
 const COMMAND: &str = "item/commandExecution/requestApproval";
@@ -35,7 +34,7 @@ async fn the_fallback_answers_methods_that_nobody_knows() {
                 _ => request.refuse(),
             }
         };
-        let (_client, mut peer) = Peer::connect(
+        let (_client, mut peer) = RawServer::connect(
             CasClient::builder().handlers(cas_sdk::Handlers::new().fallback(fallback)),
         )
         .await;
@@ -65,7 +64,8 @@ async fn a_request_that_a_handler_or_a_policy_claims_does_not_reach_the_fallback
         let handler = |_: ApprovalRequest, _cx| async { Ok(Decision::Decline) };
         let decided = async |builder: cas_sdk::Builder| {
             let (_client, mut peer) =
-                Peer::connect(builder.handlers(cas_sdk::Handlers::new().fallback(fallback))).await;
+                RawServer::connect(builder.handlers(cas_sdk::Handlers::new().fallback(fallback)))
+                    .await;
             peer.request(1, COMMAND, command()).await;
             peer.next().await["result"]["decision"].clone()
         };
@@ -90,7 +90,7 @@ async fn a_request_that_a_handler_or_a_policy_claims_does_not_reach_the_fallback
 #[tokio::test]
 async fn responders_answer_when_it_suits_and_in_any_order() {
     within(30, async {
-        let (client, mut peer) = Peer::connect(CasClient::builder()).await;
+        let (client, mut peer) = RawServer::connect(CasClient::builder()).await;
         let mut requests = client.unclaimed_requests();
         peer.request("a", COMMAND, command()).await;
         peer.request(2, "something/new", json!({})).await;
@@ -128,7 +128,7 @@ async fn responders_answer_when_it_suits_and_in_any_order() {
 #[tokio::test]
 async fn a_responder_learns_that_nobody_waits_any_more() {
     within(30, async {
-        let (client, mut peer) = Peer::connect(CasClient::builder()).await;
+        let (client, mut peer) = RawServer::connect(CasClient::builder()).await;
         let mut requests = client.unclaimed_requests();
         peer.request(1, COMMAND, command()).await;
         let mut responder = requests.next().await.unwrap();
@@ -154,7 +154,7 @@ async fn a_responder_learns_that_nobody_waits_any_more() {
 #[tokio::test]
 async fn a_stream_that_is_dropped_refuses_what_is_in_it_and_what_comes() {
     within(30, async {
-        let (client, mut peer) = Peer::connect(CasClient::builder()).await;
+        let (client, mut peer) = RawServer::connect(CasClient::builder()).await;
         let first = client.unclaimed_requests();
         let mut second = client.unclaimed_requests();
         peer.request(1, COMMAND, command()).await;

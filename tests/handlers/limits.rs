@@ -20,12 +20,12 @@ use cas_sdk::{
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::{common::within, peer::Peer};
+use crate::common::{raw::RawServer, within};
 
 const REFRESH: &str = "account/chatgptAuthTokens/refresh";
 
 /// Asks, and says how long the answer took.
-async fn timed(peer: &mut Peer, method: &str, params: Value) -> (Value, Duration) {
+async fn timed(peer: &mut RawServer, method: &str, params: Value) -> (Value, Duration) {
     let begun = Instant::now();
     peer.request(1, method, params).await;
     (peer.next().await, begun.elapsed())
@@ -47,7 +47,7 @@ async fn a_request_that_the_server_waits_for_is_answered_before_it_gives_up() {
                 std::future::pending::<Result<String, HandlerError>>()
             }),
     );
-    let (_client, mut peer) = Peer::connect(builder).await;
+    let (_client, mut peer) = RawServer::connect(builder).await;
     for (method, limit) in [
         (REFRESH, Duration::from_secs(8)),
         ("currentTime/read", Duration::from_secs(9)),
@@ -85,7 +85,7 @@ async fn a_question_that_need_not_be_answered_holds_the_turn_up_for_a_minute_at_
                     .user_input_limit(Duration::from_secs(limit), Answers::new()),
             );
         }
-        let (_client, mut peer) = Peer::connect(builder).await;
+        let (_client, mut peer) = RawServer::connect(builder).await;
         let asked = timed(&mut peer, "item/tool/requestUserInput", question(false));
         let (answer, took) = within(3_600, asked).await;
         assert_eq!(answer["result"], json!({"answers": {}}), "{answer}");
@@ -107,7 +107,7 @@ async fn people_have_all_the_time_in_the_world() {
                 Ok(Answers::new().answer("q", "a"))
             },
         ));
-    let (_client, mut peer) = Peer::connect(builder).await;
+    let (_client, mut peer) = RawServer::connect(builder).await;
     let params = json!({"threadId": "t", "turnId": "u", "itemId": "i", "startedAtMs": 1, "command": "ls", "isBlocking": true, "questions": []});
     let (answer, took) = timed(
         &mut peer,
@@ -129,7 +129,7 @@ async fn a_limit_that_is_set_ends_with_the_outcome_that_is_set() {
             std::future::pending::<Result<Decision, HandlerError>>()
         })
         .handlers(cas_sdk::Handlers::new().approval_limit(after, Decision::Cancel));
-    let (_client, mut peer) = Peer::connect(builder).await;
+    let (_client, mut peer) = RawServer::connect(builder).await;
     let params =
         json!({"threadId": "t", "turnId": "u", "itemId": "i", "startedAtMs": 1, "command": "ls"});
     let (answer, took) = timed(&mut peer, "item/commandExecution/requestApproval", params).await;
@@ -154,7 +154,7 @@ async fn refreshes_of_an_account_share_a_run_and_its_tokens_for_a_moment() {
             }
         }
     };
-    let (_client, mut peer) = Peer::connect(
+    let (_client, mut peer) = RawServer::connect(
         CasClient::builder().handlers(cas_sdk::Handlers::new().auth_refresh(handler)),
     )
     .await;
@@ -260,7 +260,7 @@ async fn a_decision_for_a_person_is_not_accepted_because_none_came_in_time() {
         let builder = CasClient::builder()
             .approvals(silent)
             .handlers(cas_sdk::Handlers::new().approval_limit(after, outcome.clone()));
-        let (_client, mut peer) = Peer::connect(builder).await;
+        let (_client, mut peer) = RawServer::connect(builder).await;
         for (kind, accepted) in [
             ("humanCommand", false),
             ("somethingNew", false),

@@ -20,7 +20,6 @@ mod fallback;
 mod files;
 mod limits;
 mod opened;
-mod peer;
 mod permissions;
 mod policy;
 mod threads;

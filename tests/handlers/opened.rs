@@ -216,7 +216,7 @@ async fn a_rule_that_accepts_a_program_that_runs_others_is_warned_of_once_when_i
         .rule(Rule::accept().exact_command("make"))
         .rule(Rule::decline().command("find"));
     let builder = cas_sdk::CasClient::builder().approvals(policy);
-    let (_client, mut peer) = crate::peer::Peer::connect(builder).await;
+    let (_client, mut peer) = crate::common::raw::RawServer::connect(builder).await;
     for _ in 0..2 {
         let params = json!({"threadId": "t", "turnId": "u", "itemId": "i", "startedAtMs": 1, "command": "git fetch"});
         peer.request(1, "item/commandExecution/requestApproval", params)

@@ -12,10 +12,9 @@ use serde_json::{Value, json};
 
 use crate::{
     approvals::{escalated, rig},
+    common::raw::RawServer,
     common::{Rig, within},
-    item,
-    peer::Peer,
-    start, turn,
+    item, start, turn,
 };
 
 type Audits = Arc<Mutex<Vec<Audit>>>;
@@ -124,7 +123,7 @@ async fn an_audit_that_panics_does_not_keep_the_answer_from_the_server() {
     within(30, async {
         let builder = CasClient::builder()
             .handlers(cas_sdk::Handlers::new().audit(|_| panic!("the disk is full")));
-        let (_client, mut peer) = Peer::connect(builder).await;
+        let (_client, mut peer) = RawServer::connect(builder).await;
         peer.request(
             1,
             "skill/requestApproval",
@@ -140,9 +139,10 @@ async fn an_audit_that_panics_does_not_keep_the_answer_from_the_server() {
 async fn only_decisions_are_audited() {
     within(30, async {
         let (audits, audit) = audit();
-        let (_client, mut peer) =
-            Peer::connect(CasClient::builder().handlers(cas_sdk::Handlers::new().audit(audit)))
-                .await;
+        let (_client, mut peer) = RawServer::connect(
+            CasClient::builder().handlers(cas_sdk::Handlers::new().audit(audit)),
+        )
+        .await;
         for method in [
             "currentTime/read",
             "item/tool/requestUserInput",

@@ -11,10 +11,9 @@ use serde_json::{Value, json};
 
 use crate::{
     approvals::{escalated, rig},
+    common::raw::RawServer,
     common::{Rig, within},
-    item,
-    peer::Peer,
-    start, told, turn,
+    item, start, told, turn,
 };
 
 const COMMAND: &str = "item/commandExecution/requestApproval";
@@ -104,7 +103,7 @@ async fn a_resumed_or_forked_thread_has_the_handlers_it_was_opened_with() {
 #[tokio::test]
 async fn the_handlers_of_a_thread_are_checked_before_anything_is_sent() {
     within(30, async {
-        let (client, _peer) = Peer::connect(CasClient::builder()).await;
+        let (client, _peer) = RawServer::connect(CasClient::builder()).await;
         let handle = client.with_handlers(Handlers::new().tool(tool("a.b", "")));
         let error = handle
             .start_thread(ThreadStartParams::default())
@@ -124,7 +123,7 @@ async fn the_handlers_of_a_thread_are_checked_before_anything_is_sent() {
 }
 
 /// Starts the thread `id` through a handle.
-pub(crate) async fn open(handle: &CasClient, peer: &mut Peer, id: &str) {
+pub(crate) async fn open(handle: &CasClient, peer: &mut RawServer, id: &str) {
     let (thread, _) = tokio::join!(
         handle.start_thread(ThreadStartParams::default()),
         peer.expect(
@@ -135,7 +134,7 @@ pub(crate) async fn open(handle: &CasClient, peer: &mut Peer, id: &str) {
     assert_eq!(thread.unwrap().id(), id);
 }
 
-pub(crate) async fn decision(peer: &mut Peer, thread: &str) -> Value {
+pub(crate) async fn decision(peer: &mut RawServer, thread: &str) -> Value {
     let params = json!({"threadId": thread, "turnId": "u", "itemId": "i", "startedAtMs": 1, "command": "ls"});
     peer.request(1, COMMAND, params).await;
     peer.next().await["result"]["decision"].clone()
@@ -145,7 +144,7 @@ pub(crate) async fn decision(peer: &mut Peer, thread: &str) -> Value {
 async fn the_threads_that_a_thread_spawns_have_its_handlers() {
     within(30, async {
         let (client, mut peer) =
-            Peer::connect(CasClient::builder().approvals(Policy::auto())).await;
+            RawServer::connect(CasClient::builder().approvals(Policy::auto())).await;
         let careful = client.with_handlers(Handlers::new().approvals(Policy::decline()));
         open(&careful, &mut peer, "parent").await;
         let child =
@@ -176,7 +175,7 @@ async fn the_threads_that_a_thread_spawns_have_its_handlers() {
 #[tokio::test]
 async fn the_handle_that_opened_a_thread_last_decides() {
     within(30, async {
-        let (client, mut peer) = Peer::connect(CasClient::builder()).await;
+        let (client, mut peer) = RawServer::connect(CasClient::builder()).await;
         let trusted = client.with_handlers(Handlers::new().approvals(Policy::auto()));
         open(&trusted, &mut peer, "t").await;
         assert_eq!(decision(&mut peer, "t").await, "acceptForSession");
@@ -189,7 +188,7 @@ async fn the_handle_that_opened_a_thread_last_decides() {
 #[tokio::test]
 async fn a_request_right_behind_the_answer_that_opens_the_thread_finds_its_handlers() {
     within(30, async {
-        let (client, mut peer) = Peer::connect(CasClient::builder()).await;
+        let (client, mut peer) = RawServer::connect(CasClient::builder()).await;
         let trusted = client.with_handlers(Handlers::new().approvals(Policy::auto()));
         let (thread, ()) = tokio::join!(trusted.resume_thread("t"), async {
             let request = peer.next().await;

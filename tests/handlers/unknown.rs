@@ -12,8 +12,8 @@ use cas_sdk::{
 use serde_json::{Value, json};
 
 use crate::{
+    common::raw::RawServer,
     common::within,
-    peer::Peer,
     threads::{decision, open},
 };
 
@@ -24,26 +24,26 @@ fn with(client: &CasClient, policy: Policy) -> CasClient {
 }
 
 /// A client that accepts everything.
-async fn lax() -> (CasClient, Peer) {
-    Peer::connect(CasClient::builder().approvals(Policy::auto())).await
+async fn lax() -> (CasClient, RawServer) {
+    RawServer::connect(CasClient::builder().approvals(Policy::auto())).await
 }
 
 fn spawn(tool: &str, status: &str, children: &[&str]) -> Value {
     json!({"type": "collabAgentToolCall", "id": "i", "tool": tool, "status": status, "receiverThreadIds": children})
 }
 
-async fn completed(peer: &mut Peer, thread: &str, item: Value) {
+async fn completed(peer: &mut RawServer, thread: &str, item: Value) {
     let params = json!({"threadId": thread, "turnId": "u", "item": item});
     peer.notify("item/completed", params).await;
 }
 
-async fn turn_started(peer: &mut Peer, thread: &str, turn: &str, root: &str) {
+async fn turn_started(peer: &mut RawServer, thread: &str, turn: &str, root: &str) {
     let params = json!({"threadId": thread, "turn": {"id": turn, "rootTurnId": root}});
     peer.notify("turn/started", params).await;
 }
 
 /// What is answered to params that are written out.
-async fn answer(peer: &mut Peer, params: &str) -> Value {
+async fn answer(peer: &mut RawServer, params: &str) -> Value {
     let line = format!(r#"{{"id":1,"method":"{COMMAND}","params":{params}}}"#);
     peer.send_line(&line).await;
     peer.next().await["result"]["decision"].clone()
@@ -54,7 +54,7 @@ async fn an_agent_that_speaks_to_a_thread_does_not_hand_it_its_policy() {
     within(30, async {
         for strict_is_the_clients in [true, false] {
             let base = if strict_is_the_clients { Policy::decline() } else { Policy::auto() };
-            let (client, mut peer) = Peer::connect(CasClient::builder().approvals(base)).await;
+            let (client, mut peer) = RawServer::connect(CasClient::builder().approvals(base)).await;
             let trusted = with(&client, Policy::auto());
             let careful = with(&client, Policy::decline());
             let opener = if strict_is_the_clients { &client } else { &careful };
@@ -83,7 +83,7 @@ async fn an_agent_that_speaks_to_a_thread_does_not_hand_it_its_policy() {
 #[tokio::test]
 async fn only_a_completed_spawn_makes_a_child() {
     within(30, async {
-        let (client, mut peer) = Peer::connect(CasClient::builder().approvals(Policy::decline())).await;
+        let (client, mut peer) = RawServer::connect(CasClient::builder().approvals(Policy::decline())).await;
         let trusted = with(&client, Policy::auto());
         open(&trusted, &mut peer, "LAX").await;
         turn_started(&mut peer, "LAX", "u-1", "u-1").await;
@@ -255,10 +255,10 @@ async fn a_child_whose_parent_is_closed_does_not_fall_back_to_a_laxer_policy() {
 }
 
 #[tokio::test]
-async fn for_an_unknown_thread_a_person_is_asked_only_if_it_is_the_same_for_all() {
+async fn an_unknown_threads_request_goes_to_a_handler_only_if_all_threads_share_it() {
     within(30, async {
         let person = |_: ApprovalRequest, _cx| async { Ok(Decision::Accept) };
-        let (client, mut peer) = Peer::connect(CasClient::builder().approvals(person)).await;
+        let (client, mut peer) = RawServer::connect(CasClient::builder().approvals(person)).await;
         let same = client.with_handlers(Handlers::new());
         open(&same, &mut peer, "same").await;
         assert_eq!(decision(&mut peer, "unknown").await, "accept");
@@ -274,7 +274,7 @@ async fn for_an_unknown_thread_a_person_is_asked_only_if_it_is_the_same_for_all(
 }
 
 #[tokio::test]
-async fn for_an_unknown_thread_no_elicitation_is_answered_by_another_threads_handler() {
+async fn an_unknown_threads_elicitation_is_answered_by_no_other_threads_handler() {
     struct Yes;
     impl Elicitation for Yes {
         async fn elicit(
@@ -286,10 +286,10 @@ async fn for_an_unknown_thread_no_elicitation_is_answered_by_another_threads_han
         }
     }
     within(30, async {
-        let (client, mut peer) = Peer::connect(CasClient::builder().handlers(cas_sdk::Handlers::new().elicitation(Yes))).await;
+        let (client, mut peer) = RawServer::connect(CasClient::builder().handlers(cas_sdk::Handlers::new().elicitation(Yes))).await;
         let no = |_: ElicitationRequest, _cx| async { Ok(ElicitationAnswer::decline()) };
         let careful = client.with_handlers(Handlers::new().elicitation(no));
-        let action = async |peer: &mut Peer| {
+        let action = async |peer: &mut RawServer| {
             let params = json!({"threadId": "unknown", "serverName": "s", "mode": "form", "message": "?", "requestedSchema": {}});
             peer.request(1, "mcpServer/elicitation/request", params).await;
             peer.next().await["result"]["action"].clone()
@@ -305,7 +305,7 @@ async fn for_an_unknown_thread_no_elicitation_is_answered_by_another_threads_han
 async fn an_unreadable_request_is_declined_whatever_the_handler_says() {
     within(30, async {
         let yes = |_: ApprovalRequest, _cx| async { Ok(Decision::AcceptAlways) };
-        let (_client, mut peer) = Peer::connect(CasClient::builder().approvals(yes)).await;
+        let (_client, mut peer) = RawServer::connect(CasClient::builder().approvals(yes)).await;
         let known = r#""threadId":"t","turnId":"u","itemId":"i","startedAtMs":1"#;
         let deep = "[".repeat(200) + &"]".repeat(200);
         for odd in [

@@ -97,7 +97,7 @@ async fn a_closure_answers_too() {
 }
 
 #[tokio::test]
-async fn without_an_answer_the_model_gets_none_and_goes_on() {
+async fn the_model_goes_on_without_an_answer_of_the_user() {
     let Some(rig) = rig().await else { return };
     within(120, async {
         let failing =

@@ -1,12 +1,12 @@
-//! How codex reports each failure that a `Reply` can play: the table in the documentation of `Reply`.
+//! Failures that a `Reply` can play, as codex reports them: the table in the docs of `Reply`.
 
 use cas_sdk::testing::{CodexHome, MockModel, Reply};
 use serde_json::{Value, json};
 
 use crate::{raw::Codex, scripted};
 
-/// Plays the reply in a turn, which must fail, and returns the message and the `codexErrorInfo`. The next
-/// turn must work.
+/// Plays the reply in a turn, which must fail, and returns the message and the `codexErrorInfo`.
+/// The next turn must work.
 async fn failure_of(reply: Reply) -> Option<(String, Value)> {
     let (model, _home, mut codex) = scripted().await?;
     let thread = codex.start_thread(json!({})).await;
@@ -17,7 +17,7 @@ async fn failure_of(reply: Reply) -> Option<(String, Value)> {
     assert_eq!(error["willRetry"], false, "{error}");
     assert_eq!(error["error"]["message"], turn["error"]["message"]);
 
-    // Not one reply: for want of room codex first asks for a summary of the thread.
+    // Every reply fails, since codex first asks for a summary to make room.
     model.otherwise(Reply::text("better now"));
     assert_eq!(codex.turn(&thread, "and now?").await["status"], "completed");
     assert_eq!(model.unexpected(), [""; 0]);
@@ -121,7 +121,7 @@ async fn a_silent_stream_is_given_up_after_the_idle_timeout() {
 }
 
 #[tokio::test]
-async fn a_request_nobody_scripted_fails_the_turn_and_is_told() {
+async fn a_request_without_a_reply_fails_the_turn_and_is_reported() {
     let Some((model, _home, mut codex)) = scripted().await else {
         return;
     };

@@ -1,4 +1,4 @@
-//! A ChatGPT login with tokens that the client manages, against the routes of the mock model.
+//! A ChatGPT login with client-managed tokens, against the routes of the mock model.
 
 use cas_sdk::testing::{CodexHome, MockModel, Reply, jwt};
 use serde_json::{Value, json};
@@ -30,7 +30,7 @@ fn tokens(token: &str, kind: Option<&str>) -> Value {
 }
 
 #[tokio::test]
-async fn an_expired_token_is_refreshed_and_the_request_repeated() {
+async fn an_expired_token_is_refreshed_and_the_request_is_repeated() {
     let (old, new) = (jwt("org-1", "pro"), jwt("org-1", "pro"));
     let Some((model, _home, mut codex)) = logged_in(&old).await else {
         return;

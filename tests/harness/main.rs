@@ -1,5 +1,5 @@
-//! The real codex against the scripted model, without a client between: what `cas_sdk::testing` promises is
-//! what codex does.
+//! The real codex against the scripted model, without a client between: what `cas_sdk::testing`
+//! promises is what codex does.
 
 mod failures;
 mod login;

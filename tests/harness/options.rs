@@ -1,4 +1,4 @@
-//! What the options of `CodexHome` make of codex.
+//! The effects of the options of `CodexHome` on codex.
 
 use cas_sdk::testing::{CodexHome, MockModel, Reply};
 use serde_json::json;
@@ -59,7 +59,7 @@ async fn an_external_clock_is_the_clients() {
     model.reply(Reply::text("late"));
     let thread = codex.start_thread(json!({})).await;
     codex.start_turn(&thread, "what time is it?").await;
-    // It asks several times in a turn.
+    // Codex asks several times in a turn.
     loop {
         let message = codex.next_of(&["currentTime/read", "turn/completed"]).await;
         if message["method"] == "turn/completed" {
@@ -80,7 +80,7 @@ async fn an_external_clock_is_the_clients() {
 
 #[tokio::test]
 async fn an_mcp_server_is_started_and_its_tool_called() {
-    /// As little of MCP as codex needs: one tool, which is harmless, so that nobody is asked for approval.
+    /// The least of MCP that codex needs: one harmless tool, which takes no approval.
     const TINY: &str = r#"
         while read -r line; do
             id=$(printf %s "$line" | sed -n 's/.*"id":\([0-9]*\).*/\1/p')

@@ -1,4 +1,4 @@
-//! Codex without a client: the process, its lines, and waiting for the one that matters.
+//! Codex without a client: the process and its lines.
 
 use std::{process::Stdio, time::Duration};
 
@@ -10,21 +10,21 @@ use tokio::{
     time::timeout,
 };
 
-/// How long anything may take that a test waits for.
+/// The limit for every wait of a test.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) struct Codex {
     child: Child,
     stdin: ChildStdin,
     stdout: Lines<BufReader<ChildStdout>>,
-    /// What has arrived and nobody has asked for yet.
+    /// Messages that have arrived and are not taken.
     backlog: Vec<Value>,
     last_id: u64,
     user_agent: String,
 }
 
 impl Codex {
-    /// Starts codex and says hello; `None` if there is no codex to test with.
+    /// Starts codex and does the handshake. `None` if there is no codex to test with.
     pub(crate) async fn start(home: &CodexHome) -> Option<Self> {
         let mut child = Command::new(codex_or_skip().await?)
             .arg("app-server")
@@ -77,7 +77,7 @@ impl Codex {
             .to_owned()
     }
 
-    /// Waits for the end of the turn that runs, and returns the turn.
+    /// Waits for the end of the running turn, and returns the turn.
     pub(crate) async fn end_of_turn(&mut self) -> Value {
         self.notification("turn/completed").await["turn"].take()
     }
@@ -116,7 +116,7 @@ impl Codex {
         self.message(method, is_answer).await
     }
 
-    /// Whether this codex still asks the client for the time; 0.169 was the last.
+    /// Whether this codex asks the client for the time. 0.169 is the last one.
     pub(crate) fn asks_for_the_time(&self) -> bool {
         let (_, version) = self
             .user_agent
@@ -156,7 +156,7 @@ impl Codex {
         self.send(&json!({ "id": id, "result": result })).await;
     }
 
-    /// The notifications of this method that have arrived and nobody has asked for.
+    /// The notifications of this method that have arrived and are not taken.
     pub(crate) fn arrived(&self, method: &str) -> Vec<&Value> {
         let arrived = self
             .backlog

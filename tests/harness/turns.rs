@@ -1,4 +1,4 @@
-//! Turns that go well: text, tools, holds, and what the model is told.
+//! Successful turns: text, tools, holds, and the requests to the model.
 
 use cas_sdk::testing::{CodexHome, Gate, MockModel, ModelRequest, Reply, Usage};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! A plain HTTP client that shows what is on the wire, chunk by chunk.
+//! A plain HTTP client that shows the wire chunk by chunk.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -9,24 +9,24 @@ use tokio::{
     time::timeout,
 };
 
-/// How long anything may take that a test waits for.
+/// The limit for every wait of a test.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How a stream of events ended.
+/// The end of a stream of events.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    /// As HTTP wants it.
+    /// By the rules of HTTP.
     Proper,
-    /// In the middle.
+    /// In the middle of the stream.
     Dropped,
 }
 
-/// An answer whose head has arrived.
+/// A response whose head has arrived.
 pub(crate) struct Answer {
     pub(crate) status: u16,
     headers: Vec<(String, String)>,
     stream: BufReader<TcpStream>,
-    /// What has arrived of the next event.
+    /// The part of the next event that has arrived.
     buffer: String,
 }
 
@@ -96,7 +96,7 @@ impl Answer {
         found.map(|(_, value)| value.as_str())
     }
 
-    /// The body of an answer that is no stream.
+    /// The body of a response that is not a stream.
     pub(crate) async fn text(mut self) -> String {
         let length = self
             .header("content-length")
@@ -113,7 +113,7 @@ impl Answer {
         serde_json::from_str(&self.text().await).unwrap()
     }
 
-    /// The next event, or how the stream ended.
+    /// The next event, or the end of the stream.
     pub(crate) async fn event(&mut self) -> Result<Value, End> {
         let next = async {
             loop {
@@ -134,7 +134,7 @@ impl Answer {
             .expect("the stream goes on or ends")
     }
 
-    /// All events that are left, and how the stream ended.
+    /// All remaining events, and the end of the stream.
     pub(crate) async fn events(&mut self) -> (Vec<Value>, End) {
         let mut events = Vec::new();
         loop {
@@ -145,7 +145,7 @@ impl Answer {
         }
     }
 
-    /// Reads events up to the first of this type, and returns that.
+    /// Reads events up to the first one of this type, and returns it.
     pub(crate) async fn until(&mut self, kind: &str) -> Value {
         loop {
             let event = self.event().await.expect("the stream has such an event");
@@ -171,7 +171,7 @@ impl Answer {
     }
 }
 
-/// A line without its end; `None` if the connection ended before.
+/// A line without its terminator, or `None` if the connection ended before.
 async fn line(stream: &mut BufReader<TcpStream>) -> Option<String> {
     let mut line = String::new();
     stream.read_line(&mut line).await.ok()?;

@@ -1,4 +1,4 @@
-//! The scripted model as an HTTP client sees it, without a codex.
+//! The scripted model from the view of an HTTP client, without codex.
 
 mod http;
 mod record;

@@ -1,4 +1,4 @@
-//! What the model remembers of the requests it got.
+//! The record of the requests of a model.
 
 use cas_sdk::testing::{MockModel, ModelRequest, Reply};
 use serde_json::json;
@@ -54,7 +54,7 @@ async fn a_request_tells_who_asks_and_what() {
 }
 
 #[tokio::test]
-async fn what_codex_says_in_the_users_name_is_no_prompt() {
+async fn messages_of_codex_in_the_users_name_are_no_prompts() {
     let model = MockModel::start().await;
     let texts = [
         "<environment_context>\n  <cwd>/work</cwd>\n</environment_context>",
@@ -104,7 +104,7 @@ async fn a_body_of_many_megabytes_is_read() {
 }
 
 #[tokio::test]
-async fn what_is_no_json_is_refused_and_told() {
+async fn a_body_that_is_not_json_is_refused_and_reported() {
     let model = MockModel::start().await;
     let answer = send(model.address(), "POST", "/v1/responses", &[], "{").await;
     assert_eq!(answer.status, 400);
@@ -140,9 +140,9 @@ async fn waiting_returns_when_the_requests_are_there() {
 
 #[tokio::test]
 #[should_panic(expected = "for 1 model requests: MockModel { requests: []")]
-async fn waiting_in_vain_ends_with_what_is_known() {
+async fn a_wait_in_vain_ends_with_a_list_of_what_arrived() {
     let model = MockModel::start().await;
-    // Nothing can happen here, so time may jump to the deadline.
+    // Nothing else runs, so time may jump to the deadline.
     tokio::time::pause();
     model.wait_for_requests(1).await;
 }
@@ -152,7 +152,7 @@ async fn a_record_is_bounded_in_bytes_and_keeps_the_newest() {
     let model = MockModel::start().await;
     model.otherwise(Reply::text("ok"));
     model.set_record_limit(10_000);
-    // As the requests of a long conversation: each has all that was said before.
+    // Like the requests of a long conversation, each contains all earlier ones.
     for n in 0..50 {
         let body = json!({ "model": n.to_string(), "input": "x".repeat(n * 100) });
         ask(model.address(), &body).await;
@@ -165,7 +165,7 @@ async fn a_record_is_bounded_in_bytes_and_keeps_the_newest() {
     assert_eq!(model.wait_for_requests(50).await.len(), kept.len());
     assert_eq!(model.next_request().await.model(), kept[0].model());
 
-    // One that is larger than all of it is there, alone.
+    // A request that is larger than the limit is kept alone.
     let body = json!({ "model": "large", "input": "x".repeat(20_000) });
     ask(model.address(), &body).await;
     assert_eq!(model.requests().len(), 1);

@@ -1,4 +1,4 @@
-//! Which reply a request gets, and what is answered besides.
+//! The choice of the reply to a request, and the other routes.
 
 use cas_sdk::testing::{MockModel, ModelRequest, Reply};
 use serde_json::json;
@@ -6,7 +6,7 @@ use tokio::task::JoinSet;
 
 use crate::http::{ask, get, send};
 
-/// What the model says to a request.
+/// The answer of the model to a request.
 async fn said(model: &MockModel, model_name: &str) -> String {
     let mut answer = ask(model.address(), &json!({ "model": model_name })).await;
     let item = answer.until("response.output_item.done").await;
@@ -42,7 +42,7 @@ async fn replies_taken_back_are_not_played() {
 }
 
 #[tokio::test]
-async fn a_request_nobody_scripted_is_refused_and_told() {
+async fn a_request_without_a_reply_is_refused_and_reported() {
     let model = MockModel::start().await;
     let answer = ask(model.address(), &json!({ "model": "m" })).await;
     assert_eq!(answer.status, 500);
@@ -56,7 +56,7 @@ async fn a_request_nobody_scripted_is_refused_and_told() {
 }
 
 #[tokio::test]
-async fn a_function_that_panics_is_told_and_the_server_goes_on() {
+async fn a_function_that_panics_is_reported_and_the_server_goes_on() {
     let model = MockModel::start().await;
     model.respond_with(|request: &ModelRequest| -> Reply {
         panic!("did not expect {}", request.model())

@@ -1,4 +1,4 @@
-//! What a reply looks like on the wire.
+//! Replies on the wire.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use crate::http::{Answer, End, ask};
 
-/// Plays a reply and returns the events and how the stream ended.
+/// Plays a reply and returns the events and the end of the stream.
 async fn played(reply: Reply) -> (Vec<Value>, End) {
     let model = MockModel::start().await;
     model.reply(reply);
@@ -110,7 +110,7 @@ async fn calls_of_every_kind_are_items() {
 }
 
 #[tokio::test]
-async fn reasoning_phases_and_usage_are_told() {
+async fn reasoning_phases_and_usage_are_streamed() {
     let usage = Usage {
         input_tokens: 7,
         cached_tokens: 3,
@@ -165,7 +165,7 @@ async fn no_id_is_given_twice() {
 }
 
 #[tokio::test]
-async fn an_event_of_ones_own_is_sent_as_it_is() {
+async fn a_custom_event_is_sent_verbatim() {
     let event = json!({ "type": "response.strange", "x": [1, 2] });
     let (events, _) = played(Reply::new().event(event.clone())).await;
     assert_eq!(events[1], event);
@@ -228,7 +228,7 @@ async fn a_hold_stops_the_stream_until_its_gate_is_open() {
         );
         answer.until("response.completed").await;
     }
-    // Once open, always open.
+    // An open gate stays open.
     ask(model.address(), &json!({}))
         .await
         .until("response.completed")

@@ -1,4 +1,4 @@
-//! A start that is given up, at each point where it waits.
+//! Starts that are cancelled, at each point where they wait.
 
 use std::{
     future::{Future, poll_fn},
@@ -11,7 +11,7 @@ use cas_sdk::{CasClient, Error};
 
 use crate::{common::within, fake::Fake};
 
-/// Polls a future until it has been polled so many times; `None` if it has not ended by then.
+/// Polls a future this many times. `None` if it has not ended by then.
 async fn polled<F: Future>(future: F, times: usize) -> Option<F::Output> {
     let mut future = pin!(future);
     let mut polls = 0;
@@ -42,7 +42,7 @@ async fn a_start_that_is_given_up_at_any_point_leaves_nothing() {
                     .handshake_timeout(Duration::from_millis(300));
                 let start = polled(Box::pin(builder.spawn()), times).await;
                 let started = start.is_some();
-                drop(start); // A client that came of it is dropped, too.
+                drop(start); // Also drops a client that it returned.
                 fake.nothing_is_left().await;
                 crate::common::eventually("nothing is on record", || {
                     std::fs::read_dir(&registry).unwrap().count() == 0

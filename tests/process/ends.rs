@@ -1,9 +1,6 @@
-//! The end of a connection is told to all that waits, once, after all that was said before it.
+//! The end of a connection fails everything that waits, once, after all earlier messages.
 
-use std::{
-    os::unix::process::ExitStatusExt as _,
-    time::{Duration, Instant},
-};
+use std::{os::unix::process::ExitStatusExt as _, time::Duration};
 
 use cas_sdk::{
     CasClient, Error, Filter,
@@ -28,7 +25,7 @@ fn check(reason: &CloseReason) {
     assert!(text.contains('7') && text.contains("out of luck"), "{text}");
 }
 
-/// Has the fake say these lines and exit with 7.
+/// Makes the fake write these lines and exit with 7.
 async fn die(client: &CasClient, lines: &[Value]) -> Error {
     let params = json!({"lines": lines, "stderr": "out of luck", "code": 7});
     let answer = client.call::<Value>("fake/die", &params).await;
@@ -110,14 +107,13 @@ async fn the_end_is_noticed_though_what_the_server_started_holds_the_pipe() {
             let fake = Fake::new();
             let client = fake.client("").await;
             child(&client, sort).await;
-            let begun = Instant::now();
+            // NB. Without the end, the request would fail with its deadline.
             let Error::Closed(reason) = die(&client, &[]).await else {
                 panic!("it fails with the reason")
             };
             check(&reason);
-            assert!(begun.elapsed() < Duration::from_secs(5), "{sort}");
             for pid in fake.left() {
-                // Of the stranger of a crash nothing is known any more.
+                // A stranger cannot be found after a crash.
                 assert_eq!(sort, "stranger");
                 let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
                 rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
@@ -149,8 +145,8 @@ async fn a_request_without_an_answer_ends_at_its_deadline_and_the_connection_goe
 }
 
 #[tokio::test]
-async fn whatever_ends_the_server_is_told_as_what_it_was_and_leaves_nothing() {
-    // The fake is not the leader here, and what comes after it is done by the shell that is.
+async fn every_end_of_the_server_is_reported_with_its_cause_and_leaves_nothing() {
+    // The fake is not the leader here; the shell that is runs what follows.
     let after = |code: &str| {
         let fake = std::env::current_exe().unwrap();
         format!(
@@ -160,18 +156,18 @@ async fn whatever_ends_the_server_is_told_as_what_it_was_and_leaves_nothing() {
     };
     let signal = |signal: i32| Some(Err(signal));
     let table = [
-        // What is done before and after, the sort of the end, the exit code or the signal.
+        // Commands before and after, the cause of the end, the exit code or the signal.
         (String::new(), "Exited", Some(Ok(7))),
         (after("exit 0"), "Exited", Some(Ok(0))),
         (after("exit 1"), "Exited", Some(Ok(1))),
         (after("kill -9 $$"), "Exited", signal(9)),
         (after("kill -6 $$"), "Exited", signal(6)),
-        // It closes its output and stays: a rung or two further down it goes.
+        // It closes its output and stays until a later rung of the ladder.
         (after("exec >&-; exec sleep 300"), "Eof", signal(15)),
         (after("trap '' TERM; exec >&-; sleep 300"), "Eof", signal(9)),
-        // It hears nothing more and says nothing.
+        // It neither reads nor writes.
         (after("exec <&-; exec sleep 300"), "Write", signal(15)),
-        // Somebody with its pipes stays.
+        // A process that holds its pipes stays.
         (after("setsid sleep 300 & exit 3"), "Exited", Some(Ok(3))),
     ];
     for (prelude, sort, status) in table {
@@ -214,7 +210,7 @@ async fn whatever_ends_the_server_is_told_as_what_it_was_and_leaves_nothing() {
     }
 }
 
-/// Makes requests until the end shows. One that is written before the pipe is closed is never answered.
+/// Makes requests until one reports the end. One written before the pipe closes is never answered.
 async fn until_closed(client: &CasClient) {
     loop {
         let nothing = json!({});

@@ -1,23 +1,24 @@
-//! An app-server for what the real one won't do. It is this test binary, started again, and so is what it starts.
+//! A fake app-server: this test binary, re-executed, and so are its children.
 //!
-//! | request | what it does |
+//! | request | effect |
 //! | --- | --- |
 //! | `initialize` | answers, unless `FAKE_MODE` is `silent` or deaf, `refuse`, `garbage` |
 //! | `thread/start`, `turn/start` | answer with the thread `t` and the turn `u` |
 //! | `fake/never` | nothing |
 //! | `fake/die` | writes `params.lines`, then `params.stderr` to stderr, and exits with `params.code` |
-//! | `fake/child` | starts one of the sort `params.sort` and answers when that runs |
+//! | `fake/child` | starts a child of the sort `params.sort` and answers when it runs |
 //!
-//! At the end of its input it exits, unless it is `deaf` or `stubborn`; stubborn ones ignore SIGTERM, too.
+//! It exits at the end of its input unless it is `deaf` or `stubborn`. A stubborn one also ignores
+//! SIGTERM.
 //!
-//! | sort | what it is |
+//! | sort | process |
 //! | --- | --- |
-//! | `plain` | a child in the group, with the pipe of its parent's output, as they all have |
-//! | `nameless` | one in the group, without the environment of its parent |
-//! | `setsid` | one in a session of its own |
+//! | `plain` | a child in the group, with the output pipe of its parent, as all have |
+//! | `nameless` | a child in the group, without the environment of its parent |
+//! | `setsid` | a child in its own session |
 //! | `stranger` | the same, without the environment of its parent |
-//! | `daemon` | one in a session of its own, whose parent has ended |
-//! | `polite` | one in a session of its own, which writes a file when it gets SIGTERM |
+//! | `daemon` | a process in its own session, whose parent has ended |
+//! | `polite` | a child in its own session, which writes a file on SIGTERM |
 
 use std::{
     fs,
@@ -33,24 +34,24 @@ use cas_sdk::{Builder, CasClient};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// Marks all processes of a test.
+/// The variable that marks all processes of a test.
 pub(crate) const RUN: &str = "FAKE_RUN";
 
-/// How long a rung of the stop ladder is in these tests.
+/// The grace period of a rung of the stop ladder.
 pub(crate) const GRACE: Duration = Duration::from_millis(400);
 
-/// A place for one fake, and the way to see what is left of it.
+/// A fake, its directory, and its remaining processes.
 pub(crate) struct Fake {
     dir: TempDir,
     run: String,
 }
 
 impl Fake {
-    /// With shell code that runs before it.
+    /// Creates a fake with shell code that runs before it.
     pub(crate) fn with(prelude: &str) -> Self {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let dir = tempfile::tempdir().unwrap();
-        // The harness of the tests prints to stdout, so the fake's is another.
+        // The test harness prints to stdout, so the fake uses another descriptor.
         let script = format!(
             "#!/bin/sh\n{prelude}\nexec '{}' fake::app_server --exact --ignored --nocapture 3>&1 >/dev/null\n",
             std::env::current_exe().unwrap().display()
@@ -71,7 +72,7 @@ impl Fake {
         self.dir.path().join("codex")
     }
 
-    /// A file of its own.
+    /// A file in its directory.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
@@ -93,7 +94,7 @@ impl Fake {
         self.builder(mode).spawn().await.expect("the fake starts")
     }
 
-    /// The processes that are left.
+    /// The remaining processes.
     pub(crate) fn left(&self) -> Vec<u32> {
         marked(&self.run)
     }
@@ -103,7 +104,7 @@ impl Fake {
     }
 }
 
-/// The processes of a run, by their environment.
+/// The processes of a run, found by their environment.
 pub(crate) fn marked(run: &str) -> Vec<u32> {
     let variable = format!("{RUN}={run}");
     let processes = fs::read_dir("/proc").unwrap().flatten();
@@ -119,7 +120,7 @@ pub(crate) fn marked(run: &str) -> Vec<u32> {
         .collect()
 }
 
-/// Has the fake start a child; returns when it runs.
+/// Makes the fake start a child, and waits until it runs.
 pub(crate) async fn child(client: &CasClient, sort: &str) -> u32 {
     let params = json!({"sort": sort});
     let answer: Value = client.call("fake/child", &params).await.unwrap();
@@ -185,7 +186,7 @@ fn serve(mode: &str) -> io::Result<()> {
 }
 
 #[expect(clippy::zombie_processes, reason = "what it starts is to outlive it")]
-/// Starts a child and returns its number when it runs.
+/// Starts a child and returns its process id when it runs.
 fn start(sort: &str) -> u32 {
     let ready = PathBuf::from(std::env::var("FAKE_DIR").unwrap()).join(format!("ready-{sort}"));
     let _ = fs::remove_file(&ready);
@@ -249,7 +250,7 @@ fn ignore_sigterm(runtime: &tokio::runtime::Runtime) {
     drop(tokio::signal::unix::signal(kind).unwrap()); // The default action does not come back.
 }
 
-/// For ever, which is longer than any test.
+/// Sleeps longer than any test.
 fn park() -> ! {
     std::thread::sleep(Duration::from_secs(300));
     exit(9)

@@ -1,4 +1,4 @@
-//! Programs that are killed and can't clean up, and npm's way to start codex, which puts a Node in between.
+//! Programs that are killed before they can clean up, and npm's shim, which starts codex from Node.
 
 use std::{
     fs,
@@ -15,15 +15,15 @@ use crate::{
     fake::{Fake, GRACE, RUN, child, marked},
 };
 
-/// A program that uses the crate and is about to be killed. It is this test binary, started again.
+/// A program that uses the crate and is killed: this test binary, re-executed.
 pub(crate) struct Host {
     child: Child,
-    /// The server that it has started.
+    /// The process id of its server.
     pub(crate) server: u32,
 }
 
 impl Host {
-    /// Starts one whose server is `codex`, and waits until that runs.
+    /// Starts a host whose server is `codex`, and waits until the server runs.
     pub(crate) fn start(codex: &Path, out: &Path, prepare: impl FnOnce(&mut Command)) -> Self {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command
@@ -44,7 +44,7 @@ impl Host {
         }
     }
 
-    /// One whose server is the fake.
+    /// Starts a host whose server is the fake.
     pub(crate) fn of(fake: &Fake, mode: &str, prepare: impl FnOnce(&mut Command)) -> Self {
         let out = fake.file(&format!("host-{:?}", Instant::now()));
         Self::start(&fake.codex(), &out, |command| {
@@ -56,7 +56,7 @@ impl Host {
         })
     }
 
-    /// Kills it, so that it can do nothing more.
+    /// Kills the host, so that it cannot clean up.
     pub(crate) fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -130,7 +130,7 @@ async fn npms_shim_and_the_codex_behind_it_are_ended_together() {
         let start = || async {
             let builder = rig.builder().codex(&shim).env("PATH", &path);
             let client = builder.env(RUN, fake.run()).spawn().await.unwrap();
-            // A newer Node becomes codex, an older one starts it.
+            // A newer Node execs codex, an older one spawns it.
             assert!(!fake.left().is_empty());
             client
         };
@@ -143,7 +143,7 @@ async fn npms_shim_and_the_codex_behind_it_are_ended_together() {
         drop(start().await);
         fake.nothing_is_left().await;
 
-        // The shim is killed, and codex is not told.
+        // The shim is killed without a signal to codex.
         let client = start().await;
         let shim_pid = i32::try_from(client.pid().unwrap()).unwrap();
         kill_process(Pid::from_raw(shim_pid).unwrap(), Signal::KILL).unwrap();
@@ -170,7 +170,7 @@ async fn npms_shim_starts_without_node_on_the_path() {
     };
     within(120, async {
         let fake = Fake::new();
-        // As a program gets it that was started from a desktop.
+        // The `PATH` of a program that was started from a desktop.
         let bin = fake.file("bin");
         fs::create_dir(&bin).unwrap();
         std::os::unix::fs::symlink("/bin/sh", bin.join("sh")).unwrap();
@@ -188,7 +188,7 @@ async fn npms_shim_starts_without_node_on_the_path() {
             assert!(fake.left().is_empty());
         }
 
-        // The package of this machine was left out, as `npm install --omit=optional` does.
+        // The package of this platform is missing, as after `npm install --omit=optional`.
         let root = fake.file("node_modules/@openai/codex");
         fs::create_dir_all(root.join("bin")).unwrap();
         let shim = root.join("bin/codex.js");
@@ -207,7 +207,7 @@ async fn npms_shim_starts_without_node_on_the_path() {
     .await;
 }
 
-/// The script that npm links as `codex`: the one beside the binary, else fetched.
+/// The script that npm links as `codex`: beside the binary, or else fetched.
 fn shim(codex: &Path) -> Option<(PathBuf, Option<tempfile::TempDir>)> {
     let skip = |why: &str| {
         let ci = std::env::var("CI").unwrap_or_default();
@@ -255,7 +255,7 @@ fn shim(codex: &Path) -> Option<(PathBuf, Option<tempfile::TempDir>)> {
     Some((shim, Some(dir)))
 }
 
-/// npm makes it so when it links it.
+/// Makes a file executable, as npm does when it links it.
 fn executable(shim: &Path) -> Option<()> {
     use std::os::unix::fs::PermissionsExt as _;
     let mode = fs::metadata(shim).ok()?.permissions().mode();

@@ -1,4 +1,4 @@
-//! What the server has started is ended with it, wherever it has gone.
+//! Descendants of the server end with it, wherever they are.
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -8,7 +8,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn what_has_left_the_group_the_session_or_its_parent_is_ended_by_a_shutdown() {
+async fn a_process_that_left_its_group_session_or_parent_is_ended_by_a_shutdown() {
     within(120, async {
         for sort in ["plain", "nameless", "setsid", "stranger", "daemon"] {
             for mode in ["", "deaf"] {
@@ -26,7 +26,7 @@ async fn what_has_left_the_group_the_session_or_its_parent_is_ended_by_a_shutdow
 }
 
 #[tokio::test]
-async fn what_a_crashed_server_has_started_is_ended_too() {
+async fn the_processes_of_a_crashed_server_are_ended_too() {
     within(60, async {
         for sort in ["plain", "nameless", "setsid", "daemon"] {
             let fake = Fake::new();
@@ -42,7 +42,7 @@ async fn what_a_crashed_server_has_started_is_ended_too() {
 }
 
 #[tokio::test]
-async fn what_remains_is_asked_to_go_before_it_is_made_to() {
+async fn remaining_processes_are_asked_to_end_before_they_are_killed() {
     within(60, async {
         let fake = Fake::new();
         let client = fake.client("").await;

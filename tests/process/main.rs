@@ -1,4 +1,5 @@
-//! Processes: what starts is ended, whatever happens to it, to this program, or to what it has started.
+//! Processes: everything that starts ends, whatever happens to the server, its descendants or this
+//! program.
 #![cfg(target_os = "linux")]
 
 #[path = "../common/mod.rs"]

@@ -1,4 +1,4 @@
-//! The registry: what a killed host has left is ended by the next start, and nothing else is touched.
+//! The registry: the next start ends what a killed host left running, and nothing else.
 
 use std::{
     fs,
@@ -54,9 +54,9 @@ async fn a_server_is_on_record_for_its_owner_alone_while_it_runs() {
 }
 
 #[tokio::test]
-async fn what_a_killed_host_has_left_is_ended_by_the_next_start() {
+async fn the_server_of_a_killed_host_is_ended_by_the_next_start() {
     within(60, async {
-        // It hangs, so the end of its input does not end it; and it has started others.
+        // The server hangs, so the end of its input does not end it, and it has children.
         for mode in ["deaf", "stubborn"] {
             let (fake, next) = (Fake::new(), Fake::new());
             let dir = fake.file("registry");
@@ -76,7 +76,7 @@ async fn what_a_killed_host_has_left_is_ended_by_the_next_start() {
 }
 
 #[tokio::test]
-async fn what_a_server_has_left_is_ended_though_the_server_itself_is_gone() {
+async fn the_processes_of_a_server_are_ended_though_the_server_itself_is_gone() {
     within(60, async {
         let (fake, next) = (Fake::new(), Fake::new());
         let dir = fake.file("registry");
@@ -115,7 +115,7 @@ async fn the_servers_of_hosts_that_live_are_left_alone() {
     .await;
 }
 
-/// A process that has nothing to do with it.
+/// An unrelated process.
 struct Bystander(Child);
 
 impl Bystander {
@@ -138,7 +138,7 @@ impl Drop for Bystander {
 }
 
 #[tokio::test]
-async fn a_number_that_was_given_to_another_process_is_not_killed() {
+async fn a_process_id_that_was_reused_is_not_killed() {
     within(60, async {
         let fake = Fake::new();
         let dir = fake.file("registry");
@@ -148,7 +148,7 @@ async fn a_number_that_was_given_to_another_process_is_not_killed() {
         let mut record: Value = serde_json::from_str(&text).unwrap();
         let mut bystander = Bystander::new();
         let (pid, start) = (bystander.0.id(), bystander.start_time());
-        // Its host is dead: this process has another start time.
+        // The host is dead: this process has another start time.
         record["host"]["start"] = json!(1);
         let other = |key: &str, value: Value| {
             let mut record = record.clone();
@@ -177,7 +177,7 @@ async fn a_number_that_was_given_to_another_process_is_not_killed() {
         );
         client.shutdown().await;
 
-        // And the record that is right in all is acted on, so the above was not for another reason.
+        // A correct record is acted on, so the refusals above had no other reason.
         let record = other("version", record["version"].clone());
         fs::write(dir.join("app-server-9.json"), record.to_string()).unwrap();
         let client = fake.builder("").registry(&dir).spawn().await.unwrap();
@@ -188,7 +188,7 @@ async fn a_number_that_was_given_to_another_process_is_not_killed() {
 }
 
 #[tokio::test]
-async fn what_is_foreign_or_torn_is_left_where_it_is() {
+async fn a_foreign_or_torn_record_is_left_where_it_is() {
     within(60, async {
         let fake = Fake::new();
         let dir = fake.file("registry");
@@ -213,7 +213,7 @@ async fn what_is_foreign_or_torn_is_left_where_it_is() {
                 .success()
         );
         let before = files(&dir);
-        // Half of a record, whose writer is dead, is the one thing that is cleared away.
+        // Only a truncated record of a dead writer is removed.
         write(".1-1-0.tmp", &whole[..10]);
         let client = fake.builder("").registry(&dir).spawn().await.unwrap();
         client.shutdown().await;
@@ -234,7 +234,7 @@ async fn a_registry_that_cannot_be_used_is_an_error_and_nothing_is_left_running(
         };
         assert_eq!(named, &dir);
         fake.nothing_is_left().await;
-        // Used by two at once, it serves both.
+        // Two programs may share the registry.
         let dir = fake.file("shared");
         let (a, b) = tokio::join!(
             Box::pin(fake.builder("").registry(&dir).spawn()),

@@ -1,9 +1,6 @@
-//! The supervisor: a server that crashed is started again, and its threads go on.
+//! The supervisor: restarts a crashed server and resumes its threads.
 
-use std::{
-    fs,
-    time::{Duration, Instant},
-};
+use std::{fs, time::Duration};
 
 use cas_sdk::{
     Error, Handlers, Supervisor,
@@ -30,14 +27,14 @@ fn kill(pid: u32) {
     kill_process(pid, Signal::KILL).unwrap();
 }
 
-/// Kills the server of a supervisor; returns when its client knows.
+/// Kills the server of a supervisor, and waits until its client notices.
 async fn crash(supervisor: &Supervisor) {
     let client = supervisor.client().await.unwrap();
     kill(client.pid().unwrap());
     client.closed().await;
 }
 
-/// A supervisor on the real codex, and a thread with one turn behind it.
+/// A supervisor of the real codex, and a thread with one completed turn.
 async fn thread(rig: &Rig) -> (Supervisor, String) {
     let supervisor = rig.builder().supervise(quick()).await.unwrap();
     let params = ThreadStartParams::default();
@@ -76,7 +73,7 @@ async fn a_thread_goes_on_in_the_next_process_after_a_crash_in_the_middle_of_a_t
             assert_eq!(end.outcome.text, "half a ");
             drop(gate);
 
-            // At once, and for that has to wait for the next server.
+            // Called at once, so it waits for the next server.
             let thread = supervisor.thread(&id).await.unwrap();
             assert_eq!(thread.id(), id);
             rig.model.reply(Reply::text("It was 42."));
@@ -116,11 +113,11 @@ async fn a_thread_goes_on_in_the_next_process_after_a_crash_in_the_middle_of_a_t
 }
 
 #[tokio::test]
-async fn each_state_is_told_with_the_reason() {
+async fn each_state_is_reported_with_its_reason() {
     let Some(rig) = Rig::new().await else { return };
     within(120, async {
         let (supervisor, id) = thread(&rig).await;
-        // It has had no turn, so nothing of it is stored.
+        // A thread without a turn is not stored.
         let empty = supervisor.start_thread(ThreadStartParams::default()).await;
         let empty = empty.unwrap().id().to_owned();
         let mut states = supervisor.states();
@@ -211,9 +208,9 @@ fn starts(fake: &Fake) -> usize {
 }
 
 #[tokio::test]
-async fn it_gives_up_after_its_limit_and_says_why() {
+async fn a_supervisor_gives_up_after_its_limit_with_the_reason() {
     within(60, async {
-        // The first start goes well, the others don't.
+        // Only the first start succeeds.
         let fake = Fake::with(&format!(
             r#"{COUNTS}; [ $(wc -l < "$FAKE_DIR/starts") = 1 ] || {{ echo "no luck" >&2; exit 5; }}"#
         ));
@@ -273,23 +270,23 @@ async fn a_first_start_that_fails_is_an_error_and_is_not_repeated() {
 }
 
 #[tokio::test]
-async fn it_ends_when_it_is_told_to_whatever_it_is_doing() {
+async fn a_supervisor_ends_when_it_is_told_to_whatever_it_is_doing() {
     within(60, async {
-        let slow = Restart::default().backoff(Duration::from_secs(50), Duration::from_secs(50));
-        // In a pause.
+        // NB. A pause outlasts the limit of the test, so a shutdown that waited for it would fail.
+        let pause = Duration::from_secs(3_600);
+        let slow = Restart::default().backoff(pause, pause);
+        // During a pause.
         let fake = Fake::new();
         let supervisor = fake.builder("").supervise(slow).await.unwrap();
         let mut states = supervisor.states();
         states.next().await.unwrap();
         crash(&supervisor).await;
         states.next().await.unwrap();
-        let begun = Instant::now();
         supervisor.shutdown().await;
-        assert!(begun.elapsed() < Duration::from_secs(2));
         assert!(matches!(supervisor.state(), ServerState::Stopped));
         assert!(fake.left().is_empty());
 
-        // In the middle of a start that hangs.
+        // During a start that hangs.
         let fake = Fake::with(&format!(
             r#"{COUNTS}; [ $(wc -l < "$FAKE_DIR/starts") = 1 ] || exec sleep 300"#
         ));
@@ -308,7 +305,7 @@ async fn it_ends_when_it_is_told_to_whatever_it_is_doing() {
         assert!(matches!(end, Error::Closed(_)), "{end:?}");
         assert!(matches!(supervisor.state(), ServerState::Stopped));
 
-        // By nobody's holding it, though somebody still reads its states.
+        // By dropping the last supervisor, while its states are still read.
         let fake = Fake::new();
         let supervisor = fake.builder("").supervise(slow).await.unwrap();
         let twin = supervisor.clone();

@@ -45,7 +45,7 @@ fn ended<T>(result: Result<T, Error>) {
     assert!(is_end(&error), "{error:?}");
 }
 
-/// A future on another runtime, which has begun to wait.
+/// Spawns a future on another runtime, and waits until it is pending.
 fn begin<F>(on: &Runtime, future: F) -> tokio::task::JoinHandle<F::Output>
 where
     F: Future + Send + 'static,
@@ -63,7 +63,7 @@ where
 }
 
 #[test]
-fn what_is_used_from_another_runtime_ends_with_that_of_its_client() {
+fn calls_from_another_runtime_end_with_the_runtime_of_their_client() {
     let _watched = watchdog(100, "clients whose runtime ends");
     let main = Runtime::new().unwrap();
     for theirs in runtimes() {
@@ -76,7 +76,7 @@ fn what_is_used_from_another_runtime_ends_with_that_of_its_client() {
         let thread = theirs.block_on(start).unwrap();
         let mut turn = theirs.block_on(thread.ask("x").into_future()).unwrap();
         server.turn_started("t", "u");
-        // Polled there, so that its timer is of that runtime.
+        // Polled there, so that its timer belongs to that runtime.
         theirs.block_on(turn.next()).unwrap().unwrap();
         let half = theirs
             .block_on(async { tokio::time::timeout(Duration::from_millis(20), turn.next()).await });
@@ -102,7 +102,7 @@ fn what_is_used_from_another_runtime_ends_with_that_of_its_client() {
             ended(waiting.2.await.unwrap().expect("an error, once"));
             ended(waiting.3.await.unwrap());
             assert_eq!(waiting.4.await.unwrap(), CloseCause::RuntimeEnded);
-            // And what begins afterwards.
+            // Calls made afterwards fail too.
             ended(call().await);
             ended(call().no_timeout().await);
             ended(thread.ask("y").await);
@@ -119,7 +119,7 @@ fn what_is_used_from_another_runtime_ends_with_that_of_its_client() {
 }
 
 #[test]
-fn the_server_of_a_runtime_that_ends_is_gone_when_that_is_told() {
+fn the_server_of_a_runtime_is_gone_when_the_end_of_the_runtime_is_reported() {
     let _watched = watchdog(100, "servers whose runtime ends");
     let main = Runtime::new().unwrap();
     for theirs in runtimes() {

@@ -1,4 +1,4 @@
-//! Secrets do not come out: not in traces, not in errors, not in `Debug`, not in what is kept of stderr.
+//! Secrets are neither in traces nor in errors, in `Debug` or in the kept stderr.
 
 use std::{
     fmt::Debug,
@@ -38,7 +38,7 @@ impl Log {
         self.0.lock().unwrap().extend(text.bytes());
     }
 
-    /// An error in all the ways in which it is printed.
+    /// An error in every printed form.
     fn error(&self, error: &Error) {
         self.say(error);
         let mut source: Option<&dyn std::error::Error> = Some(error);
@@ -89,7 +89,7 @@ fn token() -> String {
 }
 
 #[tokio::test]
-async fn the_real_codex_is_told_secrets_in_every_way_and_nobody_else_is() {
+async fn secrets_reach_the_real_codex_in_every_way_and_nobody_else() {
     let Some(rig) = Rig::with(cas_sdk::testing::CodexHomeBuilder::chatgpt_auth).await else {
         return;
     };
@@ -140,7 +140,7 @@ async fn the_real_codex_is_told_secrets_in_every_way_and_nobody_else_is() {
         let answer = login(LoginAccountParams::ChatgptAuthTokens(right)).await;
         log.say(&answer.unwrap());
 
-        // The model refuses the token; the handler gives another, which it refuses too.
+        // The model refuses the token, and the new one of the handler too.
         rig.model.reply(Reply::text("never"));
         let thread = client
             .start_thread(ThreadStartParams::default())
@@ -151,11 +151,11 @@ async fn the_real_codex_is_told_secrets_in_every_way_and_nobody_else_is() {
         log.say(&turn);
         log.error(&turn.finish().await.unwrap_err());
 
-        // What was sent holds the secrets, so they were where they could have got out.
+        // The sent messages hold the secrets, so these could have leaked.
         let mut seen = 0;
         let mut kept = Vec::new();
         let reason = client.shutdown().await;
-        // The lines that wait to be read, logins among them.
+        // The unread lines, including logins.
         log.say(&wire);
         while let Some(line) = wire.next().await {
             seen += usize::from(line.line().contains(MARKER));
@@ -187,7 +187,7 @@ async fn the_real_codex_is_told_secrets_in_every_way_and_nobody_else_is() {
 }
 
 #[tokio::test]
-async fn what_the_server_says_of_secrets_is_not_repeated() {
+async fn secrets_in_the_servers_messages_are_not_repeated() {
     let log = Log::default();
     let _traces = log.traces();
     within(60, async {
@@ -200,7 +200,7 @@ async fn what_the_server_says_of_secrets_is_not_repeated() {
         };
         assert!(raw.contains(MARKER), "it is there for who asks for it");
         log.error(&error);
-        // Lines of every sort, good and bad.
+        // Valid and invalid lines of every kind.
         let mut unclaimed = client.unclaimed_requests();
         server.line(&format!("not JSON {MARKER}"));
         server.line(&json!({"id": 99, "result": MARKER}).to_string());
@@ -233,7 +233,7 @@ async fn what_the_server_says_of_secrets_is_not_repeated() {
     }
 }
 
-/// All that is not of the type that is wanted there, with the marker in it.
+/// Values of every wrong type, with the marker inside.
 fn misfits() -> Vec<Value> {
     vec![
         json!(MARKER),
@@ -245,7 +245,7 @@ fn misfits() -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn what_does_not_fit_its_type_is_told_by_its_place_and_not_quoted() {
+async fn a_value_that_does_not_fit_its_type_is_named_by_its_place_and_not_quoted() {
     let log = Log::default();
     let _traces = log.traces();
     within(60, async {
@@ -263,7 +263,7 @@ async fn what_does_not_fit_its_type_is_told_by_its_place_and_not_quoted() {
         let mut events = client.events(Filter::all());
         let mut id = 0;
         for misfit in misfits() {
-            // Answers: typed, of one's own type, and of what opens a thread.
+            // Responses: typed, of a custom type, and those that open a thread.
             let (a, b, c) = (misfit.clone(), misfit.clone(), misfit.clone());
             server.answer("model/list", move |_| Ok(json!({"data": [{"id": a}], "nextCursor": null})));
             let models = client.request(cas_sdk::protocol::ModelListParams::default());
@@ -278,7 +278,7 @@ async fn what_does_not_fit_its_type_is_told_by_its_place_and_not_quoted() {
             if let Err(error) = opened {
                 log.error(&error);
             }
-            // Notifications, known and of one's own type.
+            // Notifications, known and of a custom type.
             for method in ["turn/completed", "item/agentMessage/delta", "account/rateLimits/updated"] {
                 let params = json!({"threadId": "t", "turnId": "u", "turn": misfit, "delta": misfit, "rateLimits": misfit});
                 server.notify(method, params);
@@ -294,7 +294,7 @@ async fn what_does_not_fit_its_type_is_told_by_its_place_and_not_quoted() {
                     }
                 }
             }
-            // Requests that a handler should have.
+            // Requests for a handler.
             for method in [
                 "account/chatgptAuthTokens/refresh",
                 "item/commandExecution/requestApproval",

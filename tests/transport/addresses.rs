@@ -1,4 +1,4 @@
-//! What is at an address, if it is no server: each is told in words, and at once.
+//! Addresses without a server: each has its own error, at once.
 
 use std::{
     fs,
@@ -24,7 +24,7 @@ async fn join(path: &std::path::Path) -> Result<CasClient, Error> {
 }
 
 #[tokio::test]
-async fn what_is_at_the_path_of_a_socket_is_told() {
+async fn the_error_says_what_is_at_the_path_of_a_socket() {
     within(20, async {
         let dir = tempdir().unwrap();
         let path = |name: &str| dir.path().join(name);
@@ -75,7 +75,7 @@ async fn a_socket_of_another_user_is_not_trusted() {
         let path = dir.path().join("s");
         let _listener = UnixListener::bind(&path).unwrap();
         if let Err(e) = std::os::unix::fs::chown(&path, Some(12_345), None) {
-            // Only root can give a file away; the tests of this project run as root in its checks.
+            // Only root can change the owner of a file; CI runs these tests as root.
             assert_eq!(e.kind(), std::io::ErrorKind::PermissionDenied);
             eprintln!("not tested without root: a socket of another user");
             return;
@@ -88,7 +88,8 @@ async fn a_socket_of_another_user_is_not_trusted() {
 }
 
 #[tokio::test]
-async fn a_path_that_is_too_long_for_a_socket_is_told_and_a_link_to_a_shorter_one_is_followed() {
+async fn a_path_that_is_too_long_for_a_socket_is_reported_and_a_link_to_a_shorter_one_is_followed()
+{
     let Some(rig) = Rig::new().await else { return };
     within(60, async {
         let dir = tempdir().unwrap();
@@ -117,7 +118,7 @@ async fn a_path_that_is_too_long_for_a_socket_is_told_and_a_link_to_a_shorter_on
 }
 
 #[tokio::test]
-async fn nothing_on_a_port_and_an_unknown_host_are_told() {
+async fn a_closed_port_and_an_unknown_host_are_reported() {
     within(20, async {
         let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("ws://{}", free.local_addr().unwrap());
@@ -134,7 +135,7 @@ async fn nothing_on_a_port_and_an_unknown_host_are_told() {
 async fn one_kind_of_socket_is_never_taken_for_another() {
     let Some(rig) = Rig::new().await else { return };
     within(60, async {
-        // `wss://` at a server without TLS fails, and does not go on without it.
+        // `wss://` to a server without TLS fails, and does not fall back to `ws://`.
         let listener = Listener::ws(&rig, &[]).await;
         let tls = listener.address.replace("ws://", "wss://");
         let pem = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();

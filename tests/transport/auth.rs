@@ -38,7 +38,7 @@ fn refusal(result: Result<CasClient, Error>) -> AuthRefusal {
     }
 }
 
-/// A token as it should not be.
+/// An invalid token.
 fn jwt(alg: &str, claims: &Value, secret: &str) -> Auth {
     let part = |text: String| URL_SAFE_NO_PAD.encode(text);
     let header = part(json!({"alg": alg, "typ": "JWT"}).to_string());
@@ -67,7 +67,7 @@ async fn a_capability_token_opens_the_server_and_nothing_else_does() {
         for right in [Auth::token("s3cret-capability"), Auth::token_file(&file)] {
             connect(&rig, &listener, Some(right)).await.unwrap();
         }
-        // The file is read for each connection.
+        // Each connection reads the file.
         write_private(&file, "s3cret-changed");
         let changed = connect(&rig, &listener, Some(Auth::token_file(&file))).await;
         assert_eq!(refusal(changed), AuthRefusal::WrongToken);
@@ -161,8 +161,8 @@ async fn a_token_is_signed_for_each_connection_and_a_wrong_one_is_refused_for_wh
             );
         }
 
-        // The connection outlives its token, which the server's clock skew of 30 s would show only later; so this is
-        // the token's own end.
+        // The connection outlives its token, which the server's clock skew of 30 s would show only
+        // later; so this is the token's own end.
         let short = signed().lifetime(Duration::from_secs(1));
         connect(&rig, &listener, Some(short)).await.unwrap();
         listener.end().await;

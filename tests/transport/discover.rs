@@ -1,4 +1,5 @@
-//! What runs is found: servers, threads and what they wait for, sockets without a server, sessions without a socket.
+//! Discovery: servers, threads with their pending requests, stale sockets, sessions without a
+//! socket.
 
 use std::{
     fs,
@@ -26,7 +27,7 @@ use crate::{
     terminal::Terminal,
 };
 
-/// What is wrong with a place.
+/// The kind of an unreachable address.
 fn why(place: &Unreachable) -> &Kind {
     match &place.error {
         Error::Connect(error) => &error.kind,
@@ -34,7 +35,7 @@ fn why(place: &Unreachable) -> &Kind {
     }
 }
 
-/// Looks until it sees what it should.
+/// Repeats the discovery until its result is as expected.
 async fn look(rig: &Rig, sees: impl Fn(&Live) -> bool) -> Live {
     let begun = Instant::now();
     loop {
@@ -58,7 +59,7 @@ fn thread_is(live: &Live, is_wanted: impl Fn(&LiveThread) -> bool) -> bool {
 }
 
 #[tokio::test]
-async fn a_server_is_told_with_its_version_its_home_and_whose_it_is() {
+async fn a_server_is_listed_with_its_version_its_home_and_its_owner() {
     let Some(rig) = Rig::new().await else { return };
     within(60, async {
         let own = rig.builder().serve("unix://").await.unwrap();
@@ -84,7 +85,7 @@ async fn a_server_is_told_with_its_version_its_home_and_whose_it_is() {
             assert_eq!(server.version.as_deref(), own.server().unwrap().version());
             assert_eq!(server.home, rig.home.path());
         }
-        // What was found can be joined, and be written as JSON.
+        // The result can be joined and serialized.
         builder(&rig)
             .connect_to(ours.endpoint.clone())
             .await
@@ -99,7 +100,7 @@ async fn a_server_is_told_with_its_version_its_home_and_whose_it_is() {
 }
 
 #[tokio::test]
-async fn threads_are_told_with_what_they_do_and_what_they_wait_for() {
+async fn threads_are_listed_with_their_status_and_their_pending_requests() {
     let Some(rig) = Rig::new().await else { return };
     within(60, async {
         let client = rig.builder().serve("unix://").await.unwrap();
@@ -147,7 +148,7 @@ async fn threads_are_told_with_what_they_do_and_what_they_wait_for() {
 }
 
 #[tokio::test]
-async fn a_look_leaves_what_waits_for_a_decision_to_those_who_are_asked() {
+async fn a_discovery_leaves_pending_requests_to_the_clients_that_are_asked() {
     let config = |home: cas_sdk::testing::CodexHomeBuilder| {
         home.model("gpt-5.5").approval_policy("on-request")
     };
@@ -180,7 +181,7 @@ async fn a_look_leaves_what_waits_for_a_decision_to_those_who_are_asked() {
         })
         .await;
         assert!(!threads(&live)[0].waits_for_input);
-        // Ten more looks, and it still waits.
+        // It still waits after ten more discoveries.
         for _ in 0..10 {
             let live = Live::discover().home(rig.home.path()).await;
             assert!(threads(&live)[0].waits_for_approval);
@@ -218,7 +219,7 @@ async fn sockets_without_a_server_and_those_of_others_are_told_apart() {
         }
         fs::remove_file(&path).unwrap();
 
-        // One that hangs costs its time, and not what the others say.
+        // A server that hangs costs time, but not the results of the others.
         let listener = Listener::unix(&rig).await;
         let _hangs = UnixListener::bind(&path).unwrap();
         let discover = Live::discover()
@@ -279,7 +280,7 @@ async fn a_session_without_a_socket_is_found_with_its_process_and_is_gone_with_i
             (stdio.pid(), Holder::AppServer)
         );
 
-        // A server of the same home says what they are about; its own threads are not among them.
+        // A server of the same home reports their titles; its own threads are excluded.
         let server = rig.builder().serve("unix://").await.unwrap();
         let _own = server
             .start_thread(ThreadStartParams::default())
@@ -305,7 +306,7 @@ async fn a_session_without_a_socket_is_found_with_its_process_and_is_gone_with_i
 }
 
 #[tokio::test]
-async fn the_helper_threads_of_the_tui_are_told_from_its_sessions() {
+async fn helper_threads_of_the_tui_are_distinguished_from_its_sessions() {
     let Some(rig) = Rig::new().await else { return };
     let Some(terminal) = Terminal::new() else {
         return;
@@ -314,7 +315,7 @@ async fn the_helper_threads_of_the_tui_are_told_from_its_sessions() {
         let server = rig.builder().serve("unix://").await.unwrap();
         terminal.run(&rig, &[]);
         terminal.shows("Ask Codex").await;
-        // The turn and the title both ask the model.
+        // Both the turn and the title make a model request.
         let gate = Gate::new();
         rig.model.reply(Reply::new().delta("wait").hold(&gate));
         rig.model.reply(Reply::new().delta("wait").hold(&gate));

@@ -1,4 +1,4 @@
-//! The frames, with another implementation of the protocol at the other end, and by the byte.
+//! WebSocket frames, against another implementation of the protocol, and byte by byte.
 
 use std::time::Duration;
 
@@ -60,7 +60,7 @@ impl Server {
         self.headers = headers;
     }
 
-    /// A client that has done the handshake with it.
+    /// Connects a client. The handshake is done on return.
     pub(crate) async fn joined(&mut self) -> CasClient {
         let endpoint: cas_sdk::live::Endpoint = self.address().parse().unwrap();
         let endpoint = endpoint.ping_every(Duration::from_millis(200));
@@ -98,7 +98,7 @@ impl Server {
         self.socket().send(Message::text(text)).await.unwrap();
     }
 
-    /// Bytes beside the protocol.
+    /// Writes raw bytes, outside of the protocol.
     async fn raw(&mut self, bytes: &[u8]) {
         self.socket().get_mut().write_all(bytes).await.unwrap();
     }
@@ -160,7 +160,8 @@ async fn messages_arrive_whole_however_they_are_cut_and_whatever_is_in_between()
             let params: Value = serde_json::from_str(event.json()).unwrap();
             assert_eq!(params["text"], text.replace("\\n", "\n"), "{size}");
         }
-        // An empty message is nothing, and so is a binary one that is no JSON, apart from the word about it.
+        // An empty message is nothing, and so is a binary one that is no JSON, apart from the word
+        // about it.
         server.socket().send(Message::text("")).await.unwrap();
         server.say(&notification("after")).await;
         let event = events.next().await.unwrap().unwrap();
@@ -179,7 +180,7 @@ async fn a_large_request_is_in_fragments_of_at_most_four_mebibytes() {
             let params = json!({"x": mebibytes(n)});
             let ask = client.call::<Value>("x/y", &params);
             let (answer, ()) = tokio::join!(ask, async {
-                // The library takes no frame above 16 MiB by default, and this peer looks at each.
+                // The library accepts frames of at most 16 MiB by default; this peer checks each.
                 let request = server.hear().await;
                 assert_eq!(request["params"], params);
                 server.say(&json!({"id": request["id"], "result": n})).await;
@@ -249,7 +250,7 @@ async fn a_message_over_the_limit_of_a_line_is_skipped_and_the_next_one_read() {
         let client = client.unwrap();
         assert_eq!(server.hear().await["method"], "initialized");
         let mut events = client.events(Filter::all());
-        // 70 MB in one frame, as the real server does it.
+        // 70 MB in one frame, as the real server sends them.
         server.say(&notification(&"x".repeat(70_000_000))).await;
         server.say(&notification("after")).await;
         let odd = events.next().await.unwrap().unwrap();
@@ -261,7 +262,7 @@ async fn a_message_over_the_limit_of_a_line_is_skipped_and_the_next_one_read() {
 }
 
 #[tokio::test]
-async fn a_close_frame_is_told_with_its_code_and_what_came_before_it_is_read() {
+async fn a_close_frame_is_reported_with_its_code_after_the_messages_before_it() {
     within(20, async {
         let mut server = Server::start().await;
         let client = server.joined().await;

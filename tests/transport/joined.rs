@@ -1,4 +1,4 @@
-//! The real codex, joined: turns, several clients, and how the connection ends.
+//! Joining the real codex: turns, several clients, and the end of the connection.
 
 use std::time::Duration;
 
@@ -106,7 +106,7 @@ async fn large_messages_pass_both_ways_and_one_that_the_server_would_cut_for_is_
     within(120, async {
         for listener in both(&rig).await {
             let client = builder(&rig).connect_to(&listener.address).await.unwrap();
-            // 20 MiB: more than the server takes in one frame, so it is in fragments.
+            // 20 MiB exceed the server's limit for one frame, so the message is sent in fragments.
             let large = "x".repeat(20 * 1024 * 1024);
             let refusal = client
                 .call::<Value>("thread/read", &json!({"threadId": large}))
@@ -128,7 +128,7 @@ async fn large_messages_pass_both_ways_and_one_that_the_server_would_cut_for_is_
 }
 
 #[tokio::test]
-async fn the_end_of_the_server_ends_what_waits_and_says_why() {
+async fn the_end_of_the_server_fails_pending_requests_with_the_reason() {
     let Some(rig) = Rig::new().await else { return };
     within(60, async {
         for mut listener in both(&rig).await {
@@ -180,7 +180,7 @@ async fn the_control_socket_of_a_home_is_found_by_itself() {
             kind(builder(&rig).connect_to("unix://").await),
             cas_sdk::error::ConnectErrorKind::NoServer
         ));
-        // A server of our own is where a plain codex would come.
+        // A server of this program at the address of a plain codex.
         let own = rig.builder().serve("unix://").await.unwrap();
         let client = builder(&rig).connect_to("unix://").await.unwrap();
         assert_eq!(
@@ -216,7 +216,7 @@ async fn a_client_that_joined_leaves_the_approvals_of_other_clients_alone() {
                     }
                 }
             };
-            // The thread is this client's own, so it is for its handlers to answer.
+            // This client started the thread, so its handlers answer.
             let owner = builder(&rig).approvals(answers);
             let owner = owner.connect_to(&listener.address).await.unwrap();
             let thread = owner.start_thread(ThreadStartParams::default()).await.unwrap();

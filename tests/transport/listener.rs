@@ -1,4 +1,4 @@
-//! The real codex, listening on a socket.
+//! The real codex as a server on a socket.
 
 use std::{
     path::{Path, PathBuf},
@@ -16,14 +16,14 @@ use tokio::{
 
 use crate::common::Rig;
 
-/// A server that somebody else has started.
+/// A server that another program has started.
 pub(crate) struct Listener {
     child: Child,
     pub(crate) address: String,
 }
 
 impl Listener {
-    /// One on a Unix socket in the home, ready to be joined.
+    /// Starts one on a Unix socket in the home, and waits until it can be joined.
     pub(crate) async fn unix(rig: &Rig) -> Self {
         let path = socket(rig);
         let this = Self::start(rig, &format!("unix://{}", path.display()), &[]);
@@ -33,7 +33,7 @@ impl Listener {
         this
     }
 
-    /// One on a port of this machine, ready to be joined.
+    /// Starts one on a local port, and waits until it can be joined.
     pub(crate) async fn ws(rig: &Rig, args: &[&str]) -> Self {
         let mut this = Self::start(rig, "ws://127.0.0.1:0", args);
         let mut lines = BufReader::new(this.child.stderr.take().unwrap()).lines();

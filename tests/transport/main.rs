@@ -1,4 +1,5 @@
-//! Servers that listen: joined over Unix sockets, `ws://` and `wss://`, and started for others to join.
+//! Servers that listen: joined over Unix sockets, `ws://` and `wss://`, and started for others to
+//! join.
 
 #![allow(
     clippy::large_futures,
@@ -23,7 +24,7 @@ mod tui;
 
 use cas_sdk::{CasClient, Error, error::ConnectErrorKind};
 
-/// What is wrong with a connection.
+/// The kind of a connection error.
 fn kind(result: Result<CasClient, Error>) -> ConnectErrorKind {
     match result {
         Err(Error::Connect(error)) => error.kind,

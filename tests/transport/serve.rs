@@ -1,4 +1,4 @@
-//! A server of our own that others join: it ends with its client, whatever happens to that.
+//! A served session that others join: it ends with its client, whatever happens to that.
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Stdio, time::Duration};
 
@@ -23,7 +23,7 @@ fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
 
-/// Nothing is left of a server on this socket.
+/// Waits until nothing is left of a server on this socket.
 async fn nothing_is_left(pid: u32, path: &Path, target: &Path) {
     eventually("the server ends", || !is_alive(pid)).await;
     eventually("its socket is taken away", || {
@@ -33,7 +33,7 @@ async fn nothing_is_left(pid: u32, path: &Path, target: &Path) {
 }
 
 #[tokio::test]
-async fn others_join_what_a_program_serves_and_it_ends_with_its_client() {
+async fn other_clients_join_a_served_server_which_ends_with_its_client() {
     let Some(rig) = Rig::new().await else { return };
     within(60, async {
         let path = rig.home.path().join("new/dir/s.sock");
@@ -104,7 +104,7 @@ async fn a_turn_that_runs_does_not_keep_the_server_and_a_dropped_client_ends_it(
 }
 
 #[tokio::test]
-async fn a_server_that_dies_is_told_as_what_it_was() {
+async fn a_server_that_dies_is_reported_with_its_exit_status() {
     let Some(rig) = Rig::new().await else { return };
     within(60, async {
         let path = socket(&rig);
@@ -123,7 +123,7 @@ async fn a_server_that_dies_is_told_as_what_it_was() {
     .await;
 }
 
-/// A program that serves and is about to be killed. It is this test binary, started again.
+/// A program that serves and is killed: this test binary, re-executed.
 #[test]
 #[ignore = "this is the host that another test kills"]
 fn host() {
@@ -149,7 +149,7 @@ fn host() {
 async fn a_host_that_is_killed_leaves_no_server_and_no_socket() {
     let Some(rig) = Rig::new().await else { return };
     within(60, async {
-        // The second one is stopped, so that it does not go when it is told to.
+        // The second one is stopped, so that it ignores SIGTERM.
         for stopped in [false, true] {
             let path = rig.home.path().join(format!("{stopped}/s.sock"));
             let mut host = tokio::process::Command::new(std::env::current_exe().unwrap())

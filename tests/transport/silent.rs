@@ -1,4 +1,4 @@
-//! Servers that are none, or odd ones: told in words, within the deadline.
+//! Servers that do not speak the protocol: each has its own error, within the deadline.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use tokio::{
 
 use crate::{common::within, frames::Server, kind};
 
-/// A server that reads the request and answers so; the connection stays open.
+/// A server that reads the request and sends this answer. The connection stays open.
 async fn answering(answer: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("ws://{}", listener.local_addr().unwrap());
@@ -38,7 +38,7 @@ async fn connect(address: String) -> Result<CasClient, Error> {
 }
 
 #[tokio::test]
-async fn what_does_not_speak_websocket_is_told_as_that() {
+async fn a_server_that_does_not_speak_websocket_is_reported_as_that() {
     within(60, async {
         for (answer, reason) in [
             ("{\"id\":1}\n", "not HTTP"),
@@ -65,7 +65,7 @@ async fn what_does_not_speak_websocket_is_told_as_that() {
 }
 
 #[tokio::test]
-async fn an_http_error_is_told_with_its_status_and_its_first_line() {
+async fn an_http_error_is_reported_with_its_status_and_its_first_line() {
     within(60, async {
         for (answer, status, text) in [
             (
@@ -111,7 +111,7 @@ async fn a_server_that_says_nothing_is_given_up_at_the_deadline() {
             assert!(error.to_string().contains("within 2s"), "{error}");
             assert!(matches!(kind(Err(error)), Kind::Silent { .. }));
         }
-        // It accepts, but not even the request is read.
+        // It accepts, but does not read the request.
         let deaf = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let error = connect(format!("ws://{}", deaf.local_addr().unwrap())).await;
         assert!(matches!(kind(error), Kind::Silent { .. }));
@@ -120,7 +120,7 @@ async fn a_server_that_says_nothing_is_given_up_at_the_deadline() {
         let _deaf = std::os::unix::net::UnixListener::bind(&path).unwrap();
         let error = connect(format!("unix://{}", path.display())).await;
         assert!(matches!(kind(error), Kind::Silent { .. }));
-        // It is a WebSocket, and does not answer `initialize`.
+        // It is a WebSocket server that does not answer `initialize`.
         let mut server = Server::start().await;
         let (error, _request) = tokio::join!(connect(server.address()), async {
             server.accept().await;

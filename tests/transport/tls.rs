@@ -1,4 +1,4 @@
-//! `wss://`: the certificate is for the name, and from an authority that is trusted, or there is no connection.
+//! `wss://`: a connection requires a certificate for the name from a trusted authority.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The real TUI in a terminal, on a session that this program serves.
+//! The real TUI in a terminal, joined to a session that this program serves.
 
 use cas_sdk::{live::Endpoint, protocol::ThreadStartParams, testing::Reply};
 use serde_json::Value;
@@ -44,7 +44,7 @@ async fn the_users_tui_joins_a_session_that_a_program_serves_and_both_see_everyt
         terminal.shows("said to the program").await;
 
         let mut events = thread.events();
-        // The TUI may ask for a title, too; whoever is first gets the first.
+        // The TUI may request a title too; the first request gets the first reply.
         rig.model.reply(Reply::text("said to the user"));
         rig.model.reply(Reply::text("said to the user"));
         terminal.enter("the user asks").await;

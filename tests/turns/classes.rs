@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::common::{Rig, within};
 
 #[tokio::test]
-async fn how_the_model_failed_is_told_by_class_and_a_limit_with_the_time_of_its_reset() {
+async fn a_failure_of_the_model_has_a_class_and_a_limit_the_time_of_its_reset() {
     let Some(rig) = Rig::new().await else { return };
     within(60, async {
         let (client, thread) = rig.thread().await;

@@ -96,7 +96,7 @@ async fn the_overrides_of_a_turn_reach_the_server_and_stay_for_the_next() {
 }
 
 #[tokio::test]
-async fn in_plan_mode_the_model_may_ask_the_user() {
+async fn the_model_may_ask_the_user_in_plan_mode() {
     let Some(rig) = Rig::new().await else { return };
     within(60, async {
         let (client, thread) = rig.thread().await;

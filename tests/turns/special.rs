@@ -240,7 +240,7 @@ async fn a_silent_turn_can_be_waited_for_again() {
 }
 
 #[tokio::test]
-async fn at_its_deadline_a_turn_is_steered_to_its_end() {
+async fn a_turn_is_steered_to_its_end_at_its_deadline() {
     let Some(rig) = Rig::new().await else { return };
     within(60, async {
         let (client, thread) = rig.thread().await;

@@ -137,7 +137,7 @@ fn answer(request: &ModelRequest, gates: &HashMap<String, Gate>) -> Reply {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_a_thousand_turns_on_twenty_threads_every_one_ends_and_every_text_is_whole() {
+async fn each_of_a_thousand_turns_on_twenty_threads_ends_with_its_whole_text() {
     const THREADS: usize = 20;
     const TURNS: usize = 50;
     let Some(rig) = Rig::new().await else { return };

@@ -1,4 +1,4 @@
-//! Definitions that go, move, collide, and contain themselves.
+//! Mutations of definitions: removed, moved, colliding, recursive.
 
 use serde_json::{Value, json};
 

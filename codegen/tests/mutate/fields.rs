@@ -1,4 +1,4 @@
-//! Fields of other types and names, and schemas of fields that nobody expects.
+//! Mutations of fields: other types, other names, unexpected schemas.
 
 use serde_json::{Value, json};
 

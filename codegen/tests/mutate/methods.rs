@@ -1,4 +1,4 @@
-//! Methods that come, go, change their name and share their params.
+//! Mutations of methods: added, removed, renamed, with shared params.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! The next releases of codex, made up: changes of a schema as they have come, and as they might.
+//! Simulated releases of codex: changes of a schema that have happened or might happen.
 
 mod definitions;
 mod fields;
@@ -7,7 +7,7 @@ mod unions;
 
 use serde_json::{Map, Value, json};
 
-/// A generator of numbers that gives the same ones for the same seed (`SplitMix64`).
+/// A reproducible random number generator (`SplitMix64`).
 pub(super) struct Dice(u64);
 
 impl Dice {
@@ -117,7 +117,8 @@ fn method<'a>(bundle: &'a mut Value, dice: &mut Dice) -> &'a mut Value {
     &mut group[at]
 }
 
-/// Names of definitions for which something holds, and that no method list refers to in a way of its own.
+/// Names of definitions for which something holds, and that no method list refers to in a way of
+/// its own.
 fn names(bundle: &mut Value, holds: impl Fn(&Value) -> bool) -> Vec<String> {
     let all = definitions(bundle).iter();
     let named = all.filter(|(name, schema)| !GROUPS.contains(&name.as_str()) && holds(schema));
@@ -140,7 +141,7 @@ fn pick<'a>(
     definitions(bundle).entry(name).or_insert(spare)
 }
 
-/// A definition that has fields, if it is there.
+/// A definition with fields, if there is one.
 fn named<'a>(bundle: &'a mut Value, name: &str) -> Option<&'a mut Value> {
     definitions(bundle)
         .get_mut(name)
@@ -206,7 +207,8 @@ fn some_reference(bundle: &mut Value, dice: &mut Dice) -> Value {
     reference(&dice.one(&names))
 }
 
-/// Keywords, names of macros and of what they declare, names that are one in Rust, and names that are none.
+/// Keywords, names of macros and of what they declare, names that are one in Rust, and names that
+/// are none.
 const ODD: &[&str] = &[
     "type",
     "self",

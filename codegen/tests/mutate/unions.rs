@@ -1,4 +1,4 @@
-//! Enums and unions that open, close, nest and lose their tags.
+//! Mutations of enums and unions: opened, closed, nested, without tags.
 
 use serde_json::{Value, json};
 

@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_window_that_an_update_leaves_out_stays_as_it_was() {
+    fn a_window_that_an_update_leaves_out_is_kept() {
         let limits = updated(&[
             r#"{"limitId":"a","primary":{"usedPercent":100,"resetsAt":50}}"#,
             r#"{"limitId":"a","primary":null,"secondary":{"usedPercent":3,"resetsAt":95}}"#,

@@ -1,4 +1,5 @@
-//! Requests by which a model, a repository or an MCP server would get more than the rules say.
+//! Requests by which a model, a repository or an MCP server tries to get more than the rules
+//! permit.
 
 use serde_json::{Value, json};
 
@@ -62,7 +63,7 @@ fn an_empty_name_in_a_rule_accepts_nothing() {
 }
 
 #[test]
-fn a_permission_that_outlasts_a_command_is_accepted_only_by_a_rule_that_names_it() {
+fn permissions_and_hosts_are_accepted_only_by_a_rule_that_names_them() {
     let network = facts(
         &json!({"threadId": "t", "cwd": "/repo", "command": wrapped("ls"), "networkApprovalContext": {"host": "h", "protocol": "https"}}),
     );

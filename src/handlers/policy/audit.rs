@@ -1,4 +1,4 @@
-//! The audit: what was decided about an approval or an elicitation, and by whom.
+//! The audit: every decision about an approval or an elicitation, and the one who made it.
 
 use std::{
     fmt,
@@ -15,7 +15,8 @@ use crate::{
     rpc::{Aside, Incoming},
 };
 
-/// A decision that is about to be sent to the server; see [`Handlers::audit`](crate::Handlers::audit).
+/// A decision that is about to be sent to the server; see
+/// [`Builder::audit`](crate::Builder::audit).
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Audit {
@@ -23,27 +24,27 @@ pub struct Audit {
     pub method: String,
     /// The id of the request.
     pub request_id: RequestId,
-    /// The thread that the request names.
+    /// The id of the thread that the request names.
     pub thread_id: Option<String>,
-    /// The turn that the request names.
+    /// The id of the turn that the request names.
     pub turn_id: Option<String>,
-    /// The item that the request names.
+    /// The id of the item that the request names.
     pub item_id: Option<String>,
     /// The params of the request, as JSON text.
     pub params: String,
-    /// Who decided.
+    /// The one who decided.
     pub by: DecidedBy,
-    /// What is to be said of the rule that decided: it accepts a program that can run any other.
+    /// A warning about the rule that decided: it accepts a program that can run any other.
     pub warning: Option<String>,
-    /// The answer, as JSON text: the `result`, or the `error`.
+    /// The answer, as JSON text: the `result` or the `error`.
     pub answer: String,
-    /// When the request was read.
+    /// The time at which the request was read.
     pub received_at: Instant,
-    /// When it was decided.
+    /// The time of the decision.
     pub decided_at: SystemTime,
 }
 
-/// Who decided about a request.
+/// The one who decided about a request.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum DecidedBy {
@@ -53,16 +54,17 @@ pub enum DecidedBy {
     Handler,
     /// The fallback, or a [`Responder`](crate::handlers::Responder).
     Fallback,
-    /// Nobody: the handler took longer than its limit.
+    /// Nobody: the handler exceeded its time limit.
     TimeLimit,
-    /// Nobody: the handler failed, or panicked, so the request was refused.
+    /// Nobody: the handler failed or panicked, so the request was refused.
     Failure(HandlerError),
-    /// Nobody was there to decide, so the request was refused.
+    /// Nobody: no rule and no handler applies, so the request was refused.
     Default,
-    /// The server, which did not ask: its settings forbid it. The text names the setting, and the one that would allow it.
+    /// The server, whose settings forbid it to ask. The text names the setting, and the one that
+    /// allows it.
     ///
-    /// There is no request then. The method is that of the notification, `item/completed`, the id of the request is that of
-    /// the item, and the answer is the item's error.
+    /// In this case there is no request. The method is that of the notification, `item/completed`;
+    /// the request id is that of the item; the answer is the item's error.
     Settings(String),
 }
 
@@ -84,7 +86,7 @@ impl fmt::Display for DecidedBy {
 /// reader.
 pub(crate) type AuditFn = Arc<dyn Fn(&Audit) + Send + Sync>;
 
-/// Who decided, and what in one word.
+/// The one who decided, and the decision in one word.
 #[derive(Debug, Clone)]
 pub(crate) struct Decided {
     pub(crate) by: DecidedBy,
@@ -93,7 +95,7 @@ pub(crate) struct Decided {
 }
 
 impl Decided {
-    /// Tells a decision to the log, without the params.
+    /// Logs the decision, without the params.
     pub(crate) fn log(&self, message: &Incoming, aside: &Aside) {
         let (message, decided) = (message.clone(), self.clone());
         aside.trace(Level::INFO, move || {
@@ -111,7 +113,7 @@ impl Decided {
         });
     }
 
-    /// The same for who is told with the params.
+    /// The record of the decision, with the params.
     pub(crate) fn into_audit(self, message: &Incoming, answer: &str) -> Audit {
         let parts = message.parts();
         let text = |part: Option<&str>| part.map(str::to_owned);

@@ -1,8 +1,8 @@
-//! Reading a command line as a list of plain commands, or not at all.
+//! Parses a command line into plain commands, or not at all.
 //!
-//! A rule that accepts must know everything that would run. So this reads the plain part of the shell's language, words
-//! and quotes joined by `&&`, `||`, `;` and `|`, and gives up at the first thing that could mean more: a substitution,
-//! a redirection, a glob, a variable.
+//! A rule that accepts must know everything that would run. So this parser reads only the plain
+//! part of the shell language, words and quotes joined by `&&`, `||`, `;` and `|`. It gives up at
+//! anything that could mean more: a substitution, a redirection, a glob, a variable.
 
 use std::path::PathBuf;
 
@@ -11,11 +11,11 @@ use super::windows_shell;
 /// A command: its words.
 pub(crate) type Words = Vec<String>;
 
-/// Longer lines are not read: what they would run is unknown.
+/// The longest line that is parsed. What a longer one would run is unknown.
 pub(super) const MAX_LINE: usize = 64 * 1024;
 
-/// The shells whose `-c` is looked into. The model names the shell of a command, so a program that is merely called `bash`
-/// is none of them.
+/// The shells whose `-c` script is parsed. The model names the shell of a command, so a program
+/// that is merely called `bash` is not one of them.
 const SHELLS: [&str; 8] = [
     "/bin/bash",
     "/bin/dash",
@@ -27,9 +27,9 @@ const SHELLS: [&str; 8] = [
     "/usr/bin/zsh",
 ];
 
-/// The plain commands of a command line as codex writes it, such as `/bin/bash -lc 'git status && ls'`.
+/// The plain commands of a command line in the form of codex: `/bin/bash -lc 'git status && ls'`.
 pub(crate) fn plain(line: &str, shells: &[PathBuf]) -> Option<Vec<Words>> {
-    // No program can be given a NUL, so what would become of it is not known.
+    // No argument can hold a NUL, so what would run is unknown.
     if line.len() > MAX_LINE || line.contains('\0') {
         return None;
     }
@@ -46,20 +46,20 @@ pub(crate) fn plain(line: &str, shells: &[PathBuf]) -> Option<Vec<Words>> {
     commands.iter().all(is_known).then_some(commands)
 }
 
-/// What codex asks its shell to run: the script, or the line itself where it is another program's.
+/// The script that codex gives its shell, or the line itself if its program is no shell.
 pub(super) fn unwrapped(line: &str, shells: &[PathBuf]) -> String {
     let argv = argv(line);
     let script = argv.as_deref().and_then(|argv| script(argv, shells));
     script.unwrap_or(line).to_owned()
 }
 
-/// The words of a line that has none of the shell's operators: that is how codex joins an argv.
+/// The words of a line without shell operators, which is how codex joins an argv.
 fn argv(line: &str) -> Option<Words> {
     let mut commands = read(line, false)?;
     commands.pop()
 }
 
-/// What a shell is asked to run.
+/// The script given to a shell.
 fn script<'a>(argv: &'a [String], shells: &[PathBuf]) -> Option<&'a str> {
     let [program, flag, script] = argv else {
         return None;
@@ -126,7 +126,7 @@ fn read(text: &str, operators: bool) -> Option<Vec<Words>> {
     Some(commands)
 }
 
-/// A command has a program.
+/// Checks that a command has a program.
 fn command(words: Words) -> Option<Words> {
     words
         .first()
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_could_mean_more_is_not_read() {
+    fn a_script_that_could_mean_more_is_not_read() {
         for script in [
             "echo $HOME",
             "echo `id`",

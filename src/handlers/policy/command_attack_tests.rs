@@ -1,4 +1,4 @@
-//! Commands and amendments by which a model would get more than the rules say.
+//! Commands and amendments by which a model tries to get more than the rules permit.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use super::{
     *,
 };
 
-/// What goes over the wire for a command whose amendment the model has chosen.
+/// The decision on the wire for a command whose amendment the model has chosen.
 fn wire(policy: &Policy, script: &str, proposed: &Value) -> Value {
     let params = json!({"threadId": "t", "cwd": "/repo", "command": wrapped(script), "proposedExecpolicyAmendment": proposed});
     let facts = facts(&params);
@@ -17,7 +17,7 @@ fn wire(policy: &Policy, script: &str, proposed: &Value) -> Value {
 }
 
 #[test]
-fn no_preset_but_the_one_that_says_so_persists_anything() {
+fn no_preset_but_auto_persistent_persists_anything() {
     for proposed in [
         json!(["find"]),
         json!(["touch", "x"]),

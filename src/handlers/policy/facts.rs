@@ -1,4 +1,4 @@
-//! What a request for approval is about, as far as that can be told for certain.
+//! `Facts`: what is certain about a request for approval.
 
 use serde_json::Value;
 
@@ -11,21 +11,20 @@ use crate::handlers::{
     method::Approval,
 };
 
-/// What a request for approval is about.
+/// What is certain about a request for approval.
 #[derive(Debug, Default)]
 pub(crate) struct Facts {
     pub(crate) subject: Option<Subject>,
-    /// Nobody may accept it.
+    /// The request cannot be read, so nobody may accept it.
     pub(crate) unreadable: bool,
     pub(super) thread: Option<String>,
     pub(super) command: Option<String>,
     pub(super) cwd: Option<String>,
     /// The host that a command wants to reach.
     pub(super) host: Option<String>,
-    /// The files that would be changed; `None` if that is not known.
+    /// The files to change. `None` if they are unknown.
     pub(super) files: Option<Vec<String>>,
-    /// The permissions that are asked for, and the path of each that is about one; an empty path is one that can't be
-    /// told.
+    /// The requested permissions, each with its path if it has one. An empty path is unknown.
     pub(super) asks: Vec<(Permission, Option<String>)>,
     pub(super) server: Option<String>,
     pub(super) tool: Option<String>,
@@ -35,21 +34,22 @@ pub(crate) struct Facts {
     pub(super) offer: Offer,
 }
 
-/// What the server offers as decisions.
+/// The decisions that the server offers.
 #[derive(Debug, Default)]
 pub(crate) struct Offer {
     pub(super) available: Option<Vec<Value>>,
     pub(super) proposed: Option<Vec<String>>,
     pub(super) proposed_network: Option<Vec<Value>>,
-    /// A person has to decide, and only once.
+    /// A person must decide, and only for once.
     pub(super) human: bool,
 }
 
 impl Facts {
-    /// Reads the params of a request. `changes` is the member of the item that a file change is about.
+    /// Reads the params of a request. `changes` is the field of the item that a file change is
+    /// about.
     ///
-    /// What can't be read is of no known subject, so that no rule accepts it and every rule that refuses may match it; and
-    /// nothing is offered for it.
+    /// An unreadable request has no known subject, so that no rule accepts it and every rule that
+    /// refuses may match it. Nothing is offered for it.
     pub(crate) fn read(approval: Approval, params: &str, changes: Option<&Value>) -> Self {
         let members = Members::read(params);
         let read = members.and_then(|members| Self::of(approval, &members, changes).ok());
@@ -97,7 +97,7 @@ impl Facts {
             Approval::FileChange => {
                 facts.subject = Some(Subject::FileChange);
                 facts.files = changes.and_then(files);
-                // It asks to write to all of the directory until the session ends.
+                // The request includes writing to the whole directory until the session ends.
                 let root = members.text("grantRoot")?;
                 facts
                     .asks
@@ -115,8 +115,9 @@ impl Facts {
         Ok(facts)
     }
 
-    /// The facts of the call of an MCP tool; `None` if the request is about something else. `declared` says whether the
-    /// server has declared the tool read-only, and not only the request.
+    /// The facts of the call of an MCP tool; `None` if the request is about something else.
+    /// `declared` says whether the server has declared the tool read-only, and not only the
+    /// request.
     pub(crate) fn of_elicitation(request: &ElicitationRequest, declared: bool) -> Option<Self> {
         let ElicitationAsk::ToolCall(call) = &request.ask else {
             return None;
@@ -131,13 +132,13 @@ impl Facts {
         })
     }
 
-    /// Whether anything but a person may accept it.
+    /// Whether a rule may accept it.
     pub(crate) fn can_be_accepted(&self) -> bool {
         self.subject.is_some() && !self.offer.human
     }
 }
 
-/// The files of a list of changes; `None` if one of them has none.
+/// The files of a list of changes, or `None` if one of the changes has none.
 fn files(changes: &Value) -> Option<Vec<String>> {
     let mut files = Vec::new();
     for change in changes.as_array()? {
@@ -150,7 +151,7 @@ fn files(changes: &Value) -> Option<Vec<String>> {
     (!files.is_empty()).then_some(files)
 }
 
-/// The permissions of a profile. What is not known asks for something that no rule can name.
+/// The permissions of a profile. An unknown one becomes a permission that no rule can name.
 fn asks(profile: &Value) -> Vec<(Permission, Option<String>)> {
     const UNTOLD: Option<String> = Some(String::new());
     let mut asks = Vec::new();

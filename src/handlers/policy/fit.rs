@@ -1,4 +1,4 @@
-//! From a decision to what the server offers for a request: never to something laxer.
+//! Fits a decision to what the server offers for a request, never to something laxer.
 
 use std::path::PathBuf;
 
@@ -8,15 +8,15 @@ use super::{Facts, Subject, amendment, command, facts::Offer};
 use crate::handlers::decision::Decision;
 
 impl Facts {
-    /// The decision about a command as it goes over the wire: the first, from `wanted` towards the stricter, that is
-    /// offered. To refuse is always possible, though the server does not list it.
+    /// The decision about a command on the wire: the first offered one, from `wanted` towards
+    /// stricter ones. A refusal is always possible, though the server does not list it.
     pub(crate) fn command_decision(&self, wanted: &Decision, shells: &[PathBuf]) -> Value {
         let amendment = |words: &[String]| json!({"acceptWithExecpolicyAmendment": {"execpolicy_amendment": words}});
         let plain = || command::plain(self.command.as_deref()?, shells);
         let mut ladder = Vec::new();
         match wanted {
             Decision::Cancel => return json!("cancel"),
-            // Nobody has looked at the words, so they must be of the command.
+            // Nobody has checked the words, so they must be those of the command.
             Decision::AcceptAlways if self.subject == Some(Subject::Command) => {
                 let proposed = self.offer.proposed.as_deref();
                 let proposed = proposed.filter(|words| amendment::is_of(words, plain().as_deref()));
@@ -34,7 +34,7 @@ impl Facts {
                     .as_ref()
                     .filter(|asked| asked.eq_ignore_ascii_case(host))
                 else {
-                    return json!("decline"); // It is about another host.
+                    return json!("decline"); // The decision names another host.
                 };
                 let action = if *allow { "allow" } else { "deny" };
                 let amendment = json!({"action": action, "host": asked});
@@ -68,7 +68,7 @@ impl Offer {
     }
 }
 
-/// The decision about a change of files as it goes over the wire.
+/// The decision about a file change on the wire.
 pub(crate) fn file_change(wanted: &Decision) -> &'static str {
     match wanted {
         Decision::Cancel => "cancel",
@@ -78,7 +78,7 @@ pub(crate) fn file_change(wanted: &Decision) -> &'static str {
     }
 }
 
-/// The decision about a skill as it goes over the wire.
+/// The decision about a skill on the wire.
 pub(crate) fn skill(wanted: &Decision) -> &'static str {
     if wanted.accepts() {
         "approve"
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_decision_that_is_not_offered_falls_to_the_next_stricter_that_is() {
+    fn a_decision_that_is_not_offered_falls_to_the_next_stricter_one() {
         let touch =
             json!({"acceptWithExecpolicyAmendment": {"execpolicy_amendment": ["touch", "x"]}});
         let real = facts(
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_list_everything_is_offered() {
+    fn every_decision_is_offered_without_a_list() {
         assert_eq!(
             decided(&facts(None, None), &Decision::AcceptAlways),
             "acceptForSession"
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_decision_for_a_person_is_for_once() {
+    fn a_request_that_a_person_must_decide_is_accepted_only_once() {
         let mut human = facts(None, Some(&["touch"]));
         human.offer.human = true;
         assert_eq!(decided(&human, &Decision::AcceptAlways), "accept");

@@ -1,12 +1,13 @@
-//! Splitting a shell's script into simple commands, generously: what can't be told is said to be open.
+//! Splits a shell script into simple commands, generously: words with unknown contents are marked
+//! open.
 
 /// A word of a command.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Token {
     pub(super) text: String,
-    /// The shell puts something in: a variable, a substitution, a glob, braces.
+    /// The shell expands something in it: a variable, a substitution, a glob, braces.
     pub(super) open: bool,
-    /// It does so behind the last slash, so that the program's name is not known.
+    /// The expansion is after the last slash, so the name of the program is unknown.
     pub(super) open_name: bool,
 }
 
@@ -22,7 +23,7 @@ impl Token {
         (self.open, self.open_name) = (true, true);
     }
 
-    /// The program's name, without its directory.
+    /// The name of the program without its directory.
     pub(super) fn name(&self) -> &str {
         let name = self.text.rsplit('/').next().unwrap_or(&self.text);
         match name
@@ -52,7 +53,7 @@ impl Token {
 /// A script within a script.
 pub(super) struct Nested {
     pub(super) text: String,
-    /// The shell runs it. Else it may be text like any other.
+    /// The shell runs it. Otherwise it may be mere text.
     pub(super) runs: bool,
 }
 
@@ -64,19 +65,19 @@ pub(super) struct Lexer<'a> {
     command: Vec<Token>,
     token: Option<Token>,
     next: Next,
-    /// The words that end the here-documents whose text begins on the next line.
+    /// The end markers of the here-documents that begin on the next line.
     here: Vec<String>,
     pub(super) nested: Vec<Nested>,
 }
 
-/// What the next word is.
+/// The role of the next word.
 #[derive(Default)]
 enum Next {
     #[default]
     Word,
-    /// Where something is read from or written to.
+    /// The target of a redirection.
     Target,
-    /// What ends a here-document.
+    /// The end marker of a here-document.
     HereEnd,
 }
 
@@ -184,7 +185,7 @@ impl<'a> Lexer<'a> {
     }
 
     fn redirect(&mut self, c: char) {
-        // The number of a descriptor is no word.
+        // A file descriptor number is not a word.
         if self
             .token
             .as_ref()
@@ -224,7 +225,7 @@ impl<'a> Lexer<'a> {
                 c => self.token().push(c),
             }
         }
-        // It was no quote, then; what stands behind it is looked at without it.
+        // The quote is never closed, so the rest is scanned without it.
         self.nest(whole, false);
     }
 
@@ -262,7 +263,7 @@ impl<'a> Lexer<'a> {
     }
 }
 
-/// Where the parenthesis that opens the text is closed; its end if it is not.
+/// The position of the parenthesis that closes the text, or its end.
 fn closing(text: &str) -> usize {
     let mut depth = 0_usize;
     for (at, c) in text.char_indices() {
@@ -279,7 +280,7 @@ fn closing(text: &str) -> usize {
     }
     text.len()
 }
-/// The line as one list of words, split wherever the shell might.
+/// The line as one list of words, split wherever the shell might split it.
 pub(super) fn flat(text: &str) -> Vec<Token> {
     let special = |c: char| c.is_whitespace() || "'\"`\\$(){}[]<>|&;,=*?!#~".contains(c);
     let words = text.split(special).filter(|word| !word.is_empty());
@@ -312,7 +313,7 @@ pub(super) fn unquoted(text: &str) -> String {
     out
 }
 
-/// The text of `$'…'` from behind its opening quote, decoded, and what follows it.
+/// Decodes the text of `$'…'` after its opening quote. Returns it with the rest.
 fn ansi(text: &str) -> (String, &str) {
     let mut out = String::new();
     let mut rest = text;

@@ -1,4 +1,4 @@
-//! Whether a rule matches a request, and what its decision comes to.
+//! Matching a rule against a request, and narrowing its decision.
 
 use std::{
     cell::OnceCell,
@@ -15,7 +15,8 @@ use super::{
 };
 use crate::handlers::decision::Decision;
 
-/// A request as the rules of one policy see it. Its command is read once, and only if a rule asks.
+/// A request as the rules of one policy see it. Its command is parsed once, and only if a rule
+/// needs it.
 pub(super) struct Asked<'a> {
     pub(super) facts: &'a Facts,
     shells: &'a [PathBuf],
@@ -33,13 +34,13 @@ impl<'a> Asked<'a> {
         }
     }
 
-    /// The plain commands of the line, if it has no others.
+    /// The commands of the line, if all are plain.
     fn plain(&self) -> Option<&[Words]> {
         let read = || command::plain(self.facts.command.as_deref()?, self.shells);
         self.plain.get_or_init(read).as_deref()
     }
 
-    /// All that may be commands in the line.
+    /// Everything in the line that may be a command.
     fn scan(&self, line: &str) -> &Scan {
         let read = || Scan::of(&command::unwrapped(line, self.shells));
         self.scan.get_or_init(read)
@@ -53,7 +54,8 @@ impl Rule {
         if accepts && !facts.can_be_accepted() {
             return false;
         }
-        // One after the other, so that only what still matters looks at the file system.
+        // Lazily in this order, so that the file system is accessed only if the outcome depends on
+        // it.
         let conditions: [&dyn Fn() -> Match; 10] = [
             &|| self.subject_matches(facts),
             &|| one_of(&self.threads, facts.thread.as_deref()),
@@ -82,8 +84,9 @@ impl Rule {
         })
     }
 
-    /// The decision, as far as it is no wider than the rule: what persists holds for every thread and every directory, and
-    /// for all commands that begin with the words of the amendment.
+    /// The decision, narrowed to the session where persisting it would be wider than the rule: a
+    /// persisted rule holds for every thread and directory, and for all commands that begin with
+    /// the amendment.
     pub(super) fn decision(&self, asked: &Asked<'_>) -> Decision {
         let narrowed = !self.threads.is_empty() || !self.cwds.is_empty();
         let is_command = asked.facts.subject == Some(Subject::Command);
@@ -107,13 +110,14 @@ impl Rule {
         }
     }
 
-    /// Whether all that begins with these words is accepted by this rule, and the command at hand is of them.
+    /// Whether this rule accepts every command that begins with these words, and the command of the
+    /// request is one of them.
     fn covers(&self, amendment: &[String], asked: &Asked<'_>) -> bool {
         let own = |line: &Line| {
             !line.exact && !line.words.is_empty() && amendment.starts_with(&line.words)
         };
         let named = if self.commands.is_empty() {
-            // A rule about all commands persists none that stands for all commands.
+            // A rule for all commands must not persist one that can run all others.
             !programs::can_run_others(amendment)
         } else {
             self.commands.iter().any(own)
@@ -130,7 +134,7 @@ impl Rule {
             };
         };
         if self.decision.accepts() {
-            // What goes beyond the sandbox for longer than one command has to be named.
+            // What leaves the sandbox for longer than one command must be named.
             return match subject {
                 Subject::Permissions => self.names_permissions() || self.names(subject),
                 Subject::Network => self.names(subject) || self.names_host(),
@@ -153,7 +157,7 @@ impl Rule {
         self.subjects.contains(&subject)
     }
 
-    /// A rule with subjects is about these only.
+    /// Whether the rule names permissions by a condition. Explicit subjects take precedence.
     fn names_permissions(&self) -> bool {
         self.subjects.is_empty() && (!self.permissions.is_empty() || !self.roots.is_empty())
     }
@@ -208,8 +212,8 @@ impl Rule {
         }
     }
 
-    /// Nothing may be asked for besides what the rule names. What a command asks for besides is no reason to run it: that
-    /// takes a condition on the command.
+    /// A request must ask for nothing but what the rule names. Permissions alone are no reason to
+    /// run a command: that takes a condition on the command.
     fn permission_matches(&self, facts: &Facts) -> Match {
         if !self.decision.accepts() {
             return self.refuses_permission(facts);
@@ -224,7 +228,7 @@ impl Rule {
             if !about_permissions && !about_command {
                 return Match::No;
             }
-            // A rule about permissions accepts nothing that asks for none.
+            // A rule about permissions accepts no request without any.
             return (!facts.asks.is_empty() && asked.all(|p| self.permissions.contains(p))).into();
         }
         if !self.roots.is_empty() {
@@ -244,7 +248,7 @@ impl Rule {
         if facts.subject.is_none() {
             return Match::Unknown;
         }
-        // To reach a host is to reach the network.
+        // Reaching a host means reaching the network.
         let host = (facts.subject == Some(Subject::Network)).then_some(Permission::Network);
         let mut asked = facts
             .asks
@@ -284,7 +288,7 @@ impl Rule {
     }
 }
 
-/// A condition on the name of what a request of this subject is about.
+/// A condition on the name of the subject of a request.
 fn name_matches(subject: Subject, wanted: &[String], got: Option<&str>, facts: &Facts) -> Match {
     match got {
         _ if wanted.is_empty() => Match::Yes,
@@ -313,7 +317,7 @@ fn one_of(wanted: &[String], got: Option<&str>) -> Match {
     }
 }
 
-/// Whether a host is the wanted one, or one below it where that begins with `*.`.
+/// Whether a host is the wanted one, or below it if that begins with `*.`.
 fn is_host(wanted: &str, host: &str) -> bool {
     let plain = |host: &str| host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
     let (wanted, host) = (plain(wanted), plain(host));

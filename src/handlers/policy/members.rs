@@ -1,4 +1,4 @@
-//! The params of a request, read without guessing: what has a name twice, or is not of the expected type, is not read.
+//! Strict reading of params: duplicate names and unexpected types make them unreadable.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use serde::{
 };
 use serde_json::{Map, Number, Value};
 
-/// A member is of another type than expected.
+/// A member has another type than expected.
 #[derive(Debug, PartialEq)]
 pub(super) struct Misfit;
 
@@ -16,7 +16,8 @@ pub(super) struct Misfit;
 pub(super) struct Members(Map<String, Value>);
 
 impl Members {
-    /// `None` if the text is no object, nests deeper than `serde_json` reads, or has a name twice in an object.
+    /// `None` if the text is not an object, nests deeper than `serde_json` reads, or has a
+    /// duplicate name in any object.
     pub(super) fn read(text: &str) -> Option<Self> {
         match serde_json::from_str(text) {
             Ok(Unique(Value::Object(members))) => Some(Self(members)),
@@ -24,12 +25,12 @@ impl Members {
         }
     }
 
-    /// A member; `Null` where it is absent.
+    /// A member, or `Null` if it is absent.
     pub(super) fn value(&self, key: &str) -> &Value {
         self.0.get(key).unwrap_or(&Value::Null)
     }
 
-    /// A string; `None` where it is absent or `null`.
+    /// A string, or `None` if it is absent or `null`.
     pub(super) fn text(&self, key: &str) -> Result<Option<String>, Misfit> {
         optional(self.value(key), |value| value.as_str().map(str::to_owned))
     }
@@ -63,7 +64,7 @@ fn optional<T>(value: &Value, read: impl FnOnce(&Value) -> Option<T>) -> Result<
     }
 }
 
-/// A JSON value in whose objects no name comes twice.
+/// A JSON value without duplicate names in its objects.
 struct Unique(Value);
 
 impl<'de> Deserialize<'de> for Unique {

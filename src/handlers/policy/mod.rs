@@ -1,4 +1,4 @@
-//! Policies: decisions about approvals that need nobody, as a value one can read.
+//! Policies: decisions about approvals as values, without a handler.
 
 mod amendment;
 mod audit;
@@ -34,11 +34,11 @@ pub(crate) use audit::{AuditFn, Decided};
 pub(crate) use facts::Facts;
 pub use rule::{Permission, Rule, Subject};
 
-/// Who decides about approvals: rules in order, then a preset, then an [`Approvals`] handler; what none of them decides
-/// goes to the fallback, if there is one, and is declined otherwise.
+/// Decides about approvals: rules in order, then a preset, then an [`Approvals`] handler.
 ///
-/// Without any policy everything is declined. An accepted command runs outside of the sandbox, so name what is accepted
-/// narrowly; see [Naming commands](Rule#naming-commands).
+/// A request that none of them decides goes to the fallback if there is one, else it is declined.
+/// Without a policy every request is declined. An accepted command runs outside of the sandbox, so
+/// accept narrowly; see [Naming commands](Rule#naming-commands).
 ///
 /// ```
 /// use cas_sdk::{CasClient, policy::{Policy, Rule}};
@@ -51,7 +51,8 @@ pub use rule::{Permission, Rule, Subject};
 /// let builder = CasClient::builder().approvals(policy);
 /// ```
 ///
-/// A handler alone is a policy too: `builder.approvals(handler)`. With rules before it: `Policy::from(handler).rule(…)`.
+/// A handler alone is a policy too: `builder.approvals(handler)`. `Policy::from(handler).rule(…)`
+/// puts rules before it.
 #[derive(Clone)]
 #[must_use = "a policy decides nothing until it is registered"]
 pub struct Policy {
@@ -59,9 +60,9 @@ pub struct Policy {
     preset: Vec<Rule>,
     pub(crate) handler: Option<ApprovalHandler>,
     shells: Vec<PathBuf>,
-    /// Policies all of which have to accept, in the place of the rules.
+    /// Policies that must all accept, instead of the rules.
     all_of: Vec<Policy>,
-    /// What is left undecided is declined, and not offered to the fallback.
+    /// Undecided requests are declined rather than offered to the fallback.
     pub(crate) closed: bool,
 }
 
@@ -77,8 +78,8 @@ impl Policy {
         }
     }
 
-    /// Declines everything that no rule and no handler decides. What the client does without a policy, but for the
-    /// fallback: that is not asked.
+    /// Declines every request that no rule and no handler decides. Unlike a client without a
+    /// policy, it does not ask the fallback.
     pub fn decline() -> Self {
         Self {
             closed: true,
@@ -86,7 +87,7 @@ impl Policy {
         }
     }
 
-    /// Only the rules that are added.
+    /// Decides by these rules only.
     pub fn rules(rules: impl IntoIterator<Item = Rule>) -> Self {
         Self {
             rules: rules.into_iter().collect(),
@@ -94,19 +95,24 @@ impl Policy {
         }
     }
 
-    /// Accepts every command, every input to one, every change of files and every skill, for the session at most: for agents
-    /// that nobody watches, in a sandbox of their own. What it accepts runs outside of codex's sandbox.
+    /// Accepts every command, input to a command, file change and skill, for the session at most.
+    /// This is for unattended agents in a sandbox of their own: accepted commands run outside of
+    /// codex's sandbox.
     ///
-    /// It persists nothing: no amendment of the execution policy is accepted. Not in it are permissions, also those that a
-    /// command or a change of files asks for besides, hosts, the tools of MCP servers, and commands that the server wants a
-    /// person to decide; each takes a rule of its own.
+    /// Persists nothing: it accepts no amendment of the execution policy. It does not accept
+    /// permissions (including those that a command or a file change requests), hosts, tools of MCP
+    /// servers, or commands that the server reserves for a person. Each of these needs its own
+    /// rule.
     pub fn auto() -> Self {
         Self::everything(Decision::AcceptForSession, "Policy::auto")
     }
 
-    /// As [`auto`](Self::auto), and for good where the server proposes that: **it writes rules that outlive this process**.
-    /// From then on codex runs what fits them outside of the sandbox without asking, in every process, whatever the policy.
-    /// The model can choose them. What is not taken for good see at [`Rule::accept_always`].
+    /// Accepts what [`auto`](Self::auto) accepts, permanently if the server offers that: **it
+    /// writes rules that outlive this process**.
+    ///
+    /// From then on codex runs matching commands outside of the sandbox without asking, in every
+    /// process, whatever its policy. The model can choose these rules. [`Rule::accept_always`]
+    /// lists the exceptions.
     pub fn auto_persistent() -> Self {
         Self::everything(Decision::AcceptAlways, "Policy::auto_persistent")
     }
@@ -121,8 +127,9 @@ impl Policy {
         ])
     }
 
-    /// Declines commands, changes of files, skills, permissions that are for more than reading, and the tools of MCP
-    /// servers that don't declare themselves read-only. The agent can do what its sandbox lets it do without asking.
+    /// Declines commands, file changes, skills, permissions beyond reading, and MCP tools that do
+    /// not declare themselves read-only. The agent can do whatever its sandbox permits without
+    /// asking.
     pub fn read_only() -> Self {
         let rule = || Rule::decline().named("Policy::read_only");
         Self::with_preset(vec![
@@ -140,20 +147,22 @@ impl Policy {
         ])
     }
 
-    /// Adds a rule, after those that are there and before the preset. The first rule that matches decides.
+    /// Adds a rule after the existing ones and before the preset. The first rule that matches
+    /// decides.
     pub fn rule(mut self, rule: Rule) -> Self {
         self.rules.push(rule);
         self
     }
 
-    /// Who is asked about what no rule decides.
+    /// Sets the handler for requests that no rule decides.
     pub fn handler(mut self, handler: impl Approvals) -> Self {
         self.handler = Some(erase(handler));
         self
     }
 
-    /// Also looks into what this shell is given with `-c`, which codex puts around a command. It has to be the absolute path
-    /// that codex uses. Default: `bash`, `dash`, `sh` and `zsh` of `/bin` and `/usr/bin`.
+    /// Adds a shell whose `-c` script rules look into, since codex wraps commands in a shell. The
+    /// path must be the absolute one that codex uses. Default: `bash`, `dash`, `sh` and `zsh` in
+    /// `/bin` and `/usr/bin`.
     pub fn shell(mut self, path: impl AsRef<Path>) -> Self {
         self.shells.push(path.as_ref().to_owned());
         self
@@ -163,7 +172,7 @@ impl Policy {
         &self.shells
     }
 
-    /// What the rules decide, and by which.
+    /// The decision of the rules, if one matches.
     pub(crate) fn decide(&self, facts: &Facts) -> Option<Ruling> {
         if !self.all_of.is_empty() {
             return self.decide_together(facts);
@@ -178,7 +187,7 @@ impl Policy {
         })
     }
 
-    /// Says which rules accept more than they seem to.
+    /// Warns of rules that accept more than they seem to.
     pub(crate) fn warn(&self) {
         for (n, rule) in self.rules.iter().enumerate() {
             if let Some(warning) = rule.warning() {
@@ -187,19 +196,19 @@ impl Policy {
         }
     }
 
-    /// Whether it is any loss if the server does not ask.
+    /// Whether a server that never asks would change any outcome.
     pub(crate) fn wants_to_be_asked(&self) -> bool {
         let mut rules = self.rules.iter().chain(&self.preset);
         self.handler.is_some() || rules.any(|rule| rule.decision.accepts())
     }
 
-    /// Whether a decision may look at the file system.
+    /// Whether a decision may access the file system.
     pub(crate) fn looks_at_files(&self) -> bool {
         self.rules.iter().any(Rule::looks_at_files) || self.all_of.iter().any(Self::looks_at_files)
     }
 }
 
-/// What rules decide.
+/// A decision of a rule.
 #[derive(Debug, Clone)]
 pub(crate) struct Ruling {
     pub(crate) decision: Decision,

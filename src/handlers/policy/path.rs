@@ -1,4 +1,4 @@
-//! Whether a path lies in a directory, or the two have something in common; links are followed.
+//! Whether a path is in a directory, or overlaps with it. Symbolic links are followed.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -6,12 +6,13 @@ use super::condition::Match;
 
 /// Whether `path` is `root` or below it. Unknown if `path` is relative or goes through `..`.
 ///
-/// Links are followed as far as the path exists on this machine, so that a link inside of the root leads out of it.
+/// Links are followed as far as the path exists, so that a link inside of the root leads out of it.
 pub(super) fn within(path: &Path, root: &Path) -> Match {
     compare(path, root, starts_with)
 }
 
-/// Whether `path` is `root`, below it or above it: a permission for a directory is one for all that is in it.
+/// Whether `path` is `root`, below it or above it: a permission for a directory includes its
+/// contents.
 pub(super) fn overlaps(path: &Path, root: &Path) -> Match {
     compare(path, root, |path, root| {
         starts_with(path, root).or(starts_with(root, path))
@@ -54,7 +55,7 @@ fn resolve(path: &Path) -> Option<PathBuf> {
                     real.join(rest)
                 });
             }
-            // A link that leads nowhere exists all the same, and writing through it creates what it names.
+            // Writing through a dangling link creates its target.
             Err(_) if existing.symlink_metadata().is_ok() => return None,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(_) => return None,

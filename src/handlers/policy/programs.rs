@@ -1,6 +1,7 @@
-//! Programs that run others: a rule that accepts one of them without its subcommand accepts anything.
+//! Programs that run others. A rule that accepts one of them without a subcommand accepts
+//! everything.
 
-/// What their arguments name they run, wherever among them it stands.
+/// Programs that run what their arguments name, at any position.
 const RUNNERS: &[&str] = &[
     ".",
     "ash",
@@ -93,7 +94,7 @@ const RUNNERS: &[&str] = &[
     "zsh",
 ];
 
-/// Some of their subcommands, or options before the subcommand, run others.
+/// Programs with subcommands, or options before the subcommand, that run others.
 const WITH_SUBCOMMANDS: &[&str] = &[
     "apt",
     "apt-get",
@@ -143,7 +144,7 @@ const WITH_SUBCOMMANDS: &[&str] = &[
     "yarn",
 ];
 
-/// Programs that run what comes behind their options: there the program to look at is a later word.
+/// Programs that run what follows their options: the program to check is a later word.
 const PREFIXES: &[&str] = &[
     "builtin", "busybox", "chroot", "command", "doas", "env", "exec", "flock", "ionice", "nice",
     "nohup", "parallel", "setsid", "stdbuf", "strace", "sudo", "taskset", "time", "timeout",
@@ -155,7 +156,7 @@ const INTERPRETERS: &[&str] = &[
     ".", "ash", "bash", "csh", "dash", "eval", "fish", "ksh", "sh", "source", "tcsh", "trap", "zsh",
 ];
 
-/// A program's name without its directory, an `.exe` and a version, as in `/usr/bin/python3.12`.
+/// The name of a program without its directory, `.exe` and version, as in `/usr/bin/python3.12`.
 fn name(program: &str) -> String {
     let name = program.rsplit('/').next().unwrap_or(program);
     let name = name.to_ascii_lowercase();
@@ -164,7 +165,7 @@ fn name(program: &str) -> String {
     if bare.is_empty() { name } else { bare }.to_owned()
 }
 
-/// Whether it runs whatever its arguments name.
+/// Whether the program runs whatever its arguments name.
 pub(super) fn runs_anything(program: &str) -> bool {
     RUNNERS.contains(&name(program).as_str())
 }

@@ -1,7 +1,7 @@
-//! Reading everything in a command line that could be a command, for rules that refuse: also what is not plain.
+//! Finds everything in a command line that could be a command, for rules that refuse.
 //!
-//! What is found is more than what runs. A word counts as it is written and as the shell reads it, wherever it stands,
-//! and the text of a quoted word is looked into as if it were a script.
+//! The result is more than what runs. A word counts both as written and as the shell reads it, at
+//! any position, and the text of a quoted word is scanned as if it were a script.
 
 use std::cell::Cell;
 
@@ -12,24 +12,26 @@ use super::{
     programs,
 };
 
-/// How deep quotes in quotes are looked into, and how many bytes are read in all. What is beyond is unknown.
+/// The deepest nesting of quotes that is scanned. What is deeper is unknown.
 const DEPTH: usize = 8;
+
+/// The bytes that are scanned in all. The rest is unknown.
 const WORK: usize = 16 * MAX_LINE;
 
-/// How many words are compared for one rule. Beyond that it is unknown whether they occur.
+/// The words that are compared for one rule. Beyond that the result is unknown.
 const STEPS: usize = 1 << 20;
 
-/// A command line, read for what could run.
+/// A command line, scanned for what could run.
 pub(super) struct Scan {
     commands: Vec<Command>,
-    /// All of it was read.
+    /// The line was scanned completely.
     whole: bool,
     budget: usize,
 }
 
 struct Command {
     words: Vec<Token>,
-    /// The shell runs it. Else it may be text like any other, so that only what is surely in it counts.
+    /// The shell runs it. Otherwise it may be mere text, so only certain matches count.
     runs: bool,
 }
 
@@ -50,7 +52,7 @@ impl Scan {
         scan
     }
 
-    /// Whether these words occur as a program, its subcommand and so on, with any options between them.
+    /// Whether these words occur as a program with subcommands, with any options between them.
     pub(super) fn has(&self, words: &[String]) -> Match {
         let mut found = if self.whole {
             Match::No
@@ -92,7 +94,7 @@ impl Scan {
     }
 }
 
-/// How many words may still be compared.
+/// The number of words that may still be compared.
 struct Steps(Cell<usize>);
 
 impl Steps {
@@ -106,7 +108,7 @@ impl Steps {
         left >= steps
     }
 
-    /// What is not known because there were too many.
+    /// `Unknown` if the limit was reached.
     fn over(&self) -> Match {
         if self.0.get() == 0 {
             Match::Unknown
@@ -116,7 +118,7 @@ impl Steps {
     }
 }
 
-/// Whether the text of a word could be a script of its own.
+/// Whether the text of a word could itself be a script.
 fn has_structure(text: &str) -> bool {
     text.contains(|c: char| c.is_whitespace() || ";|&$`()<>{}'\"\\".contains(c))
 }
@@ -124,7 +126,7 @@ fn has_structure(text: &str) -> bool {
 /// Whether the words of a rule occur in a command.
 fn occurs(command: &[Token], words: &[String], steps: &Steps) -> Match {
     let Some((program, rest)) = words.split_first() else {
-        return Match::Yes; // A rule that refuses no words in particular refuses all.
+        return Match::Yes; // A rule without words refuses every command.
     };
     let mut found = opaque(command);
     for (at, token) in command.iter().enumerate().take_while(|_| steps.next()) {
@@ -151,7 +153,7 @@ fn occurs(command: &[Token], words: &[String], steps: &Steps) -> Match {
     found
 }
 
-/// Whether what a command runs can't be told from its text.
+/// `Unknown` if the text of a command does not tell what it runs.
 fn opaque(command: &[Token]) -> Match {
     const KEYWORDS: [&str; 12] = [
         "{", "}", "!", "if", "then", "else", "elif", "while", "until", "do", "time", "coproc",
@@ -177,8 +179,8 @@ fn opaque(command: &[Token]) -> Match {
         if !programs::is_prefix(&program.text) {
             return Match::No;
         }
-        // What stands behind the options of `env` or `xargs` is a program too. The word behind an option may be its
-        // argument, or the program already.
+        // The word after the options of `env` or `xargs` is a program too. The word after an option
+        // may be its argument, or already the program.
         while let Some(token) = tokens.peek() {
             let skipped = token.is_option() || token.is_assignment();
             if !skipped {
@@ -204,7 +206,7 @@ fn opaque(command: &[Token]) -> Match {
     }
 }
 
-/// Whether the words follow, with nothing but options and their arguments before and between them.
+/// Whether the words follow, with only options and their arguments before and between them.
 fn follows(tokens: &[Token], words: &[String], steps: &Steps) -> Match {
     let Some((word, rest)) = words.split_first() else {
         return Match::Yes;
@@ -247,7 +249,7 @@ fn follows(tokens: &[Token], words: &[String], steps: &Steps) -> Match {
     found
 }
 
-/// Whether an option is given: `--force` also as `--force=x`, `-rf` also as `-fr` and as `-r -f`.
+/// Whether an option is given: `--force` also as `--force=x`, `-rf` also as `-fr` or `-r -f`.
 fn option(tokens: &[Token], word: &str) -> Match {
     let given = |wanted: &str| {
         tokens.iter().any(|token| {

@@ -1,4 +1,4 @@
-//! What an accept rule takes, run by real shells: whatever the line, nothing runs that the rule does not name.
+//! Accepted lines, run by real shells: nothing runs that the rule does not name.
 
 use std::{
     fs,
@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::*;
 
-/// Programs that write their names and arguments down, and a directory to run them in.
+/// Programs that record their names and arguments, and a directory to run them in.
 struct Stubs {
     dir: tempfile::TempDir,
 }
@@ -38,8 +38,8 @@ impl Stubs {
         self.dir.path().join(name)
     }
 
-    /// What a shell runs of a script, each as its name and its first argument, and what it says of programs that aren't
-    /// there.
+    /// The programs that a shell runs for a script, each with its first argument, and its
+    /// complaints about missing programs.
     fn run(&self, shell: &Path, script: &str) -> (Vec<String>, String) {
         let (log, work) = (self.path("log"), self.path("work"));
         fs::write(&log, "").unwrap();
@@ -166,7 +166,7 @@ fn piece() -> impl Strategy<Value = String> {
 
 fn line() -> impl Strategy<Value = String> {
     let pieces = prop::collection::vec(piece(), 0..7).prop_map(|pieces| pieces.concat());
-    // One that begins well is accepted more often.
+    // A line that begins well is accepted more often.
     (
         prop::sample::select(vec!["", "ls", "ls ", "git status ", "ls; "]),
         pieces,
@@ -174,7 +174,7 @@ fn line() -> impl Strategy<Value = String> {
         .prop_map(|(begin, rest)| begin.to_owned() + &rest)
 }
 
-/// What is wrong with what the shells did of an accepted line.
+/// What an accepted line ran without being named by the rule.
 fn unnamed(stubs: &Stubs, script: &str) -> Option<String> {
     for shell in shells() {
         let (ran, told) = stubs.run(&shell, script);
@@ -206,7 +206,7 @@ fn decides(policy: &Policy, script: &str) -> bool {
 }
 
 #[test]
-fn a_command_that_a_rule_accepts_runs_nothing_unnamed_in_bash_and_dash() {
+fn an_accepted_line_runs_nothing_unnamed_in_bash_and_dash() {
     let (stubs, policy) = (Stubs::new(), policy());
     let refusing = Policy::rules([Rule::decline().command("ls").command("git status")]);
     let config = ProptestConfig {

@@ -1,16 +1,16 @@
-//! Several policies as one, of which the strictest counts: for what may be of any of several threads.
+//! The strictest of several policies, for a request that may belong to any of several threads.
 
 use std::sync::Arc;
 
 use super::{Facts, Policy, Ruling};
 use crate::handlers::decision::Decision;
 
-/// The name of a refusal because the thread is not known.
+/// The name of a refusal for an unknown thread.
 const UNKNOWN: &str = "unknown thread";
 
 impl Policy {
-    /// A policy that accepts only what all of these accept. Where some leave it to a handler, that is asked if it is the
-    /// same for all; else what is undecided is declined.
+    /// A policy that accepts only what all of these accept. A request that some leave to a handler
+    /// goes to it if all have the same handler, else it is declined.
     pub(crate) fn strictest(policies: Vec<Self>) -> Self {
         let mut handlers = policies.iter().map(|policy| policy.handler.as_ref());
         let first = handlers.next().flatten();
@@ -25,7 +25,7 @@ impl Policy {
         }
     }
 
-    /// What it decides without anybody, for when the foreign code behind its handler is gone.
+    /// This policy without its handler, for when the user's code is gone.
     pub(crate) fn without_handler(&self) -> Self {
         Self {
             handler: None,
@@ -34,7 +34,7 @@ impl Policy {
         }
     }
 
-    /// Whether it decides the same as another one.
+    /// Whether it decides as another one does.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         let handlers = match (&self.handler, &other.handler) {
             (Some(one), Some(two)) => Arc::ptr_eq(one, two),
@@ -74,7 +74,7 @@ impl Policy {
     }
 }
 
-/// How far a decision that accepts goes.
+/// Orders decisions by how much they accept.
 fn width(decision: &Decision) -> u8 {
     match decision {
         Decision::Decline | Decision::Cancel => 0,

@@ -185,7 +185,7 @@ fn a_command_is_refused_wherever_the_words_stand() {
 }
 
 #[test]
-fn permissions_that_a_command_asks_for_besides_are_not_accepted_with_it() {
+fn permissions_beside_a_command_are_not_accepted_with_it() {
     let mut params = json!({"threadId": "t", "command": "ls", "additionalPermissions": {"network": {"enabled": true}}});
     let ls = || Rule::accept().command("ls");
     assert!(!accepts(ls(), &facts(COMMAND, &params)));
@@ -225,7 +225,7 @@ fn permissions_that_a_command_asks_for_besides_are_not_accepted_with_it() {
 }
 
 #[test]
-fn a_decision_for_a_person_is_accepted_by_no_rule() {
+fn a_request_that_a_person_must_decide_is_accepted_by_no_rule() {
     for kind in [json!("humanCommand"), json!("somethingNew"), json!(7)] {
         let params = json!({"threadId": "t", "command": "ls", "kind": kind});
         let facts = facts(COMMAND, &params);

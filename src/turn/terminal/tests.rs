@@ -100,7 +100,7 @@ fn sequences_are_shown_as_less_shows_them() {
 
 proptest! {
     #[test]
-    fn whatever_comes_nothing_comes_out_that_a_terminal_obeys(text in tricky()) {
+    fn escaped_text_has_nothing_that_a_terminal_obeys(text in tricky()) {
         let shown = escape(&text);
         prop_assert!(!shown.contains(is_obeyed), "{shown:?}");
         prop_assert_eq!(escape(&shown), &*shown);

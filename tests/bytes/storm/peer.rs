@@ -1,4 +1,4 @@
-//! The peer of the storm: turns that it plays all at once, mixed and cut at random, and the chance that decides it.
+//! The peer of the storm: plays many turns at once, interleaved and cut at random.
 
 use std::{
     collections::VecDeque,
@@ -11,7 +11,7 @@ use tokio::{
     sync::mpsc,
 };
 
-/// Chance that can be had again.
+/// Reproducible random numbers.
 #[derive(Clone)]
 pub(super) struct Dice(u64);
 
@@ -36,7 +36,7 @@ impl Dice {
     }
 }
 
-/// The pieces of the answer to what was said.
+/// The deltas of the answer to a prompt.
 fn pieces(said: &str) -> Vec<String> {
     let mut dice = Dice::of(said);
     let count = [1, 3, 20, 40, 150, 600][dice.below(6)];
@@ -56,7 +56,7 @@ pub(super) fn text(said: &str) -> String {
     pieces(said).concat()
 }
 
-/// A turn on the peer's side: what it has still to say.
+/// A turn of the peer, with its remaining messages.
 struct Script {
     thread: String,
     turn: String,
@@ -128,7 +128,7 @@ impl Script {
         self.say("thread/status/changed", json!({"status": status}));
     }
 
-    /// The members stand in any order, mostly the same for a while.
+    /// The members are in random order, which mostly stays the same for a while.
     fn say(&mut self, method: &str, mut params: Value) {
         params["threadId"] = self.thread.as_str().into();
         if self.dice.below(30) == 0 {
@@ -151,7 +151,7 @@ fn member((key, value): (&String, &Value)) -> String {
     format!("\"{key}\":{value}")
 }
 
-/// The peer: everything it says goes through `out`, which is cut at random.
+/// The peer. All output goes through `out`, which is cut at random.
 pub(super) struct Peer {
     scripts: Vec<Script>,
     out: Vec<u8>,
@@ -173,13 +173,13 @@ impl Peer {
 
     pub(super) async fn run(
         mut self,
-        heard: ReadHalf<DuplexStream>,
+        heard: BufReader<ReadHalf<DuplexStream>>,
         mut said: WriteHalf<DuplexStream>,
     ) {
         let (tx, mut requests) = mpsc::channel(1_000);
-        // What is read must not wait for what is written.
+        // Reading must not wait for writing.
         let reader = tokio::spawn(async move {
-            let mut lines = BufReader::new(heard).lines();
+            let mut lines = heard.lines();
             while let Ok(Some(line)) = lines.next_line().await {
                 if tx.send(serde_json::from_str(&line).unwrap()).await.is_err() {
                     return;
@@ -199,7 +199,7 @@ impl Peer {
             self.hear(&request);
             self.go_on();
             let mut rest = &self.out[..];
-            // What is left unfinished comes with the next line.
+            // The rest follows with the next line.
             while rest.len() > self.dice.below(400) {
                 let most = [10, 1_000, 50_000][self.dice.below(3)];
                 let n = 1 + self.dice.below(rest.len().min(most));
@@ -222,7 +222,6 @@ impl Peer {
         let (id, params) = (&request["id"], &request["params"]);
         let of = |key: &str| params[key].as_str().unwrap_or_default().to_owned();
         match request["method"].as_str() {
-            Some("initialize") => self.answer(id, &json!({"userAgent": "peer/0.0.0"})),
             Some("thread/start") => {
                 self.threads += 1;
                 let thread = json!({"id": format!("thread-{:03}", self.threads)});
@@ -232,7 +231,7 @@ impl Peer {
                 self.turns += 1;
                 let turn = format!("turn-{:07}", self.turns);
                 let mut script = Script::new(&of("threadId"), &turn, &input(params));
-                // Some of it comes before the answer.
+                // Some events precede the response.
                 for _ in 0..[0, 0, 2, 10, 1_000][self.dice.below(5)] {
                     self.out
                         .extend(script.lines.pop_front().unwrap_or_default().bytes());

@@ -7,9 +7,10 @@ use std::{
 
 use cas_sdk::{
     Error, RpcErrorKind,
+    protocol::{GetAccountRateLimitsResponse, RateLimitSnapshot},
     rate_limits::{BudgetMode, Pace, RateLimits, Tier, WindowPace},
 };
-use serde::Serialize;
+use serde::{Deserialize as _, Serialize};
 use serde_json::{Value, json};
 
 use crate::{
@@ -63,12 +64,18 @@ pub(crate) async fn run(args: Args) -> Result {
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default()
         .as_secs();
-    let limits = RateLimits::from_response(&answer);
+    let limits = if answer["rateLimits"].is_null() {
+        RateLimits::default()
+    } else {
+        let response = GetAccountRateLimitsResponse::deserialize(&answer)
+            .map_err(|e| format!("the answer to account/rateLimits/read does not fit: {e}"))?;
+        RateLimits::from_response(&response)
+    };
     let pace = limits.pace_at(UNIX_EPOCH + Duration::from_secs(now));
     if !args.json {
         let plan = limits
             .bucket()
-            .and_then(|(_, bucket)| bucket["planType"].as_str());
+            .and_then(|(_, bucket)| Some(bucket.plan_type.as_ref()?.as_str()));
         return show(&pace, plan, now, &args);
     }
     if !args.full {
@@ -128,11 +135,15 @@ struct Window {
 }
 
 impl<'a> Report<'a> {
-    fn new(answer: &Value, bucket: Option<&'a Value>, pace: &'a Pace, now: u64) -> Self {
+    fn new(
+        answer: &Value,
+        bucket: Option<&'a RateLimitSnapshot>,
+        pace: &'a Pace,
+        now: u64,
+    ) -> Self {
         let by_id = answer["rateLimitsByLimitId"]
             .as_object()
             .is_some_and(|buckets| !buckets.is_empty());
-        let text = |name: &str| bucket?[name].as_str();
         let window = |name| {
             let mut windows = pace.windows.iter();
             windows
@@ -148,9 +159,9 @@ impl<'a> Report<'a> {
                 Some(_) => "single_bucket",
             },
             bucket_key: pace.limit_id.as_deref().filter(|_| by_id),
-            limit_id: text("limitId"),
-            limit_name: text("limitName"),
-            plan_type: text("planType"),
+            limit_id: bucket.and_then(|bucket| bucket.limit_id.as_deref()),
+            limit_name: bucket.and_then(|bucket| bucket.limit_name.as_deref()),
+            plan_type: bucket.and_then(|bucket| bucket.plan_type.as_ref()?.as_str().into()),
             window_kind: governing.map(|pace| pace.window),
             now_sec: now,
             governing: governing.map_or_else(Window::missing, |pace| Window::new(pace, now)),

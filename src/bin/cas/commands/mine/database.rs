@@ -2,12 +2,12 @@
 
 use std::{collections::HashMap, path::Path};
 
-use cas_sdk::history::MinedThread;
+use cas_sdk::history::StoredThread;
 use cas_sdk::internal::{PrivateDir, open_regular};
 use rusqlite::{Connection, ErrorCode, OpenFlags, params};
 use serde_json::Value;
 
-use super::{Store, digest, text::text};
+use super::{Store, digest, json_of, text::text};
 use crate::output::{Failure, Result};
 
 /// Times are seconds since the epoch, as the server gives them. `json` is the whole of it; the other columns are its
@@ -169,10 +169,10 @@ impl Store for Database {
         Ok(known.collect::<Result<_, _>>()?)
     }
 
-    fn add(&mut self, mined: &MinedThread) -> Result<bool> {
-        let (thread, id) = (&mined.thread, mined.id());
-        let turns = mined.turns.clone().map(Value::from);
-        let digest = digest(thread, turns.as_ref());
+    fn add(&mut self, mined: &StoredThread) -> Result<bool> {
+        let id = mined.id();
+        let (thread, turns) = json_of(mined)?;
+        let digest = digest(&thread, turns.as_ref());
         let same = self.0.execute(
             "UPDATE threads SET listed_at = ?1 WHERE id = ?2 AND digest = ?3",
             params![mined.listed_at, id, digest],
@@ -206,7 +206,8 @@ impl Store for Database {
                 thread.to_string(),
             ],
         )?;
-        for (position, turn) in mined.turns.iter().flatten().enumerate() {
+        let turns = turns.as_ref().and_then(Value::as_array);
+        for (position, turn) in turns.into_iter().flatten().enumerate() {
             transaction.execute(
                 "INSERT INTO turns VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
                 params![

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use cas_sdk::history::{Mine, MinedThread};
+use cas_sdk::history::{HistoryQuery, StoredThread};
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -173,7 +173,7 @@ async fn mine(args: &Run, signals: &mut Signals) -> Result {
     } else {
         ProgressBar::hidden()
     };
-    let mut threads = client.mine(filters(args)?.known(known));
+    let mut threads = client.history(filters(args)?.known(known));
     let (mut count, mut broken) = (0, 0);
     let done = loop {
         let mined = tokio::select! {
@@ -207,8 +207,8 @@ async fn mine(args: &Run, signals: &mut Signals) -> Result {
     done
 }
 
-fn filters(args: &Run) -> Result<Mine> {
-    let mut mine = Mine::default().include_turns(args.include_turns);
+fn filters(args: &Run) -> Result<HistoryQuery> {
+    let mut mine = HistoryQuery::default().include_turns(args.include_turns);
     if args.archived || args.no_archived {
         mine = mine.archived(args.archived);
     }
@@ -247,7 +247,16 @@ pub(crate) trait Store {
     /// What need not be read again: thread ids, and when each was updated. With turns, only threads that have theirs.
     fn known(&self, with_turns: bool) -> Result<HashMap<String, i64>>;
     /// Adds a thread, in the place of what is known of it; whether that is anything new.
-    fn add(&mut self, mined: &MinedThread) -> Result<bool>;
+    fn add(&mut self, mined: &StoredThread) -> Result<bool>;
+}
+
+/// A thread and its turns, as the server sent them.
+pub(crate) fn json_of(stored: &StoredThread) -> Result<(Value, Option<Value>)> {
+    let turns = stored.turns.as_ref().map(|turns| {
+        let turns = turns.iter().map(|turn| serde_json::from_str(turn.json()));
+        turns.collect::<Result<Vec<Value>, _>>().map(Value::from)
+    });
+    Ok((serde_json::from_str(stored.json())?, turns.transpose()?))
 }
 
 /// Stands for all that was read of a thread.
@@ -301,9 +310,9 @@ impl Store for Lines {
         Ok(known.map(|(id, e)| (id.clone(), e.updated_at)).collect())
     }
 
-    fn add(&mut self, mined: &MinedThread) -> Result<bool> {
-        let turns = mined.turns.clone().map(Value::from);
-        let digest = digest(&mined.thread, turns.as_ref());
+    fn add(&mut self, mined: &StoredThread) -> Result<bool> {
+        let (thread, turns) = json_of(mined)?;
+        let digest = digest(&thread, turns.as_ref());
         if self
             .known
             .get(mined.id())
@@ -311,7 +320,8 @@ impl Store for Lines {
         {
             return Ok(false);
         }
-        let mut entry = json!({"listedAt": mined.listed_at, "archived": mined.archived, "thread": mined.thread});
+        let mut entry =
+            json!({"listedAt": mined.listed_at, "archived": mined.archived, "thread": thread});
         if let Some(turns) = turns {
             entry["turns"] = turns;
         }
