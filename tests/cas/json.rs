@@ -19,7 +19,7 @@ fn examples() -> BTreeMap<String, Value> {
     let mut lines = text.lines();
     while let Some(line) = lines.next() {
         if let Some(name) = line.strip_prefix("## ") {
-            heading = name.trim_matches('`').to_owned();
+            name.trim_matches('`').clone_into(&mut heading);
         }
         if line == "```json" {
             for line in lines.by_ref().take_while(|line| *line != "```") {
@@ -108,11 +108,18 @@ async fn the_events_of_ask_are_those_of_the_documentation() {
             seen.insert(name);
         }
         examples.retain(|name, _| name.starts_with("cas ask ") && !seen.contains(name));
-        // These need a server that fails, is too fast, or asks something.
+        // These need a command that runs, a plan, a server that fails, is too fast, or asks something.
         let unseen: Vec<_> = examples.keys().map(String::as_str).collect();
         assert_eq!(
             unseen,
-            ["cas ask lagged", "cas ask question", "cas ask retrying"]
+            [
+                "cas ask commandOutput",
+                "cas ask diff",
+                "cas ask lagged",
+                "cas ask plan",
+                "cas ask question",
+                "cas ask retrying"
+            ]
         );
     })
     .await;

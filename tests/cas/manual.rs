@@ -114,26 +114,24 @@ fn completions_are_made_for_each_shell_and_loaded_by_those_that_are_there() {
             "{shell}: {script}"
         );
         let mut run = Command::new(shell);
-        match shell {
-            "zsh" => run.args([
+        if shell == "zsh" {
+            run.args([
                 "-f",
                 "-c",
                 &format!("autoload -Uz compinit; compinit -D; {script}"),
-            ]),
-            _ => run.args(["-c", &script]),
-        };
-        match run.output() {
-            Ok(out) => assert!(
-                out.status.success() && out.stderr.is_empty(),
-                "{shell}: {out:?}"
-            ),
-            Err(_) => {
-                // Around the harness, which captures what tests that pass have printed.
-                let note = format!(
-                    "cas-sdk: {shell} is not there; its completions were made and not loaded\n"
-                );
-                let _ = std::io::Write::write_all(&mut std::io::stderr(), note.as_bytes());
-            }
+            ]);
+        } else {
+            run.args(["-c", &script]);
+        }
+        if let Ok(out) = run.output() {
+            let is_loaded = out.status.success() && out.stderr.is_empty();
+            assert!(is_loaded, "{shell}: {out:?}");
+        } else {
+            // Around the harness, which captures what tests that pass have printed.
+            let note = format!(
+                "cas-sdk: {shell} is not there; its completions were made and not loaded\n"
+            );
+            let _ = std::io::Write::write_all(&mut std::io::stderr(), note.as_bytes());
         }
     }
 }

@@ -229,22 +229,6 @@ async fn a_database_is_filled_once_and_its_words_are_found() {
             assert_eq!(mode & 0o077, 0);
         }
 
-        // What is no query of FTS5 is words.
-        for words in ["don't", "foo-bar", "C++", "foo.rs", "(", "question)", "NOT"] {
-            let out = run(&rig, &["mine", "search", words, "--sqlite", path]).await;
-            assert!(out.status.success(), "{words}: {out:?}");
-        }
-        assert_eq!(search("question)").await.len(), 2);
-        let wrong = run(&rig, &["mine", "--out", "x", "--since", "2026-02-30"]).await;
-        assert_eq!(wrong.status.code(), Some(2));
-        let bare = run(&rig, &["mine", "--sqlite", "bare.db"]).await;
-        assert!(bare.status.success(), "{bare:?}");
-        let nothing = run(&rig, &["mine", "search", "x", "--sqlite", "bare.db"]).await;
-        assert_eq!(nothing.status.code(), Some(1));
-        assert!(
-            String::from_utf8_lossy(&nothing.stderr).contains("--include-turns"),
-            "{nothing:?}"
-        );
         let neither = run(&rig, &["mine"]).await;
         assert_eq!(neither.status.code(), Some(2));
     })

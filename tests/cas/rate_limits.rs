@@ -165,3 +165,17 @@ fn the_default_report_has_the_exact_shape_of_the_original() {
         assert_eq!(missing[key], *value, "{key}: {missing}");
     }
 }
+
+#[test]
+fn people_are_told_the_plan_and_when_each_window_begins_anew() {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap()
+        .as_secs();
+    let limits_of = json!({"limitId": "codex", "planType": "pro",
+        "primary": {"usedPercent": 5, "resetsAt": now + 7_830, "windowDurationMins": 300}});
+    let out = limits(&json!({ "rateLimits": limits_of }), &[]);
+    let text = String::from_utf8(out.stdout).unwrap();
+    assert!(text.contains("(pro plan)"), "{text}");
+    assert!(text.contains("resets in 2 h 10 min"), "{text}");
+}

@@ -11,6 +11,10 @@ use crate::{
 };
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(
+    clippy::too_many_lines,
+    reason = "one history, looked at in several ways"
+)]
 async fn turns_tools_failures_and_tokens_are_added_up() {
     let Some(rig) = Rig::new().await else { return };
     let usage = |input_tokens, output_tokens| Usage {

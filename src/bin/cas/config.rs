@@ -82,7 +82,9 @@ pub(crate) fn with_defaults(cli: &Command, args: Vec<OsString>) -> Result<Vec<Os
         }
     }
     let mut all = args;
-    all.splice(at + 1..at + 1, flags);
+    let rest = all.split_off(at + 1);
+    all.extend(flags);
+    all.extend(rest);
     Ok(all)
 }
 
@@ -150,7 +152,7 @@ fn flags(
         for value in values {
             match (value, arg.get_action()) {
                 (Value::Boolean(true), ArgAction::SetTrue) => {
-                    flags.push(format!("--{name}").into())
+                    flags.push(format!("--{name}").into());
                 }
                 (Value::Boolean(false), ArgAction::SetTrue) => {}
                 (_, ArgAction::SetTrue) => return Err(wrong("it is true or false")),

@@ -5,9 +5,10 @@ use termimad::{FmtText, MadSkin};
 
 /// A text of a model, safe to print and wrapped to so many columns.
 pub(crate) fn render(text: &str, columns: usize, has_colours: bool) -> String {
-    let skin = match has_colours {
-        true => MadSkin::default(),
-        false => MadSkin::no_style(),
+    let skin = if has_colours {
+        MadSkin::default()
+    } else {
+        MadSkin::no_style()
     };
     let safe = escape(text);
     let shown = FmtText::from(&skin, &safe, Some(columns.max(20))).to_string();

@@ -147,9 +147,10 @@ impl Table {
         let mut line = String::new();
         for (column, cell) in row.iter().enumerate() {
             let pad = " ".repeat(widths[column].saturating_sub(cell.width()));
-            match self.numbers[column] {
-                true => line.extend([&pad, cell.as_str()]),
-                false => line.extend([cell.as_str(), &pad]),
+            if self.numbers[column] {
+                line.extend([&pad, cell.as_str()]);
+            } else {
+                line.extend([cell.as_str(), &pad]);
             }
             line.push_str("  ");
         }

@@ -189,10 +189,9 @@ impl Findings {
             good("home", home)?;
         }
         match &self.config {
-            None => {}
             Some(Err(error)) => bad("config", error)?,
             Some(Ok(())) if self.warnings.is_empty() => good("config", "read without a warning")?,
-            Some(Ok(())) => {}
+            Some(Ok(())) | None => {}
         }
         for warning in &self.warnings {
             so_so("config", warning)?;
@@ -213,9 +212,9 @@ impl Findings {
         if let Some(Ok(drift)) = &self.drift {
             let text = self.protocol(drift);
             if drift.is_empty() {
-                good("protocol", &text)?
+                good("protocol", &text)?;
             } else {
-                so_so("protocol", &text)?
+                so_so("protocol", &text)?;
             }
             if verbose && !drift.is_empty() {
                 line(drift)?;

@@ -101,7 +101,7 @@ impl Command {
             Self::Steer(args) => signals.or(steer::run(args)).await?,
             Self::Features(args) => signals.or(lists::features(args)).await?,
             Self::Models(args) => signals.or(lists::models(args)).await?,
-            Self::Stats(args) => signals.or(stats::run(*args)).await?,
+            Self::Stats(args) => stats::run(&args)?,
             Self::Doctor(args) => signals.or(doctor::run(args)).await?,
             Self::Preflight(args) => signals.or(preflight::run(args)).await?,
             Self::Man(args) => manual::man(&args)?,

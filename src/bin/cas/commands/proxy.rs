@@ -140,22 +140,23 @@ impl Approvals {
 impl Args {
     fn options(self) -> Options {
         let millis = |ms| (ms > 0).then(|| Duration::from_millis(ms));
-        let mut options = Options::default();
-        options.codex = self.codex;
-        options.cwd = self.cwd;
-        options.state_file = self.state_file;
-        options.registry = self.registry.or_else(registry);
-        options.client_name = self.client_name;
-        options.client_title = self.client_title;
-        options.client_version = self.client_version;
-        options.heartbeat = millis(self.heartbeat_ms);
-        options.max_out_queue = self.max_out_queue;
-        options.kill_timeout = Duration::from_millis(self.kill_timeout_ms);
-        options.request_timeout = millis(self.request_timeout_ms);
-        options.server_request_timeout = millis(self.server_request_timeout_ms);
-        options.approvals = self.approvals.policy();
-        options.opt_out_notification_methods = self.opt_out_notification_method;
-        options
+        Options {
+            codex: self.codex,
+            cwd: self.cwd,
+            state_file: self.state_file,
+            registry: self.registry.or_else(registry),
+            client_name: self.client_name,
+            client_title: self.client_title,
+            client_version: self.client_version,
+            heartbeat: millis(self.heartbeat_ms),
+            max_out_queue: self.max_out_queue,
+            kill_timeout: Duration::from_millis(self.kill_timeout_ms),
+            request_timeout: millis(self.request_timeout_ms),
+            server_request_timeout: millis(self.server_request_timeout_ms),
+            approvals: self.approvals.policy(),
+            opt_out_notification_methods: self.opt_out_notification_method,
+            ..Options::default()
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 //! The handlers only pass the question on: the one task that writes to the terminal asks it. A question is a line and is
 //! answered by a line, so that it can be withdrawn at any moment: by the server, by a time limit, by Ctrl-C.
 
-use std::sync::Arc;
+use std::{fmt::Write as _, sync::Arc};
 
 use cas_sdk::{
     handlers::{
@@ -95,7 +95,8 @@ impl Approvals for Consent {
         }
         if let Some(cwd) = &request.cwd {
             let cwd = serde_json::to_value(cwd)?;
-            text.push_str(&format!("\nin {}", field(cwd.as_str().unwrap_or_default())));
+            text.push_str("\nin ");
+            text.push_str(&field(cwd.as_str().unwrap_or_default()));
         }
         Ok(self
             .decide(with_reason(text, request.reason.as_deref()))
@@ -164,16 +165,18 @@ impl UserInput for Consent {
             let mut text = format!("asks: {}", question.question);
             let options = question.options.as_deref().unwrap_or_default();
             for (n, option) in options.iter().enumerate() {
-                text.push_str(&format!(
+                let _ = write!(
+                    text,
                     "\n  {}. {}  {}",
                     n + 1,
                     option.label,
                     option.description
-                ));
+                );
             }
-            let prompt = match options.is_empty() {
-                true => "your answer: ",
-                false => "a number, or your own words: ",
+            let prompt = if options.is_empty() {
+                "your answer: "
+            } else {
+                "a number, or your own words: "
             };
             let typed = self.ask(text, prompt.to_owned()).await.unwrap_or_default();
             let typed = typed.trim();

@@ -2,7 +2,7 @@
 
 use cas_sdk::{
     TurnEvent,
-    protocol::{ThreadItem, ThreadTokenUsage},
+    protocol::{ThreadItem, ThreadTokenUsage, TurnPlanStep},
     turn::TokenUsage,
 };
 use serde::Serialize;
@@ -25,11 +25,26 @@ pub(super) enum Line<'a> {
     },
     /// A piece of a message.
     Text {
-        item_id: Option<&'a str>,
+        item_id: &'a str,
         delta: &'a str,
     },
     Reasoning {
+        item_id: &'a str,
         delta: &'a str,
+    },
+    /// A piece of what a command prints.
+    CommandOutput {
+        item_id: &'a str,
+        delta: &'a str,
+    },
+    /// The steps that the agent means to take.
+    Plan {
+        explanation: Option<&'a str>,
+        steps: &'a [TurnPlanStep],
+    },
+    /// All changes of files so far.
+    Diff {
+        diff: &'a str,
     },
     ItemStarted {
         item: &'a ThreadItem,
@@ -74,11 +89,16 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// Of an event; `item_id` is the message that text belongs to.
-    pub(super) fn of(event: &'a TurnEvent, item_id: Option<&'a str>) -> Option<Self> {
+    pub(super) fn of(event: &'a TurnEvent) -> Option<Self> {
         Some(match event {
-            TurnEvent::Text { delta, .. } => Self::Text { item_id, delta },
-            TurnEvent::Reasoning { delta, .. } => Self::Reasoning { delta },
+            TurnEvent::Text { item_id, delta, .. } => Self::Text { item_id, delta },
+            TurnEvent::Reasoning { item_id, delta } => Self::Reasoning { item_id, delta },
+            TurnEvent::CommandOutput { item_id, delta } => Self::CommandOutput { item_id, delta },
+            TurnEvent::Plan { explanation, steps } => Self::Plan {
+                explanation: explanation.as_deref(),
+                steps,
+            },
+            TurnEvent::Diff(diff) => Self::Diff { diff },
             TurnEvent::ItemStarted(item) => Self::ItemStarted { item },
             TurnEvent::ItemCompleted(item) => Self::ItemCompleted { item },
             TurnEvent::Usage(usage) => Self::Usage { usage },
@@ -111,6 +131,10 @@ pub(super) struct Ended {
 /// The tokens of the turn.
 #[derive(Debug, Clone, Copy, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[allow(
+    clippy::struct_field_names,
+    reason = "they are named as the protocol names them"
+)]
 pub(super) struct Usage {
     total_tokens: u64,
     pub(super) input_tokens: u64,

@@ -6,6 +6,7 @@ mod input;
 mod notes;
 mod show;
 mod steps;
+mod verdict;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -36,6 +37,7 @@ use crate::{
 /// What is piped in belongs to the question: it is appended to PROMPT, or is the prompt where there is none.
 #[derive(Debug, clap::Args)]
 #[command(args_override_self = true)]
+#[allow(clippy::struct_excessive_bools, reason = "they are flags")]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// What to ask; `-` reads it from stdin
@@ -255,10 +257,9 @@ async fn thread(client: &CasClient, args: &Args) -> Result<Thread> {
         params.ephemeral = args.ephemeral.then_some(true);
         return Ok(client.start_thread(params).await?);
     };
-    let id = match args.fork {
-        true => return Ok(client.fork_thread(id.as_str()).await?),
-        false => id,
-    };
+    if args.fork {
+        return Ok(client.fork_thread(id.as_str()).await?);
+    }
     let mut params = ThreadResumeParams::new(id);
     params.sandbox = sandbox;
     Ok(client.resume_thread(params).await?)
@@ -287,7 +288,7 @@ async fn last(client: &CasClient, args: &Args) -> Result<String> {
 
 /// How following a turn ended.
 enum End {
-    Turn(Result<TurnOutcome, Error>),
+    Turn(Box<Result<TurnOutcome, Error>>),
     Late(Duration),
     Signal(Caught),
 }
@@ -315,7 +316,7 @@ async fn follow(turn: Turn, args: &Args, show: &mut Show, signals: &mut Signals)
             let _ = timeout(STOP, control.interrupt()).await;
             return Ok(End::Late(args.timeout));
         }
-        outcome = both(turn.finish(), show.all(watched)) => return Ok(End::Turn(outcome?)),
+        outcome = both(turn.finish(), show.all(watched)) => return Ok(End::Turn(Box::new(outcome?))),
     };
     // It may be over by now; then there is nothing to interrupt.
     tokio::select! {
@@ -358,12 +359,14 @@ async fn both(
 impl End {
     fn told(self, show: &Show) -> Result<Ended> {
         let (outcome, kind) = match self {
-            Self::Turn(Ok(outcome)) => (outcome, None),
-            Self::Turn(Err(Error::Turn(error))) => {
-                let text = error.to_string();
-                (error.outcome, Some((error.kind, text)))
-            }
-            Self::Turn(Err(other)) => return Err(other.into()),
+            Self::Turn(end) => match *end {
+                Ok(outcome) => (outcome, None),
+                Err(Error::Turn(error)) => {
+                    let text = error.to_string();
+                    (error.outcome, Some((error.kind, text)))
+                }
+                Err(other) => return Err(other.into()),
+            },
             Self::Late(after) => {
                 let text = format!("the turn did not end within {}", crate::when::length(after));
                 return Ok(show.cut_off("timedOut", TIMED_OUT, text));

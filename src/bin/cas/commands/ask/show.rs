@@ -8,62 +8,62 @@ use std::{
 };
 
 use anstyle::AnsiColor;
-use cas_sdk::{Turn, TurnEvent, TurnOutcome, protocol::ThreadItem};
+use cas_sdk::{Turn, TurnEvent, protocol::ThreadItem};
 use indicatif::ProgressBar;
-use tokio::{sync::mpsc, time::timeout};
+use tokio::sync::mpsc;
 
 use super::{
-    Args, End, LAST_WORDS,
+    Args,
     consent::Question,
-    events::{Ended, Line},
-    input::Prepared,
+    events::Line,
     notes::{Note, Notes},
     spins,
     steps::{step, what},
 };
 use crate::{
-    failure::{DECLINED, DONE, TIMED_OUT},
     markdown,
-    output::{Result, complain, fail, field, remark},
+    output::{Result, complain, field, remark},
     printer::Printer,
     screen::{DIM, Stream, width},
-    server::short,
     stdio::Typed,
-    when::length,
 };
 
 /// A message of the agent while it comes.
 #[derive(Debug, Default)]
-struct Message {
+pub(super) struct Message {
     id: Option<String>,
-    shown: String,
+    pub(super) shown: String,
 }
 
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "they are flags, and where the cursor stands"
+)]
 pub(super) struct Show {
-    printer: Printer,
-    json: bool,
-    quiet: bool,
+    pub(super) printer: Printer,
+    pub(super) json: bool,
+    pub(super) quiet: bool,
     markdown: bool,
     /// Whether there is somebody to show the spinner to.
-    spins: bool,
+    pub(super) spins: bool,
     /// `None` while text is written: both may be on one terminal.
     spinner: Option<ProgressBar>,
     /// Whether stdout stands in the middle of a line.
-    mid_line: bool,
+    pub(super) mid_line: bool,
     /// Whether anything of the answer was shown.
-    shown: bool,
-    message: Message,
+    pub(super) shown: bool,
+    pub(super) message: Message,
     /// Whether pieces of the message were dropped.
     lagged: bool,
     /// The last message that was whole.
-    text: String,
+    pub(super) text: String,
     /// What the steps would do, by their ids.
     steps: HashMap<String, String>,
     notes: Arc<Notes>,
     questions: mpsc::Receiver<Question>,
     typed: Option<Typed>,
-    declined: usize,
-    ids: (String, String),
+    pub(super) declined: usize,
+    pub(super) ids: (String, String),
 }
 
 impl Show {
@@ -104,7 +104,7 @@ impl Show {
     }
 
     /// Takes the spinner away, so that what is written next stands where it was.
-    fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         if let Some(spinner) = self.spinner.take() {
             spinner.finish_and_clear();
         }
@@ -164,7 +164,7 @@ impl Show {
                 }
                 _ => {}
             }
-            let line = Line::of(&event, self.message.id.as_deref());
+            let line = Line::of(&event);
             return match line {
                 Some(line) => self.printer.json(&line).await,
                 None => Ok(()),
@@ -230,7 +230,7 @@ impl Show {
     }
 
     /// A message that has come to its end: what was not shown of it is.
-    async fn whole(&mut self, text: &str) -> Result {
+    pub(super) async fn whole(&mut self, text: &str) -> Result {
         let Message { shown, .. } = std::mem::take(&mut self.message);
         let lagged = std::mem::take(&mut self.lagged);
         text.clone_into(&mut self.text);
@@ -263,7 +263,7 @@ impl Show {
         Ok(())
     }
 
-    async fn new_line(&mut self) -> Result {
+    pub(super) async fn new_line(&mut self) -> Result {
         if std::mem::take(&mut self.mid_line) {
             self.printer.text("\n").await?;
         }
@@ -271,7 +271,7 @@ impl Show {
     }
 
     /// What was decided since the last time.
-    async fn notes(&mut self) -> Result {
+    pub(super) async fn notes(&mut self) -> Result {
         for note in self.notes.take() {
             if let Note::Approval {
                 accepted: false, ..
@@ -292,9 +292,10 @@ impl Show {
                     ..
                 } => {
                     let what = self.what(item_id.as_deref(), what.as_deref(), &method);
-                    let (word, style) = match accepted {
-                        true => ("accepted", DIM),
-                        false => ("declined", AnsiColor::Yellow.on_default()),
+                    let (word, style) = if accepted {
+                        ("accepted", DIM)
+                    } else {
+                        ("declined", AnsiColor::Yellow.on_default())
                     };
                     self.remark(style, &format!("{word}: {}", field(&what)))
                         .await?;
@@ -394,118 +395,4 @@ impl Show {
         self.spin();
         Ok(())
     }
-
-    /// What the outcome of a turn says in the end.
-    pub(super) fn ended(&self, outcome: TurnOutcome) -> Ended {
-        Ended {
-            thread_id: outcome.thread_id,
-            turn_id: outcome.turn_id,
-            status: "completed",
-            text: outcome.text,
-            error: None,
-            declined: self.declined,
-            usage: outcome.usage.map(Into::into),
-            duration_ms: outcome
-                .duration
-                .and_then(|took| u64::try_from(took.as_millis()).ok()),
-            exit_status: DONE,
-        }
-    }
-
-    /// What there is to say of a turn whose outcome was not waited for.
-    pub(super) fn cut_off(&self, status: &'static str, exit_status: u8, error: String) -> Ended {
-        let text = match self.message.shown.is_empty() {
-            true => self.text.clone(),
-            false => self.message.shown.clone(),
-        };
-        Ended {
-            thread_id: self.ids.0.clone(),
-            turn_id: self.ids.1.clone(),
-            status,
-            text,
-            error: Some(error),
-            declined: self.declined,
-            usage: None,
-            duration_ms: None,
-            exit_status,
-        }
-    }
-
-    /// Says how it ended; returns the exit status.
-    pub(super) async fn finish(&mut self, end: End, prepared: Prepared) -> Result<u8> {
-        self.spins = false;
-        self.clear();
-        let _ = timeout(LAST_WORDS, self.notes()).await;
-        let mut ended = end.told(self)?;
-        if ended.exit_status == DONE || ended.exit_status == DECLINED {
-            if let Some(misfit) = prepared
-                .schema
-                .and_then(|schema| schema.misfit(&ended.text))
-            {
-                ended.error = Some(misfit);
-                ended.exit_status = DECLINED;
-            }
-            if let Some(file) = prepared.output {
-                file.write(&format!("{}\n", ended.text.trim_end_matches('\n')))?;
-            }
-        }
-        let status = ended.exit_status;
-        let said = self.say(ended);
-        if status >= TIMED_OUT {
-            // A reader that is not there any more, or not yet, is not waited for.
-            return match timeout(LAST_WORDS, said).await {
-                Ok(said) => said.map(|()| status),
-                Err(_) => Ok(status),
-            };
-        }
-        said.await.map(|()| status)
-    }
-
-    async fn say(&mut self, ended: Ended) -> Result {
-        if self.json {
-            return self.printer.json(&ended).await;
-        }
-        if !self.shown && !ended.text.is_empty() && ended.status == "completed" {
-            self.whole(&ended.text.clone()).await?;
-            self.clear();
-        }
-        self.new_line().await?;
-        if let Some(error) = &ended.error {
-            fail(error);
-        }
-        if ended.declined > 0 {
-            let actions = if ended.declined == 1 {
-                "action was"
-            } else {
-                "actions were"
-            };
-            let text = format!(
-                "{} {actions} declined; --approvals ask asks you, --approvals auto accepts",
-                ended.declined
-            );
-            remark(AnsiColor::Yellow.on_default(), &text);
-        }
-        if !self.quiet && io::stderr().is_terminal() {
-            remark(DIM, &footer(&ended));
-        }
-        Ok(())
-    }
-}
-
-fn footer(ended: &Ended) -> String {
-    let mut parts = Vec::new();
-    if let Some(took) = ended.duration_ms {
-        parts.push(length(Duration::from_millis(took)));
-    }
-    if let Some(usage) = &ended.usage {
-        parts.push(format!(
-            "{} in / {} out",
-            usage.input_tokens, usage.output_tokens
-        ));
-    }
-    parts.push(format!(
-        "continue: cas ask --thread {} …",
-        field(short(&ended.thread_id))
-    ));
-    parts.join(" · ")
 }

@@ -84,7 +84,7 @@ struct Rollouts {
     missing: usize,
 }
 
-pub(crate) async fn run(args: Args) -> Result {
+pub(crate) fn run(args: &Args) -> Result {
     let page = args
         .html
         .as_deref()
@@ -216,7 +216,7 @@ fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::new();
     for (n, digit) in digits.chars().enumerate() {
-        if n > 0 && (digits.len() - n) % 3 == 0 {
+        if n > 0 && (digits.len() - n).is_multiple_of(3) {
             out.push('\u{202f}'); // Narrow, and not broken.
         }
         out.push(digit);

@@ -15,6 +15,7 @@ use crate::{
 
 /// List the stored threads, last updated first
 #[derive(Debug, clap::Args)]
+#[allow(clippy::struct_excessive_bools, reason = "they are flags")]
 pub(crate) struct Args {
     /// Only threads of the working directory
     #[arg(long)]
@@ -55,9 +56,10 @@ pub(super) async fn run(client: &CasClient, args: &Args) -> Result {
     } else {
         args.limit
     };
-    let mut params = match args.all {
-        true => crate::server::every_thread(args.archived),
-        false => serde_json::Map::new(),
+    let mut params = if args.all {
+        crate::server::every_thread(args.archived)
+    } else {
+        serde_json::Map::new()
     };
     if args.here {
         let cwd = args

@@ -169,9 +169,10 @@ async fn act(client: &CasClient, action: &Action, one: &One, file: Option<NewFil
         }
         Action::Export { .. } => {
             let thread = read(client, &id, true).await?;
-            let text = match one.json {
-                true => format!("{}\n", thread.get()),
-                false => show::as_markdown(&parsed(&thread)),
+            let text = if one.json {
+                format!("{}\n", thread.get())
+            } else {
+                show::as_markdown(&parsed(&thread))
             };
             match file {
                 Some(file) => file.write(&text),
@@ -263,13 +264,12 @@ async fn read(client: &CasClient, id: &str, turns: bool) -> Result<Box<RawValue>
     // The turns take the place of the empty list that stands there, and all else stays as the server wrote it.
     let turns = serde_json::to_string(&turns)?;
     let text = thread.get();
-    let whole = match text.rfind(r#""turns":[]"#) {
-        Some(at) => format!("{}\"turns\":{turns}{}", &text[..at], &text[at + 10..]),
-        None => {
-            let mut thread: Value = serde_json::from_str(text)?;
-            thread["turns"] = serde_json::from_str(&turns)?;
-            thread.to_string()
-        }
+    let whole = if let Some((before, after)) = text.rsplit_once(r#""turns":[]"#) {
+        format!("{before}\"turns\":{turns}{after}")
+    } else {
+        let mut thread: Value = serde_json::from_str(text)?;
+        thread["turns"] = serde_json::from_str(&turns)?;
+        thread.to_string()
     };
     Ok(RawValue::from_string(whole)?)
 }

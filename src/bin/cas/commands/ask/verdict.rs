@@ -1,0 +1,136 @@
+//! How a turn ended: what is said in the end, and the exit status.
+
+use std::{
+    io::{self, IsTerminal as _},
+    time::Duration,
+};
+
+use anstyle::AnsiColor;
+use cas_sdk::TurnOutcome;
+use tokio::time::timeout;
+
+use super::{End, LAST_WORDS, events::Ended, input::Prepared, show::Show};
+use crate::{
+    failure::{DECLINED, DONE, TIMED_OUT},
+    output::{Result, fail, field, remark},
+    screen::DIM,
+    server::short,
+    when::length,
+};
+
+impl Show {
+    /// What the outcome of a turn says in the end.
+    pub(super) fn ended(&self, outcome: TurnOutcome) -> Ended {
+        Ended {
+            thread_id: outcome.thread_id,
+            turn_id: outcome.turn_id,
+            status: "completed",
+            text: outcome.text,
+            error: None,
+            declined: self.declined,
+            usage: outcome.usage.map(Into::into),
+            duration_ms: outcome
+                .duration
+                .and_then(|took| u64::try_from(took.as_millis()).ok()),
+            exit_status: DONE,
+        }
+    }
+
+    /// What there is to say of a turn whose outcome was not waited for.
+    pub(super) fn cut_off(&self, status: &'static str, exit_status: u8, error: String) -> Ended {
+        let text = if self.message.shown.is_empty() {
+            self.text.clone()
+        } else {
+            self.message.shown.clone()
+        };
+        Ended {
+            thread_id: self.ids.0.clone(),
+            turn_id: self.ids.1.clone(),
+            status,
+            text,
+            error: Some(error),
+            declined: self.declined,
+            usage: None,
+            duration_ms: None,
+            exit_status,
+        }
+    }
+
+    /// Says how it ended; returns the exit status.
+    pub(super) async fn finish(&mut self, end: End, prepared: Prepared) -> Result<u8> {
+        self.spins = false;
+        self.clear();
+        let _ = timeout(LAST_WORDS, self.notes()).await;
+        let mut ended = end.told(self)?;
+        if ended.exit_status == DONE || ended.exit_status == DECLINED {
+            if let Some(misfit) = prepared
+                .schema
+                .and_then(|schema| schema.misfit(&ended.text))
+            {
+                ended.error = Some(misfit);
+                ended.exit_status = DECLINED;
+            }
+            if let Some(file) = prepared.output {
+                file.write(&format!("{}\n", ended.text.trim_end_matches('\n')))?;
+            }
+        }
+        let status = ended.exit_status;
+        let said = self.say(ended);
+        if status >= TIMED_OUT {
+            // A reader that is not there any more, or not yet, is not waited for.
+            return match timeout(LAST_WORDS, said).await {
+                Ok(said) => said.map(|()| status),
+                Err(_) => Ok(status),
+            };
+        }
+        said.await.map(|()| status)
+    }
+
+    async fn say(&mut self, ended: Ended) -> Result {
+        if self.json {
+            return self.printer.json(&ended).await;
+        }
+        if !self.shown && !ended.text.is_empty() && ended.status == "completed" {
+            self.whole(&ended.text.clone()).await?;
+            self.clear();
+        }
+        self.new_line().await?;
+        if let Some(error) = &ended.error {
+            fail(error);
+        }
+        if ended.declined > 0 {
+            let actions = if ended.declined == 1 {
+                "action was"
+            } else {
+                "actions were"
+            };
+            let text = format!(
+                "{} {actions} declined; --approvals ask asks you, --approvals auto accepts",
+                ended.declined
+            );
+            remark(AnsiColor::Yellow.on_default(), &text);
+        }
+        if !self.quiet && io::stderr().is_terminal() {
+            remark(DIM, &footer(&ended));
+        }
+        Ok(())
+    }
+}
+
+fn footer(ended: &Ended) -> String {
+    let mut parts = Vec::new();
+    if let Some(took) = ended.duration_ms {
+        parts.push(length(Duration::from_millis(took)));
+    }
+    if let Some(usage) = &ended.usage {
+        parts.push(format!(
+            "{} in / {} out",
+            usage.input_tokens, usage.output_tokens
+        ));
+    }
+    parts.push(format!(
+        "continue: cas ask --thread {} …",
+        field(short(&ended.thread_id))
+    ));
+    parts.join(" · ")
+}
