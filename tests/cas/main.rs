@@ -30,6 +30,7 @@ mod state;
 mod stats;
 mod terminal;
 mod threads;
+mod turns;
 #[path = "../common/terminal.rs"]
 mod tmux;
 mod window;
