@@ -1,21 +1,48 @@
-//! Typed async SDK for OpenAI's `codex app-server`.
+//! A typed async SDK for OpenAI's `codex app-server`.
 //!
-//! # The five laws
-//! 1. **The reader waits for nobody.** Not for event consumers, not for handlers, not for the writer.
-//! 2. **One owner each.** The reader task owns stdout and routes, the outbox owns stdin, the supervisor the child, one
-//!    more task stderr. Shared state is behind one `std::sync::Mutex` each, never held across an await.
-//! 3. **Every wait is a guard.** Dropping a future, a stream, a responder or a client leaves nothing behind.
-//! 4. **Every server request is settled exactly once**: by a handler, by its responder's drop, by a rule, or because
-//!    the server resolved it.
-//! 5. **Everything is bounded**: requests in flight, event queues, handlers, line length, the stderr tail, and the time
-//!    that shutdown takes.
+//! A [`CasClient`] starts the server or connects to one, and does the handshake. A [`Thread`] is a
+//! conversation, a [`Turn`] one piece of work in it: a stream of [`TurnEvent`]s with a
+//! [`TurnOutcome`] at its end.
 //!
-//! # Where to start
-//! [`CasClient::builder`] → [`Builder::spawn`] → [`CasClient::start_thread`] → [`Thread::ask`] → [`Turn`].
+//! ```no_run
+//! use cas_sdk::{CasClient, TurnEvent, protocol::ThreadStartParams};
+//!
+//! # async fn run() -> Result<(), cas_sdk::Error> {
+//! let client = CasClient::builder().cwd("/repo").spawn().await?;
+//! let thread = client.start_thread(ThreadStartParams::default()).await?;
+//! let mut turn = thread.ask("Why is the build red?").await?;
+//! while let Some(event) = turn.next().await {
+//!     if let TurnEvent::Text { delta, .. } = event? {
+//!         print!("{}", cas_sdk::terminal::escape(&delta));
+//!     }
+//! }
+//! client.shutdown().await;
+//! # Ok(()) }
+//! ```
+//!
+//! # Where to go next
+//! - [`concepts`]: ordering, cancellation, back-pressure, deadlines, shutdown.
+//! - [`client`]: the [`Builder`], and requests: [`CasClient::request`] for any method of the schema,
+//!   [`CasClient::call`] for a method by its name, [`CasClient::pages`] for lists.
+//! - [`thread`] and [`turn`]: resuming, asking, steering, interrupting, goals, reviews, plans,
+//!   sub-agents, structured answers.
+//! - [`events`]: filtered streams of notifications, and every line of the wire.
+//! - [`handlers`], [`tools`] and [`policy`]: the server's requests. Approvals are declined unless a
+//!   policy or a handler of yours accepts them.
+//! - [`host`]: commands, files and logins on the server's machine, without an agent.
+//! - [`supervisor`], [`history`], [`rate_limits`], [`schema`]: restarts, stored threads, pacing, and
+//!   what an installed codex lacks.
+//! - [`protocol`]: the types of the wire, generated from the server's own schema.
+//!
+//! # Features
+//! - `ws`: sockets. `Builder::connect_to`, `Builder::serve` and `live::Live`.
+//! - `testing`: a scripted model, a fake server and a hermetic home, for tests of your own program.
+//! - `cli`: the `cas` binary.
 
 // From the data up: each imports only what stands above it, but for `client` and `handlers`, which know each other.
 pub mod client;
-pub mod concepts;
+#[doc = include_str!("../docs/concepts.md")]
+pub mod concepts {}
 pub mod error;
 pub mod events;
 pub mod handlers;

@@ -9,27 +9,28 @@ use cas_sdk::{
     error::{CloseCause, SpawnError},
     protocol::*,
 };
-use common::{Rig, eventually, is_alive, within};
+use common::{Rig, codex_test, eventually, is_alive, within};
 use serde_json::{Value, json};
 
 #[tokio::test]
 async fn the_handshake_tells_the_version_and_the_home() {
-    let Some(rig) = Rig::new().await else { return };
-    let client = within(30, rig.client()).await;
-    let server = client.server().unwrap();
-    let output = std::process::Command::new(rig.codex())
-        .arg("--version")
-        .output();
-    let version = String::from_utf8(output.unwrap().stdout).unwrap();
-    assert_eq!(server.version(), version.trim().strip_prefix("codex-cli "));
-    assert_eq!(server.codex_home, rig.home.path().to_str().unwrap());
-    client.shutdown().await;
+    codex_test(120, async |rig| {
+        let client = within(30, rig.client()).await;
+        let server = client.server().unwrap();
+        let output = std::process::Command::new(rig.codex())
+            .arg("--version")
+            .output();
+        let version = String::from_utf8(output.unwrap().stdout).unwrap();
+        assert_eq!(server.version(), version.trim().strip_prefix("codex-cli "));
+        assert_eq!(server.codex_home, rig.home.path().to_str().unwrap());
+        client.shutdown().await;
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn the_three_named_calls_work() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let (client, thread) = rig.thread().await;
         let features = client
             .list_experimental_features(ExperimentalFeatureListParams::default())
@@ -58,56 +59,62 @@ async fn the_three_named_calls_work() {
 
 #[tokio::test]
 async fn a_refusal_names_the_method_the_code_and_the_message() {
-    let Some(rig) = Rig::new().await else { return };
-    let client = within(30, rig.client()).await;
-    let error = client
-        .call::<Value>("no/such/method", &json!({}))
-        .await
-        .unwrap_err();
-    let Error::Rpc { method, source } = &error else {
-        panic!("{error:?}")
-    };
-    assert_eq!(method, "no/such/method");
-    assert_eq!(source.code, -32600);
-    assert!(source.message.contains("no/such/method"));
-    assert_eq!(error.rpc_kind(), Some(RpcErrorKind::UnknownMethod));
-    client.shutdown().await;
+    codex_test(120, async |rig| {
+        let client = within(30, rig.client()).await;
+        let error = client
+            .call::<Value>("no/such/method", &json!({}))
+            .await
+            .unwrap_err();
+        let Error::Rpc { method, source } = &error else {
+            panic!("{error:?}")
+        };
+        assert_eq!(method, "no/such/method");
+        assert_eq!(source.code, -32600);
+        assert!(source.message.contains("no/such/method"));
+        assert_eq!(error.rpc_kind(), Some(RpcErrorKind::UnknownMethod));
+        client.shutdown().await;
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn an_experimental_method_is_refused_before_it_is_sent_when_the_api_is_off() {
-    let Some(rig) = Rig::new().await else { return };
-    let client = within(30, rig.builder().experimental_api(false).spawn())
-        .await
-        .unwrap();
-    let error = client
-        .request(ThreadLoadedListParams::default())
-        .await
-        .map(drop);
-    assert!(error.is_ok(), "a stable method works: {error:?}");
-    let error = client
-        .request(CollaborationModeListParams::default())
-        .await
-        .unwrap_err();
-    assert!(
-        matches!(&error, Error::Invalid(text) if text.contains("collaborationMode/list")),
-        "{error:?}"
-    );
-    client.shutdown().await;
+    codex_test(120, async |rig| {
+        let client = within(30, rig.builder().experimental_api(false).spawn())
+            .await
+            .unwrap();
+        let error = client
+            .request(ThreadLoadedListParams::default())
+            .await
+            .map(drop);
+        assert!(error.is_ok(), "a stable method works: {error:?}");
+        let error = client
+            .request(CollaborationModeListParams::default())
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(&error, Error::Invalid(text) if text.contains("collaborationMode/list")),
+            "{error:?}"
+        );
+        client.shutdown().await;
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_codex_that_ends_at_once_is_reported_at_once_with_its_stderr() {
-    let Some(rig) = Rig::new().await else { return };
-    // The deadline of the handshake outlasts the limit of the test.
-    let builder = rig.builder().env("CODEX_HOME", "/no/such/home");
-    let builder = builder.handshake_timeout(Duration::from_secs(3_600));
-    let error = within(30, builder.spawn()).await.unwrap_err();
-    let Error::Spawn(SpawnError::Exited { reason, .. }) = &error else {
-        panic!("{error:?}")
-    };
-    assert_eq!(reason.status.and_then(|s| s.code()), Some(1));
-    assert!(reason.stderr_tail.contains("/no/such/home"), "{reason}");
+    codex_test(120, async |rig| {
+        // The deadline of the handshake outlasts the limit of the test.
+        let builder = rig.builder().env("CODEX_HOME", "/no/such/home");
+        let builder = builder.handshake_timeout(Duration::from_secs(3_600));
+        let error = within(30, builder.spawn()).await.unwrap_err();
+        let Error::Spawn(SpawnError::Exited { reason, .. }) = &error else {
+            panic!("{error:?}")
+        };
+        assert_eq!(reason.status.and_then(|s| s.code()), Some(1));
+        assert!(reason.stderr_tail.contains("/no/such/home"), "{reason}");
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -166,17 +173,19 @@ async fn a_server_that_does_not_answer_is_ended_after_the_handshakes_deadline() 
 
 #[tokio::test]
 async fn the_last_client_dropped_ends_the_process() {
-    let Some(rig) = Rig::new().await else { return };
-    let client = within(30, rig.client()).await;
-    let pid = client.pid().unwrap();
-    let clone = client.clone();
-    drop(client);
-    clone
-        .request(ThreadLoadedListParams::default())
-        .await
-        .expect("a clone keeps it alive");
-    drop(clone);
-    eventually("the process is gone", || !is_alive(pid)).await;
+    codex_test(120, async |rig| {
+        let client = within(30, rig.client()).await;
+        let pid = client.pid().unwrap();
+        let clone = client.clone();
+        drop(client);
+        clone
+            .request(ThreadLoadedListParams::default())
+            .await
+            .expect("a clone keeps it alive");
+        drop(clone);
+        eventually("the process is gone", || !is_alive(pid)).await;
+    })
+    .await;
 }
 
 #[test]
@@ -204,24 +213,25 @@ fn the_end_of_the_runtime_ends_the_process() {
 
 #[tokio::test]
 async fn shutdown_waits_for_the_end_and_says_how_it_was() {
-    let Some(rig) = Rig::new().await else { return };
-    let client = within(30, rig.client()).await;
-    let pid = client.pid().unwrap();
-    let reason = within(30, client.shutdown()).await;
-    assert!(!is_alive(pid));
-    assert_eq!(reason.cause, CloseCause::Shutdown);
-    assert_eq!(reason.status.and_then(|s| s.code()), Some(0));
-    let after = client
-        .request(ThreadLoadedListParams::default())
-        .await
-        .unwrap_err();
-    assert!(matches!(after, Error::Closed(_)), "{after:?}");
+    codex_test(120, async |rig| {
+        let client = within(30, rig.client()).await;
+        let pid = client.pid().unwrap();
+        let reason = within(30, client.shutdown()).await;
+        assert!(!is_alive(pid));
+        assert_eq!(reason.cause, CloseCause::Shutdown);
+        assert_eq!(reason.status.and_then(|s| s.code()), Some(0));
+        let after = client
+            .request(ThreadLoadedListParams::default())
+            .await
+            .unwrap_err();
+        assert!(matches!(after, Error::Closed(_)), "{after:?}");
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_killed_process_fails_what_waits_with_its_status() {
-    let Some(rig) = Rig::new().await else { return };
-    within(30, async {
+    codex_test(30, async |rig| {
         let client = rig.client().await;
         let mut events = client.events(cas_sdk::Filter::all().method("never"));
         let pid =
@@ -240,8 +250,7 @@ async fn a_killed_process_fails_what_waits_with_its_status() {
 #[tokio::test]
 async fn live_requests_are_answered_after_thousands_that_were_given_up() {
     use cas_sdk::protocol::ThreadListParams;
-    let Some(rig) = Rig::new().await else { return };
-    within(120, async {
+    codex_test(120, async |rig| {
         let client = rig.client().await;
         for patience in [0, 2] {
             for _ in 0..40 {
@@ -266,8 +275,7 @@ async fn live_requests_are_answered_after_thousands_that_were_given_up() {
 
 #[tokio::test]
 async fn a_thousand_requests_at_once_are_all_answered() {
-    let Some(rig) = Rig::new().await else { return };
-    within(120, async {
+    codex_test(120, async |rig| {
         let client = rig.client().await;
         let calls = (0..1_000).map(|_| {
             client

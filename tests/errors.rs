@@ -13,7 +13,7 @@ use cas_sdk::{
     error::RpcError,
     testing::{Gate, Reply},
 };
-use common::{Rig, within};
+use common::{codex_test, within};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
@@ -129,8 +129,7 @@ async fn running(client: &CasClient, method: &str, params: Value) -> String {
 
 #[tokio::test]
 async fn a_request_that_names_a_missing_thread_is_refused() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let client = rig.client().await;
         let id = json!({ "threadId": NOBODY });
         for (method, params, row, kind) in [
@@ -208,8 +207,7 @@ fn rollout(dir: &Path, thread: &str) -> PathBuf {
 
 #[tokio::test]
 async fn a_thread_whose_file_is_empty_or_gone_is_missing_and_one_that_is_damaged_is_not() {
-    let Some(rig) = Rig::new().await else { return };
-    within(120, async {
+    codex_test(120, async |rig| {
         type Damage = fn(&Path);
         let empty: Damage = |file| std::fs::write(file, "").unwrap();
         let gone: Damage = |file| std::fs::remove_file(file).unwrap();
@@ -265,8 +263,7 @@ async fn a_thread_whose_file_is_empty_or_gone_is_missing_and_one_that_is_damaged
 
 #[tokio::test]
 async fn a_request_that_is_wrong_in_itself_is_refused() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let client = rig.client().await;
         let thread = start(&client, json!({})).await;
         let long = "x".repeat(1_048_577);
@@ -331,14 +328,12 @@ async fn a_request_that_is_wrong_in_itself_is_refused() {
             expect(&client, method, params, row, kind).await;
         }
         client.shutdown().await;
-    })
-    .await;
+    }).await;
 }
 
 #[tokio::test]
 async fn turns_of_threads_that_have_none_stored_can_not_be_read() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let client = rig.client().await;
         let new = start(&client, json!({})).await;
         let params = json!({ "threadId": new, "includeTurns": true });
@@ -376,8 +371,7 @@ async fn turns_of_threads_that_have_none_stored_can_not_be_read() {
 
 #[tokio::test]
 async fn a_turn_that_does_not_run_or_is_another_can_be_neither_steered_nor_interrupted() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let client = rig.client().await;
         let thread = start(&client, json!({})).await;
         let steer = json!({
@@ -400,14 +394,12 @@ async fn a_turn_that_does_not_run_or_is_another_can_be_neither_steered_nor_inter
         expect(&client, "turn/interrupt", interrupt, "", mismatch).await;
         gate.open();
         client.shutdown().await;
-    })
-    .await;
+    }).await;
 }
 
 #[tokio::test]
 async fn a_compaction_can_not_be_steered() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let client = rig.client().await;
         let thread = start(&client, json!({})).await;
         rig.model.reply(Reply::text("one"));
@@ -432,8 +424,7 @@ async fn a_compaction_can_not_be_steered() {
 
 #[tokio::test]
 async fn a_thread_of_another_process_and_an_archived_one_can_not_be_resumed() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let client = rig.client().await;
         let thread = start(&client, json!({})).await;
         rig.model.reply(Reply::text("one"));
@@ -460,8 +451,7 @@ async fn a_thread_of_another_process_and_an_archived_one_can_not_be_resumed() {
 
 #[tokio::test]
 async fn a_failure_of_the_model_has_a_class_and_a_limit_the_time_of_its_reset() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let (client, thread) = rig.thread().await;
         let at = 4_000_000_000;
         let resets_at = Some(UNIX_EPOCH + Duration::from_secs(at));
@@ -503,53 +493,55 @@ async fn a_failure_of_the_model_has_a_class_and_a_limit_the_time_of_its_reset() 
 /// by hand.
 #[tokio::test]
 async fn a_method_before_the_handshake_or_beyond_what_it_allows_is_refused() {
-    let Some(rig) = Rig::new().await else { return };
-    let codex = cas_sdk::testing::codex().await.unwrap();
-    let mut child = Command::new(codex)
-        .arg("app-server")
-        .env_clear()
-        .envs(rig.home.env())
-        .current_dir(rig.home.work_dir())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let mut ask = async |id: u64, method: &str, params: Value| -> Value {
-        let line = json!({ "id": id, "method": method, "params": params }).to_string() + "\n";
-        stdin.write_all(line.as_bytes()).await.unwrap();
-        loop {
-            let line = lines.next_line().await.unwrap().expect("an answer");
-            let line: Value = serde_json::from_str(&line).unwrap();
-            if line["id"] == id {
-                return line;
+    codex_test(120, async |rig| {
+        let codex = cas_sdk::testing::codex().await.unwrap();
+        let mut child = Command::new(codex)
+            .arg("app-server")
+            .env_clear()
+            .envs(rig.home.env())
+            .current_dir(rig.home.work_dir())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut ask = async |id: u64, method: &str, params: Value| -> Value {
+            let line = json!({ "id": id, "method": method, "params": params }).to_string() + "\n";
+            stdin.write_all(line.as_bytes()).await.unwrap();
+            loop {
+                let line = lines.next_line().await.unwrap().expect("an answer");
+                let line: Value = serde_json::from_str(&line).unwrap();
+                if line["id"] == id {
+                    return line;
+                }
             }
-        }
-    };
-    within(60, async {
-        let error = |answer: &Value| {
-            let error = &answer["error"];
-            let message = error["message"].as_str().unwrap_or_default();
-            RpcError::new(error["code"].as_i64().unwrap_or_default(), message, None)
         };
-        let answer = ask(1, "thread/list", json!({})).await;
-        assert_eq!(error(&answer).kind(), Kind::NotInitialized, "{answer}");
-        let me = json!({ "clientInfo": { "name": "cas", "version": "1" } });
-        let answer = ask(2, "initialize", me).await;
-        assert!(answer["error"].is_null(), "{answer}");
-        let answer = ask(3, "collaborationMode/list", json!({})).await;
-        let what = "collaborationMode/list".to_owned();
-        let kind = Kind::ExperimentalRequired { what };
-        assert_eq!(error(&answer).kind(), kind, "{answer}");
-        let answer = ask(4, "thread/start", json!({ "dynamicTools": [] })).await;
-        let what = "thread/start.dynamicTools".to_owned();
-        let kind = Kind::ExperimentalRequired { what };
-        assert_eq!(error(&answer).kind(), kind, "{answer}");
+        within(60, async {
+            let error = |answer: &Value| {
+                let error = &answer["error"];
+                let message = error["message"].as_str().unwrap_or_default();
+                RpcError::new(error["code"].as_i64().unwrap_or_default(), message, None)
+            };
+            let answer = ask(1, "thread/list", json!({})).await;
+            assert_eq!(error(&answer).kind(), Kind::NotInitialized, "{answer}");
+            let me = json!({ "clientInfo": { "name": "cas", "version": "1" } });
+            let answer = ask(2, "initialize", me).await;
+            assert!(answer["error"].is_null(), "{answer}");
+            let answer = ask(3, "collaborationMode/list", json!({})).await;
+            let what = "collaborationMode/list".to_owned();
+            let kind = Kind::ExperimentalRequired { what };
+            assert_eq!(error(&answer).kind(), kind, "{answer}");
+            let answer = ask(4, "thread/start", json!({ "dynamicTools": [] })).await;
+            let what = "thread/start.dynamicTools".to_owned();
+            let kind = Kind::ExperimentalRequired { what };
+            assert_eq!(error(&answer).kind(), kind, "{answer}");
+        })
+        .await;
+        drop(stdin);
+        let _ = tokio::time::timeout(Duration::from_secs(10), child.wait()).await;
     })
     .await;
-    drop(stdin);
-    let _ = tokio::time::timeout(Duration::from_secs(10), child.wait()).await;
 }

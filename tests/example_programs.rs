@@ -8,7 +8,7 @@ use cas_sdk::{
     protocol::ThreadStartParams,
     testing::{self, Gate, Reply},
 };
-use common::{Rig, within};
+use common::{Rig, codex_test, within};
 use serde_json::{Value, json};
 
 /// The directory of the examples, which are built if they are missing.
@@ -62,7 +62,7 @@ async fn run(rig: &Rig, examples: &HashMap<String, PathBuf>, name: &str, args: &
 
 #[tokio::test]
 async fn every_program_does_what_it_says() {
-    let Some(rig) = Rig::new().await else { return };
+    codex_test(120, async |rig| {
     let examples = tokio::task::spawn_blocking(examples).await.unwrap();
     within(120, async {
         rig.model.reply(Reply::text("Rayleigh."));
@@ -136,4 +136,5 @@ async fn every_program_does_what_it_says() {
         assert_eq!(rig.model.unexpected(), [""; 0]);
     })
     .await;
+}).await;
 }

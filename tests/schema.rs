@@ -8,7 +8,7 @@ use cas_sdk::{
     schema::{self, DriftError, Needs, Profile},
     testing,
 };
-use common::within;
+use common::{codex_test, within};
 
 fn script(dir: &Path, text: &str) -> std::path::PathBuf {
     let path = dir.join("codex");
@@ -122,10 +122,7 @@ async fn the_real_codex_has_all_that_the_profiles_need_and_not_what_went_long_ag
 /// The server behaves as its schema says.
 #[tokio::test]
 async fn a_running_codex_is_checked_without_its_schema_with_the_same_result() {
-    let Some(rig) = common::Rig::new().await else {
-        return;
-    };
-    within(60, async {
+    codex_test(60, async |rig| {
         let client = rig.client().await;
         let needs = Profile::ALL.into_iter().fold(Needs::new(), Needs::profile);
         let contract = schema::contract_of(&client, needs).await.unwrap();

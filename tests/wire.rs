@@ -8,7 +8,7 @@ use cas_sdk::{
     CasClient, Error, Filter, events::Direction, protocol::ThreadLoadedListParams,
     testing::FakeServer,
 };
-use common::{Rig, raw::RawServer, watchdog, within};
+use common::{codex_test, raw::RawServer, watchdog, within};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
@@ -19,8 +19,7 @@ async fn connected() -> (CasClient, RawServer) {
 
 #[tokio::test]
 async fn a_wire_has_both_directions_in_order_and_verbatim() {
-    let Some(rig) = Rig::new().await else { return };
-    within(30, async {
+    codex_test(30, async |rig| {
         let client = rig.client().await;
         let mut wire = client.wire();
         client

@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal};
 use serde_json::{Value, json};
 
 use crate::{
-    common::{Rig, eventually, within},
+    common::{codex_test, eventually, within},
     fake,
     people::{cas, lines, run, stderr, stdout},
 };
@@ -139,25 +139,26 @@ async fn the_time_out_is_the_time_that_was_given_and_0_is_never() {
         assert!(end["error"].as_str().unwrap().contains("200"), "{end}");
     })
     .await;
-    let Some(rig) = Rig::new().await else { return };
-    rig.model
-        .reply(Reply::text("ok").pause(Duration::from_millis(300)));
-    within(60, async {
-        let out = run(&rig, &["ask", "--timeout", "0", "go"]).await;
-        assert_eq!(
-            (out.status.code(), stdout(&out)),
-            (Some(0), "ok\n".to_owned()),
-            "{}",
-            stderr(&out)
-        );
+    codex_test(120, async |rig| {
+        rig.model
+            .reply(Reply::text("ok").pause(Duration::from_millis(300)));
+        within(60, async {
+            let out = run(&rig, &["ask", "--timeout", "0", "go"]).await;
+            assert_eq!(
+                (out.status.code(), stdout(&out)),
+                (Some(0), "ok\n".to_owned()),
+                "{}",
+                stderr(&out)
+            );
+        })
+        .await;
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reader_that_does_not_read_holds_up_neither_a_signal_nor_the_time_out() {
-    let Some(rig) = Rig::new().await else { return };
-    within(120, async {
+    codex_test(120, async |rig| {
         for (args, status) in [
             (&["ask", "go"][..], 143),
             (&["ask", "--timeout", "1s", "go"], 124),

@@ -6,7 +6,7 @@ use cas_sdk::testing::{Reply, Usage};
 use serde_json::Value;
 
 use crate::{
-    common::{Rig, within},
+    common::{codex_test, within},
     people::{lines, run, stderr},
 };
 
@@ -127,66 +127,68 @@ async fn the_events_of_ask_are_those_of_the_documentation() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_reports_are_those_of_the_documentation() {
-    let Some(rig) = Rig::new().await else { return };
-    let examples = examples();
-    rig.model.otherwise(Reply::text("the flaky test"));
-    within(240, async {
-        let asked = run(&rig, &["ask", "--json", "go"]).await;
-        let thread = lines(&asked)[0]["threadId"].as_str().unwrap().to_owned();
-        let work = rig.home.work_dir();
-        let mined = run(&rig, &["mine", "--include-turns", "--sqlite", "s.db"]).await;
-        assert!(mined.status.success(), "{}", stderr(&mined));
-        for (name, args) in [
-            ("cas doctor", &["doctor", "--json"][..]),
-            ("cas preflight", &["preflight", "--json"]),
-            ("cas stats", &["stats", "--sqlite", "s.db", "--json"]),
-            (
-                "cas mine search",
-                &["mine", "search", "flaky", "--sqlite", "s.db", "--json"],
-            ),
-            (
-                "cas threads compact",
-                &["threads", "compact", &thread, "--json"],
-            ),
-            (
-                "cas smoke-check",
-                &["smoke-check", "--cwd", work.to_str().unwrap(), "--json"],
-            ),
-            (
-                "cas instance-runner",
-                &[
-                    "instance-runner",
-                    "--cwd",
-                    work.to_str().unwrap(),
-                    "--instances",
-                    "1",
-                    "--read-only",
-                    "--json",
-                ],
-            ),
-        ] {
-            let out = run(&rig, args).await;
-            let text = crate::people::stdout(&out);
-            let report: Value = serde_json::from_str(&text)
-                .or_else(|_| serde_json::from_str(text.lines().next().unwrap_or_default()))
-                .unwrap_or_else(|e| panic!("{name}: {e}: {text} {}", stderr(&out)));
-            let example = examples
-                .get(name)
-                .unwrap_or_else(|| panic!("{name} has no example"));
-            assert_same_form(example, &report, name);
-        }
-        let out = run(&rig, &["doctor", "--json", "--codex", "/no/such/codex"]).await;
-        assert_eq!(out.status.code(), Some(1));
-        let report = &lines(&out)[0];
-        assert_same_form(
-            &examples["cas doctor"],
-            report,
-            "cas doctor of a codex that is not there",
-        );
-        assert!(
-            report["error"].as_str().unwrap().contains("/no/such/codex"),
-            "{report}"
-        );
+    codex_test(120, async |rig| {
+        let examples = examples();
+        rig.model.otherwise(Reply::text("the flaky test"));
+        within(240, async {
+            let asked = run(&rig, &["ask", "--json", "go"]).await;
+            let thread = lines(&asked)[0]["threadId"].as_str().unwrap().to_owned();
+            let work = rig.home.work_dir();
+            let mined = run(&rig, &["mine", "--include-turns", "--sqlite", "s.db"]).await;
+            assert!(mined.status.success(), "{}", stderr(&mined));
+            for (name, args) in [
+                ("cas doctor", &["doctor", "--json"][..]),
+                ("cas preflight", &["preflight", "--json"]),
+                ("cas stats", &["stats", "--sqlite", "s.db", "--json"]),
+                (
+                    "cas mine search",
+                    &["mine", "search", "flaky", "--sqlite", "s.db", "--json"],
+                ),
+                (
+                    "cas threads compact",
+                    &["threads", "compact", &thread, "--json"],
+                ),
+                (
+                    "cas smoke-check",
+                    &["smoke-check", "--cwd", work.to_str().unwrap(), "--json"],
+                ),
+                (
+                    "cas instance-runner",
+                    &[
+                        "instance-runner",
+                        "--cwd",
+                        work.to_str().unwrap(),
+                        "--instances",
+                        "1",
+                        "--read-only",
+                        "--json",
+                    ],
+                ),
+            ] {
+                let out = run(&rig, args).await;
+                let text = crate::people::stdout(&out);
+                let report: Value = serde_json::from_str(&text)
+                    .or_else(|_| serde_json::from_str(text.lines().next().unwrap_or_default()))
+                    .unwrap_or_else(|e| panic!("{name}: {e}: {text} {}", stderr(&out)));
+                let example = examples
+                    .get(name)
+                    .unwrap_or_else(|| panic!("{name} has no example"));
+                assert_same_form(example, &report, name);
+            }
+            let out = run(&rig, &["doctor", "--json", "--codex", "/no/such/codex"]).await;
+            assert_eq!(out.status.code(), Some(1));
+            let report = &lines(&out)[0];
+            assert_same_form(
+                &examples["cas doctor"],
+                report,
+                "cas doctor of a codex that is not there",
+            );
+            assert!(
+                report["error"].as_str().unwrap().contains("/no/such/codex"),
+                "{report}"
+            );
+        })
+        .await;
     })
     .await;
 }

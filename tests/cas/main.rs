@@ -30,9 +30,9 @@ mod state;
 mod stats;
 mod terminal;
 mod threads;
-mod turns;
 #[path = "../common/terminal.rs"]
 mod tmux;
+mod turns;
 mod window;
 
 /// How this binary is told to be the fake app-server. The test harness prints to stdout, so the fake's output is another.

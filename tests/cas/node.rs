@@ -8,11 +8,11 @@ use std::{
 use cas_sdk::testing::{Gate, Reply};
 use serde_json::{Value, json};
 
-use crate::common::{Rig, within};
+use crate::common::{codex_test, within};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_program_drives_a_turn_with_a_tool_call_and_a_steer() {
-    let Some(rig) = Rig::new().await else { return };
+    codex_test(120, async |rig| {
     let Ok(node) = which::which("node") else {
         assert!(
             std::env::var_os("CI").is_none(),
@@ -65,4 +65,5 @@ async fn a_node_program_drives_a_turn_with_a_tool_call_and_a_steer() {
         assert!(requests[2].user_texts().contains(&"In one word, please."));
     })
     .await;
+}).await;
 }

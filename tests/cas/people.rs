@@ -9,7 +9,7 @@ use cas_sdk::testing::{Gate, Reply};
 use rustix::process::{Pid, Signal};
 use serde_json::{Value, json};
 
-use crate::common::{Rig, within};
+use crate::common::{Rig, codex_test, within};
 
 /// `cas` with the codex and the home of a rig.
 pub fn cas(rig: &Rig, args: &[&str]) -> Command {
@@ -48,27 +48,29 @@ pub fn lines(out: &Output) -> Vec<Value> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ask_streams_the_answer_to_stdout_and_the_rest_to_stderr() {
-    let Some(rig) = Rig::new().await else { return };
-    rig.model
-        .reply(Reply::new().function_call("c", "exec_command", json!({"cmd": "echo hi"})));
-    rig.model.reply(Reply::new().delta("It is ").delta("red."));
-    within(60, async {
-        let out = run(&rig, &["ask", "Why is the build red?"]).await;
-        assert!(out.status.success(), "{}", stderr(&out));
-        assert_eq!(stdout(&out), "It is red.\n");
-        assert!(stderr(&out).contains("echo hi"), "{}", stderr(&out));
-        assert!(
-            rig.model.requests()[0]
-                .user_texts()
-                .contains(&"Why is the build red?")
-        );
+    codex_test(120, async |rig| {
+        rig.model
+            .reply(Reply::new().function_call("c", "exec_command", json!({"cmd": "echo hi"})));
+        rig.model.reply(Reply::new().delta("It is ").delta("red."));
+        within(60, async {
+            let out = run(&rig, &["ask", "Why is the build red?"]).await;
+            assert!(out.status.success(), "{}", stderr(&out));
+            assert_eq!(stdout(&out), "It is red.\n");
+            assert!(stderr(&out).contains("echo hi"), "{}", stderr(&out));
+            assert!(
+                rig.model.requests()[0]
+                    .user_texts()
+                    .contains(&"Why is the build red?")
+            );
+        })
+        .await;
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ask_goes_on_with_a_thread_and_tells_everything_as_json() {
-    let Some(rig) = Rig::new().await else { return };
+    codex_test(120, async |rig| {
     rig.model.reply(Reply::text("one"));
     rig.model.reply(Reply::text(r#"{"answer":2}"#));
     within(60, async {
@@ -96,164 +98,172 @@ async fn ask_goes_on_with_a_thread_and_tells_everything_as_json() {
         assert!(request.user_texts().contains(&"from stdin") && request.user_texts().contains(&"first"));
     })
     .await;
+}).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_turn_that_takes_too_long_is_steered_and_then_given_up() {
-    let Some(rig) = Rig::new().await else { return };
-    rig.model
-        .otherwise(Reply::new().delta("working").hold(&Gate::new()));
-    within(60, async {
-        let out = run(
-            &rig,
-            &[
-                "ask",
-                "go",
-                "--timeout",
-                "1s",
-                "--on-timeout",
-                "hurry",
-                "--grace",
-                "1s",
-            ],
-        )
+    codex_test(120, async |rig| {
+        rig.model
+            .otherwise(Reply::new().delta("working").hold(&Gate::new()));
+        within(60, async {
+            let out = run(
+                &rig,
+                &[
+                    "ask",
+                    "go",
+                    "--timeout",
+                    "1s",
+                    "--on-timeout",
+                    "hurry",
+                    "--grace",
+                    "1s",
+                ],
+            )
+            .await;
+            assert_eq!(out.status.code(), Some(124), "{}", stderr(&out));
+            assert!(stdout(&out).starts_with("working"), "{}", stdout(&out));
+            assert!(
+                rig.model
+                    .requests()
+                    .last()
+                    .unwrap()
+                    .user_texts()
+                    .contains(&"hurry")
+            );
+        })
         .await;
-        assert_eq!(out.status.code(), Some(124), "{}", stderr(&out));
-        assert!(stdout(&out).starts_with("working"), "{}", stdout(&out));
-        assert!(
-            rig.model
-                .requests()
-                .last()
-                .unwrap()
-                .user_texts()
-                .contains(&"hurry")
-        );
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ctrl_c_interrupts_the_turn_and_leaves_nothing_running() {
-    let Some(rig) = Rig::new().await else { return };
-    rig.model
-        .reply(Reply::new().delta("Once upon ").hold(&Gate::new()));
-    let mut command = cas(&rig, &["ask", "--json", "A long story."]);
-    let told = within(60, async {
-        tokio::task::spawn_blocking(move || {
-            let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
-            let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-            let mut next = || -> Option<Value> {
-                Some(serde_json::from_str(&lines.next()?.unwrap()).unwrap())
-            };
-            let thread = next().unwrap()["threadId"].as_str().unwrap().to_owned();
-            while next().unwrap()["event"] != "text" {}
-            rustix::process::kill_process(Pid::from_child(&child), Signal::INT).unwrap();
-            while next().is_some() {}
-            assert_eq!(child.wait().unwrap().code(), Some(130));
-            thread
+    codex_test(120, async |rig| {
+        rig.model
+            .reply(Reply::new().delta("Once upon ").hold(&Gate::new()));
+        let mut command = cas(&rig, &["ask", "--json", "A long story."]);
+        let told = within(60, async {
+            tokio::task::spawn_blocking(move || {
+                let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+                let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+                let mut next = || -> Option<Value> {
+                    Some(serde_json::from_str(&lines.next()?.unwrap()).unwrap())
+                };
+                let thread = next().unwrap()["threadId"].as_str().unwrap().to_owned();
+                while next().unwrap()["event"] != "text" {}
+                rustix::process::kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+                while next().is_some() {}
+                assert_eq!(child.wait().unwrap().code(), Some(130));
+                thread
+            })
+            .await
+            .unwrap()
         })
-        .await
-        .unwrap()
+        .await;
+        // The record says how the turn ended: it was not only left behind.
+        let read = run(&rig, &["threads", "read", &told, "--turns", "--json"]).await;
+        let status = &lines(&read)[0]["turns"][0]["status"];
+        assert_eq!(status, "interrupted");
     })
     .await;
-    // The record says how the turn ended: it was not only left behind.
-    let read = run(&rig, &["threads", "read", &told, "--turns", "--json"]).await;
-    let status = &lines(&read)[0]["turns"][0]["status"];
-    assert_eq!(status, "interrupted");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_turn_is_told_and_the_exit_code_says_so() {
-    let Some(rig) = Rig::new().await else { return };
-    rig.model.otherwise(Reply::status(500, "boom"));
-    within(60, async {
-        let out = run(&rig, &["ask", "go"]).await;
-        assert_eq!(out.status.code(), Some(1));
-        assert!(
-            stderr(&out).contains("cas: the turn failed"),
-            "{}",
-            stderr(&out)
-        );
-        let out = run(&rig, &["ask", "--json", "go"]).await;
-        assert_eq!(out.status.code(), Some(1));
-        assert!(lines(&out).last().unwrap()["error"].is_string());
+    codex_test(120, async |rig| {
+        rig.model.otherwise(Reply::status(500, "boom"));
+        within(60, async {
+            let out = run(&rig, &["ask", "go"]).await;
+            assert_eq!(out.status.code(), Some(1));
+            assert!(
+                stderr(&out).contains("cas: the turn failed"),
+                "{}",
+                stderr(&out)
+            );
+            let out = run(&rig, &["ask", "--json", "go"]).await;
+            assert_eq!(out.status.code(), Some(1));
+            assert!(lines(&out).last().unwrap()["error"].is_string());
+        })
+        .await;
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn threads_are_listed_read_forked_archived_and_compacted() {
-    let Some(rig) = Rig::new().await else { return };
-    rig.model.otherwise(Reply::text("the answer"));
-    within(120, async {
-        let asked = run(&rig, &["ask", "--json", "the question"]).await;
-        let thread = lines(&asked)[0]["threadId"].as_str().unwrap().to_owned();
-        let listed = run(&rig, &["threads", "list", "--json"]).await;
-        assert!(
-            lines(&listed).iter().any(|t| t["id"] == *thread),
-            "{}",
-            stdout(&listed)
-        );
-        let listed = run(&rig, &["threads", "list", "--here"]).await;
-        assert!(
-            stdout(&listed).contains("the question"),
-            "{}",
-            stdout(&listed)
-        );
+    codex_test(120, async |rig| {
+        rig.model.otherwise(Reply::text("the answer"));
+        within(120, async {
+            let asked = run(&rig, &["ask", "--json", "the question"]).await;
+            let thread = lines(&asked)[0]["threadId"].as_str().unwrap().to_owned();
+            let listed = run(&rig, &["threads", "list", "--json"]).await;
+            assert!(
+                lines(&listed).iter().any(|t| t["id"] == *thread),
+                "{}",
+                stdout(&listed)
+            );
+            let listed = run(&rig, &["threads", "list", "--here"]).await;
+            assert!(
+                stdout(&listed).contains("the question"),
+                "{}",
+                stdout(&listed)
+            );
 
-        let read = run(&rig, &["threads", "read", &thread, "--turns"]).await;
-        assert!(
-            stdout(&read).contains("agentMessage: the answer"),
-            "{}",
-            stdout(&read)
-        );
-        let read = run(&rig, &["threads", "read", &thread, "--json"]).await;
-        assert_eq!(lines(&read)[0]["id"], *thread);
-        let resumed = run(&rig, &["threads", "resume", &thread]).await;
-        assert_eq!(stdout(&resumed).trim(), thread);
+            let read = run(&rig, &["threads", "read", &thread, "--turns"]).await;
+            assert!(
+                stdout(&read).contains("agentMessage: the answer"),
+                "{}",
+                stdout(&read)
+            );
+            let read = run(&rig, &["threads", "read", &thread, "--json"]).await;
+            assert_eq!(lines(&read)[0]["id"], *thread);
+            let resumed = run(&rig, &["threads", "resume", &thread]).await;
+            assert_eq!(stdout(&resumed).trim(), thread);
 
-        let forked = run(&rig, &["threads", "fork", &thread]).await;
-        assert!(
-            forked.status.success() && stdout(&forked).trim() != thread,
-            "{}",
-            stderr(&forked)
-        );
-        let compacted = run(&rig, &["threads", "compact", &thread]).await;
-        assert!(compacted.status.success(), "{}", stderr(&compacted));
-        assert!(
-            run(&rig, &["threads", "archive", &thread])
-                .await
-                .status
-                .success()
-        );
-        let listed = run(&rig, &["threads", "list", "--archived"]).await;
-        assert!(
-            stdout(&listed).contains(&thread[..13]),
-            "{}",
-            stdout(&listed)
-        );
-        assert!(
-            run(&rig, &["threads", "unarchive", &thread])
-                .await
-                .status
-                .success()
-        );
+            let forked = run(&rig, &["threads", "fork", &thread]).await;
+            assert!(
+                forked.status.success() && stdout(&forked).trim() != thread,
+                "{}",
+                stderr(&forked)
+            );
+            let compacted = run(&rig, &["threads", "compact", &thread]).await;
+            assert!(compacted.status.success(), "{}", stderr(&compacted));
+            assert!(
+                run(&rig, &["threads", "archive", &thread])
+                    .await
+                    .status
+                    .success()
+            );
+            let listed = run(&rig, &["threads", "list", "--archived"]).await;
+            assert!(
+                stdout(&listed).contains(&thread[..13]),
+                "{}",
+                stdout(&listed)
+            );
+            assert!(
+                run(&rig, &["threads", "unarchive", &thread])
+                    .await
+                    .status
+                    .success()
+            );
 
-        let steered = run(&rig, &["steer", &thread, "no-such-turn", "hello"]).await;
-        assert_eq!(steered.status.code(), Some(1));
-        assert!(
-            stderr(&steered).contains("no active turn"),
-            "{}",
-            stderr(&steered)
-        );
+            let steered = run(&rig, &["steer", &thread, "no-such-turn", "hello"]).await;
+            assert_eq!(steered.status.code(), Some(1));
+            assert!(
+                stderr(&steered).contains("no active turn"),
+                "{}",
+                stderr(&steered)
+            );
+        })
+        .await;
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn features_models_and_the_doctor_tell_what_there_is() {
-    let Some(rig) = Rig::new().await else { return };
-    within(120, async {
+    codex_test(120, async |rig| {
         let features = run(&rig, &["features", "--json"]).await;
         assert!(lines(&features).len() > 50 && lines(&features)[0]["name"].is_string());
         assert!(stdout(&run(&rig, &["features"]).await).lines().count() > 50);
@@ -323,8 +333,7 @@ fn a_reader_who_has_seen_enough_is_no_error() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn logs_go_to_stderr_in_the_form_that_is_asked_for() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let mut command = cas(&rig, &["models", "--json", "--log-format", "json"]);
         command.env("RUST_LOG", "cas_sdk=debug");
         let out = tokio::task::spawn_blocking(move || command.output().unwrap())

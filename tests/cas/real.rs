@@ -4,7 +4,7 @@ use cas_sdk::testing::{Gate, Reply};
 use serde_json::json;
 
 use crate::{
-    common::{Rig, within},
+    common::{Rig, codex_test, within},
     instance::{Instance, command},
 };
 
@@ -22,7 +22,7 @@ fn instance(rig: &Rig, flags: &[&str]) -> Instance {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_turn_goes_through_and_every_message_of_it_is_an_event() {
-    let Some(rig) = Rig::new().await else { return };
+    codex_test(120, async |rig| {
     rig.model.reply(Reply::new().delta("hel").delta("lo"));
     within(60, async {
         let mut cas = instance(&rig, &[]);
@@ -54,6 +54,7 @@ async fn a_turn_goes_through_and_every_message_of_it_is_an_event() {
         assert_eq!(cas.wait().code(), Some(0));
     })
     .await;
+}).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -91,7 +92,7 @@ async fn a_command_is_approved_by_policy_and_runs_or_is_declined_and_does_not() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tool_call_is_for_the_orchestrator_and_its_answer_reaches_the_model() {
-    let Some(rig) = Rig::new().await else { return };
+    codex_test(120, async |rig| {
     rig.model
         .reply(Reply::new().function_call("call-1", "weather", json!({"city": "Paris"})));
     rig.model.reply(Reply::text("sunny, then").hold(&{
@@ -116,11 +117,12 @@ async fn a_tool_call_is_for_the_orchestrator_and_its_answer_reaches_the_model() 
         assert_eq!(rig.model.requests()[1].tool_output("call-1").unwrap(), "sunny");
     })
     .await;
+}).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_end_of_the_commands_waits_for_the_turn_that_runs() {
-    let Some(rig) = Rig::new().await else { return };
+    codex_test(120, async |rig| {
     let open = Gate::new();
     rig.model
         .reply(Reply::new().delta("hel").hold(&open).delta("lo"));
@@ -145,4 +147,5 @@ async fn the_end_of_the_commands_waits_for_the_turn_that_runs() {
         assert_eq!(cas.wait().code(), Some(0));
     })
     .await;
+}).await;
 }

@@ -5,7 +5,7 @@ use std::{fs, process::Command};
 use serde_json::Value;
 
 use crate::{
-    common::{Rig, within},
+    common::{codex_test, within},
     fake,
     people::{lines, run, stderr, stdout},
 };
@@ -86,34 +86,36 @@ fn the_events_of_a_proxy_are_logged_if_that_is_asked_for() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_doctor_says_that_codex_rejects_its_configuration() {
-    let Some(rig) = Rig::new().await else { return };
-    let config = rig.home.path().join("config.toml");
-    let text = fs::read_to_string(&config).unwrap();
-    fs::write(
-        &config,
-        format!("model = 5\n{}", text.replace("model = ", "other = ")),
-    )
-    .unwrap();
-    within(120, async {
-        let out = run(&rig, &["doctor"]).await;
-        assert_eq!(out.status.code(), Some(1), "{}", stdout(&out));
-        assert!(stdout(&out).contains("✗ config"), "{}", stdout(&out));
-        assert!(
-            stderr(&out).contains("rejects its configuration"),
-            "{}",
-            stderr(&out)
-        );
-        let out = run(&rig, &["doctor", "--json"]).await;
-        assert_eq!(out.status.code(), Some(1));
-        let report = &lines(&out)[0];
-        assert_eq!(report["ok"], false);
-        assert!(
-            report["error"]
-                .as_str()
-                .unwrap()
-                .contains("rejects its configuration"),
-            "{report}"
-        );
+    codex_test(120, async |rig| {
+        let config = rig.home.path().join("config.toml");
+        let text = fs::read_to_string(&config).unwrap();
+        fs::write(
+            &config,
+            format!("model = 5\n{}", text.replace("model = ", "other = ")),
+        )
+        .unwrap();
+        within(120, async {
+            let out = run(&rig, &["doctor"]).await;
+            assert_eq!(out.status.code(), Some(1), "{}", stdout(&out));
+            assert!(stdout(&out).contains("✗ config"), "{}", stdout(&out));
+            assert!(
+                stderr(&out).contains("rejects its configuration"),
+                "{}",
+                stderr(&out)
+            );
+            let out = run(&rig, &["doctor", "--json"]).await;
+            assert_eq!(out.status.code(), Some(1));
+            let report = &lines(&out)[0];
+            assert_eq!(report["ok"], false);
+            assert!(
+                report["error"]
+                    .as_str()
+                    .unwrap()
+                    .contains("rejects its configuration"),
+                "{report}"
+            );
+        })
+        .await;
     })
     .await;
 }

@@ -6,7 +6,7 @@ use cas_sdk::testing::{Gate, Reply};
 use serde_json::json;
 
 use crate::{
-    common::{Rig, within},
+    common::{Rig, codex_test, within},
     tmux::Terminal,
 };
 
@@ -41,8 +41,7 @@ fn shown(terminal: &Terminal) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_stands_on_the_screen_with_its_steps_and_a_footer_whatever_the_terminal() {
-    let Some(rig) = Rig::new().await else { return };
-    within(180, async {
+    codex_test(180, async |rig| {
         for (columns, env) in [
             (60, &[][..]),
             (200, &[("NO_COLOR", "1")]),
@@ -107,25 +106,27 @@ async fn an_answer_stands_on_the_screen_with_its_steps_and_a_footer_whatever_the
 
 #[tokio::test(flavor = "multi_thread")]
 async fn colours_are_used_on_a_terminal_that_has_them_and_nowhere_else() {
-    let Some(rig) = Rig::new().await else { return };
-    rig.model.otherwise(Reply::text("ok"));
-    within(120, async {
-        for (env, flags, coloured) in [
-            (&[][..], &[][..], true),
-            (&[("NO_COLOR", "1")], &[], false),
-            (&[("TERM", "dumb")], &[], false),
-            (&[], &["--color", "never"], false),
-            (&[("NO_COLOR", "1")], &["--color", "always"], true),
-        ] {
-            let Some(terminal) = Terminal::new() else {
-                return;
-            };
-            let args = [&["ask", "go"][..], flags].concat();
-            start(&terminal, &rig, 100, env, &args);
-            terminal.shows("exit 0").await;
-            let raw = terminal.screen_with_colours();
-            assert_eq!(raw.contains('\x1b'), coloured, "{env:?} {flags:?}: {raw:?}");
-        }
+    codex_test(120, async |rig| {
+        rig.model.otherwise(Reply::text("ok"));
+        within(120, async {
+            for (env, flags, coloured) in [
+                (&[][..], &[][..], true),
+                (&[("NO_COLOR", "1")], &[], false),
+                (&[("TERM", "dumb")], &[], false),
+                (&[], &["--color", "never"], false),
+                (&[("NO_COLOR", "1")], &["--color", "always"], true),
+            ] {
+                let Some(terminal) = Terminal::new() else {
+                    return;
+                };
+                let args = [&["ask", "go"][..], flags].concat();
+                start(&terminal, &rig, 100, env, &args);
+                terminal.shows("exit 0").await;
+                let raw = terminal.screen_with_colours();
+                assert_eq!(raw.contains('\x1b'), coloured, "{env:?} {flags:?}: {raw:?}");
+            }
+        })
+        .await;
     })
     .await;
 }
@@ -202,59 +203,61 @@ async fn ctrl_c_at_a_question_ends_the_command() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn threads_are_a_table_that_fits_the_screen_and_a_thread_is_shown_as_markdown_looks() {
-    let Some(rig) = Rig::new().await else { return };
-    rig.model.otherwise(Reply::text(
-        "# A heading\n\nSome **bold** words, and `code`.",
-    ));
-    within(180, async {
-        let long = format!("The question {}", "goes on and on ".repeat(30));
-        let asked = crate::people::run(&rig, &["ask", "--json", &long]).await;
-        let thread = crate::people::lines(&asked)[0]["threadId"]
-            .as_str()
-            .unwrap()
-            .to_owned();
-        for columns in [60u16, 200] {
+    codex_test(120, async |rig| {
+        rig.model.otherwise(Reply::text(
+            "# A heading\n\nSome **bold** words, and `code`.",
+        ));
+        within(180, async {
+            let long = format!("The question {}", "goes on and on ".repeat(30));
+            let asked = crate::people::run(&rig, &["ask", "--json", &long]).await;
+            let thread = crate::people::lines(&asked)[0]["threadId"]
+                .as_str()
+                .unwrap()
+                .to_owned();
+            for columns in [60u16, 200] {
+                let Some(terminal) = Terminal::new() else {
+                    return;
+                };
+                start(&terminal, &rig, columns, &[], &["threads", "list"]);
+                terminal.shows("exit 0").await;
+                let shown = shown(&terminal);
+                assert!(
+                    shown[0].starts_with("ID ") && shown[0].contains("UPDATED"),
+                    "{shown:?}"
+                );
+                assert!(shown[1].starts_with(&thread[..13]), "{shown:?}");
+                assert_eq!(shown.len(), 3, "a thread is a line: {shown:?}");
+                assert!(
+                    columns == 60 || shown[1].contains("The question"),
+                    "{shown:?}"
+                );
+            }
             let Some(terminal) = Terminal::new() else {
                 return;
             };
-            start(&terminal, &rig, columns, &[], &["threads", "list"]);
+            start(
+                &terminal,
+                &rig,
+                100,
+                &[],
+                &["threads", "show", &thread[..13]],
+            );
             terminal.shows("exit 0").await;
-            let shown = shown(&terminal);
+            let screen = terminal.screen();
             assert!(
-                shown[0].starts_with("ID ") && shown[0].contains("UPDATED"),
-                "{shown:?}"
+                screen.contains("A heading") && screen.contains("Some bold words"),
+                "{screen}"
             );
-            assert!(shown[1].starts_with(&thread[..13]), "{shown:?}");
-            assert_eq!(shown.len(), 3, "a thread is a line: {shown:?}");
-            assert!(
-                columns == 60 || shown[1].contains("The question"),
-                "{shown:?}"
-            );
-        }
-        let Some(terminal) = Terminal::new() else {
-            return;
-        };
-        start(
-            &terminal,
-            &rig,
-            100,
-            &[],
-            &["threads", "show", &thread[..13]],
-        );
-        terminal.shows("exit 0").await;
-        let screen = terminal.screen();
-        assert!(
-            screen.contains("A heading") && screen.contains("Some bold words"),
-            "{screen}"
-        );
-        assert!(!screen.contains("**"), "{screen}");
+            assert!(!screen.contains("**"), "{screen}");
+        })
+        .await;
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bash_completes_commands_flags_and_the_ids_of_threads() {
-    let Some(rig) = Rig::new().await else { return };
+    codex_test(120, async |rig| {
     rig.model.otherwise(Reply::text("ok"));
     let found = Command::new("bash").arg("--version").output();
     if !found.is_ok_and(|found| found.status.success()) {
@@ -286,4 +289,5 @@ async fn bash_completes_commands_flags_and_the_ids_of_threads() {
         assert!(ids.contains(&thread[..13]), "{ids}");
     })
     .await;
+}).await;
 }

@@ -5,7 +5,7 @@ use std::{path::Path, process::Command};
 use serde_json::{Value, json};
 
 use crate::{
-    common::{Rig, within},
+    common::{codex_test, within},
     fake,
 };
 
@@ -34,36 +34,38 @@ fn names(report: &Value) -> Vec<(&str, bool)> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_real_codex_passes() {
-    let Some(rig) = Rig::new().await else { return };
-    let env: Vec<(&str, String)> = Vec::new();
-    let home: Vec<_> = rig.home.env();
-    within(60, async {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_cas"));
-        command
-            .args(["smoke-check", "--json", "--cwd"])
-            .arg(rig.home.work_dir());
-        command
-            .arg("--codex")
-            .arg(rig.codex())
-            .env_clear()
-            .envs(home)
-            .envs(env);
-        let out = command.output().unwrap();
-        let report: Value = serde_json::from_slice(&out.stdout).unwrap();
-        assert!(out.status.success(), "{report}");
-        assert_eq!(
-            (&report["check"], &report["ok"]),
-            (&"cas-smoke-check".into(), &true.into())
-        );
-        assert!(report["threadId"].is_string());
-        assert_eq!(
-            names(&report),
-            [
-                ("experimentalFeature/list", true),
-                ("thread/resume", true),
-                ("turn/steer", true)
-            ]
-        );
+    codex_test(120, async |rig| {
+        let env: Vec<(&str, String)> = Vec::new();
+        let home: Vec<_> = rig.home.env();
+        within(60, async {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_cas"));
+            command
+                .args(["smoke-check", "--json", "--cwd"])
+                .arg(rig.home.work_dir());
+            command
+                .arg("--codex")
+                .arg(rig.codex())
+                .env_clear()
+                .envs(home)
+                .envs(env);
+            let out = command.output().unwrap();
+            let report: Value = serde_json::from_slice(&out.stdout).unwrap();
+            assert!(out.status.success(), "{report}");
+            assert_eq!(
+                (&report["check"], &report["ok"]),
+                (&"cas-smoke-check".into(), &true.into())
+            );
+            assert!(report["threadId"].is_string());
+            assert_eq!(
+                names(&report),
+                [
+                    ("experimentalFeature/list", true),
+                    ("thread/resume", true),
+                    ("turn/steer", true)
+                ]
+            );
+        })
+        .await;
     })
     .await;
 }

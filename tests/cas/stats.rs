@@ -6,7 +6,7 @@ use cas_sdk::testing::{Reply, Usage};
 use serde_json::json;
 
 use crate::{
-    common::{Rig, within},
+    common::{Rig, codex_test, within},
     people::{lines, run, stderr, stdout},
 };
 
@@ -140,40 +140,42 @@ async fn the_page_is_shown_by_a_browser() {
         let _ = std::io::Write::write_all(&mut std::io::stderr(), note.as_bytes());
         return;
     };
-    let Some(rig) = Rig::new().await else { return };
-    rig.model.otherwise(Reply::text("ok"));
-    within(180, async {
-        run(&rig, &["ask", "one"]).await;
-        run(&rig, &["mine", "--include-turns", "--sqlite", "s.db"]).await;
-        run(&rig, &["stats", "--sqlite", "s.db", "--html", "stats.html"]).await;
-        let page = format!(
-            "file://{}",
-            rig.home.work_dir().join("stats.html").display()
-        );
-        let shot = format!("--screenshot={}/cas-stats.png", env!("CARGO_TARGET_TMPDIR"));
-        let flags = ["--headless", "--no-sandbox", "--disable-gpu"];
-        let mut command = tokio::process::Command::new(browser);
-        let dom = command
-            .args(flags)
-            .args(["--dump-dom", &page])
-            .output()
-            .await
-            .unwrap();
-        assert!(
-            String::from_utf8_lossy(&dom.stdout).contains("Tokens by day"),
-            "{dom:?}"
-        );
-        let mut command = tokio::process::Command::new(browser);
-        let taken = command
-            .args(flags)
-            .args([&shot, &page])
-            .output()
-            .await
-            .unwrap();
-        assert!(taken.status.success(), "{taken:?}");
-        let picture =
-            fs::metadata(format!("{}/cas-stats.png", env!("CARGO_TARGET_TMPDIR"))).unwrap();
-        assert!(picture.len() > 5_000, "there is something on it");
+    codex_test(120, async |rig| {
+        rig.model.otherwise(Reply::text("ok"));
+        within(180, async {
+            run(&rig, &["ask", "one"]).await;
+            run(&rig, &["mine", "--include-turns", "--sqlite", "s.db"]).await;
+            run(&rig, &["stats", "--sqlite", "s.db", "--html", "stats.html"]).await;
+            let page = format!(
+                "file://{}",
+                rig.home.work_dir().join("stats.html").display()
+            );
+            let shot = format!("--screenshot={}/cas-stats.png", env!("CARGO_TARGET_TMPDIR"));
+            let flags = ["--headless", "--no-sandbox", "--disable-gpu"];
+            let mut command = tokio::process::Command::new(browser);
+            let dom = command
+                .args(flags)
+                .args(["--dump-dom", &page])
+                .output()
+                .await
+                .unwrap();
+            assert!(
+                String::from_utf8_lossy(&dom.stdout).contains("Tokens by day"),
+                "{dom:?}"
+            );
+            let mut command = tokio::process::Command::new(browser);
+            let taken = command
+                .args(flags)
+                .args([&shot, &page])
+                .output()
+                .await
+                .unwrap();
+            assert!(taken.status.success(), "{taken:?}");
+            let picture =
+                fs::metadata(format!("{}/cas-stats.png", env!("CARGO_TARGET_TMPDIR"))).unwrap();
+            assert!(picture.len() > 5_000, "there is something on it");
+        })
+        .await;
     })
     .await;
 }

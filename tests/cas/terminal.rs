@@ -14,7 +14,7 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::{Value, json};
 
 use crate::{
-    common::{Rig, within},
+    common::codex_test,
     fake,
     people::{cas, run},
 };
@@ -41,8 +41,7 @@ fn both(out: &Output) -> (String, String) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn text_of_the_model_and_the_user_is_shown_by_every_command_and_obeyed_by_no_terminal() {
-    let Some(rig) = Rig::new().await else { return };
-    within(120, async {
+    codex_test(120, async |rig| {
         let command = format!("echo hi # {EVIL}\nprintf second");
         rig.model
             .reply(Reply::new().function_call("c", "exec_command", json!({"cmd": command})));
@@ -84,14 +83,12 @@ async fn text_of_the_model_and_the_user_is_shown_by_every_command_and_obeyed_by_
         let out = run(&rig, &["mine", "--out", "-", "--include-turns"]).await;
         let mined: Value = serde_json::from_str(&inert(&out.stdout)).unwrap();
         assert_eq!(mined["thread"]["id"], id);
-    })
-    .await;
+    }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn errors_that_quote_the_model_the_server_or_the_flags_are_inert_too() {
-    let Some(rig) = Rig::new().await else { return };
-    within(120, async {
+    codex_test(120, async |rig| {
         rig.model
             .otherwise(Reply::new().fail("odd", format!("boom {EVIL}")));
         for flags in [
@@ -207,8 +204,7 @@ fn screen(bytes: &[u8]) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_on_a_terminal_stands_there_whole_and_without_the_spinner() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let (first, second) = (Gate::new(), Gate::new());
         rig.model.reply(
             Reply::new()

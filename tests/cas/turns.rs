@@ -6,14 +6,13 @@ use cas_sdk::testing::Reply;
 use serde_json::{Value, json};
 
 use crate::{
-    common::{Rig, within},
+    common::{codex_test, codex_test_with},
     people::{cas, run},
 };
 
 #[tokio::test(flavor = "multi_thread")]
 async fn review_tells_the_verdict_by_its_exit_status_and_as_json() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let form = |correctness: &str| {
             let finding = json!({"title": "[P1] Off by one", "body": "It ends early.", "confidence_score": 0.9, "priority": 1,
                 "code_location": {"absolute_file_path": "/a.py", "line_range": {"start": 2, "end": 3}}});
@@ -34,14 +33,12 @@ async fn review_tells_the_verdict_by_its_exit_status_and_as_json() {
         assert_eq!(out.status.code(), Some(1), "{out:?}");
         let out = run(&rig, &["review", "--base", "main", "--commit", "x"]).await;
         assert_eq!(out.status.code(), Some(2), "{out:?}");
-    })
-    .await;
+    }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn goal_is_set_worked_on_and_shown() {
-    let Some(rig) = Rig::new().await else { return };
-    within(90, async {
+    codex_test(90, async |rig| {
         rig.model.reply(Reply::text("hello"));
         let (client, thread) = rig.thread().await;
         thread.ask("hi").await.unwrap().finish().await.unwrap();
@@ -79,30 +76,31 @@ async fn goal_is_set_worked_on_and_shown() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn login_takes_a_key_says_who_it_is_and_forgets_it() {
-    let Some(rig) = Rig::with(cas_sdk::testing::CodexHomeBuilder::chatgpt_auth).await else {
-        return;
-    };
-    within(60, async {
-        let mut command = cas(&rig, &["login", "--api-key", "--json"]);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let out = tokio::task::spawn_blocking(move || {
-            let mut child = command.spawn().unwrap();
-            child.stdin.take().unwrap().write_all(b"sk-test\n").unwrap();
-            child.wait_with_output().unwrap()
-        });
-        let out = out.await.unwrap();
-        assert!(out.status.success(), "{out:?}");
-        assert!(!String::from_utf8_lossy(&out.stdout).contains("sk-test"));
-        let out = run(&rig, &["login", "--status"]).await;
-        assert_eq!(
-            String::from_utf8_lossy(&out.stdout),
-            "logged in with an API key\n"
-        );
-        assert!(run(&rig, &["login", "--logout"]).await.status.success());
-        assert_eq!(
-            run(&rig, &["login", "--status"]).await.status.code(),
-            Some(1)
-        );
-    })
+    codex_test_with(
+        cas_sdk::testing::CodexHomeBuilder::chatgpt_auth,
+        60,
+        async |rig| {
+            let mut command = cas(&rig, &["login", "--api-key", "--json"]);
+            command.stdin(Stdio::piped()).stdout(Stdio::piped());
+            let out = tokio::task::spawn_blocking(move || {
+                let mut child = command.spawn().unwrap();
+                child.stdin.take().unwrap().write_all(b"sk-test\n").unwrap();
+                child.wait_with_output().unwrap()
+            });
+            let out = out.await.unwrap();
+            assert!(out.status.success(), "{out:?}");
+            assert!(!String::from_utf8_lossy(&out.stdout).contains("sk-test"));
+            let out = run(&rig, &["login", "--status"]).await;
+            assert_eq!(
+                String::from_utf8_lossy(&out.stdout),
+                "logged in with an API key\n"
+            );
+            assert!(run(&rig, &["login", "--logout"]).await.status.success());
+            assert_eq!(
+                run(&rig, &["login", "--status"]).await.status.code(),
+                Some(1)
+            );
+        },
+    )
     .await;
 }

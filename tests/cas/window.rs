@@ -9,7 +9,7 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::{
-    common::{Rig, eventually, within},
+    common::{codex_test, eventually, within},
     fake,
     instance::{Instance, command},
 };
@@ -289,17 +289,19 @@ fn an_id_that_is_taken_is_an_error_and_costs_the_first_request_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn five_thousand_requests_at_once_to_the_real_codex_have_one_answer_each() {
-    let Some(rig) = Rig::new().await else { return };
-    let dir = tempfile::tempdir().unwrap();
-    let mut command = command(rig.codex(), dir.path());
-    command
-        .env_clear()
-        .envs(rig.home.env())
-        .arg("--cwd")
-        .arg(rig.home.work_dir());
-    let commands = requests(0..5_000, "thread/loaded/list", &json!({}));
-    let work = move || flood(&mut spawn(command), commands, 5_000).all_answered(5_000);
-    within(120, tokio::task::spawn_blocking(work))
-        .await
-        .unwrap();
+    codex_test(120, async |rig| {
+        let dir = tempfile::tempdir().unwrap();
+        let mut command = command(rig.codex(), dir.path());
+        command
+            .env_clear()
+            .envs(rig.home.env())
+            .arg("--cwd")
+            .arg(rig.home.work_dir());
+        let commands = requests(0..5_000, "thread/loaded/list", &json!({}));
+        let work = move || flood(&mut spawn(command), commands, 5_000).all_answered(5_000);
+        within(120, tokio::task::spawn_blocking(work))
+            .await
+            .unwrap();
+    })
+    .await;
 }

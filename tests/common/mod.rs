@@ -66,6 +66,23 @@ impl Rig {
     }
 }
 
+/// A test against the real codex, ended after `seconds`. Skipped with a note on stderr where there is neither a codex
+/// nor npm; in CI that is a failure.
+pub async fn codex_test(seconds: u64, test: impl AsyncFnOnce(Rig)) {
+    codex_test_with(|home| home, seconds, test).await;
+}
+
+/// Like [`codex_test`], with a configuration of its own.
+pub async fn codex_test_with(
+    configure: impl FnOnce(CodexHomeBuilder) -> CodexHomeBuilder,
+    seconds: u64,
+    test: impl AsyncFnOnce(Rig),
+) {
+    if let Some(rig) = Rig::with(configure).await {
+        within(seconds, test(rig)).await;
+    }
+}
+
 /// Fails the test if the work takes longer than this limit.
 pub async fn within<F: Future>(seconds: u64, work: F) -> F::Output {
     tokio::time::timeout(Duration::from_secs(seconds), work)

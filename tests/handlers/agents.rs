@@ -8,8 +8,8 @@ use cas_sdk::{
 use serde_json::json;
 
 use crate::{
-    approvals::{escalated, rig},
-    common::within,
+    approvals::{config, escalated},
+    common::{Rig, within},
     start, turn,
 };
 
@@ -45,7 +45,9 @@ async fn a_sub_agent_has_the_handlers_of_the_thread_that_spawned_it_and_not_the_
         (Policy::auto(), Policy::decline(), false),
         (Policy::decline(), Policy::auto(), true),
     ] {
-        let Some(rig) = rig().await else { return };
+        let Some(rig) = Rig::with(config).await else {
+            return;
+        };
         within(60, async {
             rig.model.respond_with(play);
             let client = rig.builder().approvals(client).spawn().await.unwrap();

@@ -9,18 +9,18 @@ use cas_sdk::{
     },
     policy::Policy,
     protocol::{CommandExecutionRequestApprovalParams, ThreadReadParams, TurnStatus},
-    testing::Reply,
+    testing::{CodexHomeBuilder, Reply},
 };
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use crate::{
-    common::{Rig, eventually, within},
+    common::{Rig, codex_test_with, eventually},
     ended, item, start, told, turn,
 };
 
-pub(crate) async fn rig() -> Option<Rig> {
-    Rig::with(|home| home.model("gpt-5.5").approval_policy("on-request")).await
+pub(crate) fn config(home: CodexHomeBuilder) -> CodexHomeBuilder {
+    home.model("gpt-5.5").approval_policy("on-request")
 }
 
 /// The model's call that makes the server ask.
@@ -76,8 +76,7 @@ async fn an_accepted_command_runs() {
             Ok(Decision::Accept)
         }
     }
-    let Some(rig) = rig().await else { return };
-    within(60, async {
+    codex_test_with(config, 60, async |rig| {
         let outcome = touch(&rig, rig.builder().approvals(Yes)).await;
         assert!(touched(&rig));
         assert_eq!(item(&outcome, "c-1")["status"], "completed");
@@ -88,8 +87,7 @@ async fn an_accepted_command_runs() {
 
 #[tokio::test]
 async fn a_declined_command_does_not_run_and_the_turn_goes_on() {
-    let Some(rig) = rig().await else { return };
-    within(180, async {
+    codex_test_with(config, 180, async |rig| {
         let no = |_: ApprovalRequest, _cx| async { Ok(Decision::Decline) };
         let failing = |_: ApprovalRequest, _cx| async { Err(HandlerError::new("nobody is there")) };
         let panicking = |_: ApprovalRequest, _cx| async { panic!("boom") };
@@ -117,8 +115,7 @@ async fn a_declined_command_does_not_run_and_the_turn_goes_on() {
 
 #[tokio::test]
 async fn nonsense_and_errors_approve_nothing() {
-    let Some(rig) = rig().await else { return };
-    within(60, async {
+    codex_test_with(config, 60, async |rig| {
         let nonsense = |_: UnclaimedRequest, _cx| async { Ok(json!({"decision": "maybe"})) };
         let empty = |_: UnclaimedRequest, _cx| async { Ok(json!({})) };
         let error = |_: UnclaimedRequest, _cx| async { Err(HandlerError::new("no")) };
@@ -141,8 +138,7 @@ async fn nonsense_and_errors_approve_nothing() {
 
 #[tokio::test]
 async fn a_cancelled_command_interrupts_the_turn() {
-    let Some(rig) = rig().await else { return };
-    within(60, async {
+    codex_test_with(config, 60, async |rig| {
         let cancel = |_: ApprovalRequest, _cx| async { Ok(Decision::Cancel) };
         let outcome = touch(&rig, rig.builder().approvals(cancel)).await;
         assert_eq!(outcome.status, TurnStatus::Interrupted);
@@ -158,8 +154,7 @@ async fn a_cancelled_command_interrupts_the_turn() {
 
 #[tokio::test]
 async fn a_command_accepted_for_the_session_or_for_good_is_not_asked_again() {
-    let Some(rig) = rig().await else { return };
-    within(120, async {
+    codex_test_with(config, 120, async |rig| {
         let rules = rig.home.path().join("rules/default.rules");
         for decision in [Decision::AcceptForSession, Decision::AcceptAlways] {
             let asked = Arc::new(std::sync::atomic::AtomicUsize::new(0));
@@ -199,8 +194,7 @@ async fn a_command_accepted_for_the_session_or_for_good_is_not_asked_again() {
 
 #[tokio::test]
 async fn a_slow_decision_counts_and_waits_visibly() {
-    let Some(rig) = rig().await else { return };
-    within(60, async {
+    codex_test_with(config, 60, async |rig| {
         rig.model.reply(escalated("c-1", "touch here"));
         rig.model.reply(Reply::text("done"));
         let (decide, decided) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
@@ -232,8 +226,7 @@ async fn a_slow_decision_counts_and_waits_visibly() {
 
 #[tokio::test]
 async fn an_interrupt_takes_the_request_back_and_nothing_runs() {
-    let Some(rig) = rig().await else { return };
-    within(60, async {
+    codex_test_with(config, 60, async |rig| {
         rig.model.reply(escalated("c-1", "touch here"));
         let silent = |_: ApprovalRequest, _cx| std::future::pending();
         let client = rig.builder().approvals(silent).spawn().await.unwrap();

@@ -11,8 +11,8 @@ use cas_sdk::{
 use serde_json::{Value, json};
 
 use crate::{
-    approvals::{escalated, rig},
-    common::{Rig, within},
+    approvals::{config, escalated},
+    common::{Rig, codex_test_with, within},
     item, start, told, turn,
 };
 
@@ -37,8 +37,7 @@ fn rules(rig: &Rig) -> String {
 
 #[tokio::test]
 async fn a_command_that_auto_accepted_is_asked_again_in_the_next_process() {
-    let Some(rig) = rig().await else { return };
-    within(120, async {
+    codex_test_with(config, 120, async |rig| {
         let victim = rig.home.work_dir().join("victim");
         fs::create_dir(&victim).unwrap();
         for (cmd, prefix) in [
@@ -71,8 +70,7 @@ async fn a_command_that_auto_accepted_is_asked_again_in_the_next_process() {
 
 #[tokio::test]
 async fn an_amendment_that_the_model_has_widened_is_not_taken() {
-    let Some(rig) = rig().await else { return };
-    within(120, async {
+    codex_test_with(config, 120, async |rig| {
         let policy = || Policy::decline().rule(Rule::accept_always().command("touch here"));
         for prefix in [json!(["touch"]), json!([""]), json!(["find"])] {
             let args = json!({"cmd": "touch here", "prefix_rule": prefix});
@@ -109,7 +107,9 @@ async fn an_amendment_that_the_model_has_widened_is_not_taken() {
 #[tokio::test]
 async fn an_agent_does_not_act_through_a_thread_with_a_stricter_policy() {
     for strict_is_the_clients in [true, false] {
-        let Some(rig) = rig().await else { return };
+        let Some(rig) = Rig::with(config).await else {
+            return;
+        };
         within(120, async {
             let base = if strict_is_the_clients {
                 Policy::decline()
@@ -169,8 +169,7 @@ async fn an_agent_does_not_act_through_a_thread_with_a_stricter_policy() {
 
 #[tokio::test]
 async fn options_quotes_and_wrappers_do_not_hide_a_refused_command() {
-    let Some(rig) = rig().await else { return };
-    within(300, async {
+    codex_test_with(config, 300, async |rig| {
         let policy = || {
             Policy::auto()
                 .rule(Rule::decline().command("git push"))
@@ -349,8 +348,7 @@ async fn an_mcp_server_cannot_dress_a_form_as_the_approval_of_a_tool() {
 
 #[tokio::test]
 async fn a_program_that_runs_others_is_marked_in_the_audit() {
-    let Some(rig) = rig().await else { return };
-    within(60, async {
+    codex_test_with(config, 60, async |rig| {
         let (told, audits) = std::sync::mpsc::channel();
         let told = std::sync::Mutex::new(told);
         let builder = rig
@@ -372,8 +370,7 @@ async fn a_program_that_runs_others_is_marked_in_the_audit() {
 
 #[tokio::test]
 async fn a_handler_that_always_accepts_for_good_persists_only_what_is_of_the_command() {
-    let Some(rig) = rig().await else { return };
-    within(60, async {
+    codex_test_with(config, 60, async |rig| {
         let always = |_: ApprovalRequest, _cx| async { Ok(Decision::AcceptAlways) };
         let args = json!({"cmd": "touch x > y", "prefix_rule": ["touch"]});
         assert_eq!(

@@ -16,12 +16,12 @@ use cas_sdk::{
 use serde_json::{Value, json};
 
 use crate::{
-    common::{Rig, within},
+    common::{Rig, codex_test_with, within},
     start, turn,
 };
 
-pub(crate) async fn rig() -> Option<Rig> {
-    Rig::with(CodexHomeBuilder::chatgpt_auth).await
+pub(crate) fn config(home: CodexHomeBuilder) -> CodexHomeBuilder {
+    home.chatgpt_auth()
 }
 
 pub(crate) async fn login(client: &CasClient, token: &str) {
@@ -41,7 +41,7 @@ pub(crate) async fn login(client: &CasClient, token: &str) {
 
 /// One turn with a token that the model does not accept any more.
 async fn expired(handler: impl AuthRefresh, accepted: &str) -> Option<(Rig, TurnOutcome)> {
-    let rig = rig().await?;
+    let rig = Rig::with(config).await?;
     rig.model.require_bearer(accepted);
     rig.model.reply(Reply::text("welcome"));
     let client = rig
@@ -146,8 +146,7 @@ async fn a_turn_without_new_tokens_fails_with_the_reason() {
 
 #[tokio::test]
 async fn a_turn_without_a_refresh_handler_fails_at_once() {
-    let Some(rig) = rig().await else { return };
-    within(60, async {
+    codex_test_with(config, 60, async |rig| {
         rig.model.require_bearer("none");
         let nonsense =
             |_: UnclaimedRequest, _cx| async { Ok(json!({"idToken": "a", "accessToken": "b"})) };
@@ -171,8 +170,7 @@ async fn a_turn_without_a_refresh_handler_fails_at_once() {
 
 #[tokio::test]
 async fn two_threads_that_expire_at_once_refresh_once() {
-    let Some(rig) = rig().await else { return };
-    within(60, async {
+    codex_test_with(config, 60, async |rig| {
         let new = jwt("org-1", "pro");
         rig.model.require_bearer(&new);
         rig.model.otherwise(Reply::text("welcome"));

@@ -145,7 +145,7 @@ async fn a_clock_that_fails_fails_the_turn() {
 
 /// One turn with a ChatGPT login. Returns the attestation that the model's request carried.
 async fn attested(builder: impl FnOnce(Builder) -> Builder) -> Option<Option<Value>> {
-    let rig = auth::rig().await?;
+    let rig = Rig::with(auth::config).await?;
     within(60, async {
         rig.model.reply(Reply::text("done"));
         let client = builder(rig.builder()).spawn().await.unwrap();

@@ -16,23 +16,20 @@ use cas_sdk::{
     },
     policy::{Audit, DecidedBy, Policy, Rule},
     protocol::TurnStatus,
-    testing::Reply,
+    testing::{CodexHomeBuilder, Reply},
 };
 use serde_json::{Value, json};
 
 use crate::{
     common::raw::RawServer,
-    common::{Rig, eventually, within},
+    common::{Rig, codex_test_with, eventually},
     ended, item, start, told, turn,
 };
 
-async fn rig() -> Option<Rig> {
-    Rig::with(|home| {
-        home.model("gpt-5.5")
-            .approval_policy("on-request")
-            .mcp_server("tiny", "sh", ["-c", include_str!("tiny_mcp.sh")])
-    })
-    .await
+fn config(home: CodexHomeBuilder) -> CodexHomeBuilder {
+    home.model("gpt-5.5")
+        .approval_policy("on-request")
+        .mcp_server("tiny", "sh", ["-c", include_str!("tiny_mcp.sh")])
 }
 
 /// One turn in which the model calls a tool of the MCP server. Returns the item and what the model was told.
@@ -60,59 +57,58 @@ fn answered(item: &Value) -> Value {
 
 #[tokio::test]
 async fn a_tool_that_the_server_denies_without_asking_is_told_with_the_setting_that_allows_it() {
-    let Some(rig) = Rig::with(|home| {
-        home.model("gpt-5.5").approval_policy("never").mcp_server(
-            "tiny",
-            "sh",
-            ["-c", include_str!("tiny_mcp.sh")],
-        )
-    })
-    .await
-    else {
-        return;
-    };
-    within(60, async {
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let audit = {
-            let seen = seen.clone();
-            move |audit: &Audit| seen.lock().unwrap().push(audit.clone())
-        };
-        let (item, _) = call(
-            &rig,
-            rig.builder()
-                .handlers(cas_sdk::Handlers::new().audit(audit.clone())),
-            "rw",
-        )
-        .await;
-        assert_eq!(item["status"], "failed", "{item}");
-        let told = std::mem::take(&mut *seen.lock().unwrap());
-        assert_eq!(told.len(), 1, "{told:?}");
-        let DecidedBy::Settings(text) = &told[0].by else {
-            panic!("{told:?}")
-        };
-        assert_eq!(told[0].method, "item/completed");
-        assert_eq!(told[0].item_id.as_deref(), Some("c-1"));
-        assert!(
-            told[0].answer.contains("approval policy is never"),
-            "{told:?}"
-        );
-        assert!(told[0].thread_id.is_some() && told[0].turn_id.is_some());
+    codex_test_with(
+        |home| {
+            home.model("gpt-5.5").approval_policy("never").mcp_server(
+                "tiny",
+                "sh",
+                ["-c", include_str!("tiny_mcp.sh")],
+            )
+        },
+        60,
+        async |rig| {
+            let seen = Arc::new(Mutex::new(Vec::new()));
+            let audit = {
+                let seen = seen.clone();
+                move |audit: &Audit| seen.lock().unwrap().push(audit.clone())
+            };
+            let (item, _) = call(
+                &rig,
+                rig.builder()
+                    .handlers(cas_sdk::Handlers::new().audit(audit.clone())),
+                "rw",
+            )
+            .await;
+            assert_eq!(item["status"], "failed", "{item}");
+            let told = std::mem::take(&mut *seen.lock().unwrap());
+            assert_eq!(told.len(), 1, "{told:?}");
+            let DecidedBy::Settings(text) = &told[0].by else {
+                panic!("{told:?}")
+            };
+            assert_eq!(told[0].method, "item/completed");
+            assert_eq!(told[0].item_id.as_deref(), Some("c-1"));
+            assert!(
+                told[0].answer.contains("approval policy is never"),
+                "{told:?}"
+            );
+            assert!(told[0].thread_id.is_some() && told[0].turn_id.is_some());
 
-        // What the text names does allow it.
-        for setting in [
-            "mcp_servers.tiny.tools.rw.approval_mode",
-            "mcp_servers.tiny.default_tools_approval_mode",
-        ] {
-            assert!(text.contains(&format!("{setting} = \"approve\"")), "{text}");
-            let builder = rig
-                .builder()
-                .handlers(cas_sdk::Handlers::new().audit(audit.clone()));
-            let (item, said) = call(&rig, builder.config(setting, "\"approve\""), "rw").await;
-            assert_eq!(item["status"], "completed", "{item}");
-            assert!(said.contains("did it"), "{said}");
-            assert!(seen.lock().unwrap().is_empty());
-        }
-    })
+            // What the text names does allow it.
+            for setting in [
+                "mcp_servers.tiny.tools.rw.approval_mode",
+                "mcp_servers.tiny.default_tools_approval_mode",
+            ] {
+                assert!(text.contains(&format!("{setting} = \"approve\"")), "{text}");
+                let builder = rig
+                    .builder()
+                    .handlers(cas_sdk::Handlers::new().audit(audit.clone()));
+                let (item, said) = call(&rig, builder.config(setting, "\"approve\""), "rw").await;
+                assert_eq!(item["status"], "completed", "{item}");
+                assert!(said.contains("did it"), "{said}");
+                assert!(seen.lock().unwrap().is_empty());
+            }
+        },
+    )
     .await;
 }
 
@@ -139,8 +135,7 @@ async fn a_form_is_filled_in() {
             Ok(ElicitationAnswer::accept(json!({"confirmed": true})))
         }
     }
-    let Some(rig) = rig().await else { return };
-    within(60, async {
+    codex_test_with(config, 60, async |rig| {
         let (item, _) = call(
             &rig,
             rig.builder()
@@ -158,8 +153,7 @@ async fn a_form_is_filled_in() {
 
 #[tokio::test]
 async fn every_failure_of_an_elicitation_is_a_refusal_and_the_turn_goes_on() {
-    let Some(rig) = rig().await else { return };
-    within(180, async {
+    codex_test_with(config, 180, async |rig| {
         let no = |_: ElicitationRequest, _cx| async { Ok(ElicitationAnswer::decline()) };
         let cancel = |_: ElicitationRequest, _cx| async { Ok(ElicitationAnswer::cancel()) };
         let failing = |_: ElicitationRequest, _cx| async { Err(HandlerError::new("no window")) };
@@ -218,8 +212,7 @@ async fn every_failure_of_an_elicitation_is_a_refusal_and_the_turn_goes_on() {
 
 #[tokio::test]
 async fn a_page_is_opened() {
-    let Some(rig) = rig().await else { return };
-    within(60, async {
+    codex_test_with(config, 60, async |rig| {
         let open = |request: ElicitationRequest, _cx| async move {
             let ElicitationAsk::Url {
                 url,
@@ -249,8 +242,7 @@ async fn a_page_is_opened() {
 
 #[tokio::test]
 async fn a_tool_call_is_approved_by_the_handler_or_by_a_rule() {
-    let Some(rig) = rig().await else { return };
-    within(120, async {
+    codex_test_with(config, 120, async |rig| {
         let yes = |request: ElicitationRequest, _cx| async move {
             let ElicitationAsk::ToolCall(tool) = request.ask else {
                 panic!("{request:?}")
@@ -279,8 +271,7 @@ async fn a_tool_call_is_approved_by_the_handler_or_by_a_rule() {
 
 #[tokio::test]
 async fn a_tool_call_is_refused_by_default_by_a_rule_and_by_the_handler() {
-    let Some(rig) = rig().await else { return };
-    within(120, async {
+    codex_test_with(config, 120, async |rig| {
         let no = |_: ElicitationRequest, _cx| async { Ok(ElicitationAnswer::decline()) };
         let cancel = |_: ElicitationRequest, _cx| async { Ok(Decision::Cancel.into()) };
         for (builder, text) in [
@@ -311,8 +302,7 @@ async fn a_tool_call_is_refused_by_default_by_a_rule_and_by_the_handler() {
 
 #[tokio::test]
 async fn an_approval_for_the_session_is_not_asked_again() {
-    let Some(rig) = rig().await else { return };
-    within(60, async {
+    codex_test_with(config, 60, async |rig| {
         let asked = Arc::new(AtomicUsize::new(0));
         let count = asked.clone();
         let yes = move |_: ElicitationRequest, _cx| {
@@ -342,8 +332,7 @@ async fn an_approval_for_the_session_is_not_asked_again() {
 
 #[tokio::test]
 async fn an_interrupt_takes_the_elicitation_back() {
-    let Some(rig) = rig().await else { return };
-    within(60, async {
+    codex_test_with(config, 60, async |rig| {
         rig.model
             .reply(Reply::new().namespaced_call("c-1", "mcp__tiny", "ask", json!({})));
         let (gone, seen) = tokio::sync::oneshot::channel::<()>();

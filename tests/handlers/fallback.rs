@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::{
     approvals,
     common::raw::RawServer,
-    common::{Rig, within},
+    common::{codex_test, codex_test_with, within},
     ended, item, told,
 };
 
@@ -180,10 +180,7 @@ async fn a_stream_that_is_dropped_refuses_what_is_in_it_and_what_comes() {
 
 #[tokio::test]
 async fn a_stream_of_responders_drives_a_real_turn() {
-    let Some(rig) = approvals::rig().await else {
-        return;
-    };
-    within(60, async {
+    codex_test_with(approvals::config, 60, async |rig| {
         rig.model.reply(Reply::new().function_call("c-1", "nobody_has_it", json!({"n": 1})));
         rig.model.reply(approvals::escalated("c-2", "touch here"));
         rig.model.reply(Reply::text("done"));
@@ -204,14 +201,12 @@ async fn a_stream_of_responders_drives_a_real_turn() {
         assert_eq!(told(&rig, "c-1"), "by hand");
         assert_eq!(item(&outcome, "c-2")["status"], "completed");
         client.shutdown().await;
-    })
-    .await;
+    }).await;
 }
 
 #[tokio::test]
 async fn a_malformed_answer_to_a_tool_call_is_the_servers_to_report() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let spec = json!([{"type": "function", "name": "t", "description": "d", "inputSchema": {"type": "object", "properties": {}}}]);
         for (answer, text) in [
             (Ok(json!({"output": "old"})), "dynamic tool response was invalid"),
@@ -228,6 +223,5 @@ async fn a_malformed_answer_to_a_tool_call_is_the_servers_to_report() {
             assert_eq!(item(&outcome, "c-1")["status"], "failed");
             client.shutdown().await;
         }
-    })
-    .await;
+    }).await;
 }

@@ -15,8 +15,8 @@ use cas_sdk::{
 use serde_json::json;
 
 use crate::{
-    approvals::rig,
-    common::{Rig, within},
+    approvals::config,
+    common::{Rig, codex_test_with},
     item, start, told, turn,
 };
 
@@ -53,8 +53,7 @@ async fn an_accepted_change_is_made_and_its_diff_was_shown() {
             Ok(Decision::AcceptForSession)
         }
     }
-    let Some(rig) = rig().await else { return };
-    within(60, async {
+    codex_test_with(config, 60, async |rig| {
         let shown = Arc::new(Mutex::new(Vec::new()));
         let outcome = patch(&rig, rig.builder().approvals(Yes(shown.clone()))).await;
         assert_eq!(item(&outcome, "c-1")["status"], "completed");
@@ -67,8 +66,7 @@ async fn an_accepted_change_is_made_and_its_diff_was_shown() {
 
 #[tokio::test]
 async fn a_refused_change_is_not_made_and_the_turn_goes_on() {
-    let Some(rig) = rig().await else { return };
-    within(120, async {
+    codex_test_with(config, 120, async |rig| {
         let no = |_: ApprovalRequest, _cx| async { Ok(Decision::Decline) };
         let failing = |_: ApprovalRequest, _cx| async { Err(HandlerError::new("nobody is there")) };
         let panicking = |_: ApprovalRequest, _cx| async { panic!("boom") };
@@ -97,8 +95,7 @@ async fn a_refused_change_is_not_made_and_the_turn_goes_on() {
 
 #[tokio::test]
 async fn a_cancelled_change_interrupts_the_turn() {
-    let Some(rig) = rig().await else { return };
-    within(60, async {
+    codex_test_with(config, 60, async |rig| {
         let cancel = |_: ApprovalRequest, _cx| async { Ok(Decision::Cancel) };
         let outcome = patch(&rig, rig.builder().approvals(cancel)).await;
         assert_eq!(outcome.status, TurnStatus::Interrupted);
@@ -109,8 +106,7 @@ async fn a_cancelled_change_interrupts_the_turn() {
 
 #[tokio::test]
 async fn rules_see_the_files_that_would_be_changed() {
-    let Some(rig) = rig().await else { return };
-    within(60, async {
+    codex_test_with(config, 60, async |rig| {
         let inside = Policy::decline().rule(Rule::accept().within(rig.home.work_dir()));
         patch(&rig, rig.builder().approvals(inside)).await;
         assert!(patched(&rig));

@@ -17,7 +17,7 @@ use tracing::subscriber::DefaultGuard;
 
 use crate::{
     approvals,
-    common::{Rig, within},
+    common::{Rig, codex_test, codex_test_with, within},
     start, turn,
 };
 
@@ -72,8 +72,7 @@ fn tool(name: &str, description: &str) -> DynamicTool {
 
 #[tokio::test]
 async fn tools_that_are_not_those_the_thread_was_started_with_are_told() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let builder = || rig.builder().tool(tool("same", "d").namespace("n"));
         let client = builder()
             .tool(tool("changed", "old"))
@@ -129,62 +128,61 @@ async fn tools_that_are_not_those_the_thread_was_started_with_are_told() {
 
 #[tokio::test]
 async fn a_policy_that_keeps_the_server_from_asking_is_told_once() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
-        let log = Log::start();
-        rig.model.otherwise(Reply::text("done"));
-        let client = rig
-            .builder()
-            .approvals(Policy::auto())
-            .spawn()
-            .await
-            .unwrap();
-        let thread = start(&client).await;
-        turn(&thread).await;
-        turn(&thread).await;
-        let told =
-            log.lines("no approvals of commands and changes of files will reach the handlers");
-        assert_eq!(told.len(), 1, "{:?}", log.lines("approval"));
-        assert!(told[0].contains("never") && told[0].contains(thread.id()));
-        client.shutdown().await;
-        let client = rig.client().await;
-        start(&client).await;
-        assert_eq!(
-            log.lines("will reach the handlers").len(),
-            3,
-            "nobody is there to be reached"
-        );
-        client.shutdown().await;
-    })
-    .await;
-    let Some(rig) = approvals::rig().await else {
-        return;
-    };
-    within(60, async {
-        let log = Log::start();
-        let client = rig
-            .builder()
-            .approvals(Policy::auto())
-            .spawn()
-            .await
-            .unwrap();
-        start(&client).await;
-        assert_eq!(
-            log.lines("will reach the handlers"),
-            [""; 0],
-            "the server asks"
-        );
-        client.shutdown().await;
+    codex_test(120, async |rig| {
+        within(60, async {
+            let log = Log::start();
+            rig.model.otherwise(Reply::text("done"));
+            let client = rig
+                .builder()
+                .approvals(Policy::auto())
+                .spawn()
+                .await
+                .unwrap();
+            let thread = start(&client).await;
+            turn(&thread).await;
+            turn(&thread).await;
+            let told =
+                log.lines("no approvals of commands and changes of files will reach the handlers");
+            assert_eq!(told.len(), 1, "{:?}", log.lines("approval"));
+            assert!(told[0].contains("never") && told[0].contains(thread.id()));
+            client.shutdown().await;
+            let client = rig.client().await;
+            start(&client).await;
+            assert_eq!(
+                log.lines("will reach the handlers").len(),
+                3,
+                "nobody is there to be reached"
+            );
+            client.shutdown().await;
+        })
+        .await;
+        let Some(rig) = Rig::with(approvals::config).await else {
+            return;
+        };
+        within(60, async {
+            let log = Log::start();
+            let client = rig
+                .builder()
+                .approvals(Policy::auto())
+                .spawn()
+                .await
+                .unwrap();
+            start(&client).await;
+            assert_eq!(
+                log.lines("will reach the handlers"),
+                [""; 0],
+                "the server asks"
+            );
+            client.shutdown().await;
+        })
+        .await;
     })
     .await;
 }
 
 #[tokio::test]
 async fn decisions_go_to_the_log_without_the_command() {
-    let Some(rig) = approvals::rig().await else {
-        return;
-    };
-    within(60, async {
+    codex_test_with(approvals::config, 60, async |rig| {
         let log = Log::start();
         rig.model
             .reply(approvals::escalated("c-1", "touch secret-name"));

@@ -7,23 +7,20 @@ use cas_sdk::{
     },
     policy::{Permission, Policy, Rule},
     protocol::{PermissionsRequestApprovalParams, TurnStatus},
-    testing::Reply,
+    testing::{CodexHomeBuilder, Reply},
 };
 use serde_json::{Value, json};
 
 use crate::{
-    common::{Rig, within},
+    common::{Rig, codex_test_with},
     start, told, turn,
 };
 
-async fn rig() -> Option<Rig> {
-    Rig::with(|home| {
-        home.model("gpt-5.5")
-            .approval_policy("on-request")
-            .feature("request_permissions_tool", true)
-            .feature("exec_permission_approvals", true)
-    })
-    .await
+fn config(home: CodexHomeBuilder) -> CodexHomeBuilder {
+    home.model("gpt-5.5")
+        .approval_policy("on-request")
+        .feature("request_permissions_tool", true)
+        .feature("exec_permission_approvals", true)
 }
 
 /// One turn in which the model asks for permissions to write and to reach the network. Returns what it was told.
@@ -59,8 +56,7 @@ async fn a_grant_reaches_the_model_whole_in_part_for_the_turn_or_the_session() {
             Ok(Grant::all(&request).for_session())
         }
     }
-    let Some(rig) = rig().await else { return };
-    within(120, async {
+    codex_test_with(config, 120, async |rig| {
         let told = ask(&rig, rig.builder().approvals(NetworkOnly)).await;
         assert_eq!(told["permissions"]["network"]["enabled"], true);
         assert!(told["permissions"]["file_system"].is_null(), "{told}");
@@ -95,8 +91,7 @@ async fn a_grant_reaches_the_model_whole_in_part_for_the_turn_or_the_session() {
 
 #[tokio::test]
 async fn a_refusal_grants_nothing_and_the_turn_goes_on() {
-    let Some(rig) = rig().await else { return };
-    within(180, async {
+    codex_test_with(config, 180, async |rig| {
         let no = |_: ApprovalRequest, _cx| async { Ok(Decision::Decline) };
         let failing = |_: ApprovalRequest, _cx| async { Err(HandlerError::new("nobody is there")) };
         let panicking = |_: ApprovalRequest, _cx| async { panic!("boom") };

@@ -11,9 +11,9 @@ use cas_sdk::{
 use serde_json::{Value, json};
 
 use crate::{
-    approvals::{escalated, rig},
+    approvals::{config, escalated},
     common::raw::RawServer,
-    common::{Rig, within},
+    common::{Rig, codex_test_with, within},
     item, start, turn,
 };
 
@@ -55,8 +55,7 @@ async fn run(rig: &Rig, policy: Policy, command: &str) -> (Value, Audit) {
 
 #[tokio::test]
 async fn rules_let_a_command_run_or_not_and_the_audit_says_which() {
-    let Some(rig) = rig().await else { return };
-    within(120, async {
+    codex_test_with(config, 120, async |rig| {
         let policy = || {
             Policy::auto()
                 .rule(Rule::decline().command("rm").named("no rm"))
@@ -96,8 +95,7 @@ async fn rules_let_a_command_run_or_not_and_the_audit_says_which() {
 
 #[tokio::test]
 async fn a_request_that_no_rule_decides_is_the_handlers_or_nobodys() {
-    let Some(rig) = rig().await else { return };
-    within(120, async {
+    codex_test_with(config, 120, async |rig| {
         let handler = |_: ApprovalRequest, _cx| async { Ok(Decision::Accept) };
         let rules = || Rule::decline().command("rm");
         let (item, audit) = run(&rig, Policy::from(handler).rule(rules()), "echo hi").await;

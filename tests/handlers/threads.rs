@@ -10,9 +10,9 @@ use cas_sdk::{
 use serde_json::{Value, json};
 
 use crate::{
-    approvals::{escalated, rig},
+    approvals::{config, escalated},
     common::raw::RawServer,
-    common::{Rig, within},
+    common::{codex_test, codex_test_with, within},
     item, start, told, turn,
 };
 
@@ -29,8 +29,7 @@ fn tool(name: &str, says: &'static str) -> DynamicTool {
 
 #[tokio::test]
 async fn a_thread_has_its_own_handlers_and_the_clients_for_the_rest() {
-    let Some(rig) = rig().await else { return };
-    within(60, async {
+    codex_test_with(config, 60, async |rig| {
         rig.model
             .respond_with(|request: &ModelRequest| match request.tool_output("c-1") {
                 Some(_) => Reply::text("done"),
@@ -68,8 +67,7 @@ async fn a_thread_has_its_own_handlers_and_the_clients_for_the_rest() {
 
 #[tokio::test]
 async fn a_resumed_or_forked_thread_has_the_handlers_it_was_opened_with() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let client = rig
             .builder()
             .tool(tool("t", "before"))

@@ -7,7 +7,7 @@ use cas_sdk::{
 use serde_json::{Value, json};
 
 use crate::{
-    common::{Rig, within},
+    common::{codex_test, codex_test_with},
     item, start, told,
     tools::tool,
     turn,
@@ -32,8 +32,7 @@ async fn a_tool_of_a_namespace_is_advertised_with_the_description_of_it_and_call
             Ok(format!("sunny in {}", args.city))
         }
     }
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         rig.model.reply(Reply::new().namespaced_call(
             "c-1",
             "sky",
@@ -66,8 +65,7 @@ async fn a_tool_without_arguments_or_with_odd_ones_is_taken_by_the_server_and_ca
         #[serde(default)]
         nothing: (),
     }
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         rig.model.reply(
             Reply::new()
                 .function_call("c-1", "now", json!({}))
@@ -92,8 +90,7 @@ async fn a_tool_without_arguments_or_with_odd_ones_is_taken_by_the_server_and_ca
 
 #[tokio::test]
 async fn the_servers_rules_for_schemas_are_the_ones_that_are_checked() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let client = rig.client().await;
         let within = |schema: Value| json!({"type": "object", "properties": {"a": schema}});
         for (schema, good) in [
@@ -143,35 +140,35 @@ async fn the_servers_rules_for_schemas_are_the_ones_that_are_checked() {
 
 #[tokio::test]
 async fn a_deferred_tool_is_not_shown_until_it_is_searched_for() {
-    let Some(rig) = Rig::with(|home| home.model("gpt-5.5")).await else {
-        return;
-    };
-    within(60, async {
-        rig.model.reply(Reply::text("done"));
-        let shown = tool("shown", |_, _cx| async { Ok("") }).namespace("n");
-        let hidden = tool("hidden", |_, _cx| async { Ok("") })
-            .namespace("n")
-            .defer_loading();
-        let client = rig
-            .builder()
-            .tool(shown)
-            .tool(hidden)
-            .spawn()
-            .await
-            .unwrap();
-        turn(&start(&client).await).await;
-        let tools = rig.model.requests()[0].tools();
-        assert!(tools.contains(&"n.shown".to_owned()), "{tools:?}");
-        assert!(!tools.contains(&"n.hidden".to_owned()), "{tools:?}");
-        client.shutdown().await;
-    })
+    codex_test_with(
+        |home| home.model("gpt-5.5"),
+        60,
+        async |rig| {
+            rig.model.reply(Reply::text("done"));
+            let shown = tool("shown", |_, _cx| async { Ok("") }).namespace("n");
+            let hidden = tool("hidden", |_, _cx| async { Ok("") })
+                .namespace("n")
+                .defer_loading();
+            let client = rig
+                .builder()
+                .tool(shown)
+                .tool(hidden)
+                .spawn()
+                .await
+                .unwrap();
+            turn(&start(&client).await).await;
+            let tools = rig.model.requests()[0].tools();
+            assert!(tools.contains(&"n.shown".to_owned()), "{tools:?}");
+            assert!(!tools.contains(&"n.hidden".to_owned()), "{tools:?}");
+            client.shutdown().await;
+        },
+    )
     .await;
 }
 
 #[tokio::test]
 async fn a_tool_that_is_not_registered_is_told_to_the_model() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         // The thread is started with a tool that the resuming client does not have.
         rig.model.reply(Reply::text("hello"));
         let client = rig
@@ -223,8 +220,7 @@ async fn a_tool_that_the_server_would_refuse_is_an_error_before_anything_is_star
 
 #[tokio::test]
 async fn the_servers_rules_for_names_are_the_ones_that_are_checked() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let client = rig.client().await;
         let spec = |name: &str| json!({"type": "function", "name": name, "description": "d", "inputSchema": {"type": "object", "properties": {}}});
         let space = |name: &str, tools: Value, description: String| json!({"type": "namespace", "name": name, "description": description, "tools": tools});
@@ -239,14 +235,12 @@ async fn the_servers_rules_for_names_are_the_ones_that_are_checked() {
         let good = json!([spec("mcp_x"), spec(&"t".repeat(128)), space(&"n".repeat(64), json!([spec("t")]), "x".repeat(1024))]);
         client.call::<Value>("thread/start", &json!({"dynamicTools": good})).await.unwrap();
         client.shutdown().await;
-    })
-    .await;
+    }).await;
 }
 
 #[tokio::test]
 async fn tools_without_the_experimental_api_are_an_error_before_anything_is_sent() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let tool = tool("t", |_, _cx| async { Ok("") });
         let client = rig
             .builder()

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use crate::{
-    common::{Rig, eventually, within},
+    common::{Rig, codex_test, codex_test_with, eventually, within},
     ended, item, start, told, turn,
 };
 
@@ -52,8 +52,7 @@ async fn text_image_and_audio_reach_the_model() {
     const PIXEL: &str = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
     const SILENCE: &str =
         "data:audio/wav;base64,UklGRiQAAABXQVZFZm10IBAAAAABAAEAQB8AAIA+AAACABAAZGF0YQAAAAA=";
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let tool = tool("t", |_, _cx| async {
             let seen = ToolOutput::new().text("look").image(PIXEL);
             seen.audio(SILENCE).json(&json!({"n": 1}))
@@ -83,57 +82,59 @@ async fn a_failing_tool_is_told_to_the_model_as_text() {
     struct City {
         city: String,
     }
-    let Some(rig) = Rig::new().await else { return };
-    let typed = || {
-        DynamicTool::new("t", "d", |args: City, _cx: ToolContext| async move {
-            Ok(args.city)
+    codex_test(120, async |rig| {
+        let typed = || {
+            DynamicTool::new("t", "d", |args: City, _cx: ToolContext| async move {
+                Ok(args.city)
+            })
+        };
+        let failing = || {
+            tool("t", |_, _cx| async {
+                let number: u32 = "seven".parse()?;
+                Ok(number.to_string())
+            })
+        };
+        let panicking = || tool::<_, _, String>("t", |_, _cx| async { panic!("boom") });
+        let silent = || {
+            tool("t", |_, _cx| {
+                std::future::pending::<Result<String, ToolError>>()
+            })
+            .time_limit(Duration::from_millis(100))
+        };
+        let refusing = || {
+            tool("t", |_, _cx| async {
+                Ok(ToolOutput::from("not today").failed())
+            })
+        };
+        within(120, async {
+            for (tool, args, text) in [
+                (typed(), json!({"city": "Paris"}), "Paris"),
+                (
+                    typed(),
+                    json!({"town": "Paris"}),
+                    "invalid arguments for t: missing field `city`",
+                ),
+                (failing(), json!({}), "invalid digit found in string"),
+                (panicking(), json!({}), "the tool t failed unexpectedly"),
+                (
+                    silent(),
+                    json!({}),
+                    "the tool t was stopped: it took longer than 100ms",
+                ),
+                (refusing(), json!({}), "not today"),
+            ] {
+                let (told, item) = call(&rig, tool, args).await;
+                assert!(told.starts_with(text), "{told:?} is not {text:?}");
+                let good = text == "Paris";
+                assert_eq!(item["success"], good, "{text}");
+                assert_eq!(
+                    item["status"],
+                    if good { "completed" } else { "failed" },
+                    "{text}"
+                );
+            }
         })
-    };
-    let failing = || {
-        tool("t", |_, _cx| async {
-            let number: u32 = "seven".parse()?;
-            Ok(number.to_string())
-        })
-    };
-    let panicking = || tool::<_, _, String>("t", |_, _cx| async { panic!("boom") });
-    let silent = || {
-        tool("t", |_, _cx| {
-            std::future::pending::<Result<String, ToolError>>()
-        })
-        .time_limit(Duration::from_millis(100))
-    };
-    let refusing = || {
-        tool("t", |_, _cx| async {
-            Ok(ToolOutput::from("not today").failed())
-        })
-    };
-    within(120, async {
-        for (tool, args, text) in [
-            (typed(), json!({"city": "Paris"}), "Paris"),
-            (
-                typed(),
-                json!({"town": "Paris"}),
-                "invalid arguments for t: missing field `city`",
-            ),
-            (failing(), json!({}), "invalid digit found in string"),
-            (panicking(), json!({}), "the tool t failed unexpectedly"),
-            (
-                silent(),
-                json!({}),
-                "the tool t was stopped: it took longer than 100ms",
-            ),
-            (refusing(), json!({}), "not today"),
-        ] {
-            let (told, item) = call(&rig, tool, args).await;
-            assert!(told.starts_with(text), "{told:?} is not {text:?}");
-            let good = text == "Paris";
-            assert_eq!(item["success"], good, "{text}");
-            assert_eq!(
-                item["status"],
-                if good { "completed" } else { "failed" },
-                "{text}"
-            );
-        }
+        .await;
     })
     .await;
 }
@@ -141,8 +142,7 @@ async fn a_failing_tool_is_told_to_the_model_as_text() {
 #[tokio::test]
 async fn sixty_four_calls_at_once_run_at_once_and_are_all_answered() {
     const CALLS: usize = 64;
-    let Some(rig) = Rig::new().await else { return };
-    within(120, async {
+    codex_test(120, async |rig| {
         let mut reply = Reply::new();
         for n in 0..CALLS {
             reply = reply.function_call(&format!("c-{n}"), "t", json!({"n": n}));
@@ -178,8 +178,7 @@ async fn sixty_four_calls_at_once_run_at_once_and_are_all_answered() {
 
 #[tokio::test]
 async fn no_more_calls_of_a_tool_run_at_once_than_it_allows() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let mut reply = Reply::new();
         for n in 0..12 {
             reply = reply.function_call(&format!("c-{n}"), "t", json!({}));
@@ -213,8 +212,7 @@ async fn no_more_calls_of_a_tool_run_at_once_than_it_allows() {
 
 #[tokio::test]
 async fn a_tool_may_call_the_client() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let tool = tool("t", |_, cx| async move {
             let loaded = cx.client.request(ThreadLoadedListParams::default()).await?;
             assert!(loaded.data.contains(&cx.thread_id));
@@ -237,8 +235,7 @@ impl Drop for Dropped {
 
 #[tokio::test]
 async fn an_interrupt_drops_the_tool_that_is_running_and_the_model_is_told_later() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         rig.model
             .reply(Reply::new().function_call("c-1", "t", json!({})));
         let dropped = Arc::new(AtomicUsize::new(0));
@@ -286,8 +283,7 @@ async fn an_interrupt_drops_the_tool_that_is_running_and_the_model_is_told_later
 
 #[tokio::test]
 async fn a_running_tool_does_not_keep_the_process_alive() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         rig.model
             .reply(Reply::new().function_call("c-1", "t", json!({})));
         let dropped = Arc::new(AtomicUsize::new(0));
@@ -318,26 +314,27 @@ async fn a_running_tool_does_not_keep_the_process_alive() {
 
 #[tokio::test]
 async fn a_code_mode_model_calls_the_tool_from_its_script() {
-    let Some(rig) = Rig::with(|home| home.model("gpt-6.1-sol")).await else {
-        return;
-    };
-    within(60, async {
-        let script = "const r = await tools.t({city: \"Paris\"}); text(JSON.stringify(r));";
-        rig.model
-            .reply(Reply::new().custom_tool_call("c-1", "exec", script));
-        rig.model.reply(Reply::text("done"));
-        let tool = tool("t", |args, _cx| async move {
-            Ok(format!("sunny in {}", args["city"]))
-        });
-        let client = rig.builder().tool(tool).spawn().await.unwrap();
-        let outcome = turn(&start(&client).await).await;
-        assert_eq!(outcome.text, "done");
-        assert!(
-            told(&rig, "c-1").contains("sunny in"),
-            "{}",
-            told(&rig, "c-1")
-        );
-        client.shutdown().await;
-    })
+    codex_test_with(
+        |home| home.model("gpt-6.1-sol"),
+        60,
+        async |rig| {
+            let script = "const r = await tools.t({city: \"Paris\"}); text(JSON.stringify(r));";
+            rig.model
+                .reply(Reply::new().custom_tool_call("c-1", "exec", script));
+            rig.model.reply(Reply::text("done"));
+            let tool = tool("t", |args, _cx| async move {
+                Ok(format!("sunny in {}", args["city"]))
+            });
+            let client = rig.builder().tool(tool).spawn().await.unwrap();
+            let outcome = turn(&start(&client).await).await;
+            assert_eq!(outcome.text, "done");
+            assert!(
+                told(&rig, "c-1").contains("sunny in"),
+                "{}",
+                told(&rig, "c-1")
+            );
+            client.shutdown().await;
+        },
+    )
     .await;
 }

@@ -9,17 +9,17 @@ use cas_sdk::{
     Builder, TurnOutcome,
     handlers::{Answers, HandlerError, RequestContext, UnclaimedRequest, UserInput},
     protocol::{ToolRequestUserInputParams, TurnStatus},
-    testing::Reply,
+    testing::{CodexHomeBuilder, Reply},
 };
 use serde_json::{Value, json};
 
 use crate::{
-    common::{Rig, eventually, within},
+    common::{Rig, codex_test_with, eventually},
     ended, start, told, turn,
 };
 
-async fn rig() -> Option<Rig> {
-    Rig::with(|home| home.feature("default_mode_request_user_input", true)).await
+fn config(home: CodexHomeBuilder) -> CodexHomeBuilder {
+    home.feature("default_mode_request_user_input", true)
 }
 
 fn question() -> Value {
@@ -57,8 +57,7 @@ async fn the_answers_reach_the_model() {
             Ok(answers)
         }
     }
-    let Some(rig) = rig().await else { return };
-    within(60, async {
+    codex_test_with(config, 60, async |rig| {
         let asked = Arc::new(Mutex::new(None));
         let (told, _) = ask(
             &rig,
@@ -77,8 +76,7 @@ async fn the_answers_reach_the_model() {
 
 #[tokio::test]
 async fn a_closure_answers_too() {
-    let Some(rig) = rig().await else { return };
-    within(60, async {
+    codex_test_with(config, 60, async |rig| {
         let builder = rig.builder().handlers(cas_sdk::Handlers::new().user_input(
             |request: ToolRequestUserInputParams, _cx| async move {
                 let first = &request.questions[0];
@@ -98,8 +96,7 @@ async fn a_closure_answers_too() {
 
 #[tokio::test]
 async fn the_model_goes_on_without_an_answer_of_the_user() {
-    let Some(rig) = rig().await else { return };
-    within(120, async {
+    codex_test_with(config, 120, async |rig| {
         let failing =
             |_: ToolRequestUserInputParams, _cx| async { Err(HandlerError::new("no terminal")) };
         let panicking = |_: ToolRequestUserInputParams, _cx| async { panic!("boom") };
@@ -128,8 +125,7 @@ async fn the_model_goes_on_without_an_answer_of_the_user() {
 
 #[tokio::test]
 async fn a_silent_user_has_no_limit_but_the_one_that_is_set() {
-    let Some(rig) = rig().await else { return };
-    within(60, async {
+    codex_test_with(config, 60, async |rig| {
         let silent = |_: ToolRequestUserInputParams, _cx| std::future::pending();
         let outcome = Answers::new().answer("colour", "whichever");
         let builder = rig.builder().handlers(
@@ -148,8 +144,7 @@ async fn a_silent_user_has_no_limit_but_the_one_that_is_set() {
 
 #[tokio::test]
 async fn an_interrupt_takes_the_question_back() {
-    let Some(rig) = rig().await else { return };
-    within(60, async {
+    codex_test_with(config, 60, async |rig| {
         rig.model
             .reply(Reply::new().function_call("c-1", "request_user_input", question()));
         let (gone, seen) = tokio::sync::oneshot::channel::<()>();

@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::{
-    common::{Rig, within},
+    common::{codex_test, within},
     fake::{Fake, child},
 };
 
@@ -224,8 +224,7 @@ async fn until_closed(client: &CasClient) {
 
 #[tokio::test]
 async fn a_deadline_on_a_codex_that_was_stopped_does_not_wait_for_its_requests_to_time_out() {
-    let Some(rig) = Rig::new().await else { return };
-    within(90, async {
+    codex_test(90, async |rig| {
         let gate = Gate::new();
         rig.model.reply(Reply::new().delta("half").hold(&gate));
         let builder = rig.builder().request_timeout(Duration::from_secs(600));

@@ -11,7 +11,7 @@ use cas_sdk::{CasClient, Error, error::SpawnError, testing::CODEX_VERSION};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{
-    common::{Rig, is_alive, within},
+    common::{codex_test, is_alive, within},
     fake::{Fake, GRACE, RUN, child, marked},
 };
 
@@ -97,8 +97,7 @@ fn host() {
 
 #[tokio::test]
 async fn a_host_that_is_killed_leaves_no_app_server() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let fake = Fake::new();
         let mut host = Host::start(rig.codex(), &fake.file("out"), |command| {
             command
@@ -120,89 +119,93 @@ async fn a_host_that_is_killed_leaves_no_app_server() {
 
 #[tokio::test]
 async fn npms_shim_and_the_codex_behind_it_are_ended_together() {
-    let Some(rig) = Rig::new().await else { return };
-    let Some((shim, _dir)) = shim(rig.codex()) else {
-        return;
-    };
-    within(120, async {
-        let fake = Fake::new();
-        let path = std::env::var("PATH").unwrap_or_default();
-        let start = || async {
-            let builder = rig.builder().codex(&shim).env("PATH", &path);
-            let client = builder.env(RUN, fake.run()).spawn().await.unwrap();
-            // A newer Node execs codex, an older one spawns it.
-            assert!(!fake.left().is_empty());
-            client
+    codex_test(120, async |rig| {
+        let Some((shim, _dir)) = shim(rig.codex()) else {
+            return;
         };
+        within(120, async {
+            let fake = Fake::new();
+            let path = std::env::var("PATH").unwrap_or_default();
+            let start = || async {
+                let builder = rig.builder().codex(&shim).env("PATH", &path);
+                let client = builder.env(RUN, fake.run()).spawn().await.unwrap();
+                // A newer Node execs codex, an older one spawns it.
+                assert!(!fake.left().is_empty());
+                client
+            };
 
-        let client = start().await;
-        let reason = client.shutdown().await;
-        assert_eq!(reason.status.and_then(|s| s.code()), Some(0));
-        assert!(fake.left().is_empty());
+            let client = start().await;
+            let reason = client.shutdown().await;
+            assert_eq!(reason.status.and_then(|s| s.code()), Some(0));
+            assert!(fake.left().is_empty());
 
-        drop(start().await);
-        fake.nothing_is_left().await;
+            drop(start().await);
+            fake.nothing_is_left().await;
 
-        // The shim is killed without a signal to codex.
-        let client = start().await;
-        let shim_pid = i32::try_from(client.pid().unwrap()).unwrap();
-        kill_process(Pid::from_raw(shim_pid).unwrap(), Signal::KILL).unwrap();
-        let reason = client.closed().await;
-        assert!(reason.to_string().contains("signal: 9"), "{reason}");
-        assert!(fake.left().is_empty());
+            // The shim is killed without a signal to codex.
+            let client = start().await;
+            let shim_pid = i32::try_from(client.pid().unwrap()).unwrap();
+            kill_process(Pid::from_raw(shim_pid).unwrap(), Signal::KILL).unwrap();
+            let reason = client.closed().await;
+            assert!(reason.to_string().contains("signal: 9"), "{reason}");
+            assert!(fake.left().is_empty());
 
-        let mut host = Host::start(&shim, &fake.file("out"), |command| {
-            command.env_clear().envs(rig.home.env());
-            command.env("PATH", &path).env(RUN, fake.run());
-        });
-        host.kill();
-        fake.nothing_is_left().await;
-        assert!(marked(fake.run()).is_empty());
+            let mut host = Host::start(&shim, &fake.file("out"), |command| {
+                command.env_clear().envs(rig.home.env());
+                command.env("PATH", &path).env(RUN, fake.run());
+            });
+            host.kill();
+            fake.nothing_is_left().await;
+            assert!(marked(fake.run()).is_empty());
+        })
+        .await;
     })
     .await;
 }
 
 #[tokio::test]
 async fn npms_shim_starts_without_node_on_the_path() {
-    let Some(rig) = Rig::new().await else { return };
-    let Some((shim, _dir)) = shim(rig.codex()) else {
-        return;
-    };
-    within(120, async {
-        let fake = Fake::new();
-        // The `PATH` of a program that was started from a desktop.
-        let bin = fake.file("bin");
-        fs::create_dir(&bin).unwrap();
-        std::os::unix::fs::symlink("/bin/sh", bin.join("sh")).unwrap();
-        let link = bin.join("codex");
-        std::os::unix::fs::symlink(&shim, &link).unwrap();
-        for program in [&shim, &link] {
-            let builder = rig.builder().codex(program).env("PATH", &bin);
-            let client = builder.env(RUN, fake.run()).spawn().await.unwrap();
-            let version = client.server().unwrap().version().map(str::to_owned);
-            let pid = client.pid().unwrap();
-            let exe = fs::read_link(format!("/proc/{pid}/exe")).unwrap();
-            assert!(exe.ends_with("bin/codex"), "{}", exe.display());
-            assert!(version.is_some());
-            client.shutdown().await;
-            assert!(fake.left().is_empty());
-        }
-
-        // The package of this platform is missing, as after `npm install --omit=optional`.
-        let root = fake.file("node_modules/@openai/codex");
-        fs::create_dir_all(root.join("bin")).unwrap();
-        let shim = root.join("bin/codex.js");
-        fs::write(&shim, "#!/usr/bin/env node\n").unwrap();
-        fs::write(root.join("package.json"), "{}").unwrap();
-        executable(&shim).unwrap();
-        let error = rig.builder().codex(&shim).env("PATH", &bin).spawn().await;
-        let error = error.unwrap_err();
-        let Error::Spawn(SpawnError::NodeMissing { script, looked }) = &error else {
-            panic!("{error:?}")
+    codex_test(120, async |rig| {
+        let Some((shim, _dir)) = shim(rig.codex()) else {
+            return;
         };
-        assert_eq!(script, &shim);
-        assert!(!looked.is_empty());
-        assert!(error.to_string().contains("needs Node"), "{error}");
+        within(120, async {
+            let fake = Fake::new();
+            // The `PATH` of a program that was started from a desktop.
+            let bin = fake.file("bin");
+            fs::create_dir(&bin).unwrap();
+            std::os::unix::fs::symlink("/bin/sh", bin.join("sh")).unwrap();
+            let link = bin.join("codex");
+            std::os::unix::fs::symlink(&shim, &link).unwrap();
+            for program in [&shim, &link] {
+                let builder = rig.builder().codex(program).env("PATH", &bin);
+                let client = builder.env(RUN, fake.run()).spawn().await.unwrap();
+                let version = client.server().unwrap().version().map(str::to_owned);
+                let pid = client.pid().unwrap();
+                let exe = fs::read_link(format!("/proc/{pid}/exe")).unwrap();
+                assert!(exe.ends_with("bin/codex"), "{}", exe.display());
+                assert!(version.is_some());
+                client.shutdown().await;
+                assert!(fake.left().is_empty());
+            }
+
+            // The package of this platform is missing, as after `npm install --omit=optional`.
+            let root = fake.file("node_modules/@openai/codex");
+            fs::create_dir_all(root.join("bin")).unwrap();
+            let shim = root.join("bin/codex.js");
+            fs::write(&shim, "#!/usr/bin/env node\n").unwrap();
+            fs::write(root.join("package.json"), "{}").unwrap();
+            executable(&shim).unwrap();
+            let error = rig.builder().codex(&shim).env("PATH", &bin).spawn().await;
+            let error = error.unwrap_err();
+            let Error::Spawn(SpawnError::NodeMissing { script, looked }) = &error else {
+                panic!("{error:?}")
+            };
+            assert_eq!(script, &shim);
+            assert!(!looked.is_empty());
+            assert!(error.to_string().contains("needs Node"), "{error}");
+        })
+        .await;
     })
     .await;
 }

@@ -6,7 +6,7 @@ use cas_sdk::error::{CloseCause, CloseReason};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{
-    common::{Rig, eventually, is_alive, within},
+    common::{codex_test_with, eventually, is_alive, within},
     fake::{Fake, GRACE},
 };
 
@@ -104,10 +104,7 @@ fn the_end_of_the_runtime_kills_at_once_even_what_ignores_signals() {
 #[tokio::test]
 async fn the_real_codex_with_a_command_that_runs_is_gone_after_a_shutdown() {
     use cas_sdk::testing::Reply;
-    let Some(rig) = Rig::with(|home| home.sandbox_mode("danger-full-access")).await else {
-        return;
-    };
-    within(60, async {
+    codex_test_with(|home| home.sandbox_mode("danger-full-access"), 60, async |rig| {
         let (client, thread) = rig.thread().await;
         let pids = rig.home.work_dir().join("pids");
         // A background job, and a process in a session of its own.
@@ -127,6 +124,5 @@ async fn the_real_codex_with_a_command_that_runs_is_gone_after_a_shutdown() {
         assert!(!is_alive(server));
         assert!(pids.iter().all(|pid| !is_alive(*pid)), "{pids:?}");
         drop(turn);
-    })
-    .await;
+    }).await;
 }

@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
 use crate::{
-    common::{Rig, eventually, is_alive, within},
+    common::{Rig, codex_test, codex_test_with, eventually, is_alive, within},
     fake::Fake,
 };
 
@@ -47,8 +47,7 @@ async fn thread(rig: &Rig) -> (Supervisor, String) {
 
 #[tokio::test]
 async fn a_thread_goes_on_in_the_next_process_after_a_crash_in_the_middle_of_a_turn() {
-    let Some(rig) = Rig::new().await else { return };
-    within(120, async {
+    codex_test(120, async |rig| {
         let (supervisor, id) = thread(&rig).await;
         let mut states = supervisor.states();
         let Some(ServerState::Running { restarts: 0, lost }) = states.next().await else {
@@ -114,8 +113,7 @@ async fn a_thread_goes_on_in_the_next_process_after_a_crash_in_the_middle_of_a_t
 
 #[tokio::test]
 async fn each_state_is_reported_with_its_reason() {
-    let Some(rig) = Rig::new().await else { return };
-    within(120, async {
+    codex_test(120, async |rig| {
         let (supervisor, id) = thread(&rig).await;
         // A thread without a turn is not stored.
         let empty = supervisor.start_thread(ThreadStartParams::default()).await;
@@ -158,44 +156,44 @@ async fn each_state_is_reported_with_its_reason() {
 
 #[tokio::test]
 async fn a_thread_keeps_the_handlers_it_was_opened_with() {
-    let Some(rig) = Rig::with(|home| home.feature("default_mode_request_user_input", true)).await
-    else {
-        return;
-    };
-    within(120, async {
-        let supervisor = rig.builder().supervise(quick()).await.unwrap();
-        let asked = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
-        let count = asked.clone();
-        let handlers = Handlers::default().user_input(
-            move |_: cas_sdk::protocol::ToolRequestUserInputParams, _cx| {
-                count.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-                async { Ok(cas_sdk::handlers::Answers::default()) }
-            },
-        );
-        let client = supervisor.client().await.unwrap().with_handlers(handlers);
-        let thread = client.start_thread(ThreadStartParams::default()).await;
-        let thread = thread.unwrap();
-        supervisor.keep(&thread);
-        let question = json!({"questions": [{
-            "id": "q", "header": "Q", "question": "Which?",
-            "options": [{"label": "a", "description": "A"}, {"label": "b", "description": "B"}],
-        }]});
-        for round in 1..=2 {
-            let thread = supervisor.thread(thread.id()).await.unwrap();
-            let call = Reply::new().function_call(
-                &format!("c{round}"),
-                "request_user_input",
-                question.clone(),
+    codex_test_with(
+        |home| home.feature("default_mode_request_user_input", true),
+        120,
+        async |rig| {
+            let supervisor = rig.builder().supervise(quick()).await.unwrap();
+            let asked = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+            let count = asked.clone();
+            let handlers = Handlers::default().user_input(
+                move |_: cas_sdk::protocol::ToolRequestUserInputParams, _cx| {
+                    count.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                    async { Ok(cas_sdk::handlers::Answers::default()) }
+                },
             );
-            rig.model.reply(call);
-            rig.model.reply(Reply::text("so be it"));
-            let turn = thread.ask("Ask me.").await.unwrap();
-            turn.finish().await.unwrap();
-            assert_eq!(asked.load(std::sync::atomic::Ordering::SeqCst), round);
-            crash(&supervisor).await;
-        }
-        supervisor.shutdown().await;
-    })
+            let client = supervisor.client().await.unwrap().with_handlers(handlers);
+            let thread = client.start_thread(ThreadStartParams::default()).await;
+            let thread = thread.unwrap();
+            supervisor.keep(&thread);
+            let question = json!({"questions": [{
+                "id": "q", "header": "Q", "question": "Which?",
+                "options": [{"label": "a", "description": "A"}, {"label": "b", "description": "B"}],
+            }]});
+            for round in 1..=2 {
+                let thread = supervisor.thread(thread.id()).await.unwrap();
+                let call = Reply::new().function_call(
+                    &format!("c{round}"),
+                    "request_user_input",
+                    question.clone(),
+                );
+                rig.model.reply(call);
+                rig.model.reply(Reply::text("so be it"));
+                let turn = thread.ask("Ask me.").await.unwrap();
+                turn.finish().await.unwrap();
+                assert_eq!(asked.load(std::sync::atomic::Ordering::SeqCst), round);
+                crash(&supervisor).await;
+            }
+            supervisor.shutdown().await;
+        },
+    )
     .await;
 }
 

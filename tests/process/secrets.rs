@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::{
-    common::{Rig, within},
+    common::{codex_test, codex_test_with, within},
     fake::Fake,
 };
 
@@ -90,100 +90,106 @@ fn token() -> String {
 
 #[tokio::test]
 async fn secrets_reach_the_real_codex_in_every_way_and_nobody_else() {
-    let Some(rig) = Rig::with(cas_sdk::testing::CodexHomeBuilder::chatgpt_auth).await else {
-        return;
-    };
-    let log = Log::default();
-    let _traces = log.traces();
-    within(120, async {
-        rig.model.require_bearer("none");
-        let new = token();
-        let handler = {
-            let log = log.clone();
-            move |request: RefreshRequest, _cx| {
-                let tokens = ChatgptTokens::new(&new, "org-1").plan("pro");
-                log.say(&request);
-                log.say(&tokens);
-                async { Ok::<_, HandlerError>(tokens) }
+    codex_test_with(
+        cas_sdk::testing::CodexHomeBuilder::chatgpt_auth,
+        120,
+        async |rig| {
+            let log = Log::default();
+            let _traces = log.traces();
+            within(120, async {
+                rig.model.require_bearer("none");
+                let new = token();
+                let handler = {
+                    let log = log.clone();
+                    move |request: RefreshRequest, _cx| {
+                        let tokens = ChatgptTokens::new(&new, "org-1").plan("pro");
+                        log.say(&request);
+                        log.say(&tokens);
+                        async { Ok::<_, HandlerError>(tokens) }
+                    }
+                };
+                let builder = rig
+                    .builder()
+                    .env("SOME_API_KEY", MARKER)
+                    .env("OTHER", format!("x={MARKER}"))
+                    .config("mcp_servers.m.command", "\"true\"")
+                    .config("mcp_servers.m.env.KEY", &format!("\"{MARKER}\""))
+                    .handlers(cas_sdk::Handlers::new().auth_refresh(handler));
+                log.say(&builder);
+                let client = builder.clone().spawn().await.unwrap();
+                let mut wire = client.wire();
+                log.say(&wire);
+                let mut events = client.events(Filter::all());
+                log.say(&client);
+
+                let login = |params: LoginAccountParams| {
+                    let request = client.request(params);
+                    log.say(&request);
+                    request
+                };
+                let key = LoginAccountParams::ApiKey(ApiKeyLoginAccountParams::new(format!(
+                    "sk-{MARKER}"
+                )));
+                log.say(&key);
+                let answer = login(key).await;
+                log.say(&answer);
+                let wrong = ChatgptAuthTokensLoginAccountParams::new("org-1", MARKER);
+                log.error(
+                    &login(LoginAccountParams::ChatgptAuthTokens(wrong))
+                        .await
+                        .unwrap_err(),
+                );
+                let right = ChatgptAuthTokensLoginAccountParams::new("org-1", token());
+                let answer = login(LoginAccountParams::ChatgptAuthTokens(right)).await;
+                log.say(&answer.unwrap());
+
+                // The model refuses the token, and the new one of the handler too.
+                rig.model.reply(Reply::text("never"));
+                let thread = client
+                    .start_thread(ThreadStartParams::default())
+                    .await
+                    .unwrap();
+                log.say(&thread);
+                let turn = thread.ask("go").await.unwrap();
+                log.say(&turn);
+                log.error(&turn.finish().await.unwrap_err());
+
+                // The sent messages hold the secrets, so these could have leaked.
+                let mut seen = 0;
+                let mut kept = Vec::new();
+                let reason = client.shutdown().await;
+                // The unread lines, including logins.
+                log.say(&wire);
+                while let Some(line) = wire.next().await {
+                    seen += usize::from(line.line().contains(MARKER));
+                    log.say(&line);
+                    kept.push(line);
+                }
+                assert!(
+                    seen >= 4,
+                    "three logins and a refresh, and {seen} were seen"
+                );
+                while let Some(event) = events.next().await {
+                    match event {
+                        Ok(event) => log.say(&event),
+                        Err(error) => log.error(&error),
+                    }
+                }
+                log.say(&reason);
+                log.say(&reason.stderr_tail);
+                let failed = builder.env("CODEX_HOME", "/no/such/home").spawn().await;
+                log.error(&failed.unwrap_err());
+            })
+            .await;
+            let text = log.text();
+            assert!(text.contains("connection closed"), "the traces are there");
+            assert!(text.contains("Builder"), "and the rest");
+            for line in text.lines() {
+                assert!(!line.contains(MARKER), "{line}");
             }
-        };
-        let builder = rig
-            .builder()
-            .env("SOME_API_KEY", MARKER)
-            .env("OTHER", format!("x={MARKER}"))
-            .config("mcp_servers.m.command", "\"true\"")
-            .config("mcp_servers.m.env.KEY", &format!("\"{MARKER}\""))
-            .handlers(cas_sdk::Handlers::new().auth_refresh(handler));
-        log.say(&builder);
-        let client = builder.clone().spawn().await.unwrap();
-        let mut wire = client.wire();
-        log.say(&wire);
-        let mut events = client.events(Filter::all());
-        log.say(&client);
-
-        let login = |params: LoginAccountParams| {
-            let request = client.request(params);
-            log.say(&request);
-            request
-        };
-        let key = LoginAccountParams::ApiKey(ApiKeyLoginAccountParams::new(format!("sk-{MARKER}")));
-        log.say(&key);
-        let answer = login(key).await;
-        log.say(&answer);
-        let wrong = ChatgptAuthTokensLoginAccountParams::new("org-1", MARKER);
-        log.error(
-            &login(LoginAccountParams::ChatgptAuthTokens(wrong))
-                .await
-                .unwrap_err(),
-        );
-        let right = ChatgptAuthTokensLoginAccountParams::new("org-1", token());
-        let answer = login(LoginAccountParams::ChatgptAuthTokens(right)).await;
-        log.say(&answer.unwrap());
-
-        // The model refuses the token, and the new one of the handler too.
-        rig.model.reply(Reply::text("never"));
-        let thread = client
-            .start_thread(ThreadStartParams::default())
-            .await
-            .unwrap();
-        log.say(&thread);
-        let turn = thread.ask("go").await.unwrap();
-        log.say(&turn);
-        log.error(&turn.finish().await.unwrap_err());
-
-        // The sent messages hold the secrets, so these could have leaked.
-        let mut seen = 0;
-        let mut kept = Vec::new();
-        let reason = client.shutdown().await;
-        // The unread lines, including logins.
-        log.say(&wire);
-        while let Some(line) = wire.next().await {
-            seen += usize::from(line.line().contains(MARKER));
-            log.say(&line);
-            kept.push(line);
-        }
-        assert!(
-            seen >= 4,
-            "three logins and a refresh, and {seen} were seen"
-        );
-        while let Some(event) = events.next().await {
-            match event {
-                Ok(event) => log.say(&event),
-                Err(error) => log.error(&error),
-            }
-        }
-        log.say(&reason);
-        log.say(&reason.stderr_tail);
-        let failed = builder.env("CODEX_HOME", "/no/such/home").spawn().await;
-        log.error(&failed.unwrap_err());
-    })
+        },
+    )
     .await;
-    let text = log.text();
-    assert!(text.contains("connection closed"), "the traces are there");
-    assert!(text.contains("Builder"), "and the rest");
-    for line in text.lines() {
-        assert!(!line.contains(MARKER), "{line}");
-    }
 }
 
 #[tokio::test]
@@ -330,8 +336,7 @@ async fn a_value_that_does_not_fit_its_type_is_named_by_its_place_and_not_quoted
 
 #[tokio::test]
 async fn a_secret_that_is_given_by_the_environment_reaches_the_provider_and_not_the_command_line() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         rig.model.require_bearer(MARKER);
         rig.model.reply(Reply::text("welcome"));
         let client = rig

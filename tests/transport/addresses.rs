@@ -14,7 +14,7 @@ use tempfile::tempdir;
 use tokio::net::TcpListener;
 
 use crate::{
-    common::{Rig, within},
+    common::{Rig, codex_test, within},
     kind,
     listener::{Listener, builder},
 };
@@ -133,8 +133,7 @@ async fn a_closed_port_and_an_unknown_host_are_reported() {
 
 #[tokio::test]
 async fn one_kind_of_socket_is_never_taken_for_another() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         // `wss://` to a server without TLS fails, and does not fall back to `ws://`.
         let listener = Listener::ws(&rig, &[]).await;
         let tls = listener.address.replace("ws://", "wss://");

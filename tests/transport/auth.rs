@@ -11,7 +11,7 @@ use cas_sdk::{
 use serde_json::{Value, json};
 
 use crate::{
-    common::{Rig, within},
+    common::{Rig, codex_test, within},
     kind,
     listener::{Listener, builder, write_private},
 };
@@ -50,8 +50,7 @@ fn jwt(alg: &str, claims: &Value, secret: &str) -> Auth {
 
 #[tokio::test]
 async fn a_capability_token_opens_the_server_and_nothing_else_does() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let file = rig.home.path().join("token");
         write_private(&file, "s3cret-capability\n");
         let path = file.to_str().unwrap();

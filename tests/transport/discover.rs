@@ -22,7 +22,7 @@ use serde_json::json;
 use tokio::sync::Notify;
 
 use crate::{
-    common::{Rig, within},
+    common::{Rig, codex_test, codex_test_with, within},
     listener::{Listener, builder, socket},
     terminal::Terminal,
 };
@@ -60,8 +60,7 @@ fn thread_is(live: &Live, is_wanted: impl Fn(&LiveThread) -> bool) -> bool {
 
 #[tokio::test]
 async fn a_server_is_listed_with_its_version_its_home_and_its_owner() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let own = rig.builder().serve("unix://").await.unwrap();
         let other = Listener::ws(&rig, &[]).await;
         let live = Live::discover()
@@ -101,8 +100,7 @@ async fn a_server_is_listed_with_its_version_its_home_and_its_owner() {
 
 #[tokio::test]
 async fn threads_are_listed_with_their_status_and_their_pending_requests() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let client = rig.builder().serve("unix://").await.unwrap();
         let live = look(&rig, |live| !live.servers.is_empty()).await;
         assert!(threads(&live).is_empty());
@@ -152,10 +150,7 @@ async fn a_discovery_leaves_pending_requests_to_the_clients_that_are_asked() {
     let config = |home: cas_sdk::testing::CodexHomeBuilder| {
         home.model("gpt-5.5").approval_policy("on-request")
     };
-    let Some(rig) = Rig::with(config).await else {
-        return;
-    };
-    within(60, async {
+    codex_test_with(config, 60, async |rig| {
         let decide = Arc::new(Notify::new());
         let decided = decide.clone();
         let decision = move |_: ApprovalRequest, _| {
@@ -191,14 +186,12 @@ async fn a_discovery_leaves_pending_requests_to_the_clients_that_are_asked() {
         turn.finish().await.unwrap();
         assert!(rig.home.work_dir().join("asked").exists());
         client.shutdown().await;
-    })
-    .await;
+    }).await;
 }
 
 #[tokio::test]
 async fn sockets_without_a_server_and_those_of_others_are_told_apart() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let live = Live::discover().home(rig.home.path()).await;
         assert!(live.servers.is_empty());
         assert!(matches!(why(&live.unreachable[0]), Kind::NoServer));
@@ -240,8 +233,7 @@ async fn sockets_without_a_server_and_those_of_others_are_told_apart() {
 
 #[tokio::test]
 async fn a_session_without_a_socket_is_found_with_its_process_and_is_gone_with_it() {
-    let Some(rig) = Rig::new().await else { return };
-    within(120, async {
+    codex_test(120, async |rig| {
         // `codex exec`, and a server on stdio.
         let gate = Gate::new();
         rig.model.reply(Reply::new().delta("wait").hold(&gate));
@@ -307,41 +299,42 @@ async fn a_session_without_a_socket_is_found_with_its_process_and_is_gone_with_i
 
 #[tokio::test]
 async fn helper_threads_of_the_tui_are_distinguished_from_its_sessions() {
-    let Some(rig) = Rig::new().await else { return };
-    let Some(terminal) = Terminal::new() else {
-        return;
-    };
-    within(180, async {
-        let server = rig.builder().serve("unix://").await.unwrap();
-        terminal.run(&rig, &[]);
-        terminal.shows("Ask Codex").await;
-        // Both the turn and the title make a model request.
-        let gate = Gate::new();
-        rig.model.reply(Reply::new().delta("wait").hold(&gate));
-        rig.model.reply(Reply::new().delta("wait").hold(&gate));
-        terminal.enter("what the user asks").await;
-        let live = look(&rig, |live| {
-            threads(live)
+    codex_test(120, async |rig| {
+        let Some(terminal) = Terminal::new() else {
+            return;
+        };
+        within(180, async {
+            let server = rig.builder().serve("unix://").await.unwrap();
+            terminal.run(&rig, &[]);
+            terminal.shows("Ask Codex").await;
+            // Both the turn and the title make a model request.
+            let gate = Gate::new();
+            rig.model.reply(Reply::new().delta("wait").hold(&gate));
+            rig.model.reply(Reply::new().delta("wait").hold(&gate));
+            terminal.enter("what the user asks").await;
+            let live = look(&rig, |live| {
+                threads(live)
+                    .iter()
+                    .any(|thread| thread.role == ThreadRole::Helper)
+            })
+            .await;
+            let sessions: Vec<_> = threads(&live)
                 .iter()
-                .any(|thread| thread.role == ThreadRole::Helper)
+                .filter(|thread| thread.is_session())
+                .collect();
+            assert_eq!(sessions.len(), 1, "{live:?}");
+            assert_eq!(sessions[0].title(), "what the user asks");
+            gate.open();
+            server.shutdown().await;
         })
         .await;
-        let sessions: Vec<_> = threads(&live)
-            .iter()
-            .filter(|thread| thread.is_session())
-            .collect();
-        assert_eq!(sessions.len(), 1, "{live:?}");
-        assert_eq!(sessions[0].title(), "what the user asks");
-        gate.open();
-        server.shutdown().await;
     })
     .await;
 }
 
 #[tokio::test]
 async fn a_server_that_is_stopped_in_the_middle_is_given_up_at_the_deadline() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let listener = Listener::unix(&rig).await;
         listener.signal(Signal::STOP);
         let live = Live::discover()

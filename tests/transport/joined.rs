@@ -14,7 +14,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::{
-    common::{Rig, eventually, is_alive, within},
+    common::{Rig, codex_test, eventually, is_alive, within},
     kind,
     listener::{Listener, builder, socket},
 };
@@ -26,8 +26,7 @@ async fn both(rig: &Rig) -> [Listener; 2] {
 
 #[tokio::test]
 async fn a_turn_runs_on_a_joined_server_which_outlives_the_client() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         for listener in both(&rig).await {
             rig.model.reply(Reply::text("hello"));
             let client = builder(&rig).connect_to(&listener.address).await.unwrap();
@@ -55,8 +54,7 @@ async fn a_turn_runs_on_a_joined_server_which_outlives_the_client() {
 
 #[tokio::test]
 async fn thirty_two_clients_see_the_same_turn_whole() {
-    let Some(rig) = Rig::new().await else { return };
-    within(120, async {
+    codex_test(120, async |rig| {
         for listener in both(&rig).await {
             let owner = builder(&rig).connect_to(&listener.address).await.unwrap();
             let thread = owner
@@ -102,8 +100,7 @@ async fn thirty_two_clients_see_the_same_turn_whole() {
 
 #[tokio::test]
 async fn large_messages_pass_both_ways_and_one_that_the_server_would_cut_for_is_refused_here() {
-    let Some(rig) = Rig::new().await else { return };
-    within(120, async {
+    codex_test(120, async |rig| {
         for listener in both(&rig).await {
             let client = builder(&rig).connect_to(&listener.address).await.unwrap();
             // 20 MiB exceed the server's limit for one frame, so the message is sent in fragments.
@@ -129,8 +126,7 @@ async fn large_messages_pass_both_ways_and_one_that_the_server_would_cut_for_is_
 
 #[tokio::test]
 async fn the_end_of_the_server_fails_pending_requests_with_the_reason() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         for mut listener in both(&rig).await {
             let client = builder(&rig).connect_to(&listener.address).await.unwrap();
             let thread = client
@@ -150,8 +146,7 @@ async fn the_end_of_the_server_fails_pending_requests_with_the_reason() {
 
 #[tokio::test]
 async fn a_server_that_has_stopped_answering_is_noticed_by_a_ping() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         for listener in both(&rig).await {
             let endpoint: cas_sdk::live::Endpoint = listener.address.parse().unwrap();
             let endpoint = endpoint.ping_every(Duration::from_millis(500));
@@ -174,8 +169,7 @@ async fn a_server_that_has_stopped_answering_is_noticed_by_a_ping() {
 
 #[tokio::test]
 async fn the_control_socket_of_a_home_is_found_by_itself() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         assert!(matches!(
             kind(builder(&rig).connect_to("unix://").await),
             cas_sdk::error::ConnectErrorKind::NoServer

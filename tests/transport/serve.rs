@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::tempdir;
 
 use crate::{
-    common::{Rig, eventually, is_alive, within},
+    common::{codex_test, eventually, is_alive},
     kind,
     listener::{Listener, builder, socket},
 };
@@ -34,8 +34,7 @@ async fn nothing_is_left(pid: u32, path: &Path, target: &Path) {
 
 #[tokio::test]
 async fn other_clients_join_a_served_server_which_ends_with_its_client() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let path = rig.home.path().join("new/dir/s.sock");
         let client = rig.builder().serve(Endpoint::unix(&path)).await.unwrap();
         assert_eq!(mode(path.parent().unwrap()), 0o700);
@@ -80,8 +79,7 @@ async fn other_clients_join_a_served_server_which_ends_with_its_client() {
 
 #[tokio::test]
 async fn a_turn_that_runs_does_not_keep_the_server_and_a_dropped_client_ends_it() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let path = socket(&rig);
         let client = rig
             .builder()
@@ -105,8 +103,7 @@ async fn a_turn_that_runs_does_not_keep_the_server_and_a_dropped_client_ends_it(
 
 #[tokio::test]
 async fn a_server_that_dies_is_reported_with_its_exit_status() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let path = socket(&rig);
         let client = rig.builder().serve(Endpoint::unix(&path)).await.unwrap();
         let (pid, target) = (client.pid().unwrap(), fs::canonicalize(&path).unwrap());
@@ -147,8 +144,7 @@ fn host() {
 
 #[tokio::test]
 async fn a_host_that_is_killed_leaves_no_server_and_no_socket() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         // The second one is stopped, so that it ignores SIGTERM.
         for stopped in [false, true] {
             let path = rig.home.path().join(format!("{stopped}/s.sock"));
@@ -186,8 +182,7 @@ async fn a_host_that_is_killed_leaves_no_server_and_no_socket() {
 
 #[tokio::test]
 async fn a_socket_in_use_is_left_to_its_server_and_a_stale_one_is_taken_over() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let mut other = Listener::unix(&rig).await;
         let address = other.address.clone();
         assert!(matches!(
@@ -217,8 +212,7 @@ async fn a_socket_in_use_is_left_to_its_server_and_a_stale_one_is_taken_over() {
 
 #[tokio::test]
 async fn a_start_that_cannot_be_served_says_why_and_leaves_nothing() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         for address in ["ws://127.0.0.1:1", "wss://localhost"] {
             let error = kind(rig.builder().serve(address).await);
             assert!(matches!(error, Kind::InvalidAddress(_)), "{error:?}");

@@ -10,7 +10,7 @@ use cas_sdk::{
 };
 use serde_json::json;
 
-use crate::common::{Rig, within};
+use crate::common::{Rig, codex_test, within};
 
 fn usage(input_tokens: u64, output_tokens: u64) -> Usage {
     Usage {
@@ -48,8 +48,7 @@ fn play(request: &ModelRequest) -> Reply {
 
 #[tokio::test]
 async fn a_sub_agents_events_stay_out_and_its_tokens_count() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         rig.model.respond_with(play);
         let (client, thread) = rig.thread().await;
         let mut turn = thread.ask("parent, please").await.unwrap();
@@ -78,8 +77,7 @@ async fn a_sub_agents_events_stay_out_and_its_tokens_count() {
         let by = child.turn(history[0].id.as_str()).await.unwrap().started_by();
         assert_eq!((history.len(), by), (1, StartedBy::SubAgent));
         client.shutdown().await;
-    })
-    .await;
+    }).await;
 }
 
 /// The parent spawns a child that does not end, and does not wait for it.

@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::common::{Rig, within};
+use crate::common::codex_test;
 
 #[derive(Debug, PartialEq, Deserialize, JsonSchema)]
 struct Verdict {
@@ -23,8 +23,7 @@ struct Verdict {
 
 #[tokio::test]
 async fn an_answer_comes_as_a_value_and_its_schema_went_out_strict() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let (client, thread) = rig.thread().await;
         let text = json!({"reasons": ["a", "b"], "broken": true, "commit": null}).to_string();
         // A remark of the same form is not the answer.
@@ -70,8 +69,7 @@ async fn an_answer_comes_as_a_value_and_its_schema_went_out_strict() {
 
 #[tokio::test]
 async fn an_answer_that_is_no_object_is_unwrapped() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let (client, thread) = rig.thread().await;
         rig.model
             .reply(Reply::text(json!({"value": ["x", "y"]}).to_string()));
@@ -85,8 +83,7 @@ async fn an_answer_that_is_no_object_is_unwrapped() {
 
 #[tokio::test]
 async fn a_turn_with_a_schema_can_be_watched_and_overridden_like_any_other() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let (client, thread) = rig.thread().await;
         let text = json!({"reasons": [], "broken": false, "commit": "c0ffee"}).to_string();
         rig.model.reply(Reply::text(text));
@@ -107,8 +104,7 @@ async fn a_turn_with_a_schema_can_be_watched_and_overridden_like_any_other() {
 
 #[tokio::test]
 async fn an_answer_that_does_not_fit_is_an_error_with_the_outcome_and_its_tokens() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let (client, thread) = rig.thread().await;
         for text in ["I'd rather not say.", r#"{"reasons": "none"}"#] {
             rig.model.reply(Reply::text(text));
@@ -126,8 +122,7 @@ async fn an_answer_that_does_not_fit_is_an_error_with_the_outcome_and_its_tokens
             assert!(error.outcome.usage.is_some());
         }
         client.shutdown().await;
-    })
-    .await;
+    }).await;
 }
 
 #[tokio::test]
@@ -137,8 +132,7 @@ async fn a_type_that_cannot_be_asked_for_is_refused_before_anything_is_sent() {
         #[expect(dead_code, reason = "it is here for its type")]
         by_city: HashMap<String, f64>,
     }
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let (client, thread) = rig.thread().await;
         let error = thread
             .ask("How much?")
@@ -160,8 +154,7 @@ async fn a_type_that_cannot_be_asked_for_is_refused_before_anything_is_sent() {
 
 #[tokio::test]
 async fn a_turn_that_answers_in_another_form_is_not_joined() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let (client, thread) = rig.thread().await;
         let gate = Gate::new();
         rig.model.reply(Reply::new().hold(&gate).message("prose"));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     answers,
-    common::{Rig, eventually, is_alive, within},
+    common::{codex_test, codex_test_with, eventually, is_alive},
     interrupted,
 };
 use cas_sdk::{
@@ -17,8 +17,7 @@ use serde_json::json;
 
 #[tokio::test]
 async fn the_text_streams_and_the_outcome_has_it_whole() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         rig.model.reply(
             Reply::new()
                 .reasoning("thinking")
@@ -54,8 +53,7 @@ async fn the_text_streams_and_the_outcome_has_it_whole() {
 
 #[tokio::test]
 async fn a_steer_right_after_the_start_reaches_the_model_in_the_same_turn() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let gate = Gate::new();
         rig.model.reply(Reply::new().delta("one").hold(&gate));
         rig.model.reply(Reply::text("two"));
@@ -75,8 +73,7 @@ async fn a_steer_right_after_the_start_reaches_the_model_in_the_same_turn() {
 
 #[tokio::test]
 async fn an_interrupt_right_after_the_start_lands() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         rig.model
             .otherwise(Reply::new().delta("working").hold(&Gate::new()));
         let (client, thread) = rig.thread().await;
@@ -96,8 +93,7 @@ async fn an_interrupt_right_after_the_start_lands() {
 
 #[tokio::test]
 async fn a_dropped_turn_is_interrupted_and_a_detached_one_is_not() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let gate = Gate::new();
         rig.model
             .otherwise(Reply::new().delta("working").hold(&gate));
@@ -146,8 +142,7 @@ impl Tool for Weather {
 
 #[tokio::test]
 async fn a_tool_call_is_answered_and_its_failures_reach_the_model_as_text() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let calls = [
             ("c-1", "weather", json!({"city": "Paris"}), "sunny in Paris"),
             (
@@ -209,8 +204,7 @@ async fn a_tool_call_is_answered_and_its_failures_reach_the_model_as_text() {
 
 #[tokio::test]
 async fn a_thread_is_resumed_after_a_restart_of_the_process() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         rig.model.reply(Reply::text("I remember"));
         rig.model.reply(Reply::text("you said 4711"));
         let (client, thread) = rig.thread().await;
@@ -246,8 +240,7 @@ async fn a_thread_is_resumed_after_a_restart_of_the_process() {
 
 #[tokio::test]
 async fn a_failed_turn_tells_the_servers_reason_and_what_there_was() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let (client, thread) = rig.thread().await;
         rig.model
             .reply(Reply::status(500, json!({"error": "boom"})));
@@ -280,39 +273,39 @@ async fn a_failed_turn_tells_the_servers_reason_and_what_there_was() {
 
 #[tokio::test]
 async fn retries_of_the_server_are_progress() {
-    let Some(rig) = Rig::with(|home| home.retries(0, 2)).await else {
-        return;
-    };
-    within(60, async {
-        let (client, thread) = rig.thread().await;
-        rig.model
-            .reply(Reply::new().delta("lost").drop_connection());
-        rig.model.reply(Reply::text("found"));
-        let mut turn = thread.ask("one").await.unwrap();
-        let mut retries = 0;
-        let outcome = loop {
-            match turn.next().await.unwrap().unwrap() {
-                TurnEvent::Retrying(failure) => {
-                    assert!(failure.message.contains("1/2"), "{failure}");
-                    retries += 1;
+    codex_test_with(
+        |home| home.retries(0, 2),
+        60,
+        async |rig| {
+            let (client, thread) = rig.thread().await;
+            rig.model
+                .reply(Reply::new().delta("lost").drop_connection());
+            rig.model.reply(Reply::text("found"));
+            let mut turn = thread.ask("one").await.unwrap();
+            let mut retries = 0;
+            let outcome = loop {
+                match turn.next().await.unwrap().unwrap() {
+                    TurnEvent::Retrying(failure) => {
+                        assert!(failure.message.contains("1/2"), "{failure}");
+                        retries += 1;
+                    }
+                    TurnEvent::Completed(outcome) => break outcome,
+                    _ => {}
                 }
-                TurnEvent::Completed(outcome) => break outcome,
-                _ => {}
-            }
-        };
-        assert_eq!(
-            (retries, outcome.status, outcome.text.as_str()),
-            (1, TurnStatus::Completed, "found")
-        );
-        client.shutdown().await;
-    })
+            };
+            assert_eq!(
+                (retries, outcome.status, outcome.text.as_str()),
+                (1, TurnStatus::Completed, "found")
+            );
+            client.shutdown().await;
+        },
+    )
     .await;
 }
 
 #[tokio::test]
 async fn a_client_dropped_in_the_middle_of_a_turn_leaves_no_process() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         rig.model
             .reply(Reply::new().delta("working").hold(&Gate::new()));
         let (client, thread) = rig.thread().await;
@@ -329,8 +322,7 @@ async fn a_client_dropped_in_the_middle_of_a_turn_leaves_no_process() {
 
 #[tokio::test]
 async fn the_end_of_the_process_ends_the_turn_with_what_there_was() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         rig.model
             .reply(Reply::new().delta("so far").hold(&Gate::new()));
         let (client, thread) = rig.thread().await;

@@ -8,12 +8,11 @@ use cas_sdk::{
 };
 use serde_json::json;
 
-use crate::common::{Rig, within};
+use crate::common::{codex_test, within};
 
 #[tokio::test]
 async fn a_turn_is_had_by_its_id_while_it_runs_and_after_it_and_is_left_alone() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let (client, thread) = rig.thread().await;
         let gate = Gate::new();
         rig.model
@@ -58,8 +57,7 @@ async fn a_turn_is_had_by_its_id_while_it_runs_and_after_it_and_is_left_alone() 
 
 #[tokio::test]
 async fn every_turn_of_a_thread_is_told_with_who_began_it() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let (client, thread) = rig.thread().await;
         let mut turns = thread.turns();
         rig.model.reply(Reply::text("mine"));
@@ -174,8 +172,7 @@ async fn a_turn_that_is_named_by_an_item_or_twice_or_late_is_one_turn() {
 
 #[tokio::test]
 async fn a_turn_of_a_thread_without_a_record_says_why_it_can_not_be_had() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let client = rig.client().await;
         let params = cas_sdk::protocol::ThreadStartParams::default().ephemeral(true);
         let thread = client.start_thread(params).await.unwrap();

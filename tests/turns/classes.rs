@@ -5,12 +5,11 @@ use std::time::{Duration, UNIX_EPOCH};
 use cas_sdk::{ErrorClass, testing::Reply};
 use serde_json::json;
 
-use crate::common::{Rig, within};
+use crate::common::codex_test;
 
 #[tokio::test]
 async fn a_failure_of_the_model_has_a_class_and_a_limit_the_time_of_its_reset() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let (client, thread) = rig.thread().await;
         let at = 4_000_000_000;
         let resets_at = Some(UNIX_EPOCH + Duration::from_secs(at));

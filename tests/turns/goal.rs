@@ -11,7 +11,7 @@ use cas_sdk::{
 };
 use serde_json::json;
 
-use crate::common::{Rig, within};
+use crate::common::{Rig, codex_test};
 
 fn complete() -> Reply {
     Reply::new().function_call("done", "update_goal", json!({"status": "complete"}))
@@ -19,8 +19,7 @@ fn complete() -> Reply {
 
 #[tokio::test]
 async fn a_goal_is_one_stream_over_its_turns_and_ends_when_the_model_says_so() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let (client, thread) = rig.thread().await;
         rig.model.reply(Reply::text("step one"));
         rig.model.reply(Reply::text("step two"));
@@ -69,8 +68,7 @@ async fn a_goal_is_one_stream_over_its_turns_and_ends_when_the_model_says_so() {
 
 #[tokio::test]
 async fn sixty_stopped_goals_leave_no_late_turn() {
-    let Some(rig) = Rig::new().await else { return };
-    within(240, async {
+    codex_test(240, async |rig| {
         let (client, thread) = rig.thread().await;
         rig.model.otherwise(Reply::text("still going"));
         let mut late = 0;
@@ -103,8 +101,7 @@ async fn sixty_stopped_goals_leave_no_late_turn() {
 
 #[tokio::test]
 async fn a_goal_ends_at_its_limit_of_turns_though_nobody_reads_it() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let (client, thread) = rig.thread().await;
         rig.model.otherwise(Reply::text("still going"));
         let goal = thread.set_goal("Talk").max_turns(3).await.unwrap();
@@ -128,8 +125,7 @@ async fn a_goal_ends_at_its_limit_of_turns_though_nobody_reads_it() {
 
 #[tokio::test]
 async fn a_goal_ends_at_its_limits_of_time_and_of_tokens() {
-    let Some(rig) = Rig::new().await else { return };
-    within(90, async {
+    codex_test(90, async |rig| {
         let (client, thread) = rig.thread().await;
         rig.model
             .otherwise(Reply::new().delta("hm").hold(&Gate::new()));
@@ -149,8 +145,7 @@ async fn a_goal_ends_at_its_limits_of_time_and_of_tokens() {
 
 #[tokio::test]
 async fn an_interrupted_goal_is_dormant_and_can_be_resumed() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let (client, thread) = rig.thread().await;
         rig.model.reply(Reply::new().delta("hm").hold(&Gate::new()));
         let mut goal = thread.set_goal("Reach it").await.unwrap();
@@ -175,8 +170,7 @@ async fn an_interrupted_goal_is_dormant_and_can_be_resumed() {
 
 #[tokio::test]
 async fn a_dropped_goal_is_paused_and_a_detached_one_goes_on() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let (client, thread) = rig.thread().await;
         rig.model
             .otherwise(Reply::new().delta("hm").hold(&Gate::new()));
@@ -226,8 +220,7 @@ async fn a_dropped_goal_is_paused_and_a_detached_one_goes_on() {
 
 #[tokio::test]
 async fn a_goal_that_another_replaces_or_clears_has_ended() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let (client, thread) = rig.thread().await;
         rig.model.otherwise(Reply::text("still going"));
         let mut goal = thread.set_goal("First").await.unwrap();
@@ -260,8 +253,7 @@ async fn with_active_goal(rig: &Rig) -> String {
 
 #[tokio::test]
 async fn a_resumed_thread_goes_on_with_its_goal_or_has_it_paused_first() {
-    let Some(rig) = Rig::new().await else { return };
-    within(90, async {
+    codex_test(90, async |rig| {
         let id = with_active_goal(&rig).await;
         let client = rig.client().await;
         let thread = client

@@ -7,7 +7,7 @@ use cas_sdk::{
 };
 use serde_json::{Value, json};
 
-use crate::common::{Rig, within};
+use crate::common::codex_test;
 
 /// One red pixel.
 const PNG: &[u8] = &[
@@ -20,8 +20,7 @@ const PIXEL: &str = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAA
 
 #[tokio::test]
 async fn all_parts_of_an_input_reach_the_model() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let file = rig.home.work_dir().join("pixel.png");
         std::fs::write(&file, PNG).unwrap();
         let skill = rig.home.path().join("skills/dancing/SKILL.md");
@@ -61,8 +60,7 @@ fn parts_convert_to_and_from_the_types_of_the_protocol() {
 
 #[tokio::test]
 async fn the_overrides_of_a_turn_reach_the_server_and_stay_for_the_next() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let (client, thread) = rig.thread().await;
         let dir = rig.home.work_dir().join("elsewhere");
         std::fs::create_dir(&dir).unwrap();
@@ -97,8 +95,7 @@ async fn the_overrides_of_a_turn_reach_the_server_and_stay_for_the_next() {
 
 #[tokio::test]
 async fn the_model_may_ask_the_user_in_plan_mode() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let (client, thread) = rig.thread().await;
         let mode = json!({"mode": "plan", "settings": {"model": "mock-model", "reasoning_effort": null, "developer_instructions": null}});
         let questions = json!({"questions": [{"id": "q", "header": "Sure?", "question": "Are you sure?", "options": [{"label": "Yes", "description": "Go."}]}]});
@@ -109,6 +106,5 @@ async fn the_model_may_ask_the_user_in_plan_mode() {
         let output = rig.model.requests()[1].tool_output("c-1").unwrap().to_string();
         assert!(!output.contains("unavailable"), "{output}");
         client.shutdown().await;
-    })
-    .await;
+    }).await;
 }

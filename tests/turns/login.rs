@@ -5,15 +5,11 @@ use std::time::Duration;
 use cas_sdk::{
     Builder, Error,
     protocol::Account,
-    testing::{Reply, jwt},
+    testing::{CodexHomeBuilder, Reply, jwt},
 };
 use serde_json::json;
 
-use crate::common::{Rig, within};
-
-async fn rig() -> Option<Rig> {
-    Rig::with(cas_sdk::testing::CodexHomeBuilder::chatgpt_auth).await
-}
+use crate::common::{Rig, codex_test_with};
 
 /// A codex whose issuer is the mock.
 fn builder(rig: &Rig) -> Builder {
@@ -37,8 +33,7 @@ fn code_routes(rig: &Rig) {
 
 #[tokio::test]
 async fn a_device_code_logs_in_and_a_turn_uses_it() {
-    let Some(rig) = rig().await else { return };
-    within(90, async {
+    codex_test_with(CodexHomeBuilder::chatgpt_auth, 90, async |rig| {
         code_routes(&rig);
         let client = builder(&rig).spawn().await.unwrap();
         assert!(client.account().await.unwrap().account.is_none());
@@ -78,8 +73,7 @@ async fn a_device_code_logs_in_and_a_turn_uses_it() {
 
 #[tokio::test]
 async fn a_login_that_is_dropped_cancelled_or_too_slow_is_ended() {
-    let Some(rig) = rig().await else { return };
-    within(90, async {
+    codex_test_with(CodexHomeBuilder::chatgpt_auth, 90, async |rig| {
         code_routes(&rig);
         let client = builder(&rig).spawn().await.unwrap();
         let completed = || client.events(cas_sdk::Filter::all().method("account/login/completed"));
@@ -131,8 +125,7 @@ async fn a_login_that_is_dropped_cancelled_or_too_slow_is_ended() {
 
 #[tokio::test]
 async fn a_key_and_tokens_need_nobody() {
-    let Some(rig) = rig().await else { return };
-    within(60, async {
+    codex_test_with(CodexHomeBuilder::chatgpt_auth, 60, async |rig| {
         let client = builder(&rig).spawn().await.unwrap();
         let account = client
             .login()

@@ -2,14 +2,13 @@
 
 use cas_sdk::{RpcErrorKind, protocol::ThreadStartParams, testing::Reply, thread::OpenedBy};
 
-use crate::common::{Rig, within};
+use crate::common::codex_test;
 
 const NOBODY: &str = "01a20444-0000-7000-8000-000000000000";
 
 #[tokio::test]
 async fn a_thread_without_a_turn_is_not_stored_and_can_be_started_anew() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let (client, thread) = rig.thread().await;
         let id = thread.id().to_owned();
         client.shutdown().await;
@@ -43,8 +42,7 @@ async fn a_thread_without_a_turn_is_not_stored_and_can_be_started_anew() {
 
 #[tokio::test]
 async fn a_thread_that_can_not_be_resumed_but_has_a_history_is_not_replaced_by_a_new_one() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let (client, thread) = rig.thread().await;
         rig.model.reply(Reply::text("noted"));
         thread
@@ -99,8 +97,7 @@ async fn a_thread_that_can_not_be_resumed_but_has_a_history_is_not_replaced_by_a
 
 #[tokio::test]
 async fn a_thread_that_another_process_has_is_refused_or_forked_as_one_wishes() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let (owner, thread) = rig.thread().await;
         rig.model.reply(Reply::text("noted"));
         thread
@@ -163,8 +160,7 @@ async fn a_thread_that_another_process_has_is_refused_or_forked_as_one_wishes() 
 
 #[tokio::test]
 async fn an_archived_thread_is_refused_or_brought_back_as_one_wishes() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let (client, thread) = rig.thread().await;
         rig.model.reply(Reply::text("noted"));
         thread.ask("hi").await.unwrap().finish().await.unwrap();
@@ -192,8 +188,7 @@ async fn an_archived_thread_is_refused_or_brought_back_as_one_wishes() {
 
 #[tokio::test]
 async fn a_thread_that_is_not_loaded_or_not_there_is_told_apart() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let (client, thread) = rig.thread().await;
         rig.model.reply(Reply::text("noted"));
         thread.ask("hi").await.unwrap().finish().await.unwrap();

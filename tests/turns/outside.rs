@@ -8,12 +8,11 @@ use cas_sdk::{
 };
 use serde_json::json;
 
-use crate::common::{Rig, eventually, is_alive, within};
+use crate::common::{Rig, codex_test, eventually, is_alive, within};
 
 #[tokio::test]
 async fn a_command_runs_to_its_end_and_one_that_takes_too_long_is_ended() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let client = rig.client().await;
         let done = client
             .exec(["sh", "-c", "echo out; echo err >&2; echo $WHO; exit 3"])
@@ -51,8 +50,7 @@ async fn a_command_runs_to_its_end_and_one_that_takes_too_long_is_ended() {
 
 #[tokio::test]
 async fn a_process_is_read_written_and_ended_while_it_runs() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let client = rig.client().await;
         let mut cat = client.exec(["cat"]).no_timeout().spawn();
         cat.write("hello\n").await.unwrap();
@@ -119,8 +117,7 @@ async fn a_process_is_read_written_and_ended_while_it_runs() {
 
 #[tokio::test]
 async fn files_are_written_read_listed_searched_and_watched() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let client = rig.client().await;
         let (fs, dir) = (client.fs(), rig.home.work_dir());
         let file = dir.join("deep/er/note.txt");

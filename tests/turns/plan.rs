@@ -9,14 +9,13 @@ use cas_sdk::{
 };
 use serde_json::json;
 
-use crate::common::{Rig, within};
+use crate::common::{codex_test, within};
 
 const BLOCK: &str = "<proposed_plan>\n# Plan\n1. Measure.\n2. Fix.\n</proposed_plan>\n";
 
 #[tokio::test]
 async fn a_turn_in_plan_mode_has_a_plan_which_the_next_one_carries_out() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let (client, thread) = rig.thread().await;
         rig.model.reply(Reply::text(BLOCK));
         let planned = thread
@@ -100,8 +99,7 @@ async fn a_turn_in_plan_mode_has_a_plan_which_the_next_one_carries_out() {
 
 #[tokio::test]
 async fn a_plan_that_was_cut_off_says_so_and_questions_are_asked_in_plan_mode() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let builder = rig.builder().handlers(cas_sdk::Handlers::new().user_input(|asked: ToolRequestUserInputParams, _cx| async move {
             Ok(Answers::new().answer(&asked.questions[0].id, "the second"))
         }));
@@ -126,14 +124,12 @@ async fn a_plan_that_was_cut_off_says_so_and_questions_are_asked_in_plan_mode() 
         let plan = error.outcome.plan().unwrap();
         assert!(!plan.is_complete && plan.text.contains("Half"), "{plan:?}");
         client.shutdown().await;
-    })
-    .await;
+    }).await;
 }
 
 #[tokio::test]
 async fn a_mode_is_not_changed_without_a_model() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let (client, thread) = rig.thread().await;
         let named = client.thread(thread.id());
         let error = named.ask("Plan").plan().await.unwrap_err();

@@ -8,12 +8,11 @@ use cas_sdk::{
 };
 use serde_json::json;
 
-use crate::common::{Rig, within};
+use crate::common::codex_test;
 
 #[tokio::test]
 async fn an_input_in_the_queue_gets_a_turn_when_nothing_else_runs() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let (client, thread) = rig.thread().await;
         rig.model.reply(Reply::text("at once"));
         let mut queued = thread.enqueue("first").await.unwrap();
@@ -54,8 +53,7 @@ async fn an_input_in_the_queue_gets_a_turn_when_nothing_else_runs() {
 
 #[tokio::test]
 async fn a_queue_is_held_after_an_interrupt_and_after_a_restart() {
-    let Some(rig) = Rig::new().await else { return };
-    within(90, async {
+    codex_test(90, async |rig| {
         let (client, thread) = rig.thread().await;
         rig.model.reply(Reply::new().delta("hm").hold(&Gate::new()));
         let asked = thread.ask("first").await.unwrap();
@@ -94,8 +92,7 @@ async fn a_queue_is_held_after_an_interrupt_and_after_a_restart() {
 
 #[tokio::test]
 async fn the_history_of_a_thread_is_the_same_in_both_modes() {
-    let Some(rig) = Rig::new().await else { return };
-    within(90, async {
+    codex_test(90, async |rig| {
         let client = rig.client().await;
         for mode in ["paginated", "legacy"] {
             let params: ThreadStartParams =

@@ -8,7 +8,7 @@ use cas_sdk::{
     turn::TurnControl,
 };
 
-use crate::common::{Rig, within};
+use crate::common::codex_test;
 
 #[test]
 fn turns_and_threads_can_be_used_in_other_tasks() {
@@ -24,8 +24,7 @@ fn turns_and_threads_can_be_used_in_other_tasks() {
 
 #[tokio::test]
 async fn a_reader_that_comes_in_the_middle_has_the_whole() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let (client, thread) = rig.thread().await;
         let gate = Gate::new();
         rig.model.reply(
@@ -66,8 +65,7 @@ async fn a_reader_that_comes_in_the_middle_has_the_whole() {
 
 #[tokio::test]
 async fn a_reader_that_is_far_too_slow_has_the_whole_outcome_from_the_record() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let client = rig
             .builder()
             .event_queue(2, 1_000_000)
@@ -98,8 +96,7 @@ async fn a_reader_that_is_far_too_slow_has_the_whole_outcome_from_the_record() {
 
 #[tokio::test]
 async fn a_detached_turn_is_read_again_and_its_beginning_comes_from_the_record() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let (client, thread) = rig.thread().await;
         let gate = Gate::new();
         rig.model.reply(
@@ -120,6 +117,5 @@ async fn a_detached_turn_is_read_again_and_its_beginning_comes_from_the_record()
         let over = control.follow().finish().await.unwrap();
         assert_eq!((over.text.as_str(), over.items.len()), ("after", 4));
         client.shutdown().await;
-    })
-    .await;
+    }).await;
 }

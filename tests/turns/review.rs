@@ -10,7 +10,7 @@ use cas_sdk::{
 };
 use serde_json::json;
 
-use crate::common::{Rig, within};
+use crate::common::codex_test;
 
 fn git(dir: &Path, args: &[&str]) -> String {
     let done = Command::new("git")
@@ -64,8 +64,7 @@ fn form() -> serde_json::Value {
 
 #[tokio::test]
 async fn a_review_has_a_typed_verdict_with_priorities_and_says_what_was_reviewed() {
-    let Some(rig) = Rig::new().await else { return };
-    within(90, async {
+    codex_test(90, async |rig| {
         let [first, second, third] = repository(&rig.home.work_dir());
         let (client, thread) = rig.thread().await;
         rig.model.reply(Reply::text(form().to_string()));
@@ -108,14 +107,12 @@ async fn a_review_has_a_typed_verdict_with_priorities_and_says_what_was_reviewed
         assert_eq!(outcome.reviewed.changes, Some(changes), "nothing has changed since");
         std::fs::write(rig.home.work_dir().join("a.py"), "five").unwrap();
         client.shutdown().await;
-    })
-    .await;
+    }).await;
 }
 
 #[tokio::test]
 async fn a_review_of_an_ephemeral_thread_says_why_its_verdict_is_not_typed() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let client = rig.client().await;
         let params = ThreadStartParams::default().ephemeral(true);
         let thread = client.start_thread(params).await.unwrap();
@@ -142,8 +139,7 @@ async fn a_review_of_an_ephemeral_thread_says_why_its_verdict_is_not_typed() {
 
 #[tokio::test]
 async fn a_review_and_a_compaction_abort_a_running_turn_only_if_told_to() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let (client, thread) = rig.thread().await;
         rig.model
             .reply(Reply::new().delta("working").hold(&Gate::new()));

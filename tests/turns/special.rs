@@ -10,10 +10,7 @@ use cas_sdk::{
 };
 use serde_json::json;
 
-use crate::{
-    common::{Rig, within},
-    interrupted,
-};
+use crate::{common::codex_test, interrupted};
 
 fn review() -> ReviewTarget {
     ReviewTarget::custom("look at it")
@@ -28,8 +25,7 @@ fn not_steerable(error: &Error, kind: &str) {
 
 #[tokio::test]
 async fn a_review_is_a_turn_whose_text_is_the_review() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let (client, thread) = rig.thread().await;
         rig.model.reply(Reply::text("hello"));
         thread.ask("hi").await.unwrap().finish().await.unwrap();
@@ -52,14 +48,12 @@ async fn a_review_is_a_turn_whose_text_is_the_review() {
             "codex does not tell of a review's tokens"
         );
         client.shutdown().await;
-    })
-    .await;
+    }).await;
 }
 
 #[tokio::test]
 async fn a_review_takes_no_input_and_can_be_interrupted_at_any_moment() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let (client, thread) = rig.thread().await;
         rig.model
             .otherwise(Reply::new().delta("hm").hold(&Gate::new()));
@@ -88,8 +82,7 @@ async fn a_review_takes_no_input_and_can_be_interrupted_at_any_moment() {
 
 #[tokio::test]
 async fn a_dropped_review_is_interrupted() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let (client, thread) = rig.thread().await;
         rig.model
             .otherwise(Reply::new().delta("hm").hold(&Gate::new()));
@@ -109,8 +102,7 @@ async fn a_dropped_review_is_interrupted() {
 
 #[tokio::test]
 async fn a_compaction_is_a_turn_too() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let (client, thread) = rig.thread().await;
         rig.model.reply(Reply::text("hello"));
         thread.ask("hi").await.unwrap().finish().await.unwrap();
@@ -137,8 +129,7 @@ async fn a_compaction_is_a_turn_too() {
 
 #[tokio::test]
 async fn a_compaction_ends_the_turn_that_runs_and_can_be_interrupted_itself() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let (client, thread) = rig.thread().await;
         rig.model
             .otherwise(Reply::new().delta("working").hold(&Gate::new()));
@@ -161,8 +152,7 @@ async fn a_compaction_ends_the_turn_that_runs_and_can_be_interrupted_itself() {
 
 #[tokio::test]
 async fn send_starts_a_turn_on_a_thread_at_rest_and_steers_one_that_runs() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let (client, thread) = rig.thread().await;
         let gate = Gate::new();
         rig.model.reply(Reply::new().delta("one").hold(&gate));
@@ -191,8 +181,7 @@ async fn send_starts_a_turn_on_a_thread_at_rest_and_steers_one_that_runs() {
 
 #[tokio::test]
 async fn an_ask_while_a_turn_runs_joins_it_and_both_have_the_whole() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let (client, thread) = rig.thread().await;
         let gate = Gate::new();
         rig.model
@@ -216,8 +205,7 @@ async fn an_ask_while_a_turn_runs_joins_it_and_both_have_the_whole() {
 
 #[tokio::test]
 async fn a_silent_turn_can_be_waited_for_again() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let (client, thread) = rig.thread().await;
         let gate = Gate::new();
         rig.model.reply(Reply::new().hold(&gate).message("at last"));
@@ -241,8 +229,7 @@ async fn a_silent_turn_can_be_waited_for_again() {
 
 #[tokio::test]
 async fn a_turn_is_steered_to_its_end_at_its_deadline() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let (client, thread) = rig.thread().await;
         rig.model
             .reply(Reply::new().delta("endless ").hold(&Gate::new()));
@@ -267,8 +254,7 @@ async fn a_turn_is_steered_to_its_end_at_its_deadline() {
 
 #[tokio::test]
 async fn a_turn_past_its_deadline_fails_with_what_there_was_and_is_interrupted() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let (client, thread) = rig.thread().await;
         rig.model
             .reply(Reply::new().delta("endless").hold(&Gate::new()));
@@ -293,8 +279,7 @@ async fn a_turn_past_its_deadline_fails_with_what_there_was_and_is_interrupted()
 
 #[tokio::test]
 async fn an_ephemeral_thread_has_turns_like_any_other() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let client = rig.client().await;
         let params = ThreadStartParams::default().ephemeral(true);
         let thread = client.start_thread(params).await.unwrap();
@@ -312,8 +297,7 @@ async fn an_ephemeral_thread_has_turns_like_any_other() {
 
 #[tokio::test]
 async fn a_thread_without_a_history_can_be_compacted_too() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let (client, thread) = rig.thread().await;
         rig.model.reply(Reply::text("nothing"));
         let outcome = thread.compact().await.unwrap().finish().await.unwrap();

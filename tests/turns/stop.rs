@@ -10,7 +10,7 @@ use cas_sdk::{
 };
 use serde_json::json;
 
-use crate::common::{Rig, eventually, within};
+use crate::common::{Rig, codex_test, eventually, within};
 
 /// Processes of this command line, whoever started them.
 fn processes(command: &str) -> usize {
@@ -52,8 +52,7 @@ async fn turn_with_shell(rig: &Rig, thread: &Thread, call: &str, command: &str) 
 
 #[tokio::test]
 async fn an_interrupted_turn_leaves_no_shell_behind_and_that_of_an_earlier_turn_alone() {
-    let Some(rig) = Rig::new().await else { return };
-    within(90, async {
+    codex_test(90, async |rig| {
         let (client, thread) = rig.thread().await;
         let (kept, ended) = (sleep_of(11), sleep_of(12));
         rig.model.reply(shell("kept", &kept));
@@ -81,8 +80,7 @@ async fn an_interrupted_turn_leaves_no_shell_behind_and_that_of_an_earlier_turn_
 
 #[tokio::test]
 async fn a_dropped_turn_leaves_no_shell_behind() {
-    let Some(rig) = Rig::new().await else { return };
-    within(90, async {
+    codex_test(90, async |rig| {
         let (client, thread) = rig.thread().await;
         let command = sleep_of(21);
         let turn = turn_with_shell(&rig, &thread, "call", &command).await;
@@ -95,8 +93,7 @@ async fn a_dropped_turn_leaves_no_shell_behind() {
 
 #[tokio::test]
 async fn a_detached_turn_keeps_its_shells() {
-    let Some(rig) = Rig::new().await else { return };
-    within(90, async {
+    codex_test(90, async |rig| {
         let (client, thread) = rig.thread().await;
         let command = sleep_of(22);
         let turn = turn_with_shell(&rig, &thread, "call", &command).await;
@@ -112,8 +109,7 @@ async fn a_detached_turn_keeps_its_shells() {
 
 #[tokio::test]
 async fn stop_all_ends_the_turn_and_every_shell_and_says_so() {
-    let Some(rig) = Rig::new().await else { return };
-    within(90, async {
+    codex_test(90, async |rig| {
         let (client, thread) = rig.thread().await;
         let (early, late) = (sleep_of(31), sleep_of(32));
         rig.model.reply(shell("early", &early));

@@ -12,15 +12,11 @@ use cas_sdk::{
 };
 use futures_util::FutureExt as _;
 
-use crate::{
-    common::{Rig, within},
-    interrupted,
-};
+use crate::{common::codex_test, interrupted};
 
 #[tokio::test]
 async fn two_hundred_interrupts_right_after_the_start_all_land() {
-    let Some(rig) = Rig::new().await else { return };
-    within(120, async {
+    codex_test(120, async |rig| {
         let begun = Instant::now();
         rig.model
             .otherwise(Reply::new().delta("working").hold(&Gate::new()));
@@ -48,14 +44,12 @@ async fn two_hundred_interrupts_right_after_the_start_all_land() {
         eprintln!("{landed} interrupts landed in {:?}", begun.elapsed());
         assert_eq!(landed, 200);
         client.shutdown().await;
-    })
-    .await;
+    }).await;
 }
 
 #[tokio::test]
 async fn two_hundred_turns_dropped_right_after_the_start_are_all_interrupted() {
-    let Some(rig) = Rig::new().await else { return };
-    within(120, async {
+    codex_test(120, async |rig| {
         rig.model
             .otherwise(Reply::new().delta("working").hold(&Gate::new()));
         let client = rig.client().await;
@@ -140,8 +134,7 @@ fn answer(request: &ModelRequest, gates: &HashMap<String, Gate>) -> Reply {
 async fn each_of_a_thousand_turns_on_twenty_threads_ends_with_its_whole_text() {
     const THREADS: usize = 20;
     const TURNS: usize = 50;
-    let Some(rig) = Rig::new().await else { return };
-    within(480, async {
+    codex_test(480, async |rig| {
         let begun = Instant::now();
         let mut gates = HashMap::new();
         for thread in 0..THREADS {

@@ -13,7 +13,7 @@ use cas_sdk::{
 
 use crate::{
     answers,
-    common::{Rig, within},
+    common::{Rig, codex_test},
 };
 
 /// A thread that has had a turn.
@@ -29,8 +29,7 @@ async fn talked(rig: &Rig, client: &CasClient, text: &str) -> Thread {
 
 #[tokio::test]
 async fn a_thread_is_read_named_put_away_and_brought_back() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let client = rig.client().await;
         let thread = talked(&rig, &client, "remember me").await;
         assert_eq!(thread.opened_by(), OpenedBy::Started);
@@ -77,8 +76,7 @@ async fn a_thread_is_read_named_put_away_and_brought_back() {
 
 #[tokio::test]
 async fn archiving_ends_a_turn_that_runs() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let (client, thread) = rig.thread().await;
         rig.model
             .reply(Reply::new().delta("working").hold(&Gate::new()));
@@ -96,8 +94,7 @@ async fn archiving_ends_a_turn_that_runs() {
 
 #[tokio::test]
 async fn a_thread_that_was_let_go_is_refused_until_it_is_resumed() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let client = rig.client().await;
         let thread = talked(&rig, &client, "hi").await;
         thread.unsubscribe().await.unwrap();
@@ -115,8 +112,7 @@ async fn a_thread_that_was_let_go_is_refused_until_it_is_resumed() {
 
 #[tokio::test]
 async fn a_turn_whose_thread_is_let_go_ends_by_the_record() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let (client, thread) = rig.thread().await;
         let gate = Gate::new();
         rig.model.reply(Reply::new().hold(&gate).message("unseen"));
@@ -137,8 +133,7 @@ async fn a_turn_whose_thread_is_let_go_ends_by_the_record() {
 
 #[tokio::test]
 async fn a_fork_has_the_history_under_another_id() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let client = rig.client().await;
         let thread = talked(&rig, &client, "remember 4711").await;
         let fork = thread.fork().await.unwrap();
@@ -160,8 +155,7 @@ async fn a_fork_has_the_history_under_another_id() {
 
 #[tokio::test]
 async fn threads_and_turns_are_listed_page_by_page_with_filters() {
-    let Some(rig) = Rig::new().await else { return };
-    within(60, async {
+    codex_test(60, async |rig| {
         let client = rig.client().await;
         let mut ids = Vec::new();
         for text in ["alpha", "beta", "gamma", "delta", "alpha again"] {
