@@ -23,7 +23,8 @@ impl Stubs {
         for sub in ["bin", "work"] {
             fs::create_dir(dir.path().join(sub)).unwrap();
         }
-        let stub = "#!/bin/sh\nprintf '%s\\n' \"${0##*/} $1\" >> \"$LOG\"\n";
+        // A NUL ends a record: an argument may hold a line feed.
+        let stub = "#!/bin/sh\nprintf '%s\\0' \"${0##*/} $1\" >> \"$LOG\"\n";
         for name in [
             "ls", "git", "rm", "id", "cat", "status", "push", "touch", "a", "x",
         ] {
@@ -60,7 +61,8 @@ impl Stubs {
         );
         let ran = fs::read_to_string(&log).unwrap();
         let told = String::from_utf8_lossy(&output.stderr).into_owned();
-        (ran.lines().map(str::to_owned).collect(), told)
+        let ran = ran.split_terminator('\0').map(str::to_owned).collect();
+        (ran, told)
     }
 }
 
@@ -242,5 +244,7 @@ fn the_stubs_tell_what_runs() {
     ] {
         assert!(unnamed(&stubs, script).is_some(), "{script}");
     }
-    assert_eq!(unnamed(&stubs, "ls -la && git status; ls 'a b'"), None);
+    for script in ["ls -la && git status; ls 'a b'", "ls '\n'", "ls \"\nrm\""] {
+        assert_eq!(unnamed(&stubs, script), None, "{script}");
+    }
 }

@@ -1,5 +1,6 @@
 //! What the generated files use.
 
+#[allow(unused_imports, reason = "a schema may need none of one")]
 pub(crate) use super::{
     method::{
         call, client_notification, newtype, no_params, notification, paged, server_call,

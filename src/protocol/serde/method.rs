@@ -314,6 +314,7 @@ macro_rules! server_message {
     };
 }
 
+#[allow(unused_imports, reason = "a schema may need none of one")]
 pub(crate) use {
     call, client_notification, newtype, no_params, notification, paged, server_call, server_message,
 };
