@@ -72,8 +72,11 @@ struct One {
 impl Args {
     fn one(&self) -> &One {
         match &self.action {
-            Action::Get(one) | Action::Pause(one) | Action::Clear(one) | Action::Wait(one) => one,
-            Action::Set { one, .. } => one,
+            Action::Get(one)
+            | Action::Pause(one)
+            | Action::Clear(one)
+            | Action::Wait(one)
+            | Action::Set { one, .. } => one,
         }
     }
 

@@ -13,6 +13,7 @@ use crate::{
 /// Log in, with a code that is entered in any browser unless told otherwise.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Exit status: 0 done, 1 failed or nobody is logged in, 2 wrong usage.")]
+#[allow(clippy::struct_excessive_bools, reason = "they are flags")]
 pub(crate) struct Args {
     /// With a browser on this machine
     #[arg(long, conflicts_with_all = ["api_key", "status", "logout"])]
