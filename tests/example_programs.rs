@@ -8,7 +8,7 @@ use cas_sdk::{
     protocol::ThreadStartParams,
     testing::{self, Gate, Reply},
 };
-use common::{Rig, codex_test, within};
+use common::{Rig, codex_test};
 use serde_json::{Value, json};
 
 /// The directory of the examples, which are built if they are missing.
@@ -62,9 +62,8 @@ async fn run(rig: &Rig, examples: &HashMap<String, PathBuf>, name: &str, args: &
 
 #[tokio::test]
 async fn every_program_does_what_it_says() {
-    codex_test(120, async |rig| {
     let examples = tokio::task::spawn_blocking(examples).await.unwrap();
-    within(120, async {
+    codex_test(120, async |rig| {
         rig.model.reply(Reply::text("Rayleigh."));
         let out = run(&rig, &examples, "ask", &["Why is the sky blue?"]).await;
         assert_eq!(out, "Rayleigh.\n");
@@ -136,5 +135,4 @@ async fn every_program_does_what_it_says() {
         assert_eq!(rig.model.unexpected(), [""; 0]);
     })
     .await;
-}).await;
 }

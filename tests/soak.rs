@@ -276,7 +276,10 @@ async fn requests() {
                             drop(tokio::time::timeout(Duration::from_micros(200), call).await);
                         }
                         _ => {
-                            assert_eq!(client.call::<Value>("echo", &params).await.unwrap(), params)
+                            assert_eq!(
+                                client.call::<Value>("echo", &params).await.unwrap(),
+                                params
+                            );
                         }
                     }
                 }

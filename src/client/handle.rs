@@ -14,7 +14,10 @@ use tokio::{
 
 use crate::{
     client::{
-        connection_task::Supervised, server_info::ServerInfo, tracker::Tracker, turn_log::TurnLog,
+        connection_task::Supervised,
+        server_info::ServerInfo,
+        tracker::{HandlerSet, Tracker},
+        turn_log::TurnLog,
     },
     error::{CloseCause, CloseReason, Error},
     protocol::{Call, InitializeParams},
@@ -40,9 +43,6 @@ pub struct CasClient {
     /// The handlers of the threads that are opened through this handle, if not the client's.
     handlers: Option<HandlerSet>,
 }
-
-/// The handlers of a handle. Only `handlers`, which stands above this file, knows their type.
-pub(crate) type HandlerSet = Arc<dyn Any + Send + Sync>;
 
 /// Who answers the requests of the server, as far as a client has to do with it.
 pub(crate) trait Answering: Any + Send + Sync {

@@ -53,7 +53,6 @@ impl CasClient {
     ///     .await?;
     /// # Ok(()) }
     /// ```
-    #[expect(clippy::needless_pass_by_value, reason = "the same as `request`")]
     pub fn call<R: DeserializeOwned>(&self, method: &str, params: impl Serialize) -> Request<R> {
         let written = write(method, &params);
         Request::new(self, Cow::Owned(method.to_owned()), written)
@@ -186,7 +185,7 @@ impl<R> Request<R> {
         Ok(Response {
             method,
             reply,
-            response,
+            of: response,
         })
     }
 }
@@ -264,7 +263,7 @@ impl<R: DeserializeOwned + 'static> IntoFuture for Request<R> {
 pub struct Response<R> {
     method: Cow<'static, str>,
     reply: RawReply,
-    response: PhantomData<fn() -> R>,
+    of: PhantomData<fn() -> R>,
 }
 
 impl<R: DeserializeOwned> Response<R> {

@@ -73,7 +73,7 @@ impl Filter {
     pub fn notification<N: Notification>(self) -> Self {
         self.with(|f| {
             f.methods
-                .extend(N::METHODS.iter().map(|&method| method.to_owned()))
+                .extend(N::METHODS.iter().map(|&method| method.to_owned()));
         })
     }
 

@@ -34,7 +34,7 @@ impl CasClient {
             let text = "tools are experimental; call `experimental_api(true)` on the builder to start threads with them";
             return Err(Error::Invalid(text.to_owned()));
         }
-        let specs = specs.map(|specs| serde_json::from_value(specs));
+        let specs = specs.map(serde_json::from_value);
         specs
             .transpose()
             .map_err(|e| Error::encode("thread/start", &e))

@@ -18,7 +18,7 @@ use tokio::{
 
 use crate::{
     Builder, CasClient, Thread,
-    client::{connection_task::AbortOnDrop, handle::HandlerSet},
+    client::{connection_task::AbortOnDrop, tracker::HandlerSet},
     error::{CloseCause, CloseReason, Error},
     protocol::ThreadStartParams,
 };

@@ -55,8 +55,8 @@ pub(super) struct Record {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Delta<'a> {
-    #[serde(borrow)]
-    delta: Cow<'a, str>,
+    #[serde(borrow, rename = "delta")]
+    text: Cow<'a, str>,
     #[serde(default)]
     summary_index: usize,
     #[serde(default)]
@@ -148,8 +148,8 @@ impl Collector {
     ) -> Option<(String, String)> {
         let delta: Delta<'_> = event.params_as().ok()?;
         let item = event.item_id()?;
-        self.step(item).piece(piece(&delta), &delta.delta);
-        Some((item.to_owned(), delta.delta.into_owned()))
+        self.step(item).piece(piece(&delta), &delta.text);
+        Some((item.to_owned(), delta.text.into_owned()))
     }
 
     fn item(&mut self, event: &Event, completed: bool) -> Option<Box<ThreadItem>> {

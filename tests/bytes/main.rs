@@ -21,7 +21,7 @@ use common::raw::RawServer;
 use serde_json::{Value, json};
 
 async fn ask(client: &CasClient, method: &str) -> Result<Value, Error> {
-    client.call(method, &json!({})).await
+    client.call(method, json!({})).await
 }
 
 async fn next(events: &mut Events) -> Event {

@@ -59,7 +59,7 @@ async fn every_reader_gets_every_delta_of_turns_at_full_speed_once_and_in_order(
             turns += worker.await.unwrap();
         }
         over.store(true, Ordering::Relaxed);
-        let ask: Result<Value, _> = client.call("wake/up", &json!({})).await;
+        let ask: Result<Value, _> = client.call("wake/up", json!({})).await;
         assert!(ask.is_err());
         client.shutdown().await;
         let mut events = 0;

@@ -7,7 +7,7 @@
 
 pub mod raw;
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, pin::Pin, time::Duration};
 
 use cas_sdk::{
     Builder, CasClient, Thread,
@@ -68,19 +68,24 @@ impl Rig {
 
 /// A test against the real codex, ended after `seconds`. Skipped with a note on stderr where there is neither a codex
 /// nor npm; in CI that is a failure.
-pub async fn codex_test(seconds: u64, test: impl AsyncFnOnce(Rig)) {
-    codex_test_with(|home| home, seconds, test).await;
+pub fn codex_test<'t>(
+    seconds: u64,
+    test: impl AsyncFnOnce(Rig) + 't,
+) -> Pin<Box<dyn Future<Output = ()> + 't>> {
+    codex_test_with(|home| home, seconds, test)
 }
 
 /// Like [`codex_test`], with a configuration of its own.
-pub async fn codex_test_with(
-    configure: impl FnOnce(CodexHomeBuilder) -> CodexHomeBuilder,
+pub fn codex_test_with<'t>(
+    configure: impl FnOnce(CodexHomeBuilder) -> CodexHomeBuilder + 't,
     seconds: u64,
-    test: impl AsyncFnOnce(Rig),
-) {
-    if let Some(rig) = Rig::with(configure).await {
-        within(seconds, test(rig)).await;
-    }
+    test: impl AsyncFnOnce(Rig) + 't,
+) -> Pin<Box<dyn Future<Output = ()> + 't>> {
+    Box::pin(async move {
+        if let Some(rig) = Rig::with(configure).await {
+            within(seconds, test(rig)).await;
+        }
+    })
 }
 
 /// Fails the test if the work takes longer than this limit.

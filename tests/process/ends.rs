@@ -137,7 +137,7 @@ async fn a_request_without_an_answer_ends_at_its_deadline_and_the_connection_goe
             (method.as_str(), after),
             ("fake/never", Duration::from_millis(200))
         );
-        let answer: Value = client.call("fake/echo", &json!({"a": 1})).await.unwrap();
+        let answer: Value = client.call("fake/echo", json!({"a": 1})).await.unwrap();
         assert_eq!(answer, json!({"a": 1}));
         client.shutdown().await;
     })

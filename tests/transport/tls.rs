@@ -112,7 +112,7 @@ async fn a_server_behind_tls_is_joined_and_gets_the_token() {
             let client = connect(endpoint).await.unwrap();
             assert_eq!(client.server().unwrap().codex_home, "Bearer s3cret");
             let large = "x".repeat(9 * 1024 * 1024);
-            let answer: Value = client.call("x/y", &json!({"x": large})).await.unwrap();
+            let answer: Value = client.call("x/y", json!({"x": large})).await.unwrap();
             assert_eq!(answer["userAgent"], "x/0.0.0");
         }
     })

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use cas_sdk::{
     Builder, Error,
-    protocol::Account,
+    protocol::{Account, ThreadStartParams},
     testing::{CodexHomeBuilder, Reply, jwt},
 };
 use serde_json::json;
@@ -59,7 +59,10 @@ async fn a_device_code_logs_in_and_a_turn_uses_it() {
         );
         rig.model.require_bearer(&token);
         rig.model.reply(Reply::text("welcome"));
-        let thread = client.start_thread(Default::default()).await.unwrap();
+        let thread = client
+            .start_thread(ThreadStartParams::default())
+            .await
+            .unwrap();
         assert_eq!(
             thread.ask("hi").await.unwrap().finish().await.unwrap().text,
             "welcome"

@@ -29,8 +29,8 @@ use crate::{
 pub(crate) use guard::{PendingStart, Role, Shared, TurnGuard};
 use limits::Limits;
 use locked::{Locked, News};
-pub(crate) use ownership::Answerer;
 use ownership::Owner;
+pub(crate) use ownership::{Answerer, HandlerSet};
 
 /// How far a turn has come.
 #[derive(Debug, Clone, PartialEq)]

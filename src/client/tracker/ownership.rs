@@ -2,13 +2,16 @@
 //!
 //! A thread is known if it was opened through this client or was spawned by one that is known.
 
-use std::sync::Arc;
+use std::{any::Any, sync::Arc};
 
 use serde::Deserialize;
 
 use super::{State, Tracker};
 use crate::protocol::routing::RoutingKeys as _;
-use crate::{client::handle::HandlerSet, protocol::pointer::at, rpc::Parts};
+use crate::{protocol::pointer::at, rpc::Parts};
+
+/// The handlers of a thread or of a client's handle. Only `handlers`, which stands above this file, knows their type.
+pub(crate) type HandlerSet = Arc<dyn Any + Send + Sync>;
 
 /// How many closed threads are remembered.
 const MAX_CLOSED: usize = 1024;

@@ -130,13 +130,13 @@ impl Dispatch {
     }
 
     async fn user_input(&self, call: ServerCall<'_>) -> Answer {
-        let Some(handler) = call.handlers.user_input.clone() else {
-            return self.unclaimed(call).await;
-        };
         #[derive(Deserialize)]
         struct Question {
             id: String,
         }
+        let Some(handler) = call.handlers.user_input.clone() else {
+            return self.unclaimed(call).await;
+        };
         let asked: Vec<Question> = at(call.params, &["questions"]).unwrap_or_default();
         let request = Undecoded::new(call.message);
         let limit = call.handlers.user_input_limit.as_ref();

@@ -2,7 +2,10 @@
 
 use super::Dispatch;
 use crate::{
-    client::handle::{Answering, HandlerSet, WeakClient},
+    client::{
+        handle::{Answering, WeakClient},
+        tracker::HandlerSet,
+    },
     rpc::reply::OnReply,
 };
 

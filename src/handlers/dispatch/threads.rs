@@ -6,10 +6,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::{
-    client::{
-        handle::HandlerSet,
-        tracker::{Answerer, Tracker},
-    },
+    client::tracker::{Answerer, HandlerSet, Tracker},
     handlers::{policy::Policy, set::Handlers},
     protocol::pointer::at,
     rpc::reply::{OnReply, Outcome},

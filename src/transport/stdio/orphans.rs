@@ -138,7 +138,7 @@ impl Registry {
             }
             let is_record = name
                 .strip_prefix("app-server-")
-                .is_some_and(|rest| rest.ends_with(".json"));
+                .is_some_and(|rest| rest.strip_suffix(".json").is_some());
             if !is_record {
                 continue;
             }

@@ -1,5 +1,6 @@
 //! A goal: one piece of work over many turns, which the server starts by itself.
 
+mod dormancy;
 mod event;
 mod guard;
 mod poll;
@@ -12,9 +13,9 @@ use std::{
     time::Duration,
 };
 
+use dormancy::Dormancy;
 pub use event::{GoalEnd, GoalEvent, GoalOutcome, GoalState};
 use guard::{Guard, Reason};
-use poll::Dormancy;
 pub use set::SetGoal;
 
 use super::reader::Turn;

@@ -1,0 +1,65 @@
+//! Whether anything will run for a goal that is active.
+
+use std::{
+    pin::Pin,
+    sync::{Mutex, PoisonError},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::thread::{Thread, status::is_active};
+
+/// How long no turn may have begun on an active goal before the server is asked whether one will. The next turn usually
+/// begins within 20 ms.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Notices that nothing runs though the goal is active.
+#[derive(Default)]
+pub(super) struct Dormancy {
+    timer: Option<Pin<Box<Sleep>>>,
+    /// The server is being asked whether the thread is active. Never locked; see `Check` of a turn.
+    asked: Option<Mutex<Pin<Box<dyn Future<Output = bool> + Send>>>>,
+    dormant: bool,
+}
+
+impl Dormancy {
+    pub(super) fn is_dormant(&self) -> bool {
+        self.dormant
+    }
+
+    pub(super) fn reset(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Ready once, when it has become dormant.
+    pub(super) fn poll(&mut self, thread: &Thread, cx: &mut Context<'_>) -> Poll<()> {
+        if self.dormant {
+            return Poll::Pending;
+        }
+        loop {
+            if let Some(asked) = &mut self.asked {
+                let asked = asked.get_mut().unwrap_or_else(PoisonError::into_inner);
+                let Poll::Ready(is_active) = asked.as_mut().poll(cx) else {
+                    return Poll::Pending;
+                };
+                self.asked = None;
+                self.timer = None;
+                if !is_active {
+                    self.dormant = true;
+                    return Poll::Ready(());
+                }
+            }
+            let due = Instant::now() + PATIENCE;
+            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(due)));
+            if timer.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            let thread = thread.clone();
+            // One that can't be asked may be active.
+            let ask = async move { is_active(&thread).await.unwrap_or(true) };
+            self.asked = Some(Mutex::new(Box::pin(ask)));
+        }
+    }
+}
