@@ -200,7 +200,7 @@ pub(crate) const TYPES: [(&str, &[&str]); 123] = [
     ("ThreadUnarchiveParams", &["*"]),
     ("ThreadUnsubscribeParams", &["*"]),
     ("ToolRequestUserInputParams", &["*"]),
-    ("Turn", &[]),
+    ("Turn", &["rootTurnId"]),
     ("TurnDiffUpdatedNotification", &["*"]),
     ("TurnInterruptParams", &["*"]),
     ("TurnItemsView", &["*"]),
@@ -263,6 +263,9 @@ pub(crate) fn check(bundle: &Bundle, model: &Model) -> Result<()> {
     }
 }
 
+/// How often missing types are put back before the schema counts as one that the crate cannot be built with.
+const ROUNDS: usize = 8;
+
 /// Adds to a schema what it lacks and the crate's own code uses. Returns warnings.
 pub(crate) fn keep(theirs: &mut Bundle, ours: &Ours, origin: &str) -> Result<Vec<String>> {
     let Ours {
@@ -271,8 +274,9 @@ pub(crate) fn keep(theirs: &mut Bundle, ours: &Ours, origin: &str) -> Result<Vec
     } = ours;
     let mut warnings = Vec::new();
     keep_methods(theirs, ours, &mut warnings);
-    // A part that needs further definitions makes the next round put back the whole type.
-    for round in 0..3 {
+    // A part that needs further definitions makes the next round put back the whole type, and that may change others.
+    let mut lacking = Vec::new();
+    for round in 0..ROUNDS {
         let their_model = model_of(theirs)?;
         let lacks: Vec<(&str, Lack)> = TYPES
             .iter()
@@ -284,14 +288,16 @@ pub(crate) fn keep(theirs: &mut Bundle, ours: &Ours, origin: &str) -> Result<Vec
         if lacks.is_empty() {
             return Ok(warnings);
         }
+        lacking = lacks.iter().map(|(name, _)| *name).collect();
         for (name, lack) in lacks {
             let what = match &lack {
-                Lack::Parts(parts) if round == 0 => {
+                Lack::Parts(parts) if round == 0 && ours.definitions.contains_key(name) => {
                     put_back_parts(&mut theirs.definitions, &ours.definitions, name, parts);
                     format!("{name} ({})", parts.join(", "))
                 }
                 _ => {
-                    put_back(&mut theirs.definitions, &ours.definitions, name);
+                    let definition = defined_by(name, &ours.definitions);
+                    put_back(&mut theirs.definitions, &ours.definitions, definition);
                     name.to_owned()
                 }
             };
@@ -306,8 +312,19 @@ pub(crate) fn keep(theirs: &mut Bundle, ours: &Ours, origin: &str) -> Result<Vec
         "{}: the crate's own code can't be built with these types: {}; build with the schema in the repository (unset \
          CAS_SCHEMA_DIR and CAS_CODEX), which serves other versions of codex too",
         origin,
-        TYPES.map(|(name, _)| name).join(", ")
+        lacking.join(", ")
     )))
+}
+
+/// The definition that a type comes from: its own, or for a member of a union that of the union, whose name ends it.
+fn defined_by<'n>(name: &'n str, definitions: &'n Definitions) -> &'n str {
+    if definitions.contains_key(name) {
+        return name;
+    }
+    let unions = definitions.keys().filter(|union| name.ends_with(*union));
+    unions
+        .max_by_key(|union| union.len())
+        .map_or(name, String::as_str)
 }
 
 fn model_of(bundle: &Bundle) -> Result<Model> {
