@@ -118,7 +118,8 @@ impl Thread {
     /// let mut turns = thread.turns();
     /// while let Some(turn) = turns.next().await {
     ///     let turn = turn?;
-    ///     println!("{} by {}: {}", turn.id(), turn.started_by(), turn.finish().await?.text);
+    ///     println!("{} by {}", turn.id(), turn.started_by());
+    ///     println!("{}", turn.finish().await?.text);
     /// }
     /// # Ok(()) }
     /// ```
