@@ -89,7 +89,7 @@ pub use turn::terminal;
 pub use turn::{Ask, Turn, TurnEvent, TurnOutcome};
 
 /// The names that most programs need, for `use cas_sdk::prelude::*`. None of them is the name of a
-/// [`protocol`](crate::protocol) type, so the two can be imported together. [`Thread`], [`Turn`] and [`Tool`] are, so import
+/// [`protocol`] type, so the two can be imported together. [`Thread`], [`Turn`] and [`Tool`] are, so import
 /// these three by name.
 ///
 /// ```

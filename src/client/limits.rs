@@ -72,7 +72,7 @@ impl Builder {
     }
 
     /// Makes a start again that was too slow, or that lost its home to another start: where the failure
-    /// [is retryable](Error::is_retryable), and nothing of it is left running. Default: that is an error.
+    /// [is retryable](crate::Error::is_retryable), and nothing of it is left running. Default: that is an error.
     ///
     /// Many servers that are started at once in one home need it: codex gives up after 5 s where another one holds its
     /// databases or is migrating them.

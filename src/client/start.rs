@@ -1,6 +1,6 @@
 //! From a builder to a client: the server is started or spoken to, and the handshake done.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -128,10 +128,10 @@ impl Builder {
 
     /// The `CODEX_HOME` among the server's own environment variables.
     #[cfg(feature = "ws")]
-    pub(crate) fn codex_home(&self) -> Option<PathBuf> {
+    pub(crate) fn codex_home(&self) -> Option<std::path::PathBuf> {
         let mut set = self.launch.env.iter().rev();
         let (_, value) = set.find(|(name, _)| name == "CODEX_HOME")?;
-        value.clone().map(PathBuf::from)
+        value.clone().map(std::path::PathBuf::from)
     }
 
     /// Makes a client of two streams of JSON lines, and does the handshake: what is the same for all kinds of servers.

@@ -74,7 +74,7 @@ impl HistoryQuery {
     /// an earlier run.
     ///
     /// `updatedAt` is in whole seconds, so a thread that was listed in the second of its last
-    /// update may have changed since. [`StoredThread::is_settled`] says which threads are safe to
+    /// update may have changed since. [`StoredThread::is_settled`](crate::history::StoredThread::is_settled) says which threads are safe to
     /// give here.
     pub fn known(mut self, threads: impl IntoIterator<Item = (String, i64)>) -> Self {
         self.known.extend(threads);

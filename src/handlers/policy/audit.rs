@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// A decision that is about to be sent to the server; see
-/// [`Builder::audit`](crate::Builder::audit).
+/// [`Handlers::audit`](crate::Handlers::audit).
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Audit {
