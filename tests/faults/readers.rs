@@ -46,7 +46,10 @@ async fn a_reader_who_comes_while_another_one_reads_misses_nothing_in_between() 
         server.item_completed(T, U, message("m", &all));
         server.turn_completed(T, U, "completed");
         assert_eq!(first.await.unwrap(), (all.clone(), all));
-        assert!(others.await.unwrap() > 100);
+        assert!(
+            others.await.unwrap() > 0,
+            "no reader came while the turn ran"
+        );
     })
     .await;
 }
