@@ -54,7 +54,8 @@ impl Signals {
         platform::Signals::listen().map(Self)
     }
 
-    /// The next one. Cancel safe.
+    /// The next one. Of several that have come since the last look, SIGINT counts before SIGTERM and SIGTERM before SIGHUP:
+    /// their order is not known any more. Cancel safe.
     pub(crate) async fn next(&mut self) -> Caught {
         self.0.next().await
     }
@@ -108,6 +109,7 @@ mod platform {
                 }
             };
             tokio::select! {
+                biased; // See `Signals::next`.
                 _ = self.interrupt.recv() => Caught::Interrupt,
                 _ = self.terminate.recv() => Caught::Terminate,
                 _ = hangup => Caught::Hangup,
@@ -160,6 +162,7 @@ mod platform {
 
         pub(super) async fn next(&mut self) -> Caught {
             tokio::select! {
+                biased; // See `Signals::next`.
                 _ = self.interrupt.recv() => Caught::Interrupt,
                 _ = self.terminate.recv() => Caught::Terminate,
                 _ = self.hangup.0.recv() => Caught::Hangup,
