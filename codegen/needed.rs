@@ -1,8 +1,8 @@
 //! The generated types that the crate's own code uses, and their substitutes for schemas without
 //! them.
 //!
-//! **This is the only list.** Code in `src/` may use a generated type that is listed here, with the
-//! listed fields and variants, as if every schema had it. If another schema (`CAS_SCHEMA_DIR`,
+//! **[`list`] is the only list.** Code in `src/` may use a generated type that is listed there, with
+//! the listed fields and variants, as if every schema had it. If another schema (`CAS_SCHEMA_DIR`,
 //! `CAS_CODEX`) lacks it or has something else under its name, the build takes it from the schema
 //! in the repository and warns. Run time is unaffected: the server refuses a method that it does
 //! not know, does not send a field that it does not have, and ignores one that it does not read.
@@ -12,8 +12,11 @@
 //! renewed schema in the repository lacks something listed, the build ends with an error that names
 //! it.
 
+mod list;
+
 use std::collections::BTreeSet;
 
+pub(crate) use list::{METHODS, TYPES};
 use serde_json::{Value, json};
 
 use super::{
@@ -24,194 +27,6 @@ use super::{
     normalise,
     schema::{branches, walk, words},
 };
-
-/// Methods that the crate calls with typed params.
-pub(crate) const METHODS: [&str; 50] = [
-    "account/login/cancel",
-    "account/login/start",
-    "account/logout",
-    "account/rateLimits/read",
-    "account/read",
-    "command/exec",
-    "command/exec/resize",
-    "command/exec/terminate",
-    "command/exec/write",
-    "experimentalFeature/list",
-    "fs/createDirectory",
-    "fs/getMetadata",
-    "fs/readDirectory",
-    "fs/readFile",
-    "fs/remove",
-    "fs/watch",
-    "fs/writeFile",
-    "fuzzyFileSearch",
-    "initialize",
-    "mcpServer/tool/call",
-    "mcpServerStatus/list",
-    "model/list",
-    "review/start",
-    "thread/archive",
-    "thread/backgroundTerminals/clean",
-    "thread/backgroundTerminals/list",
-    "thread/backgroundTerminals/terminate",
-    "thread/compact/start",
-    "thread/fork",
-    "thread/goal/clear",
-    "thread/goal/get",
-    "thread/goal/set",
-    "thread/items/list",
-    "thread/list",
-    "thread/loaded/list",
-    "thread/name/set",
-    "thread/prepareApprovedPlan",
-    "thread/queue/add",
-    "thread/queue/delete",
-    "thread/queue/list",
-    "thread/queue/start",
-    "thread/read",
-    "thread/resume",
-    "thread/start",
-    "thread/turns/list",
-    "thread/unarchive",
-    "thread/unsubscribe",
-    "turn/interrupt",
-    "turn/start",
-    "turn/steer",
-];
-
-/// Types, each with the used fields or variants by their wire names. `*` stands for all that the
-/// schema in the repository has.
-pub(crate) const TYPES: [(&str, &[&str]); 123] = [
-    ("AbsolutePathBuf", &["*"]),
-    ("Account", &["*"]),
-    ("AccountLoginCompletedNotification", &["*"]),
-    ("AccountRateLimitsUpdatedNotification", &["rateLimits"]),
-    ("AgentMessageDeltaNotification", &["*"]),
-    ("ApiKeyLoginAccountParams", &["*"]),
-    ("AskForApproval", &[]),
-    ("BaseBranchReviewTarget", &["*"]),
-    ("CancelLoginAccountParams", &["*"]),
-    ("ChatgptAuthTokensLoginAccountParams", &["*"]),
-    ("ChatgptLoginAccountParams", &["*"]),
-    ("ClientInfo", &["*"]),
-    ("CodexErrorInfo", &["*"]),
-    ("CollaborationMode", &[]),
-    ("CommandExecOutputDeltaNotification", &["*"]),
-    ("CommandExecOutputStream", &["*"]),
-    ("CommandExecParams", &["*"]),
-    ("CommandExecResizeParams", &["*"]),
-    ("CommandExecResponse", &["*"]),
-    ("CommandExecTerminalSize", &["*"]),
-    ("CommandExecTerminateParams", &["*"]),
-    ("CommandExecWriteParams", &["*"]),
-    ("CommandExecutionRequestApprovalParams", &["*"]),
-    ("CommitReviewTarget", &["*"]),
-    ("CustomReviewTarget", &["*"]),
-    ("DynamicToolSpec", &["*"]),
-    ("ExperimentalFeatureListParams", &[]),
-    ("ExperimentalFeatureListResponse", &["*"]),
-    ("FileChangeRequestApprovalParams", &["*"]),
-    ("FileUpdateChange", &["*"]),
-    ("FsChangedNotification", &["*"]),
-    ("FsCreateDirectoryParams", &["*"]),
-    ("FsGetMetadataParams", &["*"]),
-    ("FsGetMetadataResponse", &["*"]),
-    ("FsReadDirectoryEntry", &["*"]),
-    ("FsReadDirectoryParams", &["*"]),
-    ("FsReadFileParams", &["*"]),
-    ("FsRemoveParams", &["*"]),
-    ("FsWatchParams", &["*"]),
-    ("FsWriteFileParams", &["*"]),
-    ("FuzzyFileSearchParams", &["*"]),
-    ("FuzzyFileSearchResult", &["*"]),
-    ("GetAccountParams", &["*"]),
-    ("GetAccountRateLimitsParams", &[]),
-    (
-        "GetAccountRateLimitsResponse",
-        &["rateLimits", "rateLimitsByLimitId"],
-    ),
-    ("GetAccountResponse", &["*"]),
-    ("GrantedPermissionProfile", &["*"]),
-    ("ImageUserInput", &["*"]),
-    ("InitializeCapabilities", &["experimentalApi"]),
-    ("InitializeParams", &["capabilities", "clientInfo"]),
-    ("ListMcpServerStatusParams", &["*"]),
-    ("LocalImageUserInput", &["*"]),
-    ("LoginAccountParams", &["*"]),
-    ("LoginAccountResponse", &["*"]),
-    ("McpServerConnectionStatus", &["*"]),
-    ("McpServerStatus", &["*"]),
-    ("McpServerStatusDetail", &["*"]),
-    ("McpServerToolCallParams", &["*"]),
-    ("McpServerToolCallResponse", &["*"]),
-    ("MentionUserInput", &["*"]),
-    ("MessagePhase", &["*"]),
-    ("ModelListParams", &["*"]),
-    ("PermissionGrantScope", &["*"]),
-    ("PermissionsRequestApprovalParams", &["*"]),
-    ("PermissionsRequestApprovalResponse", &["*"]),
-    ("QueuedSubmission", &["*"]),
-    (
-        "RateLimitSnapshot",
-        &["limitId", "limitName", "planType", "primary", "secondary"],
-    ),
-    ("RateLimitWindow", &["*"]),
-    ("ReasoningEffort", &[]),
-    ("RequestPermissionProfile", &["*"]),
-    ("ReviewStartParams", &["*"]),
-    ("ReviewTarget", &[]),
-    ("SandboxMode", &["*"]),
-    ("SandboxPolicy", &[]),
-    ("SkillUserInput", &["*"]),
-    ("SortDirection", &["*"]),
-    ("TextUserInput", &["*"]),
-    ("Thread", &["id"]),
-    ("ThreadArchiveParams", &["*"]),
-    ("ThreadBackgroundTerminal", &["*"]),
-    ("ThreadBackgroundTerminalsCleanParams", &["*"]),
-    ("ThreadBackgroundTerminalsListParams", &["*"]),
-    ("ThreadBackgroundTerminalsTerminateParams", &["*"]),
-    ("ThreadCompactStartParams", &["*"]),
-    ("ThreadForkParams", &["threadId"]),
-    ("ThreadGoal", &["*"]),
-    ("ThreadGoalClearParams", &["*"]),
-    ("ThreadGoalGetParams", &["*"]),
-    ("ThreadGoalSetParams", &["*"]),
-    ("ThreadGoalStatus", &["*"]),
-    ("ThreadGoalUpdatedNotification", &["*"]),
-    ("ThreadItem", &["*"]),
-    ("ThreadItemsListParams", &["*"]),
-    ("ThreadListParams", &["*"]),
-    ("ThreadLoadedListParams", &["cursor"]),
-    ("ThreadLoadedListResponse", &["*"]),
-    ("ThreadPrepareApprovedPlanParams", &["*"]),
-    ("ThreadQueueAddParams", &["*"]),
-    ("ThreadQueueDeleteParams", &["*"]),
-    ("ThreadQueueListParams", &["*"]),
-    ("ThreadQueueStartParams", &["*"]),
-    ("ThreadReadParams", &["threadId"]),
-    ("ThreadResumeParams", &["threadId"]),
-    ("ThreadSetNameParams", &["*"]),
-    ("ThreadSourceKind", &["*"]),
-    ("ThreadStartParams", &["*"]),
-    ("ThreadStatus", &["*"]),
-    ("ThreadTokenUsage", &["*"]),
-    ("ThreadTurnsListParams", &["*"]),
-    ("ThreadUnarchiveParams", &["*"]),
-    ("ThreadUnsubscribeParams", &["*"]),
-    ("ToolRequestUserInputParams", &["*"]),
-    ("Turn", &["rootTurnId"]),
-    ("TurnDiffUpdatedNotification", &["*"]),
-    ("TurnInterruptParams", &["*"]),
-    ("TurnItemsView", &["*"]),
-    ("TurnPlanStep", &["*"]),
-    ("TurnPlanUpdatedNotification", &["*"]),
-    ("TurnStartParams", &["*"]),
-    ("TurnStatus", &["*"]),
-    ("TurnSteerParams", &["*"]),
-    ("TurnSteerResponse", &["*"]),
-    ("UserInput", &["*"]),
-];
 
 /// The schema in the repository, which substitutes what another one lacks.
 pub(crate) struct Ours {
@@ -240,7 +55,7 @@ enum Lack {
 pub(crate) fn check(bundle: &Bundle, model: &Model) -> Result<()> {
     let missing = |what: &str| {
         Error::new(format!(
-            "codegen/needed.rs lists {what}, which the schema no longer has: remove its uses from src/ and take it off the \
+            "codegen/needed/list.rs lists {what}, which the schema no longer has: remove its uses from src/ and take it off the \
              list"
         ))
     };

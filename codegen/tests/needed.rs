@@ -102,7 +102,7 @@ fn the_crates_own_code_names_no_generated_type_that_is_not_in_the_list() {
     }
     assert!(
         unlisted.is_empty(),
-        "put it in codegen/needed.rs, or do without:\n{}",
+        "put it in codegen/needed/list.rs, or do without:\n{}",
         unlisted.join("\n")
     );
 }

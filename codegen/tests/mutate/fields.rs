@@ -1,6 +1,6 @@
 //! Mutations of fields: other types, other names, unexpected schemas.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{Dice, ODD, a_field, a_struct, definitions, method, named, reference, some_reference};
 
@@ -94,16 +94,22 @@ pub(super) fn odd_description(bundle: &mut Value, dice: &mut Dice) {
     }
 }
 
+/// The fields of a struct, and the name of one of them.
+fn fields_and_one<'b>(
+    bundle: &'b mut Value,
+    dice: &mut Dice,
+) -> (&'b mut Map<String, Value>, String) {
+    let fields = a_struct(bundle, dice)["properties"]
+        .as_object_mut()
+        .expect("fields");
+    let name = fields.keys().nth(dice.below(fields.len()));
+    let name = name.expect("there").clone();
+    (fields, name)
+}
+
 pub(super) fn rename_field(bundle: &mut Value, dice: &mut Dice) {
     for _ in 0..4 {
-        let fields = a_struct(bundle, dice)["properties"]
-            .as_object_mut()
-            .expect("fields");
-        let name = fields
-            .keys()
-            .nth(dice.below(fields.len()))
-            .expect("there")
-            .clone();
+        let (fields, name) = fields_and_one(bundle, dice);
         let field = fields.remove(&name).expect("there");
         fields.insert(format!("{name}Anew"), field);
     }
@@ -111,14 +117,7 @@ pub(super) fn rename_field(bundle: &mut Value, dice: &mut Dice) {
 
 pub(super) fn remove_field(bundle: &mut Value, dice: &mut Dice) {
     for _ in 0..8 {
-        let fields = a_struct(bundle, dice)["properties"]
-            .as_object_mut()
-            .expect("fields");
-        let name = fields
-            .keys()
-            .nth(dice.below(fields.len()))
-            .expect("there")
-            .clone();
+        let (fields, name) = fields_and_one(bundle, dice);
         fields.remove(&name);
     }
 }
