@@ -1,9 +1,12 @@
 //! Files for this user alone: the records of running servers, state files, mined threads, caches.
 //!
-//! A directory is opened once, and its files by their names in it, without following links. What is promised beyond that
-//! depends on the platform: on Unix a directory or file that others may change is refused; on Windows files have the
-//! access list of their directory, which below the user's profile is for the user, administrators and the system.
+//! A directory is opened once, and its files are opened by their names in it, without following
+//! links. Further promises depend on the platform. On Unix a directory or file that others may
+//! change is refused. On Windows files have the access list of their directory, which below the
+//! user's profile is for the user, administrators and the system.
 
+mod common;
+mod path;
 #[cfg(unix)]
 mod unix;
 #[cfg(windows)]

@@ -1,12 +1,13 @@
 //! Private files on Unix: by their owner and mode.
 //!
-//! A name is opened without following a link and without waiting, and the checks look at what was opened, so nobody can
-//! put another file in its place in between. A directory where another user may do that is refused.
+//! A name is opened without following a link and without waiting. The checks look at the opened
+//! file, so nobody can put another file in its place in between. A directory where another user
+//! could do that is refused.
 
 use std::{
     ffi::{OsStr, OsString},
     fs::{self, DirBuilder, File},
-    io::{self, Read as _, Write as _},
+    io::{self, Write as _},
     os::{
         fd::OwnedFd,
         unix::{
@@ -15,7 +16,6 @@ use std::{
         },
     },
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering},
 };
 
 use rustix::{
@@ -23,21 +23,25 @@ use rustix::{
     process::geteuid,
 };
 
+use super::path::{refusal, split};
+
 const OTHERS_MAY_WRITE: u32 = 0o022;
 const STICKY: u32 = 0o1000;
 
-/// An open directory in which no other user can put a file in the place of another.
+/// An open directory in which no other user can replace a file.
 #[derive(Debug)]
 pub struct PrivateDir {
     fd: OwnedFd,
-    path: PathBuf,
+    pub(super) path: PathBuf,
 }
 
 impl PrivateDir {
-    /// Opens a directory of this program's own. Makes the directory if it is not there, with mode 0700.
+    /// Opens a directory of this program's own. Creates the directory with mode 0700 if it does not
+    /// exist.
     ///
     /// # Errors
-    /// If it is a link or no directory, if it belongs to another user, or if other users may write to it.
+    /// If the path is a link or not a directory, if the directory belongs to another user, or if
+    /// other users may write to it.
     pub fn own(path: &Path) -> io::Result<Self> {
         Self::make(path)?;
         let this = Self::open(path, OFlags::NOFOLLOW)?;
@@ -47,8 +51,8 @@ impl PrivateDir {
         Ok(this)
     }
 
-    /// Same as [`own`](Self::own), for the one place that is this program's by its name: closes the directory to other
-    /// users if this user owns it.
+    /// Same as [`own`](Self::own), for the one directory that is this program's by its name: closes
+    /// the directory to other users if this user owns it.
     ///
     /// # Errors
     /// Same errors as [`own`](Self::own).
@@ -62,27 +66,20 @@ impl PrivateDir {
         Self::own(path)
     }
 
-    /// Opens the directory of a file that the user has named. Makes the directory if it is not there, with mode 0700. A
-    /// sticky directory such as `/tmp` will do, because other users can't remove a file there.
+    /// Opens the directory of a file that the user has named. Creates the directory with mode 0700
+    /// if it does not exist. A sticky directory such as `/tmp` is accepted, because other users
+    /// can't remove a file there.
     ///
     /// # Errors
-    /// If it is no directory, if it belongs to another user, or if other users may write to it and it is not sticky.
+    /// If the path is not a directory, if the directory belongs to another user, or if other users
+    /// may write to it and it is not sticky.
     pub fn of_file(file: &Path) -> io::Result<(Self, OsString)> {
         let (dir, name) = split(file)?;
         Self::make(dir)?;
         Ok((Self::shared(dir)?, name))
     }
 
-    /// Same as [`of_file`](Self::of_file), for a file that is there.
-    ///
-    /// # Errors
-    /// Same errors as [`of_file`](Self::of_file).
-    pub fn of_existing(file: &Path) -> io::Result<(Self, OsString)> {
-        let (dir, name) = split(file)?;
-        Ok((Self::shared(dir)?, name))
-    }
-
-    fn shared(dir: &Path) -> io::Result<Self> {
+    pub(super) fn shared(dir: &Path) -> io::Result<Self> {
         let this = Self::open(dir, OFlags::empty())?;
         let about = this.metadata()?;
         check_owner("the directory", &this.path, about.uid())?;
@@ -97,7 +94,7 @@ impl PrivateDir {
     }
 
     fn open(path: &Path, flags: OFlags) -> io::Result<Self> {
-        // A slash or a dot at the end would follow a link all the same.
+        // A trailing slash or dot would make the open follow a link all the same.
         let path: PathBuf = path.components().collect();
         let flags = flags | OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
         let fd = rustix::fs::open(&path, flags, Mode::empty()).map_err(|error| {
@@ -135,34 +132,19 @@ impl PrivateDir {
     /// Opens a file of this user for reading.
     ///
     /// # Errors
-    /// If it is not there, is anything but a regular file of this user, or if other users may write to it.
+    /// If the file does not exist, is not a regular file of this user, or if other users may write
+    /// to it.
     pub fn open_file(&self, name: impl AsRef<Path>) -> io::Result<File> {
         self.open_checked(name.as_ref(), OFlags::RDONLY)
     }
 
-    /// The contents of a file of this user, of at most `longest` bytes.
+    /// Opens a file of this user for reading and appending. Creates the file with mode 0600 if it
+    /// does not exist, and closes an empty one to other users. Nobody else can have the file open
+    /// in this way at the same time.
     ///
     /// # Errors
-    /// Same errors as [`open_file`](Self::open_file), and if the file is longer than `longest`.
-    pub fn read(&self, name: impl AsRef<Path>, longest: u64) -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        self.open_file(name)?
-            .take(longest + 1)
-            .read_to_end(&mut bytes)?;
-        if bytes.len() as u64 > longest {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                format!("it has more than {longest} bytes"),
-            ));
-        }
-        Ok(bytes)
-    }
-
-    /// Opens a file of this user for reading and appending. Makes the file if it is not there, with mode 0600, and closes
-    /// an empty one to other users. Nobody else has it open in this way at the same time.
-    ///
-    /// # Errors
-    /// Same errors as [`open_file`](Self::open_file); [`WouldBlock`](io::ErrorKind::WouldBlock) if the file is open in this way already.
+    /// Same errors as [`open_file`](Self::open_file); [`WouldBlock`](io::ErrorKind::WouldBlock) if
+    /// the file is already open in this way.
     pub fn continue_file(&self, name: impl AsRef<Path>) -> io::Result<File> {
         let file = self.file(name)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -170,7 +152,7 @@ impl PrivateDir {
                 io::ErrorKind::WouldBlock,
                 "another program is writing to it",
             )),
-            // There are file systems without locks.
+            // Some file systems have no locks.
             _ => Ok(file),
         }
     }
@@ -190,8 +172,8 @@ impl PrivateDir {
         Ok(file)
     }
 
-    /// Takes the lock of a file that no other process holds, and returns the file, which holds the lock until it is
-    /// closed. Makes the file if it is not there. Returns `None` if another process has the lock.
+    /// Takes the lock of a file, and returns the file, which holds the lock until it is closed.
+    /// Creates the file if it does not exist. Returns `None` if another process has the lock.
     ///
     /// # Errors
     /// Same errors as [`open_file`](Self::open_file), and if the file system has no locks.
@@ -202,21 +184,6 @@ impl PrivateDir {
             Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
             Err(error) => Err(error.into()),
         }
-    }
-
-    /// Writes a file for this user alone, beside its place and then into it: a reader sees all of it, or the file of
-    /// before. Replaces what has the name, also a link.
-    ///
-    /// # Errors
-    /// If the file can't be written. Nothing is left of it then.
-    pub fn replace(&self, name: impl AsRef<Path>, bytes: &[u8]) -> io::Result<()> {
-        static COUNT: AtomicU64 = AtomicU64::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let now = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .unwrap_or_default();
-        let unfinished = format!(".{}-{count}-{:x}.tmp", std::process::id(), now.as_nanos());
-        self.replace_through(unfinished, name, bytes)
     }
 
     /// Same as [`replace`](Self::replace), with a name for the unfinished file.
@@ -236,7 +203,7 @@ impl PrivateDir {
             .and_then(|mut file| file.write_all(bytes))
             .and_then(|()| Ok(renameat(&self.fd, unfinished, &self.fd, name)?));
         if written.is_err() {
-            // Half a file is of no use to anybody, and the first error is the one to report.
+            // Half a file is of no use, and the first error is the one to report.
             let _ = self.remove(unfinished);
         }
         written
@@ -248,12 +215,6 @@ impl PrivateDir {
     /// If the file can't be deleted.
     pub fn remove(&self, name: impl AsRef<Path>) -> io::Result<()> {
         Ok(unlinkat(&self.fd, name.as_ref(), AtFlags::empty())?)
-    }
-
-    /// The path of the directory, as it was given.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
     }
 
     fn open_checked(&self, name: &Path, flags: OFlags) -> io::Result<File> {
@@ -284,18 +245,18 @@ impl PrivateDir {
     }
 }
 
-/// Makes a directory for this user alone.
+/// Creates a directory for this user alone.
 ///
 /// # Errors
-/// If it can't be made, or something is there.
+/// If the directory can't be created, or if the path exists.
 pub(crate) fn create_dir(path: &Path) -> io::Result<()> {
     DirBuilder::new().mode(0o700).create(path)
 }
 
-/// Opens a regular file of any user for reading. Does not wait, as the open of a pipe would.
+/// Opens a regular file of any user for reading. Does not wait, as opening a pipe would.
 ///
 /// # Errors
-/// If the file can't be opened or is no regular file.
+/// If the file can't be opened or is not a regular file.
 pub fn open_regular(path: &Path) -> io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
@@ -305,18 +266,7 @@ pub fn open_regular(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-fn split(file: &Path) -> io::Result<(&Path, OsString)> {
-    let name = file
-        .file_name()
-        .ok_or_else(|| refusal("it is not the name of a file"))?;
-    let dir = match file.parent() {
-        Some(dir) if !dir.as_os_str().is_empty() => dir,
-        _ => Path::new("."),
-    };
-    Ok((dir, name.to_owned()))
-}
-
-/// The system's own directories are as good as the user's.
+/// The system's own directories are trusted like the user's.
 fn check_owner(what: &str, path: &Path, uid: u32) -> io::Result<()> {
     if uid == geteuid().as_raw() || uid == 0 {
         return Ok(());
@@ -340,10 +290,6 @@ fn foreign(what: &str, path: &Path, uid: u32) -> io::Error {
         "{what} {} belongs to another user ({uid})",
         path.display()
     ))
-}
-
-fn refusal(why: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::PermissionDenied, why)
 }
 
 #[cfg(test)]

@@ -99,7 +99,7 @@ fn a_file_that_is_not_regular_is_refused_at_once() {
     let dir = PrivateDir::own(tmp.path()).unwrap();
     fifo(&tmp.path().join("fifo"));
     fs::create_dir(tmp.path().join("sub")).unwrap();
-    // Opening a pipe that nobody writes to would wait for ever.
+    // Opening a pipe that nobody writes to would wait forever.
     for name in ["fifo", "sub"] {
         assert!(dir.read(name, 10).is_err(), "{name}");
         assert!(dir.continue_file(name).is_err(), "{name}");

@@ -1,16 +1,17 @@
-//! Private files on Windows: by the access list that they inherit from their directory. Nothing is set here, and another
-//! user's file is not told from one's own.
+//! Private files on Windows: protected by the access list that they inherit from their directory.
+//! This module sets none, and does not tell another user's file from the user's own.
 //!
-//! A link or a junction is not followed, neither as the directory nor as a file in it.
+//! No link or junction is followed, neither as the directory nor as a file in it.
 
 use std::{
     ffi::OsString,
     fs::{self, File, OpenOptions},
-    io::{self, Read as _, Write as _},
+    io::{self, Write as _},
     os::windows::fs::{MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering},
 };
+
+use super::path::{refusal, split};
 
 // As Windows documents them.
 const FILE_FLAG_OPEN_REPARSE_POINT: u32 = 0x0020_0000;
@@ -18,17 +19,17 @@ const FILE_ATTRIBUTE_REPARSE_POINT: u32 = 0x0000_0400;
 const FILE_SHARE_READ: u32 = 0x0000_0001;
 const ERROR_SHARING_VIOLATION: i32 = 32;
 
-/// A directory that is no link.
+/// A directory that is not a link.
 #[derive(Debug)]
 pub struct PrivateDir {
-    path: PathBuf,
+    pub(super) path: PathBuf,
 }
 
 impl PrivateDir {
-    /// Opens a directory of this program's own. Makes the directory if it is not there.
+    /// Opens a directory of this program's own. Creates the directory if it does not exist.
     ///
     /// # Errors
-    /// If it is a link or no directory.
+    /// If the path is a link or not a directory.
     pub fn own(path: &Path) -> io::Result<Self> {
         fs::create_dir_all(path)?;
         let about = fs::symlink_metadata(path)?;
@@ -49,26 +50,18 @@ impl PrivateDir {
         Self::own(path)
     }
 
-    /// Opens the directory of a file that the user has named. Makes the directory if it is not there.
+    /// Opens the directory of a file that the user has named. Creates the directory if it does not
+    /// exist.
     ///
     /// # Errors
-    /// If it is no directory.
+    /// If the path is not a directory.
     pub fn of_file(file: &Path) -> io::Result<(Self, OsString)> {
         let (dir, name) = split(file)?;
         fs::create_dir_all(dir)?;
         Ok((Self::shared(dir)?, name))
     }
 
-    /// Same as [`of_file`](Self::of_file), for a file that is there.
-    ///
-    /// # Errors
-    /// Same errors as [`of_file`](Self::of_file).
-    pub fn of_existing(file: &Path) -> io::Result<(Self, OsString)> {
-        let (dir, name) = split(file)?;
-        Ok((Self::shared(dir)?, name))
-    }
-
-    fn shared(path: &Path) -> io::Result<Self> {
+    pub(super) fn shared(path: &Path) -> io::Result<Self> {
         if !fs::metadata(path)?.is_dir() {
             return Err(io::ErrorKind::NotADirectory.into());
         }
@@ -88,33 +81,17 @@ impl PrivateDir {
     /// Opens a file for reading.
     ///
     /// # Errors
-    /// If it is not there, or is anything but a regular file.
+    /// If the file does not exist, or is not a regular file.
     pub fn open_file(&self, name: impl AsRef<Path>) -> io::Result<File> {
         self.open(name.as_ref(), OpenOptions::new().read(true))
     }
 
-    /// The contents of a file of at most `longest` bytes.
+    /// Opens a file for reading and appending. Creates the file if it does not exist. Nobody else
+    /// can write to the file meanwhile.
     ///
     /// # Errors
-    /// Same errors as [`open_file`](Self::open_file), and if the file is longer than `longest`.
-    pub fn read(&self, name: impl AsRef<Path>, longest: u64) -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        self.open_file(name)?
-            .take(longest + 1)
-            .read_to_end(&mut bytes)?;
-        if bytes.len() as u64 > longest {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                format!("it has more than {longest} bytes"),
-            ));
-        }
-        Ok(bytes)
-    }
-
-    /// Opens a file for reading and appending. Makes the file if it is not there. Nobody else can write to it meanwhile.
-    ///
-    /// # Errors
-    /// Same errors as [`open_file`](Self::open_file); [`WouldBlock`](io::ErrorKind::WouldBlock) if the file is open in this way already.
+    /// Same errors as [`open_file`](Self::open_file); [`WouldBlock`](io::ErrorKind::WouldBlock) if
+    /// the file is already open in this way.
     pub fn continue_file(&self, name: impl AsRef<Path>) -> io::Result<File> {
         let mut options = to_continue();
         let opened = self.open(name.as_ref(), options.share_mode(FILE_SHARE_READ));
@@ -135,8 +112,8 @@ impl PrivateDir {
         self.open(name.as_ref(), &mut to_continue())
     }
 
-    /// Opens a file that no other process can open meanwhile. Makes the file if it is not there. Returns `None` if another
-    /// process has it.
+    /// Opens a file that no other process can open meanwhile. Creates the file if it does not
+    /// exist. Returns `None` if another process has it.
     ///
     /// # Errors
     /// Same errors as [`open_file`](Self::open_file).
@@ -146,21 +123,6 @@ impl PrivateDir {
             Err(error) if error.raw_os_error() == Some(ERROR_SHARING_VIOLATION) => Ok(None),
             Err(error) => Err(error),
         }
-    }
-
-    /// Writes a file beside its place and then into it: a reader sees all of it, or the file of before. Replaces what has
-    /// the name, also a link.
-    ///
-    /// # Errors
-    /// If the file can't be written, or the file of before is open. Nothing is left of it then.
-    pub fn replace(&self, name: impl AsRef<Path>, bytes: &[u8]) -> io::Result<()> {
-        static COUNT: AtomicU64 = AtomicU64::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let now = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .unwrap_or_default();
-        let unfinished = format!(".{}-{count}-{:x}.tmp", std::process::id(), now.as_nanos());
-        self.replace_through(unfinished, name, bytes)
     }
 
     /// Same as [`replace`](Self::replace), with a name for the unfinished file.
@@ -182,7 +144,7 @@ impl PrivateDir {
             .and_then(|mut file| file.write_all(bytes))
             .and_then(|()| fs::rename(&unfinished, self.path.join(name)));
         if written.is_err() {
-            // Half a file is of no use to anybody, and the first error is the one to report.
+            // Half a file is of no use, and the first error is the one to report.
             let _ = fs::remove_file(&unfinished);
         }
         written
@@ -194,12 +156,6 @@ impl PrivateDir {
     /// If the file can't be deleted.
     pub fn remove(&self, name: impl AsRef<Path>) -> io::Result<()> {
         fs::remove_file(self.path.join(name))
-    }
-
-    /// The path of the directory, as it was given.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
     }
 
     fn open(&self, name: &Path, options: &mut OpenOptions) -> io::Result<File> {
@@ -215,10 +171,10 @@ impl PrivateDir {
     }
 }
 
-/// Makes a directory.
+/// Creates a directory.
 ///
 /// # Errors
-/// If it can't be made, or something is there.
+/// If the directory can't be created, or if the path exists.
 pub(crate) fn create_dir(path: &Path) -> io::Result<()> {
     fs::create_dir(path)
 }
@@ -226,7 +182,7 @@ pub(crate) fn create_dir(path: &Path) -> io::Result<()> {
 /// Opens a regular file for reading.
 ///
 /// # Errors
-/// If it can't be opened or is no regular file.
+/// If the file can't be opened or is not a regular file.
 pub fn open_regular(path: &Path) -> io::Result<File> {
     let file = File::open(path)?;
     check_regular(&file.metadata()?)?;
@@ -239,7 +195,8 @@ fn to_continue() -> OpenOptions {
     options
 }
 
-/// A link or a junction; also some files that are fetched when they are read, which are none of this program's.
+/// Whether a file is a link or a junction. Also true for some files that are fetched when they are
+/// read, which are never this program's.
 fn is_link(about: &fs::Metadata) -> bool {
     about.file_attributes() & FILE_ATTRIBUTE_REPARSE_POINT != 0
 }
@@ -249,21 +206,6 @@ fn check_regular(about: &fs::Metadata) -> io::Result<()> {
         return Ok(());
     }
     Err(refusal("it is not a regular file"))
-}
-
-fn split(file: &Path) -> io::Result<(&Path, OsString)> {
-    let name = file
-        .file_name()
-        .ok_or_else(|| refusal("it is not the name of a file"))?;
-    let dir = match file.parent() {
-        Some(dir) if !dir.as_os_str().is_empty() => dir,
-        _ => Path::new("."),
-    };
-    Ok((dir, name.to_owned()))
-}
-
-fn refusal(why: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::PermissionDenied, why)
 }
 
 #[cfg(test)]
