@@ -1,5 +1,4 @@
-//! Measures `cas proxy` as a process, between a fake app-server that floods and a reader that
-//! counts.
+//! Measures `cas proxy` as a process, between a flooding fake app-server and a counting reader.
 //!
 //! ```text
 //! cargo build --release --features cli --bin cas --example proxy_flood
@@ -10,8 +9,7 @@
 //! target/release/examples/proxy_flood floor      # the baseline without a proxy: a blocking loop that decodes every delta
 //! ```
 //!
-//! `--messages N` and `--cas PATH` change the defaults. Linux only: CPU time and memory are read
-//! from `/proc`.
+//! `--messages N` and `--cas PATH` change the defaults. Linux only: the figures are from `/proc`.
 
 #![allow(
     clippy::cast_precision_loss,

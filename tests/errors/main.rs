@@ -1,18 +1,13 @@
 //! The table of refusals against the real codex, which detects reworded messages.
 
+#[path = "../common/mod.rs"]
 mod common;
+mod threads;
+mod turns;
 
-use std::{
-    path::{Path, PathBuf},
-    process::Stdio,
-    time::{Duration, UNIX_EPOCH},
-};
+use std::{process::Stdio, time::Duration};
 
-use cas_sdk::{
-    CasClient, Error, ErrorClass, Filter, RpcErrorKind as Kind,
-    error::RpcError,
-    testing::{Gate, Reply},
-};
+use cas_sdk::{CasClient, Error, Filter, RpcErrorKind as Kind, error::RpcError};
 use common::{codex_test, within};
 use serde_json::{Value, json};
 use tokio::{
@@ -71,7 +66,7 @@ const OUT_OF_REACH: &[(&str, &str)] = &[
 
 /// Kinds that are told by the code alone: -32001 (`Overloaded`) needs more requests in flight than
 /// the client allows itself, and -32603 (`Internal`) a failure inside the server.
-const TABLE: &str = include_str!("../src/error/rpc.rs");
+const TABLE: &str = include_str!("../../src/error/rpc.rs");
 
 #[test]
 fn every_row_of_the_table_is_provoked_here_or_has_an_excuse() {
@@ -125,140 +120,6 @@ async fn running(client: &CasClient, method: &str, params: Value) -> String {
     let _: Value = client.call(method, &params).await.unwrap();
     let started = started.next().await.unwrap().unwrap();
     started.turn_id().unwrap().to_owned()
-}
-
-#[tokio::test]
-async fn a_request_that_names_a_missing_thread_is_refused() {
-    codex_test(60, async |rig| {
-        let client = rig.client().await;
-        let id = json!({ "threadId": NOBODY });
-        for (method, params, row, kind) in [
-            (
-                "turn/start",
-                json!({ "threadId": NOBODY, "input": [] }),
-                "thread not found: ",
-                Kind::ThreadMissing,
-            ),
-            (
-                "thread/read",
-                id.clone(),
-                "thread not loaded: ",
-                Kind::ThreadMissing,
-            ),
-            (
-                "thread/resume",
-                id.clone(),
-                "no rollout found for thread id ",
-                Kind::ThreadMissing,
-            ),
-            (
-                "thread/fork",
-                id.clone(),
-                "no rollout found for thread id ",
-                Kind::ThreadMissing,
-            ),
-            (
-                "thread/unarchive",
-                id,
-                "no archived rollout found for thread id ",
-                Kind::ThreadMissing,
-            ),
-            (
-                "thread/read",
-                json!({ "threadId": "nope" }),
-                "invalid ",
-                Kind::InvalidParams,
-            ),
-            (
-                "thread/resume",
-                json!({ "threadId": "nope" }),
-                "invalid ",
-                Kind::InvalidParams,
-            ),
-            (
-                "thread/queue/add",
-                json!({ "threadId": NOBODY, "input": [], "clientUserMessageId": "c" }),
-                "no rollout found for thread id ",
-                Kind::ThreadMissing,
-            ),
-        ] {
-            expect(&client, method, params, row, kind).await;
-        }
-        client.shutdown().await;
-    })
-    .await;
-}
-
-/// The file of a thread, below a home.
-fn rollout(dir: &Path, thread: &str) -> PathBuf {
-    let mut dirs = vec![dir.join("sessions")];
-    while let Some(dir) = dirs.pop() {
-        for entry in std::fs::read_dir(dir).unwrap().flatten() {
-            let path = entry.path();
-            if path.is_dir() {
-                dirs.push(path);
-            } else if path.to_string_lossy().contains(thread) {
-                return path;
-            }
-        }
-    }
-    panic!("no file of {thread}")
-}
-
-#[tokio::test]
-async fn a_thread_whose_file_is_empty_or_gone_is_missing_and_one_that_is_damaged_is_not() {
-    codex_test(120, async |rig| {
-        type Damage = fn(&Path);
-        let empty: Damage = |file| std::fs::write(file, "").unwrap();
-        let gone: Damage = |file| std::fs::remove_file(file).unwrap();
-        let headless: Damage = |file| {
-            let text = std::fs::read_to_string(file).unwrap();
-            std::fs::write(file, text.split_once('\n').unwrap().1).unwrap();
-        };
-        for (mode, damage, method, row, kind) in [
-            (
-                "paginated",
-                empty,
-                "thread/resume",
-                "rollout at ",
-                Kind::ThreadMissing,
-            ),
-            (
-                "legacy",
-                empty,
-                "thread/read",
-                "rollout at ",
-                Kind::ThreadMissing,
-            ),
-            (
-                "legacy",
-                gone,
-                "thread/resume",
-                "failed to resolve rollout path ",
-                Kind::ThreadMissing,
-            ),
-            (
-                "paginated",
-                gone,
-                "thread/fork",
-                "missing source rollout",
-                Kind::ThreadMissing,
-            ),
-            ("paginated", headless, "thread/resume", "", Kind::Internal),
-        ] {
-            let client = rig.client().await;
-            let thread = start(&client, json!({ "historyMode": mode })).await;
-            rig.model.reply(Reply::text("one"));
-            turn(&client, &thread).await;
-            client.shutdown().await;
-            damage(&rollout(&rig.home.path(), &thread));
-            let client = rig.client().await;
-            let params = json!({ "threadId": thread, "excludeTurns": true });
-            expect(&client, method, params, row, kind).await;
-            client.shutdown().await;
-        }
-    })
-    .await;
 }
 
 #[tokio::test]
@@ -329,164 +190,6 @@ async fn a_request_that_is_wrong_in_itself_is_refused() {
         }
         client.shutdown().await;
     }).await;
-}
-
-#[tokio::test]
-async fn turns_of_threads_that_have_none_stored_can_not_be_read() {
-    codex_test(60, async |rig| {
-        let client = rig.client().await;
-        let new = start(&client, json!({})).await;
-        let params = json!({ "threadId": new, "includeTurns": true });
-        let error = refusal(&client, "thread/read", params.clone()).await;
-        assert_eq!(error.code, -32601, "{error}");
-        let row = "list_turns is not supported yet";
-        expect(&client, "thread/read", params, row, Kind::NoTurnsYet).await;
-        let row = "is not supported yet";
-        let items = json!({ "threadId": new });
-        expect(&client, "thread/items/list", items, row, Kind::Unsupported).await;
-        let legacy = start(&client, json!({ "historyMode": "legacy" })).await;
-        let row = " is not materialized yet";
-        let turns = json!({ "threadId": legacy });
-        expect(&client, "thread/turns/list", turns, row, Kind::NoTurnsYet).await;
-        let row = "only supports";
-        let revert = json!({ "threadId": legacy, "beforeTurnId": "x" });
-        expect(&client, "thread/revert", revert, row, Kind::Unsupported).await;
-        let ephemeral = start(&client, json!({ "ephemeral": true })).await;
-        let params = json!({ "threadId": ephemeral, "includeTurns": true });
-        expect(
-            &client,
-            "thread/read",
-            params,
-            "do not support",
-            Kind::Unsupported,
-        )
-        .await;
-        let row = "does not support";
-        let goal = json!({ "threadId": ephemeral });
-        expect(&client, "thread/goal/get", goal, row, Kind::Unsupported).await;
-        client.shutdown().await;
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_turn_that_does_not_run_or_is_another_can_be_neither_steered_nor_interrupted() {
-    codex_test(60, async |rig| {
-        let client = rig.client().await;
-        let thread = start(&client, json!({})).await;
-        let steer = json!({
-            "threadId": thread, "expectedTurnId": "wrong", "input": [{ "type": "text", "text": "x" }],
-        });
-        let interrupt = json!({ "threadId": thread, "turnId": "wrong" });
-        let row = "no active turn to steer";
-        expect(&client, "turn/steer", steer.clone(), row, Kind::NoActiveTurn).await;
-        let row = "no active turn to interrupt";
-        expect(&client, "turn/interrupt", interrupt.clone(), row, Kind::NoActiveTurn).await;
-
-        let gate = Gate::new();
-        rig.model.reply(Reply::new().delta("one").hold(&gate));
-        let params = json!({ "threadId": thread, "input": [{ "type": "text", "text": "x" }] });
-        let mismatch = Kind::TurnMismatch {
-            expected: "wrong".into(),
-            actual: running(&client, "turn/start", params).await,
-        };
-        expect(&client, "turn/steer", steer, "", mismatch.clone()).await;
-        expect(&client, "turn/interrupt", interrupt, "", mismatch).await;
-        gate.open();
-        client.shutdown().await;
-    }).await;
-}
-
-#[tokio::test]
-async fn a_compaction_can_not_be_steered() {
-    codex_test(60, async |rig| {
-        let client = rig.client().await;
-        let thread = start(&client, json!({})).await;
-        rig.model.reply(Reply::text("one"));
-        turn(&client, &thread).await;
-        let gate = Gate::new();
-        rig.model.reply(Reply::new().delta("so far").hold(&gate));
-        let params = json!({ "threadId": thread });
-        let steer = json!({
-            "threadId": thread,
-            "expectedTurnId": running(&client, "thread/compact/start", params).await,
-            "input": [{ "type": "text", "text": "x" }],
-        });
-        let kind = Kind::NotSteerable {
-            turn_kind: "compact".into(),
-        };
-        expect(&client, "turn/steer", steer, "", kind).await;
-        gate.open();
-        client.shutdown().await;
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_thread_of_another_process_and_an_archived_one_can_not_be_resumed() {
-    codex_test(60, async |rig| {
-        let client = rig.client().await;
-        let thread = start(&client, json!({})).await;
-        rig.model.reply(Reply::text("one"));
-        turn(&client, &thread).await;
-        let params = json!({ "threadId": thread });
-        let other = rig.client().await;
-        let row = " already has an active writer";
-        expect(
-            &other,
-            "thread/resume",
-            params.clone(),
-            row,
-            Kind::ActiveWriter,
-        )
-        .await;
-        other.shutdown().await;
-
-        let _: Value = client.call("thread/archive", &params).await.unwrap();
-        expect(&client, "thread/resume", params, "session ", Kind::Archived).await;
-        client.shutdown().await;
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_failure_of_the_model_has_a_class_and_a_limit_the_time_of_its_reset() {
-    codex_test(60, async |rig| {
-        let (client, thread) = rig.thread().await;
-        let at = 4_000_000_000;
-        let resets_at = Some(UNIX_EPOCH + Duration::from_secs(at));
-        let limit = json!({ "error": { "type": "usage_limit_reached", "message": "limit" } });
-        for (reply, class) in [
-            (
-                Reply::status(429, limit).primary_window(100.0, 300, at),
-                ErrorClass::RateLimited { resets_at },
-            ),
-            (
-                Reply::status(401, json!({ "error": { "message": "no auth" } })),
-                ErrorClass::Auth,
-            ),
-            (
-                Reply::status(503, json!({ "error": { "code": "server_is_overloaded" } })),
-                ErrorClass::Overloaded,
-            ),
-            (Reply::status(500, json!({})), ErrorClass::Unavailable),
-            (
-                Reply::new().fail("context_length_exceeded", "too long"),
-                ErrorClass::ContextWindow,
-            ),
-            (
-                Reply::new().delta("half").end_early(),
-                ErrorClass::Unavailable,
-            ),
-        ] {
-            rig.model.reply(reply);
-            let turn = thread.ask("x").await.unwrap();
-            let error = turn.finish().await.unwrap_err();
-            assert_eq!(error.class(), class, "{error}");
-        }
-        client.shutdown().await;
-    })
-    .await;
 }
 
 /// The client does not send requests before the handshake or without a capability, so this is done
