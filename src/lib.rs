@@ -116,7 +116,9 @@ pub mod prelude {
 #[doc(hidden)]
 pub mod internal {
     pub use crate::{
+        client::pager::Pager,
         error::class::lost_its_home,
+        history::stream::EVERY_SOURCE,
         rpc::line::{Line, Lines},
         transport::{
             private_files::{PrivateDir, open_regular},

@@ -1,4 +1,5 @@
-//! Paging through a list of the server: the params of the next page, and the end of a list that goes round in circles.
+//! Paging through a list of the server: the params of the next page, and the end of a list whose
+//! cursors repeat.
 
 use std::{
     collections::HashSet,
@@ -9,12 +10,12 @@ use serde_json::{Map, Value};
 
 use crate::error::Error;
 
-/// The way through one list.
+/// The position in one list.
 ///
-/// Every cursor that was used is remembered by its hash, so that a server that repeats one, at once or after any number
-/// of pages, ends the list with an error and does not keep a program busy for ever.
+/// The pager remembers every used cursor by its hash. A server that repeats a cursor, at once or
+/// after any number of pages, ends the list with an error and does not keep a program busy forever.
 #[derive(Debug)]
-pub(crate) struct Pager {
+pub struct Pager {
     method: &'static str,
     params: Map<String, Value>,
     used: HashSet<u64>,
@@ -22,8 +23,9 @@ pub(crate) struct Pager {
 }
 
 impl Pager {
-    /// Begins at the `cursor` in the params, or else at the first page.
-    pub(crate) fn new(method: &'static str, params: Map<String, Value>) -> Self {
+    /// Begins at the `cursor` in the params, or at the first page if there is none.
+    #[must_use]
+    pub fn new(method: &'static str, params: Map<String, Value>) -> Self {
         let mut this = Self {
             method,
             params,
@@ -36,16 +38,18 @@ impl Pager {
         this
     }
 
-    /// The params of the page that comes next.
-    pub(crate) fn params(&self) -> &Map<String, Value> {
+    /// The params of the next page.
+    #[must_use]
+    pub fn params(&self) -> &Map<String, Value> {
         &self.params
     }
 
-    /// Goes on to the page at the cursor that the last one named; `false` if that was the last one.
+    /// Moves on to the page at this cursor, which the previous page named. Returns `false` if there
+    /// is no further page.
     ///
     /// # Errors
     /// If the cursor was used before.
-    pub(crate) fn turn(&mut self, next_cursor: Value) -> Result<bool, Error> {
+    pub fn turn(&mut self, next_cursor: Value) -> Result<bool, Error> {
         if next_cursor.is_null() {
             return Ok(false);
         }

@@ -19,7 +19,7 @@
 
 mod query;
 mod stored;
-mod stream;
+pub(crate) mod stream;
 
 pub use query::HistoryQuery;
 pub use stored::{StoredThread, StoredTurn};

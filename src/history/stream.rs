@@ -28,7 +28,7 @@ const THREADS: u32 = 50;
 const TURNS: u32 = 20;
 
 /// Every source that `thread/list` knows. Without this filter it lists the interactive ones only.
-const SOURCES: [&str; 10] = [
+pub const EVERY_SOURCE: [&str; 10] = [
     "cli",
     "vscode",
     "exec",
@@ -76,7 +76,7 @@ fn lists(query: &HistoryQuery) -> VecDeque<List> {
     let mut params = query.filters.clone();
     for (name, all) in [
         ("modelProviders", json!([])),
-        ("sourceKinds", json!(SOURCES)),
+        ("sourceKinds", json!(EVERY_SOURCE)),
     ] {
         params.entry(name).or_insert(all);
     }
@@ -271,7 +271,7 @@ mod tests {
         let schema = include_str!("../../schema/codex_app_server_protocol.schemas.json");
         let schema: Value = serde_json::from_str(schema).unwrap();
         let kinds = &schema["definitions"]["v2"]["ThreadSourceKind"]["enum"];
-        assert_eq!(*kinds, json!(SOURCES));
+        assert_eq!(*kinds, json!(EVERY_SOURCE));
     }
 
     #[test]

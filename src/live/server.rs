@@ -1,6 +1,6 @@
 //! `LiveServer`: a server that answered, and the threads that it has loaded.
 
-use std::{fs, path::PathBuf};
+use std::{collections::HashSet, fs, path::PathBuf};
 
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
@@ -271,6 +271,7 @@ pub(super) fn thread_of(answer: Value) -> Option<ReadThread> {
 /// `thread/loaded/list`, all pages.
 async fn loaded(probe: &mut Probe) -> Result<Vec<String>, Error> {
     let (mut ids, mut cursor) = (Vec::new(), None::<String>);
+    let mut used = HashSet::new();
     loop {
         let mut params = ThreadLoadedListParams::default();
         params.cursor.clone_from(&cursor);
@@ -281,7 +282,7 @@ async fn loaded(probe: &mut Probe) -> Result<Vec<String>, Error> {
         ids.extend(page.data);
         // A cursor that repeats would loop forever.
         match page.next_cursor {
-            Some(next) if !is_last && cursor.as_ref() != Some(&next) => cursor = Some(next),
+            Some(next) if !is_last && used.insert(next.clone()) => cursor = Some(next),
             _ => return Ok(ids),
         }
     }

@@ -19,18 +19,10 @@ use std::{
 use clap::{ArgAction, Command};
 use toml::{Table, Value};
 
-/// What orchestrators run keeps the defaults of its contract.
-const LEFT_ALONE: [&str; 9] = [
-    "proxy",
-    "smoke-check",
-    "smoke_check",
-    "instance-runner",
-    "instance_runner",
-    "rate-limits",
-    "rate_limits",
-    "man",
-    "completions",
-];
+use crate::usage::FOR_PROGRAMS;
+
+/// Commands for which a default has no meaning. What [programs run](FOR_PROGRAMS) keeps the defaults of its contract.
+const WITHOUT_DEFAULTS: [&str; 2] = ["man", "completions"];
 
 /// Where the file is: `$CAS_CONFIG`, else `cas/config.toml` in `$XDG_CONFIG_HOME` or `~/.config`.
 pub(crate) fn path() -> Option<PathBuf> {
@@ -45,24 +37,24 @@ pub(crate) fn path() -> Option<PathBuf> {
     Some(dir.join("cas/config.toml"))
 }
 
+/// Whether an argument names a command that takes no defaults.
+fn is_left_alone(arg: &OsString) -> bool {
+    let mut names = FOR_PROGRAMS.iter().chain(&WITHOUT_DEFAULTS);
+    names.any(|name| arg == name)
+}
+
 /// The command line with the flags of the file before those that were given, which so win.
 ///
 /// # Errors
 /// If the file can't be read, or has a flag that no command has.
 pub(crate) fn with_defaults(cli: &Command, args: Vec<OsString>) -> Result<Vec<OsString>, String> {
-    if args
-        .get(1)
-        .is_some_and(|name| LEFT_ALONE.iter().any(|left| name == left))
-    {
+    if args.get(1).is_some_and(is_left_alone) {
         return Ok(args);
     }
     let Some((command, at, profile)) = command(cli, &args) else {
         return Ok(args);
     };
-    if args[1..=at]
-        .iter()
-        .any(|arg| LEFT_ALONE.iter().any(|name| arg == name))
-    {
+    if args[1..=at].iter().any(is_left_alone) {
         return Ok(args);
     }
     let Some(path) = path() else { return Ok(args) };

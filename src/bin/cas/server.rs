@@ -1,8 +1,11 @@
 //! The flags that every command has which starts an app-server, the client they make, and the threads it knows.
 
-use std::{collections::HashSet, path::PathBuf};
+use std::path::PathBuf;
 
-use cas_sdk::{Builder, CasClient};
+use cas_sdk::{
+    Builder, CasClient,
+    internal::{EVERY_SOURCE, Pager},
+};
 use serde::Deserialize;
 use serde_json::{Map, Value, json, value::RawValue};
 
@@ -67,29 +70,24 @@ fn override_of(text: &str) -> Result<(String, String), String> {
 struct Page {
     #[serde(default)]
     data: Vec<Box<RawValue>>,
-    next_cursor: Option<String>,
+    #[serde(default)]
+    next_cursor: Value,
 }
 
 /// All items of a list as the server wrote them, page by page, up to a number of them.
 pub(crate) async fn list(
     client: &CasClient,
-    method: &str,
-    mut params: Map<String, Value>,
+    method: &'static str,
+    params: Map<String, Value>,
     limit: usize,
 ) -> Result<Vec<Box<RawValue>>> {
     let mut items = Vec::new();
-    let mut cursors = HashSet::new();
+    let mut pages = Pager::new(method, params);
     loop {
-        let page: Page = client.call(method, &params).await?;
+        let page: Page = client.call(method, pages.params()).await?;
         items.extend(page.data);
-        match page.next_cursor {
-            Some(cursor) if items.len() < limit => {
-                if !cursors.insert(cursor.clone()) {
-                    return Err(format!("{method} gave the cursor {cursor:?} a second time").into());
-                }
-                params.insert("cursor".to_owned(), cursor.into());
-            }
-            _ => break,
+        if items.len() >= limit || !pages.turn(page.next_cursor)? {
+            break;
         }
     }
     items.truncate(limit);
@@ -101,24 +99,10 @@ pub(crate) fn parsed(item: &RawValue) -> Value {
     serde_json::from_str(item.get()).unwrap_or_default()
 }
 
-/// Every kind of source of a thread; by itself the server lists the interactive ones only.
-const SOURCES: [&str; 10] = [
-    "cli",
-    "vscode",
-    "exec",
-    "appServer",
-    "subAgent",
-    "subAgentReview",
-    "subAgentCompact",
-    "subAgentThreadSpawn",
-    "subAgentOther",
-    "unknown",
-];
-
 /// The params that list stored threads of every kind and provider, last updated first.
 pub(crate) fn every_thread(archived: bool) -> Map<String, Value> {
     let params = json!({
-        "archived": archived, "sortKey": "updated_at", "limit": 100, "sourceKinds": SOURCES, "modelProviders": [],
+        "archived": archived, "sortKey": "updated_at", "limit": 100, "sourceKinds": EVERY_SOURCE, "modelProviders": [],
     });
     match params {
         Value::Object(params) => params,
@@ -164,4 +148,17 @@ pub(crate) async fn thread_named(client: &CasClient, name: &str) -> Result<Strin
             many.join(", ")
         ))),
     }
+}
+
+/// The thread that a command is for.
+#[derive(Debug, clap::Args)]
+pub(crate) struct OneThread {
+    /// The thread, named by its id or the beginning of it
+    #[arg(value_name = "ID", add = crate::completion::threads())]
+    pub(crate) thread: String,
+    /// Print what the server answers, as JSON
+    #[arg(long, help_heading = "Output")]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) server: Server,
 }

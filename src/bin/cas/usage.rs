@@ -19,8 +19,8 @@ Environment:
 `cas man` has all of it. Compatible with cas.zig and the scripts of the cas skill:
 cas smoke_check, cas instance_runner, cas proxy, cas rate_limits.";
 
-/// The commands that programs run, to whose authors one line is said.
-const FOR_PROGRAMS: [&str; 7] = [
+/// The commands that programs run: usage errors are one line, and the configuration file does not apply.
+pub(crate) const FOR_PROGRAMS: [&str; 7] = [
     "proxy",
     "smoke-check",
     "smoke_check",

@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::{
     failure::{DONE, FAILED, TIMED_OUT},
     output::{Result, complain, json as json_line, line},
-    server::{Server, thread_named},
+    server::{OneThread, thread_named},
     signals::Signals,
     when::duration,
 };
@@ -33,11 +33,11 @@ pub(crate) struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Action {
     /// Show it
-    Get(One),
+    Get(OneThread),
     /// Set it, and work on it to its end
     Set {
         #[command(flatten)]
-        one: One,
+        one: OneThread,
         /// What is to be reached
         objective: String,
         /// How many turns it may take
@@ -51,26 +51,15 @@ enum Action {
         time: Option<Duration>,
     },
     /// Pause it
-    Pause(One),
+    Pause(OneThread),
     /// Remove it
-    Clear(One),
+    Clear(OneThread),
     /// Go on with it to its end
-    Wait(One),
-}
-
-#[derive(Debug, clap::Args)]
-struct One {
-    /// The thread, named by its id or the beginning of it
-    thread: String,
-    /// Print it as JSON
-    #[arg(long, help_heading = "Output")]
-    json: bool,
-    #[command(flatten)]
-    server: Server,
+    Wait(OneThread),
 }
 
 impl Args {
-    fn one(&self) -> &One {
+    fn one(&self) -> &OneThread {
         match &self.action {
             Action::Get(one)
             | Action::Pause(one)
@@ -174,13 +163,14 @@ fn ended(outcome: &GoalOutcome, json: bool) -> Result<u8> {
     if json {
         let of = &outcome.goal;
         json_line(&json!({
-            "end": format!("{:?}", outcome.end), "complete": outcome.is_complete(), "turns": outcome.turns,
+            "end": end_name(&outcome.end), "complete": outcome.is_complete(), "turns": outcome.turns,
             "text": outcome.text, "status": of.status.to_string(), "tokensUsed": of.tokens_used,
         }))?;
     } else if !outcome.is_complete() {
         complain(&format!(
-            "not reached: {:?} after {} turns",
-            outcome.end, outcome.turns
+            "not reached: {} after {} turns",
+            end_name(&outcome.end),
+            outcome.turns
         ));
     }
     Ok(match outcome.end {
@@ -188,6 +178,26 @@ fn ended(outcome: &GoalOutcome, json: bool) -> Result<u8> {
         GoalEnd::TurnLimit | GoalEnd::TokenLimit | GoalEnd::TimeLimit => TIMED_OUT,
         _ => FAILED,
     })
+}
+
+/// How a goal ended, in the words of the protocol where it has one.
+fn end_name(end: &GoalEnd) -> &str {
+    match end {
+        GoalEnd::State(GoalState::Paused) => "paused",
+        GoalEnd::State(GoalState::Blocked) => "blocked",
+        GoalEnd::State(GoalState::UsageLimited) => "usageLimited",
+        GoalEnd::State(GoalState::BudgetLimited) => "budgetLimited",
+        GoalEnd::State(GoalState::Complete) => "complete",
+        GoalEnd::State(GoalState::Cleared) => "cleared",
+        GoalEnd::State(GoalState::Other(status)) => status,
+        GoalEnd::Stopped => "stopped",
+        GoalEnd::TurnLimit => "turnLimit",
+        GoalEnd::TokenLimit => "tokenLimit",
+        GoalEnd::TimeLimit => "timeLimit",
+        GoalEnd::Replaced => "replaced",
+        GoalEnd::ThreadClosed => "threadClosed",
+        _ => "unknown",
+    }
 }
 
 fn show(goal: &ThreadGoal, json: bool) -> Result {

@@ -51,7 +51,7 @@ pub(crate) async fn models(args: Args) -> Result {
 
 async fn show(
     args: Args,
-    method: &str,
+    method: &'static str,
     columns: &[&'static str],
     row: impl Fn(&Value) -> Vec<String>,
 ) -> Result {

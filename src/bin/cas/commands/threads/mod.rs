@@ -16,7 +16,7 @@ use serde_json::{Value, json, value::RawValue};
 use crate::{
     files::NewFile,
     output::{Failure, Result, field, json as json_line, line, raw_json},
-    server::{Server, list as all_of, parsed, thread_named},
+    server::{OneThread, list as all_of, parsed, thread_named},
 };
 
 /// List, show, export, name, resume, fork, archive, compact and delete threads.
@@ -42,12 +42,12 @@ enum Action {
     /// Show a thread: what was said, and what was done
     Show {
         #[command(flatten)]
-        one: One,
+        one: OneThread,
     },
     /// Write a thread into a file, as Markdown or JSON
     Export {
         #[command(flatten)]
-        one: One,
+        one: OneThread,
         /// The file [default: standard output]
         #[arg(long, short, value_name = "FILE", value_hint = clap::ValueHint::FilePath, help_heading = "Output")]
         output: Option<PathBuf>,
@@ -58,7 +58,7 @@ enum Action {
     /// Read what is known of a thread, without loading it
     Read {
         #[command(flatten)]
-        one: One,
+        one: OneThread,
         /// With its turns and their items
         #[arg(long)]
         turns: bool,
@@ -66,40 +66,28 @@ enum Action {
     /// Give a thread a name
     Name {
         #[command(flatten)]
-        one: One,
+        one: OneThread,
         /// The name
         name: String,
     },
     /// Load a stored thread, to see whether that works
-    Resume(One),
+    Resume(OneThread),
     /// Make a new thread with the history of another; prints its id
-    Fork(One),
+    Fork(OneThread),
     /// Put a thread away
-    Archive(One),
+    Archive(OneThread),
     /// Take a thread out of the archive
-    Unarchive(One),
+    Unarchive(OneThread),
     /// Have the history of a thread summarised; waits for the end of it
-    Compact(One),
+    Compact(OneThread),
     /// Delete a thread for good
     Delete {
         #[command(flatten)]
-        one: One,
+        one: OneThread,
         /// Don't ask
         #[arg(long, short)]
         yes: bool,
     },
-}
-
-#[derive(Debug, clap::Args)]
-struct One {
-    /// The thread, named by its id or the beginning of it
-    #[arg(value_name = "ID", add = crate::completion::threads())]
-    thread: String,
-    /// Print what the server answers, as JSON
-    #[arg(long, help_heading = "Output")]
-    json: bool,
-    #[command(flatten)]
-    server: Server,
 }
 
 impl Args {
@@ -112,7 +100,7 @@ impl Args {
 }
 
 impl Action {
-    fn one(&self) -> Option<&One> {
+    fn one(&self) -> Option<&OneThread> {
         match self {
             Self::List(_) => None,
             Self::Show { one }
@@ -155,7 +143,12 @@ pub(crate) async fn run(args: Args) -> Result {
     done
 }
 
-async fn act(client: &CasClient, action: &Action, one: &One, file: Option<NewFile>) -> Result {
+async fn act(
+    client: &CasClient,
+    action: &Action,
+    one: &OneThread,
+    file: Option<NewFile>,
+) -> Result {
     let id = thread_named(client, &one.thread).await?;
     match action {
         Action::List(_) => Ok(()),
@@ -274,13 +267,13 @@ async fn read(client: &CasClient, id: &str, turns: bool) -> Result<Box<RawValue>
     Ok(RawValue::from_string(whole)?)
 }
 
-async fn plain(client: &CasClient, one: &One, id: &str, method: &str, done: &str) -> Result {
+async fn plain(client: &CasClient, one: &OneThread, id: &str, method: &str, done: &str) -> Result {
     let params = json!({"threadId": id});
     let answer: Box<RawValue> = client.call(method, &params).await?;
     told(one, &answer, format_args!("{done} {}", field(id)))
 }
 
-fn told(one: &One, answer: &RawValue, text: std::fmt::Arguments<'_>) -> Result {
+fn told(one: &OneThread, answer: &RawValue, text: std::fmt::Arguments<'_>) -> Result {
     if one.json {
         raw_json(answer.get())
     } else {
@@ -288,7 +281,7 @@ fn told(one: &One, answer: &RawValue, text: std::fmt::Arguments<'_>) -> Result {
     }
 }
 
-fn opened(one: &One, thread: &Thread) -> Result {
+fn opened(one: &OneThread, thread: &Thread) -> Result {
     if one.json {
         return raw_json(thread.json());
     }
