@@ -1,4 +1,4 @@
-//! Pauses that double, with jitter, up to a longest one.
+//! Pauses that double up to a maximum, with jitter.
 
 use std::{
     hash::{BuildHasher as _, RandomState},
@@ -12,8 +12,8 @@ pub(crate) struct Backoff {
 }
 
 impl Backoff {
-    /// The pause after so many before it: between half of its time and the whole, so that those who fell together don't
-    /// come back together.
+    /// The pause after `before` earlier pauses. The pause is between half of its time and all of
+    /// it, so that clients that failed together don't retry together.
     pub(crate) fn pause(&self, before: u32) -> Duration {
         let doubled = 1_u32.checked_shl(before).unwrap_or(u32::MAX);
         let whole = self.first.saturating_mul(doubled).min(self.longest);

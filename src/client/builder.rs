@@ -68,7 +68,8 @@ impl Default for Builder {
 }
 
 impl Builder {
-    /// The codex executable, a path or a name on `$PATH`. Default: `$CAS_CODEX`, else `codex` on `$PATH`.
+    /// Sets the codex executable, a path or a name on `$PATH`. Default: `$CAS_CODEX`, else `codex`
+    /// on `$PATH`.
     pub fn codex(mut self, program: impl Into<PathBuf>) -> Self {
         self.launch.codex = Some(program.into());
         self
@@ -82,8 +83,9 @@ impl Builder {
 
     /// Overrides a value of `config.toml`, as `-c key=value` does; the value is TOML.
     ///
-    /// Every user of the machine can read it: it stands in the server's command line. Give a secret by [`env`](Self::env)
-    /// and name the variable here, which codex has keys for: `model_providers.ID.env_key`,
+    /// Every user of the machine can read the value, because it is part of the server's command
+    /// line. Pass a secret through [`env`](Self::env) and name the variable here, in one of the
+    /// keys that codex has for this purpose: `model_providers.ID.env_key`,
     /// `mcp_servers.ID.bearer_token_env_var`, `mcp_servers.ID.env_vars`.
     ///
     /// ```
@@ -96,14 +98,16 @@ impl Builder {
         self.arg("-c").arg(format!("{key}={value}"))
     }
 
-    /// The working directory of the server, and of threads that name none. Default: that of this process.
+    /// Sets the working directory of the server, and of threads that name none. Default: that of
+    /// this process.
     pub fn cwd(mut self, dir: impl AsRef<Path>) -> Self {
         self.launch.cwd = Some(dir.as_ref().to_owned());
         self
     }
 
-    /// Sets an environment variable of the server. Only its user and root can read it, but what the server starts has it
-    /// too: the commands of the agent as far as codex's `shell_environment_policy` lets them, and MCP servers.
+    /// Sets an environment variable of the server. Only the server's user and root can read the
+    /// value, but what the server starts inherits it: the agent's commands as far as codex's
+    /// `shell_environment_policy` lets them, and MCP servers.
     pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
         self.launch.env.push((name.into(), Some(value.into())));
         self
@@ -124,14 +128,16 @@ impl Builder {
         self
     }
 
-    /// Starts the server without the environment of this process, only with what is set here. By default the server
-    /// inherits all of it, tokens of this program's own included, and passes it on to what it starts.
+    /// Starts the server without the environment of this process, with only the variables that are
+    /// set here. By default the server inherits the whole environment, including this program's own
+    /// tokens, and passes it on to what it starts.
     pub fn env_clear(mut self) -> Self {
         self.launch.env_clear = true;
         self
     }
 
-    /// Who is calling: `clientInfo` of `initialize`. The name must be a legal HTTP header value. Default: `cas-sdk`.
+    /// Sets `clientInfo` of `initialize`, which says who is calling. The name must be a legal HTTP
+    /// header value. Default: `cas-sdk`.
     pub fn client_info(
         mut self,
         name: impl Into<String>,
@@ -142,7 +148,8 @@ impl Builder {
         self
     }
 
-    /// Whether to negotiate `experimentalApi`, which 79 of the 189 methods need, and dynamic tools. Default: true.
+    /// Sets whether to negotiate `experimentalApi`, which 79 of the 189 methods and dynamic tools
+    /// need. Default: true.
     ///
     /// With `false`, calling an experimental method is an error before anything is sent.
     pub fn experimental_api(mut self, on: bool) -> Self {
@@ -150,8 +157,9 @@ impl Builder {
         self
     }
 
-    /// Notifications that the server should not send on this connection, by their exact method: a
-    /// [`NotificationMethod`](crate::protocol::NotificationMethod), or a string for one that the schema doesn't have.
+    /// Names notifications that the server should not send on this connection, by their exact
+    /// method: a [`NotificationMethod`](crate::protocol::NotificationMethod), or a string for a
+    /// method that the schema doesn't have.
     ///
     /// ```
     /// use cas_sdk::{CasClient, protocol::NotificationMethod as Method};
@@ -171,8 +179,9 @@ impl Builder {
         self
     }
 
-    /// Adds handlers of the server's requests. Called again, it adds to those before: a handler takes the place of one of its
-    /// kind, and a tool that of one with its name. Default: [every request has an answer](Handlers#answers) that refuses.
+    /// Adds handlers for the server's requests. Calling this again adds to the earlier handlers: a
+    /// handler replaces an earlier one of its kind, and a tool replaces an earlier one with its
+    /// name. Default: [every request has an answer](Handlers#answers) that refuses.
     ///
     /// ```
     /// use cas_sdk::{CasClient, Handlers, handlers::Answers, protocol::ToolRequestUserInputParams};
@@ -185,8 +194,8 @@ impl Builder {
         self
     }
 
-    /// Registers a tool that the model may call: a [`Tool`](crate::Tool), or a
-    /// [`DynamicTool`] made of a closure or with limits of its own. Threads that are started advertise it. The same as
+    /// Registers a tool that the model may call: a [`Tool`](crate::Tool), or a [`DynamicTool`] made
+    /// from a closure or with its own limits. Started threads advertise the tool. The same as
     /// [`Handlers::tool`].
     pub fn tool(mut self, tool: impl Into<DynamicTool>) -> Self {
         self.handlers = self.handlers.tool(tool);
@@ -199,9 +208,9 @@ impl Builder {
         self
     }
 
-    /// Decides about commands, changes of files, permissions, skills and the tools of MCP servers: a [`Policy`], or an
-    /// [`Approvals`](crate::handlers::Approvals) handler. Default: everything is declined. The same as
-    /// [`Handlers::approvals`].
+    /// Decides about commands, file changes, permissions, skills and the tools of MCP servers: a
+    /// [`Policy`], or an [`Approvals`](crate::handlers::Approvals) handler. Default: everything is
+    /// declined. The same as [`Handlers::approvals`].
     pub fn approvals(mut self, policy: impl Into<Policy>) -> Self {
         self.handlers = self.handlers.approvals(policy);
         self

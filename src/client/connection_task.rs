@@ -1,5 +1,5 @@
-//! The end of a connection: one task owns the child and the reader and writer tasks, notices whatever ends first, and
-//! takes the rest down in order, every step bounded.
+//! The end of a connection. One task owns the child and the reader and writer tasks, notices
+//! whichever ends first, and takes the rest down in order, every step bounded.
 
 use std::{
     future::{Future, poll_fn},
@@ -19,25 +19,26 @@ use crate::{
     transport::stdio::{Process, Tail},
 };
 
-/// Flipped to stop; shared with the client, whose last clone flips it.
+/// Set to stop the connection; shared with the client, whose last clone sets it.
 pub(crate) type Stop = watch::Sender<bool>;
 
-/// What the task looks after.
+/// What the task owns.
 ///
-/// NB. The order of the fields: if the runtime ends before the connection does, the process goes first.
+/// NB. The order of the fields matters: if the runtime ends before the connection does, the process
+/// is dropped first.
 struct Care {
     process: Option<Process>,
     stop: watch::Receiver<bool>,
     reader: AbortOnDrop<io::Result<()>>,
     writer: AbortOnDrop<io::Result<()>>,
-    /// Sends the requests that nobody waits for but had to wait for a place.
+    /// Sends the requests that nobody awaits and that had to wait for a place in flight.
     waiting: AbortOnDrop<()>,
     stderr: Option<AbortOnDrop<()>>,
     grace: Duration,
     ending: Ending,
 }
 
-/// Tells the end of the connection, however its task comes to it.
+/// Reports the end of the connection, however its task ends.
 struct Ending {
     connection: Arc<Connection>,
     stderr: Option<Arc<Tail>>,
@@ -60,14 +61,14 @@ impl Ending {
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        // The runtime took the task with it.
+        // The runtime ended together with the task.
         if self.done.borrow().is_none() {
             self.tell(CloseCause::RuntimeEnded, None);
         }
     }
 }
 
-/// Ends a task when its owner goes.
+/// Aborts a task when its owner is dropped.
 pub(crate) struct AbortOnDrop<T>(pub(crate) JoinHandle<T>);
 
 impl<T> Drop for AbortOnDrop<T> {
@@ -76,7 +77,7 @@ impl<T> Drop for AbortOnDrop<T> {
     }
 }
 
-/// What a client keeps of its supervisor.
+/// What a client keeps of its connection task.
 pub(crate) struct Supervised {
     pub(crate) stop: Stop,
     pub(crate) done: watch::Receiver<Option<Arc<CloseReason>>>,
@@ -84,12 +85,12 @@ pub(crate) struct Supervised {
 
 /// The other side of a connection.
 pub(crate) enum Peer {
-    /// A child of ours.
+    /// A child of this process.
     Process(Box<Process>, tokio::process::ChildStderr),
-    /// A child of ours that listens on a socket; what it writes is read by this task.
+    /// A child of this process that listens on a socket. The task reads the child's output.
     #[cfg(all(unix, feature = "ws"))]
     Listener(Box<Process>, AbortOnDrop<()>),
-    /// Somebody else's: only the pipe is ours.
+    /// A server that somebody else runs: only the pipe is this client's.
     Foreign,
 }
 
@@ -144,7 +145,8 @@ where
         grace,
         ending,
     };
-    // Owned by nobody on purpose: it ends by itself, for every cause it watches, and its end is what `done` tells.
+    // Deliberately detached: the task ends by itself for every cause it watches, and reports its
+    // end through `done`.
     drop(tokio::spawn(care.run()));
     Supervised {
         stop: stop_tx,
@@ -154,7 +156,7 @@ where
 
 impl Care {
     async fn run(self) {
-        // NB. Bound first, dropped last.
+        // NB. Bound first, so dropped last.
         let Self {
             ending,
             mut process,
@@ -168,7 +170,8 @@ impl Care {
         let mut read_ended = false;
         let mut status = None;
 
-        // Whatever is first. All can be dropped: a join handle and a child can be waited for again.
+        // Whichever comes first. All branches are cancel safe: a join handle and a child can be
+        // awaited again.
         let mut cause = {
             let mut stopped = pin!(stop.wait_for(|stop| *stop));
             let mut exited = pin!(wait(&mut process));
@@ -199,8 +202,8 @@ impl Care {
             .await
         };
 
-        // NB. The order matters: the end of its input is what asks the server to go, and reading goes on meanwhile, since
-        // what it said before it went is delivered.
+        // NB. The order matters. Closing the server's input asks the server to exit. Reading goes
+        // on meanwhile, so that everything the server wrote before its exit is delivered.
         if let Some(process) = &mut process {
             process.refresh();
         }
@@ -221,7 +224,8 @@ impl Care {
             }
         }
         if !read_ended {
-            // A grandchild may hold the pipe for ever, so the wait for its end is bounded too.
+            // A grandchild may keep the pipe open forever, so the wait for the end of the pipe is
+            // bounded too.
             let _ = timeout(if process.is_some() { DRAIN } else { grace }, &mut reader.0).await;
         }
         if let Some(stderr) = &mut stderr {

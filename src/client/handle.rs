@@ -1,4 +1,5 @@
-//! A cheap handle to one connection: what it shares, how a request is sent, how the connection is ended.
+//! A cheap handle to one connection: what clones share, how a request is sent, how the connection
+//! is ended.
 
 use std::{
     any::Any,
@@ -34,22 +35,25 @@ use crate::{
     transport::ConnectionKind,
 };
 
-/// A connection to one `codex app-server`. Clones share it; when the last one is dropped the server is ended.
+/// A connection to one `codex app-server`. Clones share the connection; dropping the last clone
+/// ends the server.
 #[derive(Clone)]
 pub struct CasClient {
     shared: Arc<Shared>,
-    /// `None` in handles that must not keep the server alive, such as those that handlers get.
+    /// `None` in handles that must not keep the server alive, such as those passed to handlers.
     _owner: Option<Arc<Owner>>,
-    /// The handlers of the threads that are opened through this handle, if not the client's.
+    /// The handlers of the threads that are opened through this handle, if they are not the
+    /// client's.
     handlers: Option<HandlerSet>,
 }
 
-/// Who answers the requests of the server, as far as a client has to do with it.
+/// The part of the request dispatcher that a client needs.
 pub(crate) trait Answering: Any + Send + Sync {
     /// Called once, with the client that handlers get.
     fn attach(&self, client: WeakClient);
 
-    /// Called with each request before it is sent; gives what has to run in the reader when it is answered, `then` included.
+    /// Called with each request before it is sent. Returns what the reader runs when the response
+    /// comes, `then` included.
     fn sending(
         &self,
         method: &str,
@@ -69,7 +73,7 @@ struct Shared {
     server: OnceLock<ServerInfo>,
 }
 
-/// Flips the switch when the last client is dropped; the supervisor does the rest.
+/// Signals the connection task when the last client is dropped; the task does the rest.
 struct Owner {
     stop: watch::Sender<bool>,
     connection: Arc<Connection>,
@@ -79,8 +83,8 @@ struct Owner {
 impl Drop for Owner {
     fn drop(&mut self) {
         self.stop.send_replace(true);
-        // A runtime of one thread does nothing unless somebody drives it, and nobody may ever again. The server goes by
-        // the end of its input all the same.
+        // A single-threaded runtime makes no progress unless something drives it, and nothing may
+        // ever drive it again. The server still exits at the end of its input.
         let is_ours = || Handle::try_current().is_ok_and(|now| now.id() == self.runtime.id());
         if self.runtime.runtime_flavor() == RuntimeFlavor::CurrentThread && !is_ours() {
             self.connection.outbox.close_if_idle();
@@ -156,7 +160,7 @@ impl CasClient {
         Ok(())
     }
 
-    /// What the server said of itself in the handshake.
+    /// What the server said about itself in the handshake.
     #[must_use]
     pub fn server(&self) -> Option<&ServerInfo> {
         self.shared.server.get()
@@ -168,21 +172,22 @@ impl CasClient {
         self.shared.pid
     }
 
-    /// How this client came to its server, and so whose server it is.
+    /// How this client reached its server, and so whose server it is.
     #[must_use]
     pub fn connection_kind(&self) -> &ConnectionKind {
         &self.shared.options.kind
     }
 
-    /// Ends the server: the end of its input, then SIGTERM, then SIGKILL, each after the builder's
-    /// [`stop_grace`](crate::Builder::stop_grace). Returns when it is gone, with the reason the connection ended. A server that
-    /// was joined is not this client's to end: then only the connection ends.
+    /// Ends the server: closes its input, sends SIGTERM, then sends SIGKILL, each after the
+    /// builder's [`stop_grace`](crate::Builder::stop_grace). Returns when the server is gone, with
+    /// the reason the connection ended. For a server that this client joined, only the connection
+    /// ends.
     pub async fn shutdown(&self) -> Arc<CloseReason> {
         self.shared.stop.send_replace(true);
         self.closed().await
     }
 
-    /// Waits until the connection has ended, for whatever reason.
+    /// Waits until the connection has ended, for any reason, and returns the reason.
     pub async fn closed(&self) -> Arc<CloseReason> {
         let mut done = self.shared.done.clone();
         match done.wait_for(Option::is_some).await {
@@ -205,7 +210,7 @@ impl CasClient {
         &self.shared.tracker
     }
 
-    /// A client that does not keep the server alive.
+    /// Returns a client that does not keep the server alive.
     pub(crate) fn weak(&self) -> WeakClient {
         WeakClient(Arc::downgrade(&self.shared))
     }
@@ -227,12 +232,12 @@ impl CasClient {
         &*self.shared.answering
     }
 
-    /// The handlers of this handle, where they are not the client's.
+    /// The handlers of this handle, if they are not the client's.
     pub(crate) fn handler_set(&self) -> Option<HandlerSet> {
         self.handlers.clone()
     }
 
-    /// The same connection with the handlers of another handle.
+    /// Returns the same connection with the handlers of another handle.
     pub(crate) fn with_handler_set(&self, handlers: Option<HandlerSet>) -> Self {
         Self {
             handlers,
@@ -252,7 +257,7 @@ impl CasClient {
         self.shared.options.urgent_timeout
     }
 
-    /// Makes a request from its parts.
+    /// Sends a request made from its parts.
     pub(crate) async fn send(
         &self,
         method: &str,
@@ -309,7 +314,7 @@ impl CasClient {
         }
     }
 
-    /// Fails early, and by name, what the server would refuse.
+    /// Fails early, with a named error, for what the server would refuse.
     pub(crate) fn check<C: Call>(&self) -> Result<(), Error> {
         if C::EXPERIMENTAL && !self.shared.options.experimental_api {
             let text = format!(

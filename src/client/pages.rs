@@ -1,4 +1,4 @@
-//! Lists that the server gives page by page, as streams of their items.
+//! Paged lists as streams of their items.
 
 use std::{
     collections::VecDeque,
@@ -20,8 +20,9 @@ use crate::{
 };
 
 impl CasClient {
-    /// All items of a list, fetched page by page as they are read. The params carry the filters and, as `limit`, the
-    /// size of a page; a `cursor` in them is where the first page begins.
+    /// Streams all items of a list, fetching a page when its items are needed. The params carry the
+    /// filters and, as `limit`, the page size. A `cursor` in the params is where the first page
+    /// begins.
     ///
     /// ```no_run
     /// # async fn run(client: cas_sdk::CasClient) -> Result<(), cas_sdk::Error> {
@@ -57,8 +58,8 @@ impl CasClient {
 
 /// A stream of the items of a list; see [`CasClient::pages`].
 ///
-/// A page is fetched when the items of the one before have been read. An error ends the stream, and so does a server that
-/// gives a cursor a second time: [`Error::Invalid`].
+/// A page is fetched after the items of the previous page have been read. An error ends the stream.
+/// A server that repeats a cursor ends the stream with [`Error::Invalid`].
 #[must_use = "a list is not fetched until it is read"]
 pub struct Pages<C: Paged> {
     client: CasClient,
@@ -71,7 +72,7 @@ pub struct Pages<C: Paged> {
 type Fetch<T> = Pin<Box<dyn Future<Output = Result<Page<T>, Error>> + Send>>;
 
 enum Next<T> {
-    /// The page that comes next.
+    /// The next page has to be fetched.
     Fetch,
     Fetching(Fetch<T>),
     Fail(Error),
@@ -79,14 +80,14 @@ enum Next<T> {
 }
 
 impl<C: Paged> Pages<C> {
-    /// The deadline of the request for each page. Default: the builder's
+    /// Sets the deadline of the request for each page. Default: the builder's
     /// [`request_timeout`](crate::Builder::request_timeout).
     pub fn timeout(mut self, after: Duration) -> Self {
         self.timeout = after;
         self
     }
 
-    /// The next item. `None` at the end. Cancel safe.
+    /// Returns the next item, or `None` at the end. Cancel safe.
     ///
     /// # Errors
     /// Same errors as [`CasClient::request`].
@@ -94,10 +95,10 @@ impl<C: Paged> Pages<C> {
         std::future::poll_fn(|cx| self.poll(cx)).await
     }
 
-    /// All items that are left.
+    /// Returns all remaining items.
     ///
     /// # Errors
-    /// Same errors as [`CasClient::request`]; what had been read by then is lost.
+    /// Same errors as [`CasClient::request`]; the items read before the error are lost.
     pub async fn all(mut self) -> Result<Vec<C::Item>, Error> {
         let mut all = Vec::new();
         while let Some(item) = self.next().await {
@@ -145,7 +146,7 @@ impl<C: Paged> Pages<C> {
     }
 }
 
-// Nothing in it is pinned: the one future is boxed.
+// Nothing in `Pages` is pinned: the one future is boxed.
 impl<C: Paged> Unpin for Pages<C> {}
 
 impl<C: Paged> Stream for Pages<C> {

@@ -1,4 +1,5 @@
-//! Requests: made by their params or by the method's name; the deadline, the lane and the retries of each; the response.
+//! Requests: made from their params or by the method's name; the deadline, the lane and the retries
+//! of each; the response.
 
 use std::{
     borrow::Cow,
@@ -19,7 +20,8 @@ use crate::{
     rpc::reply::RawReply,
 };
 
-/// Timers have a resolution of a millisecond: a pause that ends this close to the deadline leaves no time for an attempt.
+/// Timers have a resolution of a millisecond. A pause that ends this close to the deadline leaves
+/// no time for another attempt.
 const TIMER_SLACK: Duration = Duration::from_millis(2);
 
 impl CasClient {
@@ -41,7 +43,8 @@ impl CasClient {
     }
 
     /// Makes a request by the name of its method, for methods and response types that
-    /// [`protocol`](crate::protocol) does not have. Everything else is as for [`request`](Self::request).
+    /// [`protocol`](crate::protocol) does not have. Everything else is the same as for
+    /// [`request`](Self::request).
     ///
     /// ```no_run
     /// # async fn run(client: cas_sdk::CasClient) -> Result<(), cas_sdk::Error> {
@@ -58,9 +61,11 @@ impl CasClient {
         Request::new(self, Cow::Owned(method.to_owned()), written)
     }
 
-    /// `turn/steer`: adds input to the turn that is running. [`Turn::steer`](crate::Turn::steer) is more convenient.
+    /// `turn/steer`: adds input to the running turn. [`Turn::steer`](crate::Turn::steer) is more
+    /// convenient.
     ///
-    /// The server refuses with [`Error::Rpc`] of kind `NoActiveTurn`, `TurnMismatch` or `NotSteerable`.
+    /// The server refuses with [`Error::Rpc`] of kind `NoActiveTurn`, `TurnMismatch` or
+    /// `NotSteerable`.
     pub fn steer_turn(
         &self,
         params: protocol::TurnSteerParams,
@@ -68,7 +73,8 @@ impl CasClient {
         self.request(params).urgent()
     }
 
-    /// `experimentalFeature/list`: the features of this codex and whether they are on, one page at a time.
+    /// `experimentalFeature/list`: returns the features of this codex and whether each is on, one
+    /// page at a time.
     pub fn list_experimental_features(
         &self,
         params: protocol::ExperimentalFeatureListParams,
@@ -81,14 +87,15 @@ fn write(method: &str, params: &impl Serialize) -> Result<String, Error> {
     serde_json::to_string(params).map_err(|e| Error::encode(method, &e))
 }
 
-/// A request for a response of type `R`. It is sent when it is awaited.
+/// A request for a response of type `R`. Awaiting it sends it.
 ///
-/// Dropped midway, it forgets the answer, not the work: the server may have carried it out.
+/// Dropping a request midway discards the response, not the work: the server may have carried out
+/// the request.
 #[must_use = "a request is not sent until it is awaited"]
 pub struct Request<R> {
     client: CasClient,
     method: Cow<'static, str>,
-    /// What keeps the request from being sent is told when it is awaited.
+    /// An error in the params is returned when the request is awaited.
     params: Result<String, Error>,
     deadline: Deadline,
     urgent: bool,
@@ -99,7 +106,7 @@ pub struct Request<R> {
 /// How long a request may take.
 #[derive(Debug, Clone, Copy)]
 enum Deadline {
-    /// What the builder sets for requests of its kind.
+    /// The builder's default for requests of this kind.
     Default,
     After(Duration),
     Unlimited,
@@ -118,34 +125,38 @@ impl<R> Request<R> {
         }
     }
 
-    /// Sets the deadline of this request, the wait for a place among those in flight and retries included. Default: the
-    /// builder's [`request_timeout`](crate::Builder::request_timeout).
+    /// Sets the deadline of this request, including the wait for a place in flight and all retries.
+    /// Default: the builder's [`request_timeout`](crate::Builder::request_timeout).
     ///
-    /// A deadline beyond that default makes it a long request, see [`no_timeout`](Self::no_timeout).
+    /// A deadline longer than that default makes this a long request; see
+    /// [`no_timeout`](Self::no_timeout).
     pub fn timeout(mut self, after: Duration) -> Self {
         self.deadline = Deadline::After(after);
         self
     }
 
-    /// Removes the deadline: for a request that lasts as long as its work, such as `command/exec`. Long requests take no
-    /// place from the others: they have 64 of their own.
+    /// Removes the deadline, for a request that lasts as long as its work, such as `command/exec`.
+    /// Long requests take no place from other requests: they have 64 places of their own.
     pub fn no_timeout(mut self) -> Self {
         self.deadline = Deadline::Unlimited;
         self
     }
 
-    /// Lets the request pass the others that wait for their place in flight; for what ends or steers their work. Its
-    /// default deadline is the builder's [`urgent_timeout`](crate::Builder::urgent_timeout).
+    /// Lets the request pass the requests that wait for a place in flight, for a request that ends
+    /// or steers their work. The default deadline is then the builder's
+    /// [`urgent_timeout`](crate::Builder::urgent_timeout).
     pub fn urgent(mut self) -> Self {
         self.urgent = true;
         self
     }
 
-    /// Repeats the request when the server was too busy to take it, which is error -32001 and means that nothing was
-    /// carried out. Default: that is an error. With the limit of requests [in flight](crate::Builder::in_flight), only
-    /// other clients of the same server can make it that busy.
+    /// Retries the request when the server was too busy to take it. The server reports this as
+    /// error -32001, which means that nothing was carried out. Default: the error is returned. With
+    /// the limit of requests [in flight](crate::Builder::in_flight), only other clients of the same
+    /// server can make it that busy.
     ///
-    /// Nothing else is repeated, least of all a request without an answer: the server may have carried it out.
+    /// No other failure is retried, least of all a missing response: the server may have carried
+    /// out the request.
     pub fn retry(mut self, policy: Retry) -> Self {
         self.retry = Some(policy);
         self
@@ -154,9 +165,10 @@ impl<R> Request<R> {
     /// Sends the request. The response keeps the server's text and is decoded on demand.
     ///
     /// # Errors
-    /// [`Error::Rpc`] if the server refuses, [`Error::Timeout`] if it doesn't answer in time, [`Error::NotSent`] if the
-    /// deadline passes before the request is sent, [`Error::Closed`] if the connection ends, [`Error::Encode`] and
-    /// [`Error::Invalid`] if the request can't be sent at all.
+    /// [`Error::Rpc`] if the server refuses, [`Error::Timeout`] if it doesn't answer in time,
+    /// [`Error::NotSent`] if the deadline passes before the request is sent, [`Error::Closed`] if
+    /// the connection ends, [`Error::Encode`] and [`Error::Invalid`] if the request can't be sent
+    /// at all.
     pub async fn raw(self) -> Result<Response<R>, Error> {
         let Self {
             client,
@@ -214,7 +226,7 @@ impl Outgoing<'_> {
                 .await;
             let error = match sent {
                 Ok(reply) => return Ok(reply),
-                // The time is up either way.
+                // The deadline has passed either way.
                 Err(error @ (Error::Timeout { .. } | Error::NotSent { .. })) => {
                     return Err(match self.timeout {
                         Some(told) => error.within(told),
@@ -240,7 +252,7 @@ impl Outgoing<'_> {
 
 impl<R> fmt::Debug for Request<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Not the params: they may hold a token.
+        // The params are not shown: they may hold a token.
         f.debug_struct("Request")
             .field("method", &self.method)
             .field("deadline", &self.deadline)
@@ -273,7 +285,7 @@ impl<R: DeserializeOwned> Response<R> {
         self.reply.result()
     }
 
-    /// The typed response.
+    /// Decodes the typed response.
     ///
     /// # Errors
     /// [`Error::Decode`] if the result doesn't fit the schema.
@@ -284,7 +296,7 @@ impl<R: DeserializeOwned> Response<R> {
 
 impl<R> fmt::Debug for Response<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Not the text: it may hold a token.
+        // The text is not shown: it may hold a token.
         f.debug_struct("Response")
             .field("method", &self.method)
             .finish_non_exhaustive()

@@ -1,15 +1,15 @@
-//! When a request is made again.
+//! When a request is retried.
 
 use std::time::Duration;
 
 use crate::client::backoff::Backoff;
 
-/// How often, and after which pauses, a request is made again that the server was too busy to take, see
-/// [`Request::retry`](crate::Request::retry), or a start that was too slow or lost its home to another one, see
-/// [`Builder::retry_start`](crate::Builder::retry_start).
+/// How often, and after which pauses, something is retried: a request that the server was too busy
+/// to take, see [`Request::retry`](crate::Request::retry); or a start that was too slow or lost its
+/// home to another start, see [`Builder::retry_start`](crate::Builder::retry_start).
 ///
-/// Default: up to 5 times, after 100 ms and then twice as long each time, up to 5 s; each pause is shortened by up to
-/// half at random.
+/// Default: up to 5 retries, the first after 100 ms, each further one after a pause twice as long,
+/// up to 5 s. Each pause is shortened by up to half at random.
 ///
 /// ```no_run
 /// # async fn run(client: cas_sdk::CasClient) -> Result<(), cas_sdk::Error> {
@@ -31,7 +31,7 @@ impl Default for Retry {
 }
 
 impl Retry {
-    /// Up to so many times, the first attempt not counted.
+    /// Retries up to `times` times, not counting the first attempt.
     pub fn times(times: u32) -> Self {
         Self {
             times,
@@ -42,19 +42,19 @@ impl Retry {
         }
     }
 
-    /// The pause before the first retry, and the longest one; in between it doubles.
+    /// Sets the pause before the first retry and the longest pause. The pauses in between double.
     pub fn backoff(mut self, first: Duration, longest: Duration) -> Self {
         self.backoff = Backoff { first, longest };
         self
     }
 
-    /// The pauses, one before each retry.
+    /// Returns the pauses, one before each retry.
     pub fn pauses(&self) -> impl Iterator<Item = Duration> + use<> {
         let policy = *self;
         (0..policy.times).filter_map(move |retries| policy.pause(retries))
     }
 
-    /// The pause after so many retries; `None` if there are to be no more.
+    /// The pause after `retries` retries; `None` if no further retry is allowed.
     pub(crate) fn pause(&self, retries: u32) -> Option<Duration> {
         (retries < self.times).then(|| self.backoff.pause(retries))
     }

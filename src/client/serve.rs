@@ -1,4 +1,5 @@
-//! Starts a server that others may join: codex with a socket, which ends with the client like a child on stdio.
+//! Starts a server that others may join: codex with a socket, which ends with the client like a
+//! child on stdio.
 
 use std::{
     path::{Path, absolute},
@@ -108,7 +109,7 @@ async fn open(
     deadline: Deadline,
 ) -> Result<Opened, NotOpen> {
     let connected = loop {
-        // What is there may be another server that was faster; then the child is about to end.
+        // The socket may belong to another server that was faster. Then the child is about to exit.
         match unix::connect(path).await {
             Ok(connected) if connected.pid.is_none_or(|pid| process.includes(pid)) => {
                 break connected;
@@ -128,13 +129,14 @@ async fn open(
         .map_err(NotOpen::Failed)
 }
 
-/// How often it is looked whether the socket is there.
+/// How often to check whether the socket exists.
 const POLL: Duration = Duration::from_millis(20);
 
-/// How long what the server has written before its end may take to be read.
+/// How long reading the server's final output may take after the server has ended.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
-/// Reads what the server writes. Its answers come over the socket, so its output is of no use.
+/// Drains the pipes of the server: keeps the tail of its stderr and discards its stdout, because
+/// responses come over the socket.
 fn drain(tail: Arc<Tail>, pipes: Pipes) -> JoinHandle<()> {
     let Pipes {
         mut stdout, stderr, ..

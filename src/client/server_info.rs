@@ -1,15 +1,16 @@
-//! What the server says of itself in the handshake.
+//! What the server says about itself in the handshake.
 
 use serde::Deserialize;
 
-/// What the server says of itself in the response to `initialize`. What it leaves out is empty.
+/// What the server says about itself in the response to `initialize`. Fields that the server leaves
+/// out are empty.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 #[non_exhaustive]
 pub struct ServerInfo {
-    /// `<client>/<version of codex> (<system>) …`; the only place that names the version.
+    /// `<client>/<version of codex> (<system>) …`; the only field that names the version.
     pub user_agent: String,
-    /// Its `CODEX_HOME`.
+    /// The server's `CODEX_HOME`.
     pub codex_home: String,
     /// `unix` or `windows`.
     pub platform_family: String,

@@ -1,4 +1,5 @@
-//! Clients over sockets: of a server that somebody else runs, and of a server that others may join.
+//! Clients over sockets: for a server that somebody else runs, and for a server that others may
+//! join.
 
 use std::sync::Arc;
 
@@ -9,11 +10,13 @@ use crate::{
 };
 
 impl Builder {
-    /// Joins a server that somebody else runs, and does the handshake: the one behind a plain `codex` (`unix://`), or
-    /// any `codex app-server --listen`. What would start a server, such as [`codex`](Self::codex), has no effect,
-    /// except that a `CODEX_HOME` among the [environment](Self::env) says whose control socket `unix://` is.
+    /// Joins a server that somebody else runs, and does the handshake. The server is the one behind
+    /// a plain `codex` (`unix://`), or any `codex app-server --listen`. Settings for starting a
+    /// server, such as [`codex`](Self::codex), have no effect, with one exception: a `CODEX_HOME`
+    /// in the [environment](Self::env) says whose control socket `unix://` is.
     ///
-    /// The server outlives the client: [`CasClient::shutdown`] and the drop of the last clone end the connection only.
+    /// The server outlives the client: [`CasClient::shutdown`] and dropping the last clone end only
+    /// the connection.
     ///
     /// ```no_run
     /// # async fn run() -> Result<(), cas_sdk::Error> {
@@ -22,9 +25,10 @@ impl Builder {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Connect`] if the address is wrong, nobody listens there, or the server lets nobody in;
-    /// [`Error::Handshake`] if it does not answer `initialize` as it should; [`Error::Invalid`] for a tool that the
-    /// server would refuse. All of it within the [`handshake_timeout`](Self::handshake_timeout).
+    /// [`Error::Connect`] if the address is wrong, nobody listens there, or the server refuses the
+    /// connection; [`Error::Handshake`] if the server does not answer `initialize` as it should;
+    /// [`Error::Invalid`] for a tool that the server would refuse. All steps together are bounded
+    /// by the [`handshake_timeout`](Self::handshake_timeout).
     pub async fn connect_to<E>(self, endpoint: E) -> Result<CasClient, Error>
     where
         E: TryInto<Endpoint>,
@@ -42,15 +46,16 @@ impl Builder {
             .await
     }
 
-    /// Starts `codex app-server` with a Unix socket, so that others may join the sessions of this program: the user
-    /// with `codex resume THREAD --remote unix://PATH`, other programs with [`connect_to`](Self::connect_to).
+    /// Starts `codex app-server` with a Unix socket, so that others may join the sessions of this
+    /// program: the user with `codex resume THREAD --remote unix://PATH`, other programs with
+    /// [`connect_to`](Self::connect_to).
     ///
-    /// `unix://` is the control socket of the `CODEX_HOME`, where a plain `codex` comes by itself. Only this user may
-    /// use the socket. The directory of the socket is made if it is not there, with the mode 0700; one that others may
-    /// write to is refused.
+    /// `unix://` is the control socket of the `CODEX_HOME`, which a plain `codex` joins by itself.
+    /// Only this user may use the socket. The directory of the socket is created with mode 0700 if
+    /// it does not exist; a directory that others may write to is refused.
     ///
-    /// The server ends with the client, as that of [`spawn`](Self::spawn) does, whoever else has joined it. Should this
-    /// process be killed, a small helper, `/bin/sh`, ends the server.
+    /// The server ends with the client, like a server from [`spawn`](Self::spawn), even if others
+    /// have joined it. If this process is killed, a small helper, `/bin/sh`, ends the server.
     ///
     /// ```no_run
     /// # async fn run() -> Result<(), cas_sdk::Error> {
@@ -59,9 +64,9 @@ impl Builder {
     /// ```
     ///
     /// # Errors
-    /// Same errors as [`spawn`](Self::spawn), and [`Error::Connect`] if the address is no Unix socket, its directory is
-    /// not safe, another server listens there, the server does not open its socket in time, or this platform has no Unix
-    /// sockets, as Windows.
+    /// Same errors as [`spawn`](Self::spawn), and [`Error::Connect`] if the address is not a Unix
+    /// socket, its directory is not safe, another server listens there, the server does not open
+    /// its socket in time, or this platform has no Unix sockets, as on Windows.
     pub async fn serve<E>(self, endpoint: E) -> Result<CasClient, Error>
     where
         E: TryInto<Endpoint>,
@@ -77,7 +82,7 @@ impl Builder {
             .into())
     }
 
-    /// `initialize` on an open connection, and the look at the server's version.
+    /// Sends `initialize` on an open connection, and checks the server's version.
     pub(super) async fn greet(
         mut self,
         endpoint: &Endpoint,
@@ -108,7 +113,8 @@ impl Builder {
 /// The oldest server that this crate was tested with.
 const OLDEST: &str = "0.169.0";
 
-/// Whether a server is older than [`OLDEST`]. What codex builds of its sources has the version 0.0.0, and may be new.
+/// Whether a server is older than [`OLDEST`]. A codex built from source has the version 0.0.0, and
+/// may be new.
 fn is_old(version: &str) -> bool {
     let number = |version: &str| -> Option<[u32; 3]> {
         let mut parts = version.split(['.', '-', '+']).map(|part| part.parse().ok());

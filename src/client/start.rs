@@ -1,4 +1,4 @@
-//! From a builder to a client: the server is started or spoken to, and the handshake done.
+//! From a builder to a client: starts or reaches the server and does the handshake.
 
 use std::{sync::Arc, time::Duration};
 
@@ -38,17 +38,20 @@ impl CasClient {
 }
 
 impl Builder {
-    /// Starts `codex app-server` and does the handshake. Dropped midway it leaves no process.
+    /// Starts `codex app-server` and does the handshake. Dropping the future midway leaves no
+    /// process behind.
     ///
-    /// The server gets a process group of its own, and a variable `CAS_SDK_CHILD` in its environment by which on Linux
-    /// and macOS its descendants are found again. On Windows it gets a job, and no window. All of them are ended with the
-    /// server, also those that an agent has put into the background. A process is found by its group, its parents or
-    /// that variable; one that has left the group, whose parents have ended, and that was started without the variable
-    /// (`env -i`) is not.
+    /// The server gets a process group of its own, and a variable `CAS_SDK_CHILD` in its environment
+    /// by which its descendants are found on Linux and macOS. On Windows it gets a job, and no
+    /// window. All descendants end with the server, including those that an agent has
+    /// put into the background. A process is found by its group, its parents or that variable. A
+    /// process that has left the group, whose parents have ended, and that was started without the
+    /// variable (`env -i`) is not found.
     ///
     /// # Errors
-    /// [`Error::Spawn`] if codex can't be found or started or ends at once, [`Error::Handshake`] if it doesn't answer
-    /// as it should, [`Error::Invalid`] for a tool that the server would refuse.
+    /// [`Error::Spawn`] if codex can't be found or started or exits at once, [`Error::Handshake`]
+    /// if the server doesn't answer as it should, [`Error::Invalid`] for a tool that the server
+    /// would refuse.
     pub async fn spawn(self) -> Result<CasClient, Error> {
         let mut pauses = self.retry_start.map(|policy| policy.pauses());
         loop {
@@ -102,11 +105,12 @@ impl Builder {
             })
     }
 
-    /// Speaks to a server over a pair of pipes that somebody else looks after, and does the handshake.
+    /// Connects to a server over a pair of pipes that somebody else manages, and does the
+    /// handshake.
     ///
     /// # Errors
-    /// [`Error::Handshake`] if the other side doesn't answer as it should, [`Error::Invalid`] for a tool that the
-    /// server would refuse.
+    /// [`Error::Handshake`] if the other side doesn't answer as it should, [`Error::Invalid`] for a
+    /// tool that the server would refuse.
     pub async fn connect(
         self,
         output_of_server: impl AsyncRead + Unpin + Send + 'static,
@@ -134,7 +138,8 @@ impl Builder {
         value.clone().map(std::path::PathBuf::from)
     }
 
-    /// Makes a client of two streams of JSON lines, and does the handshake: what is the same for all kinds of servers.
+    /// Makes a client from two streams of JSON lines, and does the handshake: the part that all
+    /// kinds of servers share.
     pub(crate) async fn start(
         mut self,
         output: impl AsyncRead + Unpin + Send + 'static,

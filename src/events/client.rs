@@ -1,4 +1,4 @@
-//! The streams of a client.
+//! The event streams of a client.
 
 use super::{
     filter::Filter,
@@ -8,12 +8,14 @@ use super::{
 use crate::{client::handle::CasClient, protocol::Notification};
 
 impl CasClient {
-    /// What the server sends from now on, as far as `filter` takes it. Subscribe before the request that causes it.
+    /// Subscribes to what the server sends from now on and `filter` accepts. Subscribe before
+    /// making the request that causes the events.
     pub fn events(&self, filter: Filter) -> Events {
         Events::new(self.subscribe(filter.into_matcher()))
     }
 
-    /// The notifications of type `N` from now on, decoded where they are read. Nothing else is queued.
+    /// Subscribes to the notifications of type `N` from now on. The reader of the stream decodes
+    /// them. Nothing else is queued.
     ///
     /// ```no_run
     /// # async fn run(client: cas_sdk::CasClient) -> Result<(), cas_sdk::Error> {
@@ -28,10 +30,11 @@ impl CasClient {
         Notifications::new(self.events(Filter::all().notification::<N>()))
     }
 
-    /// Every line of both directions from now on, none lost.
+    /// Records every line of both directions from now on, without loss.
     ///
-    /// This is the one stream that the client waits for: while 4,096 lines or 16 MiB wait to be read from it, nothing is read
-    /// from the server, not even answers, and no request is sent. Read it in a task of its own, or drop it.
+    /// This is the only stream that the client waits for. While 4,096 lines or 16 MiB wait to be
+    /// read from this stream, the client reads nothing from the server, not even responses, and
+    /// sends no request. Read the stream in a task of its own, or drop it.
     pub fn wire(&self) -> Wire {
         Wire(self.taps().open(BOUND))
     }

@@ -1,4 +1,4 @@
-//! `Event`: one line that the server sent without being asked.
+//! `Event`: one line that the server sent on its own.
 
 use std::{fmt, time::Instant};
 
@@ -9,16 +9,18 @@ use crate::{
     rpc::{Incoming, MessageKind, Parts, Value},
 };
 
-/// One line from the server: its text, and where it belongs. Cheap to clone; all subscribers share it.
+/// One line from the server: its text, and the thread, turn and item it belongs to. Cheap to clone;
+/// all subscribers share it.
 ///
-/// Short lines that were read together are kept together, up to 32 of them and 8 KiB: an event that is held holds those
-/// too, and what was decoded of them. To keep many for long, keep their [`line`](Self::line).
+/// Short lines that were read together are stored together, up to 32 lines and 8 KiB. Holding one
+/// event holds all of them in memory, with what was decoded from them. To keep many events for
+/// long, keep their [`line`](Self::line).
 #[derive(Clone)]
 pub struct Event(pub(super) Incoming);
 
 impl Event {
-    /// The number of the line on this connection. It rises within a stream and compares between streams; the numbers
-    /// in between are of lines that the filter left out.
+    /// The number of the line on this connection. Numbers rise within a stream and can be compared
+    /// between streams. Numbers that a stream skips belong to lines that its filter left out.
     #[must_use]
     pub fn seq(&self) -> u64 {
         self.0.seq()
@@ -30,19 +32,20 @@ impl Event {
         self.0.received_at()
     }
 
-    /// When the server says it sent a notification, in milliseconds since the epoch.
+    /// When the server sent the notification, by the server's own account, in milliseconds since
+    /// the epoch.
     #[must_use]
     pub fn emitted_at_ms(&self) -> Option<u64> {
         self.0.parts().sent_at()
     }
 
-    /// Notification, server request, or neither.
+    /// The kind of the line: notification, server request, or neither.
     #[must_use]
     pub fn kind(&self) -> MessageKind {
         self.0.kind()
     }
 
-    /// The method; empty for a line that has none.
+    /// The method; empty for a line without one.
     #[must_use]
     pub fn method(&self) -> &str {
         self.0.parts().method().unwrap_or_default()
@@ -72,33 +75,35 @@ impl Event {
         self.0.parts().item_type()
     }
 
-    /// The line exactly as the server wrote it, without its newline; bytes that are not UTF-8 are replaced.
+    /// The line exactly as the server wrote it, without its newline; bytes that are not UTF-8 are
+    /// replaced.
     #[must_use]
     pub fn line(&self) -> &str {
         self.0.raw()
     }
 
-    /// The JSON text of the params; `null` where there are none.
+    /// The JSON text of the params; `null` if there are none.
     #[must_use]
     pub fn json(&self) -> &str {
         self.0.parts().params().unwrap_or("null")
     }
 
-    /// The params as a type of your own, which may borrow from the event.
+    /// Decodes the params as your own type, which may borrow from the event.
     ///
     /// # Errors
-    /// [`Error::Decode`] if they don't fit.
+    /// [`Error::Decode`] if the params don't fit.
     pub fn params_as<'a, T: serde::Deserialize<'a>>(&'a self) -> Result<T, Error> {
         serde_json::from_str(self.json())
             .map_err(|e| Error::decode_part(self.method(), self.line(), self.json(), &e))
     }
 
-    /// The typed notification, decoded at most once for all who hold the event, when one of them asks. An unknown method
-    /// is `ServerNotification::Unknown`, not an error. A reader that would have to wait for another one to decode the
-    /// event decodes some of the next ones meanwhile.
+    /// Returns the typed notification. The event is decoded at most once for all holders, when the
+    /// first of them calls this. An unknown method is `ServerNotification::Unknown`, not an error.
+    /// A reader that would have to wait while another reader decodes the event decodes some of the
+    /// next events meanwhile.
     ///
     /// # Errors
-    /// [`Error::Decode`] if the params don't fit the schema, or the event is no notification.
+    /// [`Error::Decode`] if the params don't fit the schema, or if the event is not a notification.
     pub fn notification(&self) -> Result<&ServerNotification, Error> {
         type Memo = Result<ServerNotification, serde_json::Error>;
         if self.kind() != MessageKind::Notification {
@@ -133,7 +138,7 @@ impl Event {
         }
     }
 
-    /// The params as notification `N`; `None` if the event is of another method.
+    /// Returns the params as notification `N`; `None` if the event has another method.
     ///
     /// # Errors
     /// [`Error::Decode`] if the params don't fit.
@@ -148,7 +153,7 @@ impl Event {
 
 impl fmt::Debug for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Not the text: it may hold what should not be in a log.
+        // The text is not shown: it may hold secrets that should not be in a log.
         f.debug_struct("Event")
             .field("seq", &self.seq())
             .field("kind", &self.kind())

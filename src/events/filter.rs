@@ -1,4 +1,4 @@
-//! Which events a subscription gets: a value, decided before anything is queued.
+//! Event filters: values that decide what a subscription gets, before anything is queued.
 
 use std::sync::Arc;
 
@@ -10,10 +10,11 @@ use crate::{
 
 /// Selects events by thread, turn, item, method, kind and item type.
 ///
-/// A filter is a value and no closure, since it is applied in the task that reads from the server.
+/// A filter is a value and not a closure, because the task that reads from the server applies it.
 ///
-/// Conditions of the same sort widen (`.method("turn/*").method("error")` takes both), conditions of different sorts
-/// narrow. [`and`](Self::and) and [`or`](Self::or) combine whole filters.
+/// Conditions of the same sort widen the filter: `.method("turn/*").method("error")` takes both.
+/// Conditions of different sorts narrow it. [`and`](Self::and) and [`or`](Self::or) combine whole
+/// filters.
 ///
 /// ```
 /// use cas_sdk::Filter;
@@ -31,7 +32,7 @@ enum Expr {
     Or(Vec<Expr>),
 }
 
-/// An empty list is no condition.
+/// The conditions of one filter. An empty list is no condition.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Fields {
     threads: Vec<String>,
@@ -43,33 +44,35 @@ struct Fields {
 }
 
 impl Filter {
-    /// Every notification, every server request, and every line that is neither. Responses go to their callers; one that
-    /// nobody has asked for is an event, and so is one whose caller has given up ([`MessageKind::LateResponse`]).
+    /// Takes every notification, every server request, and every line that is neither. Responses go
+    /// to their callers. A response that no request asked for is an event, and so is a response
+    /// whose caller has given up ([`MessageKind::LateResponse`]).
     pub fn all() -> Self {
         Self(Expr::Fields(Box::default()))
     }
 
-    /// Only events that name this thread, as `threadId` or `thread.id`.
+    /// Takes only events that name this thread, as `threadId` or `thread.id`.
     pub fn thread(self, id: impl Into<String>) -> Self {
         self.with(|f| f.threads.push(id.into()))
     }
 
-    /// Only events that name this turn, as `turnId` or `turn.id`.
+    /// Takes only events that name this turn, as `turnId` or `turn.id`.
     pub fn turn(self, id: impl Into<String>) -> Self {
         self.with(|f| f.turns.push(id.into()))
     }
 
-    /// Only events that name this item, as `itemId` or `item.id`.
+    /// Takes only events that name this item, as `itemId` or `item.id`.
     pub fn item(self, id: impl Into<String>) -> Self {
         self.with(|f| f.items.push(id.into()))
     }
 
-    /// Only this method, or with a final `*` all that begin so: `turn/completed`, `item/*`.
+    /// Takes only this method, or, with a final `*`, all methods with this prefix:
+    /// `turn/completed`, `item/*`.
     pub fn method(self, pattern: impl Into<String>) -> Self {
         self.with(|f| f.methods.push(pattern.into()))
     }
 
-    /// Only notifications of type `N`.
+    /// Takes only notifications of type `N`.
     pub fn notification<N: Notification>(self) -> Self {
         self.with(|f| {
             f.methods
@@ -77,23 +80,23 @@ impl Filter {
         })
     }
 
-    /// Only events of this kind.
+    /// Takes only events of this kind.
     pub fn kind(self, kind: MessageKind) -> Self {
         self.with(|f| f.kinds.push(kind))
     }
 
-    /// Only events about an item of this type, such as `commandExecution`: `item/started` and `item/completed`, which
-    /// carry it. Deltas don't.
+    /// Takes only events about an item of this type, such as `commandExecution`. These are
+    /// `item/started` and `item/completed`, which carry the type; deltas don't.
     pub fn item_type(self, item_type: impl Into<String>) -> Self {
         self.with(|f| f.item_types.push(item_type.into()))
     }
 
-    /// Only what both take.
+    /// Takes only what both filters take.
     pub fn and(self, other: Self) -> Self {
         Self(Expr::And(vec![self.0, other.0]))
     }
 
-    /// What either takes.
+    /// Takes what either filter takes.
     pub fn or(self, other: Self) -> Self {
         Self(Expr::Or(vec![self.0, other.0]))
     }

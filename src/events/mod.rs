@@ -1,4 +1,4 @@
-//! What the server sends without being asked: events and streams of them, filters, and every line of the wire.
+//! What the server sends on its own: events, event streams, filters, and every line of the wire.
 
 mod client;
 mod event;

@@ -1,4 +1,4 @@
-//! Streams of events, and of the notifications of one type.
+//! Streams of events, and streams of the notifications of one type.
 
 use std::{
     collections::VecDeque,
@@ -19,9 +19,10 @@ use crate::{
 
 /// A stream of events; see [`CasClient::events`](crate::CasClient::events).
 ///
-/// Events come in the order of the server. A reader that is too slow gets [`Error::Lagged`] at the place where events
-/// are missing, and the stream goes on. The connection's end is [`Error::Closed`], once, after all that came before;
-/// after a shutdown that was asked for, the stream just ends.
+/// Events come in the server's order. A reader that is too slow gets [`Error::Lagged`] in the place
+/// of the missing events, and the stream goes on. When the connection ends, the stream yields
+/// [`Error::Closed`] once, after all earlier events. After a requested shutdown, the stream just
+/// ends.
 #[derive(Debug)]
 #[must_use = "a stream of events does nothing but fill its queue until it is polled"]
 pub struct Events {
@@ -30,7 +31,7 @@ pub struct Events {
     ended: bool,
 }
 
-/// How many events are taken from the shared queue at a time.
+/// How many events are taken from the shared queue at once.
 const TAKE: usize = 256;
 
 impl Events {
@@ -42,12 +43,12 @@ impl Events {
         }
     }
 
-    /// The next event. `None` at the end.
+    /// Returns the next event, or `None` at the end.
     pub async fn next(&mut self) -> Option<Result<Event, Error>> {
         std::future::poll_fn(|cx| self.poll_event(cx)).await
     }
 
-    /// Another stream of the same, with the same still to be read.
+    /// Returns another stream with the same filter and the same unread events.
     pub(crate) fn fork(&self) -> Self {
         Self {
             subscription: self.subscription.fork(),
@@ -56,7 +57,7 @@ impl Events {
         }
     }
 
-    /// Puts events back, to be read again before all others.
+    /// Puts events back in front of all unread events.
     pub(crate) fn unread(&mut self, events: Vec<Event>) {
         for event in events.into_iter().rev() {
             self.ready.push_front(Next::Messages(Run::one(event.0)));
@@ -95,7 +96,8 @@ impl Events {
                     return Poll::Ready(end);
                 }
                 None => {
-                    // A stream that is always ready would keep its task from ever giving way to others.
+                    // A stream that is always ready would keep its task from ever yielding to other
+                    // tasks.
                     let budget = ready!(tokio::task::coop::poll_proceed(cx));
                     ready!(self.subscription.queue.poll_take(cx, &mut self.ready, TAKE));
                     budget.made_progress();
@@ -105,7 +107,7 @@ impl Events {
     }
 }
 
-/// What the end of the connection is to a stream.
+/// What a stream yields at the end of the connection.
 fn closed<T>(reason: Arc<CloseReason>) -> Option<Result<T, Error>> {
     (reason.cause != CloseCause::Shutdown).then_some(Err(Error::Closed(reason)))
 }
@@ -118,7 +120,8 @@ impl Stream for Events {
     }
 }
 
-/// A stream of notifications of one type; see [`CasClient::notifications`](crate::CasClient::notifications).
+/// A stream of notifications of one type; see
+/// [`CasClient::notifications`](crate::CasClient::notifications).
 #[derive(Debug)]
 #[must_use = "a stream of events does nothing but fill its queue until it is polled"]
 pub struct Notifications<N> {
@@ -134,7 +137,7 @@ impl<N: Notification> Notifications<N> {
         }
     }
 
-    /// The next notification. `None` at the end.
+    /// Returns the next notification, or `None` at the end.
     pub async fn next(&mut self) -> Option<Result<N, Error>> {
         std::future::poll_fn(|cx| self.poll(cx)).await
     }

@@ -1,4 +1,5 @@
-//! The wire itself: every line of both directions, numbered, lossless. For recording, and for those who decode all.
+//! The wire: every line of both directions, numbered and lossless, for recording and for programs
+//! that decode everything.
 
 use std::{
     fmt,
@@ -14,7 +15,7 @@ use crate::rpc::tap::{Tap, Tapped};
 #[derive(Clone)]
 pub struct WireLine(Tapped);
 
-/// Which way a line went.
+/// The direction of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Direction {
     /// From this client to the server.
@@ -24,14 +25,15 @@ pub enum Direction {
 }
 
 impl WireLine {
-    /// The number of the line, over both directions. From the first line of this stream on there are no gaps, except
-    /// that a line longer than the builder's [`max_line`](crate::Builder::max_line) has a number but is not here.
+    /// The number of the line, counted over both directions. From the first line of this stream on
+    /// the numbers have no gaps, with one exception: a line longer than the builder's
+    /// [`max_line`](crate::Builder::max_line) has a number but is not in the stream.
     #[must_use]
     pub fn number(&self) -> u64 {
         self.0.number
     }
 
-    /// Which way it went.
+    /// The direction of the line.
     #[must_use]
     pub fn direction(&self) -> Direction {
         if self.0.to_server {
@@ -41,7 +43,7 @@ impl WireLine {
         }
     }
 
-    /// The line without its newline, exactly as it was; bytes that are not UTF-8 are replaced.
+    /// The line exactly as it was sent, without its newline; bytes that are not UTF-8 are replaced.
     #[must_use]
     pub fn line(&self) -> &str {
         &self.0.line
@@ -50,7 +52,7 @@ impl WireLine {
 
 impl fmt::Debug for WireLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Not the text: it may hold a token.
+        // The text is not shown: it may hold a token.
         f.debug_struct("WireLine")
             .field("number", &self.number())
             .field("direction", &self.direction())
@@ -58,15 +60,16 @@ impl fmt::Debug for WireLine {
     }
 }
 
-/// A lossless stream of all lines; see [`CasClient::wire`](crate::CasClient::wire). It ends with the connection.
+/// A lossless stream of all lines; see [`CasClient::wire`](crate::CasClient::wire). It ends with
+/// the connection.
 #[must_use = "while it is not read, the client reads nothing from the server and sends it no request"]
 pub struct Wire(pub(super) Tap);
 
-/// How many lines a wire may hold before reading from the server pauses.
+/// How many lines the stream may hold before reading from the server pauses.
 pub(super) const BOUND: usize = 4_096;
 
 impl Wire {
-    /// The next line. `None` when the connection has ended.
+    /// Returns the next line, or `None` when the connection has ended.
     pub async fn next(&mut self) -> Option<WireLine> {
         std::future::poll_fn(|cx| self.poll(cx)).await
     }
@@ -78,7 +81,7 @@ impl Wire {
 
 impl fmt::Debug for Wire {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Not the lines that wait: one may be a login.
+        // The queued lines are not shown: one may be a login.
         f.debug_struct("Wire")
             .field("waiting", &self.0.waiting())
             .finish_non_exhaustive()

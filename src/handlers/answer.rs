@@ -1,4 +1,4 @@
-//! Answers to the server, as they go over the wire.
+//! Responses to the server's requests, as they go over the wire.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use super::{
     policy::{Decided, DecidedBy},
 };
 
-/// An answer: the member of the response, its JSON text, and who decided it.
+/// A response: its member, the member's JSON text, and who decided it.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) key: &'static str,
@@ -45,7 +45,8 @@ impl Answer {
         Self::error(error.code(), &error.to_string())
     }
 
-    /// What is answered to a method that nobody answers. A refusal is a valid body of the method, where it has one.
+    /// The response to a method that nobody answers. A refusal is a valid result of the method, if
+    /// the method has one.
     pub(crate) fn refusal(method: &str) -> Self {
         let Some(body) = ServerMethod::of(method).refusal() else {
             return Self::error(-32601, &format!("no handler for {method}"));
@@ -53,7 +54,7 @@ impl Answer {
         Self::result(body).decided(DecidedBy::Default, "decline")
     }
 
-    /// What is answered to the deprecated approvals of the first protocol.
+    /// The response to the deprecated approvals of the first protocol.
     pub(crate) fn deprecated(method: &str) -> Self {
         let text = format!("Unsupported deprecated server request: {method}");
         Self::error_with(-32602, &text, Some(json!({"supportedMode": "v2-only"})))
@@ -68,7 +69,7 @@ impl Answer {
         self
     }
 
-    /// The same, with what is to be said of the rule that decided it.
+    /// The same answer with a warning about the rule that decided it.
     pub(crate) fn warned(mut self, warning: Option<String>) -> Self {
         if let Some(decided) = &mut self.decided {
             decided.warning = warning;
@@ -76,7 +77,7 @@ impl Answer {
         self
     }
 
-    /// The same, told as decided by the fallback.
+    /// The same answer, reported as decided by the fallback.
     pub(crate) fn by_fallback(self) -> Self {
         let what = if self.key == "error" {
             "error"

@@ -1,4 +1,4 @@
-//! Approvals: may the agent run this, change that, have more permissions?
+//! Approvals: whether the agent may run a command, change a file, or have more permissions.
 
 use std::future::{Future, ready};
 
@@ -21,8 +21,8 @@ use crate::protocol::{
 
 /// Answers the server's requests for approval. Every default is a refusal.
 ///
-/// Register it with [`Builder::approvals`](crate::Builder::approvals), alone or behind the rules of a
-/// [`Policy`](crate::policy::Policy). There is no time limit unless
+/// Register a handler with [`Builder::approvals`](crate::Builder::approvals), alone or behind the
+/// rules of a [`Policy`](crate::policy::Policy). There is no time limit unless
 /// [`Handlers::approval_limit`](super::Handlers::approval_limit) sets one. A closure
 /// `|request: ApprovalRequest, cx| async { … }` that returns a [`Decision`] is an `Approvals` too.
 ///
@@ -48,8 +48,9 @@ use crate::protocol::{
 /// # async fn yes_or_no(_: String) -> bool { false }
 /// ```
 pub trait Approvals: Send + Sync + 'static {
-    /// `item/commandExecution/requestApproval`: may this command run? Look at `kind` too: it may be about input to a
-    /// running command, and with a `network_approval_context` it is about the network.
+    /// `item/commandExecution/requestApproval`: decides whether a command may run. Check `kind`
+    /// too: the request may be about input to a running command. A request with a
+    /// `network_approval_context` is about the network.
     ///
     /// # Errors
     /// The command is declined, and the turn goes on.
@@ -62,7 +63,7 @@ pub trait Approvals: Send + Sync + 'static {
         ready(Ok(Decision::Decline))
     }
 
-    /// `item/fileChange/requestApproval`: may these files be changed?
+    /// `item/fileChange/requestApproval`: decides whether files may be changed.
     ///
     /// # Errors
     /// The change is declined, and the turn goes on.
@@ -75,7 +76,8 @@ pub trait Approvals: Send + Sync + 'static {
         ready(Ok(Decision::Decline))
     }
 
-    /// `item/permissions/requestApproval`: may the agent have these permissions from now on?
+    /// `item/permissions/requestApproval`: decides which of these permissions the agent gets from
+    /// now on.
     ///
     /// # Errors
     /// Nothing is granted, and the turn goes on.
@@ -88,7 +90,7 @@ pub trait Approvals: Send + Sync + 'static {
         ready(Ok(Grant::nothing()))
     }
 
-    /// `skill/requestApproval`, of servers before 0.142: may this skill be used?
+    /// `skill/requestApproval`, from servers before 0.142: decides whether a skill may be used.
     ///
     /// # Errors
     /// The skill is declined, and the turn goes on.
@@ -142,7 +144,7 @@ where
     }
 }
 
-/// What a closure is asked; see [`Approvals`].
+/// A request for approval, as a closure gets it; see [`Approvals`].
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum ApprovalRequest {
@@ -150,41 +152,42 @@ pub enum ApprovalRequest {
     Command(Box<CommandExecutionRequestApprovalParams>),
     /// See [`Approvals::file_change`].
     FileChange(FileChangeApproval),
-    /// See [`Approvals::permissions`]. A decision that accepts grants all that is asked for.
+    /// See [`Approvals::permissions`]. A decision that accepts grants everything that the request
+    /// asks for.
     Permissions(Box<PermissionsRequestApprovalParams>),
     /// See [`Approvals::skill`].
     Skill(SkillApproval),
 }
 
-/// A request to approve changes of files.
+/// A request to approve file changes.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct FileChangeApproval {
-    /// What the server sent.
+    /// The params that the server sent.
     pub params: FileChangeRequestApprovalParams,
-    /// The changes. The request itself doesn't have them: they are of the item that was started before it. Empty if
-    /// that has not been seen.
+    /// The changes. The request itself doesn't carry them: they belong to the item that was started
+    /// before it. Empty if that item has not been seen.
     pub changes: Vec<FileUpdateChange>,
 }
 
-/// A request to approve the use of a skill. What the server leaves out is empty.
+/// A request to approve the use of a skill. Fields that the server leaves out are empty.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 #[non_exhaustive]
 pub struct SkillApproval {
-    /// The item that uses it.
+    /// The item that uses the skill.
     pub item_id: String,
-    /// Its name.
+    /// The name of the skill.
     pub skill_name: String,
 }
 
-/// What a handler answers, whichever method it was asked through.
+/// The answer of a handler, for any of the approval methods.
 pub(crate) enum ApprovalAnswer {
     Decision(Decision),
     Grant(Grant),
 }
 
-/// A request for approval, and the changes of the item that it is about.
+/// A request for approval, and the file changes of its item.
 pub(crate) struct ApprovalCall {
     pub(crate) approval: Approval,
     pub(crate) request: Undecoded,

@@ -6,13 +6,14 @@ use futures_util::future::BoxFuture;
 
 use super::{context::RequestContext, erased::Asked, error::HandlerError};
 
-/// Answers `attestation/generate`. Registering one makes the client announce `requestAttestation`, and codex with a
-/// ChatGPT login then asks once for every request to the model.
+/// Answers `attestation/generate`. Registering a handler makes the client announce
+/// `requestAttestation`. A codex with a ChatGPT login then sends one such request for every request
+/// to the model.
 ///
-/// The server waits 100 ms and then goes on without; a handler is stopped after 80 ms, so have the token ready. A closure
-/// `|cx| async { … }` is an `Attestation` too.
+/// The server waits 100 ms and then goes on without an attestation. A handler is stopped after 80
+/// ms, so have the token ready. A closure `|cx| async { … }` is an `Attestation` too.
 pub trait Attestation: Send + Sync + 'static {
-    /// The token, as in `v1.…`.
+    /// Returns the token, as in `v1.…`.
     ///
     /// # Errors
     /// The model is asked without an attestation; the turn goes on.

@@ -1,4 +1,5 @@
-//! `account/chatgptAuthTokens/refresh`: new tokens, where this program and not codex looks after the login.
+//! `account/chatgptAuthTokens/refresh`: new tokens, if this program and not codex manages the
+//! login.
 
 use std::{fmt, future::Future};
 
@@ -7,18 +8,19 @@ use serde::{Deserialize, Serialize};
 
 use super::{context::RequestContext, erased::Asked, error::HandlerError};
 
-/// Answers `account/chatgptAuthTokens/refresh`, which codex asks when a backend has refused the token it was given with
-/// `account/login/start`.
+/// Answers `account/chatgptAuthTokens/refresh`, which codex sends when a backend has refused the
+/// token from `account/login/start`.
 ///
-/// Requests for one account that come while one is being answered, or up to 3 s after new tokens came, get the same
-/// tokens: two threads that expire at once cause one refresh. A login, a logout, `account/updated` and a request for
-/// another account end that. The server waits 10 s and then fails the turn; a handler is stopped after 8 s. A closure
-/// `|request: RefreshRequest, cx| async { … }` is an `AuthRefresh` too.
+/// Requests for one account share their tokens: a request that comes while another is being
+/// answered, or up to 3 s after new tokens came, gets the same tokens. Two threads that expire at
+/// once therefore cause one refresh. A login, a logout, `account/updated` and a request for another
+/// account end the sharing. The server waits 10 s and then fails the turn; a handler is stopped
+/// after 8 s. A closure `|request: RefreshRequest, cx| async { … }` is an `AuthRefresh` too.
 pub trait AuthRefresh: Send + Sync + 'static {
-    /// New tokens for the account that the request names.
+    /// Returns new tokens for the account that the request names.
     ///
     /// # Errors
-    /// The turn fails; the server passes on the code of the error, not its text.
+    /// The turn fails. The server passes on the code of the error, not its text.
     fn refresh(
         &self,
         request: RefreshRequest,
@@ -40,18 +42,18 @@ where
     }
 }
 
-/// Why tokens are needed, and for whom.
+/// The reason for a refresh, and the account.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 #[non_exhaustive]
 pub struct RefreshRequest {
-    /// `unauthorized`: a backend answered 401.
+    /// The reason. `unauthorized`: a backend answered 401.
     pub reason: String,
-    /// The account that codex used until now.
+    /// The account that codex has used until now.
     pub previous_account_id: Option<String>,
 }
 
-/// What codex logs in with. Its `Debug` does not show the token.
+/// The tokens that codex logs in with. `Debug` does not show the access token.
 #[derive(Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ChatgptTokens {
@@ -62,7 +64,8 @@ pub struct ChatgptTokens {
 }
 
 impl ChatgptTokens {
-    /// An access token (a JWT) and the account it is for, which must be the one that codex used before.
+    /// Makes tokens from an access token (a JWT) and the id of its account, which must be the
+    /// account that codex used before.
     #[must_use]
     pub fn new(access_token: impl Into<String>, account_id: impl Into<String>) -> Self {
         Self {
@@ -72,7 +75,7 @@ impl ChatgptTokens {
         }
     }
 
-    /// The plan of the account, such as `pro`; else codex reads it from the token.
+    /// Sets the plan of the account, such as `pro`. By default codex reads the plan from the token.
     #[must_use]
     pub fn plan(mut self, plan: impl Into<String>) -> Self {
         self.chatgpt_plan_type = Some(plan.into());

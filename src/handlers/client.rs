@@ -1,4 +1,5 @@
-//! What a client has to do with handlers: which ones its threads get, and which requests wait for an answer.
+//! The client's side of handlers: which handlers its threads get, and which requests wait for an
+//! answer.
 
 use std::{any::Any, sync::Arc};
 
@@ -13,12 +14,13 @@ use crate::{
 };
 
 impl CasClient {
-    /// A handle to the same connection whose threads have these handlers, and the client's where it has none: those that
-    /// are started, resumed or forked through it, by whichever method of the client, and the threads of the sub-agents that
-    /// they spawn. The handle that opened a thread last decides.
+    /// Returns a handle to the same connection with other handlers for its threads. The threads
+    /// that are started, resumed or forked through the handle, by any method of the client, get
+    /// these handlers, and the client's where there is none here. So do the threads of the
+    /// sub-agents that they spawn. If several handles open a thread, the last one decides.
     ///
-    /// For a thread whose opener is not known, the strictest of the policies of the client and all of its threads decides,
-    /// those of closed threads included.
+    /// For a thread whose opener is not known, the strictest of the policies of the client and of
+    /// all its threads decides, including closed threads.
     #[must_use]
     pub fn with_handlers(&self, handlers: Handlers) -> Self {
         self.warn_of_uncalled_handlers(&handlers);
@@ -32,11 +34,12 @@ impl CasClient {
         self.dispatch().pending()
     }
 
-    /// The server's requests that no handler claims, from now on: for a program that passes them on. A registered
-    /// [`Fallback`](super::Fallback) goes first. Calling this again ends the previous stream.
+    /// Streams the server's requests that no handler claims, from now on, for a program that passes
+    /// them on. A registered [`Fallback`](super::Fallback) takes precedence. Calling this again
+    /// ends the previous stream.
     ///
-    /// A request stays open until its [`Responder`](super::Responder) has answered; 256 are open at most, then the server
-    /// gets -32001.
+    /// A request stays open until its [`Responder`](super::Responder) has answered. At most 256
+    /// requests are open; further requests are answered with -32001.
     pub fn unclaimed_requests(&self) -> UnclaimedRequests {
         UnclaimedRequests(self.dispatch().take_unclaimed())
     }
@@ -53,7 +56,7 @@ impl CasClient {
         self.handlers().tools.check()
     }
 
-    /// Warns of those handlers that this server never calls.
+    /// Warns about the handlers that this server never calls.
     pub(crate) fn warn_of_uncalled_handlers(&self, handlers: &Handlers) {
         handlers.warn_of_uncalled(self.server().and_then(ServerInfo::version));
     }

@@ -6,13 +6,13 @@ use futures_util::future::BoxFuture;
 
 use super::{context::RequestContext, erased::Asked, error::HandlerError};
 
-/// Answers `currentTime/read`, which codex up to 0.169 asks when it is configured with an external clock: for simulations and
-/// replays. Without one the time of this machine is given.
+/// Answers `currentTime/read`, which codex up to 0.169 sends when it is configured with an external
+/// clock: for simulations and replays. Without a handler the response is the time of this machine.
 ///
-/// The server waits 10 s and then fails the turn; a handler is stopped after 9 s. A closure `|cx| async { … }` is a
-/// `Clock` too.
+/// The server waits 10 s and then fails the turn; a handler is stopped after 9 s. A closure
+/// `|cx| async { … }` is a `Clock` too.
 pub trait Clock: Send + Sync + 'static {
-    /// The time for the thread that `cx` names. Fractions of a second are cut off.
+    /// Returns the time for the thread that `cx` names. Fractions of a second are cut off.
     ///
     /// # Errors
     /// The turn fails.

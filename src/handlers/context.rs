@@ -1,13 +1,13 @@
-//! `RequestContext`: where a request of the server comes from.
+//! `RequestContext`: where a server request comes from.
 
 use crate::{client::handle::CasClient, protocol::RequestId};
 
-/// Where a request of the server comes from.
+/// Where a server request comes from.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct RequestContext {
-    /// The client, for requests of the handler's own. It does not keep the connection alive; a handler that captures
-    /// another clone of the client does.
+    /// The client, for the handler's own requests. This clone does not keep the connection alive;
+    /// another clone that the handler captures does.
     pub client: CasClient,
     /// The id of the request.
     pub request_id: RequestId,

@@ -4,19 +4,20 @@ use std::fmt;
 
 /// The answer to a request for approval.
 ///
-/// What the server does not offer for a request falls back to the next stricter decision that it does, in the order of
-/// the variants. Declining is always possible.
+/// A decision that the server does not offer for a request falls back to the next stricter decision
+/// that the server offers, in the order of the variants. Declining is always possible.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Decision {
-    /// Accept, permanently if the server offers that: a command with the amendment of the execution policy that the server
-    /// proposes, an MCP tool call with `persist: always`. Otherwise the same as
-    /// [`AcceptForSession`](Self::AcceptForSession).
+    /// Accept, permanently if the server offers that: a command with the amendment of the execution
+    /// policy that the server proposes, an MCP tool call with `persist: always`. Otherwise the same
+    /// as [`AcceptForSession`](Self::AcceptForSession).
     AcceptAlways,
-    /// Accept, and amend the execution policy by this prefix of commands, which has to be the one that the server
-    /// proposes. For commands only.
+    /// Accept, and amend the execution policy by this command prefix, which has to be the one that
+    /// the server proposes. For commands only.
     AcceptWithExecpolicyAmendment(Vec<String>),
-    /// Amend the network policy: allow or deny this host from now on. For commands that want the network.
+    /// Amend the network policy: allow or deny this host from now on. For commands that need the
+    /// network.
     ApplyNetworkPolicyAmendment {
         /// Whether the host is allowed.
         allow: bool,
@@ -27,14 +28,15 @@ pub enum Decision {
     AcceptForSession,
     /// Accept once.
     Accept,
-    /// Decline. The turn goes on: the model is told and may try something else.
+    /// Decline. The turn goes on: the model learns of the refusal and may try something else.
     Decline,
-    /// Decline and interrupt the turn. Where the method has no such answer, the same as [`Decline`](Self::Decline).
+    /// Decline and interrupt the turn. The same as [`Decline`](Self::Decline) for a method that has
+    /// no such answer.
     Cancel,
 }
 
 impl Decision {
-    /// Whether it lets the agent do what it asks for.
+    /// Whether the decision lets the agent do what it asks for.
     #[must_use]
     pub fn accepts(&self) -> bool {
         match self {
@@ -61,7 +63,7 @@ impl Decision {
 }
 
 impl fmt::Display for Decision {
-    /// The word on the wire, or the closest to it.
+    /// Writes the word on the wire, or the closest one.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }

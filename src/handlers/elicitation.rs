@@ -28,8 +28,9 @@ pub trait Elicitation: Send + Sync + 'static {
         cx: RequestContext,
     ) -> impl Future<Output = Result<ElicitationAnswer, HandlerError>> + Send;
 
-    /// Whether this handler can show OpenAI's extended forms ([`ElicitationAsk::OpenaiForm`]). Then the client announces
-    /// `mcpServerOpenaiFormElicitation`; this counts only for the handler of the builder. Default: no.
+    /// Whether this handler can show OpenAI's extended forms ([`ElicitationAsk::OpenaiForm`]). If
+    /// so, the client announces `mcpServerOpenaiFormElicitation`. Only the builder's handler
+    /// counts. Default: no.
     fn openai_forms(&self) -> bool {
         false
     }
@@ -49,82 +50,84 @@ where
     }
 }
 
-/// What an MCP server wants.
+/// A request of an MCP server.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ElicitationRequest {
-    /// The thread it belongs to.
+    /// The thread that the request belongs to.
     pub thread_id: String,
-    /// The turn it belongs to, where codex can tell.
+    /// The turn that the request belongs to, if codex knows it.
     pub turn_id: Option<String>,
     /// The MCP server, by its name in the configuration.
     pub server: String,
-    /// `_meta` of the request; `null` if it has none.
+    /// The `_meta` of the request; `null` if it has none.
     pub meta: Value,
-    /// What is asked.
+    /// What the request asks for.
     pub ask: ElicitationAsk,
 }
 
-/// What is asked; see [`ElicitationRequest`].
+/// What an MCP server asks for; see [`ElicitationRequest`].
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum ElicitationAsk {
-    /// A form to fill in: the content of the answer is an object of this schema.
+    /// A form to fill in. The content of the answer is an object of this schema.
     Form {
-        /// What to tell the user.
+        /// The message to show the user.
         message: String,
         /// The JSON schema of the content.
         schema: Value,
     },
-    /// OpenAI's extended form, asked only if [`Elicitation::openai_forms`] says so.
+    /// OpenAI's extended form, used only if [`Elicitation::openai_forms`] returns true.
     OpenaiForm {
-        /// What to tell the user.
+        /// The message to show the user.
         message: String,
         /// The schema of the content.
         schema: Value,
     },
     /// A page to open in a browser.
     Url {
-        /// What to tell the user.
+        /// The message to show the user.
         message: String,
-        /// The page.
+        /// The address of the page.
         url: String,
-        /// The id by which the MCP server will speak of it.
+        /// The id by which the MCP server will refer to this elicitation.
         elicitation_id: String,
     },
-    /// Approval for a call of one of the MCP server's tools. The rules of a [`Policy`](crate::policy::Policy) come before the
-    /// handler. A [`Decision`] converts to the answer.
+    /// Approval for a call of one of the MCP server's tools. The rules of a
+    /// [`Policy`](crate::policy::Policy) come before the handler. A [`Decision`] converts to the
+    /// answer.
     ///
-    /// An MCP server can send a form that looks like one. So it is one only if the form has no fields and a call of that
-    /// tool is in progress whose approval has not been asked for; else it is a [`Form`](Self::Form).
+    /// An MCP server can send a form that looks like such a request. So a request counts as a tool
+    /// call only if its form has no fields and a call of that tool is in progress whose approval
+    /// has not been requested yet. Any other request is a [`Form`](Self::Form).
     ToolCall(McpToolCall),
-    /// An approval that the device has to vouch for; the content of the answer holds the proof.
+    /// An approval that the device has to confirm. The content of the answer holds the proof.
     UserVerification {
         /// The title of the prompt.
         title: String,
-        /// What is to be approved.
+        /// What the user approves.
         description: String,
-        /// What has to be signed.
+        /// The challenge to sign.
         challenge: String,
     },
     /// A mode that this version of the crate does not know.
     Other {
-        /// The mode.
+        /// The name of the mode.
         mode: String,
         /// All params.
         params: Value,
     },
 }
 
-/// A call of an MCP server's tool that wants approval.
+/// An MCP tool call that needs approval.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct McpToolCall {
-    /// What to ask the user.
+    /// The message to show the user.
     pub message: String,
-    /// The tool.
+    /// The name of the tool.
     pub tool: String,
-    /// What the MCP server says of it.
+    /// The MCP server's description of the tool.
     pub description: Option<String>,
     /// The arguments of the call.
     pub arguments: Value,
@@ -134,13 +137,13 @@ pub struct McpToolCall {
     pub persist: Vec<Persist>,
 }
 
-/// For how long an approval of an MCP tool is remembered.
+/// How long an approval of an MCP tool is remembered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Persist {
     /// Until the session ends.
     Session,
-    /// For good.
+    /// Permanently.
     Always,
 }
 
@@ -179,22 +182,22 @@ impl ElicitationAnswer {
         }
     }
 
-    /// Yes. The content of a form is an object of its schema; for the other modes give `()`.
+    /// Accepts. The content of a form is an object of its schema; for the other modes pass `()`.
     pub fn accept(content: impl Into<Value>) -> Self {
         Self::new("accept", content.into())
     }
 
-    /// No.
+    /// Declines.
     pub fn decline() -> Self {
         Self::new("decline", Value::Null)
     }
 
-    /// The user closed the prompt without saying yes or no. The turn goes on.
+    /// Reports that the user closed the prompt without accepting or declining. The turn goes on.
     pub fn cancel() -> Self {
         Self::new("cancel", Value::Null)
     }
 
-    /// Remembers the approval of an MCP tool, so that it is not asked again.
+    /// Remembers the approval of an MCP tool, so that the user is not asked again.
     pub fn persist(self, persist: Persist) -> Self {
         self.meta("persist", persist.word())
     }
@@ -209,7 +212,7 @@ impl ElicitationAnswer {
         self.action
     }
 
-    /// Takes back a `persist` that the server did not offer.
+    /// Removes a `persist` that the server did not offer.
     pub(crate) fn within(mut self, offered: &[Persist]) -> Self {
         let wanted = self.meta.get("persist").and_then(Value::as_str);
         match wanted.and_then(Persist::of) {
@@ -243,7 +246,7 @@ impl From<Decision> for ElicitationAnswer {
 
 impl fmt::Debug for ElicitationAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Not the content: it is the user's.
+        // The content is not shown: it is the user's.
         f.debug_struct("ElicitationAnswer")
             .field("action", &self.action)
             .field("meta", &self.meta)
@@ -252,7 +255,7 @@ impl fmt::Debug for ElicitationAnswer {
 }
 
 impl ElicitationRequest {
-    /// Reads the params. Only what can't be told without is required of them.
+    /// Reads the params. No field is required.
     pub(crate) fn parse(params: &str) -> Result<Self, serde_json::Error> {
         #[derive(Default, Deserialize)]
         #[serde(rename_all = "camelCase", default)]
@@ -312,7 +315,7 @@ impl ElicitationRequest {
         })
     }
 
-    /// The same without believing that it is about the call of a tool.
+    /// The same request, not believed to be about a tool call.
     pub(crate) fn into_form(mut self) -> Self {
         if let ElicitationAsk::ToolCall(call) = self.ask {
             self.ask = ElicitationAsk::Form {

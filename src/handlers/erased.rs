@@ -6,16 +6,17 @@ use futures_util::future::BoxFuture;
 
 use super::{context::RequestContext, error::HandlerError};
 
-/// A handler without its type. It is the user's code: it is called in a task, never in the reader.
+/// A handler without its type. Handlers are user code: they are called in a task, never in the
+/// reader.
 pub(crate) type Erased<Q, A> =
     Arc<dyn Fn(Q, RequestContext) -> BoxFuture<'static, Result<A, HandlerError>> + Send + Sync>;
 
-/// What all handlers have in common.
+/// The interface that all handlers share.
 pub(crate) trait Asked<Q, A>: Send + Sync + 'static {
     fn ask(&self, request: Q, cx: RequestContext) -> BoxFuture<'_, Result<A, HandlerError>>;
 }
 
-/// Takes a handler's type away, and keeps the handler alive while it answers.
+/// Erases a handler's type, and keeps the handler alive while it answers.
 pub(crate) fn erase<Q: Send + 'static, A: 'static>(handler: impl Asked<Q, A>) -> Erased<Q, A> {
     let handler: Arc<dyn Asked<Q, A>> = Arc::new(handler);
     Arc::new(move |request, cx| {

@@ -2,8 +2,9 @@
 
 use std::{error::Error, fmt};
 
-/// Why a handler failed. With `?`, whatever a `Box<dyn Error + Send + Sync>` can be made of converts, its sources included:
-/// any error that can be sent to another thread, `anyhow::Error`, a `String`, a `&str`.
+/// Why a handler failed. `?` converts every error that a `Box<dyn Error + Send + Sync>` can be made
+/// from, with its sources: any error that can be sent to another thread, `anyhow::Error`, a
+/// `String`, a `&str`.
 ///
 /// ```
 /// use cas_sdk::handlers::HandlerError;
@@ -22,8 +23,9 @@ use std::{error::Error, fmt};
 /// assert_eq!(HandlerError::from("no terminal").to_string(), "no terminal");
 /// ```
 ///
-/// What becomes of it depends on the request: approvals and elicitations are refused, user input is left empty (the
-/// text goes to `tracing`); where the method has no way to refuse, the server gets a JSON-RPC error with this text.
+/// The effect depends on the request. Approvals and elicitations are refused. User input is left
+/// empty, and the text goes to `tracing`. For a method that has no way to refuse, the server gets a
+/// JSON-RPC error with this text.
 #[derive(Clone)]
 pub struct HandlerError {
     code: Option<i32>,
@@ -31,7 +33,7 @@ pub struct HandlerError {
 }
 
 impl HandlerError {
-    /// A failure in words.
+    /// Makes an error from a text.
     pub fn new(text: impl Into<String>) -> Self {
         Self {
             code: None,
@@ -39,7 +41,8 @@ impl HandlerError {
         }
     }
 
-    /// A failure with the code of the JSON-RPC error, where there is one. Without it the code is -32000.
+    /// Makes an error with a JSON-RPC code, for requests that are answered with a JSON-RPC error.
+    /// Without this, the code is -32000.
     pub fn rpc(code: i32, text: impl Into<String>) -> Self {
         Self {
             code: Some(code),
@@ -60,7 +63,7 @@ impl<E: Into<Box<dyn Error + Send + Sync>>> From<E> for HandlerError {
     }
 }
 
-/// An error in words, and what caused it.
+/// The text of an error and of its sources.
 pub(crate) fn with_sources(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -72,7 +75,8 @@ pub(crate) fn with_sources(error: &(dyn Error + 'static)) -> String {
     text
 }
 
-// Not `std::error::Error`: the conversion from all of those would overlap with the one from itself.
+// Not `std::error::Error`: the conversion from all such errors would overlap with the conversion
+// from `HandlerError` itself.
 impl fmt::Display for HandlerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)

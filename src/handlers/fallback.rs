@@ -1,4 +1,5 @@
-//! What no other handler claims: a trait for one that answers, a stream of responders for who would rather take them.
+//! Requests that no other handler claims: a trait for answering them, and a stream of responders
+//! for taking them.
 
 use std::{
     fmt,
@@ -25,17 +26,17 @@ use crate::{
     rpc::Incoming,
 };
 
-/// Answers the server's requests that nothing else claims: those of methods without a handler, of methods that are newer
-/// than this crate, calls of tools that are not registered.
+/// Answers the server's requests that nothing else claims: methods without a handler, methods that
+/// are newer than this crate, and calls of tools that are not registered.
 ///
-/// What it returns is sent as it is, so it can be wrong; the other handlers can't send an answer of the wrong form.
-/// A closure `|request: UnclaimedRequest, cx| async { … }` is a `Fallback` too.
+/// The returned value is sent as it is, so it can have the wrong form; the other handlers can't
+/// send a wrong form. A closure `|request: UnclaimedRequest, cx| async { … }` is a `Fallback` too.
 pub trait Fallback: Send + Sync + 'static {
-    /// The `result` of the response.
+    /// Returns the `result` of the response.
     ///
     /// # Errors
-    /// The server gets a JSON-RPC error with the code and the text of the [`HandlerError`]. To refuse as if there were
-    /// no fallback, return [`UnclaimedRequest::refuse`].
+    /// The server gets a JSON-RPC error with the code and the text of the [`HandlerError`]. To
+    /// refuse as if there were no fallback, return [`UnclaimedRequest::refuse`].
     fn answer(
         &self,
         request: UnclaimedRequest,
@@ -67,7 +68,7 @@ impl<H: Fallback> Asked<UnclaimedRequest, Value> for H {
     }
 }
 
-/// A request of the server that no handler claims. Cheap to clone.
+/// A server request that no handler claims. Cheap to clone.
 #[derive(Clone)]
 pub struct UnclaimedRequest(Incoming);
 
@@ -82,7 +83,7 @@ impl UnclaimedRequest {
         self.0.parts().method().unwrap_or_default()
     }
 
-    /// The id.
+    /// The id of the request.
     #[must_use]
     pub fn id(&self) -> RequestId {
         request_id(&self.0)
@@ -106,7 +107,7 @@ impl UnclaimedRequest {
         self.0.parts().item()
     }
 
-    /// When it was read.
+    /// When the request was read.
     #[must_use]
     pub fn received_at(&self) -> Instant {
         self.0.received_at()
@@ -118,22 +119,22 @@ impl UnclaimedRequest {
         self.0.raw()
     }
 
-    /// The JSON text of the params; `null` where there are none.
+    /// The JSON text of the params; `null` if there are none.
     #[must_use]
     pub fn json(&self) -> &str {
         self.0.parts().params().unwrap_or("null")
     }
 
-    /// The params as a type of your own.
+    /// Decodes the params as your own type.
     ///
     /// # Errors
-    /// [`Error::Decode`] if they don't fit.
+    /// [`Error::Decode`] if the params don't fit.
     pub fn params_as<T: DeserializeOwned>(&self) -> Result<T, Error> {
         serde_json::from_str(self.json())
             .map_err(|e| Error::decode_part(self.method(), self.line(), self.json(), &e))
     }
 
-    /// The typed request. An unknown method is `ServerRequest::Unknown`, not an error.
+    /// Decodes the typed request. An unknown method is `ServerRequest::Unknown`, not an error.
     ///
     /// # Errors
     /// [`Error::Decode`] if the params don't fit the schema.
@@ -142,7 +143,8 @@ impl UnclaimedRequest {
             .map_err(|e| Error::decode_part(self.method(), self.line(), self.json(), &e))
     }
 
-    /// What is answered where there is no fallback: the method's refusal, or the error that the method is not handled.
+    /// Returns the answer that is sent without a fallback: the method's refusal, or the error that
+    /// the method is not handled.
     ///
     /// # Errors
     /// If the method has no refusal.
@@ -157,7 +159,7 @@ impl fmt::Debug for UnclaimedRequest {
     }
 }
 
-/// A request and the way to answer it, once. Dropped, it answers an error.
+/// A request, and the way to answer it once. Dropping it answers with an error.
 #[must_use = "a responder that is dropped answers an error"]
 pub struct Responder {
     request: UnclaimedRequest,
@@ -178,7 +180,7 @@ impl Responder {
     /// Answers with any value as the `result`. Does nothing if the request has been withdrawn.
     ///
     /// # Errors
-    /// [`Error::Encode`] if the value can't be written as JSON; the server gets an error then.
+    /// [`Error::Encode`] if the value can't be written as JSON; the server then gets an error.
     pub fn respond(self, result: &impl Serialize) -> Result<(), Error> {
         let body =
             serde_json::to_string(result).map_err(|e| Error::encode(self.request.method(), &e))?;
@@ -191,13 +193,14 @@ impl Responder {
         let _ = self.answer.send(Answer::error_with(code, message, data));
     }
 
-    /// Answers what is answered where nobody takes the request: the method's refusal, or that it is not handled.
+    /// Answers as if nobody took the request: with the method's refusal, or with the error that the
+    /// method is not handled.
     pub fn refuse(self) {
         let _ = self.answer.send(Answer::refusal(self.request.method()));
     }
 
-    /// Waits until the request needs no answer any more: the server has settled it, its turn has ended, or the
-    /// connection. Cancel safe.
+    /// Waits until the request no longer needs an answer: the server has settled it, its turn has
+    /// ended, or the connection has ended. Cancel safe.
     pub async fn withdrawn(&mut self) {
         self.answer.closed().await;
     }
@@ -218,7 +221,7 @@ impl fmt::Debug for Responder {
 pub struct UnclaimedRequests(pub(super) mpsc::Receiver<Responder>);
 
 impl UnclaimedRequests {
-    /// The next request. `None` when the connection has ended.
+    /// Returns the next request, or `None` when the connection has ended.
     pub async fn next(&mut self) -> Option<Responder> {
         self.0.recv().await
     }

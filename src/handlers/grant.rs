@@ -6,7 +6,7 @@ use crate::protocol::{
     PermissionsRequestApprovalResponse, RequestPermissionProfile,
 };
 
-/// Permissions that are granted: those of the request, a part of them, or none.
+/// The permissions to grant: those of the request, a part of them, or none.
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct Grant {
@@ -15,18 +15,18 @@ pub struct Grant {
 }
 
 impl Grant {
-    /// No permissions.
+    /// Grants no permissions.
     pub fn nothing() -> Self {
         Self::of(GrantedPermissionProfile::default())
     }
 
-    /// All permissions that the request asks for, until the turn ends.
+    /// Grants all permissions that the request asks for, until the turn ends.
     pub fn all(request: &PermissionsRequestApprovalParams) -> Self {
         Self::of(request.permissions.clone())
     }
 
-    /// These permissions, until the turn ends: a [`GrantedPermissionProfile`], or the `permissions` of the request with some
-    /// of them taken out.
+    /// Grants these permissions, until the turn ends: a [`GrantedPermissionProfile`], or the
+    /// `permissions` of the request with some of them removed.
     pub fn of(permissions: impl Into<GrantedPermissionProfile>) -> Self {
         Self {
             permissions: permissions.into(),
@@ -34,7 +34,7 @@ impl Grant {
         }
     }
 
-    /// Grants them until the session ends, instead of the turn.
+    /// Grants the permissions until the session ends, instead of the turn.
     pub fn for_session(mut self) -> Self {
         self.for_session = true;
         self
@@ -46,7 +46,7 @@ impl Grant {
         self.permissions.file_system.is_none() && self.permissions.network.is_none()
     }
 
-    /// All or nothing of what is asked for.
+    /// All of the requested permissions, or none.
     pub(crate) fn decided(decision: &Decision, asked: &RequestPermissionProfile) -> Self {
         match decision {
             Decision::Accept => Self::of(asked.clone()),

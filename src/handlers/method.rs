@@ -1,8 +1,9 @@
-//! The methods of the server's requests, told apart in one place.
+//! The methods of the server's requests, classified in one place.
 
-/// What a request of the server asks for.
+/// What a server request asks for.
 ///
-/// The methods are matched as text, and not taken from the schema: some are of servers older or newer than the vendored one.
+/// The methods are matched as text, and not taken from the schema, because some belong to servers
+/// older or newer than the vendored schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ServerMethod {
     /// `item/tool/call`.
@@ -16,9 +17,9 @@ pub(crate) enum ServerMethod {
     AuthRefresh,
     /// `attestation/generate`.
     Attestation,
-    /// `currentTime/read`, of servers up to 0.169.
+    /// `currentTime/read`, from servers up to 0.169.
     CurrentTime,
-    /// `execCommandApproval` and `applyPatchApproval`, of the first protocol.
+    /// `execCommandApproval` and `applyPatchApproval`, from the first protocol.
     Deprecated,
     /// Any other method.
     Unknown,
@@ -33,7 +34,7 @@ pub(crate) enum Approval {
     FileChange,
     /// `item/permissions/requestApproval`.
     Permissions,
-    /// `skill/requestApproval`, of servers before 0.142.
+    /// `skill/requestApproval`, from servers before 0.142.
     Skill,
 }
 
@@ -81,12 +82,12 @@ impl ServerMethod {
         }
     }
 
-    /// Whether the request asks for a decision, which the audit is told.
+    /// Whether the request asks for a decision, which is reported to the audit.
     pub(crate) fn is_decision(self) -> bool {
         matches!(self, Self::Approval(_) | Self::Elicitation)
     }
 
-    /// The result that refuses the request, where the method has one.
+    /// The result that refuses the request, if the method has one.
     pub(crate) fn refusal(self) -> Option<&'static str> {
         Some(match self {
             Self::Approval(Approval::Permissions) => r#"{"permissions":{}}"#,

@@ -1,4 +1,5 @@
-//! Who answers the server's requests: one trait for each sort of request, and what every handler is told.
+//! Handlers for the server's requests: one trait for each kind of request, and the context that
+//! every handler gets.
 
 mod answer;
 mod approvals;

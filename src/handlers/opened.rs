@@ -1,4 +1,5 @@
-//! Checks of a thread that has been opened: whether its handlers can be reached, and its tools are the same.
+//! Checks of an opened thread: whether its handlers can be reached, and whether its tools are the
+//! same.
 
 use std::path::PathBuf;
 
@@ -40,7 +41,7 @@ impl CasClient {
             .map_err(|e| Error::encode("thread/start", &e))
     }
 
-    /// Warns where something about a thread that has just been opened won't be as its handlers expect.
+    /// Warns if something about a newly opened thread won't be as its handlers expect.
     pub(crate) async fn warn_of_opened(&self, method: &str, result: &str) {
         let Ok(opened) = serde_json::from_str::<Opened>(result) else {
             return;
@@ -66,7 +67,7 @@ impl CasClient {
     }
 }
 
-/// What the server won't ask under an approval policy although there is somebody to answer.
+/// What the server won't ask under an approval policy, although a handler would answer.
 fn unreachable(handlers: &Handlers, policy: &Value) -> Vec<&'static str> {
     let never = policy == "never";
     let off = |key: &str| never || policy["granular"][key] == false;

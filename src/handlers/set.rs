@@ -22,8 +22,9 @@ use super::{
     user_input::{Answers, UserInput},
 };
 
-/// Who answers the server's requests: those of a client, given to [`Builder::handlers`](crate::Builder::handlers), or those
-/// of some of its threads, given to [`CasClient::with_handlers`](crate::CasClient::with_handlers).
+/// The handlers for the server's requests: those of a client, passed to
+/// [`Builder::handlers`](crate::Builder::handlers), or those of some of its threads, passed to
+/// [`CasClient::with_handlers`](crate::CasClient::with_handlers).
 ///
 /// Handlers are called in tasks of their own, never in the task that reads from the server.
 ///
@@ -37,25 +38,27 @@ use super::{
 /// ```
 ///
 /// # Answers
-/// | the server's request | handler | without one |
+/// | server request | handler | without a handler |
 /// |---|---|---|
-/// | `item/tool/call` | [`Tool`](crate::Tool), [`DynamicTool`] | the model is told that there is no such tool |
+/// | `item/tool/call` | [`Tool`](crate::Tool), [`DynamicTool`] | the model learns that the tool does not exist |
 /// | `item/tool/requestUserInput` | [`UserInput`] | no answers |
 /// | `item/{commandExecution,fileChange,permissions}/requestApproval`, `skill/requestApproval` | [`Approvals`](super::Approvals), [`Policy`] | refused |
 /// | `mcpServer/elicitation/request` | [`Elicitation`], [`Policy`] for tool calls | refused |
 /// | `account/chatgptAuthTokens/refresh` | [`AuthRefresh`] | error -32601: the turn fails |
-/// | `attestation/generate` | [`Attestation`] | never asked |
+/// | `attestation/generate` | [`Attestation`] | the server never asks |
 /// | `currentTime/read` (up to codex 0.169) | [`Clock`] | the time of this machine |
 /// | `execCommandApproval`, `applyPatchApproval` (v1) | none | error -32602 |
 /// | everything else | [`Fallback`] or [`unclaimed_requests`](crate::CasClient::unclaimed_requests) | error -32601 |
 ///
-/// What has no handler goes to the fallback before it is refused.
+/// A request without a handler goes to the fallback before it is refused.
 ///
-/// What no handler, no fallback and nothing on disk has a say in, such as a rule that needs only the request, is answered
-/// at once. Any other request runs in a task of its own, at most 256 at once (then error -32001), off the reader, so a
-/// handler may call the client. It is answered exactly once: by its handler; by a refusal that fits its method if the handler fails
-/// or panics; or by nobody, when the server says that it is settled, the turn or the thread ends, or the connection does.
-/// Then the handler's future is dropped.
+/// A request is answered at once if no handler, no fallback and no file on disk has a say in it, as
+/// with a rule that needs only the request. Any other request runs in a task of its own, at most
+/// 256 at once (further requests get error -32001). The task runs off the reader, so a handler may
+/// call the client. A request is answered exactly once: by its handler; by a refusal that fits its
+/// method if the handler fails or panics; or by nobody, if the server says that the request is
+/// settled, or the turn, the thread or the connection ends. In that last case the handler's future
+/// is dropped.
 #[derive(Clone, Default)]
 #[must_use = "handlers do nothing until a client is given them"]
 pub struct Handlers {
@@ -72,11 +75,11 @@ pub struct Handlers {
     pub(crate) auth_refresh: Option<Erased<RefreshRequest, ChatgptTokens>>,
     pub(crate) attestation: Option<Erased<(), String>>,
     pub(crate) audit: Option<AuditFn>,
-    /// Whether it has been said which of them the server never calls.
+    /// Whether the warning about handlers that the server never calls was given.
     pub(super) warned: Arc<AtomicBool>,
 }
 
-/// How long a handler may take, and what is answered then.
+/// How long a handler may take, and the answer when its time is up.
 #[derive(Debug, Clone)]
 pub(crate) struct Limit<A> {
     pub(crate) after: Duration,
@@ -84,14 +87,14 @@ pub(crate) struct Limit<A> {
 }
 
 impl Handlers {
-    /// No handlers: every request is refused.
+    /// Makes a set without handlers: every request is refused.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Registers a tool that the model may call: a [`Tool`](crate::Tool), or a [`DynamicTool`] made of a closure or with
-    /// limits of its own. Threads that are started advertise it. A thread's tools come on top of the client's, and a tool
-    /// takes the place of one that has its name.
+    /// Registers a tool that the model may call: a [`Tool`](crate::Tool), or a [`DynamicTool`] made
+    /// from a closure or with its own limits. Started threads advertise the tool. A thread has its
+    /// own tools in addition to the client's, and a tool replaces an earlier one with its name.
     pub fn tool(mut self, tool: impl Into<DynamicTool>) -> Self {
         self.tools.add(tool.into());
         self
@@ -102,7 +105,8 @@ impl Handlers {
         tools.into_iter().fold(self, Self::tool)
     }
 
-    /// Describes a namespace of tools to the model, in at most 1,024 characters. Default: the names of its tools.
+    /// Describes a namespace of tools to the model, in at most 1,024 characters. Default: the names
+    /// of its tools.
     pub fn tool_namespace(
         mut self,
         name: impl Into<String>,
@@ -112,8 +116,8 @@ impl Handlers {
         self
     }
 
-    /// Decides about commands, changes of files, permissions, skills and the tools of MCP servers: a [`Policy`], or an
-    /// [`Approvals`](super::Approvals) handler. Default: everything is declined.
+    /// Decides about commands, file changes, permissions, skills and the tools of MCP servers: a
+    /// [`Policy`], or an [`Approvals`](super::Approvals) handler. Default: everything is declined.
     pub fn approvals(mut self, policy: impl Into<Policy>) -> Self {
         let policy = policy.into();
         policy.warn();
@@ -121,22 +125,24 @@ impl Handlers {
         self
     }
 
-    /// Limits the time of the [`Approvals`](super::Approvals) handler, and sets the decision when the time is up. Default: no
-    /// limit, since people answer slowly; the server waits for ever. What the server wants a person to decide, and what is of
-    /// an unknown kind or can't be read, is declined then, whatever the outcome says.
+    /// Limits the time of the [`Approvals`](super::Approvals) handler, and sets the decision when
+    /// the time is up. Default: no limit, because people answer slowly; the server waits forever.
+    /// When the time is up, a request that the server wants a person to decide, that is of an
+    /// unknown kind, or that can't be read is declined, whatever `outcome` says.
     pub fn approval_limit(mut self, after: Duration, outcome: Decision) -> Self {
         self.approval_limit = Some(Limit { after, outcome });
         self
     }
 
-    /// Answers the questions of the model to the user. Default: no answers.
+    /// Answers the model's questions to the user. Default: no answers.
     pub fn user_input(mut self, handler: impl UserInput) -> Self {
         self.user_input = Some(erase(handler));
         self
     }
 
-    /// Limits the time of the [`UserInput`] handler, and sets the answers when the time is up. Default: no limit for
-    /// questions that block the model; 60 s and no answers for those that need not.
+    /// Limits the time of the [`UserInput`] handler, and sets the answers when the time is up.
+    /// Default: no limit for questions that block the model; 60 s and no answers for questions that
+    /// don't.
     pub fn user_input_limit(mut self, after: Duration, outcome: Answers) -> Self {
         self.user_input_limit = Some(Limit { after, outcome });
         self
@@ -149,42 +155,44 @@ impl Handlers {
         self
     }
 
-    /// Limits the time of the [`Elicitation`] handler, and sets the answer when the time is up. Default: no limit.
+    /// Limits the time of the [`Elicitation`] handler, and sets the answer when the time is up.
+    /// Default: no limit.
     pub fn elicitation_limit(mut self, after: Duration, outcome: ElicitationAnswer) -> Self {
         self.elicitation_limit = Some(Limit { after, outcome });
         self
     }
 
-    /// Tells the server the time, where it is configured to ask. Codex 0.171 and later never asks; the crate warns of that
-    /// once. Default: the time of this machine.
+    /// Tells the server the time, if it is configured to ask. Codex 0.171 and later never asks; the
+    /// crate warns about that once. Default: the time of this machine.
     pub fn clock(mut self, handler: impl Clock) -> Self {
         self.clock = Some(erase(handler));
         self
     }
 
-    /// Answers what nothing else claims. Default: it is refused.
+    /// Answers requests that nothing else claims. Default: they are refused.
     pub fn fallback(mut self, handler: impl Fallback) -> Self {
         self.fallback = Some(erase(handler));
         self
     }
 
-    /// Refreshes the ChatGPT tokens that this program has logged in with. Default: an error, which fails the turn. The
-    /// login belongs to no thread: only the builder's handlers count.
+    /// Refreshes the ChatGPT tokens that this program has logged in with. Default: an error, which
+    /// fails the turn. The login belongs to no thread, so only the builder's handlers count.
     pub fn auth_refresh(mut self, handler: impl AuthRefresh) -> Self {
         self.auth_refresh = Some(erase(handler));
         self
     }
 
-    /// Vouches for this client; the capability `requestAttestation` is announced. Default: the server doesn't ask. Only the
-    /// builder's handlers count.
+    /// Vouches for this client. The client then announces the capability `requestAttestation`.
+    /// Default: the server doesn't ask. Only the builder's handlers count.
     pub fn attestation(mut self, handler: impl Attestation) -> Self {
         self.attestation = Some(erase(handler));
         self
     }
 
-    /// Called with every decision about an approval or an elicitation, before it is sent: one after the other, on a thread
-    /// where it may block. The answer waits for it; the task that reads from the server does not. Only the builder's
-    /// handlers count.
+    /// Sets a function that is called with every decision about an approval or an elicitation,
+    /// before the decision is sent. Calls come one after the other, on a thread where blocking is
+    /// allowed. The answer waits for the function; the task that reads from the server does not.
+    /// Only the builder's handlers count.
     ///
     /// `tracing` gets each decision too, without the params: target `cas_sdk::audit`, level info.
     pub fn audit(mut self, audit: impl Fn(&Audit) + Send + Sync + 'static) -> Self {
@@ -192,8 +200,9 @@ impl Handlers {
         self
     }
 
-    /// These handlers for a thread that is not known: with a policy that accepts only what the policies of `all` and of
-    /// threads that are `gone` accept, and without an [`Elicitation`] handler that is not everybody's.
+    /// These handlers for an unknown thread: with a policy that accepts only what the policies of
+    /// `all` and of the closed threads in `gone` accept, and without an [`Elicitation`] handler
+    /// unless all share it.
     pub(crate) fn for_unknown<'a>(
         &self,
         all: impl Iterator<Item = &'a Self>,
@@ -215,7 +224,7 @@ impl Handlers {
         unknown
     }
 
-    /// These, and those of `base` where there is none here.
+    /// These handlers, completed by those of `base`.
     pub(crate) fn over(self, base: &Self) -> Self {
         let openai_forms = if self.elicitation.is_some() {
             self.openai_forms
@@ -253,7 +262,8 @@ impl Handlers {
     }
 }
 
-/// A handler and its limit, or those of the base. What a limit limits is the handler it was set beside.
+/// A handler and its limit. Without a handler of its own, a set takes the base's handler, with its
+/// own limit if it has one, else with the base's limit.
 fn beside<H: Clone, L: Clone>(
     mine: (Option<H>, Option<L>),
     base: (&Option<H>, &Option<L>),

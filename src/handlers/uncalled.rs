@@ -1,4 +1,5 @@
-//! Handlers that the server never calls: warned of once, since nothing else would tell.
+//! Warnings about handlers that the server never calls, given once, because nothing else would
+//! report them.
 
 use std::sync::atomic::Ordering;
 
@@ -9,7 +10,8 @@ use super::{
 use crate::protocol::{inventory, lifetimes};
 
 impl Handlers {
-    /// Warns of the handlers that a server of this version never calls, once for these handlers and their clones.
+    /// Warns about the handlers that a server of this version never calls, once for these handlers
+    /// and their clones.
     pub(crate) fn warn_of_uncalled(&self, version: Option<&str>) {
         let Some(version) = version else {
             return;
@@ -41,7 +43,8 @@ impl Handlers {
     }
 }
 
-/// By what is known of the version, and of what that says nothing of, by the built-in schema.
+/// Decides by what is known about the version. For methods that this says nothing about, the
+/// built-in schema decides.
 fn is_never_sent(method: &str, version: &str) -> bool {
     match lifetimes::life(&format!("method {method}")) {
         Some(life) => !life.includes(version),

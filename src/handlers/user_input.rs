@@ -1,4 +1,4 @@
-//! `item/tool/requestUserInput`: questions of the model to the user.
+//! `item/tool/requestUserInput`: the model's questions to the user.
 
 use std::{
     collections::BTreeMap,
@@ -12,17 +12,18 @@ use serde_json::{Value, json};
 use super::{context::RequestContext, erased::Asked, error::HandlerError, request::Undecoded};
 use crate::protocol::ToolRequestUserInputParams;
 
-/// Answers `item/tool/requestUserInput`: the model asks the user one or more questions, each with options to choose
-/// from. Where the model is to wait for the answers (`is_blocking`), there is no time limit unless
-/// [`Handlers::user_input_limit`](super::Handlers::user_input_limit) sets one. Where it need not, `is_blocking` is false, and
-/// it gets no answers after 60 s, unless that sets another limit: the server holds up the turn all the same.
+/// Answers `item/tool/requestUserInput`: the model asks the user one or more questions, each with
+/// options to choose from. If the model has to wait for the answers (`is_blocking`), there is no
+/// time limit unless [`Handlers::user_input_limit`](super::Handlers::user_input_limit) sets one.
+/// Otherwise `is_blocking` is false, and the model gets no answers after 60 s, unless
+/// `user_input_limit` sets another limit: the server holds up the turn even then.
 ///
 /// A closure `|questions: ToolRequestUserInputParams, cx| async { … }` is a `UserInput` too.
 pub trait UserInput: Send + Sync + 'static {
-    /// The answers, by the ids of the questions.
+    /// Returns the answers, by the ids of the questions.
     ///
     /// # Errors
-    /// The model gets no answers, and goes on.
+    /// The model gets no answers, and the turn goes on.
     fn answer(
         &self,
         request: ToolRequestUserInputParams,
@@ -44,19 +45,20 @@ where
     }
 }
 
-/// Answers to questions. Their `Debug` shows only the ids: an answer may be a secret.
+/// Answers to questions. `Debug` shows only the ids of the questions, because an answer may be a
+/// secret.
 #[derive(Clone, Default, PartialEq, Eq)]
 #[must_use]
 pub struct Answers(BTreeMap<String, Vec<String>>);
 
 impl Answers {
-    /// No answers, which the model takes for "the user said nothing".
+    /// Makes an empty set of answers, which the model takes for "the user said nothing".
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Answers the question with this id: the label of an option, or a text of one's own where the question allows it.
-    /// Called again for the same question it adds a further answer.
+    /// Answers the question with this id: with the label of an option, or with a free text if the
+    /// question allows it. Calling this again for the same question adds another answer.
     pub fn answer(mut self, question: impl Into<String>, answer: impl Into<String>) -> Self {
         self.0
             .entry(question.into())

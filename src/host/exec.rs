@@ -1,4 +1,4 @@
-//! Running a command yourself, in the server's sandbox and without an agent.
+//! Commands that run in the server's sandbox, without an agent.
 
 use std::{
     collections::VecDeque,
@@ -33,14 +33,15 @@ use crate::{
     },
 };
 
-/// The exit code of a command whose time was up.
+/// The exit code of a command that timed out.
 const TIMED_OUT: i32 = 124;
-/// How long the server may take to know of a command that was just started.
+/// How long the server may take to know a command that has just started.
 const BEGINS: Duration = Duration::from_secs(2);
 
 impl CasClient {
-    /// `command/exec`: runs a program with its arguments where the server runs, in its sandbox. Awaiting the returned value
-    /// runs it to its end; [`spawn`](Exec::spawn) gives its output as it comes. No shell is involved.
+    /// `command/exec`: runs a program with its arguments where the server runs, in its sandbox.
+    /// Awaiting the returned value runs the program to its end; [`spawn`](Exec::spawn) streams its
+    /// output. No shell is involved.
     ///
     /// The environment is the server's, with `CODEX_HOME`.
     ///
@@ -52,8 +53,8 @@ impl CasClient {
     /// ```
     ///
     /// # Errors
-    /// Same errors as [`request`](Self::request). A command that fails is none, nor is one that is not there: the sandbox
-    /// then exits with 101 and says why in `stderr`.
+    /// Same errors as [`request`](Self::request). A command that fails is not an error. Neither is
+    /// a program that does not exist: the sandbox then exits with 101 and says why in `stderr`.
     pub fn exec<S: Into<String>>(&self, command: impl IntoIterator<Item = S>) -> Exec {
         let command: Vec<String> = command.into_iter().map(Into::into).collect();
         Exec {
@@ -63,7 +64,7 @@ impl CasClient {
     }
 }
 
-/// A command about to be run; see [`CasClient::exec`].
+/// A command to run; see [`CasClient::exec`].
 #[derive(Debug, Clone)]
 #[must_use = "nothing runs until this is awaited or spawned"]
 pub struct Exec {
@@ -71,26 +72,27 @@ pub struct Exec {
     params: CommandExecParams,
 }
 
-/// What a command came to.
+/// The exit code and the output of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ExecOutput {
-    /// The exit code; 124 if its time was up, 137 if it was ended.
+    /// The exit code; 124 if the command timed out, 137 if it was terminated.
     pub exit_code: i32,
-    /// What it wrote; bytes that are not UTF-8 are replaced. Empty of a process that was [spawned](Exec::spawn).
+    /// The standard output; bytes that are not UTF-8 are replaced. Empty for a process that was
+    /// [spawned](Exec::spawn).
     pub stdout: String,
-    /// The same of its errors.
+    /// The standard error, in the same way.
     pub stderr: String,
 }
 
 impl ExecOutput {
-    /// Whether it exited with 0.
+    /// Whether the command exited with 0.
     #[must_use]
     pub fn success(&self) -> bool {
         self.exit_code == 0
     }
 
-    /// Whether its time was up, which is what the exit code 124 means.
+    /// Whether the command timed out: its exit code is 124.
     #[must_use]
     pub fn timed_out(&self) -> bool {
         self.exit_code == TIMED_OUT
@@ -98,20 +100,20 @@ impl ExecOutput {
 }
 
 impl Exec {
-    /// The working directory. Default: the server's.
+    /// Sets the working directory. Default: the server's.
     pub fn cwd(mut self, dir: impl AsRef<Path>) -> Self {
         self.params.cwd = Some(dir.as_ref().display().to_string());
         self
     }
 
-    /// Sets a variable of the environment.
+    /// Sets an environment variable.
     pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         let env = self.params.env.get_or_insert_default();
         env.insert(name.into(), Some(value.into()));
         self
     }
 
-    /// Removes a variable of the environment.
+    /// Removes an environment variable.
     pub fn env_remove(mut self, name: impl Into<String>) -> Self {
         self.params
             .env
@@ -120,40 +122,42 @@ impl Exec {
         self
     }
 
-    /// How long it may run; then it is ended, and its exit code is 124. Default: 10 s, the server's.
+    /// Sets how long the command may run. A command that runs longer is ended and exits with 124.
+    /// Default: 10 s, the server's.
     pub fn timeout(mut self, after: Duration) -> Self {
         self.params.timeout_ms = Some(i64::try_from(after.as_millis()).unwrap_or(i64::MAX));
         self.params.disable_timeout = None;
         self
     }
 
-    /// Lets it run for as long as it takes.
+    /// Lets the command run without a time limit.
     pub fn no_timeout(mut self) -> Self {
         self.params.timeout_ms = None;
         self.params.disable_timeout = Some(true);
         self
     }
 
-    /// How many bytes are kept of each of its outputs; the rest is dropped without a word. Default: 1 MiB, the server's.
+    /// Sets how many bytes of each output are kept; the server drops the rest silently. Default: 1
+    /// MiB, the server's.
     pub fn output_limit(mut self, bytes: u64) -> Self {
         self.params.output_bytes_cap = Some(bytes);
         self
     }
 
-    /// What it may touch. Default: what the configuration says.
+    /// Sets what the command may touch. Default: what the configuration says.
     pub fn sandbox_policy(mut self, policy: SandboxPolicy) -> Self {
         self.params.sandbox_policy = Some(policy);
         self
     }
 
-    /// Runs it in a terminal of this size, in characters. Needs [`spawn`](Self::spawn).
+    /// Runs the command in a terminal of this size, in characters. Needs [`spawn`](Self::spawn).
     pub fn tty(mut self, cols: u16, rows: u16) -> Self {
         self.params.tty = Some(true);
         self.params.size = Some(CommandExecTerminalSize::new(cols, rows));
         self
     }
 
-    /// Starts it, to read its output as it comes and to write its input.
+    /// Starts the command, to stream its output and to write its input.
     ///
     /// ```no_run
     /// # async fn run(client: cas_sdk::CasClient) -> Result<(), cas_sdk::Error> {
@@ -174,7 +178,7 @@ impl Exec {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let id = format!("cas-{}", NEXT.fetch_add(1, Ordering::Relaxed));
         let Self { client, params } = self;
-        // NB. Before it is sent.
+        // NB. Subscribe before the request is sent.
         let events = client.events(Filter::all().method("command/exec/outputDelta"));
         let params = params
             .process_id(id.as_str())
@@ -199,7 +203,7 @@ impl IntoFuture for Exec {
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        // The server sees to the time.
+        // The server enforces the time limit.
         let request = self.client.request(self.params).no_timeout();
         Box::pin(async move { request.await.map(ExecOutput::from) })
     }
@@ -215,21 +219,23 @@ impl From<CommandExecResponse> for ExecOutput {
     }
 }
 
-/// What happens in a process.
+/// An event of a running command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ExecEvent {
-    /// Some of its output. The order between this and [`Stderr`](Self::Stderr) is not kept by the server.
+    /// A piece of the standard output. The server does not keep the order between this event and
+    /// [`Stderr`](Self::Stderr).
     Stdout(Vec<u8>),
-    /// Some of its errors.
+    /// A piece of the standard error.
     Stderr(Vec<u8>),
-    /// Output was dropped here, because this was read too slowly: so many pieces of any process.
+    /// Output was dropped here because the stream was read too slowly. The number counts the
+    /// pieces, of all processes.
     Lagged(u64),
-    /// The end; nothing follows.
+    /// The end of the process; no event follows.
     Exited(ExecOutput),
 }
 
-/// A command that runs; see [`Exec::spawn`]. Dropped before its end, it is ended.
+/// A running command; see [`Exec::spawn`]. Dropping it before its end ends the command.
 #[must_use = "a process that is dropped is ended"]
 pub struct ExecProcess {
     client: CasClient,
@@ -251,7 +257,7 @@ impl Drop for Done {
 }
 
 impl ExecProcess {
-    /// The next thing that happens. `None` after the end. Cancel safe.
+    /// Returns the next event, or `None` after the end. Cancel safe.
     ///
     /// # Errors
     /// Same errors as [`CasClient::request`].
@@ -270,7 +276,7 @@ impl ExecProcess {
                     let done = done.unwrap_or_else(|_| Err(Error::Closed(self.closed())));
                     self.exited = Some(done.map(ExecOutput::from));
                 }
-                // NB. The answer comes after all of the output; so that is read first.
+                // NB. The response comes after all of the output, so the output is read first.
                 match self.events.poll_event(cx) {
                     Poll::Ready(Some(Ok(event))) => {
                         let Some(Ok(delta)) = event.get::<CommandExecOutputDeltaNotification>()
@@ -313,7 +319,7 @@ impl ExecProcess {
         .await
     }
 
-    /// Waits for the end, and returns all that is still to be read of the output.
+    /// Waits for the end, and returns all of the output that is still unread.
     ///
     /// # Errors
     /// Same errors as [`CasClient::request`].
@@ -336,17 +342,18 @@ impl ExecProcess {
         Err(Error::Closed(self.client.closed().await))
     }
 
-    /// `command/exec/write`: writes to its input.
+    /// `command/exec/write`: writes to the input of the process.
     ///
     /// # Errors
-    /// Same errors as [`CasClient::request`]; [`Error::Rpc`] if it has exited.
+    /// Same errors as [`CasClient::request`]; [`Error::Rpc`] if the process has exited.
     pub async fn write(&self, bytes: impl AsRef<[u8]>) -> Result<(), Error> {
         let params = CommandExecWriteParams::new(self.id.as_str());
         self.input(params.delta_base64(STANDARD.encode(bytes)))
             .await
     }
 
-    /// Ends its input. A terminal has no such end; write its end-of-file character, 4.
+    /// Closes the input of the process. A terminal's input can't be closed; write its end-of-file
+    /// character, 4.
     ///
     /// # Errors
     /// Same errors as [`write`](Self::write).
@@ -355,7 +362,7 @@ impl ExecProcess {
         self.input(params.close_stdin(true)).await
     }
 
-    /// `command/exec/resize`: changes the size of its terminal, in characters.
+    /// `command/exec/resize`: changes the size of the terminal, in characters.
     ///
     /// # Errors
     /// Same errors as [`write`](Self::write).
@@ -367,7 +374,7 @@ impl ExecProcess {
             .map(drop)
     }
 
-    /// `command/exec/terminate`: ends it. Its exit is still told.
+    /// `command/exec/terminate`: ends the process. Its exit is still reported.
     ///
     /// # Errors
     /// Same errors as [`write`](Self::write).
@@ -384,7 +391,8 @@ impl ExecProcess {
             .map(drop)
     }
 
-    /// Makes a request about the process, again for a while if the server does not know of it yet.
+    /// Makes a request about the process. The request is retried for a while if the server does not
+    /// know the process yet.
     async fn known<T, F>(&self, request: impl Fn() -> F) -> Result<T, Error>
     where
         F: Future<Output = Result<T, Error>>,

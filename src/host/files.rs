@@ -23,8 +23,8 @@ use crate::{
 };
 
 impl CasClient {
-    /// The files of the machine on which the server runs. **No sandbox and no approval stands in between**: the server
-    /// reads, writes and removes whatever its user may.
+    /// Returns access to the files of the machine on which the server runs. **No sandbox and no
+    /// approval is involved**: the server reads, writes and removes whatever its user may.
     #[must_use]
     pub fn fs(&self) -> Files {
         Files {
@@ -32,8 +32,8 @@ impl CasClient {
         }
     }
 
-    /// `fuzzyFileSearch`: the files below some directories whose path fits a query, the best first. An empty query finds
-    /// none.
+    /// `fuzzyFileSearch`: finds the files below some directories whose paths match a query, the
+    /// best match first. An empty query matches none.
     ///
     /// # Errors
     /// Same errors as [`request`](Self::request).
@@ -50,11 +50,12 @@ impl CasClient {
     }
 }
 
-/// The files of the machine on which the server runs, outside of any sandbox; see [`CasClient::fs`]. All paths are
-/// absolute, and the server's.
+/// The files of the machine on which the server runs, outside of any sandbox; see
+/// [`CasClient::fs`]. All paths are absolute paths on the server's machine.
 ///
 /// # Errors
-/// Of all methods: those of [`CasClient::request`], and [`Error::Rpc`] with the words of the operating system.
+/// All methods return the errors of [`CasClient::request`], and [`Error::Rpc`] with the operating
+/// system's message.
 #[derive(Debug, Clone)]
 pub struct Files {
     client: CasClient,
@@ -65,7 +66,7 @@ pub struct Files {
     reason = "they are the same for all, and told above"
 )]
 impl Files {
-    /// `fs/readFile`: the contents of a file.
+    /// `fs/readFile`: returns the contents of a file.
     pub async fn read(&self, path: impl AsRef<Path>) -> Result<Vec<u8>, Error> {
         let params = FsReadFileParams::new(absolute(path.as_ref())?);
         let read = self.client.request(params).await?;
@@ -78,7 +79,7 @@ impl Files {
             })
     }
 
-    /// `fs/writeFile`: makes a file of these contents, or replaces the one that is there.
+    /// `fs/writeFile`: creates a file with these contents, or replaces the existing one.
     pub async fn write(
         &self,
         path: impl AsRef<Path>,
@@ -89,19 +90,19 @@ impl Files {
         self.client.request(params).await.map(drop)
     }
 
-    /// `fs/readDirectory`: what is in a directory, itself alone.
+    /// `fs/readDirectory`: lists the entries of a directory, not recursively.
     pub async fn list(&self, path: impl AsRef<Path>) -> Result<Vec<FsReadDirectoryEntry>, Error> {
         let params = FsReadDirectoryParams::new(absolute(path.as_ref())?);
         Ok(self.client.request(params).await?.entries)
     }
 
-    /// `fs/createDirectory`: makes a directory and those above it.
+    /// `fs/createDirectory`: creates a directory and its parents.
     pub async fn create_dir_all(&self, path: impl AsRef<Path>) -> Result<(), Error> {
         let params = FsCreateDirectoryParams::new(absolute(path.as_ref())?).recursive(true);
         self.client.request(params).await.map(drop)
     }
 
-    /// `fs/getMetadata`: what sort of thing it is, and when it was changed.
+    /// `fs/getMetadata`: returns the type of the file at a path, and when it was changed.
     pub async fn metadata(&self, path: impl AsRef<Path>) -> Result<FsGetMetadataResponse, Error> {
         let params = FsGetMetadataParams::new(absolute(path.as_ref())?);
         self.client.request(params).await
@@ -114,15 +115,15 @@ impl Files {
         self.client.request(params).await.map(drop)
     }
 
-    /// `fs/remove`: removes a directory with all that is in it.
+    /// `fs/remove`: removes a directory with everything in it.
     pub async fn remove_dir_all(&self, path: impl AsRef<Path>) -> Result<(), Error> {
         let params = FsRemoveParams::new(absolute(path.as_ref())?);
         let params = params.recursive(true).force(false);
         self.client.request(params).await.map(drop)
     }
 
-    /// `fs/watch`: tells of changes of a file, which need not be there, or of what is directly in a directory. They come
-    /// about 200 ms later, those of the same moment together.
+    /// `fs/watch`: watches a file, which need not exist, or the direct entries of a directory.
+    /// Changes are reported about 200 ms later; changes of the same moment are reported together.
     pub async fn watch(&self, path: impl AsRef<Path>) -> Result<Watch, Error> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let id = format!("cas-{}", NEXT.fetch_add(1, Ordering::Relaxed));
@@ -140,7 +141,8 @@ impl Files {
 }
 
 fn absolute(path: &Path) -> Result<AbsolutePathBuf, Error> {
-    // The server's rules may be those of another system; what is relative in any of them is refused by it.
+    // The server may use the path rules of another system. The server refuses a path that is
+    // relative in its own rules.
     match path.to_str() {
         Some(text) if !text.is_empty() => Ok(AbsolutePathBuf(text.to_owned())),
         _ => Err(Error::Invalid(format!(
@@ -150,7 +152,7 @@ fn absolute(path: &Path) -> Result<AbsolutePathBuf, Error> {
     }
 }
 
-/// The changes of a path as they happen; see [`Files::watch`]. Dropping it ends the watch.
+/// A stream of changes to a path; see [`Files::watch`]. Dropping it ends the watch.
 pub struct Watch {
     client: CasClient,
     events: Events,
@@ -158,11 +160,11 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// The paths that have changed next. `None` at the end of the connection. Cancel safe.
+    /// Returns the paths that changed next, or `None` at the end of the connection. Cancel safe.
     ///
     /// # Errors
-    /// [`Error::Lagged`] where changes were dropped because they were read too slowly, [`Error::Closed`] when the connection
-    /// ends.
+    /// [`Error::Lagged`] where changes were dropped because they were read too slowly;
+    /// [`Error::Closed`] when the connection ends.
     pub async fn next(&mut self) -> Option<Result<Vec<PathBuf>, Error>> {
         loop {
             let event = match self.events.next().await? {

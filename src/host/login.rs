@@ -1,4 +1,4 @@
-//! Logging in: with a browser, a code, a key or tokens, and the wait for the end of it.
+//! Logging in with a browser, a code, a key or tokens, and waiting for the login to complete.
 
 use std::{fmt, time::Duration};
 
@@ -19,13 +19,14 @@ use crate::{
 };
 
 const COMPLETED: &str = "account/login/completed";
-/// How long a person may take, unless told.
+/// How long the user may take by default.
 const PATIENCE: Duration = Duration::from_secs(15 * 60);
-/// How long `account/updated` may be behind the end of the login.
+/// How long `account/updated` may come after the end of the login.
 const UPDATE: Duration = Duration::from_secs(1);
 
 impl CasClient {
-    /// Logs in to the account that turns are charged to. Each way of [`Login`] starts a login and returns what to show.
+    /// Logs in to the account that turns are charged to. Each method of [`Login`] starts a login
+    /// and returns what to show the user.
     ///
     /// ```no_run
     /// # async fn run(client: cas_sdk::CasClient) -> Result<(), cas_sdk::Error> {
@@ -40,8 +41,8 @@ impl CasClient {
         }
     }
 
-    /// `account/read`: who is logged in. `account` is `None` if nobody is, or if the model provider of the configuration
-    /// needs no login of OpenAI.
+    /// `account/read`: returns who is logged in. `account` is `None` if nobody is, or if the
+    /// configured model provider needs no OpenAI login.
     ///
     /// # Errors
     /// Same errors as [`request`](Self::request).
@@ -49,7 +50,7 @@ impl CasClient {
         self.request(GetAccountParams::default()).await
     }
 
-    /// `account/logout`: forgets the login, also the stored one.
+    /// `account/logout`: forgets the login, including the stored one.
     ///
     /// # Errors
     /// Same errors as [`request`](Self::request).
@@ -58,7 +59,8 @@ impl CasClient {
     }
 }
 
-/// The ways to log in; see [`CasClient::login`]. A server has one login at a time: another one ends it.
+/// The ways to log in; see [`CasClient::login`]. A server has one login at a time: starting another
+/// login ends the previous one.
 #[derive(Debug, Clone)]
 #[must_use = "nothing is started until one of the ways is chosen"]
 pub struct Login {
@@ -66,8 +68,9 @@ pub struct Login {
 }
 
 impl Login {
-    /// With ChatGPT, in a browser on the machine of the server: it listens on port 1455 or 1457 for the browser's answer.
-    /// Another codex on that machine that starts such a login ends this one.
+    /// Logs in with ChatGPT, in a browser on the server's machine. The server listens on port 1455
+    /// or 1457 for the browser's answer. Another codex on that machine that starts such a login
+    /// ends this one.
     ///
     /// # Errors
     /// Same errors as [`CasClient::request`].
@@ -76,7 +79,7 @@ impl Login {
             .await
     }
 
-    /// With ChatGPT, in any browser, with a code that the user enters there.
+    /// Logs in with ChatGPT, in any browser, with a code that the user enters there.
     ///
     /// # Errors
     /// Same errors as [`CasClient::request`].
@@ -84,7 +87,8 @@ impl Login {
         self.start(LoginAccountParams::ChatgptDeviceCode).await
     }
 
-    /// With an API key. It is stored and not checked: a wrong one shows with the first turn.
+    /// Logs in with an API key. The server stores the key and does not check it: a wrong key fails
+    /// the first turn.
     ///
     /// # Errors
     /// Same errors as [`CasClient::request`].
@@ -92,8 +96,9 @@ impl Login {
         self.start(ApiKeyLoginAccountParams::new(key).into()).await
     }
 
-    /// With an access token of ChatGPT that you have, for the account of this id. It is kept in memory only, and renewed
-    /// through [`AuthRefresh`](crate::handlers::AuthRefresh). Experimental.
+    /// Logs in with a ChatGPT access token that your program has, for the account with this id. The
+    /// server keeps the token in memory only, and renews it through
+    /// [`AuthRefresh`](crate::handlers::AuthRefresh). Experimental.
     ///
     /// # Errors
     /// Same errors as [`CasClient::request`].
@@ -108,7 +113,8 @@ impl Login {
 
     async fn start(self, params: LoginAccountParams) -> Result<PendingLogin, Error> {
         let client = self.client;
-        // NB. Before it is sent: one that needs nobody is over before the answer.
+        // NB. Subscribe before the request is sent: a login that needs no user completes before the
+        // response.
         let filter = Filter::all().method(COMPLETED).method("account/updated");
         let events = client.events(filter);
         let (mut login_id, mut url, mut user_code) = (None, None, None);
@@ -136,7 +142,8 @@ impl Login {
     }
 }
 
-/// A login that waits for the user; see [`CasClient::login`]. Dropped before its end, it is cancelled.
+/// A login that waits for the user; see [`CasClient::login`]. Dropping it before its end cancels
+/// the login.
 #[must_use = "a login that is dropped is cancelled"]
 pub struct PendingLogin {
     client: CasClient,
@@ -149,29 +156,33 @@ pub struct PendingLogin {
 }
 
 impl PendingLogin {
-    /// Where the user has to go; `None` of a login that needs nobody. It may hold secrets: show it to the user alone.
+    /// The URL that the user has to open; `None` for a login that needs no user. The URL may hold
+    /// secrets: show it to the user alone.
     #[must_use]
     pub fn url(&self) -> Option<&str> {
         self.url.as_deref()
     }
 
-    /// What the user has to enter there, if it is that sort of login.
+    /// The code that the user has to enter at the URL, if the login uses one.
     #[must_use]
     pub fn user_code(&self) -> Option<&str> {
         self.user_code.as_deref()
     }
 
-    /// How long [`wait`](Self::wait) waits for the user; the server waits for ever. Default: 15 minutes.
+    /// Sets how long [`wait`](Self::wait) waits for the user; the server itself waits forever.
+    /// Default: 15 minutes.
     pub fn timeout(mut self, patience: Duration) -> Self {
         self.patience = patience;
         self
     }
 
-    /// Waits until the user has logged in, and returns the account. If that takes too long, the login is cancelled.
+    /// Waits until the user has logged in, and returns the account. If the user takes too long, the
+    /// login is cancelled.
     ///
     /// # Errors
-    /// [`Error::Rpc`] of the method `account/login/completed` if it failed, was cancelled, or was ended by another one,
-    /// with the server's reason; [`Error::Timeout`] if the user took too long; and as of [`CasClient::account`].
+    /// [`Error::Rpc`] of the method `account/login/completed`, with the server's reason, if the
+    /// login failed, was cancelled, or was ended by another login; [`Error::Timeout`] if the user
+    /// took too long; and the same errors as [`CasClient::account`].
     pub async fn wait(mut self) -> Result<GetAccountResponse, Error> {
         let deadline = time::deadline(self.patience);
         let completed = loop {
@@ -205,7 +216,7 @@ impl PendingLogin {
                 source: RpcError::new(0, reason, None),
             });
         }
-        // Before that, the account is the one of before.
+        // Before this notification, `account/read` returns the previous account.
         let updated = async {
             while let Some(Ok(event)) = self.events.next().await {
                 if event.method() == "account/updated" {
@@ -217,7 +228,7 @@ impl PendingLogin {
         self.client.account().await
     }
 
-    /// `account/login/cancel`: ends it. `false` if it was over already.
+    /// `account/login/cancel`: cancels the login. Returns `false` if the login was over already.
     ///
     /// # Errors
     /// Same errors as [`CasClient::request`].
@@ -247,7 +258,7 @@ impl Drop for PendingLogin {
 
 impl fmt::Debug for PendingLogin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Neither the address nor the code: they log somebody in.
+        // Neither the URL nor the code is shown: both log somebody in.
         f.debug_struct("PendingLogin")
             .field("login_id", &self.login_id)
             .field("over", &self.over)

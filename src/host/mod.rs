@@ -1,4 +1,5 @@
-//! The machine on which the server runs, without an agent: commands, files, and the account that is logged in.
+//! The machine on which the server runs, without an agent: commands, files, and the account that is
+//! logged in.
 
 mod exec;
 mod files;

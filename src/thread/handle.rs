@@ -13,11 +13,12 @@ use crate::{
     },
 };
 
-/// A thread. Clones are the same thread.
+/// A conversation thread. Clones refer to the same thread.
 ///
-/// Those that [`start_thread`](CasClient::start_thread), [`resume_thread`](CasClient::resume_thread) and
-/// [`fork_thread`](CasClient::fork_thread) return are followed by this connection: it gets the events of their turns,
-/// until the thread is closed, archived, deleted or [unsubscribed](Self::unsubscribe).
+/// This connection follows the threads that [`start_thread`](CasClient::start_thread),
+/// [`resume_thread`](CasClient::resume_thread) and [`fork_thread`](CasClient::fork_thread) return.
+/// It receives the events of their turns until the thread is closed, archived, deleted or
+/// [unsubscribed](Self::unsubscribe).
 #[derive(Clone)]
 pub struct Thread(Arc<Inner>);
 
@@ -25,7 +26,7 @@ struct Inner {
     client: CasClient,
     id: String,
     opened_by: OpenedBy,
-    /// The result that opened it, as the server wrote it.
+    /// The result of the request that opened the thread, as the server wrote it.
     opened: String,
 }
 
@@ -37,9 +38,9 @@ pub enum OpenedBy {
     Started,
     /// `thread/resume`: the thread was stored, or running.
     Resumed,
-    /// `thread/unarchive`, then `thread/resume`: the thread was archived, and is no longer.
+    /// `thread/unarchive`, then `thread/resume`: the thread was archived and no longer is.
     Unarchived,
-    /// `thread/fork`: the thread is a copy of another, under an id of its own.
+    /// `thread/fork`: the thread is a copy of another thread, with its own id.
     Forked,
     /// [`CasClient::thread`]: nothing was sent.
     Named,
@@ -48,9 +49,9 @@ pub enum OpenedBy {
 impl CasClient {
     /// A handle to the thread with this id. Sends nothing; the thread may not exist.
     ///
-    /// For reading, naming and archiving a thread, and for turns of one that this connection follows already, such as the
-    /// thread of a tool call, of a sub-agent, or of an answer that
-    /// [came late](crate::events::MessageKind::LateResponse).
+    /// Use the handle to read, name or archive a thread. It also starts turns on a thread that this
+    /// connection already follows, such as the thread of a tool call, of a sub-agent, or of a [late
+    /// response](crate::events::MessageKind::LateResponse).
     #[must_use]
     pub fn thread(&self, id: impl Into<String>) -> Thread {
         Thread::new(self, id.into(), OpenedBy::Named, "null".to_owned())
@@ -67,26 +68,26 @@ impl Thread {
         }))
     }
 
-    /// The id, to resume it by.
+    /// The id of the thread, which [`CasClient::resume_thread`] takes.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.0.id
     }
 
-    /// The client it was opened with.
+    /// The client that this handle belongs to.
     #[must_use]
     pub fn client(&self) -> &CasClient {
         &self.0.client
     }
 
-    /// How it was opened: a resume may have had to make a copy or to start anew, see
+    /// How the thread was opened. A resume may have made a copy or started a new thread; see
     /// [`Resume`](crate::thread::Resume).
     #[must_use]
     pub fn opened_by(&self) -> OpenedBy {
         self.0.opened_by
     }
 
-    /// Whether this connection gets the events of its turns.
+    /// Whether this connection receives the events of the thread's turns.
     #[must_use]
     pub fn is_followed(&self) -> bool {
         self.client().tracker().follows(self.id())
@@ -98,31 +99,36 @@ impl Thread {
         &self.0.opened
     }
 
-    /// The state of the thread when it was opened. [`fetch`](Self::fetch) asks the server for its present state.
+    /// The state of the thread when it was opened. [`fetch`](Self::fetch) asks the server for the
+    /// current state.
     ///
     /// # Errors
-    /// [`Error::Decode`] if it doesn't fit the schema, or the thread was only [named](OpenedBy::Named).
+    /// [`Error::Decode`] if the response doesn't fit the schema, or if the thread was only
+    /// [named](OpenedBy::Named).
     pub fn opened_as(&self) -> Result<protocol::Thread, Error> {
         let path = &["thread"];
         at(self.json(), path).map_err(|e| Error::decode_at("thread/start", self.json(), path, &e))
     }
 
-    /// Everything that the server says about this thread from now on.
+    /// All events of this thread from now on.
     pub fn events(&self) -> Events {
         self.client().events(Filter::all().thread(self.id()))
     }
 
-    /// The notifications of type `N` about this thread from now on; see [`CasClient::notifications`].
+    /// The notifications of type `N` about this thread from now on; see
+    /// [`CasClient::notifications`].
     pub fn notifications<N: protocol::Notification>(&self) -> Notifications<N> {
         let filter = Filter::all().thread(self.id()).notification::<N>();
         Notifications::new(self.client().events(filter))
     }
 
-    /// `thread/read`: the present state of the thread, without its turns. The thread need not be loaded, and may belong to
-    /// another process. Its turns are `client.pages(ThreadTurnsListParams::new(id))`.
+    /// `thread/read`: fetches the current state of the thread, without its turns. The thread need
+    /// not be loaded, and may belong to another process.
+    /// `client.pages(ThreadTurnsListParams::new(id))` lists the turns.
     ///
     /// # Errors
-    /// Same errors as [`CasClient::request`]; of kind `ThreadMissing` if the thread does not exist.
+    /// Same errors as [`CasClient::request`]; the kind is `ThreadMissing` if the thread does not
+    /// exist.
     pub async fn fetch(&self) -> Result<protocol::Thread, Error> {
         let params = ThreadReadParams::new(self.id());
         Ok(self.client().request(params).await?.thread)
@@ -137,28 +143,30 @@ impl Thread {
             .await
     }
 
-    /// `thread/archive`: archives the thread. A turn that runs is interrupted, and the thread is no longer followed.
+    /// `thread/archive`: archives the thread. The server interrupts a running turn, and this
+    /// connection no longer follows the thread.
     ///
     /// # Errors
-    /// Same errors as [`CasClient::request`]; of kind `ThreadMissing` if the thread is archived already, is ephemeral, or
-    /// does not exist, and `ActiveWriter` if another process has it. A thread that is loaded and has had no turn is archived,
-    /// too, and is stored from then on.
+    /// Same errors as [`CasClient::request`]; the kind is `ThreadMissing` if the thread is already
+    /// archived, is ephemeral or does not exist, and `ActiveWriter` if another process has the
+    /// thread. A loaded thread that has had no turn is archived too, and is stored from then on.
     pub async fn archive(&self) -> Result<(), Error> {
         self.acknowledged(ThreadArchiveParams::new(self.id())).await
     }
 
-    /// `thread/unarchive`: brings the thread back from the archive. Resume it before starting a turn.
+    /// `thread/unarchive`: restores the thread from the archive. Resume it before starting a turn.
     ///
     /// # Errors
-    /// Same errors as [`CasClient::request`]; of kind `ThreadMissing` if the thread is not archived, and `ActiveWriter` if it
-    /// is loaded.
+    /// Same errors as [`CasClient::request`]; the kind is `ThreadMissing` if the thread is not
+    /// archived, and `ActiveWriter` if the thread is loaded.
     pub async fn unarchive(&self) -> Result<(), Error> {
         self.acknowledged(ThreadUnarchiveParams::new(self.id()))
             .await
     }
 
-    /// `thread/unsubscribe`: stops following the thread. This connection no longer gets its events, a turn that runs goes
-    /// on, and the server unloads the thread some time after its last connection has gone.
+    /// `thread/unsubscribe`: stops following the thread. This connection no longer receives the
+    /// thread's events. A running turn goes on. The server unloads the thread some time after its
+    /// last connection has gone.
     ///
     /// # Errors
     /// Same errors as [`CasClient::request`].
@@ -167,7 +175,7 @@ impl Thread {
             .await
     }
 
-    /// `thread/fork`: a new thread with the history of this one.
+    /// `thread/fork`: starts a new thread with the history of this one.
     ///
     /// # Errors
     /// Same errors as [`CasClient::fork_thread`].
@@ -175,7 +183,7 @@ impl Thread {
         self.client().fork_thread(self.id()).await
     }
 
-    /// Makes a request whose response says no more than that it was carried out, so that its form does not matter.
+    /// Sends a request whose result carries no information, so that its form does not matter.
     pub(crate) async fn acknowledged<C: Call>(&self, params: C) -> Result<(), Error> {
         self.client().request(params).raw().await.map(drop)
     }

@@ -1,4 +1,4 @@
-//! What is stored of a thread: its turns with their items, whichever way the server keeps them.
+//! The stored history of a thread: its turns with their items, however the server stores them.
 
 use std::{
     collections::VecDeque,
@@ -21,12 +21,13 @@ use crate::{
     thread::Thread,
 };
 
-/// How many turns are asked for at a time.
+/// The number of turns in a page.
 const PAGE: u32 = 20;
 
 /// The stored turns of a thread, as a stream; see [`Thread::history`].
 ///
-/// A page is fetched when the turns of the one before have been read. An error ends the stream.
+/// The next page is fetched once all turns of the previous page have been read. An error ends the
+/// stream.
 #[must_use = "nothing is fetched until it is read"]
 pub struct History {
     thread: Thread,
@@ -37,12 +38,13 @@ pub struct History {
 type Turns = Pin<Box<dyn Stream<Item = Result<Turn, Error>> + Send>>;
 
 impl Thread {
-    /// The stored turns of this thread with all their items, oldest first, as a stream (`thread/turns/list`, and
-    /// `thread/read` on servers without it). It need not be loaded. A thread without a turn has an empty history.
+    /// The stored turns of this thread with all their items, oldest first, as a stream
+    /// (`thread/turns/list`, or `thread/read` on servers without that method). The thread need not
+    /// be loaded. A thread without turns has an empty history.
     ///
-    /// A turn that runs is there with what has completed of it. The server also keeps the hidden turn of a review as a
-    /// turn of the thread; it is left out. In a thread of the mode `legacy` the ids of items are not those that the events
-    /// had.
+    /// A running turn is included with what has completed so far. The server also stores the hidden
+    /// turn of a review as a turn of the thread; the stream leaves that turn out. In a thread of
+    /// the mode `legacy`, the ids of items differ from the ids in the events.
     ///
     /// ```no_run
     /// # async fn run(thread: cas_sdk::Thread) -> Result<(), cas_sdk::Error> {
@@ -55,7 +57,8 @@ impl Thread {
     /// ```
     ///
     /// # Errors
-    /// The stream yields what [`CasClient::request`] fails with. An ephemeral thread has no history: [`Error::Invalid`].
+    /// The stream yields the errors of [`CasClient::request`]. It yields [`Error::Invalid`] for an
+    /// ephemeral thread, which has no history.
     pub fn history(&self) -> History {
         History {
             thread: self.clone(),
@@ -66,7 +69,7 @@ impl Thread {
 }
 
 impl History {
-    /// The newest turn first. Default: the oldest.
+    /// Yields the newest turn first. Default: the oldest turn first.
     pub fn newest_first(mut self) -> Self {
         self.newest_first = true;
         self.turns = None;
@@ -81,7 +84,7 @@ impl History {
         std::future::poll_fn(|cx| self.poll(cx)).await
     }
 
-    /// All turns that are left.
+    /// Collects all remaining turns.
     ///
     /// # Errors
     /// See [`Thread::history`].
@@ -130,7 +133,7 @@ impl fmt::Debug for History {
 
 enum Source {
     Pages(Box<Pages<ThreadTurnsListParams>>),
-    /// The whole thread, of servers that have no list of turns.
+    /// All turns of the thread, from a server that has no list of turns.
     Whole(VecDeque<Turn>),
 }
 
@@ -138,13 +141,14 @@ struct Reader {
     thread: Thread,
     newest_first: bool,
     source: Option<Source>,
-    /// The turns next to each other among which the hidden one of a review is found.
+    /// Adjacent turns, among which the hidden turn of a review is recognized.
     held: VecDeque<Turn>,
     begun: bool,
 }
 
 impl Reader {
-    /// The next turn that is no hidden one of a review: that one stands beside the review, which is its root.
+    /// The next turn that is not the hidden turn of a review. A hidden turn stands next to its
+    /// review, which is its root.
     async fn visible(&mut self) -> Result<Option<Turn>, Error> {
         loop {
             while self.held.len() < 3
@@ -152,7 +156,7 @@ impl Reader {
             {
                 self.held.push_back(turn);
             }
-            // The first is what was given last, to look back at.
+            // The first held turn was yielded last; it is kept for comparison.
             let at = usize::from(self.begun);
             let Some(turn) = self.held.get(at) else {
                 return Ok(None);
@@ -206,7 +210,7 @@ impl Reader {
         }
     }
 
-    /// There is nothing to read; whether that is an error.
+    /// Decides whether having nothing to read is an error.
     fn none(&mut self, error: Error) -> Result<Option<Turn>, Error> {
         let ephemeral = error
             .rpc()

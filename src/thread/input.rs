@@ -6,7 +6,7 @@ use crate::protocol::{
     ImageUserInput, LocalImageUserInput, MentionUserInput, SkillUserInput, TextUserInput, UserInput,
 };
 
-/// The input of a turn or of a steer, in parts. A plain string converts.
+/// The input of a turn or of a steer, in parts. A plain string converts into it.
 ///
 /// ```
 /// use cas_sdk::Input;
@@ -17,12 +17,12 @@ use crate::protocol::{
 pub struct Input(Vec<UserInput>);
 
 impl Input {
-    /// No input yet.
+    /// Creates an empty input.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a text. The server refuses more than 1,048,576 characters.
+    /// Adds text. The server refuses more than 1,048,576 characters.
     pub fn text(self, text: impl Into<String>) -> Self {
         self.part(TextUserInput::new(text))
     }
@@ -42,7 +42,7 @@ impl Input {
         self.part(SkillUserInput::new(name, lossy(path)))
     }
 
-    /// Adds a mention, such as of an app: `app://<id>`.
+    /// Adds a mention, such as an app with the path `app://<id>`.
     pub fn mention(self, name: impl Into<String>, path: impl Into<String>) -> Self {
         self.part(MentionUserInput::new(name, path))
     }
@@ -54,7 +54,7 @@ impl Input {
     }
 }
 
-/// A path as the protocol has it, which is text.
+/// Converts a path into text, as the protocol requires.
 fn lossy(path: impl AsRef<Path>) -> String {
     path.as_ref().to_string_lossy().into_owned()
 }

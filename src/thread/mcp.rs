@@ -1,4 +1,4 @@
-//! The MCP servers of a thread: whether they are ready, and calls without an agent.
+//! The MCP servers of a thread: their readiness, and tool calls without an agent.
 
 use std::time::Duration;
 
@@ -16,27 +16,30 @@ use crate::{
     thread::Thread,
 };
 
-/// How long the servers are not asked about if nothing is told of them.
+/// The polling interval while no status notification arrives.
 const LOOK: Duration = Duration::from_millis(500);
 
 impl Thread {
-    /// `mcpServerStatus/list`: the MCP servers of this thread, with their tools and without their resources.
+    /// `mcpServerStatus/list`: lists the MCP servers of this thread, with their tools and without
+    /// their resources.
     ///
     /// # Errors
     /// Same errors as [`CasClient::request`](crate::CasClient::request).
     pub async fn mcp_servers(&self) -> Result<Vec<McpServerStatus>, Error> {
-        // Servers may have no resources to list, and not answer when they are asked for them.
+        // A server that has no resources may not answer a request for them.
         let params = ListMcpServerStatusParams::default()
             .thread_id(self.id())
             .detail(McpServerStatusDetail::ToolsAndAuthOnly);
         self.client().pages(params).all().await
     }
 
-    /// Waits until none of the thread's MCP servers is still starting, and returns them; some may have failed. A turn
-    /// waits for them for a second only, and then does without their tools.
+    /// Waits until no MCP server of the thread is still starting, and returns all of them. Some
+    /// servers may have failed. A turn waits for its servers for only a second, and then runs
+    /// without their tools.
     ///
     /// # Errors
-    /// [`Error::Timeout`] if one is still starting after `within`; and as of [`mcp_servers`](Self::mcp_servers).
+    /// [`Error::Timeout`] if a server is still starting after `within`; otherwise the same errors
+    /// as [`mcp_servers`](Self::mcp_servers).
     pub async fn await_mcp_ready(&self, within: Duration) -> Result<Vec<McpServerStatus>, Error> {
         let deadline = time::deadline(within);
         let filter = Filter::all()
@@ -70,12 +73,13 @@ impl Thread {
         }
     }
 
-    /// `mcpServer/tool/call`: calls a tool of an MCP server of this thread. **Nobody is asked for approval**, whatever the
-    /// policies and the tool's annotations say.
+    /// `mcpServer/tool/call`: calls a tool of an MCP server of this thread. **Nobody is asked for
+    /// approval**, whatever the policies and the tool's annotations say.
     ///
     /// # Errors
-    /// Same errors as [`CasClient::request`](crate::CasClient::request); the MCP server's own errors are passed through as
-    /// [`Error::Rpc`]. A tool that fails is none: [`is_error`](McpServerToolCallResponse::is_error).
+    /// Same errors as [`CasClient::request`](crate::CasClient::request); errors of the MCP server
+    /// itself arrive as [`Error::Rpc`]. A tool that fails is not an error;
+    /// [`is_error`](McpServerToolCallResponse::is_error) reports it.
     pub async fn call_mcp_tool(
         &self,
         server: impl Into<String>,

@@ -1,4 +1,4 @@
-//! Threads: how they are opened, and what is done with one.
+//! Threads: opening them, and working with them.
 
 mod handle;
 pub(crate) mod history;

@@ -1,4 +1,4 @@
-//! Opening threads: a new one, a stored one, a copy.
+//! Opening threads: new ones, stored ones and copies.
 
 use std::time::Duration;
 
@@ -14,10 +14,11 @@ use crate::{
 };
 
 impl CasClient {
-    /// `thread/start`: begins a thread and follows it. The registered tools are advertised on it.
+    /// `thread/start`: starts a thread, advertises the registered tools on it, and follows it.
     ///
     /// # Errors
-    /// Same errors as [`request`](Self::request); [`Error::Invalid`] if there are tools but the experimental API is off.
+    /// Same errors as [`request`](Self::request); [`Error::Invalid`] if there are tools but the
+    /// experimental API is off.
     pub async fn start_thread(&self, params: ThreadStartParams) -> Result<Thread, Error> {
         self.start_thread_within(params, self.request_timeout())
             .await
@@ -29,14 +30,15 @@ impl CasClient {
         within: Duration,
     ) -> Result<Thread, Error> {
         if let Some(tools) = self.advertised()? {
-            // A list that the caller gave goes first; what is answered is what is registered.
+            // The caller's own list goes first; only calls of registered tools are answered.
             params.dynamic_tools.get_or_insert_default().extend(tools);
         }
         self.open_thread(&params, OpenedBy::Started, within).await
     }
 
-    /// `thread/resume`: loads a stored thread and follows it; a plain id converts. The history is not sent along unless
-    /// the params say `exclude_turns(false)`; page through it with `thread/turns/list`.
+    /// `thread/resume`: loads a stored thread and follows it. A plain id converts into the params.
+    /// The response omits the history unless the params say `exclude_turns(false)`; page through
+    /// the history with `thread/turns/list`.
     ///
     /// ```no_run
     /// # async fn run(client: cas_sdk::CasClient) -> Result<(), cas_sdk::Error> {
@@ -46,14 +48,16 @@ impl CasClient {
     /// ```
     ///
     /// # Errors
-    /// Same errors as [`request`](Self::request). Of the refusals, `ThreadMissing` means that the thread doesn't exist, is
-    /// ephemeral or has had no turn yet, `ActiveWriter` that another process has it, `Archived` that it is archived;
-    /// [`Resume`] can deal with each.
+    /// Same errors as [`request`](Self::request). The kind is `ThreadMissing` if the thread doesn't
+    /// exist, is ephemeral or has had no turn yet, `ActiveWriter` if another process has the
+    /// thread, and `Archived` if the thread is archived. [`Resume`] can deal with each of these
+    /// kinds.
     pub fn resume_thread(&self, params: impl Into<ThreadResumeParams>) -> Resume {
         Resume::new(self, params.into())
     }
 
-    /// `thread/fork`: a new thread with the history of another, which may belong to another process.
+    /// `thread/fork`: starts a new thread with the history of another thread, which may belong to
+    /// another process.
     ///
     /// # Errors
     /// Same errors as [`request`](Self::request).

@@ -1,4 +1,4 @@
-//! `Resume`: loading a stored thread, and what to do where it can't be had.
+//! `Resume`: loading a stored thread, with fallbacks for a thread that can't be resumed.
 
 use std::{
     future::{Future, IntoFuture},
@@ -22,8 +22,9 @@ use crate::{
     },
 };
 
-/// A thread about to be resumed, and what to do if it can't be; see [`CasClient::resume_thread`].
-/// [`Thread::opened_by`] tells what was done. What no method of this type deals with is an error.
+/// A thread about to be resumed, with fallbacks in case the thread can't be resumed; see
+/// [`CasClient::resume_thread`]. [`Thread::opened_by`] says how the thread was opened. A refusal
+/// that no method of this type deals with is returned as an error.
 #[derive(Debug, Clone)]
 #[must_use = "a thread is not resumed until this is awaited"]
 pub struct Resume {
@@ -36,15 +37,16 @@ pub struct Resume {
     goal: GoalOnResume,
 }
 
-/// What becomes of an active goal when its thread is resumed; see [`Resume::goal`].
+/// What happens to an active goal when its thread is resumed; see [`Resume::goal`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum GoalOnResume {
-    /// It goes on: the server starts a turn within milliseconds of the answer. [`Thread::goal`] has it.
+    /// The goal stays active: the server starts a turn within milliseconds of the response.
+    /// [`Thread::goal`] returns the goal.
     #[default]
     Keep,
-    /// It is paused before the thread is resumed, so that no turn starts. [`Goal::resume`](crate::turn::Goal::resume) lets it
-    /// go on.
+    /// The goal is paused before the thread is resumed, so that no turn starts.
+    /// [`Goal::resume`](crate::turn::Goal::resume) makes the goal active again.
     Pause,
 }
 
@@ -61,42 +63,47 @@ impl Resume {
         }
     }
 
-    /// Sets the deadline of the whole, what is done instead included. Default: the builder's
+    /// Sets the deadline of the whole operation, fallbacks included. Default: the builder's
     /// [`request_timeout`](crate::Builder::request_timeout) for each request.
     ///
-    /// A thread whose answer comes later is followed all the same: the answer is an event of kind
-    /// [`LateResponse`](crate::events::MessageKind::LateResponse), and [`CasClient::thread`] takes it up.
+    /// A thread whose response arrives after the deadline is followed all the same. The response is
+    /// an event of kind [`LateResponse`](crate::events::MessageKind::LateResponse), and
+    /// [`CasClient::thread`] gives a handle to the thread.
     pub fn timeout(mut self, after: Duration) -> Self {
         self.timeout = Some(after);
         self
     }
 
-    /// If another process has the thread, makes a copy of it: only one process at a time can write to a thread.
+    /// Forks the thread if another process has it: only one process at a time can write to a
+    /// thread.
     ///
-    /// A fork takes no `history` of one's own, so with params that have one the refusal stands. The other params that
-    /// `thread/fork` does not have, `initialTurnsPage` and `personality`, are left out.
+    /// A fork can't take the `history` of the params, so with params that have one the refusal
+    /// stands. The fork leaves out the other params that `thread/fork` does not have,
+    /// `initialTurnsPage` and `personality`.
     pub fn or_fork(mut self) -> Self {
         self.fork = true;
         self
     }
 
-    /// If the thread is archived, brings it back first.
+    /// Unarchives the thread first if it is archived.
     pub fn or_unarchive(mut self) -> Self {
         self.unarchive = true;
         self
     }
 
-    /// If nothing is stored of the thread, because it doesn't exist or has had no turn yet, starts a new one.
+    /// Starts a new thread if nothing is stored of this one, because it doesn't exist or has had no
+    /// turn yet.
     ///
-    /// No history is given up for it. [`Error::Invalid`] is returned and no thread is started where one is at stake: the
-    /// thread is ephemeral and lives in this server, its file is there and can't be read, or the params have a `history`.
+    /// A new thread never takes the place of a history. [`Error::Invalid`] is returned and no
+    /// thread is started if a history is at stake: the thread is ephemeral and lives in this
+    /// server, its file is there and can't be read, or the params have a `history`.
     pub fn or_start(mut self, params: ThreadStartParams) -> Self {
         self.start = Some(Box::new(params));
         self
     }
 
-    /// What becomes of an active goal of the thread: the resume alone makes the server start a turn for it. Default:
-    /// [`Keep`](GoalOnResume::Keep).
+    /// Sets what happens to an active goal of the thread. The resume alone makes the server start a
+    /// turn for an active goal. Default: [`Keep`](GoalOnResume::Keep).
     pub fn goal(mut self, goal: GoalOnResume) -> Self {
         self.goal = goal;
         self
@@ -117,7 +124,7 @@ impl Resume {
             let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
             left.unwrap_or_else(|| client.request_timeout())
         };
-        // The error names the deadline that was set, not what was left of it.
+        // The error names the deadline that was set, not the time that was left.
         let told = |error: Error| match timeout {
             Some(timeout) => error.within(timeout),
             None => error,
@@ -170,7 +177,7 @@ impl Resume {
     }
 }
 
-/// The same params for `thread/fork`, without those that it does not have.
+/// The same params for `thread/fork`, without those that `thread/fork` does not have.
 fn as_fork(params: &ThreadResumeParams) -> Result<ThreadForkParams, Error> {
     let encode = |e| Error::encode(ThreadForkParams::METHOD, &e);
     let fields = serde_json::to_value(params).map_err(encode)?;
@@ -184,7 +191,8 @@ fn is_missing(opened: &Result<Thread, Error>) -> bool {
     is(opened, &RpcErrorKind::ThreadMissing) || is(opened, &RpcErrorKind::NoTurnsYet)
 }
 
-/// The file of the thread, where the server says that it is empty. It says so, too, of one whose first line is damaged.
+/// The file of the thread, if the server says that the file is empty. The server says so, too, of a
+/// file whose first line is damaged.
 fn empty_file(opened: &Result<Thread, Error>) -> Option<&Path> {
     let message = &opened.as_ref().err()?.rpc()?.message;
     let (path, rest) = message
@@ -201,7 +209,8 @@ fn is_empty_file(opened: &Result<Thread, Error>) -> bool {
 /// What would be lost if a new thread took the place of one that can't be resumed.
 async fn at_stake(client: &CasClient, id: &str, opened: &Result<Thread, Error>) -> Option<String> {
     if let Some(file) = empty_file(opened) {
-        // It is not there if the server is on another machine; then its word has to do.
+        // The file is not there if the server is on another machine; then the server's word has to
+        // do.
         let beginning = beginning(file.to_owned());
         if !beginning.await.trim_ascii().is_empty() {
             let file = file.display();
@@ -210,7 +219,7 @@ async fn at_stake(client: &CasClient, id: &str, opened: &Result<Thread, Error>) 
             ));
         }
     }
-    // An ephemeral thread has no file, but perhaps a history: the server does not tell.
+    // An ephemeral thread has no file, but may have a history: the server does not say.
     let alive = client.thread(id).fetch().await.ok()?;
     alive.ephemeral.then(|| {
         format!(
@@ -219,7 +228,7 @@ async fn at_stake(client: &CasClient, id: &str, opened: &Result<Thread, Error>) 
     })
 }
 
-/// The first bytes of a file; none of one that can't be read here.
+/// The first bytes of a file; empty if the file can't be read here.
 async fn beginning(file: PathBuf) -> Vec<u8> {
     let read = move || {
         let mut bytes = Vec::new();

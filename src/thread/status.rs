@@ -1,4 +1,4 @@
-//! Whether a thread is at work, by the server's word.
+//! Whether a thread is active, according to the server.
 
 use super::handle::Thread;
 use crate::{

@@ -1,5 +1,5 @@
-//! Stopping all that runs on a thread, in the order that leaves nothing running: the goal, the turn, the sub-agents, the
-//! shells.
+//! Stopping everything that runs on a thread, in the order that leaves nothing running: the goal,
+//! the turn, the sub-agents, the shells.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -21,35 +21,38 @@ use crate::{
 
 /// How long a turn may take to end before it is interrupted again.
 const AGAIN: Duration = Duration::from_millis(250);
-/// Within this time of the end of one turn a goal starts the next.
+/// A goal starts its next turn within this time of the end of the previous turn.
 const SETTLED: Duration = Duration::from_millis(60);
 /// The pause before the server is asked again.
 const SHORT: Duration = Duration::from_millis(20);
-/// How often the sub-agents are looked for: one that is being stopped may just have spawned another.
+/// The number of searches for sub-agents: a sub-agent that is being stopped may just have spawned
+/// another.
 const ROUNDS: usize = 4;
 
-/// What [`Thread::stop_all`] or [`CasClient::stop_all`] has stopped, and what it could not.
+/// What [`Thread::stop_all`] or [`CasClient::stop_all`] stopped, and what could not be stopped.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 #[must_use = "it says what could not be stopped"]
 pub struct StopReport {
-    /// The threads whose goal was active, and is paused now.
+    /// The threads whose goal was active and is now paused.
     pub goals: Vec<String>,
-    /// The turns that ran and have ended, each with its thread; those of sub-agents included.
+    /// The turns that were running and have ended, each with its thread. The turns of sub-agents
+    /// are included.
     pub turns: Vec<(String, String)>,
-    /// The commands that ran and were ended.
+    /// The commands that were running and were ended.
     pub terminals: Vec<Terminal>,
-    /// What could not be done, in the order in which it was tried.
+    /// The steps that failed, in the order in which they were tried.
     pub failures: Vec<StopFailure>,
 }
 
-/// A step of stopping that did not succeed.
+/// A step of a stop that failed.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct StopFailure {
-    /// The thread it was about.
+    /// The thread that the step was about.
     pub thread_id: String,
-    /// Why, with the method; a [`Timeout`](Error::Timeout) of `turn/completed` says that the turn still runs.
+    /// Why the step failed; the error names the method. A [`Timeout`](Error::Timeout) of
+    /// `turn/completed` means that the turn still runs.
     pub error: Error,
 }
 
@@ -74,13 +77,16 @@ impl StopReport {
 }
 
 impl Thread {
-    /// Stops all that runs on this thread: pauses an active goal (`thread/goal/set`), interrupts the turn that runs or is
-    /// about to (`turn/interrupt` without an id), does the same with the sub-agents, waits up to `grace` for the end of
-    /// their turns, and then ends the commands that the agents have left running (`thread/backgroundTerminals/clean`).
+    /// Stops everything that runs on this thread. `stop_all` pauses an active goal
+    /// (`thread/goal/set`), interrupts the running or starting turn (`turn/interrupt` without an
+    /// id), and interrupts the turns of the sub-agents in the same way. It waits up to `grace` for
+    /// all these turns to end. Then it ends the commands that the agents have left running
+    /// (`thread/backgroundTerminals/clean`).
     ///
-    /// It never fails as a whole: what could not be done is in the report. Each request has the deadline of
-    /// [urgent](crate::Builder::urgent_timeout) ones. What waits in the thread's queue is held by the server after an
-    /// interrupt. It makes no difference who began the turns; on a server that others use, too, they may be theirs.
+    /// `stop_all` never fails as a whole: the report says what could not be stopped. Each request
+    /// has the deadline of [urgent](crate::Builder::urgent_timeout) requests. After an interrupt,
+    /// the server holds the inputs in the thread's queue. `stop_all` stops the turns whoever
+    /// started them; on a server that others use, too, the turns may be theirs.
     ///
     /// ```no_run
     /// # async fn run(thread: cas_sdk::Thread) {
@@ -130,7 +136,7 @@ impl Thread {
         loop {
             let patience = deadline.min(Instant::now() + AGAIN);
             if timeout_at(patience, log.idle(&ids)).await.is_ok() && had_goal {
-                // One more may have been about to begin when the goal was paused.
+                // Another turn may have been about to begin when the goal was paused.
                 let begun = log.until(|log| ids.iter().find_map(|id| log.running(id)));
                 let _ = timeout(SETTLED, begun).await;
             }
@@ -162,10 +168,11 @@ impl Thread {
                     log.running(thread.id())
                         .map(|turn| (thread.id().to_owned(), turn)),
                 );
-                // It may have begun since; a failure of this shows in what still runs.
+                // The turn may have begun since. A failed interrupt shows in what still runs.
                 let _ = interrupt(thread).await;
             }
-            // The server says that it is active before it says which turn, and after that one's end.
+            // The server says that a thread is active before it names the turn, and after that
+            // turn's end.
             tokio::time::sleep(SHORT).await;
         }
         ran.sort();
@@ -183,7 +190,7 @@ impl Thread {
 }
 
 impl CasClient {
-    /// Does [`Thread::stop_all`] on all threads that this connection follows, at once.
+    /// Calls [`Thread::stop_all`] on all threads that this connection follows, concurrently.
     pub async fn stop_all(&self, grace: Duration) -> StopReport {
         let followed = self.tracker().followed().into_iter();
         let stops = followed.map(|id| async move { self.thread(id).stop_all(grace).await });
@@ -197,7 +204,8 @@ impl CasClient {
     }
 }
 
-/// Pauses the goal of a thread if it is active; whether it was. A thread that can't have one has none.
+/// Pauses the goal of a thread if it is active, and returns whether it was. A thread that can't
+/// have a goal has none.
 pub(crate) async fn pause_goal(thread: &Thread) -> Result<bool, Error> {
     let client = thread.client();
     let get = ThreadGoalGetParams::new(thread.id());
@@ -214,7 +222,7 @@ pub(crate) async fn pause_goal(thread: &Thread) -> Result<bool, Error> {
     Ok(true)
 }
 
-/// Interrupts whatever runs, or is about to. The server takes an empty id for that.
+/// Interrupts the running or starting turn. The server takes an empty id for that.
 pub(crate) async fn interrupt(thread: &Thread) -> Result<(), Error> {
     let params = TurnInterruptParams::new(thread.id(), "");
     match thread.client().request(params).urgent().await {
@@ -226,7 +234,7 @@ pub(crate) async fn interrupt(thread: &Thread) -> Result<(), Error> {
     }
 }
 
-/// The threads of the sub-agents that are known here, and of those that the server knows and says are active.
+/// The threads of the sub-agents that are known here, and of those that the server says are active.
 async fn agents(thread: &Thread) -> (Vec<String>, Option<Error>) {
     let client = thread.client();
     let known = client.turn_log().agents_of_thread(thread.id());
@@ -241,7 +249,7 @@ async fn agents(thread: &Thread) -> (Vec<String>, Option<Error>) {
             agents.extend(active.map(|thread| thread.id));
             None
         }
-        // A thread that is not stored has no children that are.
+        // A thread that is not stored has no stored children.
         Ok(Err(error)) if error.rpc().is_some() => None,
         Ok(Err(error)) => Some(error),
         Err(_) => Some(Error::Timeout {
@@ -255,7 +263,7 @@ async fn agents(thread: &Thread) -> (Vec<String>, Option<Error>) {
 async fn end_terminals(thread: &Thread) -> Result<Vec<Terminal>, Error> {
     let terminals = match thread.terminals().await {
         Ok(terminals) => terminals,
-        // One that is not loaded has none.
+        // A thread that is not loaded has no terminals.
         Err(error) if error.rpc().is_some() => return Ok(Vec::new()),
         Err(error) => return Err(error),
     };

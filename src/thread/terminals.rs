@@ -11,9 +11,9 @@ use crate::{
 
 /// A command that the agent of a thread has started and that still runs, in a turn or after it.
 ///
-/// It ends by itself, with [`terminate`](Self::terminate), with an [interrupt](crate::Turn::interrupt) of the turn that
-/// started it, and with the thread or the server. Its end is told by the `item/completed` of its item, even after the
-/// turn is over.
+/// The command ends by itself, with [`terminate`](Self::terminate), with an
+/// [interrupt](crate::Turn::interrupt) of the turn that started it, and with the thread or the
+/// server. The `item/completed` of its item reports the end, even after the turn is over.
 #[derive(Debug, Clone)]
 pub struct Terminal {
     thread: Thread,
@@ -21,8 +21,8 @@ pub struct Terminal {
 }
 
 impl Thread {
-    /// `thread/backgroundTerminals/list`: the commands of the agent that still run, in no certain order. Needs the
-    /// experimental API, which is on by default.
+    /// `thread/backgroundTerminals/list`: lists the commands of the agent that still run, in no
+    /// particular order. Needs the experimental API, which is on by default.
     ///
     /// ```no_run
     /// # async fn run(thread: cas_sdk::Thread) -> Result<(), cas_sdk::Error> {
@@ -34,8 +34,8 @@ impl Thread {
     /// ```
     ///
     /// # Errors
-    /// Same errors as [`CasClient::request`](crate::CasClient::request); of kind `ThreadMissing` if the thread is not
-    /// loaded.
+    /// Same errors as [`CasClient::request`](crate::CasClient::request); the kind is
+    /// `ThreadMissing` if the thread is not loaded.
     pub async fn terminals(&self) -> Result<Vec<Terminal>, Error> {
         let client = self.client();
         let params = ThreadBackgroundTerminalsListParams::new(self.id());
@@ -59,19 +59,19 @@ impl Thread {
 }
 
 impl Terminal {
-    /// The thread whose agent started it.
+    /// The thread whose agent started the command.
     #[must_use]
     pub fn thread(&self) -> &Thread {
         &self.thread
     }
 
-    /// The item that started it, a `commandExecution`.
+    /// The id of the `commandExecution` item that started the command.
     #[must_use]
     pub fn item_id(&self) -> &str {
         &self.told.item_id
     }
 
-    /// The id that the server gave the process; not the one of the system.
+    /// The id that the server gave the process; not the process id of the operating system.
     #[must_use]
     pub fn process_id(&self) -> &str {
         &self.told.process_id
@@ -89,13 +89,14 @@ impl Terminal {
         &self.told.cwd
     }
 
-    /// All that the server says of it.
+    /// Everything that the server says about the command.
     #[must_use]
     pub fn info(&self) -> &ThreadBackgroundTerminal {
         &self.told
     }
 
-    /// `thread/backgroundTerminals/terminate`: ends it. `false` if it was gone already.
+    /// `thread/backgroundTerminals/terminate`: ends the command. Returns `false` if the command was
+    /// already gone.
     ///
     /// # Errors
     /// Same errors as [`Thread::terminals`].

@@ -1,4 +1,4 @@
-//! The token that a connection is opened with.
+//! The token that opens a connection.
 
 use std::{
     fmt,
@@ -13,7 +13,7 @@ use super::{
 
 /// How to authenticate with a server that listens on `ws://` with `--ws-auth`.
 ///
-/// Each connection reads its files and signs its token anew. `Debug` shows no secret.
+/// Each connection reads the files and signs a token anew. `Debug` shows no secret.
 #[derive(Clone, Debug)]
 pub struct Auth(Source);
 
@@ -39,28 +39,30 @@ enum Key {
 const SHORTEST: usize = 32;
 
 impl Auth {
-    /// Sends this token: a capability token (`--ws-auth capability-token`), or one that somebody else has signed.
+    /// Sends this token: a capability token (`--ws-auth capability-token`), or a token that
+    /// somebody else has signed.
     #[must_use]
     pub fn token(token: impl Into<String>) -> Self {
         Self(Source::Token(Secret::new(token)))
     }
 
-    /// Sends the token in this file, without the white space around it. It is an error if other users may read the file;
-    /// on Windows that is not checked.
+    /// Sends the token in this file, without the white space around it. A file that other users may
+    /// read is an error; on Windows this is not checked.
     #[must_use]
     pub fn token_file(path: impl Into<PathBuf>) -> Self {
         Self(Source::TokenFile(path.into()))
     }
 
-    /// Signs a token for each connection, with HS256 and the secret that the server has too
+    /// Signs a token for each connection, with HS256 and the secret that it shares with the server
     /// (`--ws-auth signed-bearer-token`). The secret has at least 32 bytes.
     #[must_use]
     pub fn shared_secret(secret: impl Into<String>) -> Self {
         Self::signed(Key::Text(Secret::new(secret)))
     }
 
-    /// Same as [`shared_secret`](Self::shared_secret), with the secret in a file, without the white space around it. It is
-    /// an error if other users may read the file; on Windows that is not checked.
+    /// Same as [`shared_secret`](Self::shared_secret), with the secret in a file, without the white
+    /// space around it. A file that other users may read is an error; on Windows this is not
+    /// checked.
     #[must_use]
     pub fn shared_secret_file(path: impl Into<PathBuf>) -> Self {
         Self::signed(Key::File(path.into()))
@@ -75,7 +77,8 @@ impl Auth {
         })
     }
 
-    /// The claim `iss` of the tokens that are signed here, for a server with `--ws-issuer`. Default: none.
+    /// Sets the claim `iss` of the tokens that are signed here, for a server with `--ws-issuer`.
+    /// Default: none.
     #[must_use]
     pub fn issuer(mut self, name: impl Into<String>) -> Self {
         if let Source::Signed { issuer, .. } = &mut self.0 {
@@ -84,7 +87,8 @@ impl Auth {
         self
     }
 
-    /// The claim `aud` of the tokens that are signed here, for a server with `--ws-audience`. Default: none.
+    /// Sets the claim `aud` of the tokens that are signed here, for a server with `--ws-audience`.
+    /// Default: none.
     #[must_use]
     pub fn audience(mut self, name: impl Into<String>) -> Self {
         if let Source::Signed { audience, .. } = &mut self.0 {
@@ -93,7 +97,8 @@ impl Auth {
         self
     }
 
-    /// How long a token that is signed here is valid. A connection outlives its token. Default: 60 s.
+    /// Sets how long a token that is signed here is valid. A connection outlives its token.
+    /// Default: 60 s.
     #[must_use]
     pub fn lifetime(mut self, valid: Duration) -> Self {
         if let Source::Signed { lifetime, .. } = &mut self.0 {
@@ -102,7 +107,7 @@ impl Auth {
         self
     }
 
-    /// The token for a connection that is opened now.
+    /// The token for a connection that opens now.
     pub(super) fn bearer(&self) -> Result<Secret, String> {
         let token = match &self.0 {
             Source::Token(token) => Secret::new(token.expose().trim()),

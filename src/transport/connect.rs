@@ -18,11 +18,11 @@ use super::{
 };
 use crate::error::{ConnectError, ConnectErrorKind as Kind};
 
-/// A connection that is open, up to and without `initialize`.
+/// An open connection, before `initialize`.
 pub(crate) struct Opened {
     pub(crate) reader: Reader,
     pub(crate) writer: Writer,
-    /// The server's process, where the platform tells.
+    /// The server's process, if the platform reports it.
     pub(crate) pid: Option<u32>,
 }
 
@@ -65,7 +65,8 @@ impl Deadline {
     }
 }
 
-/// Opens a connection. `unix://` is the control socket of `home`, or else of this process's `CODEX_HOME`.
+/// Opens a connection. `unix://` is the control socket of `home`, or else of this process's
+/// `CODEX_HOME`.
 pub(crate) async fn open(
     endpoint: &Endpoint,
     home: Option<&Path>,
@@ -93,11 +94,11 @@ pub(crate) async fn open(
     opened.map_err(|kind| endpoint.error(kind))
 }
 
-/// What a caller is told where Rust has no Unix sockets.
+/// The error text for a platform where Rust has no Unix sockets.
 #[cfg(not(unix))]
 pub(crate) const NO_SOCKETS: &str = "Unix sockets can't be used on this platform; start the server with `--listen ws://IP:PORT` and use that address";
 
-/// Opens a connection on a socket that is connected.
+/// Opens a connection on a connected socket.
 #[cfg(unix)]
 pub(crate) async fn open_unix(
     endpoint: &Endpoint,

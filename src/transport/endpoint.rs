@@ -1,4 +1,5 @@
-//! The address of a server that listens, and what it takes to connect: `unix://`, `unix://PATH`, `ws://` and `wss://`.
+//! The address of a listening server, and what it takes to connect: `unix://`, `unix://PATH`,
+//! `ws://` and `wss://`.
 
 use std::{
     fmt,
@@ -11,7 +12,7 @@ use std::{
 use super::auth::Auth;
 use crate::error::{ConnectError, ConnectErrorKind as Kind};
 
-/// The address of a server that listens, with the token to send it, if any.
+/// The address of a listening server, with the token to send to it, if any.
 ///
 /// | address | server |
 /// |---|---|
@@ -20,7 +21,8 @@ use crate::error::{ConnectError, ConnectErrorKind as Kind};
 /// | `ws://HOST:PORT` | `codex app-server --listen ws://IP:PORT` |
 /// | `wss://HOST[:PORT]` | the same behind TLS; port 443 unless given |
 ///
-/// No connection falls back to another address or to another kind of transport. Windows has no `unix://`.
+/// No connection falls back to another address or to another kind of transport. Windows has no
+/// `unix://`.
 ///
 /// ```
 /// use cas_sdk::live::{Auth, Endpoint};
@@ -57,7 +59,8 @@ pub(super) struct Tcp {
 }
 
 impl Endpoint {
-    /// The control socket of the `CODEX_HOME`: the builder's if its environment has one, else this process's.
+    /// The control socket of the `CODEX_HOME`: the builder's if its environment has one, else this
+    /// process's.
     #[must_use]
     pub fn control_socket() -> Self {
         Self::at(Place::ControlSocket)
@@ -79,15 +82,16 @@ impl Endpoint {
         }
     }
 
-    /// Authenticates with a token. The token is sent over `wss://`, over a Unix socket or to this machine, and nowhere
-    /// else.
+    /// Authenticates with a token. The token is sent over `wss://`, over a Unix socket or to this
+    /// machine, and nowhere else.
     #[must_use]
     pub fn auth(mut self, auth: Auth) -> Self {
         self.auth = Some(auth);
         self
     }
 
-    /// Trusts the certificate authorities in this PEM file, and only those. Default: those of the system.
+    /// Trusts the certificate authorities in this PEM file, and only those. Default: those of the
+    /// system.
     #[must_use]
     pub fn certificate_authorities(mut self, pem: impl Into<PathBuf>) -> Self {
         self.authorities = Some(pem.into());
@@ -101,15 +105,16 @@ impl Endpoint {
         self
     }
 
-    /// Pings the server when the connection has been silent for this long. A ping that gets no answer for as long ends the
-    /// connection. Default: 20 s.
+    /// Pings the server when the connection has been silent for this long. A ping that gets no
+    /// answer for as long ends the connection. Default: 20 s.
     #[must_use]
     pub fn ping_every(mut self, pause: Duration) -> Self {
         self.ping_every = pause.max(Duration::from_millis(10));
         self
     }
 
-    /// The socket's path, if it is a Unix socket. `home` is the `CODEX_HOME` for the control socket.
+    /// The path of the socket, if this is a Unix socket. `home` is the `CODEX_HOME` for the control
+    /// socket.
     pub(crate) fn socket(&self, home: Option<&Path>) -> Result<Option<PathBuf>, ConnectError> {
         match &self.place {
             Place::Unix(path) => Ok(Some(path.clone())),
@@ -146,7 +151,7 @@ pub(crate) fn codex_home() -> Option<PathBuf> {
 }
 
 impl Tcp {
-    /// Whether a token may go there in the clear, as far as the address tells.
+    /// Whether the address is on this machine, so that a token may be sent there in the clear.
     pub(super) fn is_local(&self) -> bool {
         match self.host.parse::<IpAddr>() {
             Ok(ip) => ip.to_canonical().is_loopback(),
@@ -264,7 +269,7 @@ impl Tcp {
     }
 }
 
-/// An address that may be wrong in any way, without what may be a secret in it.
+/// Shows an address, which may be malformed in any way, without any part that may be a secret.
 fn shown(text: &str) -> String {
     let end = text.find(['?', '#']).unwrap_or(text.len());
     let mut text = text[..end].to_owned();

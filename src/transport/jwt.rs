@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::secret::Secret;
 
-/// What a token says. Times are in seconds since 1970.
+/// The claims of a token. Times are in seconds since 1970.
 #[derive(Serialize)]
 pub(super) struct Claims<'a> {
     pub(super) iat: u64,

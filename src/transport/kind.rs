@@ -1,22 +1,26 @@
-//! Who the server of a connection belongs to.
+//! Who runs the server of a connection.
 
-/// How a client came to its server. What the client may do to the server follows from it.
+/// How a client reached its server. This decides what the client may do to the server.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ConnectionKind {
-    /// [`spawn`](crate::Builder::spawn) started the server as a child of this process. The server ends with the client.
+    /// [`spawn`](crate::Builder::spawn) started the server as a child of this process. The server
+    /// ends with the client.
     Spawned,
-    /// `Builder::serve` started the server, and other programs may join it. The server ends with the client.
+    /// `Builder::serve` started the server, and other programs may join it. The server ends with
+    /// the client.
     Served {
-        /// The address that others join the server at.
+        /// The address at which others join the server.
         address: String,
     },
-    /// `Builder::connect_to` joined a server that somebody else runs. The server outlives the client.
+    /// `Builder::connect_to` joined a server that somebody else runs. The server outlives the
+    /// client.
     Joined {
         /// The address of the server.
         address: String,
     },
-    /// [`connect`](crate::Builder::connect) was given two streams. Who runs the server is not known.
+    /// [`connect`](crate::Builder::connect) was given two streams. Who runs the server is not
+    /// known.
     Streams,
 }
 
@@ -27,7 +31,7 @@ impl ConnectionKind {
         matches!(self, Self::Spawned | Self::Served { .. })
     }
 
-    /// The longest message that the server takes, in bytes; longer ones cost the connection.
+    /// The longest message that the server accepts, in bytes; a longer one ends the connection.
     pub(crate) fn max_outgoing(&self) -> Option<usize> {
         match self {
             Self::Served { .. } | Self::Joined { .. } => Some(64 * 1024 * 1024),

@@ -1,4 +1,5 @@
-//! How a client reaches its server. A child or an address becomes two streams of JSON lines, which the engine drives.
+//! How a client reaches its server. A child or an address becomes two streams of JSON lines, which
+//! the engine drives.
 
 mod kind;
 pub(crate) mod private_files;

@@ -1,4 +1,5 @@
-//! Texts that are never shown, and the files that hold them, which are read only if no other user may read them.
+//! Secret texts that are never shown, and the files that hold them. A file is read only if no other
+//! user may read it.
 
 use std::{fmt, fs::File, io::Read as _, path::Path};
 
@@ -6,7 +7,7 @@ use std::{fmt, fs::File, io::Read as _, path::Path};
 #[derive(Clone)]
 pub(super) struct Secret(String);
 
-/// Far more than a token or a secret takes.
+/// Far longer than any token or secret.
 const LARGEST: u64 = 64 * 1024;
 
 impl Secret {
@@ -43,7 +44,7 @@ fn open(path: &Path) -> Result<File, String> {
     use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 
     let shown = path.display();
-    // Does not wait, as the open of a pipe that nobody writes to would.
+    // Does not wait, as opening a pipe that nobody writes to would.
     let mut options = File::options();
     options
         .read(true)
@@ -73,7 +74,7 @@ fn open(path: &Path) -> Result<File, String> {
     Ok(file)
 }
 
-/// Opens a regular file. Who can read it is left to the access list of its directory.
+/// Opens a regular file. The access list of its directory decides who can read it.
 #[cfg(not(unix))]
 fn open(path: &Path) -> Result<File, String> {
     super::private_files::open_regular(path)

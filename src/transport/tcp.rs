@@ -21,7 +21,7 @@ pub(super) async fn connect(to: &Tcp, has_token: bool) -> Result<TcpStream, Kind
         .map_err(|e| unknown(e.to_string()))?;
     let mut last = None;
     for address in addresses {
-        // `localhost` is the address that the resolver gives.
+        // The name `localhost` counts by the address that the resolver returns for it.
         if token_in_the_clear && !address.ip().to_canonical().is_loopback() {
             return Err(exposed());
         }

@@ -1,4 +1,4 @@
-//! TLS for `wss://`: the certificate has to be for the host's name and from an authority that is trusted.
+//! TLS for `wss://`: the certificate must be for the host's name, and from a trusted authority.
 
 use std::{
     fmt, io,
@@ -22,7 +22,7 @@ use tokio_rustls::{
 
 use crate::error::ConnectErrorKind as Kind;
 
-/// What is trusted, read from files.
+/// The TLS configuration: which authorities are trusted, read from files.
 pub(super) async fn config(authorities: Option<PathBuf>) -> Result<Arc<ClientConfig>, Kind> {
     spawn_blocking(move || {
         let roots = match &authorities {

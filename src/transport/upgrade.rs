@@ -1,4 +1,4 @@
-//! The HTTP request that upgrades a connection to a WebSocket, and the reason of a refusal.
+//! The HTTP request that upgrades a connection to a WebSocket, and the reason for a refusal.
 
 use std::{io, time::Duration};
 
@@ -16,14 +16,14 @@ use tungstenite::handshake::{
 use super::secret::Secret;
 use crate::error::{AuthRefusal, ConnectErrorKind as Kind};
 
-/// The longest head of an answer.
+/// The longest head of a response.
 const HEAD: usize = 64 * 1024;
 /// The most bytes of a refusal's body that are kept.
 const BODY: usize = 1024;
 /// How long the body of a refusal may take; the refusal itself is known by then.
 const BODY_WITHIN: Duration = Duration::from_secs(1);
 
-/// Upgrades the connection. Returns the bytes after the answer, which are frames.
+/// Upgrades the connection. Returns the bytes after the response, which are frames.
 pub(super) async fn upgrade<S>(
     stream: &mut S,
     host: &str,
@@ -34,7 +34,8 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let key = generate_key();
-    // NB. No Origin, which the server answers with 403, and no extensions, so that frames hold the text as it is.
+    // NB. No Origin, which the server answers with 403. No extensions, so that frames hold the text
+    // as it is.
     let mut request = format!(
         "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n"
@@ -45,7 +46,8 @@ where
         request.push_str("\r\n");
     }
     request.push_str("\r\n");
-    // A server that refuses may close before it has read the whole request. Its answer counts.
+    // A server that refuses may close the connection before it has read the whole request. Its
+    // response counts.
     let sent = async {
         stream.write_all(request.as_bytes()).await?;
         stream.flush().await
@@ -73,7 +75,7 @@ where
     Ok(rest)
 }
 
-/// The head of the answer, and the bytes after it.
+/// The head of the response, and the bytes after it.
 async fn read<S: AsyncRead + Unpin>(
     stream: &mut S,
     sent: io::Result<()>,

@@ -1,4 +1,4 @@
-//! The sub-agents of a turn: which they are, and how they stand.
+//! The sub-agents of a turn, and their status.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use crate::{
     protocol::{ThreadReadParams, TurnStatus},
 };
 
-/// How long the server may take to tell the names of sub-agents. An outcome is worth more than them.
+/// How long the server may take to name the sub-agents. An outcome is worth more than the names.
 const NAMING: Duration = Duration::from_secs(1);
 
-/// The agents that a turn has spawned or given work, as far as they are known.
+/// The agents that a turn has spawned or given work, as far as the log knows them.
 pub(super) fn known(client: &CasClient, thread: &str, turn: &str) -> Vec<SubAgent> {
     let log = client.turn_log();
     let agents = log.agents_of_turn(thread, turn).into_iter();
@@ -34,7 +34,7 @@ pub(super) fn known(client: &CasClient, thread: &str, turn: &str) -> Vec<SubAgen
     agents.collect()
 }
 
-/// Has the names of agents told to the log.
+/// Fetches the names of agents into the log.
 pub(super) async fn name(client: &CasClient, agents: &[SubAgent]) {
     let unnamed = agents.iter().filter(|agent| agent.nickname.is_none());
     let reads = unnamed.map(|agent| async {
@@ -44,7 +44,7 @@ pub(super) async fn name(client: &CasClient, agents: &[SubAgent]) {
             log.agent_named(&agent.thread_id, read.thread.agent_nickname);
         }
     });
-    // Those that were told in time are kept.
+    // The log keeps the names that came in time.
     let _ = timeout(NAMING, join_all(reads)).await;
 }
 
@@ -54,7 +54,7 @@ fn status(standing: Option<&Standing>, agent: &Agent) -> SubAgentStatus {
         Some(Standing::Ended(TurnStatus::Completed)) => SubAgentStatus::Completed,
         Some(Standing::Ended(TurnStatus::Failed)) => SubAgentStatus::Failed,
         Some(Standing::Ended(_) | Standing::Lost) => SubAgentStatus::Interrupted,
-        // Nothing of its own is told here; there is the parent's word.
+        // No event of the agent's own comes here; the parent's word has to do.
         None => match agent.told_status.as_deref() {
             Some("running") => SubAgentStatus::Running,
             Some("completed") => SubAgentStatus::Completed,

@@ -1,4 +1,5 @@
-//! Turns that this client did not ask for: by their id, the one that runs, and all of a thread as they begin.
+//! Turns that this client did not start: one turn by its id, the running turn, and all turns of a
+//! thread as they begin.
 
 use std::{
     collections::VecDeque,
@@ -28,20 +29,21 @@ use crate::{
     thread::{Thread, status::is_active},
 };
 
-/// How many turns of a thread are looked through for one of an id, newest first.
+/// The number of turns, newest first, that are searched for an id.
 const LOOKED_AT: usize = 1000;
 const PAGE: u32 = 100;
-/// How many turns a stream of them remembers to have given.
+/// The number of yielded turns that a stream of turns remembers.
 const SEEN: usize = 128;
 /// How long the server may take to name the turn that it says is running.
 const NAMING: Duration = Duration::from_secs(5);
 
 impl Thread {
-    /// A turn of this thread by its id, whoever began it, and whether it runs or is over. A running one is read from now
-    /// on; what was before comes from the server's record, at the end.
+    /// A turn of this thread by its id, whoever started it, and whether it runs or is over. A
+    /// running turn is read from now on; its earlier part comes from the server's record, at the
+    /// end.
     ///
-    /// Nothing is sent to the turn, and dropping the returned value doesn't interrupt it: only what
-    /// [`ask`](Self::ask) and the like return does that.
+    /// Nothing is sent to the turn, and dropping the returned value doesn't interrupt the turn:
+    /// only a turn from [`ask`](Self::ask) or a similar method is interrupted when it is dropped.
     ///
     /// ```no_run
     /// # async fn run(thread: cas_sdk::Thread) -> Result<(), cas_sdk::Error> {
@@ -50,9 +52,9 @@ impl Thread {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Invalid`] if the thread has no such turn among its last 1,000; and as of
-    /// [`CasClient::request`] where the server has to be asked. An ephemeral thread keeps no record, so its turns can
-    /// only be had from the connection that saw them.
+    /// [`Error::Invalid`] if the thread has no such turn among its last 1,000; and the same errors
+    /// as [`CasClient::request`] where the server has to be asked. The server keeps no record of an
+    /// ephemeral thread, so only the connection that saw its turns can return them.
     pub async fn turn(&self, id: impl Into<String>) -> Result<Turn, Error> {
         let id = id.into();
         let log = self.client().turn_log();
@@ -70,15 +72,16 @@ impl Thread {
         }
     }
 
-    /// The turn that runs on this thread, whoever began it. `None` if none runs. As with [`turn`](Self::turn), nothing is
-    /// sent to it, and dropping it doesn't interrupt it.
+    /// The running turn of this thread, whoever started it. `None` if no turn runs. As with
+    /// [`turn`](Self::turn), nothing is sent to the turn, and dropping the returned value doesn't
+    /// interrupt the turn.
     ///
-    /// Where this connection has seen no turn begin, as after a [resume](CasClient::resume_thread) of a thread that is
-    /// active, the server is asked.
+    /// The server is asked if this connection has seen no turn begin, as after a
+    /// [resume](CasClient::resume_thread) of an active thread.
     ///
     /// # Errors
-    /// As of [`CasClient::request`], where the server has to be asked. [`Error::Timeout`] if the server says that a turn
-    /// runs, and names none within 5 s.
+    /// Same errors as [`CasClient::request`], where the server has to be asked. [`Error::Timeout`]
+    /// if the server says that a turn runs, and names none within 5 s.
     pub async fn running_turn(&self) -> Result<Option<Turn>, Error> {
         let client = self.client();
         let known = || client.turn_log().running(self.id());
@@ -95,7 +98,8 @@ impl Thread {
         if let Some(id) = newest_running(self).await? {
             return Ok(Some(self.watch(&id, None)));
         }
-        // It has just begun, or the thread keeps no record: then its next event names it.
+        // The turn has just begun, or the thread keeps no record: then the turn's next event names
+        // it.
         match timeout(NAMING, named).await {
             Ok(id) => Ok(Some(self.watch(&id, None))),
             Err(_) if is_active(self).await? => Err(Error::Timeout {
@@ -106,12 +110,13 @@ impl Thread {
         }
     }
 
-    /// All turns of this thread that begin from now on, whoever begins them: this client, a goal, the queue, another
-    /// agent, another client. [`Turn::started_by`] says who.
+    /// All turns of this thread that begin from now on, whoever starts them: this client, a goal,
+    /// the queue, another agent, another client. [`Turn::started_by`] says who.
     ///
-    /// A turn is given at the first sign of it, which is `turn/started` or an item, with all of its events. Nothing is
-    /// sent to it, and dropping it doesn't interrupt it. A turn that runs already is given at its next item;
-    /// [`running_turn`](Self::running_turn) has it at once.
+    /// The stream yields a turn at its first sign, which is `turn/started` or an item, with all of
+    /// the turn's events. Nothing is sent to the turn, and dropping it doesn't interrupt it. A turn
+    /// that already runs is yielded at its next item; [`running_turn`](Self::running_turn) returns
+    /// it at once.
     ///
     /// ```no_run
     /// # async fn run(thread: cas_sdk::Thread) -> Result<(), cas_sdk::Error> {
@@ -132,10 +137,10 @@ impl Thread {
         }
     }
 
-    /// A reader that is not responsible for the turn. With a status it is over.
+    /// A reader that is not responsible for the turn. If a status is given, the turn is over.
     pub(crate) fn watch(&self, id: &str, over: Option<TurnStatus>) -> Turn {
         let (client, control) = (self.client(), TurnControl::of(self, id));
-        // NB. A place of this role neither keeps a turn alive nor has it interrupted.
+        // NB. A guard of this role neither keeps a turn alive nor has it interrupted.
         let guard = client.tracker().guard(self.id(), id, Role::Control);
         let mut progress = Progress::shared(&guard).unwrap_or_else(|| Progress::late(self, id));
         let known = match client.turn_log().standing(self.id(), id) {
@@ -150,8 +155,8 @@ impl Thread {
 }
 
 impl CasClient {
-    /// The turns that run on the threads which this connection follows, and on those of their sub-agents, in no certain
-    /// order. As with [`Thread::turn`], nothing is sent to them.
+    /// The running turns of the threads that this connection follows, and of the threads of their
+    /// sub-agents, in no particular order. As with [`Thread::turn`], nothing is sent to the turns.
     #[must_use]
     pub fn running_turns(&self) -> Vec<Turn> {
         let running = self.turn_log().all_running().into_iter();
@@ -161,15 +166,16 @@ impl CasClient {
 }
 
 impl Turn {
-    /// Who began the turn, as far as that is known by now: the first item may have to come first.
+    /// Who started the turn, as far as that is known by now: the first item of the turn may have to
+    /// come first.
     #[must_use]
     pub fn started_by(&self) -> StartedBy {
         let log = self.thread().client().turn_log();
         log.started_by(self.thread().id(), self.id())
     }
 
-    /// Whether the thread has an active goal, as the server told it last: it then starts another turn when this one has
-    /// ended. See [`Thread::goal`](crate::Thread::goal).
+    /// Whether the thread has an active goal, as the server last reported it. The server then
+    /// starts another turn when this one has ended. See [`Thread::goal`](crate::Thread::goal).
     #[must_use]
     pub fn has_active_goal(&self) -> bool {
         let log = self.thread().client().turn_log();
@@ -177,7 +183,7 @@ impl Turn {
     }
 }
 
-/// How a turn stands by the server's record; `None` if it has none of it.
+/// The status of a turn in the server's record; `None` if the server has no record of the turn.
 async fn find(thread: &Thread, turn: &str) -> Result<Option<TurnStatus>, Error> {
     let params = ThreadTurnsListParams::new(thread.id())
         .limit(PAGE)
@@ -226,18 +232,19 @@ async fn newest_running(thread: &Thread) -> Result<Option<String>, Error> {
 
 /// A stream of the turns of a thread as they begin; see [`Thread::turns`].
 ///
-/// The connection's end is [`Error::Closed`], once; after a shutdown that was asked for, the stream just ends.
+/// The stream yields [`Error::Closed`] once, when the connection ends. After a shutdown that was
+/// asked for, the stream just ends.
 #[derive(Debug)]
 #[must_use = "a stream does nothing but fill its queue until it is polled"]
 pub struct Turns {
     thread: Thread,
     events: Events,
     seen: VecDeque<String>,
-    /// Turns of which the beginning was dropped here.
+    /// Turns whose beginning was dropped here.
     missed: VecDeque<String>,
 }
 
-/// What a [`Turns`] has come upon.
+/// What a [`Turns`] has found.
 #[expect(clippy::large_enum_variant, reason = "it is taken apart at once")]
 pub(crate) enum Found {
     Turn(Turn),
@@ -264,7 +271,7 @@ impl Turns {
         }
     }
 
-    /// The next turn, or the next event of the thread that begins none.
+    /// The next turn, or the next event of the thread that begins no turn.
     pub(crate) fn poll_found(
         &mut self,
         cx: &mut Context<'_>,
@@ -295,7 +302,7 @@ impl Turns {
             };
             let log = self.thread.client().turn_log();
             let id = log.canonical(self.thread.id(), turn);
-            // What comes late of a turn that is over begins none.
+            // A late event of a turn that is over begins no turn.
             let late = event.method() != "turn/started"
                 && match log.standing(self.thread.id(), &id) {
                     Some(Standing::Running) => false,
@@ -309,13 +316,13 @@ impl Turns {
         }
     }
 
-    /// The thread.
+    /// The thread of these turns.
     #[must_use]
     pub fn thread(&self) -> &Thread {
         &self.thread
     }
 
-    /// This turn is known otherwise.
+    /// Marks a turn as known from elsewhere.
     pub(crate) fn seen(&mut self, id: &str) {
         self.is_new(id);
     }
@@ -331,7 +338,7 @@ impl Turns {
         true
     }
 
-    /// The turn, with this event and all that are still to be read.
+    /// The turn, with this event and all events that are still to be read.
     fn begin(&self, id: &str, first: Event) -> Turn {
         let (thread, client) = (&self.thread, self.thread.client());
         let whole = first.method() == "turn/started"

@@ -1,4 +1,4 @@
-//! A look-up at the server of how a turn stands, while the turn is read on.
+//! A request to the server for the status of a turn, while the turn is still being read.
 
 use std::{
     future::Future,
@@ -16,15 +16,15 @@ use super::{
 };
 use crate::thread::Thread;
 
-/// How long a turn that goes on producing events may put off the verdict that its deadline waits for.
+/// How long a turn that goes on producing events may delay the verdict that its deadline waits for.
 const DRAIN: Duration = Duration::from_secs(1);
 
-/// The server is being asked.
+/// A pending request for the status of a turn.
 pub(super) struct Check {
     pub(super) why: Why,
     /// Never locked: the mutex makes the turn `Sync`, for `turn.steer(…)` in a spawned task.
     verdict: Mutex<Pin<Box<dyn Future<Output = Verdict> + Send>>>,
-    /// The answer, and when it came. It is kept until the events before it are read.
+    /// The answer, and when it came. The answer is kept until the events before it are read.
     answer: Option<(Verdict, Instant)>,
 }
 

@@ -1,4 +1,5 @@
-//! Gathers a turn from its events. The server's own summary at the end is not enough: it has one message at most.
+//! Gathers a turn from its events. The server's own summary at the end is not enough: it has one
+//! message at most.
 
 use std::{borrow::Cow, collections::HashMap, time::Duration};
 
@@ -24,15 +25,16 @@ use crate::{
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Collector {
     started: bool,
-    /// In the order they began, with their ids.
+    /// The ids and the steps, in the order in which the steps began.
     steps: Vec<(String, Step)>,
     at: HashMap<String, usize>,
     thread_usage: Option<ThreadTokenUsage>,
     failure: Option<TurnFailure>,
     end: Option<End>,
-    /// Events are missing: they were dropped, or had been sent before this began to listen.
+    /// Events are missing: they were dropped, or had been sent before this collector began to
+    /// listen.
     pub(super) gaps: bool,
-    /// Something in here is from the server's record, not from its events.
+    /// Something in here comes from the server's record, not from its events.
     recovered: bool,
 }
 
@@ -43,7 +45,7 @@ pub(super) struct End {
     pub(super) duration: Option<Duration>,
 }
 
-/// What the server has on record of a turn.
+/// The server's record of a turn.
 #[derive(Debug)]
 pub(super) struct Record {
     pub(super) end: Option<End>,
@@ -63,7 +65,7 @@ struct Delta<'a> {
     content_index: usize,
 }
 
-/// A `TurnError` of the wire.
+/// A `TurnError` on the wire.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct Failure {
@@ -84,8 +86,8 @@ impl From<Failure> for TurnFailure {
 }
 
 impl Collector {
-    /// Takes note of an event and says what it is to the user. What can't be decoded is `Other`, with its text. `None`
-    /// is the end.
+    /// Records an event and returns the event that the user gets. An event that can't be decoded
+    /// becomes `Other`, with its text. `None` is the end.
     pub(super) fn take(&mut self, event: Event) -> Option<TurnEvent> {
         let known = match event.method() {
             "turn/started" => {
@@ -140,7 +142,7 @@ impl Collector {
         Some(known.unwrap_or(TurnEvent::Other(event)))
     }
 
-    /// Takes note of a piece of an item; the item and the piece.
+    /// Records a piece of an item. Returns the id of the item, and the piece.
     fn piece(
         &mut self,
         event: &Event,
@@ -200,7 +202,7 @@ impl Collector {
                     duration: turn.duration_ms.map(Duration::from_millis),
                 });
             }
-            // The end is the end, whatever it looks like.
+            // A malformed end still ends the turn.
             Err(error) => {
                 self.failure = Some(TurnFailure {
                     message: Error::decode_part(event.method(), event.line(), event.json(), &error)
@@ -217,7 +219,7 @@ impl Collector {
         }
     }
 
-    /// Fills in what was not seen from what the server has on record.
+    /// Fills in the unseen parts of the turn from the server's record.
     pub(super) fn recover(&mut self, record: Record) {
         self.recovered = true;
         if self.end.is_none() {
@@ -227,7 +229,8 @@ impl Collector {
         if record.items.is_empty() {
             return;
         }
-        // The server's order, and after it what it has no record of: it keeps no message that was cut off.
+        // First the items in the server's order, then the items that the server has no record of:
+        // it keeps no message that was cut off.
         let seen = std::mem::take(&mut self.steps);
         let mut seen: Vec<Option<(String, Step)>> = seen.into_iter().map(Some).collect();
         for (id, item) in record.items {
@@ -245,7 +248,8 @@ impl Collector {
             .collect();
     }
 
-    /// Ends the turn by what was seen of it, where the server says only that it is over.
+    /// Derives the end of the turn from its events, where the server says only that the turn is
+    /// over.
     pub(super) fn conclude(&mut self) {
         let last = self.steps.last().map(|(_, step)| step);
         let answered = last.is_some_and(|step| step.is_completed() && step.message().is_some());
@@ -266,7 +270,7 @@ impl Collector {
         });
     }
 
-    /// It is known from elsewhere how the turn ended.
+    /// Sets how the turn ended, as known from elsewhere.
     pub(super) fn ended(&mut self, status: TurnStatus) {
         self.end = Some(End {
             status,
@@ -298,7 +302,8 @@ impl Collector {
         self.failure.as_ref().filter(|_| !well)
     }
 
-    /// The last message marked as the answer, else the last one without a mark; those sent on the way don't count.
+    /// The last message marked as the answer, or else the last message without a mark. Messages
+    /// that were sent on the way to the answer don't count.
     pub(super) fn answer(&self) -> String {
         let mut answer = String::new();
         let mut is_marked = false;
@@ -324,7 +329,7 @@ impl Collector {
             .collect()
     }
 
-    /// What has been, for a reader who comes later: the pieces are joined.
+    /// The events so far, for a later reader: the pieces of an item are joined.
     pub(super) fn replay(&self) -> Vec<TurnEvent> {
         let mut events = Vec::new();
         events.extend(self.started.then_some(TurnEvent::Started));

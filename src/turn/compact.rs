@@ -1,4 +1,4 @@
-//! Compaction: having the history of a thread summed up.
+//! Compaction: summarizing the history of a thread.
 
 use std::{
     future::{Future, IntoFuture},
@@ -13,13 +13,14 @@ use crate::{
 };
 
 impl Thread {
-    /// `thread/compact/start`: has the history summed up. Awaiting the returned value starts that, as a turn that takes no
-    /// other input.
+    /// `thread/compact/start`: summarizes the history of the thread. Awaiting the returned value
+    /// starts the compaction, which is a turn that takes no other input.
     ///
     /// # Errors
     /// [`Error::Invalid`] while a turn runs on the thread, unless
-    /// [`interrupt_running`](Compact::interrupt_running) was called; [`Error::Timeout`] if the compaction doesn't begin
-    /// within the deadline of requests, [`Error::NotFollowed`] if the thread is closed or let go before that, and as of
+    /// [`interrupt_running`](Compact::interrupt_running) was called; [`Error::Timeout`] if the
+    /// compaction doesn't begin within the deadline of requests; [`Error::NotFollowed`] if the
+    /// thread is closed or no longer followed before that; otherwise the same errors as
     /// [`ask`](Self::ask).
     pub fn compact(&self) -> Compact {
         Compact {
@@ -38,7 +39,8 @@ pub struct Compact {
 }
 
 impl Compact {
-    /// Starts the compaction though a turn runs on the thread. The server aborts that turn. Default: this is refused.
+    /// Starts the compaction even if a turn runs on the thread. The server aborts that turn.
+    /// Default: the compaction is refused.
     pub fn interrupt_running(mut self) -> Self {
         self.interrupts = true;
         self

@@ -1,4 +1,5 @@
-//! Steering and interrupting, from any task. The races of the protocol are dealt with here and nowhere else.
+//! Steering and interrupting, from any task. The races of the protocol are handled here and nowhere
+//! else.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,8 +19,8 @@ use crate::{
     thread::{Input, Thread},
 };
 
-/// Steers and interrupts one turn. Clones are for the same turn; they don't keep it from being interrupted when its
-/// [`Turn`](crate::Turn) is dropped.
+/// A handle that steers and interrupts one turn. Clones control the same turn. A handle doesn't
+/// keep the turn from being interrupted when its [`Turn`](crate::Turn) is dropped.
 #[derive(Debug, Clone)]
 pub struct TurnControl {
     thread: Thread,
@@ -28,7 +29,7 @@ pub struct TurnControl {
 
 /// The pause before an interrupt is tried again.
 const RETRY: Duration = Duration::from_millis(20);
-/// How often an interrupt is refused before the server is asked how the turn stands.
+/// The number of refused interrupts after which the server is asked for the status of the turn.
 const REFUSALS: u32 = 10;
 
 impl TurnControl {
@@ -53,18 +54,18 @@ impl TurnControl {
         &self.guard.turn
     }
 
-    /// The thread it runs on.
+    /// The thread that the turn runs on.
     #[must_use]
     pub fn thread(&self) -> &Thread {
         &self.thread
     }
 
-    /// `turn/steer`: adds input to the turn, once it has started. It has the deadline of
-    /// [urgent](crate::Builder::urgent_timeout) requests.
+    /// `turn/steer`: adds input to the turn, once the turn has started. The request has the
+    /// deadline of [urgent](crate::Builder::urgent_timeout) requests.
     ///
     /// # Errors
-    /// [`Error::Rpc`] of kind `NoActiveTurn` or `TurnMismatch` if it has ended, `NotSteerable` if it is a review or a
-    /// compaction, which take no input.
+    /// [`Error::Rpc`] of kind `NoActiveTurn` or `TurnMismatch` if the turn has ended, and of kind
+    /// `NotSteerable` if the turn is a review or a compaction, which take no input.
     pub async fn steer(&self, input: impl Into<Input>) -> Result<(), Error> {
         let within = self.thread.client().urgent_timeout();
         let deadline = time::deadline(within);
@@ -74,25 +75,30 @@ impl TurnControl {
         steered.map_err(|error| error.within(within))
     }
 
-    /// Without waiting for the start: steering is taken before that, too.
+    /// Steers without waiting for the start: the server takes input before the start, too.
     pub(crate) async fn steer_now(&self, input: Input, within: Duration) -> Result<(), Error> {
         let params = TurnSteerParams::new(self.thread.id(), self.turn_id(), input);
         self.urgent(params, within).await
     }
 
-    /// `turn/interrupt`: ends the turn. Returns how it ended in fact, which may be well if it was just finishing.
+    /// `turn/interrupt`: ends the turn. Returns the status with which the turn actually ended; the
+    /// turn may have completed if it was just finishing.
     ///
-    /// What still runs of the commands of the turn is ended with it, too (`thread/backgroundTerminals/terminate`, which
-    /// needs the experimental API); what an earlier turn has left running goes on. [`Thread::stop_all`] ends all of it.
+    /// The commands of the turn that still run end with the turn
+    /// (`thread/backgroundTerminals/terminate`, which needs the experimental API). The commands
+    /// that an earlier turn has left running go on. [`Thread::stop_all`] ends all of them.
     ///
-    /// It waits for the turn to have started, follows the server where that calls the turn by another name, tries again
-    /// where it is refused, and asks the server for the real state where that goes on. The request has the deadline of
-    /// [urgent](crate::Builder::urgent_timeout) ones; the end of a turn whose interrupt the server has accepted may take as
-    /// long as other [requests](crate::Builder::request_timeout).
+    /// `interrupt` waits until the turn has started. It follows the server if the server calls the
+    /// turn by another name, tries again if the server refuses, and asks the server for the real
+    /// state if the refusals go on. The request has the deadline of
+    /// [urgent](crate::Builder::urgent_timeout) requests. Once the server has accepted the
+    /// interrupt, the end of the turn may take as long as other
+    /// [requests](crate::Builder::request_timeout).
     ///
     /// # Errors
-    /// [`Error::Timeout`] if the server doesn't act on it, [`Error::NotSent`] if it could not be sent, [`Error::Closed`] if the connection ends,
-    /// [`Error::NotFollowed`] if the thread is closed.
+    /// [`Error::Timeout`] if the server doesn't act on the request, [`Error::NotSent`] if the
+    /// request could not be sent, [`Error::Closed`] if the connection ends, [`Error::NotFollowed`]
+    /// if the thread is closed.
     pub async fn interrupt(&self) -> Result<TurnStatus, Error> {
         let status = self.interrupt_turn().await?;
         if status == TurnStatus::Interrupted {
@@ -110,7 +116,8 @@ impl TurnControl {
             time::deadline(client.request_timeout()),
         );
         let tracker = client.tracker();
-        // The server refuses an interrupt of a turn that has not started, and then carries the turn out.
+        // The server refuses an interrupt of a turn that has not started, and then carries the turn
+        // out.
         self.started(within).await;
         let mut named = None;
         for refusals in 1.. {
@@ -128,8 +135,8 @@ impl TurnControl {
                 break;
             };
             match error.rpc_kind() {
-                // Old servers answer `turn/start` with an id that is not the one of the turn that runs. But a turn that
-                // is known here is another one, and this one has ended.
+                // Old servers answer `turn/start` with an id that is not the id of the running
+                // turn. But a turn that is known here is another turn, and this turn has ended.
                 Some(RpcErrorKind::TurnMismatch { actual, .. })
                     if named.is_none() && !tracker.knows(self.thread.id(), &actual) =>
                 {
@@ -143,7 +150,8 @@ impl TurnControl {
                 ) => {}
                 _ => return Err(error.within(within)),
             }
-            // It has ended, and the reader has seen that before this refusal; or the server is between the two.
+            // Either the turn has ended, and the reader has seen the end before this refusal; or
+            // the server is between the two.
             let _ = timeout_at(deadline.min(Instant::now() + RETRY), self.over()).await;
             if refusals % REFUSALS == 0
                 && let Some(status) = self.ask().await
@@ -160,7 +168,8 @@ impl TurnControl {
         self.end(end, client.request_timeout()).await
     }
 
-    /// Ends what still runs of the commands of the turn. The turn is over either way, so a failure is only traced.
+    /// Ends the commands of the turn that still run. The turn is over either way, so a failure is
+    /// only traced.
     async fn end_shells(&self) {
         let (thread, client) = (&self.thread, self.thread.client());
         let commands = client.turn_log().commands(thread.id(), self.turn_id());
@@ -184,14 +193,15 @@ impl TurnControl {
         }
     }
 
-    /// Makes a request whose response says no more than that it was carried out.
+    /// Sends a request whose result carries no information.
     async fn urgent<C: Call>(&self, params: C, within: Duration) -> Result<(), Error> {
         let request = self.thread.client().request(params);
         request.urgent().timeout(within).raw().await.map(drop)
     }
 
-    /// Waits until the turn has started, which follows the answer by milliseconds, or is over: for half of the time that
-    /// there is, since a turn whose start is not told can still be asked for.
+    /// Waits until the turn has started, which follows the response by milliseconds, or is over.
+    /// The wait takes at most half of the available time, since the server may still take the
+    /// request for a turn whose start it does not report.
     async fn started(&self, within: Duration) {
         let mut phase = self.guard.phase.clone();
         let started = phase.wait_for(|p| *p != Phase::Accepted);
@@ -207,7 +217,7 @@ impl TurnControl {
             .map_or(Phase::Lost, |phase| phase.clone())
     }
 
-    /// How the turn has ended, if the server knows that it has.
+    /// The status with which the turn has ended, if the server knows that it has.
     async fn ask(&self) -> Option<TurnStatus> {
         let status = match reconcile::verdict(&self.thread, self.turn_id()).await {
             Verdict::Over(record) => record.end?.status,
@@ -227,7 +237,7 @@ impl TurnControl {
         }
     }
 
-    /// The interrupt was accepted; the end follows.
+    /// Waits for the end of the turn, after the server has accepted the interrupt.
     async fn end(&self, deadline: Instant, within: Duration) -> Result<TurnStatus, Error> {
         loop {
             let patience = deadline.min(Instant::now() + REST);

@@ -1,4 +1,4 @@
-//! A limit to how long a turn may take, and what is tried before the turn fails.
+//! A time limit of a turn, and what is tried before the turn fails.
 
 use std::{
     fmt,
@@ -14,7 +14,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::control::TurnControl;
 use crate::{error::Error, thread::Input};
 
-/// How long a turn may take, and what is tried before it fails; see [`Ask::deadline`](crate::turn::Ask::deadline).
+/// A time limit of a turn, and what is tried before the turn fails; see
+/// [`Ask::deadline`](crate::turn::Ask::deadline).
 ///
 /// ```
 /// use std::time::Duration;
@@ -40,8 +41,9 @@ impl Deadline {
         }
     }
 
-    /// Steers the turn with this input at the deadline, so that it may come to an end by itself within the grace period: 30 s
-    /// unless [`grace`](Self::grace) is set.
+    /// Steers the turn with this input at the deadline, so that the turn may come to an end by
+    /// itself within the grace period. The grace period is 30 s unless [`grace`](Self::grace) is
+    /// set.
     pub fn steer(mut self, input: impl Into<Input>) -> Self {
         self.steer = Some(input.into());
         if self.grace.is_zero() {
@@ -50,7 +52,8 @@ impl Deadline {
         self
     }
 
-    /// How long the turn may go on after the deadline before it fails. Default: zero without a steer.
+    /// Sets how long the turn may go on after the deadline before the turn fails. Default: zero
+    /// without a steer.
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
@@ -77,7 +80,7 @@ enum Stage {
 }
 
 impl Expiry {
-    /// Its time begins now.
+    /// Starts the time of the deadline.
     pub(super) fn new(deadline: Deadline) -> Self {
         Self {
             deadline,
@@ -92,7 +95,7 @@ impl Expiry {
         self.deadline.after
     }
 
-    /// Steers the turn when it is time; `true` once the grace period has passed too.
+    /// Steers the turn at the deadline. Returns `true` once the grace period has passed too.
     pub(super) fn poll(&mut self, control: &TurnControl, cx: &mut Context<'_>) -> bool {
         loop {
             self.poll_steering(control, cx);
@@ -105,7 +108,8 @@ impl Expiry {
                 return false; // Nobody lives to see it.
             };
             let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(due)));
-            // A flood of events uses up the task's budget, in which a timer is never due.
+            // A flood of events uses up the task's budget, and without budget a timer is never
+            // ready.
             if timer.as_mut().poll(cx).is_pending() && Instant::now() < due {
                 return false;
             }

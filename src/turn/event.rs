@@ -1,4 +1,4 @@
-//! `TurnEvent`: what the reader of a turn gets.
+//! `TurnEvent`: the events of a turn, as its reader gets them.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::{
     protocol::{MessagePhase, ThreadItem, ThreadTokenUsage, TurnPlanStep},
 };
 
-/// What happens in a turn.
+/// An event of a turn.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum TurnEvent {
@@ -16,52 +16,56 @@ pub enum TurnEvent {
     Started,
     /// `item/agentMessage/delta`: a piece of a message of the agent.
     Text {
-        /// The message.
+        /// The id of the message.
         item_id: String,
-        /// Whether the message is the answer or a remark on the way to it. `None` if the server does not say.
+        /// Whether the message is the answer, or a remark on the way to the answer. `None` if the
+        /// server does not say.
         phase: Option<MessagePhase>,
         /// The piece.
         delta: String,
     },
-    /// `item/reasoning/summaryTextDelta` and `item/reasoning/textDelta`: a piece of the agent's reasoning.
+    /// `item/reasoning/summaryTextDelta` and `item/reasoning/textDelta`: a piece of the agent's
+    /// reasoning.
     Reasoning {
-        /// The item.
+        /// The id of the item.
         item_id: String,
         /// The piece.
         delta: String,
     },
     /// `item/commandExecution/outputDelta`: a piece of a command's output.
     CommandOutput {
-        /// The command.
+        /// The id of the command's item.
         item_id: String,
         /// The piece.
         delta: String,
     },
     /// `item/plan/delta`: a piece of the text of a plan, in plan mode.
     PlanDelta {
-        /// The plan.
+        /// The id of the plan's item.
         item_id: String,
         /// The piece.
         delta: String,
     },
-    /// `turn/plan/updated`: the agent's list of steps, whole.
+    /// `turn/plan/updated`: the agent's whole list of steps.
     Plan {
         /// Why the plan was changed.
         explanation: Option<String>,
         /// The steps, each with its status.
         steps: Vec<TurnPlanStep>,
     },
-    /// `turn/diff/updated`: all changes of files of the turn so far, as a unified diff.
+    /// `turn/diff/updated`: all file changes of the turn so far, as a unified diff.
     Diff(String),
-    /// `item/started`: a step has begun: a command, a change of files, a tool call, a message.
+    /// `item/started`: a step has begun: a command, a file change, a tool call, a message.
     ItemStarted(Box<ThreadItem>),
     /// `item/completed`: a step has ended.
     ItemCompleted(Box<ThreadItem>),
-    /// `thread/tokenUsage/updated`: the tokens used by the last response and by the thread in its life.
+    /// `thread/tokenUsage/updated`: the tokens used by the last response, and by the thread in
+    /// total.
     Usage(Box<ThreadTokenUsage>),
-    /// `error` that is retried: the server is trying again. This is progress, not an end.
+    /// `error` that is retried: the server is trying again. This is progress, not the end.
     Retrying(TurnFailure),
-    /// So many events were dropped here because this stream was read too slowly. The outcome is whole all the same.
+    /// This many events were dropped here because the stream was read too slowly. The outcome is
+    /// still complete.
     Lagged(u64),
     /// No event for this long; the server says the turn is still running, or can't be asked. See
     /// [`Ask::idle_check`](crate::turn::Ask::idle_check).

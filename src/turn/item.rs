@@ -1,4 +1,4 @@
-//! One step of a turn, put together from its beginning, its pieces and its end.
+//! One step of a turn, assembled from its beginning, its pieces and its end.
 
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
@@ -11,26 +11,27 @@ use crate::{
     protocol::{MessagePhase, ThreadItem, from_value},
 };
 
-/// How much of a command's output is kept until the command has ended, in bytes; the latest. Then the server tells it.
+/// How many bytes of a command's output are kept until the command has ended; the latest bytes.
+/// Then the server sends the output.
 const OUTPUT: usize = 1024 * 1024;
 
-/// A step as far as it is known.
+/// A step, as far as it is known.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Step {
     source: Source,
     completed: bool,
-    /// The phase of a message, as its beginning tells.
+    /// The phase of a message, as its beginning states it.
     phase: Option<MessagePhase>,
-    /// The pieces of a message, a plan or an output that have come.
+    /// The received pieces of a message, a plan or an output.
     text: String,
     summary: Vec<String>,
     content: Vec<String>,
 }
 
-/// The latest state of the item that the server has told.
+/// The latest state of the item that the server has sent.
 #[derive(Debug, Clone, Default)]
 enum Source {
-    /// Only pieces of an item of this type have come, not its beginning.
+    /// Only pieces of an item of this type have come, not the item's beginning.
     Pieces(&'static str),
     Event(Event),
     /// From the server's record.
@@ -39,7 +40,7 @@ enum Source {
     Nothing,
 }
 
-/// To what a piece is added.
+/// The part of an item to which a piece is added.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Piece {
     Message,
@@ -49,7 +50,8 @@ pub(super) enum Piece {
     Content(usize),
 }
 
-/// What is read of an agent's message; leniently, so that the text is never lost to an odd field.
+/// The fields that are read from an agent's message; leniently, so that no odd field loses the
+/// text.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Message {
@@ -75,7 +77,8 @@ impl Step {
         }
     }
 
-    /// What the server has on record counts more than what was seen of an item that was not seen to its end.
+    /// Takes the item from the server's record. The record counts more than the events of an item
+    /// that was not seen to its end.
     pub(super) fn record(&mut self, item: Box<RawValue>) {
         if !self.completed {
             self.source = Source::Record(item);
@@ -108,7 +111,7 @@ impl Step {
         }
     }
 
-    /// Frees the pieces of an item whose end has them.
+    /// Frees the pieces of an item whose end contains them.
     fn let_go(&mut self) {
         let Some(item) = self.value() else { return };
         if has_text(&item) {
@@ -147,7 +150,8 @@ impl Step {
         ))
     }
 
-    /// Whether this is a message that the agent has sent on the way, which is no answer though it may be marked as one.
+    /// Whether this is a message that the agent has sent on the way. Such a message is no answer,
+    /// though it may be marked as one.
     pub(super) fn is_aside(&self) -> bool {
         let told = self
             .raw()
@@ -159,7 +163,7 @@ impl Step {
         self.phase.clone()
     }
 
-    /// All pieces of the item in one, for a reader who comes later.
+    /// All pieces of the item joined, for a later reader.
     pub(super) fn joined(&self, id: &str) -> Option<TurnEvent> {
         let item = self.patched(id)?;
         let text = |key: &str| item[key].as_str().unwrap_or_default().to_owned();
@@ -201,7 +205,7 @@ impl Step {
         })
     }
 
-    /// The item as the server has told it last, decoded.
+    /// The item of an event, decoded.
     pub(super) fn decode(event: &Event) -> Option<ThreadItem> {
         serde_json::from_str(item_of(event)?.get()).ok()
     }
@@ -210,7 +214,7 @@ impl Step {
         !(self.text.is_empty() && self.summary.is_empty() && self.content.is_empty())
     }
 
-    /// The item with the pieces where it lacks its text.
+    /// The item, with the pieces filled in where the item lacks its text.
     fn patched(&self, id: &str) -> Option<Value> {
         let mut item = match self.pieces_of() {
             Some(kind) => json!({"type": kind, "id": id}),
@@ -254,7 +258,7 @@ impl Step {
 }
 
 fn part(parts: &mut Vec<String>, at: usize) -> &mut String {
-    // The index is the server's word; it must not make this allocate what it likes.
+    // The index comes from the server; it must not make this function allocate at will.
     let at = at.min(parts.len());
     if at == parts.len() {
         parts.push(String::new());

@@ -1,4 +1,4 @@
-//! Turns: how one is asked for, its events as they come, its outcome, and the means to steer and to interrupt it.
+//! Turns: starting them, reading their events and outcomes, steering and interrupting them.
 
 mod agents;
 pub(crate) mod by_id;

@@ -1,4 +1,5 @@
-//! The mode of a turn, planning or acting, as the server wants it: with the model that it is for.
+//! The mode of a turn, planning or acting, in the form that the server wants: together with the
+//! model.
 
 use serde_json::{Map, Value, json};
 
@@ -7,7 +8,7 @@ use crate::{error::Error, protocol::pointer::at, thread::Thread};
 /// The field of `turn/start`.
 pub(super) const FIELD: &str = "collaborationMode";
 
-/// Completes a mode that was told by its name alone: the server wants the model with it.
+/// Completes a mode that is given by its name alone: the server wants the model with it.
 pub(super) fn complete(thread: &Thread, fields: &mut Map<String, Value>) -> Result<(), Error> {
     let Some(Value::Object(mode)) = fields.get(FIELD) else {
         return Ok(());

@@ -1,4 +1,4 @@
-//! From a request that starts a turn to the turn, without a gap between.
+//! From a request that starts a turn to the turn itself, without a gap in between.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -18,18 +18,18 @@ use crate::{
     thread::Thread,
 };
 
-/// What stands ready for a turn before the request that starts it is sent.
+/// What is prepared for a turn before the request that starts it is sent.
 pub(crate) struct PendingTurn {
     thread: Thread,
     events: Events,
     starting: Option<PendingStart>,
-    /// It can't be the answer's turn that was running before.
+    /// The turn that the response names can't be one that was already running.
     fresh: bool,
     named: Named,
 }
 
-/// The place at the turn, as soon as the answer has named it. Whoever lets go of it last leaves the turn: so a turn whose
-/// `ask` was dropped before the answer came is interrupted.
+/// The guard of the turn, as soon as the response has named the turn. Whoever drops the guard last
+/// leaves the turn. So a turn whose `ask` was dropped before the response came is interrupted.
 type Named = Arc<Mutex<Option<(TurnGuard, bool)>>>;
 
 impl PendingTurn {
@@ -43,7 +43,8 @@ impl PendingTurn {
         }
     }
 
-    /// Runs in the reader as soon as the answer is there: from then on the subscription is about the one turn.
+    /// Runs in the reader as soon as the response is there. From then on the subscription is about
+    /// this one turn.
     pub(crate) fn hook(&mut self) -> Option<OnReply> {
         let starting = self.starting.take()?;
         let rebind = self.events.subscription().rebind();
@@ -58,7 +59,7 @@ impl PendingTurn {
             rebind.to(&of_turn(&thread, &turn));
             let guard = starting.claim(&turn, fresh);
             if !guard.1 {
-                // What can't join another turn and is named by the answer is a review.
+                // A turn that can't join another, and that the response names, is a review.
                 let by = if fresh {
                     StartedBy::Review
                 } else {
@@ -70,7 +71,8 @@ impl PendingTurn {
         }))
     }
 
-    /// A turn that its first events have named: those that were `seen`, and those that are to come.
+    /// A turn that its first events have named: the events that were `seen`, and the events to
+    /// come.
     pub(crate) fn found(thread: &Thread, mut events: Events, seen: Vec<Event>, turn: &str) -> Turn {
         events
             .subscription()
@@ -85,14 +87,14 @@ impl PendingTurn {
         Turn::new(control, guard, Progress::new(events), false)
     }
 
-    /// The turn that the answer named; `None` if it named none.
+    /// The turn that the response named; `None` if it named none.
     pub(crate) fn into_turn(self) -> Option<Turn> {
         let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
         let (guard, joined) = named.take()?;
         drop(named);
         let control = TurnControl::of(&self.thread, &guard.turn);
         let progress = if joined {
-            // Somebody who was there from the beginning has more of it.
+            // A reader that was there from the beginning has more of the turn.
             Progress::shared(&guard).unwrap_or_else(|| {
                 let mut progress = Progress::new(self.events);
                 progress.collector.gaps = true;

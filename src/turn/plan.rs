@@ -1,4 +1,4 @@
-//! Plan mode: a turn that plans and does nothing, its plan, and the turn that carries it out.
+//! Plan mode: a turn that plans and does nothing, its plan, and the turn that implements the plan.
 
 use serde_json::json;
 
@@ -10,25 +10,28 @@ use crate::{
     thread::Thread,
 };
 
-/// What a plan of the same thread is carried out with; the server has the same for one that it puts into the context.
+/// The input that implements a plan of the same thread. The server uses the same text for a plan
+/// that it puts into the context.
 const IMPLEMENT: &str = "Implement the plan.";
 
 /// A plan that an agent has proposed in plan mode.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Plan {
-    /// The thread it was made on.
+    /// The id of the thread on which the plan was made.
     pub thread_id: String,
-    /// The turn that made it.
+    /// The id of the turn that made the plan.
     pub turn_id: String,
     /// The plan, in Markdown.
     pub text: String,
-    /// Whether it was told to its end. One whose turn was interrupted is not.
+    /// Whether the server sent the plan to its end. A plan whose turn was interrupted is not
+    /// complete.
     pub is_complete: bool,
 }
 
 impl Plan {
-    /// A plan of your own, or one that was edited, to be [implemented](Thread::implement) on any thread.
+    /// Creates a plan from text of your own, or from an edited plan, to be
+    /// [implemented](Thread::implement) on any thread.
     #[must_use]
     pub fn new(text: impl Into<String>) -> Self {
         Self {
@@ -41,8 +44,8 @@ impl Plan {
 }
 
 impl TurnOutcome {
-    /// The plan that the agent has proposed, if it did: the last one. A turn that says nothing but a plan has an empty
-    /// [`text`](Self::text).
+    /// The last plan that the agent has proposed, if it proposed one. A turn that says nothing but
+    /// a plan has an empty [`text`](Self::text).
     #[must_use]
     pub fn plan(&self) -> Option<Plan> {
         let mut items = self.items.iter().rev();
@@ -59,10 +62,11 @@ impl TurnOutcome {
 }
 
 impl Ask {
-    /// Has the agent plan and not act: it may read and ask, and proposes a [plan](TurnOutcome::plan). The thread stays in
-    /// plan mode, over restarts, too, until a turn is asked for with [`execute`](Self::execute). Experimental.
+    /// Makes the agent plan and not act: the agent may read and ask, and proposes a
+    /// [plan](TurnOutcome::plan). The thread stays in plan mode, also over restarts, until a turn
+    /// is started with [`execute`](Self::execute). Experimental.
     ///
-    /// A running turn that the input joins keeps its mode; the next one has this.
+    /// A running turn that the input joins keeps its mode; the next turn has this mode.
     ///
     /// ```no_run
     /// # async fn run(thread: cas_sdk::Thread) -> Result<(), cas_sdk::Error> {
@@ -75,27 +79,29 @@ impl Ask {
     /// ```
     ///
     /// # Errors
-    /// When the turn is started, [`Error::Invalid`] if the model of the thread is not known, as of one that was only named
-    /// by its id: name it with [`model`](Self::model). The server would take an empty one literally.
+    /// When the turn is started, [`Error::Invalid`] if the model of the thread is not known, as for
+    /// a thread that was only named by its id. Name the model with [`model`](Self::model): the
+    /// server would take an empty model literally.
     pub fn plan(self) -> Self {
         self.field(FIELD, json!({"mode": "plan"}))
     }
 
-    /// Leaves plan mode, with this turn and for later ones.
+    /// Leaves plan mode, for this turn and later ones.
     ///
     /// # Errors
-    /// As of [`plan`](Self::plan).
+    /// Same errors as [`plan`](Self::plan).
     pub fn execute(self) -> Self {
         self.field(FIELD, json!({"mode": "default"}))
     }
 }
 
 impl Thread {
-    /// Carries a plan out: leaves plan mode and tells the agent to implement it. A plan of another thread, or one of your
-    /// own, is put into the context of this one first (`thread/prepareApprovedPlan`). Experimental.
+    /// Implements a plan: leaves plan mode and tells the agent to implement the plan. A plan of
+    /// another thread, or one of your own, is first put into the context of this thread
+    /// (`thread/prepareApprovedPlan`). Experimental.
     ///
     /// # Errors
-    /// As of [`ask`](Self::ask) and [`Ask::plan`].
+    /// Same errors as [`ask`](Self::ask) and [`Ask::plan`].
     pub async fn implement(&self, plan: &Plan) -> Result<Turn, Error> {
         if plan.thread_id == self.id() {
             return self.ask(IMPLEMENT).execute().await;

@@ -1,4 +1,4 @@
-//! The stream of a turn: its events, and what is done when they stay away.
+//! The stream of a turn: its events, and what is done when no events come.
 
 use std::{
     pin::Pin,
@@ -32,8 +32,9 @@ impl Turn {
                 return Poll::Ready(None);
             }
             self.poll_expiry(cx);
-            // NB. What the turn says comes before what is said of it. So the answer is only looked at once all events are
-            // read that were there when it came.
+            // NB. The events of the turn come before the server's answer about the turn. So the
+            // answer is only looked at once all events are read that were there when the answer
+            // came.
             if let Some(check) = &mut self.check {
                 check.poll(cx);
             }
@@ -52,7 +53,7 @@ impl Turn {
                         continue;
                     }
                 }
-                // Events may be there; the task has to give way before it may look.
+                // Events may be queued, but the task has to yield before it may look.
                 Some(Poll::Pending) if !has_budget_remaining() => return Poll::Pending,
                 Some(Poll::Pending) => {}
                 // Once the end is known, only its record is waited for.
@@ -97,12 +98,13 @@ impl Turn {
         told.map(Ok)
     }
 
-    /// Asks the server.
+    /// Starts a request for the status of the turn.
     pub(super) fn check(&mut self, why: Why) {
         self.check = Some(Check::new(why, self.thread(), self.id()));
     }
 
-    /// Asks the server once the deadline and its grace period have passed: the turn may have ended without telling.
+    /// Asks the server once the deadline and its grace period have passed: the turn may have ended
+    /// without a report.
     fn poll_expiry(&mut self, cx: &mut Context<'_>) {
         let expiry = self.expiry.as_mut();
         let passed = expiry.is_some_and(|expiry| expiry.poll(&self.control, cx));
@@ -133,7 +135,7 @@ impl Turn {
             }
             // The thread is closed, and nothing says how the turn ended.
             (Why::Gone, _) => Some(Err(self.cut_off(TurnErrorKind::ThreadClosed))),
-            // The turn had its time to come to an end that is told.
+            // The turn had its time to come to a reported end.
             (Why::Deadline, Verdict::Idle) => {
                 self.conclude();
                 None
@@ -143,7 +145,7 @@ impl Turn {
                 let after = after.unwrap_or_default();
                 Some(Err(self.cut_off(TurnErrorKind::DeadlinePassed { after })))
             }
-            // The end may be on its way yet; the second time it is not.
+            // The end may still be on its way; the second time it is not.
             (_, Verdict::Idle) => {
                 self.rests += 1;
                 if self.rests > 1 {
@@ -165,7 +167,7 @@ impl Turn {
         }
     }
 
-    /// The end is known: tell it, unless something is missing that can still be had.
+    /// Yields the known end, unless something is missing that can still be fetched.
     fn end(&mut self) -> Option<Told> {
         if self.progress().collector.gaps {
             self.check(Why::Gaps);

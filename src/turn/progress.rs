@@ -1,4 +1,5 @@
-//! What one reader of a turn has: the events that are to come, and what was made of those that came.
+//! What one reader of a turn has: the events to come, and what was collected from the events so
+//! far.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -24,18 +25,19 @@ pub(crate) struct Progress {
     pub(super) collector: Collector,
 }
 
-/// What has come: what it is to the user, `None` if that is nothing, and what it says of the turn.
+/// A received event: what the user gets, `None` if that is nothing, and what the event says about
+/// the turn.
 pub(super) struct Heard {
     pub(super) told: Option<TurnEvent>,
     pub(super) sign: Sign,
 }
 
-/// What an event says of a turn beside what is told.
+/// What an event says about a turn, beside what the user gets.
 pub(super) enum Sign {
     None,
-    /// Whether its thread rests, though it has started.
+    /// Whether the thread of the turn rests, though the turn has started.
     Rests(bool),
-    /// Its thread is closed, archived or deleted.
+    /// The thread of the turn is closed, archived or deleted.
     Gone,
 }
 
@@ -47,8 +49,8 @@ impl Progress {
         }
     }
 
-    /// Takes the next event and takes note of it, in one go: a reader who came in between would have it from neither.
-    /// `None` is one of another turn.
+    /// Takes the next event and records it in one step: a reader that came in between would have
+    /// the event from neither. `None` is an event of another turn.
     pub(super) fn poll(
         &mut self,
         turn: &str,
@@ -63,14 +65,16 @@ impl Progress {
                 }
                 None => return Err(Error::Closed(Arc::new(CloseReason::shutdown()))),
             };
-            // NB. Before the answer to `turn/start` the subscription took the whole thread, and an older turn's events
-            // may have been queued by then. What was queued was cut down to this turn; this is what holds it to that.
+            // NB. Before the response to `turn/start` the subscription took the whole thread, and
+            // events of an older turn may have been queued by then. The queue was cut down to this
+            // turn; this check holds it to that.
             if event.turn_id().is_some_and(|of| of != turn) {
                 return Ok(None);
             }
             let sign = match event.method() {
                 "thread/status/changed" => {
-                    // Before the turn has started, it is the one before that has ended.
+                    // Before this turn has started, the status is about the end of the previous
+                    // turn.
                     let status = at::<Name<'_>>(event.json(), &["status", "type"]);
                     let rests = status.is_ok_and(|Name(status)| status != "active");
                     Sign::Rests(rests && self.collector.has_started())
@@ -83,7 +87,7 @@ impl Progress {
         })
     }
 
-    /// For a reader who comes when there is nobody to tell what has been.
+    /// For a reader that comes when no other reader has the events so far.
     pub(super) fn late(thread: &Thread, turn: &str) -> Self {
         let mut progress = Self::new(Events::new(
             thread.client().subscribe(of_turn(thread.id(), turn)),
@@ -92,7 +96,7 @@ impl Progress {
         progress
     }
 
-    /// What another reader has, best one who has missed nothing.
+    /// A copy of what another reader has, preferably of a reader that has missed nothing.
     pub(super) fn shared(guard: &TurnGuard) -> Option<Self> {
         let mut best: Option<Self> = None;
         for other in guard.shared() {
@@ -111,7 +115,8 @@ impl Progress {
         best
     }
 
-    /// The same, for another reader: not one event is missed or doubled between what has been and what comes.
+    /// A copy for another reader: between the events so far and the events to come, not one is
+    /// missed or doubled.
     pub(super) fn fork(&self) -> Self {
         Self {
             events: self.events.fork(),
@@ -120,7 +125,7 @@ impl Progress {
     }
 }
 
-/// The events of one turn, and those of its thread that are of no turn.
+/// The events of one turn, and the events of its thread that belong to no turn.
 pub(super) fn of_turn(thread: &str, turn: &str) -> Matcher {
     let (thread, turn) = (Filter::all().thread(thread), turn.to_owned());
     Arc::new(move |route: &Route<'_>| {

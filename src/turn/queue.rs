@@ -1,4 +1,4 @@
-//! The queue of a thread: what is asked now and begins when nothing else runs.
+//! The queue of a thread: input that is sent now and starts a turn when nothing else runs.
 
 use std::{
     hash::{BuildHasher as _, RandomState},
@@ -24,12 +24,13 @@ use crate::{
     turn::reader::Turn,
 };
 
-/// How long nothing may have happened before the server is asked whether the queue is held.
+/// How long nothing may happen before the server is asked whether the queue is held.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// The pause between two looks at a thread that should begin with the queue any moment.
+/// The pause between two checks of a thread that should take from its queue any moment.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// An input that waits in the queue of a thread; see [`Thread::enqueue`]. Dropping it leaves it there.
+/// An input that waits in the queue of a thread; see [`Thread::enqueue`]. Dropping the handle
+/// leaves the input in the queue.
 #[derive(Debug)]
 #[must_use = "the input stays in the queue; `wait` says which turn has taken it"]
 pub struct Queued {
@@ -37,29 +38,31 @@ pub struct Queued {
     turns: Turns,
     id: String,
     message_id: String,
-    /// The turn that began last; the next message may be its.
+    /// The turn that began last; the next message may belong to this turn.
     begun: Option<Turn>,
 }
 
-/// What became of an input in the queue.
+/// The state of an input in the queue.
 #[derive(Debug)]
 #[non_exhaustive]
 #[must_use = "it has the turn"]
 #[expect(clippy::large_enum_variant, reason = "it is taken apart at once")]
 pub enum QueueState {
-    /// This turn has taken it. Dropping the turn doesn't interrupt it.
+    /// This turn has taken the input. Dropping the turn doesn't interrupt it.
     Taken(Turn),
-    /// It waits, and nothing runs that it could wait for: the server holds the queue after a turn was interrupted and
-    /// after a restart, until another turn has ended or [`Queued::release`] is called.
+    /// The input waits, though nothing runs that it could wait for. The server holds the queue
+    /// after a turn was interrupted and after a restart, until another turn has ended or
+    /// [`Queued::release`] is called.
     Held,
-    /// It is not in the queue any more, and no turn that was seen here has taken it: it was withdrawn, or taken before
-    /// this handle was made.
+    /// The input is no longer in the queue, and no turn that was seen here has taken it: the input
+    /// was withdrawn, or taken before this handle was made.
     Gone,
 }
 
 impl Thread {
-    /// `thread/queue/add`: asks something when nothing else runs on the thread, at once if nothing does. The queue is the
-    /// server's and outlives this client. Experimental; a thread that is ephemeral has none.
+    /// `thread/queue/add`: adds an input to the queue of the thread. A turn takes the input when
+    /// nothing else runs on the thread, at once if nothing does. The queue is the server's and
+    /// outlives this client. Experimental; an ephemeral thread has no queue.
     ///
     /// ```no_run
     /// # async fn run(thread: cas_sdk::Thread) -> Result<(), cas_sdk::Error> {
@@ -72,12 +75,13 @@ impl Thread {
     /// ```
     ///
     /// # Errors
-    /// [`Error::NotFollowed`] if the turn could not be seen from this connection; and as of
-    /// [`CasClient::request`](crate::CasClient::request).
+    /// [`Error::NotFollowed`] if this connection would not see the turn; otherwise the same errors
+    /// as [`CasClient::request`](crate::CasClient::request).
     pub async fn enqueue(&self, input: impl Into<Input>) -> Result<Queued, Error> {
         self.check_followed()?;
         let message_id = message_id();
-        // NB. Before it is sent: an idle thread takes it before the answer is here.
+        // NB. Subscribe before the request is sent: an idle thread takes the input before the
+        // response is here.
         let turns = self.turns();
         let log = self.client().turn_log();
         log.enqueued(self.id(), &message_id);
@@ -93,7 +97,8 @@ impl Thread {
         }
     }
 
-    /// `thread/queue/list`: what waits in the queue of this thread, in its order, whoever put it there.
+    /// `thread/queue/list`: lists the inputs in the queue of this thread, in its order, whoever put
+    /// them there.
     ///
     /// # Errors
     /// Same errors as [`CasClient::request`](crate::CasClient::request).
@@ -116,22 +121,24 @@ impl Queued {
         }
     }
 
-    /// The id in the queue.
+    /// The id of the input in the queue.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// The id of the message, which its `userMessage` item has as `clientId`.
+    /// The id of the message, which the `userMessage` item of the message has as `clientId`.
     #[must_use]
     pub fn message_id(&self) -> &str {
         &self.message_id
     }
 
-    /// Waits until a turn has taken it, or it is held or gone. One that is held can be waited for again. Cancel safe.
+    /// Waits until a turn has taken the input, or until the input is held or gone. A held input can
+    /// be waited for again. Cancel safe.
     ///
     /// # Errors
-    /// Same errors as [`CasClient::request`](crate::CasClient::request); [`Error::Closed`] if the connection ends.
+    /// Same errors as [`CasClient::request`](crate::CasClient::request); [`Error::Closed`] if the
+    /// connection ends.
     pub async fn wait(&mut self) -> Result<QueueState, Error> {
         loop {
             match timeout(PATIENCE, self.taken()).await {
@@ -140,7 +147,7 @@ impl Queued {
                 Err(_) => {}
             }
             if self.is_listed().await? {
-                // Between two turns it is idle for a moment, too.
+                // Between two turns the thread is idle for a moment, too.
                 if !is_active(&self.thread).await? {
                     sleep(LOOK).await;
                     if !is_active(&self.thread).await? && self.is_listed().await? {
@@ -149,7 +156,7 @@ impl Queued {
                 }
                 continue;
             }
-            // It has just been taken, or it is gone.
+            // The input has just been taken, or is gone.
             return Ok(match timeout(PATIENCE, self.taken()).await {
                 Ok(turn) => QueueState::Taken(turn?),
                 Err(_) => QueueState::Gone,
@@ -157,7 +164,8 @@ impl Queued {
         }
     }
 
-    /// `thread/queue/delete`: takes it out of the queue. `false` if it was not there any more.
+    /// `thread/queue/delete`: removes the input from the queue. Returns `false` if the input was no
+    /// longer there.
     ///
     /// # Errors
     /// Same errors as [`CasClient::request`](crate::CasClient::request).
@@ -167,10 +175,10 @@ impl Queued {
         Ok(client.request(params).urgent().await?.deleted)
     }
 
-    /// `thread/queue/start`: begins with it now, where it is held.
+    /// `thread/queue/start`: starts a turn with the input now, where the queue is held.
     ///
     /// # Errors
-    /// [`Error::Rpc`] if a turn runs, or it is not in the queue any more.
+    /// [`Error::Rpc`] if a turn runs, or if the input is no longer in the queue.
     pub async fn release(&self) -> Result<(), Error> {
         let client = self.thread.client();
         client
@@ -201,7 +209,7 @@ impl Queued {
             };
             match found? {
                 Found::Turn(turn) => {
-                    // Its message may be what named it.
+                    // The message may be the event that named the turn.
                     self.begun = Some(turn);
                 }
                 Found::Event(event) if event.item_type() == Some("userMessage") => {
@@ -220,7 +228,8 @@ impl Queued {
     }
 }
 
-/// An id that no other message has: a random number of this process, and how many there were before.
+/// An id that no other message has: a random number of this process, and the number of messages
+/// before.
 fn message_id() -> String {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     static SEED: std::sync::OnceLock<u64> = std::sync::OnceLock::new();

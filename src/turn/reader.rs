@@ -30,19 +30,21 @@ pub(super) const IDLE_CHECK: Duration = Duration::from_secs(60);
 
 /// A turn: a stream of [`TurnEvent`]s that ends with `Completed`. [`Thread::ask`] starts one.
 ///
-/// It always ends: with `turn/completed`, with the end of the connection, with its [deadline](crate::turn::Ask::deadline), or,
-/// where the server forgets to tell the end, by asking the server ([`Ask::idle_check`](crate::turn::Ask::idle_check)); then
-/// the outcome is marked as recovered.
+/// The stream always ends: with `turn/completed`, with the end of the connection, with its
+/// [deadline](crate::turn::Ask::deadline), or, where the server forgets to report the end, by
+/// asking the server ([`Ask::idle_check`](crate::turn::Ask::idle_check)). In the last case the
+/// outcome is marked as recovered.
 ///
-/// A turn that is dropped before its end is interrupted, since an agent that nobody watches should not go on running
-/// commands; [`detach`](Self::detach) lets it run. Of several readers ([`follow`](Self::follow)) it is the last one that
-/// counts, and a turn that somebody else started is let run.
+/// A turn that is dropped before its end is interrupted, since an agent that nobody watches should
+/// not go on running commands. [`detach`](Self::detach) keeps the turn running. With several
+/// readers ([`follow`](Self::follow)), only dropping the last one interrupts the turn. Dropping a
+/// turn that somebody else started leaves it running.
 #[must_use = "a turn that is dropped is interrupted; use `finish`, or `detach` to let it run"]
 pub struct Turn {
     pub(super) control: TurnControl,
     guard: TurnGuard,
     progress: Arc<Mutex<Progress>>,
-    /// What was before this reader came.
+    /// The events before this reader came.
     pub(super) replay: VecDeque<TurnEvent>,
     pub(super) watchdog: Watchdog,
     pub(super) expiry: Option<Expiry>,
@@ -60,27 +62,27 @@ impl Turn {
         self.control.turn_id()
     }
 
-    /// The thread it runs on.
+    /// The thread that the turn runs on.
     #[must_use]
     pub fn thread(&self) -> &Thread {
         self.control.thread()
     }
 
-    /// Whether the input joined a turn that was already running: the server then steers that turn instead of starting
-    /// another.
+    /// Whether the input joined a turn that was already running. The server then steers that turn
+    /// instead of starting another.
     #[must_use]
     pub fn joined(&self) -> bool {
         self.joined
     }
 
-    /// A handle to steer and to interrupt from another task.
+    /// A handle that steers and interrupts the turn from another task.
     #[must_use]
     pub fn control(&self) -> TurnControl {
         self.control.clone()
     }
 
-    /// Another reader, with the whole of the turn: what has been comes first, its pieces joined, then the rest as it
-    /// comes.
+    /// Creates another reader of the whole turn: the events so far come first, their pieces joined,
+    /// then new events as they come.
     pub fn follow(&self) -> Self {
         self.control.follow()
     }
@@ -93,7 +95,8 @@ impl Turn {
         self.control.steer(input).await
     }
 
-    /// `turn/interrupt`: ends the turn. Returns how it ended in fact, which may be well if it was just finishing.
+    /// `turn/interrupt`: ends the turn. Returns the status with which the turn actually ended; the
+    /// turn may have completed if it was just finishing.
     ///
     /// # Errors
     /// Same errors as [`TurnControl::interrupt`].
@@ -101,20 +104,20 @@ impl Turn {
         self.control.interrupt().await
     }
 
-    /// The next thing that happens. `None` after the end. Cancel safe.
+    /// The next event. `None` after the end. Cancel safe.
     ///
     /// # Errors
     /// [`Error::Turn`] if the connection or the thread is closed before the end, or the
-    /// [deadline](crate::turn::Ask::deadline) passes; everything that was collected is in it.
+    /// [deadline](crate::turn::Ask::deadline) passes. The error has everything that was collected.
     pub async fn next(&mut self) -> Option<Result<TurnEvent, Error>> {
         std::future::poll_fn(|cx| self.poll(cx)).await
     }
 
-    /// Waits for the end and returns the outcome of a turn that completed.
+    /// Waits for the end of the turn and returns the outcome if the turn completed.
     ///
     /// # Errors
-    /// [`Error::Turn`] for one that failed, was interrupted, did not end by its deadline or was cut off by the connection's
-    /// end; everything that was collected is in it.
+    /// [`Error::Turn`] for a turn that failed, was interrupted, did not end by its deadline or was
+    /// cut off by the connection's end. The error has everything that was collected.
     pub async fn finish(mut self) -> Result<TurnOutcome, Error> {
         let mut outcome = self.ended().await?;
         if !outcome.agents.is_empty() {
@@ -123,8 +126,9 @@ impl Turn {
         Ok(outcome)
     }
 
-    /// Waits for the end or for an [idle check](crate::turn::Ask::idle_check), whichever comes first: `None` says that the turn
-    /// is idle; it goes on and can be waited for again. Cancel safe.
+    /// Waits for the end or for an [idle check](crate::turn::Ask::idle_check), whichever comes
+    /// first. `None` means that the turn is idle: the turn goes on and can be waited for again.
+    /// Cancel safe.
     ///
     /// # Errors
     /// Same errors as [`finish`](Self::finish).
@@ -141,14 +145,15 @@ impl Turn {
         self.again().map(Some)
     }
 
-    /// The outcome collected so far; the status is `InProgress` until the end was seen.
+    /// The outcome collected so far. The status is `InProgress` until the end was seen.
     #[must_use]
     pub fn partial_outcome(&self) -> TurnOutcome {
         self.outcome()
     }
 
-    /// The sub-agents that this turn has spawned or given work so far, and theirs, in the order in which they were named.
-    /// The server is asked for names that are not known (`thread/read`), for 1 s at most.
+    /// The sub-agents that this turn has spawned or given work so far, and the sub-agents of those,
+    /// in the order in which they were named. The server is asked for unknown names
+    /// (`thread/read`), for 1 s at most.
     pub async fn agents(&self) -> Vec<SubAgent> {
         let client = self.thread().client();
         let known = || agents::known(client, self.thread().id(), self.id());
@@ -156,20 +161,21 @@ impl Turn {
         known()
     }
 
-    /// Lets the turn run without this handle.
+    /// Keeps the turn running without this handle.
     #[must_use]
     pub fn detach(self) -> TurnControl {
         self.guard.detach();
         self.control.clone()
     }
 
-    /// Sets when an idle turn is looked up at the server; see [`Ask::idle_check`](crate::turn::Ask::idle_check).
+    /// Sets when the server is asked about an idle turn; see
+    /// [`Ask::idle_check`](crate::turn::Ask::idle_check).
     pub fn set_idle_check(&mut self, after: Duration) {
         self.watchdog.set_idle_check(after);
     }
 
-    /// Sets the deadline of a turn that [`Ask::deadline`](crate::turn::Ask::deadline) did not start, such as a review; its time
-    /// begins now.
+    /// Sets the deadline of a turn that [`Ask::deadline`](crate::turn::Ask::deadline) did not
+    /// start, such as a review. The time of the deadline begins now.
     pub fn set_deadline(&mut self, deadline: Deadline) {
         self.expiry = Some(Expiry::new(deadline));
     }
@@ -182,7 +188,7 @@ impl Turn {
         }
     }
 
-    /// The outcome for those who ask after the end.
+    /// The outcome for callers that ask after the end.
     fn again(&self) -> Result<TurnOutcome, Error> {
         let outcome = self.outcome();
         if outcome.status == TurnStatus::InProgress {
@@ -210,7 +216,7 @@ impl Turn {
         self.tell(status);
     }
 
-    /// Those who wait for the end elsewhere can't know otherwise.
+    /// Reports the end to those who wait for it elsewhere; they can't know otherwise.
     fn tell(&self, status: Option<TurnStatus>) {
         if let Some(status) = status {
             let tracker = self.thread().client().tracker();
@@ -243,7 +249,7 @@ impl Turn {
         }
     }
 
-    /// A failure that is a limit, with the time of its reset.
+    /// Adds the time of the reset to a failure that is a rate limit.
     fn dated(&self, mut failure: TurnFailure) -> TurnFailure {
         if matches!(failure.class(), ErrorClass::RateLimited { .. }) {
             failure.resets_at = self.thread().client().tracker().limit_resets_at();
@@ -257,8 +263,9 @@ impl Turn {
 }
 
 impl TurnControl {
-    /// A reader of the turn, with the whole of it: what has been comes first, its pieces joined, then the rest as it
-    /// comes. Where no other reader is left that has seen it, the beginning comes from the server's record, at the end.
+    /// Creates a reader of the whole turn: the events so far come first, their pieces joined, then
+    /// new events as they come. Where no other reader is left that has seen the beginning, the
+    /// beginning comes from the server's record, at the end.
     pub fn follow(&self) -> Turn {
         let tracker = self.thread().client().tracker();
         let guard = tracker.guard(self.thread().id(), self.turn_id(), Role::Reader);
@@ -279,7 +286,7 @@ impl Turn {
         let phase = guard.phase();
         let over = progress.collector.gaps && progress.collector.end().is_none() && phase.is_over();
         if let (true, Phase::Ended(status)) = (over, &phase) {
-            // It ended before this began to listen, so the end will not come.
+            // The turn ended before this reader began to listen, so the end will not come.
             progress.collector.ended(status.clone());
         }
         let replay = progress.collector.replay().into();

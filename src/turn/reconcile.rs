@@ -1,4 +1,4 @@
-//! Asking the server how a turn stands, when its events don't say.
+//! Asking the server for the status of a turn, when its events don't say.
 
 use std::time::Duration;
 
@@ -15,24 +15,25 @@ use crate::{
     thread::Thread,
 };
 
-/// What the server says of a turn.
+/// What the server says about a turn.
 #[derive(Debug)]
 pub(super) enum Verdict {
-    /// It runs.
+    /// The turn runs.
     Running,
-    /// It is over, and this is on record.
+    /// The turn is over, and this is its record.
     Over(Record),
-    /// Nothing runs on the thread, but how the turn ended is not on record: the thread keeps none, or the server has
-    /// lost the turn.
+    /// Nothing runs on the thread, but how the turn ended is not on record: the thread keeps no
+    /// record, or the server has lost the turn.
     Idle,
-    /// It can't be asked.
+    /// The server can't be asked.
     Unknown(Error),
 }
 
-/// How many turns are looked at, newest first. The one that is asked for is nearly always the newest.
+/// The number of turns that are searched, newest first. The wanted turn is nearly always the
+/// newest.
 const TURNS: usize = 50;
 const PAGE: usize = 10;
-/// How many items are fetched, in pages.
+/// The number of items in a page, and the number of pages.
 const ITEMS: usize = 100;
 const ITEM_PAGES: usize = 100;
 
@@ -66,14 +67,15 @@ impl Turn {
     }
 }
 
-/// How long the server may take to say how a turn stands. Whoever asks is waited for, so this is far below the deadline of
-/// a request.
+/// How long the server may take to state the status of a turn. Callers wait for the answer, so this
+/// time is far below the deadline of a request.
 const LOOK_UP: Duration = Duration::from_secs(5);
 
-/// How long the record of a turn that is over may take. The outcome is worth more than what is missing of it.
+/// How long the record of a turn that is over may take. The outcome is worth more than its missing
+/// parts.
 pub(super) const RECORD: Duration = Duration::from_secs(10);
 
-/// How a turn stands.
+/// Asks the server for the status of a turn.
 pub(super) async fn verdict(thread: &Thread, turn: &str) -> Verdict {
     let found = match timeout(LOOK_UP, ask(thread, turn)).await {
         Ok(Ok(Standing::Found(found))) => found,
@@ -90,9 +92,9 @@ pub(super) async fn verdict(thread: &Thread, turn: &str) -> Verdict {
     Verdict::Over(found.into_record(items.ok().and_then(Result::ok).unwrap_or_default()))
 }
 
-/// What is known before the items are asked for.
+/// What is known before the items are fetched.
 enum Standing {
-    /// The turn is over, and this is on record.
+    /// The turn is over, and this is its record.
     Found(Turn),
     Known(Verdict),
 }
@@ -100,7 +102,7 @@ enum Standing {
 async fn ask(thread: &Thread, turn: &str) -> Result<Standing, Error> {
     let is_active = match status(thread).await {
         Ok(status) => status == "active",
-        // Gone from memory, but perhaps not from the disk.
+        // The thread is gone from memory, but perhaps not from the disk.
         Err(error) if is_gone(&error) => false,
         Err(error) => return Err(error),
     };
@@ -117,7 +119,7 @@ async fn ask(thread: &Thread, turn: &str) -> Result<Standing, Error> {
     }
 }
 
-/// The record of a turn that is known to be over: what was not seen of it.
+/// The record of a turn that is known to be over, for the parts that were not seen.
 pub(super) async fn record(thread: &Thread, turn: &str) -> Result<Record, Error> {
     let items = items(thread, turn).await?;
     Ok(Record {
@@ -145,7 +147,7 @@ fn is_gone(error: &Error) -> bool {
     )
 }
 
-/// The turn among the latest of its thread.
+/// Finds a turn among the latest turns of its thread.
 async fn find(thread: &Thread, turn: &str) -> Result<Option<Turn>, Error> {
     let params = json!({
         "threadId": thread.id(), "limit": PAGE, "sortDirection": "desc", "itemsView": "notLoaded",
@@ -232,7 +234,7 @@ fn is_unknown(error: &Error) -> bool {
     )
 }
 
-/// What stands at a path in the answer.
+/// Makes a request and decodes the value at a path of the result.
 async fn call<T: for<'de> Deserialize<'de>>(
     thread: &Thread,
     method: &str,
@@ -240,7 +242,7 @@ async fn call<T: for<'de> Deserialize<'de>>(
     path: &'static [&'static str],
 ) -> Result<T, Error> {
     let client = thread.client();
-    // What asks has a bound of its own.
+    // The callers have time limits of their own.
     let deadline = Some(client.request_timeout());
     let params = serde_json::to_string(params).map_err(|e| Error::encode(method, &e))?;
     let reply = client.send(method, &params, deadline, true, None).await?;

@@ -1,4 +1,4 @@
-//! The other ways to a turn: input for whatever turn there is, a compaction.
+//! The other ways to a turn: input for the running turn, if there is one, and a compaction.
 
 use std::pin::pin;
 
@@ -14,7 +14,7 @@ use crate::{
     thread::{Input, Thread},
 };
 
-/// What became of an input; see [`Thread::send`].
+/// What happened to an input; see [`Thread::send`].
 #[derive(Debug)]
 #[must_use = "a turn that is dropped is interrupted"]
 #[non_exhaustive]
@@ -23,15 +23,15 @@ use crate::{
     reason = "it is taken apart at once, and there is one at a time"
 )]
 pub enum SendOutcome {
-    /// A turn was started with it.
+    /// The input started this turn.
     Started(Turn),
-    /// It was added to the turn that was running.
+    /// The input was added to the running turn.
     Steered(TurnControl),
 }
 
 impl Thread {
-    /// Gives an input to the turn that runs, or starts one with it, and says which. Where the turn ends just then, it
-    /// falls back from the one to the other, once.
+    /// Adds an input to the running turn, or starts a turn with the input, and says which. If the
+    /// running turn ends just then, `send` falls back to starting a turn, once.
     ///
     /// ```no_run
     /// # async fn run(thread: cas_sdk::Thread) -> Result<(), cas_sdk::Error> {
@@ -45,8 +45,8 @@ impl Thread {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Rpc`] of kind `NotSteerable` while a review or a compaction runs, which take no input; otherwise the same errors as
-    /// [`ask`](Self::ask).
+    /// [`Error::Rpc`] of kind `NotSteerable` while a review or a compaction runs, which take no
+    /// input; otherwise the same errors as [`ask`](Self::ask).
     pub async fn send(&self, input: impl Into<Input>) -> Result<SendOutcome, Error> {
         self.check_followed()?;
         let input = input.into();
@@ -57,7 +57,7 @@ impl Thread {
                 .await
             {
                 Ok(()) => return Ok(SendOutcome::Steered(control)),
-                // It has ended in the meantime, or goes by another name.
+                // The turn has ended in the meantime, or goes by another name.
                 Err(error)
                     if matches!(
                         error.rpc_kind(),
@@ -67,7 +67,7 @@ impl Thread {
             }
         }
         let turn = self.ask(input).await?;
-        // The server does the same on its own, if a turn has begun in the meantime.
+        // The server itself adds the input to a turn that has begun in the meantime.
         Ok(if turn.joined() {
             SendOutcome::Steered(turn.control())
         } else {
@@ -75,12 +75,13 @@ impl Thread {
         })
     }
 
-    /// Starts a compaction, which aborts a turn that runs.
+    /// Starts a compaction, which aborts a running turn.
     pub(super) async fn start_compaction(&self) -> Result<Turn, Error> {
         const METHOD: &str = ThreadCompactStartParams::METHOD;
         let within = self.client().request_timeout();
         let deadline = time::deadline(within);
-        // NB. Before it is sent: the answer does not name the turn, so its first events have to.
+        // NB. Subscribe before the request is sent: the response does not name the turn, so its
+        // first events have to.
         let mut events = self.events();
         self.acknowledged(ThreadCompactStartParams::new(self.id()))
             .await?;
@@ -99,7 +100,7 @@ impl Thread {
             Ok(None)
         };
         let let_go = self.client().tracker().let_go_of(self.id());
-        // What has been told before the thread was let go is read first.
+        // The events from before the thread was let go are read first.
         let first = {
             let (begun, let_go) = (pin!(begun), pin!(let_go));
             let first = timeout_at(deadline, select(begun, let_go)).await;
@@ -125,8 +126,8 @@ impl Thread {
         }
     }
 
-    /// Whether an event is of the turn that compacts: one that has started since, and was not started by an input; or
-    /// one that has started since and says that it compacts.
+    /// Whether an event belongs to the turn that compacts: a turn that has started since and was
+    /// not started by an input, or a turn that has started since and says that it compacts.
     fn is_compaction(&self, event: &Event, turn: &str, started: &mut Vec<String>) -> bool {
         match event.method() {
             "turn/started" => {

@@ -1,4 +1,4 @@
-//! Asking something of a thread: the input, what is to be different about the turn, and the start of it.
+//! Starting a turn on a thread: the input, the overrides of the turn, and the request.
 
 use std::{
     future::{Future, IntoFuture},
@@ -24,7 +24,8 @@ use crate::{
 const METHOD: &str = TurnStartParams::METHOD;
 
 impl Thread {
-    /// `turn/start`: gives the thread something to do. Awaiting the returned value starts the turn.
+    /// `turn/start`: gives the thread an input to work on. Awaiting the returned value starts the
+    /// turn.
     ///
     /// ```no_run
     /// # async fn run(thread: cas_sdk::Thread) -> Result<(), cas_sdk::Error> {
@@ -32,12 +33,13 @@ impl Thread {
     /// # Ok(()) }
     /// ```
     ///
-    /// While a turn runs, the server adds the input to that turn instead ([`Turn::joined`]); [`send`](Self::send) is
-    /// clearer about it.
+    /// While a turn runs, the server adds the input to that turn instead ([`Turn::joined`]);
+    /// [`send`](Self::send) is more explicit about this.
     ///
     /// # Errors
-    /// [`Error::NotFollowed`] if the turn could not be seen from this connection; [`Error::Rpc`] of kind `NotSteerable`
-    /// while a review or a compaction runs; and as of [`CasClient::request`](crate::CasClient::request).
+    /// [`Error::NotFollowed`] if this connection would not see the turn; [`Error::Rpc`] of kind
+    /// `NotSteerable` while a review or a compaction runs; otherwise the same errors as
+    /// [`CasClient::request`](crate::CasClient::request).
     pub fn ask(&self, input: impl Into<Input>) -> Ask {
         Ask {
             params: TurnStartParams::new(self.id(), input.into()),
@@ -56,7 +58,8 @@ impl Thread {
 ///
 /// Most overrides persist: later turns of the thread have them too.
 ///
-/// Dropped while it is being awaited, or timed out, it leaves no turn behind: one that starts all the same is interrupted.
+/// An `Ask` that is dropped while it is being awaited, or that times out, leaves no turn behind: a
+/// turn that starts all the same is interrupted.
 #[derive(Debug, Clone)]
 #[must_use = "a turn is not started until this is awaited"]
 pub struct Ask {
@@ -66,7 +69,7 @@ pub struct Ask {
     extra: Map<String, Value>,
     /// The `outputSchema` as text, since the order of its fields counts.
     schema: Option<Box<RawValue>>,
-    /// The first thing that makes this impossible; told when the turn is started.
+    /// The first error that makes this turn impossible; returned when the turn is started.
     invalid: Option<Error>,
     request_timeout: Duration,
     idle_check: Duration,
@@ -74,39 +77,41 @@ pub struct Ask {
 }
 
 impl Ask {
-    /// The model, for this turn and later ones.
+    /// Sets the model, for this turn and later ones.
     pub fn model(self, model: impl Into<String>) -> Self {
         self.params(|params| params.model(model))
     }
 
-    /// How hard the model should think, for this turn and later ones.
+    /// Sets how hard the model should think, for this turn and later ones.
     pub fn effort(self, effort: protocol::ReasoningEffort) -> Self {
         self.params(|params| params.effort(effort))
     }
 
-    /// The working directory, for this turn and later ones.
+    /// Sets the working directory, for this turn and later ones.
     pub fn cwd(self, dir: impl AsRef<std::path::Path>) -> Self {
         let dir = dir.as_ref().to_string_lossy().into_owned();
         self.params(|params| params.cwd(dir))
     }
 
-    /// When the agent must ask for approval, for this turn and later ones.
+    /// Sets when the agent must ask for approval, for this turn and later ones.
     pub fn approval_policy(self, policy: protocol::AskForApproval) -> Self {
         self.params(|params| params.approval_policy(policy))
     }
 
-    /// What commands may touch, for this turn and later ones.
+    /// Sets what commands may touch, for this turn and later ones.
     pub fn sandbox_policy(self, policy: protocol::SandboxPolicy) -> Self {
         self.params(|params| params.sandbox_policy(policy))
     }
 
-    /// The mode of working together, such as planning before doing, for this turn and later ones. Experimental.
+    /// Sets the collaboration mode, such as planning before doing, for this turn and later ones.
+    /// Experimental.
     pub fn collaboration_mode(self, mode: protocol::CollaborationMode) -> Self {
         self.params(|params| params.collaboration_mode(mode))
     }
 
-    /// A JSON schema that the final answer of this turn has to fit; [`structured`](Self::structured) makes one of a type.
-    /// The model takes a strict subset only, and fails the turn for any other schema.
+    /// Sets a JSON schema that the final answer of this turn has to fit;
+    /// [`structured`](Self::structured) makes a schema from a type. The model takes a strict subset
+    /// only, and fails the turn for any other schema.
     pub fn output_schema(mut self, schema: Value) -> Self {
         self.schema = None;
         self.params(|params| params.output_schema(schema))
@@ -142,7 +147,8 @@ impl Ask {
     }
 
     /// Limits the time of the request that starts the turn. Default: the builder's
-    /// [`request_timeout`](crate::Builder::request_timeout). The turn itself is limited by [`deadline`](Self::deadline).
+    /// [`request_timeout`](crate::Builder::request_timeout). [`deadline`](Self::deadline) limits
+    /// the turn itself.
     pub fn request_timeout(mut self, after: Duration) -> Self {
         self.request_timeout = after;
         self
@@ -150,11 +156,12 @@ impl Ask {
 
     /// Limits the time of the turn. Default: no limit.
     ///
-    /// At the deadline the turn is steered, if the deadline says so, and given its grace period. Then the server is asked
-    /// whether the turn has ended without telling, for 5 s at most if the server does not answer. Only then
-    /// [`Turn::next`](crate::Turn::next) and [`Turn::finish`](crate::Turn::finish) fail with
-    /// [`TurnErrorKind::DeadlinePassed`](crate::turn::TurnErrorKind::DeadlinePassed) and everything that was collected, and the
-    /// turn is interrupted when it is dropped.
+    /// At the deadline the turn is steered, if the deadline says so, and given its grace period.
+    /// Then the server is asked whether the turn has ended without a report, for 5 s at most if the
+    /// server does not answer. Only then [`Turn::next`](crate::Turn::next) and
+    /// [`Turn::finish`](crate::Turn::finish) fail with
+    /// [`TurnErrorKind::DeadlinePassed`](crate::turn::TurnErrorKind::DeadlinePassed) and everything
+    /// that was collected. The turn is interrupted when it is dropped.
     ///
     /// ```no_run
     /// # async fn run(thread: cas_sdk::Thread) -> Result<(), cas_sdk::Error> {
@@ -169,11 +176,13 @@ impl Ask {
         self
     }
 
-    /// After how long without an event the server is asked how the turn stands. Default: 60 s; `Duration::MAX` is never.
+    /// Sets after how long without an event the server is asked for the status of the turn.
+    /// Default: 60 s; `Duration::MAX` means never.
     ///
-    /// If the turn turns out to be over, its outcome follows, marked as recovered. If it goes on, that is
-    /// [`TurnEvent::Idle`](crate::TurnEvent::Idle) and `None` of [`Turn::wait`](crate::Turn::wait): an agent may well be idle
-    /// for minutes while it thinks, or while an approval waits for a person, so being idle ends nothing.
+    /// If the turn is over, its outcome follows, marked as recovered. If the turn goes on, the
+    /// stream yields [`TurnEvent::Idle`](crate::TurnEvent::Idle) and
+    /// [`Turn::wait`](crate::Turn::wait) returns `None`. An agent may well be idle for minutes
+    /// while it thinks, or while an approval waits for a person, so being idle ends nothing.
     pub fn idle_check(mut self, after: Duration) -> Self {
         self.idle_check = after;
         self
@@ -231,7 +240,8 @@ impl IntoFuture for Ask {
 }
 
 impl Thread {
-    /// Makes a request whose answer names the turn that it starts; `fresh` if it can't join another.
+    /// Makes a request whose response names the turn that it starts; `fresh` if the turn can't join
+    /// another.
     pub(crate) async fn begin(
         &self,
         method: &str,
@@ -240,7 +250,8 @@ impl Thread {
         fresh: bool,
     ) -> Result<Turn, Error> {
         self.check_followed()?;
-        // NB. Before anything is sent: events of the turn may come before the answer that names it.
+        // NB. Subscribe before anything is sent: events of the turn may come before the response
+        // that names it.
         let mut pending = PendingTurn::new(self, fresh);
         let hook = pending.hook();
         let reply = self
@@ -254,7 +265,7 @@ impl Thread {
         })
     }
 
-    /// Refuses what would run unseen.
+    /// Refuses a turn that would run unseen.
     pub(crate) fn check_followed(&self) -> Result<(), Error> {
         if let Some(reason) = self.client().close_reason() {
             return Err(Error::Closed(reason));

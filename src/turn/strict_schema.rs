@@ -1,18 +1,20 @@
-//! From a type to the strict subset of JSON schema in which the model can be held to an answer.
+//! Converts a type into the strict subset of JSON schema in which the model can be held to an
+//! answer.
 //!
-//! The subset as OpenAI documents it for structured outputs: the root is an object; objects have known fields, all
-//! required, and no others; `anyOf` but no other composition; a `$ref` has nothing beside it; and a short list of
-//! keywords. What narrows values without changing their form (lengths, defaults, odd formats) is left out, since serde
-//! and the type itself judge the answer in the end. What can't be said at all is an error that names the field.
+//! OpenAI documents the subset for structured outputs: the root is an object; objects have known
+//! fields, all required, and no others; `anyOf` but no other composition; a `$ref` has nothing
+//! beside it; and a short list of keywords. Keywords that narrow values without changing their form
+//! (lengths, defaults, odd formats) are left out, since serde and the type itself judge the answer
+//! in the end. A type that the subset can't express at all is an error that names the field.
 
-// `#[inline]` throughout: this is compiled for those who ask for answers as types.
+// `#[inline]` throughout: only callers that ask for typed answers compile this code.
 
 use std::collections::HashMap;
 
 use schemars::{JsonSchema, generate::SchemaSettings};
 use serde_json::{Map, Value, json, value::RawValue};
 
-/// The field around an answer that is no object.
+/// The field that wraps an answer that is not an object.
 pub(crate) const WRAP: &str = "value";
 
 /// Keywords that are passed on as they are.
@@ -65,7 +67,7 @@ pub(crate) struct Strict {
     pub(crate) is_wrapped: bool,
 }
 
-/// The schema of `T`, or which field has a type that can't be said.
+/// The schema of `T`, or an error that names the field whose type the subset can't express.
 pub(crate) fn schema_of<T: JsonSchema>() -> Result<Strict, String> {
     let settings = SchemaSettings::draft2020_12().with(|s| {
         s.meta_schema = None;
@@ -76,13 +78,14 @@ pub(crate) fn schema_of<T: JsonSchema>() -> Result<Strict, String> {
         generator.into_root_schema_for::<T>().to_value()
     };
     let mut order = Order::default();
-    // Of what is written every field is required, in the order of its declaration.
+    // Every field of the serialized form is required, in the order of its declaration.
     learn(&schema(settings.clone().for_serialize()), &mut order);
     strict(schema(settings), order).map_err(|problem| format!("{}: {problem}", T::schema_name()))
 }
 
-/// In which order the fields of an object are declared, by their names sorted. The model writes them in the order of the
-/// schema, so it matters that a field for its reasons stands before the one for its judgement.
+/// The order in which the fields of an object are declared, keyed by their sorted names. The model
+/// writes the fields in the order of the schema, so it matters that a field for the reasons stands
+/// before the field for the judgement.
 type Order = HashMap<Vec<String>, Vec<String>>;
 
 #[inline]
@@ -102,7 +105,7 @@ fn learn(schema: &Value, order: &mut Order) {
 }
 
 impl Strict {
-    /// The schema as it goes out, its fields in the order of their declaration.
+    /// The schema as it is sent, its fields in the order of their declaration.
     #[inline]
     pub(crate) fn into_raw(self) -> Result<Box<RawValue>, serde_json::Error> {
         let mut text = String::new();
@@ -149,7 +152,7 @@ fn write(schema: &Value, order: &Order, out: &mut String) {
 
 #[inline]
 fn strict(mut schema: Value, order: Order) -> Result<Strict, String> {
-    // Only types that contain themselves are left in definitions.
+    // Only types that contain themselves remain in the definitions.
     let definitions = match schema.as_object_mut().and_then(|o| o.remove("$defs")) {
         Some(Value::Object(definitions)) => definitions,
         _ => Map::new(),
@@ -206,7 +209,7 @@ fn convert(schema: &Value, at: &str) -> Result<Value, String> {
         return Err(problem(at, what));
     }
     if let Some(reference) = schema.get("$ref") {
-        // Nothing may stand beside it, not even a description.
+        // Nothing may stand beside a `$ref`, not even a description.
         if schema.contains_key("properties") {
             return Err(problem(at, "contains itself in a variant with a tag"));
         }
@@ -262,7 +265,7 @@ fn convert(schema: &Value, at: &str) -> Result<Value, String> {
     Ok(out.into())
 }
 
-/// What makes an object strict.
+/// Converts the fields of an object, and makes the object strict.
 #[inline]
 fn fields(schema: &Map<String, Value>, at: &str) -> Result<Map<String, Value>, String> {
     match schema.get("additionalProperties") {

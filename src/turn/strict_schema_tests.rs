@@ -1,4 +1,4 @@
-//! Types of all sorts, and what becomes of them.
+//! Types of all kinds, and the schemas that they become.
 #![allow(
     dead_code,
     clippy::items_after_statements,

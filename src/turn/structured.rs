@@ -1,4 +1,5 @@
-//! Answers as values of a type: its schema goes out with the turn, and the answer is read by it.
+//! Answers as values of a type: the type's schema is sent with the turn, and the answer is parsed
+//! as the type.
 
 use std::{
     fmt,
@@ -19,8 +20,9 @@ use crate::error::{Error, misfit::describe};
 use crate::error::{TurnError, TurnErrorKind, TurnOutcome};
 
 impl Ask {
-    /// Asks for an answer of type `T`: its JSON schema becomes the turn's `outputSchema`, in the strict subset that the model
-    /// takes. The doc comments of `T` are what the model is told about the fields.
+    /// Asks for an answer of type `T`. The JSON schema of `T` becomes the turn's `outputSchema`, in
+    /// the strict subset that the model takes. The doc comments of `T` tell the model about the
+    /// fields.
     ///
     /// ```no_run
     /// # async fn run(thread: cas_sdk::Thread) -> Result<(), cas_sdk::Error> {
@@ -37,14 +39,16 @@ impl Ask {
     /// # Ok(()) }
     /// ```
     ///
-    /// In the strict subset every field is required, so optional ones become nullable; objects have no other fields; and
-    /// what can't be said in it, such as patterns of keys, is checked when the answer is read. A type that is no object, such
-    /// as a list or an enum, is wrapped into one and unwrapped again.
+    /// In the strict subset every field is required, so optional fields become nullable. Objects
+    /// have no other fields. Constraints that the subset can't express, such as patterns of keys,
+    /// are checked when the answer is read. A type that is not an object, such as a list or an
+    /// enum, is wrapped into one and unwrapped again.
     ///
     /// # Errors
-    /// When the turn is started, and before anything is sent, [`Error::Invalid`] names the field whose type the subset does
-    /// not have: a map with keys of its own, a tuple, or a value of any kind. [`Error::Rpc`] of kind `OutputSchemaMismatch`
-    /// while a turn runs that has to answer in another form.
+    /// When the turn is started, and before anything is sent, [`Error::Invalid`] names the field
+    /// whose type the subset does not have: a map with keys of its own, a tuple, or a value of any
+    /// kind. [`Error::Rpc`] of kind `OutputSchemaMismatch` while a running turn has to answer in
+    /// another form.
     pub fn structured<T: DeserializeOwned + JsonSchema>(self) -> StructuredAsk<T> {
         let ask = match strict_schema::schema_of::<T>() {
             Ok(strict) => match strict.into_raw() {
@@ -87,7 +91,8 @@ impl<T> fmt::Debug for StructuredAsk<T> {
     }
 }
 
-/// A [`Turn`] whose answer is of type `T`. Everything but [`finish`](Self::finish) is the turn's own.
+/// A [`Turn`] whose answer is of type `T`. Everything except [`finish`](Self::finish) is as in
+/// [`Turn`].
 #[must_use = "a turn that is dropped is interrupted; use `finish`, or `detach` to let it run"]
 pub struct StructuredTurn<T> {
     turn: Turn,
@@ -95,12 +100,13 @@ pub struct StructuredTurn<T> {
 }
 
 impl<T: DeserializeOwned + JsonSchema> StructuredTurn<T> {
-    /// Waits for the end, and reads the final answer as a `T`. Only the final message is read: remarks on the way to it may
-    /// be of the same form.
+    /// Waits for the end and parses the final answer as a `T`. Only the final message is parsed,
+    /// since remarks on the way to it may have the same form.
     ///
     /// # Errors
-    /// Same errors as [`Turn::finish`]; of kind [`AnswerMismatch`](TurnErrorKind::AnswerMismatch), with the outcome and so its
-    /// text and tokens, if the answer is no `T`.
+    /// Same errors as [`Turn::finish`]; the kind is
+    /// [`AnswerMismatch`](TurnErrorKind::AnswerMismatch) if the answer is no `T`. This error has
+    /// the outcome, and so the answer's text and the tokens.
     pub async fn finish(self) -> Result<(T, TurnOutcome), Error> {
         let outcome = self.turn.finish().await?;
         match parse(&outcome.text) {
@@ -114,7 +120,7 @@ impl<T: DeserializeOwned + JsonSchema> StructuredTurn<T> {
 }
 
 impl<T> StructuredTurn<T> {
-    /// The turn, whose answer is a text again.
+    /// Returns the turn itself, whose answer is text again.
     pub fn into_inner(self) -> Turn {
         self.turn
     }

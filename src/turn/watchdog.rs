@@ -1,4 +1,5 @@
-//! When to ask the server about a turn: nothing has come for long, or the thread rests though the turn has not ended.
+//! When to ask the server about a turn: no event has come for long, or the thread rests although
+//! the turn has not ended.
 
 use std::{
     future::Future as _,
@@ -9,16 +10,17 @@ use std::{
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// How long the end of a turn may be behind the word that its thread rests. It usually comes in the same moment.
+/// How long the end of a turn may come after the report that its thread rests. The end usually
+/// comes in the same moment.
 pub(super) const REST: Duration = Duration::from_secs(2);
-/// As long as nothing can go wrong with adding it to an instant.
+/// The longest time that is safe to add to an instant.
 const NEVER: Duration = Duration::from_secs(60 * 60 * 24 * 365);
 
 #[derive(Debug)]
 pub(super) struct Watchdog {
     idle_check: Duration,
     last_event: Instant,
-    /// When the server was asked last, or something came.
+    /// When the server was last asked, or the last event came.
     since: Instant,
     /// Since when the thread rests.
     resting: Option<Instant>,
@@ -57,9 +59,10 @@ impl Watchdog {
         self.timer = None;
     }
 
-    /// An event has come.
+    /// Records that an event has come.
     pub(super) fn heard(&mut self) {
-        // NB. The timer is left as it is: it looks at this when it fires, so an event costs no timer.
+        // NB. The timer stays as it is: it looks at this time when it fires, so an event costs no
+        // timer.
         self.last_event = Instant::now();
         self.since = self.last_event;
     }
@@ -72,14 +75,14 @@ impl Watchdog {
         }
     }
 
-    /// The server has been asked; begin anew.
+    /// Starts the waits anew, after the server has been asked.
     pub(super) fn again(&mut self) {
         self.since = Instant::now();
         self.resting = self.resting.map(|_| self.since);
         self.timer = None;
     }
 
-    /// How long nothing has come.
+    /// The time since the last event.
     pub(super) fn idle_for(&self) -> Duration {
         self.last_event.elapsed()
     }

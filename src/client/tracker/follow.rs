@@ -1,5 +1,5 @@
-//! Which threads this connection follows. A turn on any other thread would run unseen: the server accepts it, and says
-//! nothing of it.
+//! Which threads this connection follows. A turn on any other thread would run unseen: the server
+//! accepts the turn, and sends no events of it.
 
 use std::{pin::pin, sync::Arc};
 
@@ -9,7 +9,7 @@ use super::Tracker;
 use crate::{error::TokenUsage, protocol::pointer::at, rpc::reply::OnReply};
 
 impl Tracker {
-    /// Whether turns of this thread can be seen here.
+    /// Whether this connection sees the turns of this thread.
     pub(crate) fn follows(&self, thread: &str) -> bool {
         let state = self.lock();
         state
@@ -18,25 +18,25 @@ impl Tracker {
             .is_some_and(|track| track.followed)
     }
 
-    /// Whether it is known that no turn runs: the turns of this thread are told here, and it was not taken up in the
-    /// middle of one.
+    /// Whether it is certain that no turn runs: this connection sees the turns of this thread, and
+    /// the thread was not resumed in the middle of a turn.
     pub(crate) fn is_at_rest(&self, thread: &str) -> bool {
         let state = self.lock();
         let track = state.threads.get(thread);
         track.is_some_and(|track| track.followed && !track.busy && track.active.is_none())
     }
 
-    /// All threads whose turns can be seen here.
+    /// All threads whose turns this connection sees.
     pub(crate) fn followed(&self) -> Vec<String> {
         let state = self.lock();
         let followed = state.threads.iter().filter(|(_, track)| track.followed);
         followed.map(|(thread, _)| thread.clone()).collect()
     }
 
-    /// Waits until this thread is not followed here.
+    /// Waits until this connection no longer follows this thread.
     pub(crate) async fn let_go_of(&self, thread: &str) {
         loop {
-            // NB. What changes after this wakes the wait below.
+            // NB. Register first: a change after this line wakes the wait below.
             let mut changed = pin!(self.let_go.notified());
             changed.as_mut().enable();
             if !self.follows(thread) {
@@ -46,7 +46,8 @@ impl Tracker {
         }
     }
 
-    /// Takes note of what a request changes about this, by whomever it is made; `then` runs afterwards.
+    /// Records how a request changes which threads are followed, whoever makes the request; `then`
+    /// runs afterwards.
     pub(crate) fn hook(
         self: &Arc<Self>,
         method: &str,
@@ -110,7 +111,7 @@ impl Tracker {
         track.busy = is_active && track.active.is_none() && track.turns.is_empty();
     }
 
-    /// Its turns go on, unseen.
+    /// The turns of the thread go on, unseen.
     fn let_go(&self, thread: &str) {
         let mut state = self.lock();
         if let Some(track) = state.threads.get_mut(thread) {
@@ -121,7 +122,7 @@ impl Tracker {
         self.let_go.notify_waiters();
     }
 
-    /// It is gone, and its turns with it.
+    /// The thread is gone, with its turns.
     pub(super) fn unfollow(&self, thread: &str) {
         let mut locked = self.lock();
         let state = &mut *locked;

@@ -1,4 +1,4 @@
-//! The guards: of a `turn/start` on its way, and of a turn that somebody reads or controls.
+//! The guards: for a `turn/start` in flight, and for a turn that somebody reads or controls.
 
 use std::{
     any::Any,
@@ -10,7 +10,8 @@ use tokio::sync::watch;
 use super::{Phase, Tracker, TurnTrack, Used};
 
 impl Tracker {
-    /// To be called before `turn/start` is sent, and kept until its answer has been routed.
+    /// Call this before sending `turn/start`, and keep the result until the response has been
+    /// routed.
     pub(crate) fn starting(self: &Arc<Self>, thread: &str) -> PendingStart {
         let mut state = self.lock();
         let track = state.threads.entry(thread.to_owned()).or_default();
@@ -22,7 +23,7 @@ impl Tracker {
         }
     }
 
-    /// Takes part in a turn.
+    /// Returns a guard that reads or controls a turn.
     pub(crate) fn guard(self: &Arc<Self>, thread: &str, turn: &str, role: Role) -> TurnGuard {
         let mut state = self.lock();
         let closed = state.closed;
@@ -45,27 +46,29 @@ impl Tracker {
     }
 }
 
-/// A `turn/start` on its way; see [`Tracker::starting`].
+/// A `turn/start` in flight; see [`Tracker::starting`].
 pub(crate) struct PendingStart {
     tracker: Arc<Tracker>,
     thread: String,
-    /// The turn that ran when it was sent.
+    /// The turn that ran when the request was sent.
     active: Option<String>,
 }
 
 impl PendingStart {
-    /// The answer names the turn: a reader's guard of it, and whether the turn ran before it was asked for, which it
-    /// can't have if it is `fresh`.
+    /// Takes the turn that the response names. Returns a reader's guard of the turn, and whether
+    /// the turn ran before this request. A `fresh` turn can't have run before.
     pub(crate) fn claim(self, turn: &str, fresh: bool) -> (TurnGuard, bool) {
         let guard = self.tracker.guard(&self.thread, turn, Role::Reader);
         let mut state = self.tracker.lock();
         let Some(track) = state.threads.get_mut(&self.thread) else {
             return (guard, false);
         };
-        // A thread that was taken up while it was busy is no longer when its turn has ended or another has begun.
+        // A thread that was resumed while it was busy stops being busy when its turn ends or
+        // another turn begins.
         let mut joined = track.busy || self.active.as_deref() == Some(turn);
         if let Some(known) = track.turns.get_mut(turn) {
-            // Of several that were sent at once, the first one answered is the one that started it.
+            // If several requests were sent at once, the one that is answered first started the
+            // turn.
             joined = !fresh && (joined || known.guards > 1 || known.ours);
             known.ours |= !joined;
         }
@@ -90,16 +93,17 @@ impl Drop for PendingStart {
 /// What a reader of a turn shares with others.
 pub(crate) type Shared = dyn Any + Send + Sync;
 
-/// What somebody does at a turn.
+/// What a guard's holder does with a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// Watches it: when the last reader goes, a turn that was started here is interrupted.
+    /// Reads the turn. When the last reader is dropped, a turn that was started here is
+    /// interrupted.
     Reader,
-    /// Steers and interrupts it.
+    /// Steers and interrupts the turn.
     Control,
 }
 
-/// Somebody reads or controls a turn; see [`Tracker::guard`].
+/// A guard of somebody who reads or controls a turn; see [`Tracker::guard`].
 #[derive(Debug)]
 pub(crate) struct TurnGuard {
     tracker: Arc<Tracker>,
@@ -114,17 +118,17 @@ impl TurnGuard {
         self.phase.borrow().clone()
     }
 
-    /// What the turn has used so far; at its end, all of it.
+    /// What the turn has used so far; after the turn's end, all that it used.
     pub(crate) fn used(&self) -> Used {
         self.with(|turn| turn.used).unwrap_or_default()
     }
 
-    /// Lets the turn run on when the last reader goes.
+    /// Lets the turn run on when the last reader is dropped.
     pub(crate) fn detach(&self) {
         self.with(|turn| turn.detached = true);
     }
 
-    /// Shares what this reader has with others, as long as it is kept.
+    /// Shares this reader's data with others, for as long as the data is kept alive.
     pub(crate) fn share(&self, shared: Weak<Shared>) {
         self.with(|turn| {
             turn.shared.retain(|other| other.strong_count() > 0);
@@ -132,7 +136,7 @@ impl TurnGuard {
         });
     }
 
-    /// What other readers share.
+    /// What the readers of the turn share.
     pub(crate) fn shared(&self) -> Vec<Arc<Shared>> {
         self.with(|turn| turn.shared.iter().filter_map(Weak::upgrade).collect())
             .unwrap_or_default()
@@ -170,7 +174,8 @@ impl Drop for TurnGuard {
             state.tidy(&self.thread);
             interrupt
         };
-        // Before the server has said that it has started, it would refuse; then the reader sends it at that moment.
+        // The server refuses an interrupt until it has said that the turn has started. The reader
+        // then sends the interrupt at that moment.
         if interrupt {
             self.tracker.interrupt(&self.thread, &self.turn, 0);
         }

@@ -1,5 +1,5 @@
-//! Interrupting a turn that nobody wants any more, without a task and without waiting: the refusal of one try sends the
-//! next, from the reader.
+//! Interrupts a turn that nobody wants any more, without a task and without waiting: when one
+//! attempt is refused, the reader sends the next.
 
 use std::sync::Weak;
 
@@ -12,7 +12,7 @@ use crate::{
     rpc::error::ErrorObject,
 };
 
-/// How often it is tried.
+/// How many attempts are made.
 const TRIES: usize = 5;
 
 impl Tracker {
@@ -37,7 +37,7 @@ impl Tracker {
             let error = RpcError::from(error);
             let again = attempt + 1 < TRIES && tracker.is_unwanted(&thread, &turn);
             match again.then(|| error.kind()) {
-                // The turn goes by another id; unless it is another turn.
+                // The turn has another id, unless this is another turn.
                 Some(RpcErrorKind::TurnMismatch { actual, .. })
                     if !tracker.knows(&thread, &actual) =>
                 {

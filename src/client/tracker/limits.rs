@@ -1,4 +1,4 @@
-//! Which limits of the account are used up, and when they reset, as the server told it last.
+//! Which limits of the account are used up, and when they reset, as last reported by the server.
 
 use std::{
     collections::HashMap,
@@ -13,7 +13,8 @@ use crate::protocol::pointer::at;
 /// How many limits are kept; an account has a few.
 const LIMITS: usize = 64;
 
-/// The windows of each limit. The limit that was told last comes first in question: a failure follows its update.
+/// The windows of each limit. The most recently reported limit is looked at first, because a
+/// failure follows its update.
 #[derive(Default)]
 pub(super) struct Limits {
     windows: HashMap<String, [Option<Window>; 2]>,
@@ -37,7 +38,7 @@ struct Update {
 }
 
 impl Limits {
-    /// A window that the update leaves out is as it was.
+    /// Keeps the previous value of a window that the update leaves out.
     fn update(&mut self, update: Update) {
         let id = update.limit_id.unwrap_or_else(|| "codex".to_owned());
         if self.windows.len() >= LIMITS && !self.windows.contains_key(&id) {
@@ -50,7 +51,8 @@ impl Limits {
         self.last = id;
     }
 
-    /// When all windows that are used up have reset: those of the limit that was told last, else those of any.
+    /// When all windows that are used up have reset: those of the most recently reported limit,
+    /// else those of any limit.
     fn resets_at(&self, now: SystemTime) -> Option<SystemTime> {
         let latest = |windows: &[Option<Window>; 2]| {
             let used_up = windows.iter().flatten().filter(|w| w.used_percent >= 100.0);
@@ -71,7 +73,8 @@ impl Tracker {
         }
     }
 
-    /// When the limits that are used up reset; `None` if none is, or the server did not tell.
+    /// When the limits that are used up reset; `None` if no limit is used up, or if the server did
+    /// not say when.
     pub(crate) fn limit_resets_at(&self) -> Option<SystemTime> {
         self.lock().limits.resets_at(SystemTime::now())
     }

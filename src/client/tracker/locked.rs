@@ -1,4 +1,5 @@
-//! The tracker's lock. Whoever waits for a phase is woken when it is let go: a waker is foreign code.
+//! The tracker's lock. Tasks that wait for a phase are woken only after the lock is released,
+//! because a waker is foreign code.
 
 use std::{
     ops::{Deref, DerefMut},
@@ -9,12 +10,12 @@ use tokio::sync::watch;
 
 use super::{Phase, State};
 
-/// The phases that have changed and have not been told.
+/// The phases that have changed and have not been announced.
 #[derive(Default)]
 pub(super) struct News(Vec<watch::Sender<Phase>>);
 
 impl News {
-    /// Sets a phase at once, for all who look at it, and keeps it to be told.
+    /// Sets a phase at once, for everyone who looks at it, and keeps it to be announced.
     pub(super) fn set(&mut self, of: &watch::Sender<Phase>, phase: Phase) {
         of.send_if_modified(|now| {
             *now = phase;
@@ -24,7 +25,7 @@ impl News {
     }
 }
 
-/// The state, locked.
+/// The locked state.
 pub(super) struct Locked<'a>(Option<MutexGuard<'a, State>>);
 
 impl<'a> Locked<'a> {

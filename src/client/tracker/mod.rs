@@ -1,8 +1,9 @@
-//! The facts about threads and turns: who opened them, which are followed, which turn runs, how each ended, what it used.
-//! So steering, interrupting, dropping and answering need no guesses.
+//! The facts about threads and turns: who opened them, which are followed, which turn runs, how
+//! each ended, what it used. With these facts, steering, interrupting, dropping and answering need
+//! no guesses.
 //!
-//! It is told by the reader as it goes, before any stream sees the event, and by the hooks that run in the reader when
-//! an answer is routed. The one lock is never held while anything is sent.
+//! The reader updates the tracker before any stream sees the event, and so do the hooks that run in
+//! the reader when a response is routed. The one lock is never held while anything is sent.
 
 mod follow;
 mod guard;
@@ -32,14 +33,14 @@ use locked::{Locked, News};
 use ownership::Owner;
 pub(crate) use ownership::{Answerer, HandlerSet};
 
-/// How far a turn has come.
+/// How far a turn has progressed.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Phase {
-    /// Accepted; the server would refuse an interrupt that names it.
+    /// The server has accepted the turn, and would refuse an interrupt that names it.
     Accepted,
     /// `turn/started` has come.
     Started,
-    /// It has ended so.
+    /// The turn has ended with this status.
     Ended(TurnStatus),
     /// The thread or the connection is gone.
     Lost,
@@ -51,58 +52,63 @@ impl Phase {
     }
 }
 
-/// What a turn has used.
+/// The tokens that a turn has used.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Used {
-    /// By itself; `None` if the server has not told.
+    /// The turn's own tokens; `None` if the server has not reported them.
     pub(crate) own: Option<TokenUsage>,
-    /// By the sub-agents that it started, and theirs.
+    /// The tokens of the sub-agents that the turn started, and of their sub-agents.
     pub(crate) agents: TokenUsage,
 }
 
-/// How many ends are kept for turns that may yet turn out to be somebody's.
+/// How many ends are kept for turns that may yet turn out to belong to a request in flight.
 const ENDS: usize = 64;
 
 pub(crate) struct Tracker {
     state: Mutex<State>,
-    /// Told when a thread is no longer followed.
+    /// Notified when a thread is no longer followed.
     let_go: Notify,
     connection: OnceLock<Weak<Connection>>,
     aside: Aside,
     myself: Weak<Self>,
-    /// Every turn, whoever began it.
+    /// Every turn, whoever started it.
     log: Arc<TurnLog>,
 }
 
 #[derive(Default)]
 struct State {
     threads: HashMap<String, Track>,
-    /// What those who wait are told when the lock is let go.
+    /// The phases to announce when the lock is released.
     news: News,
     limits: Limits,
-    /// The running turns of threads with handlers of their own, and the thread of each.
+    /// The running turns of threads with their own handlers, and the thread of each.
     roots: HashMap<String, String>,
-    /// Threads that are not known, and the thread whose turn theirs began with: that has spawned them, or spoken to them.
+    /// Unknown threads, each with the thread whose turn theirs began with: the thread that spawned
+    /// it, or has spoken to it.
     links: HashMap<String, String>,
-    /// The last threads that were opened through this client and are closed: they are nobody's children.
+    /// The most recent threads that were opened through this client and then closed. No other
+    /// thread can be their parent.
     closed_threads: VecDeque<String>,
-    /// The connection has ended.
+    /// Whether the connection has ended.
     closed: bool,
 }
 
-/// What is known of one thread. Kept until it is closed, or while it is followed, a turn runs, or somebody holds a guard.
+/// What is known about one thread. Kept until the thread is closed, or while the thread is
+/// followed, a turn runs, or somebody holds a guard.
 #[derive(Default)]
 struct Track {
-    /// Who opened it; `None` if that is not known.
+    /// Who opened the thread; `None` if that is not known.
     owner: Option<Owner>,
-    /// Whether this connection gets the events of its turns.
+    /// Whether this connection gets the events of the thread's turns.
     followed: bool,
-    /// It was taken up while a turn ran that is not known here.
+    /// Whether the thread was resumed while it ran a turn that is not known here.
     busy: bool,
     active: Option<Active>,
-    /// The turns that were started here and have not ended, and those that somebody holds a guard of.
+    /// The turns that were started here and have not ended, and the turns that somebody holds a
+    /// guard of.
     turns: HashMap<String, TurnTrack>,
-    /// How many `turn/start` are on their way. Meanwhile ends are kept: they may belong to one of them.
+    /// How many `turn/start` requests are in flight. Meanwhile the ends of turns are kept, because
+    /// they may belong to one of these requests.
     starting: usize,
     ended: Vec<(String, TurnStatus)>,
     /// The tokens that the thread has used in its life.
@@ -113,8 +119,8 @@ struct Track {
 #[derive(Debug, Clone)]
 struct Active {
     id: String,
-    /// The first turn in the chain that led to it. A review runs under an id of its own, and is its root's on the
-    /// outside; a turn of a sub-agent has its root in another thread.
+    /// The first turn in the chain that led to this turn. A review runs under an id of its own, and
+    /// is shown under the id of its root. The root of a sub-agent's turn is in another thread.
     root: String,
 }
 
@@ -126,19 +132,20 @@ impl Active {
 
 struct TurnTrack {
     phase: watch::Sender<Phase>,
-    /// How many guards there are, and how many of them read the turn.
+    /// How many guards the turn has, and how many of them read the turn.
     guards: usize,
     readers: usize,
-    /// Started by this connection, so it is for this connection to end it.
+    /// Whether this connection started the turn, and so has to end it.
     ours: bool,
-    /// It is to run on without a reader.
+    /// Whether the turn runs on without a reader.
     detached: bool,
-    /// Nobody wants it any more: to be interrupted as soon as it can be.
+    /// Whether nobody wants the turn any more. The turn is then interrupted as soon as the server
+    /// accepts an interrupt.
     unwanted: bool,
     used: Used,
-    /// The threads of its sub-agents.
+    /// The threads of the turn's sub-agents.
     agents: HashSet<String>,
-    /// What its readers share with others who want the whole of it; only `turn` knows its type.
+    /// What the turn's readers share with others who want all of it; only `turn` knows its type.
     shared: Vec<Weak<Shared>>,
 }
 
@@ -157,7 +164,7 @@ impl TurnTrack {
         }
     }
 
-    /// Goes on to another phase. Those who wait for it are told when the lock is let go.
+    /// Enters another phase. Those who wait for the phase are notified when the lock is released.
     fn enter(&self, phase: Phase, news: &mut News) {
         news.set(&self.phase, phase);
     }
@@ -166,7 +173,7 @@ impl TurnTrack {
         self.phase.borrow().is_over()
     }
 
-    /// Nothing depends on it any more.
+    /// Whether nothing depends on the turn any more.
     fn is_spent(&self) -> bool {
         self.guards == 0 && (self.is_over() || !(self.ours || self.unwanted))
     }
@@ -181,7 +188,7 @@ impl Track {
             && self.starting == 0
     }
 
-    /// The turn as it is now for somebody who comes to it.
+    /// The entry of a turn, added if it is not known yet.
     fn turn(&mut self, turn: &str, closed: bool) -> &mut TurnTrack {
         let phase = if let Some((_, status)) = self.ended.iter().find(|(id, _)| id == turn) {
             Phase::Ended(status.clone())
@@ -197,7 +204,7 @@ impl Track {
             .or_insert_with(|| TurnTrack::new(phase))
     }
 
-    /// The turn that is over, however that came to be known.
+    /// Records the end of a turn, however the end became known.
     fn end(&mut self, turn: &str, status: &TurnStatus, news: &mut News) {
         if self.active.as_ref().is_some_and(|active| active.is(turn)) {
             self.active = None;
@@ -219,7 +226,7 @@ impl Track {
         }
     }
 
-    /// Its turns can't be followed any more.
+    /// Records that the thread's turns can't be followed any more.
     fn lose(&mut self, news: &mut News) {
         self.followed = false;
         self.busy = false;
@@ -262,7 +269,7 @@ impl Tracker {
         let _ = self.connection.set(Arc::downgrade(connection));
     }
 
-    /// The connection has ended.
+    /// Records the end of the connection.
     pub(crate) fn close(&self) {
         let mut locked = self.lock();
         let state = &mut *locked;
@@ -279,7 +286,7 @@ impl Tracker {
         self.log.close();
     }
 
-    /// The id by which the server knows the turn that runs on a thread.
+    /// The id by which the server knows the running turn of a thread.
     pub(crate) fn running(&self, thread: &str) -> Option<String> {
         let state = self.lock();
         let track = state.threads.get(thread)?;
@@ -294,7 +301,7 @@ impl Tracker {
             .or_else(|| accepted().map(|(id, _)| id.clone()))
     }
 
-    /// The id by which the server knows this turn: that of a review changes as it starts.
+    /// The id by which the server knows this turn. The id of a review changes as the review starts.
     pub(crate) fn alias(&self, thread: &str, turn: &str) -> String {
         let state = self.lock();
         let active = state.threads.get(thread).and_then(|t| t.active.as_ref());
@@ -304,21 +311,21 @@ impl Tracker {
         }
     }
 
-    /// Whether a turn is one that was started or is being followed here under this very id.
+    /// Whether a turn was started or is followed here under exactly this id.
     pub(crate) fn knows(&self, thread: &str, turn: &str) -> bool {
         let state = self.lock();
         let track = state.threads.get(thread);
         track.is_some_and(|track| track.turns.contains_key(turn))
     }
 
-    /// Whether a request that starts a turn is on its way.
+    /// Whether a request that starts a turn is in flight.
     pub(crate) fn is_starting(&self, thread: &str) -> bool {
         let state = self.lock();
         let track = state.threads.get(thread);
         track.is_some_and(|track| track.starting > 0)
     }
 
-    /// The server was asked and says how a turn has ended, though its end was never told.
+    /// Records the end of a turn that the server reported only when asked.
     pub(crate) fn recovered(&self, thread: &str, turn: &str, status: &TurnStatus) {
         let state = &mut *self.lock();
         if let Some(track) = state.threads.get_mut(thread) {

@@ -1,4 +1,4 @@
-//! What the notifications say of threads and turns. Runs in the reader, in order.
+//! Updates the tracker from notifications. Runs in the reader, in order.
 
 use std::sync::Weak;
 
@@ -57,14 +57,16 @@ impl Tracker {
             let state = &mut *self.lock();
             state.link(thread, turn, &root);
             let track = state.threads.entry(thread.to_owned()).or_default();
-            // Other connections' turns are not told; so this connection is being told.
+            // The server sends a turn's events only to connections that follow the thread, so this
+            // connection follows it.
             track.followed = true;
             track.busy = false;
             let active = Active {
                 id: turn.to_owned(),
                 root,
             };
-            // One turn runs at a time: those before have ended, whether that was told or not.
+            // One turn runs at a time: earlier turns have ended, whether the server reported it or
+            // not.
             track
                 .turns
                 .retain(|id, old| active.is(id) || old.guards > 0 || old.unwanted);
@@ -84,7 +86,7 @@ impl Tracker {
     }
 
     fn completed(&self, thread: &str, turn: &str, params: &str) {
-        // The end is the end, whatever it looks like.
+        // The turn is over, even if its status can't be read.
         let status = at(params, &["turn", "status"]).unwrap_or(TurnStatus::Completed);
         let state = &mut *self.lock();
         state.roots.remove(turn);
@@ -104,7 +106,7 @@ impl Tracker {
             let Some(known) = track.and_then(|track| track.turns.get(turn)) else {
                 return;
             };
-            // A review has items before it says that it has started.
+            // A review has items before the server says that the review has started.
             let accepted = *known.phase.borrow() == Phase::Accepted;
             if accepted {
                 known.enter(Phase::Started, &mut state.news);

@@ -1,6 +1,7 @@
-//! Who opened a thread, and whose thread spawned it: whose handlers answer for it.
+//! Who opened a thread, and which thread spawned it: this decides whose handlers answer for the
+//! thread.
 //!
-//! A thread is known if it was opened through this client or was spawned by one that is known.
+//! A thread is known if it was opened through this client, or spawned by a known thread.
 
 use std::{any::Any, sync::Arc};
 
@@ -10,19 +11,20 @@ use super::{State, Tracker};
 use crate::protocol::routing::RoutingKeys as _;
 use crate::{protocol::pointer::at, rpc::Parts};
 
-/// The handlers of a thread or of a client's handle. Only `handlers`, which stands above this file, knows their type.
+/// The handlers of a thread or of a client's handle. Only the `handlers` module, which is above
+/// this one, knows their type.
 pub(crate) type HandlerSet = Arc<dyn Any + Send + Sync>;
 
 /// How many closed threads are remembered.
 const MAX_CLOSED: usize = 1024;
 
-/// Of a thread that is known, until `thread/closed`.
+/// The owner of a known thread, until `thread/closed`.
 pub(super) struct Owner {
-    /// The handlers that the thread has, if not those of the client.
+    /// The thread's own handlers, if they are not the client's.
     handlers: Option<HandlerSet>,
-    /// It was opened through this client, and not spawned.
+    /// Whether the thread was opened through this client, and not spawned.
     opened: bool,
-    /// It was started or forked through this client, or spawned by such a thread.
+    /// Whether the thread was started or forked through this client, or spawned by such a thread.
     started: bool,
 }
 
@@ -32,22 +34,23 @@ pub(crate) enum Answerer {
     Known(Option<HandlerSet>),
     /// The thread is not known.
     Unknown {
-        /// The handlers of the thread whose turn its own began with: that has spawned it, or spoken to it.
+        /// The handlers of the thread whose turn this thread's own began with: the thread that
+        /// spawned it, or has spoken to it.
         linked: Option<HandlerSet>,
-        /// All handlers of threads that are known, each once.
+        /// All handlers of known threads, each once.
         all: Vec<HandlerSet>,
     },
 }
 
 impl Tracker {
-    /// A thread was opened with these handlers, or those of the client. `started` says that the thread is new, and not
-    /// another's that is resumed.
+    /// Records that a thread was opened with these handlers, or with those of the client. `started`
+    /// says that the thread is new, and not another client's that is resumed.
     pub(crate) fn opened(&self, thread: &str, handlers: Option<HandlerSet>, started: bool) {
         let before = self.lock().set_owner(thread, handlers, started);
         self.let_go_of_handlers(before);
     }
 
-    /// The handlers of a thread that is known and has its own.
+    /// A known thread's own handlers, if it has any.
     pub(crate) fn handlers_of(&self, thread: &str) -> Option<HandlerSet> {
         self.lock().owner(thread)?.handlers.clone()
     }
@@ -69,13 +72,13 @@ impl Tracker {
         Answerer::Unknown { linked, all }
     }
 
-    /// Whether a thread, or the one that spawned it, was started through this client.
+    /// Whether a thread, or the thread that spawned it, was started through this client.
     pub(crate) fn is_started_here(&self, thread: Option<&str>) -> bool {
         let state = self.lock();
         thread.is_some_and(|id| state.owner(id).is_some_and(|owner| owner.started))
     }
 
-    /// `thread/started`: names the thread that spawned it, where one did.
+    /// `thread/started`: names the parent of a spawned thread.
     pub(super) fn thread_started(&self, params: &str) {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
@@ -90,7 +93,8 @@ impl Tracker {
         }
     }
 
-    /// The completed call by which an agent spawned another. Agents also speak with others, which makes nobody theirs.
+    /// The completed call by which an agent spawned another. Agents also speak with other agents,
+    /// which makes none of them a child.
     pub(super) fn agent_spawned(&self, parts: &Parts<'_>) {
         #[derive(Default, Deserialize)]
         #[serde(rename_all = "camelCase", default)]
@@ -127,13 +131,13 @@ impl Tracker {
         }
     }
 
-    /// `thread/closed`: from now on the thread is nobody's.
+    /// `thread/closed`: from now on the thread has no owner.
     pub(super) fn disown(&self, thread: &str) {
         let owner = self.lock().disown(thread);
         self.let_go_of_handlers(owner);
     }
 
-    /// Handlers are the user's code: they are dropped neither in the reader nor under the lock.
+    /// Drops handlers, which are user code, neither in the reader nor under the lock.
     pub(crate) fn let_go_of_handlers<T: Send + 'static>(&self, handlers: Option<T>) {
         if let Some(handlers) = handlers {
             self.aside.let_go(handlers);
@@ -142,7 +146,7 @@ impl Tracker {
 }
 
 impl State {
-    /// Gives what is to be dropped.
+    /// Returns what the caller has to drop.
     fn set_owner(
         &mut self,
         thread: &str,
@@ -187,8 +191,9 @@ impl State {
         owners.filter_map(|owner| owner.handlers.as_ref())
     }
 
-    /// A turn has started. It names the turn that its work began with, which may be of the thread that spawned this one, or
-    /// of another that has spoken to it; so a policy does not depend on it.
+    /// Records the start of a turn. A turn names the turn that its work began with. That turn
+    /// belongs to the thread that spawned this one, or to another thread that has spoken to it, so
+    /// a policy does not depend on it.
     pub(super) fn link(&mut self, thread: &str, turn: &str, root: &str) {
         if self.handler_sets().next().is_none() {
             return;
@@ -206,8 +211,8 @@ impl State {
         }
     }
 
-    /// A thread that another one has spawned has its handlers: what the parent may not do, the child may not either. What
-    /// is known already is nobody's child.
+    /// Gives a spawned thread the handlers of its parent: what the parent may not do, the child may
+    /// not either. A thread that is already known is nobody's child.
     fn inherit(&mut self, parent: &str, child: String) {
         let Some(parent) = self.owner(parent) else {
             return;

@@ -1,11 +1,12 @@
-//! Who used which tokens. The server counts by thread; here it is added up by turn, with the sub-agents'.
+//! Which turn used which tokens. The server counts by thread; this module counts by turn,
+//! sub-agents included.
 
 use serde::Deserialize;
 
 use super::{State, Tracker, TurnTrack};
 use crate::{error::TokenUsage, protocol::pointer::at};
 
-/// To whom a count belongs.
+/// Whether tokens count as the turn's own or as its sub-agents'.
 enum Share {
     Own,
     Agent,
@@ -26,8 +27,9 @@ impl Tracker {
         let Some(track) = state.threads.get_mut(thread) else {
             return;
         };
-        // The difference of totals neither counts a repeated notification twice nor misses one that was dropped. It
-        // needs a total to begin with, which a thread that was forked or taken up in the middle doesn't have.
+        // The difference of two totals neither counts a repeated notification twice nor misses a
+        // dropped one. The difference needs an earlier total, which a thread that was forked, or
+        // resumed in the middle of a turn, doesn't have.
         let before = track.total.replace(token_usage.total);
         let added = before.map_or(token_usage.last, |before| token_usage.total.since(before));
         let Some((owner, share)) = state.turn_counted_for(thread, turn) else {
@@ -48,7 +50,7 @@ impl Tracker {
             return;
         };
         let mut state = self.lock();
-        // A sub-agent's own sub-agents count where it counts.
+        // A sub-agent's own sub-agents count towards the same turn as the sub-agent.
         if let Some((owner, _)) = state.turn_counted_for(thread, turn) {
             owner.agents.extend(called);
         }
@@ -56,7 +58,8 @@ impl Tracker {
 }
 
 impl State {
-    /// The turn that a turn counts towards: itself, or the one whose sub-agent it is of.
+    /// The turn that a turn's tokens count towards: itself, or the turn that its sub-agent works
+    /// for.
     fn turn_counted_for(&mut self, thread: &str, turn: &str) -> Option<(&mut TurnTrack, Share)> {
         let track = self.threads.get(thread)?;
         if track.turns.contains_key(turn) {

@@ -1,4 +1,4 @@
-//! The sub-agents of turns: which threads they have, what they used, and what they said last.
+//! The sub-agents of turns: their threads, their tokens, and their last messages.
 
 use std::collections::HashMap;
 
@@ -6,26 +6,26 @@ use serde::Deserialize;
 
 use crate::{error::TokenUsage, protocol::pointer::at};
 
-/// How many sub-agents are kept track of.
+/// How many sub-agents are tracked.
 const MOST: usize = 1024;
 /// How much of an agent's last message is kept, in bytes.
 const RESULT: usize = 64 * 1024;
 
-/// A sub-agent as the events tell of it.
+/// A sub-agent as the events describe it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Agent {
     pub(crate) thread: String,
-    /// The thread that spawned it.
+    /// The thread that spawned the agent.
     pub(crate) parent: String,
-    /// The turn of the parent that spawned it, or gave it its last task.
+    /// The turn of the parent that spawned the agent, or gave the agent its last task.
     pub(crate) turn: String,
     pub(crate) path: Option<String>,
     pub(crate) nickname: Option<String>,
     pub(crate) result: Option<String>,
-    /// The server's word on it, where its own events are not told.
+    /// The status that the parent's events report, for an agent whose own events are not sent here.
     pub(crate) told_status: Option<String>,
     total: TokenUsage,
-    /// What it had used before this task.
+    /// What the agent had used before this task.
     before: TokenUsage,
     order: u64,
 }
@@ -39,7 +39,7 @@ impl Agent {
 #[derive(Debug, Default)]
 pub(super) struct Agents {
     known: HashMap<String, Agent>,
-    /// The totals of threads that are not known to be anybody's.
+    /// The `order` of the next agent.
     next: u64,
 }
 
@@ -70,12 +70,13 @@ impl Agents {
         self.known.contains_key(thread)
     }
 
-    /// The agents that a turn has spawned or given work, and those that these have spawned, in the order they were named.
+    /// The agents that a turn has spawned or given work, and the agents that these have spawned, in
+    /// the order in which they were named.
     pub(super) fn of_turn(&self, thread: &str, turn: &str) -> Vec<Agent> {
         self.tree(|agent| agent.parent == thread && agent.turn == turn)
     }
 
-    /// The same of all turns of a thread.
+    /// The same for all turns of a thread.
     pub(super) fn of_thread(&self, thread: &str) -> Vec<Agent> {
         self.tree(|agent| agent.parent == thread)
     }
@@ -107,7 +108,7 @@ impl Agents {
         }
     }
 
-    /// An agent that works for a turn from now on.
+    /// Records that an agent works for a turn from now on.
     pub(super) fn works_for(&mut self, child: &str, parent: &str, turn: &str) {
         if child == parent || !self.known.contains_key(child) && self.known.len() >= MOST {
             return;
@@ -129,7 +130,7 @@ impl Agents {
         }
     }
 
-    /// `item/started` or `item/completed` of a call that has to do with agents.
+    /// `item/started` or `item/completed` of a call that involves agents.
     pub(super) fn item(&mut self, thread: &str, turn: &str, params: &str) {
         let Ok(item) = at::<Item>(params, &["item"]) else {
             return;
@@ -161,7 +162,7 @@ impl Agents {
         }
     }
 
-    /// An agent has said something.
+    /// Records a message of an agent.
     pub(super) fn message(&mut self, thread: &str, params: &str) {
         #[derive(Deserialize)]
         struct Message {

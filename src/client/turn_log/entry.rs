@@ -5,24 +5,24 @@ use std::collections::{HashSet, VecDeque};
 use super::StartedBy;
 use crate::protocol::TurnStatus;
 
-/// How many turns that are over are kept of a thread.
+/// How many finished turns are kept per thread.
 const CLOSED: usize = 64;
-/// How many commands of one turn are kept track of.
+/// How many commands of one turn are tracked.
 const COMMANDS: usize = 1024;
 
-/// How a turn stands.
+/// The state of a turn.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Standing {
     Running,
     Ended(TurnStatus),
-    /// Its thread was closed, or the connection has ended.
+    /// The turn's thread was closed, or the connection has ended.
     Lost,
 }
 
 /// What a turn began with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum FirstItem {
-    /// A message of a user, with the id that its client gave it.
+    /// A user message, with the id that its client gave it.
     Message(Option<String>),
     Shell,
     Compaction,
@@ -33,18 +33,18 @@ pub(super) enum FirstItem {
 #[derive(Debug)]
 pub(super) struct TurnEntry {
     pub(super) id: String,
-    /// The id under which a review was started, which is not the one of its items.
+    /// The id under which a review was started, which is not the id of its items.
     pub(super) also: Option<String>,
     pub(super) root: Option<String>,
-    /// The line that named it first.
+    /// The line that first named the turn.
     pub(super) seq: u64,
     pub(super) standing: Standing,
-    /// What a request of this client said of it.
+    /// What a request of this client said about the turn.
     pub(super) cause: Option<StartedBy>,
     pub(super) first: Option<FirstItem>,
-    /// Whether a goal was active when it began.
+    /// Whether a goal was active when the turn began.
     pub(super) under_goal: bool,
-    /// The items of its commands that have not completed.
+    /// The items of the turn's commands that have not completed.
     pub(super) commands: HashSet<String>,
 }
 
@@ -78,15 +78,15 @@ impl TurnEntry {
     }
 }
 
-/// What is known of one thread.
+/// What is known about one thread.
 #[derive(Debug, Default)]
 pub(super) struct ThreadEntry {
-    /// In the order in which they were first named.
+    /// The turns, in the order in which they were first named.
     pub(super) turns: VecDeque<TurnEntry>,
     pub(super) goal_active: bool,
-    /// The server said last that nothing runs on it.
+    /// Whether the server last said that nothing runs on the thread.
     pub(super) rests: bool,
-    /// The model, where the settings were told.
+    /// The model, if the server reported the settings.
     pub(super) model: Option<String>,
     /// The ids of the messages that this client enqueued.
     pub(super) queued: HashSet<String>,
@@ -97,7 +97,7 @@ impl ThreadEntry {
         self.turns.iter().rev().find(|known| known.is(turn))
     }
 
-    /// The turn, which begins to be known now if it was not.
+    /// The entry of a turn, added if it is not known yet.
     pub(super) fn turn(&mut self, turn: &str, seq: u64) -> &mut TurnEntry {
         let at = if let Some(at) = self.turns.iter().rposition(|known| known.is(turn)) {
             at
@@ -113,7 +113,8 @@ impl ThreadEntry {
         &mut self.turns[at]
     }
 
-    /// `turn/started`. A review is started under the id of a hidden turn whose root is the id of all its items.
+    /// `turn/started`. A review is started under the id of a hidden turn. The root of that turn is
+    /// the id of all items of the review.
     pub(super) fn started(&mut self, turn: &str, root: Option<String>, seq: u64) {
         if let Some(review) = root.as_deref().filter(|root| *root != turn)
             && let Some(known) = self.turns.iter_mut().rev().find(|known| known.id == review)
@@ -123,7 +124,7 @@ impl ThreadEntry {
             known.cause.get_or_insert(StartedBy::Review);
             return;
         }
-        // One turn runs at a time, whether the end of the one before was told or not.
+        // One turn runs at a time, whether the server reported the end of the previous turn or not.
         for known in &mut self.turns {
             if known.is_running() && !known.is(turn) && known.seq < seq {
                 known.standing = Standing::Lost;
@@ -144,7 +145,8 @@ impl ThreadEntry {
     fn make_room(&mut self) {
         while self.turns.len() >= CLOSED {
             let closed = self.turns.iter().position(|turn| !turn.is_running());
-            // One turn runs at a time; more than the limit is a server's fault, and bounded all the same.
+            // One turn runs at a time. More turns than the limit are the server's mistake; the log
+            // stays bounded all the same.
             drop(self.turns.remove(closed.unwrap_or(0)));
         }
     }

@@ -1,5 +1,6 @@
-//! Every turn of every thread as the reader sees it, whoever began it: who began it, whether it runs, its commands and
-//! its sub-agents. Bounded; what is over is kept for a while, so that what comes late finds it.
+//! Every turn of every thread as the reader sees it, whoever started it: who started it, whether it
+//! runs, its commands and its sub-agents. The log is bounded. Finished turns are kept for a while,
+//! so that late events find them.
 
 mod agents;
 mod entry;
@@ -27,7 +28,7 @@ const THREADS: usize = 4096;
 #[derive(Default)]
 pub(crate) struct TurnLog {
     state: Mutex<State>,
-    /// A turn has begun or ended.
+    /// Notified when a turn has begun or ended.
     changed: Notify,
 }
 
@@ -42,38 +43,39 @@ impl TurnLog {
         Arc::default()
     }
 
-    /// This client began a turn, or asked for one that has begun.
+    /// Records that a request of this client started a turn.
     pub(crate) fn began(&self, thread: &str, turn: &str, by: StartedBy) {
         let mut state = self.lock();
         let entry = state.thread(thread);
-        // NB. The answer to `turn/start` may come before or after the events of the turn; this is no event.
+        // NB. The response to `turn/start` may come before or after the events of the turn, and is
+        // not an event itself.
         entry.turn(turn, u64::MAX).cause = Some(by);
     }
 
-    /// This client enqueued a message.
+    /// Records that this client enqueued a message.
     pub(crate) fn enqueued(&self, thread: &str, message: &str) {
         self.lock().thread(thread).queued.insert(message.to_owned());
     }
 
-    /// The queue has handed a message on, or let go of it.
+    /// Records that the queue has passed a message on, or dropped it.
     pub(crate) fn dequeued(&self, thread: &str, message: &str) {
         if let Some(entry) = self.lock().threads.get_mut(thread) {
             entry.queued.remove(message);
         }
     }
 
-    /// How a turn stands; `None` if it is not known.
+    /// The state of a turn; `None` if the turn is not known.
     pub(crate) fn standing(&self, thread: &str, turn: &str) -> Option<Standing> {
         self.with(thread, turn, |turn| turn.standing.clone())
     }
 
-    /// The id that the items of a turn have.
+    /// The id that the items of a turn carry.
     pub(crate) fn canonical(&self, thread: &str, turn: &str) -> String {
         let found = self.with(thread, turn, |turn| turn.id.clone());
         found.unwrap_or_else(|| turn.to_owned())
     }
 
-    /// Whether this line was the first that named the turn.
+    /// Whether this line was the first to name the turn.
     pub(crate) fn is_first(&self, thread: &str, turn: &str, seq: u64) -> bool {
         self.with(thread, turn, |turn| seq <= turn.seq)
             .unwrap_or(false)
@@ -87,7 +89,7 @@ impl TurnLog {
         found.unwrap_or(StartedBy::Unknown)
     }
 
-    /// The turn that runs on a thread.
+    /// The running turn of a thread.
     pub(crate) fn running(&self, thread: &str) -> Option<String> {
         let state = self.lock();
         let turns = &state.threads.get(thread)?.turns;
@@ -95,7 +97,7 @@ impl TurnLog {
         running.map(|turn| turn.id.clone())
     }
 
-    /// All turns that run, with their threads.
+    /// All running turns, with their threads.
     pub(crate) fn all_running(&self) -> Vec<(String, String)> {
         let state = self.lock();
         let running = state.threads.iter().flat_map(|(thread, entry)| {
@@ -113,12 +115,12 @@ impl TurnLog {
             .is_some_and(|entry| entry.goal_active)
     }
 
-    /// The model of a thread, where its settings were told.
+    /// The model of a thread, if the server reported the thread's settings.
     pub(crate) fn model(&self, thread: &str) -> Option<String> {
         self.lock().threads.get(thread)?.model.clone()
     }
 
-    /// The items of the commands of a turn that have not ended.
+    /// The items of a turn's commands that have not ended.
     pub(crate) fn commands(&self, thread: &str, turn: &str) -> Vec<String> {
         self.with(thread, turn, |turn| turn.commands.iter().cloned().collect())
             .unwrap_or_default()
@@ -132,22 +134,22 @@ impl TurnLog {
         self.lock().agents.of_thread(thread)
     }
 
-    /// The nickname of an agent has become known.
+    /// Records the nickname of an agent.
     pub(crate) fn agent_named(&self, thread: &str, nickname: Option<String>) {
         self.lock().agents.named(thread, nickname);
     }
 
-    /// The last turn of a thread.
+    /// The state of the last turn of a thread.
     pub(crate) fn last_standing(&self, thread: &str) -> Option<Standing> {
         let state = self.lock();
         let last = state.threads.get(thread)?.turns.back()?;
         Some(last.standing.clone())
     }
 
-    /// Waits until no turn is known to run on any of these threads.
+    /// Waits until no known turn runs on any of these threads.
     pub(crate) async fn idle(&self, threads: &[String]) {
         loop {
-            // NB. What changes after this wakes the wait below.
+            // NB. Register first: a change after this line wakes the wait below.
             let mut changed = pin!(self.changed.notified());
             changed.as_mut().enable();
             if threads.iter().all(|thread| self.running(thread).is_none()) {
@@ -157,7 +159,8 @@ impl TurnLog {
         }
     }
 
-    /// Waits until something holds that turns which begin, end or show their first item can make hold.
+    /// Waits until `holds` returns a value. Checks again whenever a turn begins, ends or shows its
+    /// first item.
     pub(crate) async fn until<T>(&self, holds: impl Fn(&Self) -> Option<T>) -> T {
         loop {
             let mut changed = pin!(self.changed.notified());

@@ -1,4 +1,5 @@
-//! What the notifications say of turns. Runs in the reader, in order, before any stream sees the event.
+//! Updates the log from notifications. Runs in the reader, in order, before any stream sees the
+//! event.
 
 use serde::Deserialize;
 
@@ -50,7 +51,7 @@ impl TurnLog {
         }
     }
 
-    /// The connection has ended.
+    /// Records the end of the connection.
     pub(crate) fn close(&self) {
         for entry in self.lock().threads.values_mut() {
             entry.lose();
@@ -74,7 +75,7 @@ impl TurnLog {
     }
 
     fn completed(&self, thread: &str, turn: &str, params: &str, seq: u64) {
-        // The end is the end, whatever it looks like.
+        // The turn is over, even if its status can't be read.
         let status = at(params, &["turn", "status"]).unwrap_or(TurnStatus::Completed);
         self.lock().thread(thread).turn(turn, seq).standing = Standing::Ended(status);
         self.changed.notify_waiters();

@@ -1,5 +1,5 @@
-//! Ends the shells that a turn left behind, when nobody wants the turn any more: without a task and without waiting, the
-//! answer to one request sends the next, from the reader.
+//! Ends the shells that a turn has left running, when nobody wants the turn any more. Works without
+//! a task and without waiting: when one request is answered, the reader sends the next.
 
 use std::sync::{Arc, Weak};
 
@@ -23,7 +23,7 @@ pub(crate) struct Terminal {
 }
 
 impl TurnLog {
-    /// Ends what still runs of the commands of a turn that has ended.
+    /// Ends the commands of a finished turn that still run.
     pub(crate) fn end_shells(&self, connection: &Arc<Connection>, thread: &str, turn: &str) {
         let commands = self.commands(thread, turn);
         if commands.is_empty() {

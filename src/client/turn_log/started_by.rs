@@ -1,31 +1,32 @@
-//! Who began a turn.
+//! Who started a turn.
 
 use std::fmt;
 
-/// Who began a turn; see [`Turn::started_by`](crate::Turn::started_by).
+/// Who started a turn; see [`Turn::started_by`](crate::Turn::started_by).
 ///
-/// `turn/started` does not say it. It is told from the requests of this client and from the turn's first items, so it
-/// may be [`Unknown`](Self::Unknown) until the first item has come.
+/// `turn/started` does not say who started the turn. The answer is derived from the requests of
+/// this client and from the turn's first items, so it may be [`Unknown`](Self::Unknown) until the
+/// first item has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum StartedBy {
     /// This client, with `turn/start`.
     Us,
-    /// A goal of the thread that goes on by itself: a turn without a message of a user.
+    /// A goal of the thread that continues by itself: a turn without a user message.
     Goal,
     /// The queue of the thread, with an input that this client [enqueued](crate::Thread::enqueue).
     Queue,
-    /// Another agent: the thread is a sub-agent's.
+    /// Another agent: the thread belongs to a sub-agent.
     SubAgent,
     /// This client or another, with `review/start`.
     Review,
     /// This client or another, with `thread/compact/start`.
     Compaction,
-    /// A command of a user, with `thread/shellCommand`. No model is asked.
+    /// A user's command, with `thread/shellCommand`. No model is involved.
     Shell,
     /// Another client of the same server, with `turn/start` or through the queue.
     OtherClient,
-    /// It can't be told, or not yet.
+    /// Not known, or not known yet.
     Unknown,
 }
 

@@ -23,7 +23,7 @@ use crate::{
 };
 
 impl Dispatch {
-    /// What a policy may look at, and the changes of files that wait for approval.
+    /// The facts that a policy may look at, and the file changes that wait for approval.
     pub(super) fn facts(
         &self,
         call: &ServerCall<'_>,
@@ -67,7 +67,7 @@ impl Dispatch {
             Some(Err(error)) => call.failed(error),
             None => {
                 let outcome = limit.map_or(Decision::Decline, |l| l.outcome.clone());
-                // Nobody has looked at it.
+                // No person has looked at the request.
                 let outcome = if outcome.accepts() && !facts.can_be_accepted() {
                     Decision::Decline
                 } else {
@@ -83,7 +83,8 @@ impl Dispatch {
             Ok(request) => request,
             Err(error) => return call.failed(undecodable(call.name, call.params, &error)),
         };
-        // What the request says of itself may be the MCP server's word: the call must be there.
+        // What the request says about itself may come from the MCP server, so a matching call must
+        // be in progress.
         let called = match &request.ask {
             ElicitationAsk::ToolCall(tool) => {
                 let thread = call.cx.thread_id.as_deref().unwrap_or_default();

@@ -41,7 +41,7 @@ impl ServerCall<'_> {
     }
 }
 
-/// Runs a handler. A panic is a failure like others; `None` if it took too long.
+/// Runs a handler. A panic counts as a failure; `None` means that the handler took too long.
 pub(super) async fn run<A: Send>(
     limit: Option<Duration>,
     handler: BoxFuture<'static, Result<A, HandlerError>>,
@@ -53,7 +53,7 @@ pub(super) async fn run<A: Send>(
     }
 }
 
-/// Runs a handler that has no other way to say no than to fail.
+/// Runs a handler that can refuse only by failing.
 pub(super) async fn run_within<A: Send>(
     limit: Duration,
     handler: BoxFuture<'static, Result<A, HandlerError>>,

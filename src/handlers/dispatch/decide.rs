@@ -1,4 +1,4 @@
-//! From a decision, whoever took it, to the answer that the method has for it.
+//! Translates a decision, whoever made it, into the method's response.
 
 use std::sync::Arc;
 
@@ -18,7 +18,8 @@ use crate::{
     protocol::pointer::at,
 };
 
-/// What the rules of the policy decide. They may look at links in the file system, which may block.
+/// What the rules of the policy decide. The rules may look at links in the file system, which may
+/// block.
 pub(super) async fn by_rule(
     handlers: &Arc<Handlers>,
     facts: Facts,
@@ -37,7 +38,7 @@ pub(super) async fn by_rule(
     }
 }
 
-/// A decision as the method has it.
+/// The method's response for a decision.
 pub(super) fn decide(
     call: &ServerCall<'_>,
     approval: Approval,
@@ -89,7 +90,7 @@ pub(super) fn granted(call: &ServerCall<'_>, grant: Grant, by: DecidedBy) -> Ans
     }
 }
 
-/// What a policy decides without its handler: by a rule, or because there is none.
+/// What a policy decides without its handler: by a rule, or because the policy has no handler.
 pub(super) fn by_policy(
     call: &ServerCall<'_>,
     approval: Approval,

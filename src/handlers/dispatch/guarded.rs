@@ -1,4 +1,4 @@
-//! Foreign code under guard: its panics are caught, and it may have a time limit.
+//! Runs foreign code under guard: catches its panics, and may limit its time.
 
 use std::{panic::AssertUnwindSafe, time::Duration};
 

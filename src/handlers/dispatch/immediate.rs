@@ -1,5 +1,5 @@
-//! Answers given in the reader, without a task: refusals, and what a policy decides from the request alone. No code of the
-//! user runs here.
+//! Responses made in the reader, without a task: refusals, and what a policy decides from the
+//! request alone. No user code runs here.
 
 use tracing::Level;
 
@@ -13,12 +13,13 @@ use crate::{
     rpc::Incoming,
 };
 
-/// Longer params are read in a task, not in the reader; in bytes.
+/// The longest params that are read in the reader, in bytes; longer ones are read in a task.
 const MAX_PARAMS: usize = 256 * 1024;
 
 impl Dispatch {
-    /// The answer that needs nobody: a refusal, or the decision of a policy that looks at nothing but the request.
-    /// `None` if anybody else has a say. It runs in the reader, so that the server need not wait for a task.
+    /// The response that needs nobody else: a refusal, or the decision of a policy that looks only
+    /// at the request. `None` if anybody else has a say. Runs in the reader, so that the server
+    /// need not wait for a task.
     pub(super) fn answer_immediately(&self, message: &Incoming) -> Option<Answer> {
         let params = message.parts().params();
         if params.is_some_and(|params| params.len() > MAX_PARAMS) {
@@ -51,7 +52,7 @@ impl Dispatch {
         })
     }
 
-    /// The refusal of what nobody claims, unless somebody may.
+    /// Refuses a request that nobody claims, unless somebody may still claim it.
     fn refuse(&self, call: &ServerCall<'_>) -> Option<Answer> {
         (!self.has_fallback(call)).then(|| self.refused(call.name))
     }

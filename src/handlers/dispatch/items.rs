@@ -1,4 +1,5 @@
-//! The items that wait for approval: what a request does not repeat, or may not be believed about.
+//! The items that wait for approval: facts that a request does not repeat, or about which a request
+//! can't be trusted.
 
 use std::{
     collections::HashMap,
@@ -11,7 +12,7 @@ use serde_json::Value;
 use crate::protocol::routing::RoutingKeys as _;
 use crate::{protocol::pointer::at, rpc::Incoming};
 
-/// How many items of each kind are kept until they are approved.
+/// How many items of each kind are kept until their approval.
 const MAX_ITEMS: usize = 1024;
 
 /// A thread and an item.
@@ -22,9 +23,10 @@ pub(crate) struct Items(Mutex<State>);
 
 #[derive(Default)]
 struct State {
-    /// `item/started` of changes of files: the request for approval does not repeat them.
+    /// The `item/started` notifications of file changes: the request for approval does not repeat
+    /// the changes.
     changes: HashMap<Key, Incoming>,
-    /// The calls of MCP tools that are in progress.
+    /// The MCP tool calls in progress.
     calls: HashMap<Key, Call>,
 }
 
@@ -32,7 +34,8 @@ struct Call {
     server: String,
     tool: String,
     read_only: bool,
-    /// Its approval was asked for. That is done once, so whoever asks again is not codex.
+    /// Whether the approval of the call was requested. Codex requests it once, so a second request
+    /// does not come from codex.
     asked: bool,
 }
 
@@ -76,20 +79,20 @@ impl Items {
         self.forget(|t, i| t == thread && i == item);
     }
 
-    /// The turn or the thread has ended.
+    /// Forgets the items of a thread when its turn or the thread itself has ended.
     pub(super) fn ended(&self, thread: &str) {
         self.forget(|t, _| t == thread);
     }
 
-    /// The changes of an item that waits for approval.
+    /// The file changes of an item that waits for approval.
     pub(super) fn changes(&self, thread: Option<&str>, item: Option<&str>) -> Option<Value> {
         let key = (thread?.to_owned(), item?.to_owned());
         let message = self.lock().changes.get(&key).cloned()?;
         at(message.parts().params()?, &["item", "changes"]).ok()
     }
 
-    /// Whether a call of this tool waits for approval, and if so whether the tool is declared read-only. It waits no longer
-    /// from then on.
+    /// Whether a call of this tool waits for approval and, if so, whether the tool is declared
+    /// read-only. After this, the call no longer waits.
     pub(super) fn take_call(&self, thread: &str, server: &str, tool: &str) -> Option<bool> {
         let mut state = self.lock();
         let waiting = state.calls.iter_mut().find(|((of, _), call)| {

@@ -1,7 +1,8 @@
-//! Requests of the server: each runs in a task of its own and is answered exactly once.
+//! Server requests: each runs in a task of its own and is answered exactly once.
 //!
-//! The table of open requests is the truth: whoever takes an entry out settles it. A handler's answer, its panic, the
-//! server's word that somebody else has answered, the end of the turn and the end of the connection all go through it.
+//! The table of open requests decides: whoever takes an entry out of it settles the request. A
+//! handler's answer, a handler's panic, the server's notice that somebody else has answered, the
+//! end of the turn and the end of the connection all go through the table.
 
 mod approval;
 mod call;
@@ -48,23 +49,23 @@ use crate::{
 pub use pending::PendingRequest;
 pub(crate) use threads::Threads;
 
-/// How many server requests are answered at the same time; more get "overloaded".
+/// How many server requests are answered at the same time; further requests get "overloaded".
 const MAX_CONCURRENT: usize = 256;
 
 pub(crate) struct Dispatch {
-    /// The server is somebody else's.
+    /// Whether somebody else runs the server.
     joined: bool,
     threads: Arc<Threads>,
     items: Items,
     refresher: Refresher,
     attestation: Option<Erased<(), String>>,
     audit: Option<AuditFn>,
-    /// The audit is called for one decision after the other.
+    /// Held while the audit is called, so that it gets one decision after the other.
     auditing: tokio::sync::Mutex<()>,
     aside: Aside,
     tracker: Arc<Tracker>,
     table: Mutex<Table>,
-    /// Who takes what no handler claims.
+    /// The stream that takes the requests that no handler claims.
     unclaimed: Mutex<Option<mpsc::Sender<Responder>>>,
     connection: OnceLock<Weak<Connection>>,
     client: OnceLock<WeakClient>,
@@ -74,24 +75,25 @@ pub(crate) struct Dispatch {
 #[derive(Default)]
 struct Table {
     open: HashMap<Box<str>, Open>,
-    /// The connection has ended: nothing is taken any more.
+    /// Whether the connection has ended: no further request is accepted.
     closed: bool,
 }
 
 /// A request that has not been answered.
 struct Open {
     message: Incoming,
-    /// It is for this client to answer.
+    /// Whether this client has to answer the request.
     is_ours: bool,
-    /// The item of a tool call: its completion withdraws the call.
+    /// The item of a tool call. The completion of the item withdraws the call.
     call_id: Option<String>,
     task: Option<AbortHandle>,
-    /// The answer is there, and is sent as soon as the audit knows of it.
+    /// Whether the answer is decided. It is sent as soon as the audit knows it.
     settling: bool,
 }
 
 impl Dispatch {
-    /// A server that was joined belongs to somebody else: only what comes of threads that were started here is answered.
+    /// A server that this client joined belongs to somebody else: this client answers only the
+    /// requests of threads that it started.
     pub(crate) fn new(
         handlers: Handlers,
         tracker: Arc<Tracker>,
@@ -124,7 +126,8 @@ impl Dispatch {
         let _ = self.connection.set(Arc::downgrade(connection));
     }
 
-    /// A stream of what no handler claims, in the place of the one before.
+    /// Returns a stream of the requests that no handler claims, in the place of the previous
+    /// stream.
     pub(crate) fn take_unclaimed(&self) -> mpsc::Receiver<Responder> {
         let (sender, receiver) = mpsc::channel(MAX_CONCURRENT);
         if !self.lock().closed {
@@ -138,12 +141,12 @@ impl Dispatch {
         receiver
     }
 
-    /// Somebody logs in or out: tokens of before are not given out any more.
+    /// Records a login or logout: tokens from before it are no longer handed out.
     pub(crate) fn login_changed(&self) {
         self.refresher.login_changed();
     }
 
-    /// What waits for an answer, the oldest first.
+    /// The requests that wait for an answer, the oldest first.
     pub(crate) fn pending(&self) -> Vec<PendingRequest> {
         let open: Vec<_> = self
             .lock()
@@ -154,7 +157,7 @@ impl Dispatch {
         pending::sorted(&open)
     }
 
-    /// Takes a request of the server.
+    /// Accepts a server request.
     fn accept(&self, message: &Incoming) {
         let (parts, Some(myself)) = (message.parts(), self.myself.upgrade()) else {
             return;
@@ -168,7 +171,7 @@ impl Dispatch {
                 return;
             }
             if table.open.contains_key(&id) {
-                // A request that is still open is sent again when its thread is resumed.
+                // The server sends an open request again when its thread is resumed.
                 drop(table);
                 self.aside.trace(Level::DEBUG, move || {
                     tracing::debug!(target: "cas_sdk", id = &*id, "a request that is being answered was sent again");
@@ -193,8 +196,9 @@ impl Dispatch {
                 },
             );
             if !is_ours {
-                // NB. An answer is a vote and the first one wins, a refusal too: it would take the decision from
-                // whoever runs the session. So it is shown, and left alone.
+                // NB. An answer is a vote, and the first vote wins, even a refusal. An answer from
+                // here would take the decision from whoever runs the session. So the request is
+                // shown and not answered.
                 return;
             }
             if full {
@@ -229,7 +233,8 @@ impl Dispatch {
                 myself.settle(&message, &answer);
             }
         });
-        // The task is owned by its entry, unless it has settled already or the connection has just ended.
+        // The task is owned by its entry, unless the task has settled already or the connection has
+        // just ended.
         let task = task.abort_handle();
         let owned = match self.lock().open.get_mut(&id) {
             Some(open) if open.message.seq() == message.seq() => {
@@ -243,19 +248,21 @@ impl Dispatch {
         }
     }
 
-    /// Whether a user is told of this answer before it is sent.
+    /// Whether the audit is called with this answer before the answer is sent.
     fn is_audited(&self, message: &Incoming, answer: &Answer) -> bool {
         self.audit.is_some() && answer.decided.is_some() && is_decision(message)
     }
 
-    /// Tells the audit, which may block, on a thread where it may. `false` if the request is no longer open.
+    /// Calls the audit, which may block, on a thread where blocking is allowed. `false` if the
+    /// request is no longer open.
     async fn audit(&self, message: &Incoming, answer: &Answer) -> bool {
         let Some(decided) = answer.decided.clone() else {
             return true;
         };
         let turn = self.auditing.lock().await;
         {
-            // From here on nothing takes it out of the table but its answer: what the audit was told is sent.
+            // From here on only its answer takes the request out of the table: what the audit was
+            // called with is sent.
             let mut table = self.lock();
             let id = message.parts().id().unwrap_or_default();
             match table.open.get_mut(id) {
@@ -269,7 +276,7 @@ impl Dispatch {
         true
     }
 
-    /// Calls the user's audit on a thread where it may block.
+    /// Calls the user's audit on a thread where blocking is allowed.
     async fn call_audit(&self, event: Audit) {
         let Some(audit) = self.audit.clone() else {
             return;
@@ -288,7 +295,7 @@ impl Dispatch {
         };
         let settled = {
             let mut table = self.lock();
-            // The server may use the id of a withdrawn request for another.
+            // The server may reuse the id of a withdrawn request for another request.
             if table
                 .open
                 .get(id)
@@ -360,7 +367,7 @@ impl Dispatch {
     }
 }
 
-/// Whether a request asks for a decision, which the audit is told.
+/// Whether a request asks for a decision, which is reported to the audit.
 fn is_decision(message: &Incoming) -> bool {
     ServerMethod::of(message.parts().method().unwrap_or_default()).is_decision()
 }

@@ -1,4 +1,5 @@
-//! What the dispatcher watches for in the notifications: what withdraws a request, and what a request leaves out.
+//! What the dispatcher looks for in notifications: what withdraws a request, and what a request
+//! leaves out.
 
 use std::sync::Weak;
 
@@ -13,7 +14,8 @@ use crate::{
 impl Dialect for Dispatch {
     fn observe(&self, message: &Incoming) {
         let parts = message.parts();
-        // NB. Before the facts change: at no time is the policy of a thread neither known nor remembered.
+        // NB. Remember the policy before the facts change: a thread's policy is always either known
+        // or remembered.
         if parts.method() == Some("thread/closed")
             && let Some(thread) = parts.thread()
         {
@@ -29,7 +31,8 @@ impl Dialect for Dispatch {
             }
             "account/updated" | "account/login/completed" => self.login_changed(),
             "item/started" => self.items.started(message),
-            // A tool call is not said to be resolved, but its item ends.
+            // The server does not send `serverRequest/resolved` for a tool call, but the call's
+            // item ends.
             "item/completed" => {
                 let (Some(thread), Some(item)) = (parts.thread(), parts.item()) else {
                     return;
@@ -81,7 +84,7 @@ impl Dialect for Dispatch {
     }
 }
 
-/// Whether two ids are the same though one may be written with escapes.
+/// Whether two ids are the same, though one may be written with escapes.
 fn is_same_id(id: &str, other: &str) -> bool {
     let text = |id: &str| serde_json::from_str::<String>(id).ok();
     id == other || text(id).is_some_and(|id| text(other) == Some(id))

@@ -1,30 +1,30 @@
-//! What waits for an answer.
+//! The requests that wait for an answer.
 
 use std::time::Instant;
 
 use crate::protocol::routing::RoutingKeys as _;
 use crate::{handlers::request::request_id, protocol::RequestId, rpc::Incoming};
 
-/// A request of the server that has not been answered yet; see
+/// A server request that has not been answered yet; see
 /// [`CasClient::pending_requests`](crate::CasClient::pending_requests).
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct PendingRequest {
-    /// Its id.
+    /// The id of the request.
     pub id: RequestId,
-    /// Its method.
+    /// The method of the request.
     pub method: String,
-    /// The thread that it names.
+    /// The thread that the request names.
     pub thread_id: Option<String>,
-    /// The turn that it names.
+    /// The turn that the request names.
     pub turn_id: Option<String>,
-    /// The item that it names.
+    /// The item that the request names.
     pub item_id: Option<String>,
-    /// Since when it waits.
+    /// When the request was received.
     pub since: Instant,
 }
 
-/// The oldest first.
+/// Sorts the requests, the oldest first.
 pub(super) fn sorted(open: &[Incoming]) -> Vec<PendingRequest> {
     let mut sorted: Vec<&Incoming> = Vec::new();
     for message in open {

@@ -1,8 +1,8 @@
-//! Refreshing tokens: requests for one account that come at once share one run of the handler.
+//! Refreshing tokens: concurrent requests for one account share one run of the handler.
 //!
-//! The server asks for one thread after the other, so when two threads have expired at once the second one asks just
-//! after the first has been answered. New tokens are therefore given out for a little while, but not beyond a login, a
-//! logout or whatever else changes the account.
+//! The server asks for one thread after the other. If two threads expire at once, the second
+//! request therefore comes just after the first was answered. So new tokens are handed out again
+//! for a short time, but not beyond a login, a logout or any other change of the account.
 
 use std::{
     sync::{
@@ -30,10 +30,10 @@ use crate::{
     rpc::Aside,
 };
 
-/// The server waits 10 s.
+/// The limit of the handler. The server waits 10 s.
 const LIMIT: Duration = Duration::from_secs(8);
 
-/// How long new tokens are given out without asking the handler again.
+/// How long new tokens are handed out without calling the handler again.
 const FRESH: Duration = Duration::from_secs(3);
 
 type Flight = Shared<BoxFuture<'static, Result<ChatgptTokens, HandlerError>>>;
@@ -41,18 +41,19 @@ type Flight = Shared<BoxFuture<'static, Result<ChatgptTokens, HandlerError>>>;
 #[derive(Default)]
 pub(super) struct Refresher {
     handler: Option<Erased<RefreshRequest, ChatgptTokens>>,
-    /// What is under way or has just come.
+    /// The runs that are under way or have just ended.
     runs: Mutex<Vec<Run>>,
-    /// How often the login has changed. What was begun before the last time is given to nobody who asks after it.
+    /// How often the login has changed. A request made after a change never gets the tokens of a
+    /// run that began before the change.
     login: AtomicU64,
 }
 
-/// A run of the handler. It is driven by those who wait for it, so it needs no task.
+/// A run of the handler. Those who wait for the run drive it, so it needs no task.
 struct Run {
     account: Option<String>,
     login: u64,
     flight: Flight,
-    /// When it brought tokens.
+    /// When the run returned tokens.
     landed: Option<Instant>,
 }
 
@@ -65,7 +66,7 @@ impl Refresher {
         }
     }
 
-    /// New tokens; `None` without a handler.
+    /// Returns new tokens; `None` without a handler.
     pub(super) async fn refresh(
         &self,
         request: RefreshRequest,
@@ -74,7 +75,8 @@ impl Refresher {
         let handler = self.handler.as_ref()?;
         let account = request.previous_account_id.clone();
         let login = self.login.load(Ordering::Acquire);
-        // A handler is foreign code, its future too: the one is called, the other dropped, without the lock.
+        // A handler and its future are foreign code: the handler is called, and the future dropped,
+        // without the lock.
         let handler = handler.clone();
         let new = fly(async move { handler(request, cx).await });
         let (flight, dropped) = {
@@ -83,7 +85,8 @@ impl Refresher {
                 let stale = run.landed.is_some_and(|at| at.elapsed() >= FRESH);
                 run.account == account && run.login == login && !stale
             };
-            // One account is in use at a time: tokens for another are not needed any more.
+            // One account is in use at a time, so tokens for any other account are no longer
+            // needed.
             let good: Vec<Run> = runs.extract_if(.., good).collect();
             let dropped = std::mem::replace(&mut *runs, good);
             let known = runs.first().map(|run| run.flight.clone());
@@ -114,12 +117,12 @@ impl Refresher {
         Some(tokens)
     }
 
-    /// The login changes or may have changed. Waits for nothing, so that the reader can say it.
+    /// Records that the login changes or may have changed. Never waits, so the reader can call it.
     pub(super) fn login_changed(&self) {
         self.login.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Forgets what is under way: nobody is left to drive it.
+    /// Forgets the runs under way: nobody is left to drive them.
     pub(super) fn close(&self, aside: &Aside) {
         let runs = std::mem::take(&mut *self.lock());
         aside.let_go(runs);

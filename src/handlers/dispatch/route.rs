@@ -1,4 +1,4 @@
-//! From a request to its handler, and from what the handler says to the answer.
+//! Routes a request to its handler, and turns what the handler returns into the response.
 
 use std::{
     sync::PoisonError,
@@ -28,19 +28,20 @@ use crate::{
     rpc::Incoming,
 };
 
-/// The server waits 100 ms.
+/// The limit of the handler. The server waits 100 ms.
 const ATTESTATION_LIMIT: Duration = Duration::from_millis(80);
-/// The server waits 10 s.
+/// The limit of the handler. The server waits 10 s.
 const CLOCK_LIMIT: Duration = Duration::from_secs(9);
 
-/// How long a question may wait that need not be answered.
+/// How long a question that does not block the model may wait.
 const NOT_BLOCKING_LIMIT: Duration = Duration::from_secs(60);
 
 impl Dispatch {
     pub(super) fn call<'a>(&self, message: &'a Incoming) -> Option<ServerCall<'a>> {
         let parts = message.parts();
         let params = parts.params().unwrap_or("null");
-        // NB. Not the thread that the request was routed by: routing knows no escapes, and other places of a thread's id.
+        // NB. Not the thread that the request was routed by: routing does not decode escapes, and
+        // also accepts a thread's id in other places.
         let thread = at::<String>(params, &["threadId"]).ok();
         let name = parts.method().unwrap_or_default();
         Some(ServerCall {
@@ -110,13 +111,14 @@ impl Dispatch {
         let output = match guarded(None, running).await {
             Ok(Some(output)) => output,
             Ok(None) if self.has_fallback(&call) => return self.unclaimed(call).await,
-            // The model can choose another one.
+            // The model can choose another tool.
             Ok(None) => {
                 let tool = params.tool;
                 tracing::warn!(target: "cas_sdk", tool, "a tool was called that is not registered");
                 ToolOutput::from(format!("there is no tool {tool}")).failed()
             }
-            // An error would reach the model without its text, so a panic is an output like any failure.
+            // An error would reach the model without its text, so a panic becomes an output like
+            // any failure.
             Err(_) => {
                 let tool = params.tool;
                 tracing::error!(target: "cas_sdk", tool, "a tool panicked");
@@ -210,7 +212,7 @@ impl Dispatch {
         receiver.as_ref().filter(|t| !t.is_closed()).cloned()
     }
 
-    /// The fallback, the stream of responders, or the refusal.
+    /// The answer of the fallback or of the stream of responders, or the refusal.
     pub(super) async fn unclaimed(&self, call: ServerCall<'_>) -> Answer {
         let request = UnclaimedRequest::new(call.message.clone());
         if let Some(fallback) = &call.handlers.fallback {

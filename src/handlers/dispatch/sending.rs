@@ -1,4 +1,4 @@
-//! What a request of this client changes about who answers the server.
+//! How this client's own requests change who answers the server.
 
 use super::Dispatch;
 use crate::{
@@ -21,7 +21,8 @@ impl Answering for Dispatch {
         then: Option<OnReply>,
     ) -> Option<OnReply> {
         match method {
-            // NB. A thread has its handlers before anything else of it is routed, whichever way it was opened.
+            // NB. A thread gets its handlers before anything else about it is routed, however it
+            // was opened.
             "thread/start" | "thread/resume" | "thread/fork" => {
                 let opening = self
                     .threads()

@@ -1,4 +1,4 @@
-//! What the server refuses on its own account, without a request that anybody here could answer.
+//! What the server refuses by its own settings, without a request that this client could answer.
 
 use serde::Deserialize;
 
@@ -9,7 +9,7 @@ use crate::{
     rpc::Incoming,
 };
 
-/// A call of an MCP tool.
+/// An MCP tool call.
 #[derive(Deserialize)]
 struct Call {
     server: String,
@@ -22,12 +22,12 @@ struct CallError {
     message: String,
 }
 
-/// What the model is told of a call that would have to be approved where nobody is to be asked.
+/// The model's error text for a call that needs approval while nobody may be asked.
 const NEVER_ASKED: &str = "requires approval, but approval policy is never";
 
 impl Dispatch {
-    /// Tells the audit of a call of an MCP tool that the server has denied since it may not ask, and the setting that would
-    /// allow it.
+    /// Reports to the audit an MCP tool call that the server has denied because it may not ask, and
+    /// the setting that would allow the call.
     pub(super) fn tell_what_settings_forbid(&self, message: &Incoming) {
         let parts = message.parts();
         if parts.item_type() != Some("mcpToolCall") {
@@ -58,7 +58,7 @@ impl Dispatch {
         {
             let answer = serde_json::json!({"message": error}).to_string();
             let message = message.clone();
-            // Owned by nobody: it ends with the audit, which is called once.
+            // Deliberately detached: the task ends with the audit, which is called once.
             tokio::spawn(async move {
                 let _turn = myself.auditing.lock().await;
                 myself

@@ -1,7 +1,8 @@
 //! Whose handlers answer for which thread.
 //!
-//! A thread is known if it was opened through this client or was spawned by one that is known. For any other thread the
-//! strictest of all policies counts, so that no agent gets a laxer one by being unknown.
+//! A thread is known if it was opened through this client, or spawned by a known thread. For any
+//! other thread the strictest of all policies counts, so that no agent gets a laxer policy by being
+//! unknown.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -12,13 +13,14 @@ use crate::{
     rpc::reply::{OnReply, Outcome},
 };
 
-/// How many different policies of threads that are gone are remembered. Beyond that, what is unknown is declined.
+/// How many different policies of closed threads are remembered. Beyond that, requests of unknown
+/// threads are declined.
 const MAX_GONE: usize = 64;
 
 pub(crate) struct Threads {
     base: Arc<Handlers>,
     tracker: Arc<Tracker>,
-    /// The policies of threads that are gone: what they have spawned may live on.
+    /// The policies of closed threads: threads that they have spawned may live on.
     gone: Mutex<Vec<Policy>>,
 }
 
@@ -35,7 +37,7 @@ impl Threads {
         &self.base
     }
 
-    /// The handlers of a thread; where it is not known, with the strictest of all policies.
+    /// The handlers of a thread. An unknown thread gets the strictest of all policies.
     pub(super) fn handlers(&self, thread: Option<&str>) -> Arc<Handlers> {
         let (linked, all) = match self.tracker.answerer(thread) {
             Answerer::Known(handlers) => {
@@ -53,10 +55,10 @@ impl Threads {
         Arc::new(answering.for_unknown(all, &gone))
     }
 
-    /// What runs when a thread has been opened, before anything else of it is routed: from then on it has these
-    /// handlers, or those of the client.
+    /// What runs when a thread has been opened, before anything else about it is routed: from then
+    /// on the thread has these handlers, or those of the client.
     ///
-    /// `started` says that the thread is new, and not another's that is resumed.
+    /// `started` says that the thread is new, and not another client's that is resumed.
     pub(super) fn opening(
         self: &Arc<Self>,
         handlers: Option<HandlerSet>,
@@ -81,7 +83,8 @@ impl Threads {
         self.tracker.is_started_here(thread)
     }
 
-    /// The thread is about to lose its handlers. Keeps the rules of its policy, unless another one is the same.
+    /// Prepares for a thread losing its handlers: keeps the rules of its policy, unless an equal
+    /// policy is kept already.
     pub(super) fn closing(&self, thread: &str) {
         let Some(handlers) = typed(self.tracker.handlers_of(thread)) else {
             return;

@@ -10,8 +10,8 @@ pub struct ToolContext {
     pub thread_id: String,
     /// The turn of the call.
     pub turn_id: String,
-    /// The call itself; the id of its item.
+    /// The id of the call, which is the id of its item.
     pub call_id: String,
-    /// The client, for requests of the tool's own. It does not keep the connection alive.
+    /// The client, for the tool's own requests. This clone does not keep the connection alive.
     pub client: CasClient,
 }

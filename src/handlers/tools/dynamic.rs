@@ -1,4 +1,4 @@
-//! `DynamicTool`: a tool as it is registered, whatever it was made from.
+//! `DynamicTool`: a registered tool, whatever it was made from.
 
 use std::{fmt, future::Future, sync::Arc, time::Duration};
 
@@ -19,7 +19,7 @@ use crate::error::rounded::Rounded;
 /// Runs a tool with arguments as JSON text.
 type Run = Arc<dyn Fn(&str, ToolContext) -> BoxFuture<'static, ToolOutput> + Send + Sync>;
 
-/// A tool as it is registered: a [`Tool`] or a closure, with limits.
+/// A registered tool: a [`Tool`] or a closure, with limits.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -47,9 +47,10 @@ pub struct DynamicTool {
 }
 
 impl DynamicTool {
-    /// A tool from a closure. The arguments are decoded from what the model writes; their JSON schema is what it sees. They
-    /// are a struct with named fields, or `()` for a tool that takes none. The output is a text, a
-    /// [`Json`](crate::tools::Json) value, a [`ToolOutput`], or `()`.
+    /// Makes a tool from a closure. The arguments are decoded from what the model writes; the model
+    /// sees their JSON schema. The arguments are a struct with named fields, or `()` for a tool
+    /// that takes none. The output is a text, a [`Json`](crate::tools::Json) value, a
+    /// [`ToolOutput`], or `()`.
     pub fn new<A, O, F, R>(name: impl Into<String>, description: impl Into<String>, run: F) -> Self
     where
         A: DeserializeOwned + JsonSchema + Send + 'static,
@@ -78,28 +79,29 @@ impl DynamicTool {
         self
     }
 
-    /// Lets the model search for the tool before it sees it; only within a namespace.
+    /// Hides the tool until the model searches for it; only within a namespace.
     pub fn defer_loading(mut self) -> Self {
         self.defer = true;
         self
     }
 
-    /// A JSON schema for the arguments in the place of that of their type: for a closure that takes a
-    /// [`Value`](serde_json::Value). One that the server would refuse is an [`Error::Invalid`](crate::Error::Invalid) of
-    /// [`spawn`](crate::Builder::spawn).
+    /// Sets a JSON schema for the arguments, instead of the schema of their type: for a closure
+    /// that takes a [`Value`](serde_json::Value). A schema that the server would refuse makes
+    /// [`spawn`](crate::Builder::spawn) return [`Error::Invalid`](crate::Error::Invalid).
     pub fn input_schema(mut self, schema: Value) -> Self {
         self.schema = schema;
         self
     }
 
-    /// How long a call may run; then it is dropped, and the model is told. Default: no limit.
+    /// Limits how long a call may run. A call that takes longer is dropped, and the model gets an
+    /// error. Default: no limit.
     pub fn time_limit(mut self, limit: Duration) -> Self {
         self.limit = Some(limit);
         self
     }
 
-    /// Limits the calls that run at the same time; more wait, which does not count towards the time limit. Default: no limit
-    /// but that of the connection, 256.
+    /// Limits the calls that run at the same time. Further calls wait; the wait does not count
+    /// towards the time limit. Default: no limit but that of the connection, 256.
     pub fn max_concurrent(mut self, calls: usize) -> Self {
         self.permits = Some(Arc::new(Semaphore::new(
             calls.clamp(1, Semaphore::MAX_PERMITS),
@@ -107,10 +109,10 @@ impl DynamicTool {
         self
     }
 
-    /// Runs a call to its end. Whatever goes wrong is an output for the model.
+    /// Runs a call to its end. Every failure becomes an output for the model.
     pub(super) async fn call(&self, args: &str, cx: ToolContext) -> ToolOutput {
         let _permit = match &self.permits {
-            // It is never closed.
+            // The semaphore is never closed.
             Some(calls) => calls.acquire().await.ok(),
             None => None,
         };
@@ -177,7 +179,8 @@ fn erase<A: DeserializeOwned, O: IntoToolOutput + 'static>(
                 })
             }
             Err(error) => {
-                // The server does not check arguments against the schema, so the model learns it from here.
+                // The server does not check arguments against the schema, so this text is how the
+                // model learns the schema.
                 let text = format!("invalid arguments for {name}: {error}");
                 Box::pin(async move { ToolOutput::from(text).failed() })
             }

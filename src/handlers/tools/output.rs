@@ -1,4 +1,4 @@
-//! What a tool gives back: content for the model, or why it failed.
+//! The output of a tool: content for the model, or why the tool failed.
 
 use std::{error::Error, fmt};
 
@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::handlers::error::with_sources;
 
-/// What a tool gives back to the model.
+/// The output of a tool, for the model.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[must_use]
 pub struct ToolOutput {
@@ -27,7 +27,7 @@ enum Content {
 }
 
 impl ToolOutput {
-    /// An output with nothing in it yet.
+    /// Makes an empty output.
     pub fn new() -> Self {
         Self {
             items: Vec::new(),
@@ -84,12 +84,13 @@ impl From<&str> for ToolOutput {
     }
 }
 
-/// What a [`Tool`](crate::Tool) or the closure of a [`DynamicTool`](crate::tools::DynamicTool) may give back.
+/// A value that a [`Tool`](crate::Tool) or the closure of a
+/// [`DynamicTool`](crate::tools::DynamicTool) may return.
 pub trait IntoToolOutput {
-    /// The content for the model.
+    /// Converts the value to content for the model.
     ///
     /// # Errors
-    /// If the value can't be written as JSON; the model is told.
+    /// If the value can't be written as JSON. The model gets the error.
     fn into_tool_output(self) -> Result<ToolOutput, ToolError>;
 }
 
@@ -134,8 +135,9 @@ impl<T: Serialize> IntoToolOutput for Json<T> {
     }
 }
 
-/// Why a tool failed; the text is for the model. With `?`, whatever a `Box<dyn Error + Send + Sync>` can be made of
-/// converts, its sources included: any error that can be sent to another thread, `anyhow::Error`, a `String`, a `&str`.
+/// Why a tool failed; the text is for the model. `?` converts every error that a
+/// `Box<dyn Error + Send + Sync>` can be made from, with its sources: any error that can be sent to
+/// another thread, `anyhow::Error`, a `String`, a `&str`.
 ///
 /// ```
 /// use cas_sdk::ToolError;
@@ -158,7 +160,7 @@ impl<T: Serialize> IntoToolOutput for Json<T> {
 pub struct ToolError(String);
 
 impl ToolError {
-    /// An error with a text that helps the model to do better.
+    /// Makes an error from a text that helps the model to do better.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }

@@ -1,12 +1,14 @@
-//! The schemas of tools: made from the type of the arguments as the server takes them, and checked by the server's rules.
+//! Tool schemas: made from the type of the arguments in the form that the server accepts, and
+//! checked by the server's rules.
 
 use schemars::{JsonSchema, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 
-/// What the model is told of a tool's arguments.
+/// The schema of a tool's arguments, as the model sees it.
 pub(super) struct ArgsSchema {
     pub(super) schema: Value,
-    /// The type has but one value, which is written as `null`, while a model writes an empty object.
+    /// Whether the type has only one value. That value is written as `null`, while a model writes
+    /// an empty object.
     pub(super) is_unit: bool,
 }
 
@@ -33,7 +35,8 @@ impl ArgsSchema {
     }
 }
 
-/// The server takes one schema for all elements of a list, so a tuple becomes a list of its length of any of them.
+/// Turns a tuple into a list of the tuple's length whose elements have any of the tuple's types,
+/// because the server takes one schema for all elements of a list.
 fn flatten_tuples(value: &mut Value) {
     match value {
         Value::Object(object) => {
@@ -49,7 +52,8 @@ fn flatten_tuples(value: &mut Value) {
     }
 }
 
-/// How deep a schema may be nested, as JSON. The server reads no line that is nested deeper than 127, and does not answer it.
+/// The maximum nesting of a schema, as JSON. The server neither reads nor answers a line that is
+/// nested deeper than 127.
 const DEEPEST: usize = 100;
 
 /// What the server, or the model behind it, would refuse about a schema.
@@ -74,7 +78,7 @@ pub(super) fn problem(schema: &Value) -> Option<String> {
     part(schema, "")
 }
 
-/// How deep a value is nested; not looked into further than needed.
+/// How deep a value is nested; looks no deeper than needed.
 fn depth(value: &Value, so_far: usize) -> usize {
     if so_far > DEEPEST {
         return so_far;
@@ -88,7 +92,7 @@ fn depth(value: &Value, so_far: usize) -> usize {
     deepest.unwrap_or(so_far + 1)
 }
 
-/// The problem of a schema within the schema. `null` counts as absent.
+/// The problem of a schema inside the schema. `null` counts as absent.
 fn part(schema: &Value, at: &str) -> Option<String> {
     let object = match schema {
         Value::Object(object) => object,

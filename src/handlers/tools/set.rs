@@ -10,11 +10,11 @@ use crate::error::Error;
 /// The tools of a client or a thread, by namespace and name.
 #[derive(Clone, Default)]
 pub(crate) struct Tools {
-    /// Sorted, each once.
+    /// The tools, sorted and without duplicates.
     entries: Vec<DynamicTool>,
-    /// What the namespaces are about; the last word counts.
+    /// The descriptions of the namespaces; the last one set counts.
     namespaces: Vec<(String, String)>,
-    /// The first thing that is wrong; told before anything is started.
+    /// The first problem, reported before anything is started.
     invalid: Option<String>,
 }
 
@@ -36,7 +36,7 @@ impl Tools {
         }
     }
 
-    /// Where a tool is, or where it would be.
+    /// The index of a tool, or the index where it belongs.
     fn find(&self, namespace: Option<&str>, name: &str) -> Result<usize, usize> {
         self.entries
             .binary_search_by(|tool| by_name(tool, namespace, name))
@@ -52,7 +52,7 @@ impl Tools {
         self.namespaces.push((namespace, description));
     }
 
-    /// These, and those of `base` that have other names.
+    /// These tools, and those of `base` that have other names.
     pub(crate) fn over(self, base: &Self) -> Self {
         let mut all = base.clone();
         for tool in self.entries {
@@ -117,7 +117,7 @@ impl Tools {
     }
 }
 
-/// Tools without a namespace come first, then a namespace after another.
+/// Tools without a namespace come first, then one namespace after the other.
 fn by_name(tool: &DynamicTool, namespace: Option<&str>, name: &str) -> Ordering {
     let place = (tool.namespace.as_deref(), tool.name.as_str());
     place.cmp(&(namespace, name))
@@ -125,7 +125,7 @@ fn by_name(tool: &DynamicTool, namespace: Option<&str>, name: &str) -> Ordering 
 
 const MAX_DESCRIPTION: usize = 1024;
 
-/// Names of namespaces that the Responses API has for itself.
+/// The namespaces that the Responses API reserves.
 const RESERVED: [&str; 12] = [
     "functions",
     "multi_tool_use",
@@ -141,7 +141,7 @@ const RESERVED: [&str; 12] = [
     "submodel_delegator",
 ];
 
-/// The server's rules, so that a mistake is told before anything is started.
+/// Checks a tool by the server's rules, so that a mistake is reported before anything is started.
 fn check_tool(tool: &DynamicTool) -> Option<String> {
     let name = &tool.name;
     check_name("tool", name, 128)

@@ -1,6 +1,7 @@
-//! The tools that a stored thread was started with, compared with those that are registered now.
+//! Compares the tools that a stored thread was started with to the tools that are registered now.
 //!
-//! No method of the server tells them: they stand in the first line of the thread's file.
+//! No method of the server returns the stored tools: they are in the first line of the thread's
+//! file.
 
 use std::{
     io::{BufRead as _, BufReader, Read as _},
@@ -14,8 +15,8 @@ use crate::{protocol::pointer::at, transport::private_files::open_regular};
 
 type Key<'a> = (Option<&'a str>, &'a str);
 
-/// What differs between the tools in a thread's file and `specs`, in words. Nothing if the file can't be read: it may
-/// be on another machine, or have another form in another version of codex.
+/// The differences between the tools in a thread's file and `specs`, in words. Empty if the file
+/// can't be read: it may be on another machine, or have another format in another version of codex.
 pub(crate) fn differences(file: &Path, specs: Option<&Value>) -> Vec<String> {
     match read(file) {
         Some(stored) => compare(&stored, specs.unwrap_or(&Value::Null)),
@@ -29,7 +30,7 @@ fn read(file: &Path) -> Option<Value> {
     struct Meta {
         dynamic_tools: Value,
     }
-    /// The line has the instructions too; this is many times what they take.
+    /// The longest line. It holds the instructions too, and this is many times their size.
     const LONGEST: u64 = 4 * 1024 * 1024;
     let mut line = String::new();
     let file = open_regular(file).ok()?;

@@ -12,8 +12,9 @@ use super::{
 
 /// A function that the model may call, with typed arguments.
 ///
-/// Register it with [`Builder::tool`](crate::Builder::tool); threads that are started afterwards advertise it
-/// (`dynamicTools` of `thread/start`), and `item/tool/call` runs it, in a task of its own.
+/// Register a tool with [`Builder::tool`](crate::Builder::tool). Threads that are started
+/// afterwards advertise it (`dynamicTools` of `thread/start`), and `item/tool/call` runs it, in a
+/// task of its own.
 ///
 /// ```
 /// use cas_sdk::{Tool, ToolContext, ToolError};
@@ -38,24 +39,27 @@ use super::{
 /// }
 /// ```
 pub trait Tool: Send + Sync + 'static {
-    /// The name that the model calls it by: letters, digits, `_` and `-`, at most 128.
+    /// The name that the model calls the tool by: letters, digits, `_` and `-`, at most 128.
     const NAME: &'static str;
-    /// What the model is told about it.
+    /// The description that the model sees.
     const DESCRIPTION: &'static str;
-    /// A namespace to put the tool in, at most 64 characters; none by default.
+    /// The namespace of the tool, at most 64 characters; none by default.
     const NAMESPACE: Option<&'static str> = None;
-    /// Whether the model has to search for the tool before it sees it; only within a namespace.
+    /// Whether the model has to search for the tool before it sees the tool; only within a
+    /// namespace.
     const DEFER_LOADING: bool = false;
-    /// The arguments: a struct with named fields, or `()` for a tool that takes none. Their JSON schema, with the doc
-    /// comments as descriptions, is what the model sees.
+    /// The arguments: a struct with named fields, or `()` for a tool that takes none. The model
+    /// sees their JSON schema, with the doc comments as descriptions.
     type Args: DeserializeOwned + JsonSchema + Send;
-    /// What the tool gives back: a text, a [`Json`](crate::tools::Json) value, a [`ToolOutput`](crate::tools::ToolOutput), or `()`.
+    /// The output: a text, a [`Json`](crate::tools::Json) value, a
+    /// [`ToolOutput`](crate::tools::ToolOutput), or `()`.
     type Output: IntoToolOutput + 'static;
 
-    /// Runs the tool. Dropped midway if the call is withdrawn: its turn ended or was interrupted.
+    /// Runs the tool. The future is dropped midway if the call is withdrawn because its turn ended
+    /// or was interrupted.
     ///
     /// # Errors
-    /// Whatever goes wrong is told to the model as text, and the turn goes on.
+    /// The model gets every error as text, and the turn goes on.
     fn call(
         &self,
         args: Self::Args,

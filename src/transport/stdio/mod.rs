@@ -1,5 +1,5 @@
-//! codex as a child process: where the executable is, how it is started, and how it is ended with everything that it
-//! started.
+//! codex as a child process: where the executable is, how it is started, and how it is ended with
+//! everything that it has started.
 
 #[cfg(unix)]
 mod descendants;

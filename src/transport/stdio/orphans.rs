@@ -1,7 +1,9 @@
-//! Records on disk of which child runs for which host, so that the next start ends what a killed host has left.
+//! Records on disk of which child belongs to which host, so that the next start ends what a killed
+//! host has left.
 //!
-//! One file a child, `app-server-PID-START.json`, readable by its owner alone, written beside its place and renamed into
-//! it. A file that is no such record, or can't be read, is left alone.
+//! There is one file per child, `app-server-PID-START.json`, readable only by its owner, written
+//! under another name and renamed into place. A file that is not such a record, or can't be read,
+//! is left alone.
 
 use std::{
     io,
@@ -22,10 +24,10 @@ use crate::{error::SpawnError, transport::private_files::PrivateDir};
 
 const VERSION: u32 = 1;
 
-/// Far more than a record takes.
+/// Far longer than any record.
 const MAX_RECORD: u64 = 4096;
 
-/// How often to look whether an orphan has ended.
+/// How often to check whether an orphan has ended.
 const POLL: Duration = Duration::from_millis(10);
 
 /// A directory of records that is ready for use.
@@ -36,7 +38,7 @@ pub struct Registry {
     scope: PidScope,
 }
 
-/// The record of a child. Its drop deletes the file.
+/// The record of a child. Dropping it deletes the file.
 #[derive(Debug)]
 pub(super) struct Record {
     dir: Arc<PrivateDir>,
@@ -45,12 +47,13 @@ pub(super) struct Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
-        // It may have been deleted already, by hand or by another host after this one was taken for dead.
+        // The file may have been deleted already, by hand or by another host that took this one for
+        // dead.
         let _ = self.dir.remove(&self.name);
     }
 }
 
-/// What a file holds.
+/// The contents of a record.
 #[derive(Debug, Serialize, Deserialize)]
 struct Contents {
     version: u32,
@@ -62,12 +65,14 @@ struct Contents {
 }
 
 impl Registry {
-    /// Makes the directory if it is not there, and ends what dead hosts have left, each step within `grace`.
+    /// Opens the directory, creates it if it does not exist, and ends what dead hosts have left,
+    /// each step within `grace`.
     ///
     /// A record ends processes, so a directory where another user could have put one is refused.
     ///
     /// # Errors
-    /// If the directory can't be used, or the platform does not tell when a process was started.
+    /// If the directory can't be used, or if the platform does not report when a process was
+    /// started.
     pub async fn open(dir: &Path, grace: Duration) -> Result<Self, SpawnError> {
         let failed = |source| unusable(dir, source);
         let private = PrivateDir::own(dir).map_err(failed)?;
@@ -123,7 +128,7 @@ impl Registry {
         }
     }
 
-    /// The records of dead hosts. Deletes the records of before the machine was started.
+    /// The records of dead hosts. Deletes the records from before the machine was started.
     fn orphans(&self) -> io::Result<Vec<(Record, Contents)>> {
         let mut orphans = Vec::new();
         for name in self.dir.names()? {
@@ -158,7 +163,7 @@ impl Registry {
         Ok(orphans)
     }
 
-    /// `None` for anything but a whole record of this user.
+    /// Reads a record. `None` for anything but a complete record of this user.
     fn read(&self, name: &str) -> Option<Contents> {
         let json = self.dir.read(name, MAX_RECORD).ok()?;
         let contents: Contents = serde_json::from_slice(&json).ok()?;
@@ -175,7 +180,8 @@ fn unfinished_by(name: &str) -> Option<ProcessId> {
     Some(ProcessId { pid, start })
 }
 
-/// Ends a child whose host is dead. Its input has ended, so it first gets the time to end by itself.
+/// Ends a child whose host is dead. The child's input has ended already, so it first gets the time
+/// to exit by itself.
 async fn end(contents: &Contents, grace: Duration) {
     let child = contents.child;
     let mut descendants = Descendants::of_orphan(Some(child), contents.mark.clone());

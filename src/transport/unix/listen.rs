@@ -1,4 +1,5 @@
-//! The socket of a server that this program starts: its directory is safe, and nothing of it stays.
+//! The socket of a server that this program starts: its directory is safe, and nothing is left of
+//! it afterwards.
 
 use std::{
     fs::{self, DirBuilder},
@@ -13,8 +14,9 @@ use rustix::process::geteuid;
 use super::{super::connect::Deadline, socket::connect, watchdog::Watchdog};
 use crate::error::ConnectErrorKind as Kind;
 
-/// Makes the directory of a socket if it is not there, and returns it if so. Refuses a directory where another user could
-/// put a socket of theirs, and a path where another server listens.
+/// Creates the directory of a socket if it does not exist, and returns the directory if it was
+/// created. Refuses a directory where another user could put a socket of their own, and a path
+/// where another server listens.
 pub(crate) async fn prepare(path: &Path, deadline: Deadline) -> Result<Option<PathBuf>, Kind> {
     let dir = path.parent().unwrap_or(Path::new("/"));
     let unsafe_dir = |reason: String| Kind::Directory {
@@ -51,7 +53,7 @@ pub(crate) async fn prepare(path: &Path, deadline: Deadline) -> Result<Option<Pa
     }
 }
 
-/// One file and no other of the same name.
+/// Identifies one file and no other of the same name.
 #[derive(PartialEq, Eq)]
 struct FileId {
     device: u64,
@@ -68,28 +70,30 @@ impl FileId {
     }
 }
 
-/// What belongs to a server beside its processes. Its drop deletes what a server that was killed has left.
+/// What belongs to a server besides its processes. Dropping it deletes what a killed server has
+/// left.
 pub(crate) struct Socket {
     watchdog: Option<Watchdog>,
     path: PathBuf,
     file: MadeFile,
-    /// The directory, if it was made for the socket.
+    /// The directory, if it was created for the socket.
     dir: Option<PathBuf>,
 }
 
-/// The socket as its server made it. Another server may have taken its place later.
+/// The socket file as its server created it. Another server may have taken its place later.
 #[derive(Clone)]
 pub(crate) struct MadeFile(Arc<OnceLock<Option<FileId>>>);
 
 impl MadeFile {
-    /// Notes that the server has made its socket.
+    /// Notes that the server has created its socket.
     pub(crate) fn note(&self, path: &Path) {
         let _ = self.0.set(FileId::of(path));
     }
 }
 
 impl Socket {
-    /// The socket at `path` of the server with this process number. `dir` is the directory, if it was made for the socket.
+    /// The socket at `path` of the server with this process number. `dir` is the directory, if it
+    /// was created for the socket.
     pub(crate) fn of_server(
         server: Option<u32>,
         path: &Path,
@@ -103,7 +107,7 @@ impl Socket {
         })
     }
 
-    /// Where to note that the server has made its socket.
+    /// Where to note that the server has created its socket.
     pub(crate) fn made(&self) -> MadeFile {
         self.file.clone()
     }

@@ -1,4 +1,5 @@
-//! Unix sockets: those of servers that somebody else runs, and those of servers that this program starts.
+//! Unix sockets: those of servers that somebody else runs, and those of servers that this program
+//! starts.
 
 mod listen;
 mod socket;

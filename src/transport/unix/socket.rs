@@ -16,10 +16,10 @@ use tokio::{net::UnixStream, time::sleep};
 
 use crate::error::ConnectErrorKind as Kind;
 
-/// The longest path of a socket: that of `sun_path`, less the zero at its end.
+/// The longest path of a socket: the length of `sun_path`, less the zero at its end.
 const LONGEST: usize = if cfg!(target_os = "macos") { 103 } else { 107 };
 
-/// A connection, and the process at the other end if the platform tells.
+/// A connection, and the process at the other end if the platform reports it.
 pub(crate) struct Connected {
     pub(crate) stream: UnixStream,
     pub(crate) pid: Option<u32>,
@@ -31,7 +31,7 @@ pub(crate) async fn connect(path: &Path) -> Result<Connected, Kind> {
     let stream = loop {
         match UnixStream::connect(&path).await {
             Ok(stream) => break stream,
-            // The server's queue of new connections is full. The server will get to it.
+            // The server's queue of new connections is full. The server will accept this one later.
             Err(e) if e.kind() == ErrorKind::WouldBlock => sleep(Duration::from_millis(10)).await,
             Err(e) => {
                 return Err(match e.kind() {
@@ -46,7 +46,8 @@ pub(crate) async fn connect(path: &Path) -> Result<Connected, Kind> {
             }
         }
     };
-    // The file may have been replaced meanwhile. This is the user who really listens.
+    // The file may have been replaced meanwhile. The peer credentials name the user who really
+    // listens.
     let peer = stream.peer_cred()?;
     check_user(peer.uid())?;
     let pid = peer.pid().and_then(|pid| u32::try_from(pid).ok());
@@ -73,7 +74,7 @@ fn check(path: &Path) -> Result<PathBuf, Kind> {
     if length(path) <= LONGEST {
         return Ok(path.to_owned());
     }
-    // Codex makes the socket itself elsewhere, with a short path, and a link to it.
+    // Codex creates the socket itself elsewhere, with a short path, and a link to it.
     let path = fs::canonicalize(path)?;
     match length(&path) {
         ..=LONGEST => Ok(path),

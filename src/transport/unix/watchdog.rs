@@ -1,4 +1,5 @@
-//! Ends a server that listens on a socket when its host is killed. Such a server does not mind the end of its input.
+//! Ends a server that listens on a socket when its host is killed. Such a server does not exit at
+//! the end of its input.
 
 use std::{
     io,
@@ -7,10 +8,11 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-/// A shell that waits for the end of its input, which is the end of this process, and then ends the server's group.
+/// A shell that waits for the end of its input, which comes with the end of this process, and then
+/// ends the server's group.
 pub(super) struct Watchdog(Child);
 
-/// `$1` is the group, `$2` the socket, `$3` the directory that was made for it, or nothing.
+/// `$1` is the group, `$2` the socket, `$3` the directory that was created for it, or nothing.
 const SCRIPT: &str = r#"
 trap '' HUP INT TERM
 PATH=/usr/bin:/bin
@@ -52,7 +54,7 @@ impl Watchdog {
 
 impl Drop for Watchdog {
     fn drop(&mut self) {
-        // NB. Before its input is closed.
+        // NB. Kill the shell before its input is closed.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

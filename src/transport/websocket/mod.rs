@@ -1,7 +1,8 @@
 //! A WebSocket as two streams of JSON lines: each message is a line, each line a message.
 //!
-//! The frames are parsed in place and not by a WebSocket library's message API, which buffers a whole message and ends the
-//! connection on one that is too long. Here the length of a message is limited where the length of a line is.
+//! The frames are parsed in place and not by a WebSocket library's message API. Such an API buffers
+//! a whole message, and ends the connection on a message that is too long. Here one limit covers
+//! the length of a message and the length of a line.
 
 mod read;
 mod shared;
@@ -17,16 +18,17 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use self::shared::Shared;
 
-/// Which end of the connection this is. A client masks its frames.
+/// One end of the connection. A client masks its frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
     Client,
-    /// For the servers of tests.
+    /// A server; only tests use it.
     #[cfg(feature = "testing")]
     Server,
 }
 
-/// Both directions of a connection after the upgrade. `early` has come with the answer to the upgrade.
+/// Both directions of a connection after the upgrade. `early` holds the bytes that came with the
+/// response to the upgrade.
 pub(crate) fn pair(
     role: Role,
     read: impl AsyncRead + Send + Unpin + 'static,

@@ -22,7 +22,7 @@ use tungstenite::protocol::frame::{
 
 use super::{Role, shared::Shared};
 
-/// The size of the buffer that a read is offered.
+/// The size of the buffer for one read.
 const READ: usize = 256 * 1024;
 /// The longest payload of a control frame.
 const CONTROL: u64 = 125;
@@ -34,9 +34,9 @@ pub(crate) struct Reader {
     raw: BytesMut,
     /// The frame whose payload comes next.
     frame: Option<Frame>,
-    /// A message has begun and has not ended.
+    /// Whether a message has begun and has not ended.
     in_message: bool,
-    /// A message has ended, and there was no room for the end of its line.
+    /// Whether a message has ended without room for the end of its line.
     line_end: bool,
     role: Role,
     shared: Arc<Shared>,
@@ -57,7 +57,7 @@ struct Frame {
 struct Silence {
     every: Duration,
     timer: Pin<Box<Sleep>>,
-    /// Something came since the timer was set.
+    /// Whether anything came since the timer was set.
     heard: bool,
     pinged: bool,
 }
@@ -88,7 +88,7 @@ impl Reader {
         }
     }
 
-    /// Takes apart what is there, until it or the room is used up.
+    /// Parses the available bytes, until they or the room in `out` are used up.
     fn unpack(&mut self, out: &mut ReadBuf<'_>) -> io::Result<()> {
         loop {
             if self.line_end {
@@ -126,7 +126,8 @@ impl Reader {
         }
     }
 
-    /// The header of the next frame, and all of it if it is no data; `false` if more has to come first.
+    /// Reads the header of the next frame, and all of the frame if it carries no data; `false` if
+    /// more bytes have to come first.
     fn begin(&mut self) -> io::Result<bool> {
         let mut cursor = Cursor::new(&self.raw[..]);
         let parsed = FrameHeader::parse(&mut cursor).map_err(|e| broken(&e.to_string()))?;
@@ -185,7 +186,8 @@ impl Reader {
     }
 }
 
-/// A line end within a message can only be white space between two JSON tokens.
+/// Writes text to the line. A line end within a message can only be white space between two JSON
+/// tokens.
 fn put(mut text: &[u8], out: &mut ReadBuf<'_>) {
     while let Some(at) = memchr(b'\n', text) {
         out.put_slice(&text[..at]);
@@ -200,7 +202,7 @@ fn broken(what: &str) -> io::Error {
     io::Error::new(ErrorKind::InvalidData, text)
 }
 
-/// Codex sends no close frame; a proxy in between may.
+/// The error for a close frame. Codex sends none; a proxy in between may.
 fn closed(payload: &[u8]) -> io::Error {
     let (code, reason) = payload.split_at(payload.len().min(2));
     let reason = String::from_utf8_lossy(reason);
@@ -259,7 +261,7 @@ impl AsyncRead for Reader {
             match pin!(this.io.read_buf(&mut this.raw)).poll(cx) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(this.end()),
                 Poll::Ready(Ok(_)) => this.silence.heard = true,
-                // How a server ends: it closes the socket, also with unread bytes in it.
+                // This is how a server ends: it closes the socket, even with unread bytes in it.
                 Poll::Ready(Err(e))
                     if matches!(
                         e.kind(),

@@ -7,23 +7,24 @@ use std::{
 
 use bytes::Bytes;
 
-/// Held by both halves. The lock is never held over anything that waits.
+/// The state that both halves share. The lock is never held across anything that waits.
 #[derive(Default)]
 pub(super) struct Shared(Mutex<State>);
 
 #[derive(Default)]
 struct State {
-    /// A ping is to be sent.
+    /// Whether a ping has to be sent.
     ping: bool,
-    /// The payload of the last ping of the server, which is to be answered. Earlier ones need no answer of their own.
+    /// The payload of the server's last ping, which needs an answer. Earlier pings need no answer
+    /// of their own.
     pong: Option<Bytes>,
     writer: Option<Waker>,
     reader: Option<Waker>,
-    /// The writing half was dropped in good order.
+    /// Whether the writing half was dropped in good order.
     closed: bool,
 }
 
-/// What the writing half has to send between two frames.
+/// The control frames that the writing half has to send between two frames.
 pub(super) struct Control {
     pub(super) ping: bool,
     pub(super) pong: Option<Bytes>,
@@ -48,7 +49,7 @@ impl Shared {
         }
     }
 
-    /// What is to be sent, and the waker for what will be.
+    /// Takes what has to be sent now, and registers the waker for what comes later.
     pub(super) fn take_control(&self, cx: &Context<'_>) -> Control {
         let mut state = self.lock();
         match &mut state.writer {
@@ -61,7 +62,7 @@ impl Shared {
         }
     }
 
-    /// The reading half reads no more.
+    /// Records that the reading half reads no more.
     pub(super) fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
@@ -72,7 +73,7 @@ impl Shared {
         }
     }
 
-    /// Whether the writing half is gone; if not, the reader is woken when it goes.
+    /// Whether the writing half is gone. If not, the reader is woken when it goes.
     pub(super) fn is_closed(&self, cx: &Context<'_>) -> bool {
         let mut state = self.lock();
         match &mut state.reader {

@@ -14,7 +14,7 @@ use super::*;
 
 const LONG: Duration = Duration::from_secs(3600);
 
-/// What a client writes for these lines, and the server's answer to nothing.
+/// What a client writes for these lines, with a server that answers nothing.
 async fn written(lines: &[u8]) -> Vec<u8> {
     let (near, mut far) = tokio::io::duplex(64 * 1024 * 1024);
     let (read, write) = tokio::io::split(near);
@@ -102,7 +102,7 @@ async fn messages_from_before_a_failed_write_are_read() {
     assert_eq!(text, "last words\n");
 }
 
-/// Hands out what it has in pieces of these sizes, over and over.
+/// A reader that returns its bytes in pieces of these sizes, over and over.
 struct Pieces {
     bytes: Vec<u8>,
     sizes: Vec<usize>,

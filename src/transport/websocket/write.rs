@@ -18,20 +18,20 @@ use tungstenite::protocol::frame::{
 
 use super::{Role, shared::Shared};
 
-/// The longest frame. The server takes 16 MiB in one.
+/// The longest frame that is written. The server accepts 16 MiB in one frame.
 const FRAGMENT: usize = 4 * 1024 * 1024;
-/// How much is packed before it is written.
+/// How many bytes are packed before they are written.
 const PACKED: usize = 256 * 1024;
-/// A buffer that a long message made larger than this is given back.
+/// A buffer that a long message has grown beyond this size is freed.
 const KEEP: usize = 4 * PACKED;
 
-/// The writing half. Its drop ends the reading half, unless it is dropped because the connection is broken: what the
-/// server said before can still be read then.
+/// The writing half. Dropping it ends the reading half, unless it is dropped because the connection
+/// is broken: what the server said before can then still be read.
 pub(crate) struct Writer {
     io: Box<dyn AsyncWrite + Send + Unpin>,
-    /// Whole frames, except that the beginning of the first may be written already.
+    /// Whole frames. The beginning of the first frame may already be written.
     out: BytesMut,
-    /// A message has begun and has not ended.
+    /// Whether a message has begun and has not ended.
     in_message: bool,
     masks: Option<Masks>,
     shared: Arc<Shared>,
@@ -54,7 +54,7 @@ impl Writer {
         }
     }
 
-    /// Packs the next message or a part of it. Returns how many bytes of `lines` that was.
+    /// Packs the next message or a part of it. Returns how many bytes of `lines` were packed.
     fn pack(&mut self, lines: &[u8]) -> io::Result<usize> {
         let kind = if self.in_message {
             Data::Continue
@@ -164,7 +164,7 @@ impl Drop for Writer {
     }
 }
 
-/// Keys that nobody can foresee, a pool at a time.
+/// A pool of unpredictable mask keys.
 struct Masks {
     random: SystemRandom,
     pool: Vec<[u8; 4]>,

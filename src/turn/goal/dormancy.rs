@@ -1,4 +1,4 @@
-//! Whether anything will run for a goal that is active.
+//! Detects an active goal for which nothing will run.
 
 use std::{
     pin::Pin,
@@ -11,15 +11,16 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::thread::{Thread, status::is_active};
 
-/// How long no turn may have begun on an active goal before the server is asked whether one will. The next turn usually
-/// begins within 20 ms.
+/// How long an active goal may go without a turn before the server is asked whether one will begin.
+/// The next turn usually begins within 20 ms.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Notices that nothing runs though the goal is active.
+/// Notices that nothing runs although the goal is active.
 #[derive(Default)]
 pub(super) struct Dormancy {
     timer: Option<Pin<Box<Sleep>>>,
-    /// The server is being asked whether the thread is active. Never locked; see `Check` of a turn.
+    /// A pending request that asks whether the thread is active. Never locked; see `Check` of a
+    /// turn.
     asked: Option<Mutex<Pin<Box<dyn Future<Output = bool> + Send>>>>,
     dormant: bool,
 }
@@ -33,7 +34,7 @@ impl Dormancy {
         *self = Self::default();
     }
 
-    /// Ready once, when it has become dormant.
+    /// Becomes ready once, when the goal has become dormant.
     pub(super) fn poll(&mut self, thread: &Thread, cx: &mut Context<'_>) -> Poll<()> {
         if self.dormant {
             return Poll::Pending;
@@ -57,7 +58,7 @@ impl Dormancy {
                 return Poll::Pending;
             }
             let thread = thread.clone();
-            // One that can't be asked may be active.
+            // A thread whose status is unknown may be active.
             let ask = async move { is_active(&thread).await.unwrap_or(true) };
             self.asked = Some(Mutex::new(Box::pin(ask)));
         }

@@ -1,4 +1,4 @@
-//! What a reader of a goal is told, and how a goal ends.
+//! The events of a goal, and how a goal ends.
 
 use crate::{
     error::TurnOutcome,
@@ -6,50 +6,52 @@ use crate::{
     turn::event::TurnEvent,
 };
 
-/// What happens while a thread works towards a goal.
+/// An event of a goal or of one of its turns.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum GoalEvent {
-    /// A turn of this id has begun: mostly by the goal, but whatever runs on the thread meanwhile belongs to it.
-    /// [`Goal::turn`](crate::turn::Goal::turn) has it.
+    /// A turn with this id has begun. Usually the goal started it, but every turn that runs on the
+    /// thread meanwhile belongs to the goal. [`Goal::turn`](crate::turn::Goal::turn) returns the
+    /// turn.
     TurnBegan(String),
-    /// Something has happened in a turn. Its end is [`TurnEnded`](Self::TurnEnded).
+    /// An event of a turn. The end of a turn is [`TurnEnded`](Self::TurnEnded) instead.
     Turn {
-        /// The turn.
+        /// The id of the turn.
         turn_id: String,
-        /// What has happened.
+        /// The event.
         event: TurnEvent,
     },
-    /// A turn has ended. The next one begins some milliseconds later, unless the goal has ended.
+    /// A turn has ended. The next turn begins some milliseconds later, unless the goal has ended.
     TurnEnded(Box<TurnOutcome>),
-    /// The server told of the goal: its status, its tokens, or its objective have changed.
+    /// `thread/goal/updated`: the goal's status, tokens or objective have changed.
     Updated(Box<ThreadGoal>),
-    /// The goal is active, but nothing will run: its turn was interrupted, or the thread is in plan mode. It goes on with
-    /// [`Goal::resume`](crate::turn::Goal::resume), or when any other turn has ended.
+    /// The goal is active, but nothing will run: its turn was interrupted, or the thread is in plan
+    /// mode. The goal goes on with [`Goal::resume`](crate::turn::Goal::resume), or when any other
+    /// turn has ended.
     Dormant,
-    /// The end; nothing follows.
+    /// The goal has ended. Nothing follows.
     Ended(Box<GoalOutcome>),
 }
 
-/// How a goal stands.
+/// The state of a goal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum GoalState {
-    /// The thread works on it, or is about to.
+    /// The thread works on the goal, or is about to.
     Active,
-    /// The server says that it is active, but nothing will run; see [`GoalEvent::Dormant`].
+    /// The server says that the goal is active, but nothing will run; see [`GoalEvent::Dormant`].
     Dormant,
-    /// A client or the model has paused it.
+    /// A client or the model has paused the goal.
     Paused,
     /// The model gave up, or a turn failed.
     Blocked,
     /// The account's limit is used up.
     UsageLimited,
-    /// Its token budget is used up.
+    /// The goal's token budget is used up.
     BudgetLimited,
-    /// The model says that it is reached.
+    /// The model says that the goal is reached.
     Complete,
-    /// It was removed.
+    /// The goal was removed.
     Cleared,
     /// A state that is not in the schema.
     Other(String),
@@ -73,35 +75,38 @@ impl From<&ThreadGoalStatus> for GoalState {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum GoalEnd {
-    /// It is in this state, by the word of the model, the server or a client.
+    /// The goal is in this state, as the model, the server or a client has said.
     State(GoalState),
     /// [`Goal::stop`](crate::turn::Goal::stop) was called.
     Stopped,
-    /// As many turns have begun as [`SetGoal::max_turns`](crate::turn::SetGoal::max_turns) allows; the last one ran to its end.
+    /// As many turns have begun as [`SetGoal::max_turns`](crate::turn::SetGoal::max_turns) allows.
+    /// The last turn ran to its end.
     TurnLimit,
-    /// More tokens were used than [`SetGoal::max_tokens`](crate::turn::SetGoal::max_tokens) allows; the turn was interrupted.
+    /// The goal used more tokens than [`SetGoal::max_tokens`](crate::turn::SetGoal::max_tokens)
+    /// allows. The turn was interrupted.
     TokenLimit,
-    /// The time of [`SetGoal::max_time`](crate::turn::SetGoal::max_time) is up; the turn was interrupted.
+    /// The time of [`SetGoal::max_time`](crate::turn::SetGoal::max_time) is up. The turn was
+    /// interrupted.
     TimeLimit,
-    /// Another goal has taken its place.
+    /// Another goal has replaced this one.
     Replaced,
     /// The thread was closed, archived or deleted.
     ThreadClosed,
 }
 
-/// All that a goal came to.
+/// The outcome of a goal.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct GoalOutcome {
-    /// Why it ended.
+    /// Why the goal ended.
     pub end: GoalEnd,
-    /// The goal as the server told it last: its objective, status, tokens and time.
+    /// The goal as the server last reported it: its objective, status, tokens and time.
     pub goal: ThreadGoal,
     /// The last answer of the agent that was not empty.
     pub text: String,
-    /// How many turns have ended while this goal was read.
+    /// The number of turns that ended while this goal was read.
     pub turns: u64,
-    /// The last of them.
+    /// The last of these turns.
     pub last_turn: Option<TurnOutcome>,
 }
 

@@ -1,5 +1,5 @@
-//! The limits of a goal. The server has none: it starts one turn after the other for as long as the goal is active. So
-//! a task sees to them, whether the goal is being read or not.
+//! The limits of a goal. The server has none: it starts one turn after the other for as long as the
+//! goal is active. So a task enforces the limits, whether the goal is being read or not.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -22,7 +22,7 @@ use crate::{
     thread::stop::{interrupt, pause_goal},
 };
 
-/// How much a goal may take.
+/// The limits of one goal.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Limits {
     pub(super) turns: Option<u32>,
@@ -41,7 +41,7 @@ impl Limits {
 pub(super) struct Reason(Arc<Mutex<Option<GoalEnd>>>);
 
 impl Reason {
-    /// The first reason counts.
+    /// Sets the reason, unless there is one: the first reason counts.
     pub(super) fn set(&self, end: GoalEnd) {
         self.lock().get_or_insert(end);
     }
@@ -59,7 +59,7 @@ impl Reason {
     }
 }
 
-/// The task that sees to the limits; it ends with this.
+/// The task that enforces the limits. Dropping the guard ends the task.
 #[derive(Debug)]
 pub(super) struct Guard(JoinHandle<()>);
 
@@ -69,7 +69,7 @@ impl Drop for Guard {
     }
 }
 
-/// What the task is to listen to; made before the goal is set.
+/// The events that the task listens to; subscribed to before the goal is set.
 pub(super) fn listen(thread: &Thread) -> Events {
     let filter = Filter::all()
         .thread(thread.id())
@@ -88,8 +88,8 @@ impl Guard {
         if limits.is_none() {
             return None;
         }
-        // NB. A client that keeps the server alive would, in a task, keep it alive for ever; this ends with the goal, which
-        // has such a client itself.
+        // NB. The task holds a client that keeps the server alive. That does not last for ever: the
+        // task ends with the goal, which holds such a client itself.
         let watch = Watch {
             thread: thread.clone(),
             limits,
@@ -124,7 +124,8 @@ impl Watch {
                         // The limit was reached just as this turn began.
                         self.interrupt().await;
                     } else if self.limits.turns.is_some_and(|most| self.turns >= most) {
-                        // The last one: paused now, the goal ends with it, and no other turn begins.
+                        // This is the last turn: if the goal is paused now, it ends with this turn,
+                        // and no other turn begins.
                         self.reach(GoalEnd::TurnLimit, false).await;
                     }
                 }
@@ -143,7 +144,7 @@ impl Watch {
         }
     }
 
-    /// Ends the goal; the turn that runs too, if it is to.
+    /// Ends the goal, and with `interrupts` also the running turn.
     async fn reach(&mut self, end: GoalEnd, interrupts: bool) {
         let began = Instant::now();
         self.reason.set(end);

@@ -34,27 +34,28 @@ use crate::{
 /// How long [`Goal::stop`] waits for the end of the turns.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// A goal of a thread and all turns that run while it is active: a stream of [`GoalEvent`]s that ends with `Ended`.
-/// [`Thread::set_goal`] sets one, [`Thread::goal`] gives the one that is there.
+/// A goal of a thread, with all turns that run while it is active: a stream of [`GoalEvent`]s that
+/// ends with `Ended`. [`Thread::set_goal`] sets a goal; [`Thread::goal`] returns the existing one.
 ///
-/// It ends with the end of the turn in which its status left `active`. A goal whose turn was interrupted stays active
-/// and does nothing; that is [`GoalEvent::Dormant`].
+/// The goal ends with the end of the turn in which its status left `active`. A goal whose turn was
+/// interrupted stays active and does nothing; this is [`GoalEvent::Dormant`].
 ///
-/// A goal that was set here and is dropped before its end is paused, and its turn interrupted, since an agent that nobody
-/// watches should not go on; [`detach`](Self::detach) lets it run. One that was there already is let run.
+/// A goal from [`Thread::set_goal`] that is dropped before its end is paused and its turn is
+/// interrupted, since an agent that nobody watches should not go on. [`detach`](Self::detach) keeps
+/// the goal running. Dropping a goal from [`Thread::goal`] leaves it running.
 #[must_use = "a goal that is dropped is stopped; use `finish`, or `detach` to let it run"]
 pub struct Goal {
     thread: Thread,
     turns: Turns,
-    /// The turns that have begun and are not read to their end; one, but for a moment.
+    /// The turns that have begun and are not yet read to their end; one, but for a moment.
     running: VecDeque<Turn>,
-    /// What is to be told before anything else.
+    /// The events to yield before anything else.
     told: VecDeque<GoalEvent>,
     info: ThreadGoal,
     cleared: Option<GoalEnd>,
-    /// The server has told of this very goal; before that, what it tells is of the one before.
+    /// The server has reported this very goal; its earlier reports are about the previous goal.
     told_of: bool,
-    /// It was made active again, and the server has not said so yet.
+    /// The goal was made active again, and the server has not reported that yet.
     resuming: AtomicBool,
     reason: Reason,
     _guard: Option<Guard>,
@@ -67,10 +68,11 @@ pub struct Goal {
 }
 
 impl Thread {
-    /// The goal of this thread, with the turn that runs for it. `None` if it has none (`thread/goal/get`).
+    /// The goal of this thread, with the turn that runs for the goal. `None` if the thread has no
+    /// goal (`thread/goal/get`).
     ///
-    /// Dropping it doesn't stop it. To look at the goal of a thread that is not loaded, or at one that is over,
-    /// [`Goal::info`] has its status.
+    /// Dropping the returned goal doesn't stop it. [`Goal::info`] has the status of the goal, also
+    /// if the thread is not loaded or the goal is over.
     ///
     /// # Errors
     /// Same errors as [`CasClient::request`](crate::CasClient::request).
@@ -118,20 +120,20 @@ impl Goal {
         }
     }
 
-    /// The thread that works on it.
+    /// The thread that works on the goal.
     #[must_use]
     pub fn thread(&self) -> &Thread {
         &self.thread
     }
 
-    /// The goal as the server told it last: objective, status, tokens used (cached input and sub-agents not counted),
-    /// seconds used.
+    /// The goal as the server last reported it: objective, status, tokens used (cached input and
+    /// sub-agents not counted), seconds used.
     #[must_use]
     pub fn info(&self) -> &ThreadGoal {
         &self.info
     }
 
-    /// How it stands, as far as it was read.
+    /// The state of the goal, as far as the goal was read.
     #[must_use]
     pub fn state(&self) -> GoalState {
         match GoalState::from(&self.info.status) {
@@ -141,13 +143,13 @@ impl Goal {
         }
     }
 
-    /// The turn that runs, as far as this was read.
+    /// The running turn, as far as the goal was read.
     #[must_use]
     pub fn turn(&self) -> Option<&Turn> {
         self.running.front()
     }
 
-    /// The next thing that happens. `None` after the end. Cancel safe.
+    /// The next event. `None` after the end. Cancel safe.
     ///
     /// # Errors
     /// [`Error::Turn`] or [`Error::Closed`] if the connection ends.
@@ -155,9 +157,9 @@ impl Goal {
         std::future::poll_fn(|cx| self.poll(cx)).await
     }
 
-    /// Waits until the goal has ended, whichever way; [`GoalOutcome::end`] says which. A goal that is
-    /// [dormant](GoalEvent::Dormant) is not waited for: its end is [`GoalState::Dormant`], and if it was set here it is
-    /// paused.
+    /// Waits until the goal has ended; [`GoalOutcome::end`] says how. A
+    /// [dormant](GoalEvent::Dormant) goal is not waited for: its end is [`GoalState::Dormant`], and
+    /// a goal from [`Thread::set_goal`] is then paused.
     ///
     /// # Errors
     /// Same errors as [`next`](Self::next).
@@ -180,14 +182,15 @@ impl Goal {
         }
     }
 
-    /// Stops it: pauses the goal first, so that no other turn begins, and then does what [`Thread::stop_all`] does. When
-    /// this returns, nothing of it runs, unless the report says so.
+    /// Stops the goal: pauses it first, so that no other turn begins, and then does what
+    /// [`Thread::stop_all`] does. When `stop` returns, nothing of the goal runs, unless the report
+    /// says so.
     pub async fn stop(&self) -> StopReport {
         self.reason.set(GoalEnd::Stopped);
         self.thread.stop_all(GRACE).await
     }
 
-    /// Pauses it. The turn that runs goes on to its end.
+    /// Pauses the goal. The running turn goes on to its end.
     ///
     /// # Errors
     /// Same errors as [`CasClient::request`](crate::CasClient::request).
@@ -196,8 +199,8 @@ impl Goal {
             .await
     }
 
-    /// Makes it active again, after a pause, a block, or when it is dormant. A goal whose token budget is used up needs a
-    /// larger one: [`set_goal`](Thread::set_goal).
+    /// Makes the goal active again, after a pause, after a block, or when the goal is dormant. A
+    /// goal whose token budget is used up needs a larger budget: [`set_goal`](Thread::set_goal).
     ///
     /// # Errors
     /// Same errors as [`CasClient::request`](crate::CasClient::request).
@@ -213,7 +216,7 @@ impl Goal {
         set
     }
 
-    /// Changes what is to be reached; the model is told.
+    /// Changes the objective. The model learns of the change.
     ///
     /// # Errors
     /// Same errors as [`CasClient::request`](crate::CasClient::request).
@@ -221,7 +224,8 @@ impl Goal {
         self.set(|params| params.objective(objective.into())).await
     }
 
-    /// `thread/goal/clear`: removes it. The turn that runs goes on to its end. `false` if there was none.
+    /// `thread/goal/clear`: removes the goal. The running turn goes on to its end. Returns `false`
+    /// if there was no goal.
     ///
     /// # Errors
     /// Same errors as [`CasClient::request`](crate::CasClient::request).
@@ -230,7 +234,7 @@ impl Goal {
         Ok(self.thread.client().request(params).urgent().await?.cleared)
     }
 
-    /// Lets it run without this handle, and without its limits.
+    /// Keeps the goal running without this handle, and without its limits.
     pub fn detach(mut self) {
         self.ours = false;
     }

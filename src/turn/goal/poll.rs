@@ -1,4 +1,5 @@
-//! The stream of a goal: the events of its turns one after the other, what is told of the goal, and its end.
+//! The stream of a goal: the events of its turns one after the other, the updates of the goal, and
+//! its end.
 
 use std::{
     pin::Pin,
@@ -42,7 +43,7 @@ impl Goal {
                         self.last_turn = Some((*outcome).clone());
                         return Poll::Ready(Some(Ok(GoalEvent::TurnEnded(outcome))));
                     }
-                    // Which is told by itself.
+                    // The updates of the goal are yielded separately.
                     Some(Ok(TurnEvent::Other(event)))
                         if event.method().starts_with("thread/goal/") =>
                     {
@@ -83,7 +84,7 @@ impl Goal {
                 }
                 Poll::Pending => {}
             }
-            // NB. All that was told is read by now, so a turn that has begun is known here.
+            // NB. All queued events are read by now, so a turn that has begun is known here.
             if !self.running.is_empty() {
                 return Poll::Pending;
             }
@@ -99,7 +100,7 @@ impl Goal {
         }
     }
 
-    /// How it has ended, once no turn runs.
+    /// How the goal has ended, once no turn runs.
     fn end(&self) -> Option<GoalEnd> {
         if let Some(end) = &self.cleared {
             return Some(end.clone());
@@ -122,7 +123,7 @@ impl Goal {
                     if !self.told_of {
                         return;
                     }
-                    // What it says from now on is of another goal.
+                    // From now on the server's updates are about another goal.
                     self.cleared.get_or_insert(GoalEnd::Replaced);
                     return;
                 }

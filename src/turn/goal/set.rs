@@ -1,4 +1,4 @@
-//! Setting a goal: what is to be reached, and how much that may take.
+//! Setting a goal: its objective and its limits.
 
 use std::{
     future::{Future, IntoFuture},
@@ -17,12 +17,14 @@ use crate::{
 };
 
 impl Thread {
-    /// `thread/goal/set`: gives the thread something to reach. Awaiting the returned value sets it. The server then
-    /// starts one turn after the other, until the model says that the goal is reached or that it is blocked, or somebody
-    /// pauses it; the returned [`Goal`] is all of these turns in one.
+    /// `thread/goal/set`: sets an objective for the thread. Awaiting the returned value sets the
+    /// goal. The server then starts one turn after the other, until the model says that the goal is
+    /// reached or blocked, or somebody pauses the goal. The returned [`Goal`] covers all of these
+    /// turns.
     ///
-    /// The server has no limit but a [token budget](SetGoal::token_budget): a model that only talks goes on for ever. So
-    /// set [`max_turns`](SetGoal::max_turns), [`max_tokens`](SetGoal::max_tokens) or [`max_time`](SetGoal::max_time).
+    /// The server has no limit except a [token budget](SetGoal::token_budget): a model that only
+    /// talks goes on for ever. So set [`max_turns`](SetGoal::max_turns),
+    /// [`max_tokens`](SetGoal::max_tokens) or [`max_time`](SetGoal::max_time).
     ///
     /// ```no_run
     /// # async fn run(thread: cas_sdk::Thread) -> Result<(), cas_sdk::Error> {
@@ -33,9 +35,10 @@ impl Thread {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Invalid`] if the thread has an active goal already and [`replace`](SetGoal::replace) was not called;
-    /// [`Error::NotFollowed`] if its turns could not be seen from this connection; [`Error::Rpc`] if the thread is
-    /// ephemeral, the feature `goals` is off, or the objective is empty or longer than 4,000 characters.
+    /// [`Error::Invalid`] if the thread already has an active goal and
+    /// [`replace`](SetGoal::replace) was not called; [`Error::NotFollowed`] if this connection
+    /// would not see the turns; [`Error::Rpc`] if the thread is ephemeral, the feature `goals` is
+    /// off, or the objective is empty or longer than 4,000 characters.
     pub fn set_goal(&self, objective: impl Into<String>) -> SetGoal {
         SetGoal {
             thread: self.clone(),
@@ -59,34 +62,35 @@ pub struct SetGoal {
 }
 
 impl SetGoal {
-    /// How many tokens the goal may use, as the server and the model see it: at the budget the model is told to come to an
-    /// end, and no further turn starts. The turn that runs is not stopped by it. Cached input and sub-agents don't count.
-    /// Default: no budget.
+    /// Sets the token budget that the server and the model see. At the budget the model is told to
+    /// come to an end, and no further turn starts. The budget does not stop the running turn.
+    /// Cached input and sub-agents don't count. Default: no budget.
     pub fn token_budget(mut self, tokens: u64) -> Self {
         self.budget = Some(tokens);
         self
     }
 
-    /// How many turns may begin; the last one runs to its end. Default: any number.
+    /// Sets how many turns may begin. The last turn runs to its end. Default: any number.
     pub fn max_turns(mut self, turns: u32) -> Self {
         self.limits.turns = Some(turns);
         self
     }
 
-    /// How many tokens the goal may use before it is paused and its turn interrupted. The server tells of them about once
-    /// a second. Default: any number.
+    /// Sets how many tokens the goal may use before the goal is paused and its turn interrupted.
+    /// The server reports the tokens about once a second. Default: any number.
     pub fn max_tokens(mut self, tokens: u64) -> Self {
         self.limits.tokens = Some(tokens);
         self
     }
 
-    /// How long the goal may take before it is paused and its turn interrupted. Default: any time.
+    /// Sets how long the goal may take before the goal is paused and its turn interrupted. Default:
+    /// any time.
     pub fn max_time(mut self, time: Duration) -> Self {
         self.limits.time = Some(time);
         self
     }
 
-    /// Takes the place of an active goal, if there is one. One that is not active is replaced in any case.
+    /// Replaces an active goal, if there is one. A goal that is not active is replaced in any case.
     pub fn replace(mut self) -> Self {
         self.replace = true;
         self
@@ -115,12 +119,13 @@ impl SetGoal {
                     thread.id()
                 )));
             }
-            // Else the new one would begin with the tokens that the old one has used.
+            // Otherwise the new goal would begin with the tokens that the old goal has used.
             client
                 .request(ThreadGoalClearParams::new(thread.id()))
                 .await?;
         }
-        // NB. Before it is set: its first turn begins before the answer may be here.
+        // NB. Subscribe before the goal is set: its first turn may begin before the response is
+        // here.
         let turns = thread.turns();
         let events = guard::listen(&thread);
         let mut params = ThreadGoalSetParams::new(thread.id())
@@ -142,7 +147,7 @@ impl SetGoal {
     }
 }
 
-/// A goal that is set though nobody waits for it any more would run for ever.
+/// Stops a goal that is set although nobody waits for it any more; it would run for ever.
 struct StopOnDrop(Option<Thread>);
 
 impl Drop for StopOnDrop {

@@ -1,5 +1,5 @@
-//! The hidden thread on which a review is made. It has what the reviewer said; the thread that asked has only what the
-//! server made of it.
+//! The hidden thread on which a review is made. It has the reviewer's own words; the thread that
+//! asked has only what the server made of them.
 
 use std::time::Duration;
 
@@ -17,13 +17,13 @@ use crate::{
     thread::Thread,
 };
 
-/// How many of the newest reviews of all threads are looked through.
+/// The number of newest reviews, of all threads, that are searched.
 const NEWEST: u32 = 50;
-/// How often they are looked through: the server writes its index a moment after the turn is over.
+/// The number of searches: the server writes its index a moment after the turn is over.
 const TRIES: u32 = 10;
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The verdict of the review with this turn id; `text` is what the server made of it.
+/// The verdict of the review with this turn id; `text` is the review as the server renders it.
 pub(super) async fn verdict(thread: &Thread, review: &str, text: &str) -> Verdict {
     let raw = |reason: String| Verdict::Raw {
         text: text.to_owned(),
@@ -48,7 +48,7 @@ pub(super) async fn verdict(thread: &Thread, review: &str, text: &str) -> Verdic
     raw("the server has no record of what the reviewer said".to_owned())
 }
 
-/// What the reviewer said last; `None` if it is not on record (yet).
+/// The last message of the reviewer; `None` if it is not on record (yet).
 async fn said(thread: &Thread, review: &str) -> Result<Option<String>, Error> {
     let client = thread.client();
     let params = ThreadListParams::default()
@@ -67,7 +67,7 @@ async fn said(thread: &Thread, review: &str) -> Result<Option<String>, Error> {
     Ok(None)
 }
 
-/// Whether the turn of a child was made for this review.
+/// Whether the turn of a child thread was made for this review.
 async fn is_of(client: &CasClient, child: &str, review: &str) -> Result<bool, Error> {
     let params = ThreadTurnsListParams::new(child)
         .limit(1_u32)

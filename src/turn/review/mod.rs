@@ -29,25 +29,25 @@ use crate::{
 const METHOD: &str = "review/start";
 
 impl ReviewTarget {
-    /// The working tree: what is staged, what is not, and untracked files.
+    /// The working tree: staged changes, unstaged changes and untracked files.
     #[must_use]
     pub fn uncommitted() -> Self {
         Self::UncommittedChanges
     }
 
-    /// What the branch that is checked out has changed since it left this one.
+    /// The changes of the checked-out branch since it left this branch.
     #[must_use]
     pub fn base_branch(branch: impl Into<String>) -> Self {
         Self::BaseBranch(BaseBranchReviewTarget::new(branch))
     }
 
-    /// What a commit changes.
+    /// The changes of one commit.
     #[must_use]
     pub fn commit(sha: impl Into<String>) -> Self {
         Self::Commit(CommitReviewTarget::new(sha))
     }
 
-    /// Whatever the instructions say.
+    /// Whatever the instructions describe.
     #[must_use]
     pub fn custom(instructions: impl Into<String>) -> Self {
         Self::Custom(CustomReviewTarget::new(instructions))
@@ -55,8 +55,8 @@ impl ReviewTarget {
 }
 
 impl Thread {
-    /// `review/start`: has the working tree, a commit or a branch reviewed. Awaiting the returned value starts the review,
-    /// which is a turn that takes no other input and asks for no approvals.
+    /// `review/start`: reviews the working tree, a commit or a branch. Awaiting the returned value
+    /// starts the review, which is a turn that takes no other input and asks for no approvals.
     ///
     /// ```no_run
     /// # async fn run(thread: cas_sdk::Thread) -> Result<(), cas_sdk::Error> {
@@ -72,7 +72,8 @@ impl Thread {
     ///
     /// # Errors
     /// [`Error::Invalid`] while a turn runs on the thread, unless
-    /// [`interrupt_running`](StartReview::interrupt_running) was called; and as of [`ask`](Self::ask).
+    /// [`interrupt_running`](StartReview::interrupt_running) was called; otherwise the same errors
+    /// as [`ask`](Self::ask).
     pub fn review(&self, target: impl Into<ReviewTarget>) -> StartReview {
         StartReview {
             thread: self.clone(),
@@ -81,7 +82,8 @@ impl Thread {
         }
     }
 
-    /// Refuses what would abort a turn that runs: the server does that without a word.
+    /// Refuses a request that would abort a running turn; the server aborts the turn without a
+    /// word.
     pub(crate) async fn check_at_rest(&self, method: &str) -> Result<(), Error> {
         let Some(turn) = self.running_turn().await? else {
             return Ok(());
@@ -104,7 +106,8 @@ pub struct StartReview {
 }
 
 impl StartReview {
-    /// Starts the review though a turn runs on the thread. The server aborts that turn. Default: this is refused.
+    /// Starts the review even if a turn runs on the thread. The server aborts that turn. Default:
+    /// the review is refused.
     pub fn interrupt_running(mut self) -> Self {
         self.interrupts = true;
         self
@@ -138,36 +141,38 @@ impl IntoFuture for StartReview {
     }
 }
 
-/// A review: a stream of [`TurnEvent`]s, and a verdict. [`Thread::review`] starts one.
+/// A review: a stream of [`TurnEvent`]s, and a verdict. [`Thread::review`] starts a review.
 ///
-/// The server runs it under two ids: its items and its end have the one of [`id`](Self::id), and an interrupt needs the
-/// other, which this knows. A review that is dropped before its end is interrupted.
+/// The server runs a review under two ids. Its items and its end have the id of [`id`](Self::id).
+/// An interrupt needs the other id, which this type knows. A review that is dropped before its end
+/// is interrupted.
 #[must_use = "a review that is dropped is interrupted"]
 pub struct Review {
     turn: Turn,
     reviewed: Reviewed,
 }
 
-/// What a review came to.
+/// The outcome of a review.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ReviewOutcome {
-    /// What the reviewer says.
+    /// The verdict of the reviewer.
     pub verdict: Verdict,
     /// What exactly was reviewed.
     pub reviewed: Reviewed,
-    /// The turn, with the verdict as the server renders it in `text`. The server tells of no tokens of a review.
+    /// The turn; its `text` is the verdict as the server renders it. The server reports no tokens
+    /// of a review.
     pub turn: TurnOutcome,
 }
 
 impl Review {
-    /// The id of the turn, as its items and its end have it.
+    /// The id of the turn, which the items and the end of the review have.
     #[must_use]
     pub fn id(&self) -> &str {
         self.turn.id()
     }
 
-    /// The turn, for all that a turn can do but be steered.
+    /// The turn of the review. It can do all that a turn can do, except be steered.
     pub fn turn(&self) -> &Turn {
         &self.turn
     }
@@ -178,28 +183,29 @@ impl Review {
         &self.reviewed
     }
 
-    /// The next thing that happens. `None` after the end. Cancel safe.
+    /// The next event. `None` after the end. Cancel safe.
     ///
     /// # Errors
-    /// As of [`Turn::next`].
+    /// Same errors as [`Turn::next`].
     pub async fn next(&mut self) -> Option<Result<TurnEvent, Error>> {
         self.turn.next().await
     }
 
-    /// Ends the review. Returns how it ended in fact.
+    /// Interrupts the review. Returns the status with which the review actually ended.
     ///
     /// # Errors
-    /// As of [`TurnControl::interrupt`].
+    /// Same errors as [`TurnControl::interrupt`].
     pub async fn interrupt(&self) -> Result<TurnStatus, Error> {
         self.turn.interrupt().await
     }
 
-    /// Waits for the end, and reads what the reviewer said from the hidden thread on which the server had it made
+    /// Waits for the end, and reads the reviewer's own words from the hidden thread of the review
     /// (`thread/list`, `thread/items/list`).
     ///
     /// # Errors
-    /// As of [`Turn::finish`]. A reviewer that did not keep to the form is no error but [`Verdict::Raw`], and so is a review
-    /// of an ephemeral thread, of which the server keeps no record.
+    /// Same errors as [`Turn::finish`]. A reviewer that did not keep to the form is not an error
+    /// but [`Verdict::Raw`]. The same holds for a review of an ephemeral thread: the server keeps
+    /// no record of such a review.
     pub async fn finish(self) -> Result<ReviewOutcome, Error> {
         let Self { turn, reviewed } = self;
         let (thread, id) = (turn.thread().clone(), turn.id().to_owned());
@@ -211,7 +217,7 @@ impl Review {
         })
     }
 
-    /// Lets the review run without this handle.
+    /// Keeps the review running without this handle.
     #[must_use]
     pub fn detach(self) -> TurnControl {
         self.turn.detach()

@@ -1,4 +1,4 @@
-//! What exactly was reviewed: the commits, asked of git where the server runs.
+//! What exactly was reviewed: the commits, as git reports them where the server runs.
 
 use std::time::Duration;
 
@@ -13,19 +13,21 @@ use crate::{
 /// How long git may take. The review is worth more than its fingerprint.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What was reviewed, as git told it just before the review began. What git could not tell is `None`: there is no
-/// repository, no git, or no such commit; the server reviews all the same.
+/// What was reviewed, as git reported it just before the review began. A field is `None` if git
+/// could not say: there is no repository, no git, or no such commit. The server reviews all the
+/// same.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Reviewed {
-    /// The commit that is checked out, in hex.
+    /// The checked-out commit, in hex.
     pub head: Option<String>,
-    /// The commit with which it was compared: where the base branch and `head` part, or the parent of the commit.
+    /// The commit that the review compares with: the merge base of the base branch and `head`, or
+    /// the parent of the commit.
     pub base: Option<String>,
-    /// The commit that was reviewed, if one was.
+    /// The reviewed commit, if the review was of a commit.
     pub commit: Option<String>,
-    /// A hash of what differs from `head` in the working tree, tracked files by their contents and others by their names.
-    /// The same hash means the same changes.
+    /// A hash of the differences between `head` and the working tree: tracked files by their
+    /// contents, other files by their names. The same hash means the same changes.
     pub changes: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! What a review says, typed.
+//! The typed verdict of a review.
 
 use std::{fmt, path::PathBuf};
 
@@ -10,66 +10,67 @@ use serde::Deserialize;
 pub enum Verdict {
     /// The reviewer kept to the form.
     Typed(Findings),
-    /// It did not, or what it said can't be had from the server any more.
+    /// The reviewer did not keep to the form, or the server no longer has the reviewer's answer.
     Raw {
-        /// What the server made of it, for people.
+        /// The review as the server renders it for people.
         text: String,
         /// Why there are no typed findings.
         reason: String,
     },
 }
 
-/// A review that kept to the form.
+/// The findings of a review that kept to the form.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Findings {
-    /// What was found, in the reviewer's order.
+    /// The findings, in the reviewer's order.
     pub findings: Vec<Finding>,
-    /// Whether what was reviewed is right as a whole.
+    /// Whether the reviewed code is correct as a whole.
     pub correctness: Correctness,
-    /// Why, in some sentences.
+    /// Why the code is correct or not, in some sentences.
     pub explanation: String,
-    /// How sure the reviewer is of that, from 0 to 1; `None` if it did not say.
+    /// The reviewer's confidence in the correctness, from 0 to 1; `None` if the reviewer gave none.
     pub confidence: Option<f64>,
 }
 
-/// One thing that a reviewer has found.
+/// One finding of a reviewer.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Finding {
-    /// The title, mostly with the priority in front: `[P1] …`.
+    /// The title, usually with the priority in front: `[P1] …`.
     pub title: String,
     /// What is wrong, in Markdown.
     pub body: String,
-    /// From 0, which has to be fixed at once, to 3, which is nice to have; `None` if the reviewer did not say.
+    /// The priority, from 0, which has to be fixed at once, to 3, which is nice to have; `None` if
+    /// the reviewer gave none.
     pub priority: Option<u8>,
-    /// How sure the reviewer is, from 0 to 1; `None` if it did not say.
+    /// The reviewer's confidence, from 0 to 1; `None` if the reviewer gave none.
     pub confidence: Option<f64>,
-    /// Where, if the reviewer said so.
+    /// The location, if the reviewer gave one.
     pub location: Option<Location>,
 }
 
-/// Lines of a file.
+/// A range of lines in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Location {
-    /// The file, absolute.
+    /// The absolute path of the file.
     pub file: PathBuf,
-    /// The first line, from 1.
+    /// The first line, counted from 1.
     pub start: u32,
-    /// The last line, which is part of it.
+    /// The last line, which is part of the range.
     pub end: u32,
 }
 
-/// Whether what was reviewed is right as a whole.
+/// Whether the reviewed code is correct as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Correctness {
     /// "patch is correct": nothing breaks.
     Correct,
-    /// "patch is incorrect": it has to be changed.
+    /// "patch is incorrect": the patch has to be changed.
     Incorrect,
-    /// Something else.
+    /// Any other text.
     Other(String),
 }
 
@@ -89,7 +90,8 @@ impl Verdict {
         }
     }
 
-    /// Whether the reviewer says that it is right as a whole; `None` if that can't be told.
+    /// Whether the reviewer says that the code is correct as a whole; `None` if the verdict does
+    /// not say.
     #[must_use]
     pub fn is_correct(&self) -> Option<bool> {
         match self.typed()?.correctness {
@@ -131,10 +133,10 @@ struct Lines {
     end: u32,
 }
 
-/// Reads the form that the reviewer is asked for. Fences and words around it are passed over.
+/// Parses the form that the reviewer is asked for. Fences and words around the form are skipped.
 ///
 /// # Errors
-/// Why it is not in that form, in words.
+/// Says, in words, why the text is not in that form.
 pub(super) fn parse(text: &str) -> Result<Findings, String> {
     let form = match (text.find('{'), text.rfind('}')) {
         (Some(start), Some(end)) if start < end => &text[start..=end],
@@ -165,7 +167,7 @@ pub(super) fn parse(text: &str) -> Result<Findings, String> {
     })
 }
 
-/// The priority as told, or as it stands in the title.
+/// The priority as the field states it, or else as the title does.
 fn priority(told: Option<f64>, title: &str) -> Option<u8> {
     let of_title = || {
         let (number, _) = title.trim_start().strip_prefix("[P")?.split_once(']')?;

@@ -1,15 +1,18 @@
-//! Text from elsewhere, made safe to print: what a terminal would obey, or not show at all, is shown instead.
+//! Makes text from elsewhere safe to print: a character that a terminal would obey, or not show at
+//! all, becomes visible.
 //!
-//! What a model, a repository or an MCP server says may hold escape sequences: they move the cursor, hide what was
-//! printed before, set the clipboard, or reorder a line so that it reads otherwise than it is. Whatever a program prints
-//! of it for people goes through [`escape`], one line of it through [`escape_line`], and bytes through [`EscapeWriter`].
+//! Text from a model, a repository or an MCP server may hold escape sequences. Such sequences move
+//! the cursor, hide what was printed before, set the clipboard, or reorder a line so that it reads
+//! differently. Text that a program prints for people goes through [`escape`], a single line of it
+//! through [`escape_line`], and bytes through [`EscapeWriter`].
 //!
-//! Shown are C0 but newline and tab (`^[`), DEL (`^?`), C1 (`<U+009B>`), the controls of bidirectional text
-//! (`<U+202E>`), and characters that are invisible or only format: of zero width, separators of lines and paragraphs,
-//! tags, fillers, annotations. U+FE0E and U+FE0F, which make an emoji of a sign and back, stay.
+//! These characters become visible: C0 except newline and tab (`^[`), DEL (`^?`), C1 (`<U+009B>`),
+//! the controls of bidirectional text (`<U+202E>`), and characters that are invisible or only
+//! format: zero-width characters, separators of lines and paragraphs, tags, fillers, annotations.
+//! U+FE0E and U+FE0F, which switch a sign between its text form and its emoji form, stay.
 //!
-//! Each character is looked at by itself, so pieces of a stream may be cut anywhere. Text that has been through it comes
-//! out of it unchanged.
+//! Each character is handled by itself, so pieces of a stream may be cut anywhere. Escaping text
+//! that is already escaped leaves it unchanged.
 //!
 //! ```
 //! use cas_sdk::terminal::{escape, escape_line};
@@ -24,25 +27,28 @@ use std::{
     io::{self, Write},
 };
 
-/// Text of any number of lines, with nothing in it that a terminal obeys but newlines and tabs.
+/// Escapes text of any number of lines. Nothing remains that a terminal obeys, except newlines and
+/// tabs.
 #[must_use]
 pub fn escape(text: &str) -> Cow<'_, str> {
     replace(text, is_unsafe, show)
 }
 
-/// Text for a single line, such as a title, a path or a command: newlines and tabs are shown too, as `^J` and `^I`.
+/// Escapes text for a single line, such as a title, a path or a command. Newlines and tabs become
+/// visible too, as `^J` and `^I`.
 #[must_use]
 pub fn escape_line(text: &str) -> Cow<'_, str> {
     replace(text, |c| is_unsafe(c) || matches!(c, '\n' | '\t'), show)
 }
 
-/// JSON text that means the same and has nothing in it that a terminal obeys: such characters become `\u` escapes.
+/// Escapes JSON text without changing its meaning. Nothing remains that a terminal obeys: such
+/// characters become `\u` escapes.
 ///
-/// For JSON as serializers write it, where they only stand inside strings.
+/// The input is JSON as serializers write it, where such characters only stand inside strings.
 #[must_use]
 pub fn escape_json(json: &str) -> Cow<'_, str> {
     replace(json, is_unsafe, |c, out| {
-        // Unescaped, it can only stand between two tokens.
+        // An unescaped `\r` can only stand between two tokens.
         if c == '\r' {
             return out.push(' ');
         }
@@ -52,26 +58,26 @@ pub fn escape_json(json: &str) -> Cow<'_, str> {
     })
 }
 
-/// Whether a terminal obeys the character, or people don't see that it is there.
+/// Whether a terminal obeys the character, or people don't see it.
 fn is_unsafe(c: char) -> bool {
     matches!(c,
         // C0 but tab and newline, DEL, C1.
         '\0'..='\u{8}' | '\u{b}'..='\u{1f}' | '\u{7f}'..='\u{9f}'
         // The direction of text.
         | '\u{61c}' | '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
-        // Of no width.
+        // Zero width.
         | '\u{200b}'..='\u{200d}' | '\u{2060}'..='\u{2065}' | '\u{206a}'..='\u{206f}' | '\u{feff}'
         | '\u{ad}' | '\u{34f}' | '\u{180b}'..='\u{180f}' | '\u{17b4}'..='\u{17b5}'
-        // Lines and paragraphs.
+        // Separators of lines and paragraphs.
         | '\u{2028}'..='\u{2029}'
-        // Fillers, which are as blank as a space and are none.
+        // Fillers, which look like a space and are none.
         | '\u{115f}'..='\u{1160}' | '\u{3164}' | '\u{ffa0}'
-        // Variants, tags, annotations, and what else only formats.
+        // Variants, tags, annotations, and other characters that only format.
         | '\u{fe00}'..='\u{fe0d}' | '\u{fff0}'..='\u{fffb}' | '\u{13430}'..='\u{1343f}'
         | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// As `less` and `cat -v` show it.
+/// Shows a character as `less` and `cat -v` do.
 fn show(c: char, out: &mut String) {
     let _ = match c {
         '\0'..='\u{1f}' | '\u{7f}' => write!(out, "^{}", char::from(c as u8 ^ 0x40)),
@@ -100,18 +106,20 @@ fn replace(
     out.into()
 }
 
-/// A writer that does to bytes what [`escape`] does to text: for logs, or the output of another program.
+/// A writer that escapes bytes as [`escape`] escapes text: for logs, or the output of another
+/// program.
 ///
-/// A character may be cut between two writes. Bytes that are not UTF-8 are shown as `<9B>`.
+/// A character may be split between two writes. Bytes that are not UTF-8 become `<9B>` and the
+/// like.
 #[derive(Debug)]
 pub struct EscapeWriter<W: Write> {
     to: W,
-    /// The beginning of a character whose rest has not come yet.
+    /// The beginning of a character whose rest has not arrived yet.
     cut: Vec<u8>,
 }
 
 impl<W: Write> EscapeWriter<W> {
-    /// Writes to `to`.
+    /// Creates a writer that writes to `to`.
     pub fn new(to: W) -> Self {
         Self {
             to,
@@ -154,7 +162,7 @@ impl<W: Write> Drop for EscapeWriter<W> {
     fn drop(&mut self) {
         let mut rest = String::new();
         show_bytes(&self.cut, &mut rest);
-        // There is nobody to tell of a failure.
+        // Nobody can be told of a failure here.
         let _ = self.to.write_all(rest.as_bytes());
     }
 }

@@ -2,7 +2,8 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// What terminals obey, or show nothing of, written down another way than in the code: by category.
+/// The characters that terminals obey or don't show, written down differently than in the code: by
+/// category.
 fn is_obeyed(c: char) -> bool {
     let bidi = "\u{61c}\u{200e}\u{200f}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2066}\u{2067}\u{2068}\u{2069}";
     let invisible = "\u{200b}\u{200c}\u{200d}\u{2060}\u{feff}\u{2028}\u{2029}\u{fff9}\u{fffa}\u{fffb}\u{ad}\u{180e}";
@@ -12,7 +13,7 @@ fn is_obeyed(c: char) -> bool {
         || (0xe_0000..=0xe_01ef).contains(&u32::from(c))
 }
 
-/// Characters that matter are rare among all there are.
+/// Text with many of the characters that matter, which are rare among all characters.
 fn tricky() -> impl Strategy<Value = String> {
     let special = prop::sample::select(vec![
         '\0',

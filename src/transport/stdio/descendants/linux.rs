@@ -6,7 +6,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::process::{PidScope, ProcessId, ProcessInfo};
 
-/// The process that has this number now.
+/// The process that currently has this number.
 pub(super) fn process(pid: i32) -> Option<ProcessInfo> {
     parse(pid, &fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
 }
@@ -19,12 +19,13 @@ pub(super) fn processes() -> impl Iterator<Item = ProcessInfo> {
 
 /// Whether a process was started with a variable, given as `NAME=value`.
 pub(super) fn has_env(id: ProcessId, variable: &[u8]) -> bool {
-    // The environment of another user's process can't be read, and such a process is none of ours.
+    // The environment of another user's process can't be read; such a process is not a descendant.
     let environment = fs::read(format!("/proc/{}/environ", id.pid)).unwrap_or_default();
     environment.split(|byte| *byte == 0).any(|v| v == variable)
 }
 
-/// Sends a signal to the process that has this number, if `is_meant` then still says so.
+/// Sends a signal to the process that currently has this number, if `is_meant` still says so once
+/// the process is held.
 pub(super) fn signal(pid: Pid, signal: Signal, is_meant: impl Fn() -> bool) {
     #[cfg(target_os = "linux")]
     {
@@ -32,7 +33,8 @@ pub(super) fn signal(pid: Pid, signal: Signal, is_meant: impl Fn() -> bool) {
             io::Errno,
             process::{PidfdFlags, pidfd_open, pidfd_send_signal},
         };
-        // NB. First the descriptor, then the look: what was seen to be the process stays it.
+        // NB. Open the descriptor first and check afterwards: the descriptor then keeps naming the
+        // process that was checked.
         match pidfd_open(pid, PidfdFlags::empty()) {
             Ok(process) => {
                 if is_meant() {

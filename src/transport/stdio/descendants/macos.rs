@@ -7,7 +7,7 @@ use sysinfo::{Process, ProcessRefreshKind, ProcessStatus, ProcessesToUpdate, Sys
 
 use super::process::{PidScope, ProcessId, ProcessInfo};
 
-/// The process that has this number now.
+/// The process that currently has this number.
 pub(super) fn process(pid: i32) -> Option<ProcessInfo> {
     let only = [sysinfo::Pid::from_u32(u32::try_from(pid).ok()?)];
     let system = list(
@@ -24,8 +24,8 @@ pub(super) fn processes() -> impl Iterator<Item = ProcessInfo> {
     found.into_iter()
 }
 
-/// Whether a process was started with a variable, given as `NAME=value`. macOS hides the environments of its own programs
-/// and of other users' processes.
+/// Whether a process was started with a variable, given as `NAME=value`. macOS hides the
+/// environments of its own programs and of other users' processes.
 pub(super) fn has_env(id: ProcessId, variable: &[u8]) -> bool {
     let Ok(pid) = u32::try_from(id.pid) else {
         return false;
@@ -39,16 +39,17 @@ pub(super) fn has_env(id: ProcessId, variable: &[u8]) -> bool {
     })
 }
 
-/// Sends a signal to the process that has this number, if `is_meant` says so. Nothing on macOS holds a number fast, so
-/// between the two another process could get it.
+/// Sends a signal to the process that currently has this number, if `is_meant` says so. macOS has
+/// no way to hold a number, so another process could get the number between the check and the
+/// signal.
 pub(super) fn signal(pid: Pid, signal: Signal, is_meant: impl Fn() -> bool) {
     if is_meant() {
         let _ = kill_process(pid, signal);
     }
 }
 
-/// A process starts at a time of day here, which tells processes apart without the start of the machine. There are no
-/// namespaces.
+/// The scope of process numbers. On macOS a process has a start time of day, which tells processes
+/// apart without the start of the machine. There are no namespaces.
 #[expect(clippy::unnecessary_wraps, reason = "Linux may not be able to tell")]
 pub(super) fn pid_scope() -> io::Result<PidScope> {
     Ok(PidScope {

@@ -1,9 +1,10 @@
-//! The processes that a child has started: found on Linux in `/proc`, on macOS through `sysctl`. On other systems only
-//! the process group is known.
+//! The descendants of a child: found on Linux in `/proc`, on macOS through `sysctl`. On other
+//! systems only the process group is known.
 //!
-//! A process that calls `setsid` leaves the group, and one whose parent has ended loses its line. So three traces are
-//! followed: the group, the line of parents, and a variable in the environment that is inherited. A process is named by
-//! its number and its start time, so that no other process that gets the number is hit.
+//! A process that calls `setsid` leaves the group, and a process whose parent has ended can't be
+//! traced to the child by its parents. So three traces are followed: the group, the chain of
+//! parents, and an inherited environment variable. A process is identified by its number and its
+//! start time, so that no other process that gets the number receives a signal.
 
 #[cfg(not(target_os = "macos"))]
 mod linux;
@@ -28,7 +29,7 @@ use self::process::ProcessInfo;
 
 pub(super) use process::{PidScope, ProcessId};
 
-/// The environment variable that marks a child and what it starts.
+/// The environment variable that marks a child and its descendants.
 pub(super) const CHILD_ENV: &str = "CAS_SDK_CHILD";
 
 /// A value of [`CHILD_ENV`] that no other child has.
@@ -38,7 +39,7 @@ pub(super) fn child_mark() -> String {
 }
 
 impl ProcessId {
-    /// The process that has this number now.
+    /// The process that currently has this number.
     pub(super) fn of(pid: Pid) -> Option<Self> {
         Some(system::process(pid.as_raw_pid())?.id)
     }
@@ -63,22 +64,24 @@ impl PidScope {
     }
 }
 
-/// A child and the processes that it has started, as far as they were seen.
+/// A child and its descendants, as far as they were seen.
 #[derive(Debug)]
 pub(super) struct Descendants {
     /// `None` where the system does not list its processes.
     leader: Option<ProcessId>,
     mark: String,
-    /// Whether this process started the leader, so that the group's number is its own until the group is gone.
+    /// Whether this process started the leader. If so, the group's number is its own until the
+    /// group is gone.
     own: bool,
-    /// Each with its process group when it was last seen. The leader is not among them.
+    /// Each descendant with the process group that it had when it was last seen. The leader is not
+    /// among them.
     known: HashMap<ProcessId, i32>,
-    /// How many of them ran at the last refresh.
+    /// How many of the descendants ran at the last refresh.
     alive: usize,
 }
 
 impl Descendants {
-    /// Of a child of this process.
+    /// The descendants of a child of this process.
     pub(super) fn of_child(leader: Option<Pid>, mark: String) -> Self {
         Self {
             own: true,
@@ -86,7 +89,7 @@ impl Descendants {
         }
     }
 
-    /// Of a child that another process started.
+    /// The descendants of a child that another process started.
     pub(super) fn of_orphan(leader: Option<ProcessId>, mark: String) -> Self {
         Self {
             leader,
@@ -105,17 +108,17 @@ impl Descendants {
         &self.mark
     }
 
-    /// How many have ever been seen.
+    /// How many descendants have ever been seen.
     pub(super) fn seen(&self) -> usize {
         self.known.len()
     }
 
-    /// Whether any of them ran at the last refresh.
+    /// Whether any descendant ran at the last refresh.
     pub(super) fn any_alive(&self) -> bool {
         self.alive > 0
     }
 
-    /// Looks for the processes that run now.
+    /// Looks for the descendants that run now.
     pub(super) fn refresh(&mut self) {
         let Some(leader) = self.leader else { return };
         let me = i32::try_from(std::process::id()).unwrap_or_default();
@@ -124,7 +127,7 @@ impl Descendants {
         let mut others = Vec::new();
         for process in system::processes() {
             if process.id.pid == leader.pid {
-                // If it is another process, its group is another's too.
+                // If the leader's number now belongs to another process, so does its group.
                 group = process.id == leader;
                 lines.extend(group.then_some(leader.pid));
             } else if process.id.start >= leader.start && process.id.pid != me && !process.ended {
@@ -157,7 +160,7 @@ impl Descendants {
                 || lines.contains(&process.parent)
                 || known.contains_key(&process.id)
         });
-        // The environment last, for it takes one more look at each process.
+        // The environment is checked last, because it takes one more lookup per process.
         let mark = format!("{CHILD_ENV}={}", self.mark);
         let marked: Vec<ProcessId> = others
             .iter()
@@ -169,20 +172,20 @@ impl Descendants {
                 marked.contains(&process.id) || lines.contains(&process.parent)
             });
         }
-        // Those that have ended stay known.
+        // Descendants that have ended stay known.
         for (id, group) in known {
             self.known.entry(id).or_insert(group);
         }
     }
 
-    /// Whether `pid` is one of them, and runs.
+    /// Whether `pid` is a descendant, and runs.
     #[cfg(feature = "ws")]
     pub(super) fn includes(&self, pid: u32) -> bool {
         let mut known = self.known.keys();
         known.any(|id| u32::try_from(id.pid) == Ok(pid) && id.is_alive())
     }
 
-    /// Sends a signal to each one that has left the group.
+    /// Sends a signal to each descendant that has left the group.
     pub(super) fn signal_outside(&self, group: Pid, signal: Signal) {
         for (id, its) in &self.known {
             if *its != group.as_raw_pid() {
@@ -191,7 +194,7 @@ impl Descendants {
         }
     }
 
-    /// Sends a signal to the leader and to each of them.
+    /// Sends a signal to the leader and to each descendant.
     pub(super) fn signal_each(&self, signal: Signal) {
         for id in self.leader.iter().chain(self.known.keys()) {
             id.signal(signal);

@@ -1,4 +1,4 @@
-//! What is in a place where an executable is looked for, in words for the error.
+//! Describes, for an error, what is at a path where an executable is looked for.
 
 use std::path::Path;
 

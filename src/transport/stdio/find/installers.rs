@@ -1,4 +1,5 @@
-//! Where installers put codex. A program that was started from a desktop has a short `PATH` without these places.
+//! The places where installers put codex. A program started from a desktop has a short `PATH`
+//! without these places.
 
 use std::{
     env,
@@ -9,7 +10,7 @@ use std::{
 use super::inspect::defect;
 use crate::error::SpawnError;
 
-/// The first of the places that has a codex, or `error` with each of them added.
+/// The first place that has a codex, or `error` with all places added to it.
 pub(super) fn find_or(error: SpawnError) -> Result<PathBuf, SpawnError> {
     let SpawnError::NotFound { mut looked } = error else {
         return Err(error);
@@ -31,10 +32,11 @@ pub(super) fn find_or(error: SpawnError) -> Result<PathBuf, SpawnError> {
     Err(SpawnError::NotFound { looked })
 }
 
-/// The places in the order in which they are looked at. Linux has none: its installers put codex on the `$PATH`.
+/// The places in the order in which they are searched. Linux has none: its installers put codex on
+/// the `$PATH`.
 fn places(os: &str, home: &Path, variable: impl Fn(&str) -> Option<OsString>) -> Vec<PathBuf> {
     let codex_home = variable("CODEX_HOME").map_or_else(|| home.join(".codex"), PathBuf::from);
-    // codex's own installer has two layouts.
+    // Codex's own installer has two layouts.
     let standalone = |name: &str| {
         let current = codex_home.join("packages/standalone/current");
         [current.join("bin").join(name), current.join(name)]

@@ -13,20 +13,22 @@ use std::{
 use self::inspect::defect;
 use crate::error::SpawnError;
 
-/// Finds the codex executable: the one named, else `$CAS_CODEX`, else `codex` on `$PATH`, else, on macOS and Windows, in
-/// the places where installers put it.
+/// Finds the codex executable: the named one, else `$CAS_CODEX`, else `codex` on `$PATH`, else, on
+/// macOS and Windows, in the places where installers put it.
 ///
-/// Those are, in this order: on macOS Homebrew's `bin` (`/opt/homebrew`, `/usr/local`), `packages/standalone/current` of
-/// `$CODEX_HOME` or `~/.codex`, and the desktop app in `/Applications` and `~/Applications`; on Windows npm's
-/// `%APPDATA%\npm`, winget's `%LOCALAPPDATA%\Microsoft\WinGet\Links`, and the same `packages`.
+/// The places are, in this order: on macOS Homebrew's `bin` (`/opt/homebrew`, `/usr/local`),
+/// `packages/standalone/current` of `$CODEX_HOME` or `~/.codex`, and the desktop app in
+/// `/Applications` and `~/Applications`; on Windows npm's `%APPDATA%\npm`, winget's
+/// `%LOCALAPPDATA%\Microsoft\WinGet\Links`, and the same `packages`.
 ///
-/// npm installs a script that needs Node. Where `$PATH` has no Node, as in a program that was started from a desktop, the
-/// result is the binary of npm's package instead. On Windows it is always the binary: a command script opens a console
-/// and reads its arguments in its own way.
+/// npm installs a script that needs Node. If `$PATH` has no Node, as in a program started from a
+/// desktop, the result is the binary of npm's package instead. On Windows the result is always the
+/// binary, because a command script opens a console and reads its arguments in its own way.
 ///
 /// # Errors
-/// [`SpawnError::NotFound`] with every place that was looked at and what was there; [`SpawnError::NodeMissing`] for a
-/// script of npm that can't be run, and whose package has no binary for this machine.
+/// [`SpawnError::NotFound`] with every place that was searched and what was there;
+/// [`SpawnError::NodeMissing`] for an npm script that can't be run, and whose package has no binary
+/// for this machine.
 pub fn find_codex(explicit: Option<&Path>) -> Result<PathBuf, SpawnError> {
     find_codex_for(explicit, env::var_os("PATH").as_deref())
 }
@@ -55,7 +57,8 @@ fn find_codex_in(
 ) -> Result<PathBuf, SpawnError> {
     let cwd = env::current_dir().unwrap_or_default();
     let find = |name: &OsStr| which::which_in(name, path, &cwd).ok();
-    // A codex that was named and isn't there is a mistake to report, not a reason to look further.
+    // A codex that was named and does not exist is a mistake to report, not a reason to search
+    // further.
     let looked = if let Some(program) = explicit {
         if let Some(found) = find(program.as_os_str()) {
             return Ok(found);
@@ -85,7 +88,7 @@ fn find_codex_in(
     Err(SpawnError::NotFound { looked })
 }
 
-/// Says what is in the place of an executable.
+/// Describes what is at the path of an executable.
 fn instead(program: &Path, path: Option<&OsStr>, cwd: &Path) -> String {
     if program.components().count() > 1 {
         return defect(&cwd.join(program))

@@ -1,4 +1,5 @@
-//! npm's way to codex: a script that needs Node, and a package with the binary for this machine, which does not.
+//! npm's way to codex: a script that needs Node, and a package with the binary for this machine,
+//! which does not.
 
 use std::{
     env,
@@ -10,7 +11,7 @@ use std::{
 
 use crate::error::SpawnError;
 
-/// What codex's packages call a machine, and the binary in them.
+/// The name of a machine in codex's packages, and the binary in them.
 struct Target {
     package: &'static str,
     triple: &'static str,
@@ -40,8 +41,9 @@ impl Target {
         })
     }
 
-    /// Where the binary may be that belongs to the package at `root`: in the package of this machine, which is found as Node
-    /// finds it, or in the package itself, as older versions have it. There are two layouts of either.
+    /// Where the binary of the package at `root` may be: in the package for this machine, which is
+    /// found as Node finds it, or in the package itself, as in older versions. Each has two
+    /// layouts.
     fn places(&self, root: &Path) -> Vec<PathBuf> {
         let above = root.ancestors().map(|dir| dir.join("node_modules/@openai"));
         let beside = root.parent().map(Path::to_owned);
@@ -57,11 +59,12 @@ impl Target {
     }
 }
 
-/// The program to start in the place of `program`: the same, unless it is npm's script and `path`, the search path of the
-/// child, has no Node for it. Then it is the binary that the script would start.
+/// The program to start instead of `program`. This is `program` itself, unless it is npm's script
+/// and `path`, the search path of the child, has no Node for it. Then it is the binary that the
+/// script would start.
 ///
-/// A command script of Windows is replaced even where there is a Node: it would open a console, and `cmd` reads quotes and
-/// percent signs in its own way.
+/// A Windows command script is replaced even if there is a Node: it would open a console, and `cmd`
+/// reads quotes and percent signs in its own way.
 pub(super) fn look_through(program: PathBuf, path: Option<&OsStr>) -> Result<PathBuf, SpawnError> {
     let Some(root) = package_of(&program) else {
         return Ok(program);
@@ -80,7 +83,7 @@ pub(super) fn look_through(program: PathBuf, path: Option<&OsStr>) -> Result<Pat
     if can_run {
         return Ok(program);
     }
-    // Of the places that Node would look at, those that are there at all.
+    // Of the places that Node would search, those that exist at all.
     let is_likely = |place: &&PathBuf| {
         let package = place.ancestors().nth(4);
         package.is_some_and(|package| package == root || package.parent().is_some_and(Path::is_dir))
@@ -94,7 +97,8 @@ pub(super) fn look_through(program: PathBuf, path: Option<&OsStr>) -> Result<Pat
     })
 }
 
-/// The same path in the form that programs expect, where it has one: on Windows a canonical path begins with `\\?\`.
+/// The same path in the form that programs expect, if it has one: on Windows a canonical path
+/// begins with `\\?\`.
 fn without_verbatim_prefix(path: &Path) -> PathBuf {
     let text = path.to_str().and_then(|path| path.strip_prefix(r"\\?\"));
     let is_drive = |text: &&str| text.as_bytes().get(1) == Some(&b':');
@@ -102,7 +106,7 @@ fn without_verbatim_prefix(path: &Path) -> PathBuf {
         .map_or_else(|| path.to_owned(), PathBuf::from)
 }
 
-/// pnpm's and npm's own scripts take a Node that lies beside them first.
+/// Whether the script finds a Node. The scripts of pnpm and npm first look for a Node beside them.
 fn has_node(program: &Path, path: Option<&OsStr>) -> bool {
     let dir = program.parent().unwrap_or(Path::new(""));
     let beside = is_shell_script(program)
@@ -120,8 +124,8 @@ fn package_of(program: &Path) -> Option<PathBuf> {
     root.join("package.json").is_file().then(|| root.to_owned())
 }
 
-/// Node's script itself, reached by a link, as npm and bun make it; or named in a script for a shell, as pnpm makes it
-/// everywhere, and npm on Windows.
+/// The Node script itself. It is reached by a link, as npm and bun create it, or named in a shell
+/// script, as pnpm creates it everywhere, and npm on Windows.
 fn script_of(program: &Path) -> Option<PathBuf> {
     let is_node = |path: &Path| path.ends_with("bin/codex.js");
     if program.canonicalize().is_ok_and(|path| is_node(&path)) {
@@ -134,7 +138,7 @@ fn script_of(program: &Path) -> Option<PathBuf> {
         .map(|word| word.replace('\\', "/"));
     let named = named.filter(|word| word.ends_with("@openai/codex/bin/codex.js"));
     let mut resolved = named.map(|word| {
-        // How the scripts of the three shells call their own directory.
+        // How the scripts of the three shells refer to their own directory.
         let own = ["$basedir/", "%~dp0/", "%dp0%/", "%~dp0", "%dp0%"];
         let within = own.iter().find_map(|own| word.strip_prefix(own));
         within.map_or_else(|| PathBuf::from(&word), |rest| dir.join(rest))
@@ -146,7 +150,7 @@ fn is_shell_script(program: &Path) -> bool {
     shell_script(program).is_some()
 }
 
-/// The text of a script for a shell. Such scripts are short.
+/// The text of a shell script. Such scripts are short.
 fn shell_script(program: &Path) -> Option<String> {
     const LONGEST: u64 = 16 * 1024;
     let mut text = Vec::new();
@@ -157,7 +161,7 @@ fn shell_script(program: &Path) -> Option<String> {
     (is_command_script(program) || is_for_shell).then_some(text)
 }
 
-/// Whether a program is a script for a shell of Windows.
+/// Whether a program is a Windows command script.
 fn is_command_script(program: &Path) -> bool {
     program
         .extension()

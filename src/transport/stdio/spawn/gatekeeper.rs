@@ -1,8 +1,9 @@
-//! Why macOS does not let a downloaded program run, in words. The system itself gives an error number, or kills it.
+//! Explains why macOS does not let a downloaded program run. The system itself reports only an
+//! error number, or kills the program.
 
 use std::{io, path::Path, process::ExitStatus};
 
-/// Adds the reason and the remedy to the error of a start, if macOS has refused it.
+/// Adds the reason and the remedy to the error of a start, if macOS refused the start.
 #[cfg(target_os = "macos")]
 pub(super) fn explain_start(program: &Path, error: io::Error) -> io::Error {
     let refusal = error.raw_os_error().map(Refusal::Start);
@@ -12,7 +13,7 @@ pub(super) fn explain_start(program: &Path, error: io::Error) -> io::Error {
     }
 }
 
-/// Why macOS may have killed a process that this process has not.
+/// Why macOS may have killed a process that this process has not killed.
 #[cfg(target_os = "macos")]
 pub(super) fn explain_end(program: &Path, status: ExitStatus) -> Option<String> {
     use std::os::unix::process::ExitStatusExt as _;
@@ -43,11 +44,11 @@ pub(super) fn explain_end(_: &Path, _: ExitStatus) -> Option<String> {
 enum Refusal {
     /// The start failed with this error number.
     Start(i32),
-    /// The process was killed (SIGKILL), by nobody here.
+    /// The process was killed (SIGKILL), but not by this process.
     Killed,
 }
 
-/// What is wrong and what to do, if that can be told.
+/// The problem and its remedy, if they are known.
 #[cfg(any(target_os = "macos", test))]
 fn explain(program: &Path, refusal: Refusal, quarantined: bool) -> Option<String> {
     const EPERM: i32 = 1;

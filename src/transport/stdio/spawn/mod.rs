@@ -1,7 +1,8 @@
-//! A running child: started apart from this process, and ended for certain, with everything that it started.
+//! A running child: started apart from this process, and ended for certain, with everything that it
+//! has started.
 //!
-//! What that takes depends on the platform: a process group and signals on Unix, a job on Windows. Each has a module
-//! with the same `Child`, `Tree`, `Registry` and `spawn`.
+//! The means depend on the platform: a process group and signals on Unix, a job on Windows. Each
+//! platform has a module with the same `Child`, `Tree`, `Registry` and `spawn`.
 
 mod gatekeeper;
 mod launch;
@@ -38,14 +39,16 @@ pub use {launch::Launch, platform::Registry, signal::Signal};
 
 /// A running child: the leader of a process group of its own, or of a job.
 ///
-/// Dropping it kills everything that it started at once; [`stop`](Self::stop) is the polite way.
+/// Dropping it kills at once everything that the child has started; [`stop`](Self::stop) is the
+/// gentle way.
 #[derive(Debug)]
 pub struct Process {
     program: PathBuf,
     child: Child,
     pid: Option<u32>,
     tree: Tree,
-    /// What belongs to a child that listens on a socket. Dropped when nothing of the child is left.
+    /// What belongs to a child that listens on a socket. Dropped when no process of the child is
+    /// left.
     listener: Option<Box<dyn Any + Send + Sync>>,
     pub(crate) stderr: Arc<Tail>,
 }
@@ -90,7 +93,8 @@ impl Process {
             source: Arc::new(gatekeeper::explain_start(program, source)),
         };
         let (mut child, tree) = platform::spawn(command).map_err(|e| match &launch.cwd {
-            // The operating system says "not found" of the working directory in the same words as of the program.
+            // The operating system reports a missing working directory in the same words as a
+            // missing program.
             Some(cwd) if !cwd.is_dir() => failed(io::Error::new(
                 e.kind(),
                 format!("its working directory {} is not there", cwd.display()),
@@ -123,7 +127,7 @@ impl Process {
         self.pid
     }
 
-    /// Records the child, so that the next start after this process was killed can end it.
+    /// Records the child, so that the next start can end it if this process is killed.
     ///
     /// # Errors
     /// If the record can't be written.
@@ -131,14 +135,14 @@ impl Process {
         self.tree.register(registry)
     }
 
-    /// Says that the child listens on a socket, so that the end of its input does not end it. `belongings` are dropped
-    /// when nothing of the child is left.
+    /// Declares that the child listens on a socket, so that the end of its input does not end it.
+    /// `belongings` are dropped when no process of the child is left.
     #[cfg(all(unix, feature = "ws"))]
     pub(crate) fn listens(&mut self, belongings: impl Any + Send + Sync) {
         self.listener = Some(Box::new(belongings));
     }
 
-    /// Whether `pid` is the child, or a process that it has started.
+    /// Whether `pid` is the child, or a descendant of it.
     #[cfg(all(unix, feature = "ws"))]
     pub(crate) fn includes(&mut self, pid: u32) -> bool {
         self.tree.refresh();
@@ -152,23 +156,24 @@ impl Process {
         status
     }
 
-    /// Looks for the processes that the child has started so far. One that is found by its parent can't be found once
-    /// that parent has ended.
+    /// Looks for the processes that the child has started so far. A process that is found by its
+    /// parent can't be found any more once that parent has ended.
     pub(crate) fn refresh(&mut self) {
         self.tree.refresh();
     }
 
-    /// Adds to the stderr tail why the operating system itself may have killed the child, which macOS does without a
-    /// word.
+    /// Adds to the stderr tail why the operating system itself may have killed the child, which
+    /// macOS does silently.
     pub(crate) fn note_refusal(&self, status: Option<ExitStatus>) {
         if let Some(reason) = status.and_then(|s| gatekeeper::explain_end(&self.program, s)) {
             self.stderr.push(reason.as_bytes());
         }
     }
 
-    /// Ends the child once its input is closed: waits `grace`, sends SIGTERM, waits `grace`, sends SIGKILL, waits
-    /// `grace`. Then ends what the child has left behind. Windows has no SIGTERM, so that rung is missing there. A
-    /// child that listens on a socket does not mind the end of its input and gets SIGTERM at once.
+    /// Ends the child once its input is closed: waits `grace`, sends SIGTERM, waits `grace`, sends
+    /// SIGKILL, waits `grace`. Then ends the processes that the child has left behind. Windows has
+    /// no SIGTERM, so that step is missing there. A child that listens on a socket does not exit at
+    /// the end of its input, and gets SIGTERM at once.
     ///
     /// Also returns whether the child ended before it was sent a signal.
     pub async fn stop(&mut self, grace: Duration) -> (Option<ExitStatus>, bool) {
@@ -176,8 +181,8 @@ impl Process {
         self.stop_after(ends_with_its_input, grace).await
     }
 
-    /// Same as [`stop`](Self::stop), for a child whose connection has ended. It may be about to end, even if it listens
-    /// on a socket.
+    /// Same as [`stop`](Self::stop), for a child whose connection has ended. Such a child may be
+    /// about to exit, even if it listens on a socket.
     pub(crate) async fn stop_ending(&mut self, grace: Duration) -> (Option<ExitStatus>, bool) {
         self.stop_after(true, grace).await
     }
@@ -206,7 +211,7 @@ impl Process {
         (status, by_itself)
     }
 
-    /// Ends what the child has left behind: SIGTERM, then SIGKILL after `grace`.
+    /// Ends the processes that the child has left behind: SIGTERM, then SIGKILL after `grace`.
     pub(crate) async fn end_rest(&mut self, grace: Duration) {
         self.tree.refresh();
         if self.tree.has_descendants() {
@@ -231,18 +236,19 @@ impl Process {
         let _ = timeout(grace, ended).await;
     }
 
-    /// Sends a signal to everything that the child started. Returns whether the platform has this signal.
+    /// Sends a signal to everything that the child started. Returns whether the platform has this
+    /// signal.
     pub fn signal(&mut self, signal: Signal) -> bool {
         self.tree.signal(&mut self.child, signal)
     }
 
-    /// Kills what is left, once.
+    /// Kills the processes that are left, once.
     pub fn kill_rest(&mut self) {
         self.tree.kill_all(&mut self.child);
         self.release();
     }
 
-    /// Forgets the process numbers, which may be others' from now on.
+    /// Forgets the process numbers, which may belong to other processes from now on.
     fn release(&mut self) {
         self.tree.release();
         self.listener = None;
@@ -251,7 +257,8 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // The runtime is going down, or a start was cancelled: no time for manners. The child is reaped by its own drop.
+        // The runtime is shutting down, or a start was cancelled: there is no time for a gentle
+        // stop. The child's own drop reaps it.
         self.kill_rest();
     }
 }
@@ -263,5 +270,5 @@ pub(crate) fn without_window(command: &mut Command) -> &mut Command {
     command
 }
 
-/// How often to look whether what was told to end has ended.
+/// How often to check whether the processes that were told to end have ended.
 const POLL: Duration = Duration::from_millis(10);

@@ -1,6 +1,6 @@
-//! How a child is told to end, on every platform.
+//! The signals that end a child, on every platform.
 
-/// A request to end. Windows has [`Kill`](Self::Kill) only.
+/// A request to end. Windows has only [`Kill`](Self::Kill).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signal {
     /// SIGINT, as by Ctrl-C.

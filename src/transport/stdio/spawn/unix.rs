@@ -21,10 +21,10 @@ pub(super) type Child = tokio::process::Child;
 /// A child and the processes that it has started.
 #[derive(Debug)]
 pub(super) struct Tree {
-    /// `None` once nothing is left.
+    /// `None` once no process is left.
     group: Option<Pid>,
     descendants: Descendants,
-    /// Deleted when nothing is left.
+    /// Deleted when no process is left.
     record: Option<Record>,
 }
 
@@ -46,7 +46,7 @@ pub(super) fn spawn(mut command: Command) -> io::Result<(Child, Tree)> {
     Ok((child, tree))
 }
 
-/// This process's ends of the child's pipes, the first time.
+/// This process's ends of the child's pipes; `None` after the first call.
 pub(super) fn pipes(
     child: &mut Child,
 ) -> (Option<ChildStdin>, Option<ChildStdout>, Option<ChildStderr>) {
@@ -59,7 +59,7 @@ impl Tree {
         Ok(())
     }
 
-    /// The group keeps its number until the last process of it has ended, so there is nothing to note.
+    /// Nothing to note: the group keeps its number until the last process of the group has ended.
     #[expect(clippy::unused_self, reason = "Windows has to note it")]
     pub(super) fn leader_ended(&mut self) {}
 
@@ -94,15 +94,15 @@ impl Tree {
     fn send(&mut self, signal: UnixSignal) {
         if let Some(group) = self.group {
             self.descendants.refresh();
-            // Fails if nothing of the group is left, which is what is wanted.
+            // Fails if no process of the group is left, which is the goal.
             let _ = kill_process_group(group, signal);
             self.descendants.signal_outside(group, signal);
         }
     }
 
     pub(super) fn kill_all(&mut self, _: &mut Child) {
-        // The group's number can't be given out again while a member lives. If none does, this is at once after the
-        // leader's end, so nobody else can have it yet.
+        // The group's number can't be given out again while a member lives. If none does, this runs
+        // right after the leader's end, so no other group can have the number yet.
         for _ in 0..ROUNDS {
             let before = self.descendants.seen();
             self.send(UnixSignal::KILL);
@@ -112,10 +112,10 @@ impl Tree {
         }
     }
 
-    /// Forgets the process numbers, which may be others' from now on.
+    /// Forgets the process numbers, which may belong to other processes from now on.
     pub(super) fn release(&mut self) {
         if let Some(group) = self.group.take() {
-            // Where processes can't be listed, this is all there is.
+            // If processes can't be listed, this is all there is.
             let _ = kill_process_group(group, UnixSignal::KILL);
         }
         self.record = None;

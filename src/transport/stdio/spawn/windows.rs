@@ -1,8 +1,8 @@
-//! A child on Windows: in a job that ends when this process does, however it ends.
+//! A child on Windows: in a job that ends when this process does, however this process ends.
 //!
-//! The child is created suspended and resumed in the job, so nothing that it starts is outside the job. There are no
-//! signals, and no Ctrl-Break either: the child has a console of its own without a window, and Windows sends Ctrl-Break
-//! only to processes that share the sender's console.
+//! The child is created suspended and resumed in the job, so nothing that it starts is outside the
+//! job. There are no signals, and no Ctrl-Break either: the child has a console of its own without
+//! a window, and Windows sends Ctrl-Break only to processes that share the sender's console.
 
 use std::{
     io,
@@ -34,17 +34,17 @@ impl Child {
         self.0.id()
     }
 
-    /// Waits for the leader alone, however long others of the job live. Cancel safe.
+    /// Waits for the leader alone, however long other processes of the job live. Cancel safe.
     pub(super) async fn wait(&mut self) -> io::Result<ExitStatus> {
-        // NB. One layer below the job, whose own `wait` is for all that is in it.
+        // NB. One layer below the job, whose own `wait` waits for every process in it.
         self.0.inner_mut().wait().await
     }
 }
 
-/// A child and the processes that it has started: all that is in its job.
+/// A child and its descendants: every process in its job.
 #[derive(Debug)]
 pub(super) struct Tree {
-    /// `None` once nothing is left. Closing it ends all that is in it.
+    /// `None` once no process is left. Closing the job ends every process in it.
     job: Option<Job>,
     leader: Option<u32>,
     leader_ended: bool,
@@ -54,14 +54,15 @@ pub(super) struct Tree {
 
 /// Puts the suspended child into a job that this process can list.
 ///
-/// NB. The job of `process-wrap`, which comes second and so is nested in this one, can be terminated but not listed; this
-/// one can be listed but not terminated. Both end what is in them when they are closed.
+/// NB. The job of `process-wrap` comes second, so it is nested in this one. That job can be
+/// terminated but not listed; this one can be listed but not terminated. Closing either job ends
+/// the processes in it.
 #[derive(Debug)]
 struct InJob(Arc<OnceLock<Job>>);
 
 impl CommandWrapper for InJob {
     fn pre_spawn(&mut self, command: &mut Command, _: &CommandWrap) -> io::Result<()> {
-        // NB. `JobObject` has set its own, without the others, and resumes the child.
+        // NB. `JobObject` has set its own flags, without these, and resumes the child.
         command.creation_flags(CREATE_SUSPENDED | CREATE_NEW_PROCESS_GROUP | CREATE_NO_WINDOW);
         Ok(())
     }
@@ -107,7 +108,7 @@ pub(super) fn spawn(command: Command) -> io::Result<(Child, Tree)> {
     Ok((child, tree))
 }
 
-/// This process's ends of the child's pipes, the first time.
+/// This process's ends of the child's pipes; `None` after the first call.
 pub(super) fn pipes(
     child: &mut Child,
 ) -> (Option<ChildStdin>, Option<ChildStdout>, Option<ChildStderr>) {
@@ -142,7 +143,7 @@ impl Tree {
         };
         let leader = self.leader.filter(|_| !self.leader_ended);
         let is_leader = |pid: usize| leader.is_some_and(|leader| leader as usize == pid);
-        // Fails if there are more than a thousand.
+        // Fails if there are more than a thousand processes.
         self.has_descendants = job
             .query_process_id_list()
             .map_or(true, |all| all.into_iter().any(|pid| !is_leader(pid)));
@@ -164,18 +165,18 @@ impl Tree {
 
     pub(super) fn kill_all(&mut self, child: &mut Child) {
         if self.job.is_some() {
-            // Fails if nothing of the job is left, which is what is wanted.
+            // Fails if no process of the job is left, which is the goal.
             let _ = child.0.start_kill();
         }
     }
 
-    /// Closes the job, which ends what is left in it.
+    /// Closes the job, which ends the processes that are left in it.
     pub(super) fn release(&mut self) {
         self.job = None;
     }
 }
 
-/// Records nothing: Windows closes the jobs of a killed host, which ends what is in them.
+/// Records nothing: Windows closes the jobs of a killed host, which ends the processes in them.
 #[derive(Debug)]
 pub struct Registry;
 

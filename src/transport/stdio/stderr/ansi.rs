@@ -1,6 +1,6 @@
-//! Strips the escape sequences of terminals from text, wherever the text is cut into pieces.
+//! Strips terminal escape sequences from text, wherever the text is cut into pieces.
 
-/// Where in an escape sequence the last piece ended.
+/// The position in an escape sequence at which the last piece ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Stripper {
     #[default]

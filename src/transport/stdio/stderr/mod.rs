@@ -1,4 +1,4 @@
-//! The child's stderr: always drained, traced line by line, the end of it kept.
+//! The child's stderr: always drained, traced line by line, with its tail kept.
 
 mod ansi;
 
@@ -13,7 +13,7 @@ use tracing::{Level, level_filters::LevelFilter};
 use self::ansi::Stripper;
 use crate::rpc::Aside;
 
-/// The last of what the child wrote to stderr.
+/// The last part of what the child wrote to stderr.
 #[derive(Debug, Default)]
 pub(crate) struct Tail(Mutex<VecDeque<u8>>);
 
@@ -24,8 +24,8 @@ impl Tail {
     /// The most bytes of a line in one trace.
     const LINE: usize = 4 * 1024;
 
-    /// Drains stderr until its end, whatever bytes it holds, and traces it line by line, without escape sequences. Waits
-    /// for no subscriber: a server whose stderr is full stands still.
+    /// Drains stderr until its end, whatever bytes it holds, and traces it line by line, without
+    /// escape sequences. Waits for no subscriber, because a server whose stderr is full blocks.
     pub(crate) async fn drain<R: AsyncRead + Unpin>(&self, mut stderr: R, aside: &Aside) {
         let mut buf = vec![0; 8 * 1024];
         let mut line = Vec::new();
@@ -58,7 +58,7 @@ impl Tail {
         tail.drain(..excess);
     }
 
-    /// The text that is kept.
+    /// The kept text.
     pub(crate) fn text(&self) -> String {
         let tail = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (a, b) = tail.as_slices();
