@@ -15,8 +15,7 @@ use serde_json::{Map, Value};
 use crate::{
     client::{handle::CasClient, pager::Pager},
     error::Error,
-    protocol::Paged,
-    protocol::pointer::Page,
+    protocol::{self, Paged, pointer::Page},
 };
 
 impl CasClient {
@@ -37,7 +36,7 @@ impl CasClient {
     pub fn pages<C: Paged>(&self, params: C) -> Pages<C> {
         let begin = self
             .check::<C>()
-            .and_then(|()| match serde_json::to_value(&params) {
+            .and_then(|()| match protocol::to_value(&params) {
                 Ok(Value::Object(fields)) => Ok(fields),
                 Ok(_) => Ok(Map::new()),
                 Err(e) => Err(Error::encode(C::METHOD, &e)),

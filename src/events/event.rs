@@ -104,6 +104,7 @@ impl Event {
     ///
     /// # Errors
     /// [`Error::Decode`] if the params don't fit the schema, or if the event is not a notification.
+    #[inline] // So that ninety types are decoded by code of the programs that call this, not of all.
     pub fn notification(&self) -> Result<&ServerNotification, Error> {
         type Memo = Result<ServerNotification, serde_json::Error>;
         if self.kind() != MessageKind::Notification {

@@ -7,7 +7,11 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{policy::Policy, set::Handlers, tools};
-use crate::{client::handle::CasClient, error::Error, protocol::DynamicToolSpec};
+use crate::{
+    client::handle::CasClient,
+    error::Error,
+    protocol::{self, DynamicToolSpec},
+};
 
 /// The response to a request that opens a thread.
 #[derive(Deserialize)]
@@ -35,7 +39,7 @@ impl CasClient {
             let text = "tools are experimental; call `experimental_api(true)` on the builder to start threads with them";
             return Err(Error::Invalid(text.to_owned()));
         }
-        let specs = specs.map(serde_json::from_value);
+        let specs = specs.as_ref().map(protocol::from_value);
         specs
             .transpose()
             .map_err(|e| Error::encode("thread/start", &e))

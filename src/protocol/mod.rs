@@ -15,7 +15,7 @@ use ::serde::{Serialize, de::DeserializeOwned};
     reason = "`readable!` expands to it where a field may be absent"
 )]
 pub(crate) use self::serde::Optional;
-pub(crate) use self::serde::{Name, from_value};
+pub(crate) use self::serde::{Name, from_value, to_value};
 pub use inventory::{MethodInfo, MethodKind, inventory};
 pub use request_id::RequestId;
 

@@ -28,7 +28,7 @@ use crate::{
     CasClient,
     error::Error,
     protocol::{
-        AccountRateLimitsUpdatedNotification, GetAccountRateLimitsParams,
+        self, AccountRateLimitsUpdatedNotification, GetAccountRateLimitsParams,
         GetAccountRateLimitsResponse, RateLimitSnapshot, RateLimitWindow,
     },
 };
@@ -149,9 +149,9 @@ impl RateLimits {
 /// Works on the JSON of both, so that it needs no list of the fields of every schema.
 fn overlaid(known: Option<&RateLimitSnapshot>, update: &RateLimitSnapshot) -> RateLimitSnapshot {
     let overlaid = || {
-        let mut known = serde_json::to_value(known?).ok()?;
-        overlay(&mut known, &serde_json::to_value(update).ok()?);
-        serde_json::from_value(known).ok()
+        let mut known = protocol::to_value(&known?).ok()?;
+        overlay(&mut known, &protocol::to_value(update).ok()?);
+        protocol::from_value(&known).ok()
     };
     overlaid().unwrap_or_else(|| update.clone())
 }

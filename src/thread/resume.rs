@@ -180,8 +180,8 @@ impl Resume {
 /// The same params for `thread/fork`, without those that `thread/fork` does not have.
 fn as_fork(params: &ThreadResumeParams) -> Result<ThreadForkParams, Error> {
     let encode = |e| Error::encode(ThreadForkParams::METHOD, &e);
-    let fields = serde_json::to_value(params).map_err(encode)?;
-    serde_json::from_value(fields).map_err(encode)
+    let fields = serde_json::to_string(params).map_err(encode)?;
+    serde_json::from_str(&fields).map_err(encode)
 }
 
 /// How long the file of a new thread may be empty.

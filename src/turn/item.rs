@@ -185,7 +185,7 @@ impl Step {
         Some(match kind {
             "agentMessage" => TurnEvent::Text {
                 item_id,
-                phase: serde_json::from_value(item["phase"].clone()).unwrap_or_default(),
+                phase: from_value(&item["phase"]).unwrap_or_default(),
                 delta,
             },
             "plan" => TurnEvent::PlanDelta { item_id, delta },

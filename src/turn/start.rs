@@ -198,7 +198,7 @@ impl Ask {
             return Err(error);
         }
         let encode = |e| Error::encode(METHOD, &e);
-        let mut fields = match serde_json::to_value(&self.params).map_err(encode)? {
+        let mut fields = match protocol::to_value(&self.params).map_err(encode)? {
             Value::Object(fields) => fields,
             _ => Map::new(),
         };

@@ -61,4 +61,4 @@ pub(super) mod unions;
     reason = "`readable!` expands to it where a field may be absent"
 )]
 pub(crate) use structs::Optional;
-pub(crate) use structs::{Name, from_value};
+pub(crate) use structs::{Name, from_value, to_value};

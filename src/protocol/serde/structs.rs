@@ -375,9 +375,16 @@ macro_rules! redacted {
     };
 }
 
-/// `serde_json::from_value` by way of text, so that the types' readers are compiled for one deserializer, not two.
+/// `serde_json::from_value` by way of text, so that the types' readers are compiled for one
+/// deserializer, not two.
 pub(crate) fn from_value<T: DeserializeOwned>(value: &Value) -> serde_json::Result<T> {
     serde_json::from_str(&value.to_string())
+}
+
+/// `serde_json::to_value` by way of text, so that the types' writers are compiled for one
+/// serializer, not two.
+pub(crate) fn to_value<T: Serialize>(value: &T) -> serde_json::Result<Value> {
+    serde_json::from_str(&serde_json::to_string(value)?)
 }
 
 /// Stands in for a secret in `Debug` output.

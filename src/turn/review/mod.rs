@@ -21,7 +21,8 @@ use crate::error::TurnOutcome;
 use crate::{
     error::Error,
     protocol::{
-        BaseBranchReviewTarget, CommitReviewTarget, CustomReviewTarget, ReviewTarget, TurnStatus,
+        self, BaseBranchReviewTarget, CommitReviewTarget, CustomReviewTarget, ReviewTarget,
+        TurnStatus,
     },
     thread::Thread,
 };
@@ -124,7 +125,7 @@ impl StartReview {
             thread.check_at_rest(METHOD).await?;
         }
         let reviewed = Reviewed::of(&thread, &target).await;
-        let target = serde_json::to_value(target).map_err(|e| Error::encode(METHOD, &e))?;
+        let target = protocol::to_value(&target).map_err(|e| Error::encode(METHOD, &e))?;
         let params = serde_json::json!({"threadId": thread.id(), "target": target}).to_string();
         let timeout = thread.client().request_timeout();
         let turn = thread.begin(METHOD, &params, timeout, true).await?;
