@@ -22,11 +22,11 @@ use crate::{
 /// Set to stop the connection; shared with the client, whose last clone sets it.
 pub(crate) type Stop = watch::Sender<bool>;
 
-/// What the task owns.
+/// The task of a connection, and what it owns.
 ///
 /// NB. The order of the fields matters: if the runtime ends before the connection does, the process
 /// is dropped first.
-struct Care {
+struct ConnectionTask {
     process: Option<Process>,
     stop: watch::Receiver<bool>,
     reader: AbortOnDrop<io::Result<()>>,
@@ -135,7 +135,7 @@ where
         stderr: process.as_ref().map(|process| process.stderr.clone()),
         done,
     };
-    let care = Care {
+    let task = ConnectionTask {
         process,
         stop,
         reader: AbortOnDrop(reader),
@@ -147,14 +147,14 @@ where
     };
     // Deliberately detached: the task ends by itself for every cause it watches, and reports its
     // end through `done`.
-    drop(tokio::spawn(care.run()));
+    drop(tokio::spawn(task.run()));
     Supervised {
         stop: stop_tx,
         done: done_rx,
     }
 }
 
-impl Care {
+impl ConnectionTask {
     async fn run(self) {
         // NB. Bound first, so dropped last.
         let Self {
