@@ -10,6 +10,7 @@ use cas_sdk::{
 };
 use common::{Rig, codex_test};
 use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 /// The directory of the examples, which are built if they are missing.
 fn examples() -> HashMap<String, PathBuf> {
@@ -130,7 +131,29 @@ async fn every_program_does_what_it_says() {
         assert!(out.contains(&format!(" at {address} ")), "{out}");
         assert!(out.contains(" rests: "), "{out}");
         assert!(out.contains("no server is there"), "{out}");
+
+        let thread = own.start_thread(ThreadStartParams::default()).await.unwrap();
+        let ask = async |text: &str| {
+            rig.model.reply(Reply::text(text));
+            thread.ask("Go.").await.unwrap().finish().await.unwrap();
+        };
+        ask("Before the join.").await;
+        let mut child = tokio::process::Command::new(&examples["join"])
+            .args([thread.id(), &address])
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let snapshot = lines.next_line().await.unwrap().unwrap();
+        assert!(snapshot.ends_with(": Completed, 2 items"), "{snapshot}");
+        ask("After the join.").await;
         own.shutdown().await;
+        assert!(child.wait().await.unwrap().success());
+        let begins = lines.next_line().await.unwrap().unwrap();
+        assert!(begins.ends_with(" begins"), "{begins}");
+        let text = lines.next_line().await.unwrap().unwrap();
+        assert_eq!(text, "After the join.");
 
         assert_eq!(rig.model.unexpected(), [""; 0]);
     })

@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::{
-    client::retry::Retry,
+    client::{Role, retry::Retry},
     handlers::{Handlers, policy::Policy, tools::DynamicTool},
     rpc::{Limits, queue::Bounds},
     transport::stdio::Launch,
@@ -30,6 +30,7 @@ pub struct Builder {
     pub(crate) grace: Duration,
     pub(crate) registry: Option<PathBuf>,
     pub(super) retry_start: Option<Retry>,
+    pub(super) role: Option<Role>,
     pub(super) handlers: Handlers,
 }
 
@@ -62,6 +63,7 @@ impl Default for Builder {
             grace: Duration::from_secs(2),
             registry: None,
             retry_start: None,
+            role: None,
             handlers: Handlers::default(),
         }
     }
@@ -176,6 +178,22 @@ impl Builder {
                 self.opt_out.push(method);
             }
         }
+        self
+    }
+
+    /// Sets what the client is to the threads that others have started on the same server. Default:
+    /// [`Role::Observer`] for a server that it joins with `connect_to`, otherwise [`Role::Owner`].
+    /// A server of [`spawn`](Self::spawn) has no other clients, so it needs an owner.
+    ///
+    /// ```no_run
+    /// # async fn run() -> Result<(), cas_sdk::Error> {
+    /// use cas_sdk::{CasClient, client::Role};
+    /// # #[cfg(feature = "ws")]
+    /// let client = CasClient::builder().role(Role::Driver).connect_to("unix://").await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn role(mut self, role: Role) -> Self {
+        self.role = Some(role);
         self
     }
 

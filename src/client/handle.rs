@@ -16,12 +16,13 @@ use tokio::{
 use crate::{
     client::{
         connection_task::Supervised,
+        role::Role,
         server_info::ServerInfo,
         tracker::{HandlerSet, Tracker},
         turn_log::TurnLog,
     },
     error::{CloseCause, CloseReason, Error},
-    protocol::{Call, InitializeParams},
+    protocol::{Call, InitializeParams, pointer::at},
     rpc::{
         Connection,
         connection::OutgoingRequest,
@@ -57,6 +58,7 @@ pub(crate) trait Answering: Any + Send + Sync {
     fn sending(
         &self,
         method: &str,
+        params: &str,
         handlers: Option<&HandlerSet>,
         then: Option<OnReply>,
     ) -> Option<OnReply>;
@@ -98,6 +100,7 @@ pub(crate) struct Options {
     pub(crate) urgent_timeout: Duration,
     pub(crate) bounds: Bounds,
     pub(crate) kind: ConnectionKind,
+    pub(crate) role: Role,
 }
 
 pub(crate) struct Parts {
@@ -176,6 +179,12 @@ impl CasClient {
     #[must_use]
     pub fn connection_kind(&self) -> &ConnectionKind {
         &self.shared.options.kind
+    }
+
+    /// What this client is to the threads that others have started on its server.
+    #[must_use]
+    pub fn role(&self) -> Role {
+        self.shared.options.role
     }
 
     /// Ends the server: closes its input, sends SIGTERM, then sends SIGKILL, each after the
@@ -266,8 +275,9 @@ impl CasClient {
         urgent: bool,
         on_reply: Option<OnReply>,
     ) -> Result<RawReply, Error> {
+        self.check_role(method, params)?;
         let answering = &self.shared.answering;
-        let on_reply = answering.sending(method, self.handlers.as_ref(), on_reply);
+        let on_reply = answering.sending(method, params, self.handlers.as_ref(), on_reply);
         let on_reply = self.tracker().hook(method, params, on_reply);
         let lane = if urgent {
             Lane::Urgent
@@ -311,6 +321,22 @@ impl CasClient {
                 method: method.to_owned(),
                 after: deadline.unwrap_or_default(),
             }),
+        }
+    }
+
+    /// Fails for what an observer does not do to the threads of others.
+    fn check_role(&self, method: &str, params: &str) -> Result<(), Error> {
+        if self.role() != Role::Observer || Role::is_harmless(method) {
+            return Ok(());
+        }
+        match at::<String>(params, &["threadId"]) {
+            Ok(thread_id) if !self.tracker().is_started_here(Some(&thread_id)) => {
+                Err(Error::Observer {
+                    method: method.to_owned(),
+                    thread_id: Some(thread_id),
+                })
+            }
+            _ => Ok(()),
         }
     }
 

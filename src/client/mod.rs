@@ -9,6 +9,7 @@ pub(crate) mod pager;
 mod pages;
 pub(crate) mod request;
 pub(crate) mod retry;
+mod role;
 #[cfg(all(unix, feature = "ws"))]
 mod serve;
 pub(crate) mod server_info;
@@ -25,4 +26,5 @@ pub use handle::CasClient;
 pub use pages::Pages;
 pub use request::{Request, Response};
 pub use retry::Retry;
+pub use role::Role;
 pub use server_info::ServerInfo;

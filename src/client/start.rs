@@ -9,6 +9,7 @@ use crate::{
         builder::Builder,
         connection_task::{Peer, supervise},
         handle::{CasClient, Options, Parts},
+        role::Role,
         tracker::Tracker,
     },
     error::{CloseCause, Error, SpawnError},
@@ -73,6 +74,12 @@ impl Builder {
 
     async fn spawn_once(self) -> Result<CasClient, Error> {
         self.handlers.tools.check()?;
+        if let Some(role @ (Role::Observer | Role::Driver)) = self.role {
+            let text = format!(
+                "nobody else could answer the requests of a server from `spawn`: its client can't be {role:?}"
+            );
+            return Err(Error::Invalid(text));
+        }
         let childs_path = self.launch.path();
         let program = find_codex_for(self.launch.codex.as_deref(), childs_path.as_deref())?;
         let registry = match &self.registry {
@@ -151,9 +158,14 @@ impl Builder {
         self.limits.outgoing = kind.max_outgoing();
         let params = self.initialize_params();
         let aside = Aside::new();
-        let joined = matches!(kind, ConnectionKind::Joined { .. });
+        let role = self.role.unwrap_or(match kind {
+            ConnectionKind::Joined { .. } => Role::Observer,
+            ConnectionKind::Spawned | ConnectionKind::Served { .. } | ConnectionKind::Streams => {
+                Role::Owner
+            }
+        });
         let tracker = Tracker::new(aside.clone());
-        let dispatch = Dispatch::new(self.handlers, tracker.clone(), aside.clone(), joined);
+        let dispatch = Dispatch::new(self.handlers, tracker.clone(), aside.clone(), role);
         let router = Arc::new(Router::new(&CODEX, dispatch.clone(), aside));
         let connection = Arc::new(Connection::new(
             router,
@@ -177,6 +189,7 @@ impl Builder {
                     .unwrap_or_else(|| self.request_timeout.min(URGENT)),
                 bounds: self.bounds,
                 kind,
+                role,
             },
         });
         match client.handshake(&params, self.handshake_timeout).await {

@@ -44,7 +44,8 @@ pub enum ErrorClass {
     /// The thread or its turn is in another state than the call needs: the thread is archived, not followed or in use by
     /// another process, or no turn runs, or another one does.
     Conflict,
-    /// A policy of the provider or of the workspace forbids it, or a budget is spent.
+    /// A policy of the provider or of the workspace forbids it, a budget is spent, or the client is an
+    /// observer.
     Denied,
     /// The turn was interrupted.
     Interrupted,
@@ -156,7 +157,9 @@ impl Error {
             Self::Lagged { .. } => ErrorClass::Lagged,
             Self::Closed(_) => ErrorClass::Closed,
             Self::Turn(error) => error.class(),
-            Self::NotFollowed { .. } => ErrorClass::Conflict,
+            Self::NotFollowed { .. } | Self::NotPending { .. } => ErrorClass::Conflict,
+            Self::Observer { .. } => ErrorClass::Denied,
+            Self::NotJoinable { reason, .. } => reason.class(),
             Self::Encode { .. } | Self::Invalid(_) => ErrorClass::Invalid,
         }
     }

@@ -3,6 +3,7 @@
 pub(crate) mod class;
 mod close;
 mod connect;
+mod join;
 pub(crate) mod misfit;
 mod outcome;
 mod raw_text;
@@ -21,6 +22,7 @@ use serde_json::value::RawValue;
 pub use self::{
     close::{CloseCause, CloseReason},
     connect::{AuthRefusal, ConnectError, ConnectErrorKind},
+    join::JoinRefusal,
     outcome::{Item, TurnFailure, TurnOutcome},
     raw_text::RawText,
     rpc::{RpcError, RpcErrorKind},
@@ -30,7 +32,7 @@ pub use self::{
     usage::TokenUsage,
 };
 use self::{rounded::Rounded, shortened::Shortened};
-use crate::protocol::pointer::raw_at;
+use crate::protocol::{RequestId, pointer::raw_at};
 pub use class::ErrorClass;
 
 /// The error of everything in this crate.
@@ -127,6 +129,38 @@ pub enum Error {
     NotFollowed {
         /// The thread.
         thread_id: String,
+    },
+
+    /// An [`Observer`](crate::client::Role::Observer) leaves this to the clients that take part in
+    /// the thread. Nothing was sent.
+    #[error(
+        "this client only observes the threads that others have started, so {method} was not sent: connect with `role(Role::Driver)` to take part in them"
+    )]
+    Observer {
+        /// The method of the request, or of the server's request that was not answered.
+        method: String,
+        /// The thread.
+        thread_id: Option<String>,
+    },
+
+    /// The thread can't be joined, though it is there.
+    #[error("thread {thread_id} {reason}")]
+    NotJoinable {
+        /// The thread.
+        thread_id: String,
+        /// Why it can't.
+        reason: JoinRefusal,
+    },
+
+    /// The server's request does not wait for an answer any more. Nothing was sent.
+    #[error("{method} no longer waits for an answer: {reason}")]
+    NotPending {
+        /// The method of the server's request.
+        method: String,
+        /// The id of the server's request.
+        id: RequestId,
+        /// Why it does not.
+        reason: String,
     },
 
     /// The call is wrong in itself. Nothing was sent.
@@ -248,6 +282,22 @@ impl fmt::Debug for Error {
             Self::NotFollowed { thread_id } => f
                 .debug_struct("NotFollowed")
                 .field("thread_id", thread_id)
+                .finish(),
+            Self::Observer { method, thread_id } => f
+                .debug_struct("Observer")
+                .field("method", method)
+                .field("thread_id", thread_id)
+                .finish(),
+            Self::NotJoinable { thread_id, reason } => f
+                .debug_struct("NotJoinable")
+                .field("thread_id", thread_id)
+                .field("reason", reason)
+                .finish(),
+            Self::NotPending { method, id, reason } => f
+                .debug_struct("NotPending")
+                .field("method", method)
+                .field("id", id)
+                .field("reason", reason)
                 .finish(),
             Self::Invalid(text) => f.debug_tuple("Invalid").field(&Shortened(text)).finish(),
         }

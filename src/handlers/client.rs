@@ -4,7 +4,7 @@
 use std::{any::Any, sync::Arc};
 
 use super::{
-    dispatch::{Dispatch, PendingRequest},
+    dispatch::{Dispatch, PendingRequest, PendingRequestChanges},
     fallback::UnclaimedRequests,
     set::Handlers,
 };
@@ -28,10 +28,33 @@ impl CasClient {
         self.with_handler_set(Some(handlers))
     }
 
-    /// The server's requests that wait for an answer, the oldest first.
+    /// The server's requests that wait for an answer, the oldest first: those of this client, and
+    /// those of other clients of the server as far as the server sends them here. The server sends
+    /// the requests of threads that this connection follows, and of all sub-agents that are spawned
+    /// while it is there.
     #[must_use]
     pub fn pending_requests(&self) -> Vec<PendingRequest> {
         self.dispatch().pending()
+    }
+
+    /// Streams the requests that wait for an answer, as they come and are settled. The stream begins
+    /// with those that wait already.
+    ///
+    /// ```no_run
+    /// # async fn run(client: cas_sdk::CasClient) {
+    /// use cas_sdk::handlers::PendingRequestChange as Change;
+    /// let mut changes = client.pending_request_changes();
+    /// while let Some(change) = changes.next().await {
+    ///     match change {
+    ///         Change::Added(request) => println!("{} waits", request.method),
+    ///         Change::Settled(request) => println!("{}: {:?}", request.method, request.settled()),
+    ///         _ => {}
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    pub fn pending_request_changes(&self) -> PendingRequestChanges {
+        self.dispatch().pending_changes()
     }
 
     /// Streams the server's requests that no handler claims, from now on, for a program that passes

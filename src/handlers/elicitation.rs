@@ -328,7 +328,7 @@ impl ElicitationRequest {
 }
 
 /// Whether a form has no fields.
-fn asks_for_nothing(schema: &Value) -> bool {
+pub(crate) fn asks_for_nothing(schema: &Value) -> bool {
     schema.as_object().is_some_and(|schema| {
         schema.iter().all(|(key, value)| match key.as_str() {
             "type" => value == "object",

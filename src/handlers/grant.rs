@@ -1,5 +1,7 @@
 //! `Grant`: the permissions that an agent gets.
 
+use serde_json::Value;
+
 use super::decision::Decision;
 use crate::protocol::{
     GrantedPermissionProfile, PermissionGrantScope, PermissionsRequestApprovalParams,
@@ -46,6 +48,15 @@ impl Grant {
         self.permissions.file_system.is_none() && self.permissions.network.is_none()
     }
 
+    /// Whether everything that is granted was requested.
+    pub(crate) fn is_within(&self, asked: &RequestPermissionProfile) -> bool {
+        let json = [
+            serde_json::to_value(&self.permissions),
+            serde_json::to_value(asked),
+        ];
+        matches!(&json, [Ok(granted), Ok(asked)] if is_within(granted, asked))
+    }
+
     /// All of the requested permissions, or none.
     pub(crate) fn decided(decision: &Decision, asked: &RequestPermissionProfile) -> Self {
         match decision {
@@ -71,5 +82,46 @@ impl From<RequestPermissionProfile> for GrantedPermissionProfile {
             file_system: asked.file_system,
             network: asked.network,
         }
+    }
+}
+
+/// Whether a JSON value has nothing that another has not.
+fn is_within(value: &Value, asked: &Value) -> bool {
+    match (value, asked) {
+        (Value::Null | Value::Bool(false), _) => true,
+        (Value::Array(parts), Value::Array(asked)) => parts.iter().all(|p| asked.contains(p)),
+        (Value::Array(parts), _) => parts.is_empty(),
+        (Value::Object(members), asked) => members
+            .iter()
+            .all(|(key, value)| is_within(value, &asked[key])),
+        (value, asked) => value == asked,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_grant_is_within_a_request_if_each_part_of_it_was_requested() {
+        let asked = json!({"fileSystem": {"read": ["/a", "/b"]}, "network": {"enabled": true}});
+        for within in [
+            json!({}),
+            json!({"network": null}),
+            json!({"network": {"enabled": false}, "fileSystem": {"read": []}}),
+            json!({"fileSystem": {"read": ["/b"]}}),
+            asked.clone(),
+        ] {
+            assert!(is_within(&within, &asked), "{within}");
+        }
+        for wider in [
+            json!({"fileSystem": {"read": ["/c"]}}),
+            json!({"fileSystem": {"write": ["/a"]}}),
+            json!({"fileSystem": {"read": ["/a"], "globScanMaxDepth": 3}}),
+        ] {
+            assert!(!is_within(&wider, &asked), "{wider}");
+        }
+        assert!(!is_within(&asked, &json!({"network": {"enabled": null}})));
     }
 }

@@ -13,6 +13,7 @@ pub(crate) mod dispatch;
 mod elicitation;
 mod erased;
 mod error;
+mod explicit;
 mod fallback;
 mod grant;
 mod method;
@@ -30,11 +31,12 @@ pub use auth::{AuthRefresh, ChatgptTokens, RefreshRequest};
 pub use clock::Clock;
 pub use context::RequestContext;
 pub use decision::Decision;
-pub use dispatch::PendingRequest;
+pub use dispatch::{PendingRequest, PendingRequestChange, PendingRequestChanges, Settled};
 pub use elicitation::{
     Elicitation, ElicitationAnswer, ElicitationAsk, ElicitationRequest, McpToolCall, Persist,
 };
 pub use error::HandlerError;
+pub use explicit::RequestAnswer;
 pub use fallback::{Fallback, Responder, UnclaimedRequest, UnclaimedRequests};
 pub use grant::Grant;
 pub use set::Handlers;

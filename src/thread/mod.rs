@@ -5,6 +5,7 @@ pub(crate) mod history;
 mod input;
 mod mcp;
 mod open;
+mod overrides;
 mod resume;
 pub(crate) mod status;
 pub(crate) mod stop;

@@ -11,6 +11,7 @@ use crate::{
     error::Error,
     protocol::pointer::at,
     protocol::{Call, ThreadForkParams, ThreadResumeParams, ThreadStartParams},
+    rpc::reply::OnReply,
 };
 
 impl CasClient {
@@ -68,6 +69,21 @@ impl CasClient {
             .await
     }
 
+    /// `thread/resume` with params of the caller's own. The hook runs in the reader, before any event
+    /// that follows the response.
+    #[cfg(feature = "ws")]
+    pub(crate) async fn resume_with(
+        &self,
+        params: &str,
+        within: Duration,
+        hook: OnReply,
+    ) -> Result<Thread, Error> {
+        self.check_tools()?;
+        let (method, opened_by) = (ThreadResumeParams::METHOD, OpenedBy::Resumed);
+        self.opened(method, params, opened_by, within, Some(hook))
+            .await
+    }
+
     pub(super) async fn open_thread<C: Call>(
         &self,
         params: &C,
@@ -77,13 +93,23 @@ impl CasClient {
         self.check::<C>()?;
         self.check_tools()?;
         let params = serde_json::to_string(params).map_err(|e| Error::encode(C::METHOD, &e))?;
-        let reply = self
-            .send(C::METHOD, &params, Some(within), false, None)
-            .await?;
-        self.warn_of_opened(C::METHOD, reply.result()).await;
+        self.opened(C::METHOD, &params, opened_by, within, None)
+            .await
+    }
+
+    async fn opened(
+        &self,
+        method: &str,
+        params: &str,
+        opened_by: OpenedBy,
+        within: Duration,
+        hook: Option<OnReply>,
+    ) -> Result<Thread, Error> {
+        let reply = self.send(method, params, Some(within), false, hook).await?;
+        self.warn_of_opened(method, reply.result()).await;
         let path = &["thread", "id"];
         let id = at(reply.result(), path)
-            .map_err(|e| Error::decode_at(C::METHOD, reply.result(), path, &e))?;
+            .map_err(|e| Error::decode_at(method, reply.result(), path, &e))?;
         let text = reply.result().to_owned();
         Ok(Thread::new(self, id, opened_by, text))
     }

@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     handle::{OpenedBy, Thread},
+    overrides,
     stop::pause_goal,
 };
 use crate::{
@@ -25,6 +26,9 @@ use crate::{
 /// A thread about to be resumed, with fallbacks in case the thread can't be resumed; see
 /// [`CasClient::resume_thread`]. [`Thread::opened_by`] says how the thread was opened. A refusal
 /// that no method of this type deals with is returned as an error.
+///
+/// On a server that other clients may use, params that would change the settings of a thread are
+/// refused with [`Error::Invalid`] if the thread is loaded: the server ignores them without a word.
 #[derive(Debug, Clone)]
 #[must_use = "a thread is not resumed until this is awaited"]
 pub struct Resume {
@@ -137,6 +141,7 @@ impl Resume {
                 .await
                 .map_err(told)?;
         }
+        overrides::check(&client, &params).await.map_err(told)?;
         let resume = |opened_by| client.open_thread(&params, opened_by, left());
         let mut opened = resume(OpenedBy::Resumed).await;
         if unarchive && is(&opened, &RpcErrorKind::Archived) {

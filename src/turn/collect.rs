@@ -219,6 +219,19 @@ impl Collector {
         }
     }
 
+    /// Begins in the middle of a turn, with the items that a snapshot has of it.
+    #[cfg(feature = "ws")]
+    pub(super) fn begin_with(
+        &mut self,
+        items: impl Iterator<Item = (String, Box<RawValue>, bool)>,
+    ) {
+        self.started = true;
+        self.gaps = true; // The snapshot lacks a message that is being streamed.
+        for (id, item, completed) in items {
+            self.step(&id).found(item, completed);
+        }
+    }
+
     /// Fills in the unseen parts of the turn from the server's record.
     pub(super) fn recover(&mut self, record: Record) {
         self.recovered = true;

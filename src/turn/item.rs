@@ -87,6 +87,13 @@ impl Step {
         }
     }
 
+    /// Takes the item from a snapshot of the turn, in which it may be incomplete.
+    #[cfg(feature = "ws")]
+    pub(super) fn found(&mut self, item: Box<RawValue>, completed: bool) {
+        self.source = Source::Record(item);
+        self.completed = completed;
+    }
+
     pub(super) fn piece(&mut self, piece: Piece, delta: &str) {
         if self.completed {
             return;

@@ -10,6 +10,8 @@ mod deadline;
 mod event;
 mod goal;
 mod item;
+#[cfg(feature = "ws")]
+mod joined;
 mod mode;
 mod pending;
 mod plan;

@@ -4,7 +4,7 @@ use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Stdio, tim
 
 use cas_sdk::{
     CasClient, Error,
-    client::ConnectionKind,
+    client::{ConnectionKind, Role},
     error::{CloseCause, ConnectErrorKind as Kind, SpawnError},
     live::Endpoint,
     protocol::ThreadStartParams,
@@ -56,7 +56,8 @@ async fn other_clients_join_a_served_server_which_ends_with_its_client() {
             .await
             .unwrap();
         thread.ask("hi").await.unwrap().finish().await.unwrap();
-        let guest = builder(&rig).connect_to(&address).await.unwrap();
+        let guest = builder(&rig).role(Role::Driver);
+        let guest = guest.connect_to(&address).await.unwrap();
         let joined = guest.resume_thread(thread.id()).await.unwrap();
         rig.model.reply(Reply::text("hello guest"));
         let outcome = joined.ask("and I?").await.unwrap().finish().await.unwrap();

@@ -6,11 +6,14 @@
 
 mod approval;
 mod call;
+mod changes;
 mod decide;
+mod explicit;
 mod guarded;
 mod immediate;
 mod items;
 mod observe;
+mod ours;
 mod pending;
 mod refresh;
 mod route;
@@ -25,10 +28,13 @@ use std::{
 };
 
 use futures_util::FutureExt as _;
-use tokio::{sync::mpsc, task::AbortHandle};
+use tokio::{
+    sync::{mpsc, watch},
+    task::AbortHandle,
+};
 use tracing::Level;
 
-use self::{items::Items, refresh::Refresher};
+use self::{items::Items, ours::Login, refresh::Refresher};
 use super::{
     answer::Answer,
     context::RequestContext,
@@ -41,23 +47,24 @@ use super::{
 };
 use crate::protocol::routing::RoutingKeys as _;
 use crate::{
-    client::{handle::WeakClient, tracker::Tracker},
+    client::{Role, handle::WeakClient, tracker::Tracker},
     protocol::pointer::at,
     rpc::{Aside, Connection, Incoming},
 };
 
-pub use pending::PendingRequest;
+pub use changes::{PendingRequestChange, PendingRequestChanges};
+pub use pending::{PendingRequest, Settled};
 pub(crate) use threads::Threads;
 
 /// How many server requests are answered at the same time; further requests get "overloaded".
 const MAX_CONCURRENT: usize = 256;
 
 pub(crate) struct Dispatch {
-    /// Whether somebody else runs the server.
-    joined: bool,
+    role: Role,
     threads: Arc<Threads>,
     items: Items,
     refresher: Refresher,
+    login: Login,
     attestation: Option<Erased<(), String>>,
     audit: Option<AuditFn>,
     /// Held while the audit is called, so that it gets one decision after the other.
@@ -65,6 +72,8 @@ pub(crate) struct Dispatch {
     aside: Aside,
     tracker: Arc<Tracker>,
     table: Mutex<Table>,
+    /// Woken after each change of the table.
+    changes: watch::Sender<()>,
     /// The stream that takes the requests that no handler claims.
     unclaimed: Mutex<Option<mpsc::Sender<Responder>>>,
     connection: OnceLock<Weak<Connection>>,
@@ -89,21 +98,22 @@ struct Open {
     task: Option<AbortHandle>,
     /// Whether the answer is decided. It is sent as soon as the audit knows it.
     settling: bool,
+    /// Says why the request no longer waits, once it does not.
+    settled: watch::Sender<Option<Settled>>,
 }
 
 impl Dispatch {
-    /// A server that this client joined belongs to somebody else: this client answers only the
-    /// requests of threads that it started.
     pub(crate) fn new(
         handlers: Handlers,
         tracker: Arc<Tracker>,
         aside: Aside,
-        joined: bool,
+        role: Role,
     ) -> Arc<Self> {
         Arc::new_cyclic(|myself| Self {
-            joined,
+            role,
             items: Items::default(),
             refresher: Refresher::new(handlers.auth_refresh.clone()),
+            login: Login::default(),
             attestation: handlers.attestation.clone(),
             audit: handlers.audit.clone(),
             threads: Threads::new(handlers, tracker.clone()),
@@ -111,6 +121,7 @@ impl Dispatch {
             tracker,
             aside,
             table: Mutex::default(),
+            changes: watch::Sender::default(),
             unclaimed: Mutex::default(),
             connection: OnceLock::new(),
             client: OnceLock::new(),
@@ -148,24 +159,25 @@ impl Dispatch {
 
     /// The requests that wait for an answer, the oldest first.
     pub(crate) fn pending(&self) -> Vec<PendingRequest> {
-        let open: Vec<_> = self
-            .lock()
-            .open
-            .values()
-            .map(|o| o.message.clone())
-            .collect();
-        pending::sorted(&open)
+        let describe = |open: &Open| PendingRequest::new(open, self.myself.clone());
+        let mut pending: Vec<_> = self.lock().open.values().map(describe).collect();
+        pending.sort_by_key(PendingRequest::seq);
+        pending
+    }
+
+    /// The requests that wait for an answer, as they come and are settled.
+    pub(crate) fn pending_changes(&self) -> PendingRequestChanges {
+        PendingRequestChanges::new(self.myself.clone(), self.changes.subscribe())
     }
 
     /// Accepts a server request.
     fn accept(&self, message: &Incoming) {
-        let (parts, Some(myself)) = (message.parts(), self.myself.upgrade()) else {
-            return;
-        };
+        let parts = message.parts();
         let Some(id) = parts.id().map(Box::<str>::from) else {
             return;
         };
-        {
+        let is_ours = self.is_ours(message);
+        let full = {
             let mut table = self.lock();
             if table.closed {
                 return;
@@ -178,7 +190,6 @@ impl Dispatch {
                 });
                 return;
             }
-            let is_ours = !self.joined || self.threads.is_started_here(parts.thread());
             let others = table.open.values().filter(|open| open.is_ours == is_ours);
             let full = others.count() >= MAX_CONCURRENT;
             if full && !is_ours {
@@ -193,21 +204,25 @@ impl Dispatch {
                     call_id,
                     task: None,
                     settling: false,
+                    settled: watch::Sender::default(),
                 },
             );
-            if !is_ours {
-                // NB. An answer is a vote, and the first vote wins, even a refusal. An answer from
-                // here would take the decision from whoever runs the session. So the request is
-                // shown and not answered.
-                return;
-            }
-            if full {
-                drop(table);
-                let text = "too many requests are being answered; retry later";
-                self.settle(message, &Answer::error(-32001, text));
-                return;
-            }
+            full
+        };
+        self.changes.send_replace(());
+        if full {
+            let text = "too many requests are being answered; retry later";
+            self.settle(message, &Answer::error(-32001, text));
+        } else if is_ours {
+            self.start(message);
         }
+    }
+
+    /// Answers an open request of this client: at once, or in a task.
+    fn start(&self, message: &Incoming) {
+        let (id, Some(myself)) = (message.parts().id(), self.myself.upgrade()) else {
+            return;
+        };
         // Only this crate's own code and the rules of a policy run here, in the reader.
         let immediate = catch_unwind(AssertUnwindSafe(|| self.answer_immediately(message)))
             .unwrap_or_else(|_| Some(self.failed()));
@@ -236,7 +251,7 @@ impl Dispatch {
         // The task is owned by its entry, unless the task has settled already or the connection has
         // just ended.
         let task = task.abort_handle();
-        let owned = match self.lock().open.get_mut(&id) {
+        let owned = match self.lock().open.get_mut(id.unwrap_or_default()) {
             Some(open) if open.message.seq() == message.seq() => {
                 open.task = Some(task.clone());
                 true
@@ -305,7 +320,11 @@ impl Dispatch {
             }
             table.open.remove(id)
         };
-        drop(settled); // With its task, so not under the lock.
+        // With its task, so not under the lock.
+        if let Some(open) = settled {
+            open.settled.send_replace(Some(Settled::Answered));
+        }
+        self.changes.send_replace(());
         if let Some(decided) = &answer.decided
             && is_decision(message)
         {
@@ -317,22 +336,28 @@ impl Dispatch {
     }
 
     /// Ends the handlers of requests that nobody waits for any more.
-    fn withdraw(&self, gone: impl Fn(&str, &Open) -> bool) {
+    fn withdraw(&self, why: Settled, gone: impl Fn(&str, &Open) -> bool) {
         let withdrawn: Vec<_> = self
             .lock()
             .open
             .extract_if(|id, open| !open.settling && gone(id, open))
             .collect();
+        if withdrawn.is_empty() {
+            return;
+        }
         for (_, open) in withdrawn {
+            open.settled.send_replace(Some(why));
             if let Some(task) = open.task {
                 task.abort();
             }
         }
+        self.changes.send_replace(());
     }
 
     fn close(&self) {
         self.lock().closed = true;
-        self.withdraw(|_, _| true);
+        self.withdraw(Settled::Closed, |_, _| true);
+        self.changes.send_replace(());
         self.refresher.close(&self.aside);
         let unclaimed = self
             .unclaimed

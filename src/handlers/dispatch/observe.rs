@@ -3,9 +3,10 @@
 
 use std::sync::Weak;
 
-use super::Dispatch;
+use super::{Dispatch, Settled};
 use crate::protocol::routing::RoutingKeys as _;
 use crate::{
+    client::Role,
     handlers::answer::Answer,
     protocol::pointer::raw_at,
     rpc::{Incoming, router::Dialect},
@@ -26,7 +27,7 @@ impl Dialect for Dispatch {
             "serverRequest/resolved" => {
                 let params = parts.params().unwrap_or_default();
                 if let Ok(resolved) = raw_at(params, &["requestId"]) {
-                    self.withdraw(|id, _| is_same_id(id, resolved.get()));
+                    self.withdraw(Settled::Resolved, |id, _| is_same_id(id, resolved.get()));
                 }
             }
             "account/updated" | "account/login/completed" => self.login_changed(),
@@ -39,17 +40,19 @@ impl Dialect for Dispatch {
                 };
                 self.items.completed(thread, item);
                 self.tell_what_settings_forbid(message);
-                self.withdraw(|_, open| {
-                    open.call_id.as_deref() == Some(item)
-                        && open.message.parts().thread() == Some(thread)
+                self.withdraw(Settled::Over, |_, open| {
+                    let of = open.message.parts();
+                    (open.call_id.as_deref() == Some(item) || of.item() == Some(item))
+                        && of.thread() == Some(thread)
                 });
+                self.take_over();
             }
             "turn/completed" => {
                 let (Some(thread), Some(turn)) = (parts.thread(), parts.turn()) else {
                     return;
                 };
                 self.items.ended(thread);
-                self.withdraw(|_, open| {
+                self.withdraw(Settled::Over, |_, open| {
                     let of = open.message.parts();
                     of.turn() == Some(turn) && of.thread() == Some(thread)
                 });
@@ -57,7 +60,9 @@ impl Dialect for Dispatch {
             "thread/closed" => {
                 let Some(thread) = parts.thread() else { return };
                 self.items.ended(thread);
-                self.withdraw(|_, open| open.message.parts().thread() == Some(thread));
+                self.withdraw(Settled::Over, |_, open| {
+                    open.message.parts().thread() == Some(thread)
+                });
             }
             _ => {}
         }
@@ -68,7 +73,7 @@ impl Dialect for Dispatch {
     }
 
     fn skipped(&self, id: &str, len: u64) {
-        if self.joined {
+        if self.role != Role::Owner {
             return; // Whose it is can't be told.
         }
         let text = format!("the request has {len} bytes, more than is read");

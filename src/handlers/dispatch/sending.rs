@@ -17,6 +17,7 @@ impl Answering for Dispatch {
     fn sending(
         &self,
         method: &str,
+        params: &str,
         handlers: Option<&HandlerSet>,
         then: Option<OnReply>,
     ) -> Option<OnReply> {
@@ -31,14 +32,9 @@ impl Answering for Dispatch {
             }
             "account/login/start" | "account/login/cancel" | "account/logout" => {
                 self.login_changed();
-                let dispatch = self.myself.clone();
-                let changed: OnReply = Box::new(move |_| {
-                    if let Some(dispatch) = dispatch.upgrade() {
-                        dispatch.login_changed();
-                    }
-                });
-                Some(before(changed, then))
+                Some(before(self.logging_in(method, params), then))
             }
+            "thread/unsubscribe" => Some(before(self.unfollowing(params), then)),
             _ => then,
         }
     }

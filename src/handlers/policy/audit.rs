@@ -52,6 +52,8 @@ pub enum DecidedBy {
     Rule(String),
     /// The registered handler.
     Handler,
+    /// The caller of [`PendingRequest::answer`](crate::handlers::PendingRequest::answer).
+    Caller,
     /// The fallback, or a [`Responder`](crate::handlers::Responder).
     Fallback,
     /// Nobody: the handler exceeded its time limit.
@@ -73,6 +75,7 @@ impl fmt::Display for DecidedBy {
         match self {
             Self::Rule(name) => write!(f, "{name}"),
             Self::Handler => f.write_str("handler"),
+            Self::Caller => f.write_str("explicit answer"),
             Self::Fallback => f.write_str("fallback"),
             Self::TimeLimit => f.write_str("time limit"),
             Self::Failure(error) => write!(f, "failed handler: {error}"),

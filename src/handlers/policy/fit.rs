@@ -58,6 +58,37 @@ impl Facts {
     }
 }
 
+impl Facts {
+    /// The decisions to accept a command that the server takes as they are, the most permissive
+    /// first.
+    pub(crate) fn offered(&self, shells: &[PathBuf]) -> Vec<Decision> {
+        let mut candidates = Vec::new();
+        let proposed = self.offer.proposed.clone();
+        candidates.extend(proposed.map(Decision::AcceptWithExecpolicyAmendment));
+        for amendment in self.offer.proposed_network.iter().flatten() {
+            let (action, host) = (amendment["action"].as_str(), amendment["host"].as_str());
+            if let (Some(action @ ("allow" | "deny")), Some(host)) = (action, host) {
+                candidates.push(Decision::ApplyNetworkPolicyAmendment {
+                    allow: action == "allow",
+                    host: host.to_owned(),
+                });
+            }
+        }
+        candidates.extend([Decision::AcceptForSession, Decision::Accept]);
+        candidates.retain(|wanted| {
+            let fitted = self.command_decision(wanted, shells);
+            let name = match &fitted {
+                Value::String(word) => Some(word.as_str()),
+                fitted => fitted
+                    .as_object()
+                    .and_then(|o| o.keys().next().map(String::as_str)),
+            };
+            name == Some(wanted.to_string().as_str())
+        });
+        candidates
+    }
+}
+
 impl Offer {
     fn offers(&self, decision: &Value) -> bool {
         (!self.human || decision == "accept")

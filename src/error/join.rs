@@ -1,0 +1,38 @@
+//! Why a thread can't be joined.
+
+use std::fmt;
+
+use super::class::ErrorClass;
+
+/// Why a thread that is there can't be joined; see [`Error::NotJoinable`](super::Error::NotJoinable).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum JoinRefusal {
+    /// The thread has had no turn yet. It takes its first turn from any client, by `turn/start` or
+    /// its queue, and can be joined from then on.
+    NoTurnsYet,
+    /// The thread is ephemeral: the server keeps no record of it that a join could begin with.
+    Ephemeral,
+}
+
+impl JoinRefusal {
+    pub(super) fn class(self) -> ErrorClass {
+        match self {
+            Self::NoTurnsYet => ErrorClass::Conflict,
+            Self::Ephemeral => ErrorClass::Unsupported,
+        }
+    }
+}
+
+impl fmt::Display for JoinRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoTurnsYet => {
+                "has had no turn yet, so it can be driven but not joined: send it a turn first, by `turn/start` or its queue"
+            }
+            Self::Ephemeral => {
+                "is ephemeral, so it can be driven but not joined: the server keeps no record of it"
+            }
+        })
+    }
+}
