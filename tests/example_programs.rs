@@ -126,11 +126,18 @@ async fn every_program_does_what_it_says() {
         assert!(out.ends_with(&format!(" --remote {address}\n")), "{out}");
 
         let own = rig.builder().serve(address.as_str()).await.unwrap();
-        let _thread = own.start_thread(ThreadStartParams::default()).await.unwrap();
+        let thread = own.start_thread(ThreadStartParams::default()).await.unwrap();
         let out = run(&rig, &examples, "live", &[&address]).await;
         assert!(out.contains(&format!(" at {address} ")), "{out}");
         assert!(out.contains(" rests: "), "{out}");
         assert!(out.contains("no server is there"), "{out}");
+
+        rig.model.reply(Reply::text("I see."));
+        let to = [&address, thread.id(), "ci", "It is", "red."];
+        let out = run(&rig, &examples, "post", &to).await;
+        let turn = out.strip_prefix("it has started turn ").unwrap().trim();
+        let outcome = thread.turn(turn).await.unwrap().finish().await.unwrap();
+        assert_eq!(outcome.text, "I see.");
 
         let thread = own.start_thread(ThreadStartParams::default()).await.unwrap();
         let ask = async |text: &str| {

@@ -56,7 +56,7 @@ pub(crate) const METHODS: [&str; 50] = [
 
 /// Types, each with the used fields or variants by their wire names. `*` stands for all that the
 /// schema in the repository has.
-pub(crate) const TYPES: [(&str, &[&str]); 123] = [
+pub(crate) const TYPES: [(&str, &[&str]); 127] = [
     ("AbsolutePathBuf", &["*"]),
     ("Account", &["*"]),
     ("AccountLoginCompletedNotification", &["*"]),
@@ -97,6 +97,8 @@ pub(crate) const TYPES: [(&str, &[&str]); 123] = [
     ("FsRemoveParams", &["*"]),
     ("FsWatchParams", &["*"]),
     ("FsWriteFileParams", &["*"]),
+    ("FunctionCallOutputBody", &["*"]),
+    ("FunctionCallOutputContentItem", &["*"]),
     ("FuzzyFileSearchParams", &["*"]),
     ("FuzzyFileSearchResult", &["*"]),
     ("GetAccountParams", &["*"]),
@@ -110,6 +112,7 @@ pub(crate) const TYPES: [(&str, &[&str]); 123] = [
     ("ImageUserInput", &["*"]),
     ("InitializeCapabilities", &["experimentalApi"]),
     ("InitializeParams", &["capabilities", "clientInfo"]),
+    ("InputTextFunctionCallOutputContentItem", &["*"]),
     ("ListMcpServerStatusParams", &["*"]),
     ("LocalImageUserInput", &["*"]),
     ("LoginAccountParams", &["*"]),
@@ -185,5 +188,6 @@ pub(crate) const TYPES: [(&str, &[&str]); 123] = [
     ("TurnStatus", &["*"]),
     ("TurnSteerParams", &["*"]),
     ("TurnSteerResponse", &["*"]),
+    ("TurnToolOutput", &["*"]),
     ("UserInput", &["*"]),
 ];

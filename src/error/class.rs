@@ -152,6 +152,7 @@ impl Error {
                 class => class,
             },
             Self::Rpc { source, .. } => source.class(),
+            Self::Indeterminate { reason, .. } => reason.class(),
             Self::Timeout { .. } => ErrorClass::Timeout,
             Self::Decode { .. } => ErrorClass::Decode,
             Self::Lagged { .. } => ErrorClass::Lagged,

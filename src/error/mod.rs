@@ -73,6 +73,21 @@ pub enum Error {
         after: Duration,
     },
 
+    /// A message was sent, and the answer of the server was lost. It may have been delivered:
+    /// sending it again may deliver it twice. [`find_message`](crate::Thread::find_message) says
+    /// what became of it.
+    #[error(
+        "{method} was sent, but its answer was lost, so message {id} may have been delivered: {reason}"
+    )]
+    Indeterminate {
+        /// The method that was called.
+        method: String,
+        /// The `clientUserMessageId` of the message.
+        id: String,
+        /// How the answer was lost.
+        reason: Arc<Error>,
+    },
+
     /// The deadline passed before the request could be sent. The server has not seen it, so repeating it is safe.
     #[error("{method} was not sent within {}: {reason}", Rounded(*.after))]
     NotSent {
@@ -250,6 +265,12 @@ impl fmt::Debug for Error {
                 .debug_struct("Timeout")
                 .field("method", method)
                 .field("after", after)
+                .finish(),
+            Self::Indeterminate { method, id, reason } => f
+                .debug_struct("Indeterminate")
+                .field("method", method)
+                .field("id", id)
+                .field("reason", reason)
                 .finish(),
             Self::NotSent {
                 method,

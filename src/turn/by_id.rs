@@ -215,7 +215,7 @@ async fn find(thread: &Thread, turn: &str) -> Result<Option<TurnStatus>, Error> 
     Ok(None)
 }
 
-async fn newest_running(thread: &Thread) -> Result<Option<String>, Error> {
+pub(super) async fn newest_running(thread: &Thread) -> Result<Option<String>, Error> {
     let params = ThreadTurnsListParams::new(thread.id())
         .limit(4_u32)
         .items_view(TurnItemsView::NotLoaded);

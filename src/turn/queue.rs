@@ -1,20 +1,17 @@
 //! The queue of a thread: input that is sent now and starts a turn when nothing else runs.
 
-use std::{
-    hash::{BuildHasher as _, RandomState},
-    sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
-};
+use std::time::Duration;
 
 use serde::Deserialize;
 use tokio::time::{sleep, timeout};
 
+use super::{message::message_id, message_record::turn_of};
 use crate::{
-    error::Error,
+    error::{Error, RpcErrorKind},
     protocol::pointer::at,
     protocol::{
         QueuedSubmission, ThreadQueueAddParams, ThreadQueueDeleteParams, ThreadQueueListParams,
-        ThreadQueueStartParams,
+        ThreadQueueStartParams, ThreadStatus, UserInput,
     },
     thread::Input,
     thread::Thread,
@@ -28,6 +25,10 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(1);
 /// The pause between two checks of a thread that should take from its queue any moment.
 const LOOK: Duration = Duration::from_millis(200);
+/// The pause between two checks of a thread whose turns this connection does not see.
+const POLL: Duration = Duration::from_millis(500);
+/// How long a message may take from the queue to the record of its turn.
+const RECORDED: Duration = Duration::from_secs(5);
 
 /// An input that waits in the queue of a thread; see [`Thread::enqueue`]. Dropping the handle
 /// leaves the input in the queue.
@@ -50,6 +51,12 @@ pub struct Queued {
 pub enum QueueState {
     /// This turn has taken the input. Dropping the turn doesn't interrupt it.
     Taken(Turn),
+    /// This turn has taken the input, in another process or on a thread that this connection does
+    /// not follow, so its events are not seen here.
+    TakenUnseen {
+        /// The id of the turn.
+        turn: String,
+    },
     /// The input waits, though nothing runs that it could wait for. The server holds the queue
     /// after a turn was interrupted and after a restart, until another turn has ended or
     /// [`Queued::release`] is called.
@@ -75,22 +82,33 @@ impl Thread {
     /// ```
     ///
     /// # Errors
-    /// [`Error::NotFollowed`] if this connection would not see the turn; otherwise the same errors
-    /// as [`CasClient::request`](crate::CasClient::request).
+    /// [`Error::NotFollowed`] if this connection would not see the turn; [`Error::Indeterminate`]
+    /// if the input was sent and the answer lost; otherwise the same errors as
+    /// [`CasClient::request`](crate::CasClient::request).
     pub async fn enqueue(&self, input: impl Into<Input>) -> Result<Queued, Error> {
         self.check_followed()?;
-        let message_id = message_id();
+        self.add_to_queue(&message_id(), input.into().into()).await
+    }
+
+    /// `thread/queue/add`, for a thread that this connection need not follow.
+    pub(super) async fn add_to_queue(
+        &self,
+        message: &str,
+        input: Vec<UserInput>,
+    ) -> Result<Queued, Error> {
         // NB. Subscribe before the request is sent: an idle thread takes the input before the
         // response is here.
         let turns = self.turns();
-        let log = self.client().turn_log();
-        log.enqueued(self.id(), &message_id);
-        let params = ThreadQueueAddParams::new(self.id(), message_id.as_str(), input.into());
-        match self.client().request(params).await {
+        let log = self.is_followed().then(|| self.client().turn_log());
+        if let Some(log) = log {
+            log.enqueued(self.id(), message);
+        }
+        let params = ThreadQueueAddParams::new(self.id(), message, input);
+        match self.send_once(params, message).await {
             Ok(added) => Ok(Queued::new(turns, added.queued_submission)),
             Err(error) => {
-                if error.rpc().is_some() {
-                    log.dequeued(self.id(), &message_id);
+                if let (Some(log), Some(_)) = (log, error.rpc()) {
+                    log.dequeued(self.id(), message);
                 }
                 Err(error)
             }
@@ -136,10 +154,18 @@ impl Queued {
     /// Waits until a turn has taken the input, or until the input is held or gone. A held input can
     /// be waited for again. Cancel safe.
     ///
+    /// If this connection does not follow the thread, the server is asked twice a second. If the
+    /// server has not loaded the thread, only the process that has loaded it knows whether the
+    /// input is held, so `wait` goes on until a turn takes the input or it is gone: give it a limit
+    /// of your own. An idle process takes an input within ten seconds.
+    ///
     /// # Errors
     /// Same errors as [`CasClient::request`](crate::CasClient::request); [`Error::Closed`] if the
     /// connection ends.
     pub async fn wait(&mut self) -> Result<QueueState, Error> {
+        if !self.thread.is_followed() {
+            return self.wait_unseen().await;
+        }
         loop {
             match timeout(PATIENCE, self.taken()).await {
                 Ok(turn) => return turn.map(QueueState::Taken),
@@ -162,6 +188,33 @@ impl Queued {
                 Err(_) => QueueState::Gone,
             });
         }
+    }
+
+    /// Waits on a thread whose turns this connection does not see.
+    async fn wait_unseen(&self) -> Result<QueueState, Error> {
+        let taken = || turn_of(&self.thread, &self.message_id);
+        let mut idle = 0;
+        while self.is_listed().await? {
+            // Between two turns the thread is idle for a moment, too.
+            idle = if is_loaded_and_idle(&self.thread).await? {
+                idle + 1
+            } else {
+                0
+            };
+            if idle > 2 {
+                return Ok(QueueState::Held);
+            }
+            sleep(if idle > 0 { LOOK } else { POLL }).await;
+        }
+        let recorded = timeout(RECORDED, async {
+            loop {
+                if let Some(turn) = taken().await? {
+                    return Ok(QueueState::TakenUnseen { turn });
+                }
+                sleep(LOOK).await;
+            }
+        });
+        recorded.await.unwrap_or(Ok(QueueState::Gone))
     }
 
     /// `thread/queue/delete`: removes the input from the queue. Returns `false` if the input was no
@@ -228,11 +281,14 @@ impl Queued {
     }
 }
 
-/// An id that no other message has: a random number of this process, and the number of messages
-/// before.
-fn message_id() -> String {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    static SEED: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
-    let seed = SEED.get_or_init(|| RandomState::new().hash_one(std::process::id()));
-    format!("cas-{seed:016x}-{}", NEXT.fetch_add(1, Ordering::Relaxed))
+/// Whether this server has loaded the thread, and no turn runs on it.
+async fn is_loaded_and_idle(thread: &Thread) -> Result<bool, Error> {
+    match thread.fetch().await {
+        Ok(fetched) => Ok(!matches!(
+            fetched.status,
+            ThreadStatus::Active(_) | ThreadStatus::NotLoaded
+        )),
+        Err(error) if error.rpc_kind() == Some(RpcErrorKind::ThreadMissing) => Ok(false),
+        Err(error) => Err(error),
+    }
 }

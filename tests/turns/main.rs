@@ -8,6 +8,7 @@ mod answers;
 mod basics;
 mod by_id;
 mod classes;
+mod deliver;
 mod goal;
 mod inputs;
 mod login;

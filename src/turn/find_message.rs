@@ -1,0 +1,70 @@
+//! `Thread::find_message`: what became of a message whose receipt was lost.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::{message_record::turn_of, queue::Queued};
+use crate::{
+    error::Error,
+    thread::{Thread, status::is_active},
+};
+
+/// The pause before a message that was not found is looked up once more. A message is on record
+/// some 40 ms after it has left the queue.
+const PAUSE: Duration = Duration::from_millis(300);
+
+/// The state of a message; see [`Thread::find_message`].
+#[derive(Debug)]
+#[non_exhaustive]
+#[must_use = "it says whether the message was delivered"]
+pub enum MessageState {
+    /// This turn has it.
+    Delivered {
+        /// The id of the turn.
+        turn: String,
+    },
+    /// It is in the queue of the thread.
+    Queued(Box<Queued>),
+    /// It is not on record, but a turn runs, which may have it and put it on record at its next
+    /// step. Look again later.
+    Pending,
+    /// It is nowhere, and nothing runs that could have it: it was not delivered, or withdrawn from
+    /// the queue.
+    Missing,
+}
+
+impl Thread {
+    /// Looks for a message by its [id](crate::turn::Message::id), or the `clientUserMessageId` of
+    /// any other client: in the queue of the thread, and in the last 1,000 items of its record. The
+    /// thread need not be loaded.
+    ///
+    /// The server must have had the time to read the message: one that is still on its way is
+    /// [`MessageState::Missing`]. A process that runs the thread elsewhere puts messages on record
+    /// as its turns read them; whether one of its turns runs can't be told from here.
+    ///
+    /// # Errors
+    /// Same errors as [`CasClient::request`](crate::CasClient::request). An ephemeral thread has
+    /// neither a queue nor a record.
+    pub async fn find_message(&self, id: &str) -> Result<MessageState, Error> {
+        for attempt in 0..2 {
+            // NB. The queue first: a message that leaves it meanwhile is on record.
+            let queue = self.queue().await?;
+            let queued = queue.into_iter().find(|queued| queued.message_id() == id);
+            if let Some(queued) = queued {
+                return Ok(MessageState::Queued(Box::new(queued)));
+            }
+            if let Some(turn) = turn_of(self, id).await? {
+                return Ok(MessageState::Delivered { turn });
+            }
+            if attempt == 0 {
+                sleep(PAUSE).await;
+            }
+        }
+        Ok(if is_active(self).await? {
+            MessageState::Pending
+        } else {
+            MessageState::Missing
+        })
+    }
+}
