@@ -126,6 +126,27 @@ pub mod internal {
         },
     };
 
+    /// Opens a connection to a server, before `initialize`: the lines that it sends, and those
+    /// that it is sent. A flush of the latter answers pings, too.
+    ///
+    /// # Errors
+    /// See [`Builder::connect_to`](crate::Builder::connect_to).
+    #[cfg(feature = "ws")]
+    pub async fn open_lines(
+        endpoint: &crate::live::Endpoint,
+        within: std::time::Duration,
+    ) -> Result<
+        (
+            Box<dyn tokio::io::AsyncRead + Send + Unpin>,
+            Box<dyn tokio::io::AsyncWrite + Send + Unpin>,
+        ),
+        crate::error::ConnectError,
+    > {
+        let deadline = crate::transport::Deadline::new(within);
+        let opened = crate::transport::open(endpoint, None, deadline).await?;
+        Ok((Box::new(opened.reader), Box::new(opened.writer)))
+    }
+
     /// The parts of the schema that answers to server requests are checked against.
     pub const ANSWERS: &str = include_str!(concat!(env!("OUT_DIR"), "/answers.json"));
 

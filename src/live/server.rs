@@ -15,6 +15,7 @@ use crate::{
 
 /// A running server that can be joined.
 #[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct LiveServer {
     /// The address it listens on, for [`connect_to`](crate::Builder::connect_to).

@@ -175,6 +175,16 @@ async fn the_reports_are_those_of_the_documentation() {
                     .unwrap_or_else(|| panic!("{name} has no example"));
                 assert_same_form(example, &report, name);
             }
+            let server = rig.builder().serve("unix://").await.unwrap();
+            let loaded = server.resume_thread(thread.as_str()).await.unwrap();
+            for (name, args) in [
+                ("cas live", &["live", "--json"][..]),
+                ("cas post", &["post", &thread, "hello", "--json"]),
+            ] {
+                let report = &lines(&run(&rig, args).await)[0];
+                assert_same_form(&examples[name], report, name);
+            }
+            drop((server, loaded));
             let out = run(&rig, &["doctor", "--json", "--codex", "/no/such/codex"]).await;
             assert_eq!(out.status.code(), Some(1));
             let report = &lines(&out)[0];

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Runs `cas` in a terminal of so many columns, and says in the last line how it ended.
-fn start(terminal: &Terminal, rig: &Rig, columns: u16, env: &[(&str, &str)], args: &[&str]) {
+pub fn start(terminal: &Terminal, rig: &Rig, columns: u16, env: &[(&str, &str)], args: &[&str]) {
     let mut words = vec![
         "env".to_owned(),
         "-i".into(),
@@ -33,7 +33,7 @@ fn start(terminal: &Terminal, rig: &Rig, columns: u16, env: &[(&str, &str)], arg
     terminal.start(&rig.home.work_dir(), (columns, 40), &words);
 }
 
-fn shown(terminal: &Terminal) -> Vec<String> {
+pub fn shown(terminal: &Terminal) -> Vec<String> {
     let screen = terminal.screen();
     let lines = screen.lines().map(|line| line.trim_end().to_owned());
     lines.filter(|line| !line.is_empty()).collect()

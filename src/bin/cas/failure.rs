@@ -120,4 +120,5 @@ fn told(error: &(dyn StdError + 'static)) -> Option<String> {
 }
 
 const IN_USE: &str = "the thread is in use: another program (a TUI, an IDE or another `cas`) has it open and writes to it; \
-     wait until that has ended, or go on in a copy of it: `cas ask --thread ID --fork`, `cas threads fork ID`";
+     leave a message for it with `cas post ID TEXT`, join its server with --connect (`cas live` lists what runs), or go on in a \
+     copy of it: `cas ask --thread ID --fork`, `cas threads fork ID`";

@@ -9,8 +9,10 @@
 mod commands;
 mod completion;
 mod config;
+mod connect;
 mod failure;
 mod files;
+mod input;
 mod logs;
 mod markdown;
 mod output;

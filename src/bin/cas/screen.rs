@@ -79,6 +79,22 @@ pub(crate) fn width() -> Option<usize> {
     }
 }
 
+/// How many rows standard output has; `None` if it is no terminal.
+#[cfg(unix)]
+pub(crate) fn height() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(rustix::stdio::stdout()).ok()?;
+    match usize::from(size.ws_row) {
+        0 => Some(24),
+        rows => Some(rows),
+    }
+}
+
+/// How many rows standard output is taken to have; `None` if it is no terminal.
+#[cfg(not(unix))]
+pub(crate) fn height() -> Option<usize> {
+    std::io::IsTerminal::is_terminal(&std::io::stdout()).then_some(24)
+}
+
 /// How many columns standard output is taken to have; `None` if it is no terminal.
 #[cfg(not(unix))]
 pub(crate) fn width() -> Option<usize> {

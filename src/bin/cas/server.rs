@@ -3,13 +3,15 @@
 use std::path::PathBuf;
 
 use cas_sdk::{
-    Builder, CasClient,
+    Builder, CasClient, Live,
     internal::{EVERY_SOURCE, Pager},
+    live::{Endpoint, LiveServer},
 };
 use serde::Deserialize;
 use serde_json::{Map, Value, json, value::RawValue};
 
 use crate::{
+    connect::Connect,
     output::{Failure, Result},
     signals,
 };
@@ -27,6 +29,8 @@ pub(crate) struct Server {
     /// Override a value of codex's configuration; the value is TOML, else text; may be given several times
     #[arg(short = 'c', long = "config", value_name = "KEY=VALUE", value_parser = override_of)]
     pub(crate) config: Vec<(String, String)>,
+    #[command(flatten)]
+    pub(crate) connect: Connect,
 }
 
 impl Server {
@@ -45,8 +49,38 @@ impl Server {
     }
 
     pub(crate) async fn client(&self) -> Result<CasClient> {
-        start(self.builder()).await
+        self.open(self.builder()).await
     }
+
+    /// The server that is named, or else one that runs already and is of use, or else one that is started.
+    pub(crate) async fn near(&self, is_of_use: impl Fn(&LiveServer) -> bool) -> Result<CasClient> {
+        if !self.connect.is_given() {
+            let live = Live::discover().await;
+            if let Some(server) = live.servers.into_iter().find(is_of_use) {
+                return join(self.builder(), server.endpoint).await;
+            }
+        }
+        self.client().await
+    }
+
+    /// The absolute path of the working directory.
+    pub(crate) fn dir(&self) -> Result<PathBuf> {
+        let dir = self.cwd.clone().map_or_else(std::env::current_dir, Ok)?;
+        Ok(std::path::absolute(dir)?)
+    }
+
+    /// Joins the server that is named, or starts one.
+    pub(crate) async fn open(&self, builder: Builder) -> Result<CasClient> {
+        match self.connect.endpoint()? {
+            Some(endpoint) => join(builder, endpoint).await,
+            None => start(builder).await,
+        }
+    }
+}
+
+/// Joins a server that runs already.
+pub(crate) async fn join(builder: Builder, endpoint: Endpoint) -> Result<CasClient> {
+    Ok(Box::pin(builder.connect_to(endpoint)).await?)
 }
 
 /// Starts the server, which is gone at the latest when this process is.

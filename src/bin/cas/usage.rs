@@ -9,6 +9,7 @@ use crate::{failure::USAGE, output::complain};
 pub(crate) const AFTER_HELP: &str = "\
 Exit status:
   0 done  1 failed  2 wrong usage  3 something was declined, or the answer does not fit the schema
+  4, 5 the message of cas post waits, or may have been delivered
   124 the time was up  130 interrupted  129, 143 ended by SIGHUP, SIGTERM
 
 Environment:

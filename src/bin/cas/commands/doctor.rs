@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use anstyle::AnsiColor;
 use cas_sdk::{
     CasClient, Filter, RpcErrorKind, find_codex,
-    schema::{self, Contract, Drift, DriftError, Profile},
+    schema::{self, Contract, Drift, DriftError, Needs, Profile},
 };
 use serde::{Serialize, de::IgnoredAny};
 use serde_json::{Value, json};
@@ -16,13 +16,13 @@ use crate::{
     failure::{self, FAILED},
     output::{Failure, Result, Styled, json as json_line, line},
     screen::{BOLD, DIM},
-    server::Server,
+    server::{Server, join},
 };
 
 /// Show which codex is used, whether it speaks the protocol that this program was built with, and who is logged in.
 ///
 /// Drift is no failure: methods and fields that are not built in come through all the same. Exits with 1 if codex can't
-/// be found or started.
+/// be found or started. Of a server that runs already (--connect), its drift can't be told.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Exit status: 0 codex can be used, 1 it can't be found or started, 2 wrong usage."
@@ -50,13 +50,14 @@ fn built_for() -> &'static str {
 #[derive(Debug, Default)]
 struct Findings {
     codex: Option<PathBuf>,
+    address: Option<String>,
     version: Option<String>,
     home: Option<String>,
     account: Option<Result<Value, String>>,
     config: Option<Result<(), String>>,
     warnings: Vec<String>,
     drift: Option<Result<Drift, DriftError>>,
-    contract: Option<Result<Contract, DriftError>>,
+    contract: Option<Result<Contract, String>>,
     error: Option<String>,
 }
 
@@ -78,6 +79,17 @@ pub(crate) async fn run(args: Args) -> Result {
 }
 
 async fn look(args: &Args, found: &mut Findings) -> Result {
+    if let Some(endpoint) = args.server.connect.endpoint()? {
+        found.address = Some(endpoint.to_string());
+        // A server that is only too old can be looked at.
+        let client = join(args.server.builder(), endpoint.any_version()).await?;
+        with_server(&client, found).await;
+        let needs = (Profile::ALL.iter()).fold(Needs::new(), |needs, one| needs.profile(*one));
+        let contract = schema::contract_of(&client, needs).await;
+        found.contract = Some(contract.map_err(|error| error.to_string()));
+        client.shutdown().await;
+        return rejected(found);
+    }
     let program = find_codex(args.server.codex.as_deref())?;
     found.codex = Some(program.clone());
     let started = args.server.client().await;
@@ -90,14 +102,19 @@ async fn look(args: &Args, found: &mut Findings) -> Result {
     let contract = preflight::look(&program, &Profile::ALL).await;
     started?;
     found.drift = Some(drift);
-    found.contract = Some(contract);
-    if let Some(Err(error)) = &found.config {
-        return Err(format!("codex rejects its configuration: {error}").into());
-    }
+    found.contract = Some(contract.map_err(|error| error.to_string()));
+    rejected(found)?;
     if let Some(Err(error)) = &found.drift {
         return Err(failure::reason(error).into());
     }
     Ok(())
+}
+
+fn rejected(found: &Findings) -> Result {
+    match &found.config {
+        Some(Err(error)) => Err(format!("codex rejects its configuration: {error}").into()),
+        Some(Ok(())) | None => Ok(()),
+    }
 }
 
 async fn with_server(client: &CasClient, found: &mut Findings) {
@@ -139,6 +156,7 @@ struct Report<'a> {
     ok: bool,
     error: Option<&'a str>,
     codex: Option<&'a PathBuf>,
+    address: Option<&'a str>,
     version: Option<&'a str>,
     built_for: &'static str,
     codex_home: Option<&'a str>,
@@ -154,6 +172,7 @@ impl Findings {
             ok: self.error.is_none(),
             error: self.error.as_deref(),
             codex: self.codex.as_ref(),
+            address: self.address.as_deref(),
             version: self.version.as_deref(),
             built_for: built_for(),
             codex_home: self.home.as_deref(),
@@ -174,7 +193,7 @@ impl Findings {
                 Some(Ok(contract)) => {
                     json!({"ok": contract.is_met(), "unmet": preflight::unmet(contract)})
                 }
-                Some(Err(error)) => json!({"error": error.to_string()}),
+                Some(Err(error)) => json!({ "error": error }),
                 None => Value::Null,
             },
         }
@@ -184,6 +203,10 @@ impl Findings {
         if let Some(codex) = &self.codex {
             let version = self.version.as_deref().unwrap_or("of an unknown version");
             good("codex", &format!("{version}  {}", codex.display()))?;
+        }
+        if let (Some(address), true) = (&self.address, self.home.is_some()) {
+            let version = self.version.as_deref().unwrap_or("of an unknown version");
+            good("server", &format!("{version}  {address}"))?;
         }
         if let Some(home) = &self.home {
             good("home", home)?;

@@ -53,6 +53,11 @@ const SECTIONS: [(&str, &[(&str, &str)]); 3] = [
                 "3",
                 "Something that the agent wanted to do was declined, or its answer does not fit --schema.",
             ),
+            ("4", "The message of cas post waits in the queue."),
+            (
+                "5",
+                "The answer to cas post was lost, so that the message may have been delivered.",
+            ),
             ("124", "The time of --timeout was up."),
             (
                 "129, 130, 143",
@@ -68,6 +73,10 @@ const SECTIONS: [(&str, &[(&str, &str)]); 3] = [
                 "The codex executable, where --codex does not name one.",
             ),
             ("CAS_CONFIG", "The configuration file."),
+            (
+                "CAS_CONNECT_TOKEN",
+                "The token for the server of --connect, where --token-file names none.",
+            ),
             (
                 "CODEX_HOME",
                 "Where codex keeps its configuration, its login and its threads; ~/.codex if it is not set.",

@@ -5,9 +5,11 @@ mod doctor;
 mod goal;
 mod instance_runner;
 mod lists;
+mod live;
 mod login;
 mod manual;
 mod mine;
+mod post;
 mod preflight;
 mod proxy;
 mod rate_limits;
@@ -28,6 +30,8 @@ pub(crate) enum Command {
     #[command(visible_alias = "thread")]
     Threads(threads::Args),
     Steer(steer::Args),
+    Live(live::Args),
+    Post(post::Args),
     Review(Box<review::Args>),
     Goal(Box<goal::Args>),
     Login(login::Args),
@@ -57,6 +61,8 @@ impl Command {
             Self::Ask(args) => args.json,
             Self::Threads(args) => args.json(),
             Self::Steer(args) => args.json,
+            Self::Live(args) => args.json,
+            Self::Post(args) => args.json,
             Self::Review(args) => args.json,
             Self::Goal(args) => args.json(),
             Self::Login(args) => args.json,
@@ -88,8 +94,10 @@ impl Command {
     /// Runs it; returns the exit status.
     pub(crate) async fn run(self, mut signals: Signals) -> Result<u8> {
         match self {
-            Self::Proxy(args) => return Ok(proxy::run(args, signals).await?),
+            Self::Proxy(args) => return proxy::run(args, signals).await,
             Self::Ask(args) => return ask::run(*args, &mut signals).await,
+            Self::Live(args) => return live::run(args, &mut signals).await,
+            Self::Post(args) => return signals.or(post::run(args)).await,
             Self::Review(args) => return signals.or(review::run(*args)).await,
             Self::Goal(args) => return goal::run(*args, &mut signals).await,
             Self::Login(args) => signals.or(login::run(args)).await?,

@@ -5,7 +5,8 @@ use std::{path::PathBuf, time::Duration};
 use tokio::sync::mpsc;
 
 use crate::{
-    output::complain,
+    connect::Connect,
+    output::{Result, complain},
     proxy::{self, ApprovalPolicy, Decision, Notice, Options, SkillDecision},
     signals::{Caught, Signals},
     stdio,
@@ -18,6 +19,9 @@ use crate::{
 /// cas/serverRequest, …), one JSON object a line each. Approvals are answered by policy, all other server requests are
 /// passed on. The end of standard input ends the instance, once the requests that were made are answered.
 ///
+/// With --connect a server that runs already is joined, and left at the end. Its requests are other clients' too, and the
+/// first answer wins: they are passed on without a time limit, and none is answered by policy.
+///
 /// By default every command, file change and skill is approved, and where codex proposes a rule for a command, the rule:
 /// codex writes it into `$CODEX_HOME/rules/default.rules`, and from then on every command that begins like it runs outside
 /// the sandbox, unasked, in every later process. `--exec-approval acceptForSession` is the safer way, which ends with the
@@ -26,6 +30,7 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[command(args_override_self = true)]
 #[command(
+    mut_arg("connect", |connect| connect.conflicts_with_all(OF_A_STARTED_SERVER)),
     after_help = "Try it:\n  echo '{\"type\":\"cas/request\",\"method\":\"model/list\",\"params\":{}}' | cas proxy"
 )]
 pub(crate) struct Args {
@@ -71,7 +76,21 @@ pub(crate) struct Args {
     /// Have the server suppress a notification on this connection; may be given several times
     #[arg(long, value_name = "METHOD")]
     opt_out_notification_method: Vec<String>,
+    #[command(flatten)]
+    connect: Connect,
 }
+
+/// What says how a server is started, or what it is answered.
+const OF_A_STARTED_SERVER: [&str; 8] = [
+    "codex",
+    "registry",
+    "kill_timeout_ms",
+    "server_request_timeout_ms",
+    "exec_approval",
+    "file_approval",
+    "skill_approval",
+    "read_only",
+];
 
 /// The flags that say what is answered to approval requests.
 #[derive(Debug, Clone, clap::Args)]
@@ -138,10 +157,11 @@ impl Approvals {
 }
 
 impl Args {
-    fn options(self) -> Options {
+    fn options(self) -> Result<Options> {
         let millis = |ms| (ms > 0).then(|| Duration::from_millis(ms));
-        Options {
+        Ok(Options {
             codex: self.codex,
+            connect: self.connect.endpoint()?,
             cwd: self.cwd,
             state_file: self.state_file,
             registry: self.registry.or_else(registry),
@@ -156,7 +176,7 @@ impl Args {
             approvals: self.approvals.policy(),
             opt_out_notification_methods: self.opt_out_notification_method,
             ..Options::default()
-        }
+        })
     }
 }
 
@@ -169,11 +189,12 @@ pub(crate) fn registry() -> Option<PathBuf> {
 ///
 /// # Errors
 /// If the standard streams can't be had.
-pub(crate) async fn run(args: Args, mut signals: Signals) -> std::io::Result<u8> {
+pub(crate) async fn run(args: Args, mut signals: Signals) -> Result<u8> {
     let (stdin, stdout) = (stdio::stdin()?, stdio::stdout()?);
-    if let Some(warning) = args.approvals.warning() {
+    if let (Some(warning), false) = (args.approvals.warning(), args.connect.is_given()) {
         complain(&warning);
     }
+    let options = args.options()?;
     let closed = stdout.watch_closed()?;
     let (tell, notices) = mpsc::channel(4);
     let watch = async move {
@@ -200,7 +221,7 @@ pub(crate) async fn run(args: Args, mut signals: Signals) -> std::io::Result<u8>
         }
     };
     tokio::select! {
-        code = proxy::run(args.options(), stdin, stdout, notices) => Ok(code),
+        code = proxy::run(options, stdin, stdout, notices) => Ok(code),
         () = watch => unreachable!("it has no end"),
     }
 }

@@ -72,6 +72,7 @@ pub(crate) async fn run(args: Args) -> Result {
         codex: args.codex.clone(),
         cwd: Some(args.cwd.clone()),
         config: Vec::new(),
+        connect: crate::connect::Connect::default(),
     };
     let client = server
         .builder()

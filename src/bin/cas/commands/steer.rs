@@ -1,5 +1,6 @@
 //! `cas steer`: more input to a turn that runs.
 
+use cas_sdk::live::LiveServer;
 use serde_json::{Value, json};
 
 use crate::{
@@ -9,8 +10,8 @@ use crate::{
 
 /// Add input to a turn that is running.
 ///
-/// The turn has to run in the app-server of this command. One that runs in another process can't be reached from here: codex
-/// lets one process have a thread open.
+/// The turn has to run in a server that can be joined: the background server of a plain `codex`, or the one of --connect.
+/// `cas post` reaches other processes, too. The answer that is being written is cut off.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Exit status: 0 done, 1 failed, 2 wrong usage.")]
 pub(crate) struct Args {
@@ -29,10 +30,16 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args) -> Result {
-    let client = args.server.client().await?;
+    let has_it = |server: &LiveServer| {
+        let mut threads = server.threads.iter();
+        threads.any(|thread| thread.id.starts_with(&args.thread))
+    };
+    let client = args.server.near(has_it).await?;
     let steered = async {
         let thread = thread_named(&client, &args.thread).await?;
-        client.resume_thread(thread.as_str()).await?;
+        if client.connection_kind().is_own_server() {
+            client.resume_thread(thread.as_str()).await?;
+        }
         let input = json!([{"type": "text", "text": args.text, "text_elements": []}]);
         let params = json!({"threadId": thread, "expectedTurnId": args.turn, "input": input});
         let answer: Value = client.call("turn/steer", &params).await?;

@@ -1,4 +1,4 @@
-//! The app-server as a process: its pipes, its end, and the signals that bring it to one.
+//! The app-server: its pipes, its end, and, if it was started here, the signals that bring it to one.
 
 use std::{
     process::ExitStatus,
@@ -6,19 +6,28 @@ use std::{
 };
 
 use cas_sdk::internal::{Pipes, Process, Signal};
-use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    process::ChildStderr,
+};
 
 use super::pipes::Input;
 
+pub(super) type FromServer = Box<dyn AsyncRead + Send + Unpin>;
+pub(super) type ToServer = Box<dyn AsyncWrite + Send + Unpin>;
+
+/// The longest line that is read. Far above anything seen; a limit is required.
+pub(super) const MAX_LINE: usize = 1024 * 1024 * 1024;
 /// The longest line of its stderr, which nothing depends on.
 const MAX_STDERR_LINE: usize = 1024 * 1024;
 /// How long output that is already in a pipe may take to arrive after the child has ended.
 const DRAIN: Duration = Duration::from_millis(500);
 
 pub(super) struct Child {
-    pub(super) process: Process,
-    pub(super) stdin: Option<ChildStdin>,
-    pub(super) stdout: Option<Input<ChildStdout>>,
+    /// `None` for a server that was joined: it is not ended, only left.
+    process: Option<Process>,
+    pub(super) stdin: Option<ToServer>,
+    pub(super) stdout: Option<Input<FromServer>>,
     pub(super) stderr: Option<Input<ChildStderr>>,
     pub(super) status: Option<ExitStatus>,
     /// When it ended, and until when what it left in the pipes is waited for.
@@ -30,16 +39,11 @@ pub(super) struct Child {
 }
 
 impl Child {
-    pub(super) fn new(
-        process: Process,
-        pipes: Pipes,
-        max_line: usize,
-        kill_timeout: Duration,
-    ) -> Self {
+    pub(super) fn new(process: Process, pipes: Pipes, kill_timeout: Duration) -> Self {
         Self {
-            process,
-            stdin: Some(pipes.stdin),
-            stdout: Some(Input::new(pipes.stdout, max_line)),
+            process: Some(process),
+            stdin: Some(Box::new(pipes.stdin)),
+            stdout: Some(Input::new(Box::new(pipes.stdout), MAX_LINE)),
             stderr: Some(Input::with_empty_lines(pipes.stderr, MAX_STDERR_LINE)),
             status: None,
             drained_by: None,
@@ -48,8 +52,51 @@ impl Child {
         }
     }
 
+    /// A server that runs already, by its connection.
+    pub(super) fn joined((from, to): (FromServer, ToServer), kill_timeout: Duration) -> Self {
+        Self {
+            process: None,
+            stdin: Some(to),
+            stdout: Some(Input::new(from, MAX_LINE)),
+            stderr: None,
+            status: None,
+            drained_by: None,
+            ladder: None,
+            kill_timeout,
+        }
+    }
+
+    /// Its end as a process; a connection has none. Cancel safe.
+    pub(super) async fn exit(process: &mut Option<Process>) -> Option<ExitStatus> {
+        match process {
+            Some(process) => process.wait().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// The parts that a step of the loop waits for.
+    pub(super) fn parts(&mut self) -> Parts<'_> {
+        Parts {
+            process: &mut self.process,
+            stdin: &mut self.stdin,
+            stdout: &mut self.stdout,
+            stderr: &mut self.stderr,
+            has_ended: self.drained_by.is_some(),
+        }
+    }
+
+    /// Ends what it has started and left behind.
+    pub(super) fn kill_rest(&mut self) {
+        if let Some(process) = &mut self.process {
+            process.kill_rest();
+        }
+    }
+
     /// Gives it the time-out to end by itself, if it has not been given one; then come the signals.
     pub(super) fn expect_end(&mut self, now: Instant) {
+        if self.process.is_none() {
+            return self.ended(None, now);
+        }
         self.ladder
             .get_or_insert((now + self.kill_timeout, Signal::Terminate));
     }
@@ -69,7 +116,7 @@ impl Child {
     /// Sends a signal that ends the child, and SIGKILL after the kill time-out.
     pub(super) fn signal(&mut self, now: Instant, signal: Signal) {
         if self.drained_by.is_none() {
-            self.send(signal);
+            self.send(signal, now);
             self.ladder
                 .get_or_insert((now + self.kill_timeout, Signal::Kill));
         }
@@ -81,14 +128,18 @@ impl Child {
             && at <= now
             && self.drained_by.is_none()
         {
-            self.send(signal);
+            self.send(signal, now);
             self.ladder =
                 (signal != Signal::Kill).then_some((now + self.kill_timeout, Signal::Kill));
         }
     }
 
-    fn send(&mut self, signal: Signal) {
-        if !self.process.signal(signal) {
+    fn send(&mut self, signal: Signal, now: Instant) {
+        let Some(process) = &mut self.process else {
+            // The server is others', too, and goes on.
+            return self.ended(None, now);
+        };
+        if !process.signal(signal) {
             self.stdin = None; // Windows has no signals: the end of its input is all that can tell it.
         }
     }
@@ -101,7 +152,9 @@ impl Child {
     /// Brings it to its end, however long that takes within its time-outs.
     pub(super) async fn stop(&mut self) {
         self.stdin = None;
-        self.process.stop(self.kill_timeout).await;
+        if let Some(process) = &mut self.process {
+            process.stop(self.kill_timeout).await;
+        }
     }
 
     /// It is told no more; what it has said is still read.
@@ -117,4 +170,13 @@ impl Child {
             (self.stdout.is_none() && self.stderr.is_none()) || by <= Instant::now()
         })
     }
+}
+
+/// The parts of a [`Child`] that are waited for together.
+pub(super) struct Parts<'a> {
+    pub(super) process: &'a mut Option<Process>,
+    pub(super) stdin: &'a mut Option<ToServer>,
+    pub(super) stdout: &'a mut Option<Input<FromServer>>,
+    pub(super) stderr: &'a mut Option<Input<ChildStderr>>,
+    pub(super) has_ended: bool,
 }

@@ -22,6 +22,7 @@ mod exit;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
 mod notice;
+mod open;
 mod options;
 mod pipes;
 mod policy;

@@ -2,12 +2,17 @@
 
 use std::{fmt, path::PathBuf, time::Duration};
 
+use cas_sdk::live::Endpoint;
+
 /// How an instance is to behave. [`Default`] is the contract's default for every field.
 #[derive(Clone)]
 pub(crate) struct Options {
     /// The codex executable, a path or a name on `$PATH`; started as `PATH app-server`. Default: `$CAS_CODEX`, else
     /// `codex`.
     pub(crate) codex: Option<PathBuf>,
+    /// The server to join instead of starting one. Its requests are other clients' too: they are passed on, without a time
+    /// limit, and answered by nobody but the orchestrator. Default: none.
+    pub(crate) connect: Option<Endpoint>,
     /// The working directory of the app-server. Default: that of this process.
     pub(crate) cwd: Option<PathBuf>,
     /// Environment variables for the app-server beside those of this process.
@@ -52,6 +57,7 @@ impl fmt::Debug for Options {
         let env: Vec<_> = self.env.iter().map(|(name, _)| name).collect();
         f.debug_struct("Options")
             .field("codex", &self.codex)
+            .field("connect", &self.connect)
             .field("cwd", &self.cwd)
             .field("env", &env)
             .field("state_file", &self.state_file)
@@ -65,6 +71,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             codex: None,
+            connect: None,
             cwd: None,
             env: Vec::new(),
             registry: None,

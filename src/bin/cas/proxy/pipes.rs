@@ -4,12 +4,12 @@ use std::{
     future::{pending, poll_fn},
     io,
     pin::Pin,
+    task::{Poll, ready},
 };
 
 use cas_sdk::internal::{Line, Lines};
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
-    process::ChildStdin,
     sync::mpsc,
 };
 
@@ -128,9 +128,26 @@ impl<O: AsyncWrite + Unpin> Output<O> {
     }
 }
 
-pub(super) async fn write_to(stdin: &mut Option<ChildStdin>, bytes: &[u8]) -> io::Result<usize> {
-    match stdin {
-        Some(stdin) if !bytes.is_empty() => stdin.write(bytes).await,
-        _ => pending().await,
-    }
+/// Writes a part of `bytes`; without any, sees to what the connection itself has to send. Cancel safe.
+pub(super) async fn write_to<W: AsyncWrite + Unpin>(
+    to: &mut Option<W>,
+    bytes: &[u8],
+) -> io::Result<usize> {
+    let Some(to) = to else {
+        return pending().await;
+    };
+    poll_fn(|cx| {
+        if !bytes.is_empty() {
+            let wrote = ready!(Pin::new(&mut *to).poll_write(cx, bytes));
+            // Before the connection may be left. What it can't take now, it takes when it is polled again.
+            let _ = Pin::new(&mut *to).poll_flush(cx);
+            return Poll::Ready(wrote);
+        }
+        match Pin::new(&mut *to).poll_flush(cx) {
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            // It wakes when there is more, such as the answer to a ping.
+            Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
 }

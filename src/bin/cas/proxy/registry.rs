@@ -11,6 +11,7 @@ pub(super) async fn open(options: &Options, session: &mut Session) -> Option<Reg
     let dir = options
         .registry
         .as_ref()
+        .filter(|_| options.connect.is_none())
         .filter(|_| cfg!(any(target_os = "linux", target_os = "macos")))?;
     match Registry::open(dir, options.kill_timeout).await {
         Ok(registry) => Some(registry),

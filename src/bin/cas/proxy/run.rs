@@ -3,15 +3,11 @@
 use std::{
     future::{pending, ready},
     io,
-    path::Path,
     process::ExitStatus,
     time::{Duration, Instant},
 };
 
-use cas_sdk::{
-    find_codex,
-    internal::{Launch, Line, Process},
-};
+use cas_sdk::internal::Line;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::mpsc,
@@ -19,17 +15,16 @@ use tokio::{
 };
 
 use super::{
-    child::Child,
+    child::{Child, MAX_LINE, Parts},
     exit::told,
     notice::Notice,
+    open::{join, start},
     options::Options,
     pipes::{Input, Output, write_to},
     registry,
     session::{Phase, Session},
 };
 
-/// The longest line that is read. Far above anything seen; a bound there must be.
-const MAX_LINE: usize = 1024 * 1024 * 1024;
 /// So much may wait to be written to the server before no more commands are read.
 const TO_SERVER: usize = 1024 * 1024;
 /// How long the end of the commands waits for the next answer to what was asked,
@@ -48,17 +43,6 @@ pub(crate) async fn run(
     let options = options.bounded();
     let mut session = Session::new(&options);
     session.announce();
-    let launch = Launch {
-        codex: None,
-        args: vec!["app-server".into()],
-        cwd: Some(session.cwd.clone()),
-        env_clear: false,
-        env: options
-            .env
-            .iter()
-            .map(|(k, v)| (k.clone(), Some(v.clone())))
-            .collect(),
-    };
     let mut output = Output {
         to: events,
         waited: false,
@@ -79,22 +63,20 @@ pub(crate) async fn run(
         }
         opened = registry::open(&options, &mut session) => opened,
     };
-    let spawned = find_codex(Some(Path::new(&session.codex)))
-        .and_then(|program| Process::spawn(&program, &launch));
-    let (mut process, pipes) = match spawned {
-        Ok(spawned) => spawned,
-        Err(error) => {
-            session.error("the app-server can't be started", |m| {
-                m.value("error", error.to_string());
+    let server = match &options.connect {
+        Some(endpoint) => join(endpoint, &options).await,
+        None => start(&options, &mut session, opened),
+    };
+    let server = match server {
+        Ok(server) => server,
+        Err((what, error)) => {
+            session.error(what, |m| {
+                m.value("error", error);
             });
             output.flush(&mut session, &mut notices).await;
             return 1;
         }
     };
-    if let Some(Err(error)) = opened.map(|registry| process.register(&registry)) {
-        registry::unusable(&mut session, &error);
-    }
-    session.pid = process.id();
     session.server_listens = true;
     session.handshake(&options);
     let now = Instant::now();
@@ -103,7 +85,7 @@ pub(crate) async fn run(
         heartbeat: options.heartbeat,
         next_heartbeat: None,
         session,
-        server: Child::new(process, pipes, MAX_LINE, options.kill_timeout),
+        server,
         commands: Some(Input::new(commands, MAX_LINE)),
         output,
         notices,
@@ -160,7 +142,7 @@ impl<I: AsyncRead + Unpin, O: AsyncWrite + Unpin> Instance<I, O> {
                 return 0;
             }
         }
-        self.server.process.kill_rest();
+        self.server.kill_rest();
         let why = match self.wanted {
             Some(0) => "the instance was ended before the app-server had answered",
             _ => "the app-server ended before it had answered",
@@ -344,14 +326,13 @@ impl<I: AsyncRead + Unpin, O: AsyncWrite + Unpin> Instance<I, O> {
             notices,
             ..
         } = self;
-        let Child {
+        let Parts {
             process,
             stdin,
             stdout,
             stderr,
-            drained_by,
-            ..
-        } = server;
+            has_ended,
+        } = server.parts();
         let has_more = takes_lines
             && (stdout.as_ref().is_some_and(|i| i.more) || stderr.as_ref().is_some_and(|i| i.more))
             || takes_commands && commands.as_ref().is_some_and(|i| i.more);
@@ -367,7 +348,7 @@ impl<I: AsyncRead + Unpin, O: AsyncWrite + Unpin> Instance<I, O> {
             wrote = write_to(stdin, to_server) => Step::ToServer(wrote),
             wrote = output.write(events.queue.front(), counts) => Step::Written(wrote),
             Some(notice) = notices.recv() => Step::Notice(notice),
-            status = process.wait(), if drained_by.is_none() => Step::Ended(status),
+            status = Child::exit(process), if !has_ended => Step::Ended(status),
             () = ready(()), if has_more => Step::Turn,
             // In turns, so that a flood from one side does not silence the others.
             step = async {

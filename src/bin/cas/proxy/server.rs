@@ -122,10 +122,12 @@ impl Session {
         );
         let Self {
             codex,
+            joined,
             pid,
             user_agent,
             ..
         } = self;
+        let codex = joined.is_none().then_some(codex);
         self.events.emit("ready", |m| {
             m.value("codexPath", codex)
                 .value("cwd", cwd)
@@ -139,6 +141,10 @@ impl Session {
         let id = message.id().unwrap_or("null");
         let method = message.method().unwrap_or("null");
         let keys = Keys::of(message);
+        // An answer is a vote, and the first one wins: others may be meant to answer.
+        if self.joined.is_some() {
+            return self.forward(message, id, method, keys);
+        }
         match policy::judge(self.approvals, method, message.params()) {
             Verdict::Approve(decision) => {
                 self.counts.auto_approvals += 1;

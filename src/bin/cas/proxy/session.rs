@@ -80,6 +80,8 @@ pub(super) struct Session {
     /// Whether the server can still be written to.
     pub(super) server_listens: bool,
     pub(super) codex: String,
+    /// The address of a server that was joined. Its requests are answered by the orchestrator alone.
+    pub(super) joined: Option<String>,
     pub(super) cwd: PathBuf,
     pub(super) pid: Option<u32>,
     pub(super) counts: Counts,
@@ -120,6 +122,7 @@ impl Session {
         Self {
             started_at_ms: events.now_ms(),
             started: Instant::now(),
+            joined: options.connect.as_ref().map(ToString::to_string),
             events,
             to_server: BytesMut::new(),
             phase: Phase::Handshake,
@@ -137,7 +140,9 @@ impl Session {
             state,
             scan: Scan::default(),
             approvals: options.approvals,
-            answer_within: options.server_request_timeout,
+            answer_within: options
+                .server_request_timeout
+                .filter(|_| options.connect.is_none()),
             max_out_queue: options.max_out_queue,
             next_id: 1,
             user_agent: None,
@@ -153,11 +158,14 @@ impl Session {
             self.state.file.display().to_string(),
             self.cwd.display().to_string(),
         );
-        let codex = &self.codex;
+        let codex = self.joined.is_none().then_some(&self.codex);
         self.events.emit("starting", |m| {
             m.value("codexPath", codex)
                 .value("stateFile", file)
                 .value("cwd", cwd);
+            if let Some(address) = &self.joined {
+                m.value("address", address);
+            }
         });
     }
 

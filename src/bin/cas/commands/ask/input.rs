@@ -3,22 +3,17 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use cas_sdk::Input;
 use serde_json::Value;
-use tokio::{io::AsyncReadExt as _, time::timeout};
 
 use super::{Approvals, Args};
 use crate::{
     files::NewFile,
-    output::{Failure, Result, complain},
-    stdio,
+    input::piped,
+    output::{Failure, Result},
 };
-
-/// After so long it is said that standard input is waited for.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 /// All that can be known to be wrong before a server is started is known then.
 pub(super) struct Prepared {
@@ -90,7 +85,7 @@ async fn prompt(args: &Args) -> Result<String> {
     let from_stdin = args.prompt.as_deref().is_none_or(|prompt| prompt == "-");
     parts.extend(args.prompt.clone().filter(|prompt| prompt != "-"));
     if args.prompt.as_deref() == Some("-") || is_piped() {
-        let text = stdin().await?;
+        let text = piped().await?;
         match from_stdin {
             true => parts.push(text),
             false if text.trim().is_empty() => {}
@@ -140,18 +135,4 @@ fn is_piped() -> bool {
 #[cfg(not(unix))]
 fn is_piped() -> bool {
     !std::io::IsTerminal::is_terminal(&std::io::stdin())
-}
-
-async fn stdin() -> Result<String> {
-    let mut bytes = Vec::new();
-    let mut stdin = stdio::stdin()?;
-    let mut reading = std::pin::pin!(stdin.read_to_end(&mut bytes));
-    if timeout(PATIENCE, &mut reading).await.is_err() {
-        complain("standard input is read to its end; with `< /dev/null` it is not");
-        reading.await?;
-    }
-    match String::from_utf8(bytes) {
-        Ok(text) => Ok(text),
-        Err(_) => Err(Failure::Usage("standard input is not UTF-8".to_owned())),
-    }
 }

@@ -24,7 +24,7 @@ use crate::{
     failure::{DECLINED, DONE, FAILED, INTERRUPTED, TIMED_OUT},
     output::{Failure, Result},
     screen::is_dumb,
-    server::{Server, every_thread, list, parsed, start, thread_named},
+    server::{Server, every_thread, list, parsed, thread_named},
     signals::{Caught, Signals},
     when::duration,
 };
@@ -176,11 +176,15 @@ pub(crate) async fn run(args: Args, signals: &mut Signals) -> Result<u8> {
     };
     let mut builder = args.server.builder().handlers(handlers);
     if !args.add_dir.is_empty() {
+        if args.server.connect.is_given() {
+            let text = "--add-dir is for a server that is started, and --connect joins one";
+            return Err(Failure::Usage(text.to_owned()));
+        }
         let dirs: Result<Vec<_>, _> = args.add_dir.iter().map(std::path::absolute).collect();
         let dirs = serde_json::to_string(&dirs?)?;
         builder = builder.config("sandbox_workspace_write.writable_roots", &dirs);
     }
-    let client = signals.or(start(builder)).await?;
+    let client = signals.or(args.server.open(builder)).await?;
     let mut show = Show::new(&args, notes, questions)?;
     let done = ask(&client, &args, prepared, &mut show, signals).await;
     let is_cut_off = match &done {
@@ -253,6 +257,10 @@ async fn thread(client: &CasClient, args: &Args) -> Result<Thread> {
     };
     let Some(id) = id else {
         let mut params = ThreadStartParams::default();
+        if args.server.connect.is_given() {
+            // The server has a directory of its own, where the thread would be.
+            params.cwd = Some(args.server.dir()?.display().to_string());
+        }
         params.sandbox = sandbox;
         params.ephemeral = args.ephemeral.then_some(true);
         return Ok(client.start_thread(params).await?);

@@ -166,6 +166,7 @@ async fn mine(args: &Run, signals: &mut Signals) -> Result {
         codex: args.codex.clone(),
         cwd: None,
         config: Vec::new(),
+        connect: crate::connect::Connect::default(),
     };
     let client = signals.or(server.client()).await?;
     let bar = if io::stderr().is_terminal() {

@@ -1,0 +1,237 @@
+//! `cas live`: what runs, where, and what waits for somebody.
+
+use std::{env, io::IsTerminal as _, path::Path, time::Duration};
+
+use cas_sdk::{
+    Error, Live,
+    error::ConnectErrorKind,
+    live::{Holder, LiveServer, LiveStatus, LiveThread, ThreadRole, Unreachable},
+};
+use tokio::time::sleep;
+
+use super::threads::tilde;
+use crate::{
+    connect::Connect,
+    failure::{DONE, FAILED},
+    output::{Result, cell, json as json_line, line, verbatim},
+    screen::{Table, height, is_dumb},
+    server::short,
+    signals::Signals,
+    when::duration,
+};
+
+/// List the codex servers that run, the threads that they have loaded, and what waits for somebody.
+///
+/// Looks at the server of a plain `codex`, at the one of --connect, and, on Linux, at sessions that no server shares, as
+/// those of `codex exec`. Only looks: nothing is started, changed or answered.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// The helper threads of the TUI, too
+    #[arg(long, short)]
+    all: bool,
+    /// Go on looking, and show what has changed; Ctrl-C ends it
+    #[arg(long, short)]
+    watch: bool,
+    /// The pause between two looks of --watch
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "2s", requires = "watch")]
+    every: Duration,
+    /// Everything as one JSON object a line, a line for each change with --watch
+    #[arg(long, help_heading = "Output")]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    connect: Connect,
+}
+
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  cas live
+  cas live --watch
+  cas live --connect unix:///run/user/1000/agent/codex.sock --json
+
+Exit status: 0 done, 1 the server of --connect can't be reached, 2 wrong usage.";
+
+pub(crate) async fn run(args: Args, signals: &mut Signals) -> Result<u8> {
+    let endpoint = args.connect.endpoint()?;
+    let mut shown = None;
+    loop {
+        let mut discover = Live::discover();
+        if let Some(endpoint) = &endpoint {
+            discover = discover.endpoint(endpoint.clone());
+        }
+        let look = async { Ok::<_, crate::output::Failure>(discover.await) };
+        let live = tokio::select! {
+            biased;
+            caught = signals.next() => return left(&args, caught),
+            live = look => live?,
+        };
+        let text = serde_json::to_string(&live)?;
+        if shown.as_ref() != Some(&text) {
+            args.show(&live)?;
+            shown = Some(text);
+        }
+        if !args.watch {
+            let given = endpoint.as_ref().map(ToString::to_string);
+            let lost = given.is_some_and(|address| {
+                live.unreachable
+                    .iter()
+                    .any(|place| place.address == address)
+            });
+            return Ok(if lost { FAILED } else { DONE });
+        }
+        tokio::select! {
+            biased;
+            caught = signals.next() => return left(&args, caught),
+            () = sleep(args.every.max(SHORTEST)) => {}
+        }
+    }
+}
+
+const SHORTEST: Duration = Duration::from_millis(100);
+
+/// Ctrl-C is how somebody who watches leaves.
+fn left(args: &Args, caught: crate::signals::Caught) -> Result<u8> {
+    match caught {
+        crate::signals::Caught::Interrupt if args.watch => Ok(DONE),
+        other => Err(crate::output::Failure::Signal(other)),
+    }
+}
+
+impl Args {
+    fn show(&self, live: &Live) -> Result {
+        if self.json {
+            return json_line(live);
+        }
+        let redraws = self.watch && std::io::stdout().is_terminal() && !is_dumb();
+        if redraws {
+            // To the upper left, and everything from there on away.
+            verbatim("\x1b[H\x1b[J")?;
+        }
+        let mut rows = rows(live, self.all);
+        if rows.is_empty() {
+            return line("nothing runs");
+        }
+        let room = height()
+            .filter(|_| redraws)
+            .map(|rows| rows.saturating_sub(3));
+        let hidden = room.map_or(0, |room| rows.len().saturating_sub(room.max(1)));
+        rows.truncate(rows.len() - hidden);
+        let mut table = Table::new(&["ID", "STATUS", "DIRECTORY", "TITLE", "SERVER"]);
+        for row in rows {
+            table.row(row);
+        }
+        table.print()?;
+        match hidden {
+            0 => Ok(()),
+            more => line(format_args!("… {more} more")),
+        }
+    }
+}
+
+type Row = [String; 5];
+
+/// What waits for somebody stands first, then what runs.
+fn rows(live: &Live, all: bool) -> Vec<Row> {
+    let home = env::home_dir();
+    let mut rows: Vec<(u8, Row)> = Vec::new();
+    for server in &live.servers {
+        let address = place(server, home.as_deref());
+        let threads: Vec<_> = server
+            .threads
+            .iter()
+            .filter(|thread| all || thread.role != ThreadRole::Helper)
+            .collect();
+        if threads.is_empty() {
+            let none = ["", "no thread", "", ""].map(str::to_owned);
+            let [id, status, cwd, title] = none;
+            rows.push((4, [id, status, cwd, title, address.clone()]));
+        }
+        for thread in threads {
+            let (order, status) = status(thread);
+            let cwd = tilde(&thread.cwd.display().to_string(), home.as_deref());
+            let mark = match thread.role {
+                ThreadRole::SubAgent { .. } => "↳ ",
+                _ => "",
+            };
+            let title = cell(&format!("{mark}{}", thread.title()), 40);
+            let id = short(&thread.id).to_owned();
+            rows.push((order, [id, status, cell(&cwd, 32), title, address.clone()]));
+        }
+    }
+    for thread in &live.held {
+        let holder = match thread.holder {
+            Holder::Tui => "codex",
+            Holder::Exec => "codex exec",
+            Holder::AppServer => "an app-server",
+            _ => "another program",
+        };
+        let cwd = thread.cwd.as_ref().map(|cwd| cwd.display().to_string());
+        let cwd = tilde(&cwd.unwrap_or_default(), home.as_deref());
+        let title = thread.title.as_deref().unwrap_or_default();
+        rows.push((
+            3,
+            [
+                short(&thread.id).to_owned(),
+                "open".to_owned(),
+                cell(&cwd, 32),
+                cell(title, 40),
+                format!("none: {holder}, pid {}", thread.pid),
+            ],
+        ));
+    }
+    for place in live
+        .unreachable
+        .iter()
+        .filter(|place| is_worth_saying(place))
+    {
+        let empty = String::new;
+        let row = [
+            empty(),
+            "unreachable".to_owned(),
+            empty(),
+            empty(),
+            place.error.to_string(),
+        ];
+        rows.push((5, row));
+    }
+    rows.sort_by_key(|(order, _)| *order);
+    rows.into_iter().map(|(_, row)| row).collect()
+}
+
+/// What a thread does, and its place in the table.
+fn status(thread: &LiveThread) -> (u8, String) {
+    let (order, text) = match &thread.status {
+        _ if thread.waits_for_approval => (0, "waits for an approval"),
+        _ if thread.waits_for_input => (0, "waits for an answer"),
+        LiveStatus::Active => (1, "runs"),
+        LiveStatus::Idle => (2, "idle"),
+        LiveStatus::SystemError => (2, "failed"),
+        LiveStatus::NotLoaded => (3, "closed"),
+        LiveStatus::Unreadable(_) => (3, "unreadable"),
+        LiveStatus::Other(other) => return (3, other.clone()),
+        _ => (3, "unknown"),
+    };
+    (order, text.to_owned())
+}
+
+/// The address for `--connect`.
+fn place(server: &LiveServer, home: Option<&Path>) -> String {
+    let control = server
+        .home
+        .join("app-server-control/app-server-control.sock");
+    let address = server.endpoint.to_string();
+    let path = address.strip_prefix("unix://").unwrap_or(&address);
+    let own = env::var_os("CODEX_HOME").filter(|dir| !dir.is_empty());
+    let own = own
+        .map(std::path::PathBuf::from)
+        .or_else(|| Some(home?.join(".codex")));
+    if Path::new(path) == control && own.as_deref() == Some(&server.home) {
+        return "unix://".to_owned();
+    }
+    address
+}
+
+/// That nobody has started a server is no news.
+fn is_worth_saying(place: &Unreachable) -> bool {
+    !matches!(&place.error, Error::Connect(error) if matches!(error.kind, ConnectErrorKind::NoServer))
+}

@@ -1,0 +1,69 @@
+//! `--connect`: the flags that name a server which runs already, and the token for it.
+
+use std::path::PathBuf;
+
+use cas_sdk::live::{Auth, Endpoint};
+
+use crate::output::{Failure, Result};
+
+/// The variable with the token. A token on the command line could be read by every process.
+const TOKEN: &str = "CAS_CONNECT_TOKEN";
+
+/// Which server to join instead of starting one.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Running server")]
+pub(crate) struct Connect {
+    /// Join the server that listens here, and start none: `unix://` for that of a plain `codex`, `unix://PATH`,
+    /// `ws://HOST:PORT`, `wss://HOST`; what starts a server, as --codex and -c, has no effect then
+    #[arg(long = "connect", id = "connect", value_name = "URL", value_parser = address)]
+    url: Option<Endpoint>,
+    /// The file with the token that the server wants [default: the token in `$CAS_CONNECT_TOKEN`]
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath, requires = "connect")]
+    token_file: Option<PathBuf>,
+    /// The file with the secret that signs a token for the server
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath, requires = "connect", conflicts_with = "token_file")]
+    secret_file: Option<PathBuf>,
+    /// The certificate authorities to trust for `wss://`, a PEM file, instead of the system's
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath, requires = "connect")]
+    ca_file: Option<PathBuf>,
+}
+
+fn address(text: &str) -> Result<Endpoint, String> {
+    text.parse::<Endpoint>().map_err(|error| error.to_string())
+}
+
+impl Connect {
+    /// Whether a server is named.
+    pub(crate) fn is_given(&self) -> bool {
+        self.url.is_some()
+    }
+
+    /// The server that is named, with its token.
+    ///
+    /// # Errors
+    /// If the token is no text.
+    pub(crate) fn endpoint(&self) -> Result<Option<Endpoint>> {
+        let Some(mut endpoint) = self.url.clone() else {
+            return Ok(None);
+        };
+        let auth = match (&self.token_file, &self.secret_file) {
+            (Some(file), _) => Some(Auth::token_file(file)),
+            (None, Some(file)) => Some(Auth::shared_secret_file(file)),
+            (None, None) => match std::env::var(TOKEN) {
+                Ok(token) if token.is_empty() => None,
+                Ok(token) => Some(Auth::token(token)),
+                Err(std::env::VarError::NotPresent) => None,
+                Err(std::env::VarError::NotUnicode(_)) => {
+                    return Err(Failure::Usage(format!("${TOKEN} is no text")));
+                }
+            },
+        };
+        if let Some(auth) = auth {
+            endpoint = endpoint.auth(auth);
+        }
+        if let Some(file) = &self.ca_file {
+            endpoint = endpoint.certificate_authorities(file);
+        }
+        Ok(Some(endpoint))
+    }
+}

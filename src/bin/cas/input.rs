@@ -1,0 +1,31 @@
+//! What is piped into a command.
+
+use std::time::Duration;
+
+use tokio::{io::AsyncReadExt as _, time::timeout};
+
+use crate::{
+    output::{Failure, Result, complain},
+    stdio,
+};
+
+/// After so long it is said that standard input is waited for.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Standard input, to its end.
+///
+/// # Errors
+/// If it is not UTF-8.
+pub(crate) async fn piped() -> Result<String> {
+    let mut bytes = Vec::new();
+    let mut stdin = stdio::stdin()?;
+    let mut reading = std::pin::pin!(stdin.read_to_end(&mut bytes));
+    if timeout(PATIENCE, &mut reading).await.is_err() {
+        complain("standard input is read to its end; with `< /dev/null` it is not");
+        reading.await?;
+    }
+    match String::from_utf8(bytes) {
+        Ok(text) => Ok(text),
+        Err(_) => Err(Failure::Usage("standard input is not UTF-8".to_owned())),
+    }
+}

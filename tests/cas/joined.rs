@@ -1,0 +1,188 @@
+//! `cas proxy --connect`: JSON lines to and from a server that others use, too.
+
+use std::{os::unix::fs::PermissionsExt as _, process::Command, sync::Arc};
+
+use cas_sdk::{
+    handlers::{ApprovalRequest, Decision, HandlerError},
+    protocol::ThreadStartParams,
+    testing::Reply,
+};
+use serde_json::json;
+use tokio::sync::Notify;
+
+use crate::{
+    common::{Rig, codex_test_with, eventually},
+    instance::Instance,
+    people::{run, stderr},
+};
+
+fn joined(rig: &Rig, flags: &[&str]) -> Instance {
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cas"));
+    command
+        .args(["proxy", "--connect", "unix://", "--state-file"])
+        .arg(dir.path().join("state.json"))
+        .args(flags)
+        .env_clear()
+        .envs(rig.home.env())
+        .current_dir(rig.home.work_dir());
+    Instance::run(command, dir)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_proxy_of_a_joined_server_passes_everything_on_answers_nothing_and_ends_nothing() {
+    let config = |home: cas_sdk::testing::CodexHomeBuilder| {
+        home.model("gpt-5.5").approval_policy("on-request")
+    };
+    codex_test_with(config, 120, async |rig| {
+        let asked = Arc::new(Notify::new());
+        let answers = {
+            let asked = asked.clone();
+            move |_: ApprovalRequest, _| {
+                let asked = asked.clone();
+                async move {
+                    asked.notified().await;
+                    Ok::<_, HandlerError>(Decision::Accept)
+                }
+            }
+        };
+        let owner = rig.builder().approvals(answers);
+        let owner = owner.serve("unix://").await.unwrap();
+        let thread = owner
+            .start_thread(ThreadStartParams::default())
+            .await
+            .unwrap();
+        rig.model.reply(Reply::text("hello"));
+        thread.ask("hi").await.unwrap().finish().await.unwrap();
+
+        let mut cas = joined(&rig, &[]);
+        let starting = cas.event(|e| e["type"] == "cas/starting");
+        assert!(starting["codexPath"].is_null(), "{starting}");
+        assert_eq!(starting["address"], "unix://");
+        let ready = cas.ready();
+        assert!(ready["appServerPid"].is_null(), "{ready}");
+        let params = json!({"threadId": thread.id(), "excludeTurns": true});
+        let resume = json!({"type": "cas/request", "method": "thread/resume", "params": params});
+        cas.send(&resume.to_string());
+        cas.event(|e| e["requestMethod"] == "thread/resume");
+
+        let arguments = json!({"cmd": "touch here", "sandbox_permissions": "require_escalated", "justification": "May I?"});
+        rig.model
+            .reply(Reply::new().function_call("c-1", "exec_command", arguments));
+        rig.model.reply(Reply::text("done"));
+        let turn = thread.ask("go").await.unwrap();
+        let request = cas.event(|e| e["type"] == "cas/serverRequest");
+        assert_eq!(request["method"], "item/commandExecution/requestApproval");
+        assert_eq!(request["timeoutMs"], 0, "it waits for ever");
+        assert!(!owner.pending_requests().is_empty(), "it was not answered");
+        asked.notify_one();
+        turn.finish().await.unwrap();
+        assert!(rig.home.work_dir().join("here").exists(), "it was accepted");
+        cas.event(|e| e["method"] == "serverRequest/resolved");
+        let name = json!({"threadId": thread.id(), "name": "named"});
+        let last = json!({"type": "cas/request", "method": "thread/name/set", "params": name});
+        cas.send(&last.to_string());
+        cas.event(|e| e["requestMethod"] == "thread/name/set");
+        cas.send(r#"{"type":"cas/exit"}"#);
+        let events = cas.rest();
+        assert!(
+            events.iter().all(|e| e["reason"] != "autoApproval"),
+            "{events:?}"
+        );
+        assert_eq!(cas.wait().code(), Some(0));
+        let fetched = thread.fetch().await.unwrap();
+        assert_eq!(fetched.name.as_deref(), Some("named"), "the server goes on");
+
+        // A signal ends the proxy, and the end of the server does, too.
+        let mut cas = joined(&rig, &[]);
+        cas.ready();
+        cas.signal(rustix::process::Signal::TERM);
+        assert_eq!(cas.wait().code(), Some(1));
+        assert!(thread.fetch().await.is_ok());
+        let mut cas = joined(&rig, &[]);
+        cas.ready();
+        owner.shutdown().await;
+        let ended = cas.event(|e| e["type"] == "cas/appServerExit");
+        assert!(ended["code"].is_null() && ended["signal"].is_null(), "{ended}");
+        assert_eq!(cas.wait().code(), Some(1));
+        let mut cas = joined(&rig, &[]);
+        let error = cas.event(|e| e["type"] == "cas/error");
+        assert_eq!(error["message"], "the server can't be joined");
+        assert_eq!(cas.wait().code(), Some(1));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn flags_that_have_no_meaning_for_a_joined_server_are_refused() {
+    codex_test_with(
+        |home| home,
+        60,
+        async |rig| {
+            for flag in [
+                &["--exec-approval", "accept"][..],
+                &["--read-only"],
+                &["--codex", "codex"],
+                &["--server-request-timeout-ms", "5"],
+            ] {
+                let flags = [&["proxy", "--connect", "unix://"], flag].concat();
+                let out = run(&rig, &flags).await;
+                assert_eq!(out.status.code(), Some(2), "{flag:?}: {}", stderr(&out));
+            }
+        },
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_comes_from_a_file_or_the_environment_and_is_never_shown() {
+    codex_test_with(
+        |home| home,
+        120,
+        async |rig| {
+            let secret = "hunter2hunter2hunter2";
+            let file = rig.home.path().join("token");
+            std::fs::write(&file, secret).unwrap();
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+            let mut listener = Command::new(rig.codex())
+                .args(["app-server", "--listen", "ws://127.0.0.1:0"])
+                .args(["--ws-auth", "capability-token", "--ws-token-file"])
+                .arg(&file)
+                .env_clear()
+                .envs(rig.home.env())
+                .stdin(std::process::Stdio::null())
+                .stderr(std::process::Stdio::piped())
+                .spawn()
+                .unwrap();
+            let lines = std::io::BufReader::new(listener.stderr.take().unwrap());
+            let address = std::io::BufRead::lines(lines)
+                .find_map(|line| {
+                    let line = line.unwrap();
+                    let (_, rest) = line.split_once("ws://")?;
+                    let end = rest.find(|c: char| !c.is_ascii_digit() && !".:".contains(c));
+                    Some(format!("ws://{}", &rest[..end.unwrap_or(rest.len())]))
+                })
+                .unwrap();
+            let list = ["threads", "list", "--connect", &address];
+            let refused = run(&rig, &list).await;
+            assert_eq!(refused.status.code(), Some(1), "{}", stderr(&refused));
+            let with_file = [&list[..], &["--token-file", file.to_str().unwrap()]].concat();
+            let listed = run(&rig, &with_file).await;
+            assert!(listed.status.success(), "{}", stderr(&listed));
+            for (token, works) in [(secret, true), ("hunter3hunter3", false)] {
+                let mut command = crate::people::cas(&rig, &list);
+                command
+                    .env("CAS_CONNECT_TOKEN", token)
+                    .env("RUST_LOG", "trace");
+                let out = tokio::task::spawn_blocking(move || command.output().unwrap());
+                let out = out.await.unwrap();
+                assert_eq!(out.status.success(), works, "{}", stderr(&out));
+                assert!(!stderr(&out).contains(token), "{}", stderr(&out));
+            }
+            listener.kill().unwrap();
+            listener.wait().unwrap();
+            eventually("it is gone", || !crate::common::is_alive(listener.id())).await;
+        },
+    )
+    .await;
+}
