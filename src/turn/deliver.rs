@@ -92,16 +92,17 @@ impl Thread {
     /// # Errors
     /// [`Error::Indeterminate`] if the message was sent and the answer lost: look it up with
     /// [`find_message`](Self::find_message) before it is sent again. After any other error, the
-    /// message was not delivered: [`Error::Rpc`] of kind `NotSteerable` while a review or a
-    /// compaction runs, of kind `ThreadMissing` if there is no such thread, or if an agent's
-    /// message has no way to it; otherwise the same errors as
-    /// [`CasClient::request`](crate::CasClient::request).
+    /// message was not delivered: [`Error::Invalid`] for an agent's message that is too long,
+    /// [`Error::Rpc`] of kind `NotSteerable` while a review or a compaction runs, of kind
+    /// `ThreadMissing` if there is no such thread, or if an agent's message has no way to it;
+    /// otherwise the same errors as [`CasClient::request`](crate::CasClient::request).
     pub async fn deliver(&self, message: Message) -> Result<Receipt, Error> {
         let Message {
             id,
             content,
             queue_elsewhere,
         } = message;
+        content.check()?;
         match content {
             Content::NextTurn(input) => self.add_to_queue(&id, input).await.map(Receipt::Queued),
             Content::Now(input) => match self.steer_or_start(&id, &input).await {

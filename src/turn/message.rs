@@ -41,6 +41,10 @@ pub(super) enum Content {
     Agent { name: String, parts: Vec<String> },
 }
 
+/// The longest message of an agent, in bytes. Codex cuts the middle out of a longer output of a
+/// tool, before the model sees it.
+const LONGEST: usize = 10_000;
+
 impl Message {
     fn new(content: Content) -> Self {
         Self {
@@ -68,6 +72,8 @@ impl Message {
     /// A report of another agent or program, under the name of its sender. The model reads it as
     /// the output of a tool, without the authority of the user. It aborts nothing and survives a
     /// compaction. Experimental.
+    ///
+    /// It has at most 10,000 bytes: codex cuts the middle out of a longer output of a tool.
     pub fn from_agent(name: impl Into<String>, text: impl Into<String>) -> Self {
         Self::new(Content::Agent {
             name: name.into(),
@@ -134,6 +140,21 @@ impl Thread {
 }
 
 impl Content {
+    /// Refuses what the model would not see whole.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        let Self::Agent { name, parts } = self else {
+            return Ok(());
+        };
+        let len: usize = parts.iter().map(String::len).sum();
+        if len > LONGEST {
+            return Err(Error::Invalid(format!(
+                "the message of {name} has {len} bytes, and a model sees at most {LONGEST} of a tool's output whole: \
+                 put the rest into a file, and name it"
+            )));
+        }
+        Ok(())
+    }
+
     /// The content as input of the user, for the queue.
     pub(super) fn into_input(self) -> Vec<UserInput> {
         match self {

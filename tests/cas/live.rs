@@ -266,3 +266,30 @@ async fn commands_work_on_a_server_that_runs_already_and_leave_it_running() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ctrl_c_leaves_a_turn_that_others_run_on_their_server_to_them() {
+    codex_test(120, async |rig| {
+        let (client, thread) = served(&rig).await;
+        let (turn, _gate) = busy(&rig, &thread).await;
+        let gate = Gate::new();
+        let reply = Reply::new().delta("as you ").hold(&gate).delta("say");
+        rig.model.reply(reply);
+        let args = ["ask", "--json", "--connect", "unix://", "--thread"];
+        let mut asking = cas(&rig, &[&args[..], &[thread.id(), "and I?"]].concat());
+        let child = asking.stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut child = child.spawn().unwrap();
+        let request = rig.model.next_request().await;
+        assert!(request.prompts().contains(&"and I?"), "it joined the turn");
+        let out = child.stdout.take().unwrap();
+        let mut lines = std::io::BufRead::lines(std::io::BufReader::new(out));
+        while !lines.next().unwrap().unwrap().contains("as you") {}
+        let pid = rustix::process::Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(130));
+        gate.open();
+        assert_eq!(turn.finish().await.unwrap().text, "as you say");
+        client.shutdown().await;
+    })
+    .await;
+}

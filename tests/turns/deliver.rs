@@ -198,6 +198,49 @@ async fn a_thread_that_is_not_followed_is_reached_all_the_same() {
 }
 
 #[tokio::test]
+async fn a_held_or_withdrawn_message_is_reported_without_following_its_thread() {
+    codex_test(90, async |rig| {
+        let (client, thread) = rig.thread().await;
+        let (turn, _gate) = busy(&rig, &thread).await;
+        let receipt = thread.deliver(Message::next_turn("later")).await.unwrap();
+        let Receipt::Queued(mut queued) = receipt else {
+            panic!("{receipt:?}")
+        };
+        turn.interrupt().await.unwrap();
+        thread.unsubscribe().await.unwrap();
+        assert!(matches!(queued.wait().await.unwrap(), QueueState::Held));
+        assert!(queued.withdraw().await.unwrap());
+        assert!(matches!(queued.wait().await.unwrap(), QueueState::Gone));
+        client.shutdown().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_patch_reaches_the_model_whole_or_is_refused() {
+    codex_test(90, async |rig| {
+        let (client, thread) = rig.thread().await;
+        rig.model.reply(Reply::text("a lot"));
+        let diff = "+line\n".repeat(1_600);
+        let message = Message::patch("fixer", diff.as_str());
+        let receipt = thread.deliver(message).await.unwrap();
+        ended(&thread, receipt.turn_id().unwrap()).await;
+        let (_, _, output) = posted(&rig.model.next_request().await).pop().unwrap();
+        assert_eq!(output[1]["text"], diff);
+        // Codex would cut the middle out.
+        let message = Message::patch("fixer", diff.repeat(2));
+        let refused = thread.deliver(message).await.unwrap_err();
+        assert!(
+            matches!(&refused, Error::Invalid(text) if text.contains("10000")),
+            "{refused:?}"
+        );
+        assert_eq!(rig.model.request_count(), 1, "nothing was sent");
+        client.shutdown().await;
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_thread_in_another_process_is_reached_through_its_queue() {
     codex_test(120, async |rig| {
         let (holder, thread) = rig.thread().await;

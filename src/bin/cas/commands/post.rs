@@ -24,7 +24,7 @@ use crate::{
 /// which the process that has it loaded looks at when it is idle, every ten seconds, and at the end of each turn.
 ///
 /// Nothing is sent twice, and nothing that runs is stopped. An agent's message and a patch have no authority of the user:
-/// the model reads them as the output of a tool.
+/// the model reads them as the output of a tool. They have at most 10,000 bytes; put more into a file, and name it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {

@@ -304,6 +304,13 @@ enum End {
 /// Shows the turn until it ends, the time is up, or a signal comes.
 async fn follow(turn: Turn, args: &Args, show: &mut Show, signals: &mut Signals) -> Result<End> {
     let control = turn.control();
+    // A turn that others run on their server is theirs to interrupt.
+    let is_others = turn.joined() && args.server.connect.is_given();
+    let interrupt = async || {
+        if !is_others {
+            let _ = control.interrupt().await;
+        }
+    };
     let watched = turn.follow();
     let chance = if args.on_timeout.is_some() {
         args.grace
@@ -321,14 +328,14 @@ async fn follow(turn: Turn, args: &Args, show: &mut Show, signals: &mut Signals)
         biased;
         caught = signals.next() => caught,
         () = too_late => {
-            let _ = timeout(STOP, control.interrupt()).await;
+            let _ = timeout(STOP, interrupt()).await;
             return Ok(End::Late(args.timeout));
         }
         outcome = both(turn.finish(), show.all(watched)) => return Ok(End::Turn(Box::new(outcome?))),
     };
     // It may be over by now; then there is nothing to interrupt.
     tokio::select! {
-        _ = timeout(INTERRUPT, control.interrupt()) => {}
+        _ = timeout(INTERRUPT, interrupt()) => {}
         _ = signals.next() => {}
     }
     Ok(End::Signal(caught))
