@@ -155,7 +155,12 @@ impl CasClient {
         let params = serde_json::to_string(params).map_err(|e| Error::encode(METHOD, &e))?;
         let reply = self
             .send(METHOD, &params, Some(deadline), false, None)
-            .await?;
+            .await
+            .map_err(|error| match error {
+                // Nothing depends on whether a server that is gone has heard it.
+                Error::Indeterminate { reason, .. } => Error::clone(&reason),
+                other => other,
+            })?;
         let info = serde_json::from_str(reply.result())
             .map_err(|e| Error::decode(METHOD, reply.result(), &e))?;
         let _ = self.shared.server.set(info);
@@ -304,6 +309,11 @@ impl CasClient {
                 source: source.into(),
             }),
             Err(NoAnswer::Closed(closed)) => Err(Error::Closed(CloseReason::of(&closed))),
+            Err(NoAnswer::Lost(closed)) => Err(Error::Indeterminate {
+                method: method.to_owned(),
+                id: at(params, &["clientUserMessageId"]).ok(),
+                reason: Arc::new(Error::Closed(CloseReason::of(&closed))),
+            }),
             Err(NoAnswer::TooLong(len, head)) => Err(Error::Decode {
                 method: method.to_owned(),
                 raw: (*head).into(),

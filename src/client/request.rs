@@ -167,8 +167,9 @@ impl<R> Request<R> {
     /// # Errors
     /// [`Error::Rpc`] if the server refuses, [`Error::Timeout`] if it doesn't answer in time,
     /// [`Error::NotSent`] if the deadline passes before the request is sent, [`Error::Closed`] if
-    /// the connection ends, [`Error::Encode`] and [`Error::Invalid`] if the request can't be sent
-    /// at all.
+    /// the connection ends before it is sent, [`Error::Indeterminate`] if the connection ends
+    /// before the response comes, [`Error::Encode`] and [`Error::Invalid`] if the request can't be
+    /// sent at all.
     pub async fn raw(self) -> Result<Response<R>, Error> {
         let Self {
             client,

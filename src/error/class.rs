@@ -51,6 +51,8 @@ pub enum ErrorClass {
     Interrupted,
     /// The connection or the thread has ended, or the server is shutting down.
     Closed,
+    /// The answer was lost. The server may have carried the request out: look before you repeat it.
+    Indeterminate,
     /// A deadline passed. The server may still carry the request out.
     Timeout,
     /// codex is not installed or cannot be started.
@@ -72,13 +74,14 @@ pub enum ErrorClass {
 impl ErrorClass {
     /// Whether repeating the call after a pause is safe and may succeed: [`Overloaded`] and [`Unavailable`].
     ///
-    /// [`RateLimited`] is not among them, since its pause is known or long. [`Timeout`] is not, since the server may have
-    /// carried the request out.
+    /// [`RateLimited`] is not among them, since its pause is known or long. [`Timeout`] and [`Indeterminate`] are not, since
+    /// the server may have carried the request out.
     ///
     /// [`Overloaded`]: Self::Overloaded
     /// [`Unavailable`]: Self::Unavailable
     /// [`RateLimited`]: Self::RateLimited
     /// [`Timeout`]: Self::Timeout
+    /// [`Indeterminate`]: Self::Indeterminate
     #[must_use]
     pub fn is_retryable(self) -> bool {
         matches!(self, Self::Overloaded | Self::Unavailable)
@@ -95,7 +98,7 @@ impl ErrorClass {
             | Kind::Unauthorized(_)
             | Kind::NotPermitted
             | Kind::OtherUser { .. } => Self::Auth,
-            Kind::InUse => Self::Conflict,
+            Kind::InUse | Kind::OtherServer { .. } => Self::Conflict,
             Kind::OldServer { .. } | Kind::Unsupported(_) => Self::Unsupported,
             _ => Self::Invalid,
         }
@@ -152,11 +155,11 @@ impl Error {
                 class => class,
             },
             Self::Rpc { source, .. } => source.class(),
-            Self::Indeterminate { reason, .. } => reason.class(),
             Self::Timeout { .. } => ErrorClass::Timeout,
             Self::Decode { .. } => ErrorClass::Decode,
             Self::Lagged { .. } => ErrorClass::Lagged,
             Self::Closed(_) => ErrorClass::Closed,
+            Self::Indeterminate { .. } => ErrorClass::Indeterminate,
             Self::Turn(error) => error.class(),
             Self::NotFollowed { .. } | Self::NotPending { .. } => ErrorClass::Conflict,
             Self::Observer { .. } => ErrorClass::Denied,

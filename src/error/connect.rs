@@ -82,6 +82,15 @@ pub enum ConnectErrorKind {
         /// The oldest that is supported.
         oldest: &'static str,
     },
+    /// A supervised connection was lost, and another server than before answers at the address.
+    OtherServer {
+        /// What differs: `home` or `version`.
+        what: &'static str,
+        /// That of the first server.
+        was: String,
+        /// That of the server that answers now.
+        is: String,
+    },
     /// This platform has no such sockets.
     Unsupported(&'static str),
     /// Another error of the operating system.
@@ -192,6 +201,10 @@ impl fmt::Display for ConnectErrorKind {
             Self::OldServer { version, oldest } => write!(
                 f,
                 "the server is codex {version}, and the oldest supported one is {oldest}; restart it with a newer codex"
+            ),
+            Self::OtherServer { what, was, is } => write!(
+                f,
+                "another server answers there than before: its {what} was {was} and is {is}"
             ),
             Self::Io(error) => error.fmt(f),
         }

@@ -73,21 +73,6 @@ pub enum Error {
         after: Duration,
     },
 
-    /// A message was sent, and the answer of the server was lost. It may have been delivered:
-    /// sending it again may deliver it twice. [`find_message`](crate::Thread::find_message) says
-    /// what became of it.
-    #[error(
-        "{method} was sent, but its answer was lost, so message {id} may have been delivered: {reason}"
-    )]
-    Indeterminate {
-        /// The method that was called.
-        method: String,
-        /// The `clientUserMessageId` of the message.
-        id: String,
-        /// How the answer was lost.
-        reason: Arc<Error>,
-    },
-
     /// The deadline passed before the request could be sent. The server has not seen it, so repeating it is safe.
     #[error("{method} was not sent within {}: {reason}", Rounded(*.after))]
     NotSent {
@@ -129,9 +114,25 @@ pub enum Error {
         skipped: u64,
     },
 
-    /// The connection has ended.
+    /// The connection has ended. A request that fails with this error was not sent.
     #[error("the connection to codex app-server has ended: {0}")]
     Closed(Arc<CloseReason>),
+
+    /// The request was sent, and its answer was lost: the connection ended before it came. The
+    /// server may have carried the request out. It is never sent again by itself; look before you
+    /// repeat it. [`Thread::find_message`](crate::Thread::find_message) finds a message that was
+    /// to start or steer a turn. [`Thread::deliver`](crate::Thread::deliver) fails with this error
+    /// also if the answer is late or can't be read.
+    #[error("{method} was sent{}, but its answer was lost: {reason}", with_message(id.as_deref()))]
+    Indeterminate {
+        /// The method that was called.
+        method: String,
+        /// The `clientUserMessageId` in the params, by which the message can be found. `None` for
+        /// a request without one.
+        id: Option<String>,
+        /// How the answer was lost.
+        reason: Arc<Error>,
+    },
 
     /// A turn failed, was interrupted or was cut off. The error holds what it had produced.
     #[error(transparent)]
@@ -183,6 +184,11 @@ pub enum Error {
     Invalid(String),
 }
 
+/// The id of a message, for the text of an error.
+fn with_message(id: Option<&str>) -> String {
+    id.map_or_else(String::new, |id| format!(" as message {id}"))
+}
+
 impl Error {
     /// The server's error object, if the server refused the request.
     #[must_use]
@@ -198,6 +204,22 @@ impl Error {
     #[must_use]
     pub fn rpc_kind(&self) -> Option<RpcErrorKind> {
         self.rpc().map(RpcError::kind)
+    }
+
+    /// How the connection ended, if its end is what failed the call: [`Closed`](Self::Closed),
+    /// [`Indeterminate`](Self::Indeterminate), or a turn that was cut off.
+    #[must_use]
+    pub fn close_reason(&self) -> Option<&Arc<CloseReason>> {
+        match self {
+            Self::Closed(reason) => Some(reason),
+            Self::Indeterminate { reason, .. } => reason.close_reason(),
+            Self::Handshake(inner) => inner.close_reason(),
+            Self::Turn(turn) => match &turn.kind {
+                TurnErrorKind::Closed(reason) => Some(reason),
+                _ => None,
+            },
+            _ => None,
+        }
     }
 
     /// Replaces the deadline by the one that the user has set, of which only a part was left.
@@ -266,12 +288,6 @@ impl fmt::Debug for Error {
                 .field("method", method)
                 .field("after", after)
                 .finish(),
-            Self::Indeterminate { method, id, reason } => f
-                .debug_struct("Indeterminate")
-                .field("method", method)
-                .field("id", id)
-                .field("reason", reason)
-                .finish(),
             Self::NotSent {
                 method,
                 after,
@@ -299,6 +315,12 @@ impl fmt::Debug for Error {
                 .finish(),
             Self::Lagged { skipped } => f.debug_struct("Lagged").field("skipped", skipped).finish(),
             Self::Closed(reason) => f.debug_tuple("Closed").field(reason).finish(),
+            Self::Indeterminate { method, id, reason } => f
+                .debug_struct("Indeterminate")
+                .field("method", method)
+                .field("id", id)
+                .field("reason", reason)
+                .finish(),
             Self::Turn(error) => f.debug_tuple("Turn").field(error).finish(),
             Self::NotFollowed { thread_id } => f
                 .debug_struct("NotFollowed")

@@ -103,7 +103,10 @@ impl Connection {
                 let alone = slot.alone;
                 if self.outbox.offer(outbox::Lane::Request { alone }, &frame) {
                     late = NoAnswer::Timeout;
-                    return slot.answer().await;
+                    return slot.answer().await.map_err(|none| match none {
+                        NoAnswer::Closed(closed) => NoAnswer::Lost(closed),
+                        other => other,
+                    });
                 }
                 (on_reply, place) = slot.withdraw(); // Somebody else has taken the room.
             }

@@ -61,8 +61,10 @@ pub(crate) enum NoAnswer {
     Timeout,
     /// The deadline passed before the request could be sent; this is what it waited for.
     NotSent(&'static str),
-    /// The connection has ended.
+    /// The connection had ended before the request could be sent.
     Closed(Closed),
+    /// The request was sent, and the connection has ended without its answer.
+    Lost(Closed),
     /// The answer was longer than the limit of a line: its length, and its beginning.
     TooLong(u64, Box<str>),
     /// The request was not sent: it has `len` bytes, and the server takes `max`.

@@ -278,7 +278,7 @@ fn interleaved(ops: &[Op]) -> Result<(), TestCaseError> {
                         }
                         Err(NoAnswer::TooLong(..)) => "too long",
                         Err(NoAnswer::TooLarge { .. }) => unreachable!("nothing large is sent"),
-                        Err(NoAnswer::Closed(_)) => {
+                        Err(NoAnswer::Closed(_) | NoAnswer::Lost(_)) => {
                             prop_assert!(closed);
                             "closed"
                         }

@@ -6,6 +6,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{
+    message_id::message_id,
     reconcile::{self, Verdict},
     watchdog::REST,
 };
@@ -77,7 +78,8 @@ impl TurnControl {
 
     /// Steers without waiting for the start: the server takes input before the start, too.
     pub(crate) async fn steer_now(&self, input: Input, within: Duration) -> Result<(), Error> {
-        let params = TurnSteerParams::new(self.thread.id(), self.turn_id(), input);
+        let params = TurnSteerParams::new(self.thread.id(), self.turn_id(), input)
+            .client_user_message_id(message_id());
         self.urgent(params, within).await
     }
 

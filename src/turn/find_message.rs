@@ -39,6 +39,24 @@ impl Thread {
     /// any other client: in the queue of the thread, and in the last 1,000 items of its record. The
     /// thread need not be loaded.
     ///
+    /// This is how to find out about a request that failed with
+    /// [`Error::Indeterminate`], on another connection.
+    ///
+    /// ```no_run
+    /// # async fn run(lost: cas_sdk::Error, supervisor: cas_sdk::Supervisor, thread: &str) -> Result<(), cas_sdk::Error> {
+    /// use cas_sdk::{Error, turn::MessageState};
+    /// if let Error::Indeterminate { id: Some(id), .. } = lost {
+    ///     let thread = supervisor.thread(thread).await?; // On the next connection.
+    ///     match thread.find_message(&id).await? {
+    ///         MessageState::Delivered { turn } => println!("turn {turn} has it"),
+    ///         MessageState::Queued(queued) => println!("it waits as {}", queued.id()),
+    ///         MessageState::Missing => println!("it was not heard"),
+    ///         _ => println!("a turn runs: look again later"),
+    ///     }
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
     /// The server must have had the time to read the message: one that is still on its way is
     /// [`MessageState::Missing`]. A process that runs the thread elsewhere puts messages on record
     /// as its turns read them; whether one of its turns runs can't be told from here.

@@ -1,14 +1,8 @@
 //! `Message`: what is delivered to a thread, in whose name, and when.
 
-use std::{
-    fmt,
-    hash::{BuildHasher as _, RandomState},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::{fmt, sync::Arc};
 
+use super::message_id::message_id;
 use crate::{
     error::Error,
     protocol::{
@@ -122,18 +116,13 @@ impl Thread {
         params: C,
         id: &str,
     ) -> Result<C::Response, Error> {
-        if let Some(reason) = self.client().close_reason() {
-            return Err(Error::Closed(reason));
-        }
         let answer = self.client().request(params).await;
         answer.map_err(|error| match error {
-            Error::Timeout { .. } | Error::Closed(_) | Error::Decode { .. } => {
-                Error::Indeterminate {
-                    method: C::METHOD.to_owned(),
-                    id: id.to_owned(),
-                    reason: Arc::new(error),
-                }
-            }
+            Error::Timeout { .. } | Error::Decode { .. } => Error::Indeterminate {
+                method: C::METHOD.to_owned(),
+                id: Some(id.to_owned()),
+                reason: Arc::new(error),
+            },
             error => error,
         })
     }
@@ -194,13 +183,4 @@ impl fmt::Debug for Message {
             .field("kind", &kind)
             .finish_non_exhaustive()
     }
-}
-
-/// An id that no other message has: a random number of this process, and the number of messages
-/// before.
-pub(super) fn message_id() -> String {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    static SEED: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
-    let seed = SEED.get_or_init(|| RandomState::new().hash_one(std::process::id()));
-    format!("cas-{seed:016x}-{}", NEXT.fetch_add(1, Ordering::Relaxed))
 }

@@ -15,6 +15,7 @@ mod item;
 #[cfg(feature = "ws")]
 mod joined;
 mod message;
+mod message_id;
 mod message_record;
 mod mode;
 mod pending;

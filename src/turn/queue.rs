@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use tokio::time::{sleep, timeout};
 
-use super::{message::message_id, message_record::turn_of};
+use super::{message_id::message_id, message_record::turn_of};
 use crate::{
     error::{Error, RpcErrorKind},
     protocol::pointer::at,

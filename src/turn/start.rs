@@ -11,6 +11,7 @@ use serde_json::{Map, Value, value::RawValue};
 
 use super::{
     deadline::Deadline,
+    message_id::message_id,
     mode,
     pending::PendingTurn,
     reader::{IDLE_CHECK, Turn},
@@ -203,6 +204,9 @@ impl Ask {
             _ => Map::new(),
         };
         fields.extend(self.extra);
+        fields
+            .entry("clientUserMessageId")
+            .or_insert_with(|| message_id().into());
         mode::complete(&self.thread, &mut fields)?;
         let params = Params {
             fields: &fields,

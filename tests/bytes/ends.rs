@@ -31,6 +31,11 @@ async fn the_last_line_before_the_end_counts_with_or_without_its_newline() {
     .await;
 }
 
+/// Whether a request was sent and has no answer.
+fn is_lost(answer: &Result<serde_json::Value, Error>) -> bool {
+    matches!(answer, Err(Error::Indeterminate { method, id: None, .. }) if method == "x")
+}
+
 #[tokio::test]
 async fn an_answer_is_an_answer_without_its_newline_but_not_without_its_end() {
     within(30, async {
@@ -46,9 +51,9 @@ async fn an_answer_is_an_answer_without_its_newline_but_not_without_its_end() {
             if whole {
                 assert_eq!(first.unwrap(), "right");
             } else {
-                assert!(matches!(first, Err(Error::Closed(_))), "{first:?}");
+                assert!(is_lost(&first), "{first:?}");
             }
-            assert!(matches!(second, Err(Error::Closed(_))), "{second:?}");
+            assert!(is_lost(&second), "{second:?}");
         }
     })
     .await;

@@ -91,10 +91,11 @@ pub fn the_tree_of_a_server_that_died_is_ended() {
         roll.wait_for(&SORTS);
         let params = json!({"code": 7});
         let error = client.call::<Value>("fake/die", &params).await.unwrap_err();
-        let reason = match error {
-            cas_sdk::Error::Closed(reason) => reason,
-            other => panic!("{other:?}"),
-        };
+        assert!(
+            matches!(error, cas_sdk::Error::Indeterminate { .. }),
+            "{error:?}"
+        );
+        let reason = error.close_reason().unwrap();
         assert_eq!(reason.cause, CloseCause::Exited);
         assert_eq!(reason.status.unwrap().code(), Some(7));
         roll.all_gone();

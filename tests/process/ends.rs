@@ -60,15 +60,15 @@ async fn every_request_turn_and_stream_fails_once_with_the_status_after_what_was
         let item = json!({"type": "agentMessage", "id": "m", "text": "half a", "phase": null});
         lines.push(json!({"method": "item/completed", "params": {"threadId": "t", "turnId": "u", "item": item}}));
 
-        let Error::Closed(reason) = die(&client, &lines).await else {
+        let Error::Indeterminate { reason, .. } = die(&client, &lines).await else {
             panic!("the request that it died of fails, too")
         };
-        check(&reason);
+        check(reason.close_reason().unwrap());
         for request in waiting {
-            let Error::Closed(reason) = request.await.unwrap().unwrap_err() else {
+            let Error::Indeterminate { reason, .. } = request.await.unwrap().unwrap_err() else {
                 panic!("a request fails with the reason")
             };
-            check(&reason);
+            check(reason.close_reason().unwrap());
         }
         for n in 0..count {
             let event = events.next().await.unwrap().unwrap();
@@ -108,10 +108,10 @@ async fn the_end_is_noticed_though_what_the_server_started_holds_the_pipe() {
             let client = fake.client("").await;
             child(&client, sort).await;
             // NB. Without the end, the request would fail with its deadline.
-            let Error::Closed(reason) = die(&client, &[]).await else {
+            let Error::Indeterminate { reason, .. } = die(&client, &[]).await else {
                 panic!("it fails with the reason")
             };
-            check(&reason);
+            check(reason.close_reason().unwrap());
             for pid in fake.left() {
                 // A stranger cannot be found after a crash.
                 assert_eq!(sort, "stranger");
@@ -193,7 +193,7 @@ async fn every_end_of_the_server_is_reported_with_its_cause_and_leaves_nothing()
                 events.next().await.unwrap().unwrap_err(),
             ];
             for error in told {
-                let Error::Closed(reason) = &error else {
+                let Some(reason) = error.close_reason() else {
                     panic!("{prelude}: {error:?}")
                 };
                 let cause = format!("{:?}", reason.cause);

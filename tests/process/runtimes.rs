@@ -26,18 +26,8 @@ fn runtimes() -> [Runtime; 2] {
 }
 
 fn is_end(error: &Error) -> bool {
-    let cause = match error {
-        Error::Closed(reason) => &reason.cause,
-        Error::Turn(turn) => match &**turn {
-            TurnError {
-                kind: TurnErrorKind::Closed(reason),
-                ..
-            } => &reason.cause,
-            _ => return false,
-        },
-        _ => return false,
-    };
-    *cause == CloseCause::RuntimeEnded
+    let reason = error.close_reason();
+    reason.is_some_and(|reason| reason.cause == CloseCause::RuntimeEnded)
 }
 
 fn ended<T>(result: Result<T, Error>) {

@@ -13,10 +13,12 @@ mod terminal;
 
 mod addresses;
 mod auth;
+mod cut;
 mod discover;
 mod frames;
 mod joined;
 mod listener;
+mod lost;
 mod serve;
 mod silent;
 mod tls;

@@ -435,7 +435,7 @@ async fn a_lost_answer_is_an_error_with_the_id_and_nothing_is_sent_again() {
             let Error::Indeterminate { method, id: of, .. } = &error else {
                 panic!("{lost}: {error:?}")
             };
-            assert_eq!((method.as_str(), of), ("turn/start", &id));
+            assert_eq!((method.as_str(), of.as_deref()), ("turn/start", Some(&*id)));
             assert!(!error.is_retryable(), "{lost}");
             assert!(error.to_string().contains(&id), "{error}");
             assert_eq!(server.calls("turn/start"), 1);

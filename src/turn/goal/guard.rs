@@ -150,7 +150,7 @@ impl Watch {
         self.reason.set(end);
         while let Err(error) = pause_goal(&self.thread).await {
             tracing::warn!(thread = self.thread.id(), %error, "a goal that has reached its limit can't be paused");
-            if matches!(error, Error::Closed(_)) || began.elapsed() > Duration::from_secs(60) {
+            if error.close_reason().is_some() || began.elapsed() > Duration::from_secs(60) {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
