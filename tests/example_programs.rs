@@ -6,11 +6,14 @@ use std::{collections::HashMap, path::PathBuf, process::Stdio};
 
 use cas_sdk::{
     protocol::ThreadStartParams,
-    testing::{self, Gate, Reply},
+    testing::{Gate, Reply},
 };
 use common::{Rig, codex_test};
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    process::Command,
+};
 
 /// The directory of the examples, which are built if they are missing.
 fn examples() -> HashMap<String, PathBuf> {
@@ -42,23 +45,26 @@ fn examples() -> HashMap<String, PathBuf> {
 
 /// The output of an example.
 async fn run(rig: &Rig, examples: &HashMap<String, PathBuf>, name: &str, args: &[&str]) -> String {
-    let codex = testing::codex().await.unwrap();
-    let child = tokio::process::Command::new(&examples[name])
-        .args(args)
-        .env_clear()
-        .envs(rig.home.env())
-        .env("CAS_CODEX", codex)
-        .current_dir(rig.home.work_dir())
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output();
-    let output = child.await.unwrap();
+    let output = command(rig, examples, name, args).output().await.unwrap();
     let (out, err) = (
         String::from_utf8(output.stdout).unwrap(),
         String::from_utf8(output.stderr).unwrap(),
     );
     assert!(output.status.success(), "{name}: {out}{err}");
     out
+}
+
+fn command(rig: &Rig, examples: &HashMap<String, PathBuf>, name: &str, args: &[&str]) -> Command {
+    let mut command = Command::new(&examples[name]);
+    command
+        .args(args)
+        .env_clear()
+        .envs(rig.home.env())
+        .env("CAS_CODEX", rig.codex())
+        .current_dir(rig.home.work_dir())
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    command
 }
 
 #[tokio::test]
@@ -139,28 +145,43 @@ async fn every_program_does_what_it_says() {
         let outcome = thread.turn(turn).await.unwrap().finish().await.unwrap();
         assert_eq!(outcome.text, "I see.");
 
+        let mut watch = command(&rig, &examples, "watch", &[&address, thread.id()])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut watched = BufReader::new(watch.stdout.take().unwrap()).lines();
+        let first = watched.next_line().await.unwrap().unwrap();
+        assert_eq!(first, format!("watching {}", thread.id()));
+
         let thread = own.start_thread(ThreadStartParams::default()).await.unwrap();
         let ask = async |text: &str| {
             rig.model.reply(Reply::text(text));
             thread.ask("Go.").await.unwrap().finish().await.unwrap();
         };
         ask("Before the join.").await;
-        let mut child = tokio::process::Command::new(&examples["join"])
-            .args([thread.id(), &address])
+        let mut join = command(&rig, &examples, "join", &[thread.id(), &address])
             .stdout(Stdio::piped())
-            .kill_on_drop(true)
             .spawn()
             .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut lines = BufReader::new(join.stdout.take().unwrap()).lines();
         let snapshot = lines.next_line().await.unwrap().unwrap();
         assert!(snapshot.ends_with(": Completed, 2 items"), "{snapshot}");
         ask("After the join.").await;
         own.shutdown().await;
-        assert!(child.wait().await.unwrap().success());
+        assert!(join.wait().await.unwrap().success());
         let begins = lines.next_line().await.unwrap().unwrap();
         assert!(begins.ends_with(" begins"), "{begins}");
         let text = lines.next_line().await.unwrap().unwrap();
         assert_eq!(text, "After the join.");
+
+        let mut out = String::new();
+        while let Some(line) = watched.next_line().await.unwrap() {
+            out.push_str(&line);
+            out.push('\n');
+        }
+        assert!(out.contains("lost: the connection to codex app-server has ended"), "{out}");
+        assert!(out.contains("no server is there"), "{out}");
+        assert!(watch.wait().await.unwrap().success());
 
         assert_eq!(rig.model.unexpected(), [""; 0]);
     })

@@ -1,54 +1,64 @@
-//! `Supervisor`: restarts a server that has crashed and resumes its threads.
+//! `Supervisor`: restarts a server that has crashed, or connects again to a server that somebody
+//! else runs, and resumes its threads.
 
+mod core;
+mod events;
+mod gap;
 mod policy;
+mod source;
 mod state;
+mod task;
 
-use std::{
-    collections::HashMap,
-    fmt,
-    pin::pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+use std::{fmt, sync::Arc, time::Duration};
+
+use tokio::{sync::watch, time::sleep};
+
+use self::{
+    core::{Core, is_open, shut_down},
+    source::Source,
+    task::Task,
 };
-
-use futures_util::future::{Either, join_all, select};
-use tokio::{
-    sync::watch,
-    time::{Instant, sleep},
-};
-
 use crate::{
     Builder, CasClient, Thread,
-    client::{connection_task::AbortOnDrop, tracker::HandlerSet},
-    error::{CloseCause, CloseReason, Error},
+    client::connection_task::AbortOnDrop,
+    error::{Error, TurnErrorKind, TurnOutcome},
     protocol::ThreadStartParams,
+    turn::Turn,
 };
-
+#[cfg(feature = "ws")]
+use crate::{error::ConnectError, transport::Endpoint};
+pub use events::{ThreadEvent, ThreadEvents};
+pub use gap::{Gap, Recovered};
 pub use policy::Restart;
 pub use state::{ServerState, ServerStates};
 
-/// Restarts a server when it crashes, and resumes the threads that it keeps.
+/// The server writes a turn down some 40 ms after its start.
+const SETTLED: Duration = Duration::from_millis(500);
+
+/// Restarts a server when it crashes, or connects again to a server that somebody else runs, and
+/// resumes the threads that it keeps.
 ///
-/// A turn that ran when the server crashed fails with
-/// [`TurnErrorKind::Closed`](crate::turn::TurnErrorKind::Closed), and requests with [`Error::Closed`].
-/// Whether to repeat them is the caller's decision. A [`CasClient`] and a [`Thread`] belong to one
-/// server process; [`client`](Self::client) and [`thread`](Self::thread) return those of the
-/// current one and wait while it starts.
+/// A request that waited for its answer when the connection was lost fails with
+/// [`Error::Indeterminate`], and a turn with
+/// [`TurnErrorKind::Closed`](crate::turn::TurnErrorKind::Closed). Nothing is sent again: whether to
+/// repeat it is the caller's decision. [`Thread::find_message`] finds out what has become of a
+/// message, [`finish`](Self::finish) what has become of a turn, and
+/// [`thread_events`](Self::thread_events) tells what was missed.
+///
+/// A [`CasClient`] and a [`Thread`] belong to one connection; [`client`](Self::client) and
+/// [`thread`](Self::thread) return those of the current one and wait while there is none.
 ///
 /// Clones share one supervisor. [`shutdown`](Self::shutdown), or dropping the last clone and all
-/// clients and threads, ends the server. A shutdown by one of its clients also ends the supervisor.
+/// clients and threads, ends a server that was started, and only the connection to a server that
+/// was joined. A shutdown by one of its clients also ends the supervisor.
 ///
 /// ```no_run
 /// # async fn run() -> Result<(), cas_sdk::Error> {
-/// use cas_sdk::{CasClient, Error, supervisor::Restart, turn::TurnErrorKind};
+/// use cas_sdk::{CasClient, supervisor::Restart};
 /// let supervisor = CasClient::builder().cwd("/repo").supervise(Restart::default()).await?;
-/// let id = supervisor.start_thread(Default::default()).await?.id().to_owned();
-/// let answer = loop {
-///     let turn = supervisor.thread(&id).await?.ask("Why is the build red?").await?;
-///     match turn.finish().await {
-///         Err(Error::Turn(end)) if matches!(end.kind, TurnErrorKind::Closed(_)) => {} // It crashed; once more.
-///         outcome => break outcome?.text,
-///     }
-/// };
+/// let thread = supervisor.start_thread(Default::default()).await?;
+/// let turn = thread.ask("Why is the build red?").await?;
+/// let outcome = supervisor.finish(turn).await?; // Whatever happens to the connection meanwhile.
 /// # Ok(()) }
 /// ```
 #[derive(Clone)]
@@ -58,23 +68,6 @@ struct Inner {
     core: Arc<Core>,
     stop: watch::Sender<bool>,
     _task: AbortOnDrop<()>,
-}
-
-struct Core {
-    current: Mutex<Current>,
-    state: watch::Sender<ServerState>,
-}
-
-#[derive(Default)]
-struct Current {
-    client: Option<CasClient>,
-    threads: HashMap<String, KeptThread>,
-}
-
-#[derive(Clone)]
-struct KeptThread {
-    handlers: Option<HandlerSet>,
-    thread: Option<Thread>,
 }
 
 impl Builder {
@@ -87,49 +80,86 @@ impl Builder {
     /// # Errors
     /// Same errors as [`spawn`](Self::spawn).
     pub async fn supervise(self, policy: Restart) -> Result<Supervisor, Error> {
+        Supervisor::start(Source::Start(Box::new(self)), policy).await
+    }
+
+    /// Joins a server that somebody else runs as [`connect_to`](Self::connect_to) does, and
+    /// connects again whenever the connection is lost: the server has ended, or it answers no ping.
+    /// The server itself is never started and never ended.
+    ///
+    /// A server that answers at the address with another home or, unless the endpoint accepts
+    /// [any version](Endpoint::any_version), another version is not the one of before: then the
+    /// supervisor gives up with
+    /// [`ConnectErrorKind::OtherServer`](crate::error::ConnectErrorKind::OtherServer). A server that
+    /// is about to shut down refuses to resume threads; the supervisor waits until it has ended,
+    /// which takes as long as its running turns, and then goes on with the next one.
+    ///
+    /// A failed first attempt is repeated only if its error [is retryable](Error::is_retryable).
+    ///
+    /// ```no_run
+    /// # async fn run() -> Result<(), cas_sdk::Error> {
+    /// use std::time::Duration;
+    /// use cas_sdk::{CasClient, supervisor::Restart};
+    /// let policy = Restart::default().attempts(20);
+    /// let supervisor = CasClient::builder().supervise_connection("unix://", policy).await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// Same errors as [`connect_to`](Self::connect_to).
+    #[cfg(feature = "ws")]
+    pub async fn supervise_connection<E>(
+        self,
+        endpoint: E,
+        policy: Restart,
+    ) -> Result<Supervisor, Error>
+    where
+        E: TryInto<Endpoint>,
+        E::Error: Into<ConnectError>,
+    {
+        let endpoint = endpoint.try_into().map_err(Into::into)?;
+        let source = Source::Join {
+            builder: Box::new(self),
+            endpoint: Box::new(endpoint),
+            first: None,
+        };
+        Supervisor::start(source, policy).await
+    }
+}
+
+impl Supervisor {
+    async fn start(mut source: Source, policy: Restart) -> Result<Self, Error> {
         let mut failures = 0;
         let client = loop {
-            match Box::pin(self.clone().spawn()).await {
+            match source.connect().await {
                 Ok(client) => break client,
                 Err(error) if error.is_retryable() && failures < policy.attempts => {
                     let pause = policy.backoff.pause(failures);
                     failures += 1;
-                    tracing::warn!(target: "cas_sdk", %error, ?pause, "the server is started again");
+                    tracing::warn!(target: "cas_sdk", %error, ?pause, "the supervisor tries again");
                     sleep(pause).await;
                 }
                 Err(error) => return Err(error),
             }
         };
-        let (state, _) = watch::channel(ServerState::Running {
-            restarts: 0,
-            lost: Vec::new(),
-        });
-        let core = Arc::new(Core {
-            current: Mutex::new(Current {
-                client: Some(client.clone()),
-                threads: HashMap::new(),
-            }),
-            state,
-        });
+        let core = Arc::new(Core::new(client.clone()));
         let (stop, stopped) = watch::channel(false);
         let task = Task {
             core: core.clone(),
-            builder: self,
+            source,
             policy,
             stopped,
-            restarts: 0,
+            epoch: 0,
         };
         let task = AbortOnDrop(tokio::spawn(task.run(client)));
-        Ok(Supervisor(Arc::new(Inner {
+        Ok(Self(Arc::new(Inner {
             core,
             stop,
             _task: task,
         })))
     }
-}
 
-impl Supervisor {
-    /// The client of the running server. Waits while the server restarts.
+    /// The client of the current connection. Waits while there is none.
     ///
     /// # Errors
     /// The last failure if the supervisor has given up; [`Error::Closed`] after a shutdown.
@@ -165,22 +195,12 @@ impl Supervisor {
         Ok(thread)
     }
 
-    /// Resumes a thread on every server that starts from now on, with the handlers it was opened
-    /// with.
+    /// Resumes a thread on every connection from now on, with the handlers it was opened with. They
+    /// answer for the thread if it was started by this program, or if the server was.
     ///
     /// A thread without a turn is not stored, so it is lost with its server.
     pub fn keep(&self, thread: &Thread) {
-        let kept = KeptThread {
-            handlers: thread.client().handler_set(),
-            thread: Some(thread.clone()),
-        };
-        let before = self
-            .0
-            .core
-            .lock()
-            .threads
-            .insert(thread.id().to_owned(), kept);
-        drop(before);
+        self.0.core.keep(thread);
     }
 
     /// Undoes [`keep`](Self::keep).
@@ -189,41 +209,128 @@ impl Supervisor {
         drop(before);
     }
 
-    /// A kept thread on the running server. Waits while the server restarts. Resumes a thread that
-    /// could not be resumed when the server started.
+    /// A kept thread on the current connection. Waits while there is none. Resumes a thread that
+    /// could not be resumed when the connection was made.
     ///
     /// # Errors
     /// Same errors as [`client`](Self::client) and [`CasClient::resume_thread`]. [`Error::Invalid`]
     /// if the thread is not kept.
     pub async fn thread(&self, id: &str) -> Result<Thread, Error> {
         let client = self.client().await?;
-        let Some(kept) = self.0.core.lock().threads.get(id).cloned() else {
-            let text = format!("thread {id} is not kept by this supervisor; call `keep` first");
-            return Err(Error::Invalid(text));
+        let (epoch, kept) = {
+            let current = self.0.core.lock();
+            (current.epoch, current.threads.get(id).cloned())
         };
-        if let Some(thread) = kept.thread.filter(|thread| is_open(thread.client())) {
-            return Ok(thread);
+        let kept = kept.ok_or_else(|| not_kept(id))?;
+        if let Some(thread) = kept.thread.as_ref().filter(|t| is_open(t.client())) {
+            return Ok(thread.clone());
         }
-        let client = client.with_handler_set(kept.handlers);
-        let thread = client.resume_thread(id).await?;
-        self.0.core.replace_thread(id, &thread);
-        Ok(thread)
+        self.0.core.resume(&client, epoch, id, kept).await
     }
 
-    /// The current state of the server.
+    /// Waits for the end of a turn over all connections, and returns the outcome as
+    /// [`Turn::finish`] does. Keeps the thread of the turn.
+    ///
+    /// If the connection is lost, the turn is looked for after the next one. If it still runs, it is
+    /// waited for; if it has ended meanwhile, its outcome comes from the server's record and is
+    /// marked as [recovered](TurnOutcome::recovered). A turn that ended with its server is
+    /// interrupted. The deadline and the idle check of the turn end with its first connection, and
+    /// so does the interrupt of a turn that is dropped.
+    ///
+    /// # Errors
+    /// Same errors as [`Turn::finish`]. [`TurnErrorKind::Closed`](crate::turn::TurnErrorKind::Closed),
+    /// with all that was collected, if the supervisor gives up or is shut down, if the thread can't
+    /// be resumed, or if the server has no record of the turn, since it ended before it had written
+    /// anything.
+    pub async fn finish(&self, turn: Turn) -> Result<TurnOutcome, Error> {
+        let (thread, id) = (turn.thread().clone(), turn.id().to_owned());
+        let is_kept = self.0.core.lock().threads.contains_key(thread.id());
+        if !is_kept {
+            self.keep(&thread);
+        }
+        let cut_off = match turn.finish().await {
+            Err(error) if is_cut_off(&error) => error,
+            outcome => return outcome,
+        };
+        let mut absent = false;
+        loop {
+            let thread = match self.thread(thread.id()).await {
+                Ok(thread) => thread,
+                // It was lost once more.
+                Err(error) if error.close_reason().is_some() && !self.state().is_last() => continue,
+                Err(_) => return Err(cut_off),
+            };
+            let found = match thread.turn(id.as_str()).await {
+                Ok(turn) => turn.finish().await,
+                Err(error) => Err(error),
+            };
+            match found {
+                Err(error) if error.close_reason().is_some() => {}
+                // The server ended before it had written the turn down, or is about to do so.
+                Err(Error::Invalid(_)) if absent => return Err(cut_off),
+                Err(Error::Invalid(_)) => {
+                    absent = true;
+                    sleep(SETTLED).await;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// The events of a kept thread from now on, over all connections: those that the server sends,
+    /// and in between what was missed.
+    ///
+    /// After the loss of a connection the stream tells [`Lost`](ThreadEvent::Lost). Once the thread
+    /// is resumed, it reads the server's record from the last known item on, and tells each item
+    /// and each end of a turn that it has not told before as
+    /// [`Recovered`](ThreadEvent::Recovered), exactly once. [`Reconnected`](ThreadEvent::Reconnected)
+    /// then sums up the gap, with the turn that runs. An item that was recovered is not told as a
+    /// live event too, neither whole nor in pieces.
+    ///
+    /// ```no_run
+    /// # async fn run(supervisor: cas_sdk::Supervisor, id: &str) -> Result<(), cas_sdk::Error> {
+    /// use cas_sdk::supervisor::ThreadEvent;
+    /// let mut events = supervisor.thread_events(id).await?;
+    /// while let Some(event) = events.next().await {
+    ///     match event? {
+    ///         ThreadEvent::Live { event, .. } => println!("{}", event.method()),
+    ///         ThreadEvent::Lost { error } => println!("{error}"),
+    ///         ThreadEvent::Recovered(missed) => println!("meanwhile: {missed:?}"),
+    ///         ThreadEvent::Reconnected { gap, .. } => println!("{} items were missed", gap.items),
+    ///         _ => {}
+    ///     }
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// Same errors as [`client`](Self::client) and [`CasClient::request`]: the server is asked where
+    /// its record ends. [`Error::Invalid`] if the thread is not kept.
+    pub async fn thread_events(&self, id: &str) -> Result<ThreadEvents, Error> {
+        loop {
+            let thread = self.thread(id).await?;
+            match ThreadEvents::open(self.0.core.clone(), id).await {
+                Err(_) if !is_open(thread.client()) => {}
+                events => return events,
+            }
+        }
+    }
+
+    /// The current state.
     #[must_use]
     pub fn state(&self) -> ServerState {
         self.0.core.state.borrow().clone()
     }
 
     /// A stream of the current state and of each change. A slow reader skips intermediate states,
-    /// never the last one; the count of restarts reveals a crash that it missed.
+    /// never the last one; the epoch reveals a loss that it missed.
     pub fn states(&self) -> ServerStates {
         let state = self.0.core.state.subscribe();
         ServerStates::new(state)
     }
 
-    /// Ends the server as [`CasClient::shutdown`] does, without a restart. Returns when it is gone.
+    /// Ends the server or the connection as [`CasClient::shutdown`] does, and makes no other.
+    /// Returns when it is gone.
     pub async fn shutdown(&self) {
         let mut state = self.0.core.state.subscribe();
         self.0.stop.send_replace(true);
@@ -232,146 +339,14 @@ impl Supervisor {
     }
 }
 
-/// The task that waits for the server's end.
-struct Task {
-    core: Arc<Core>,
-    builder: Builder,
-    policy: Restart,
-    stopped: watch::Receiver<bool>,
-    restarts: u64,
+/// Whether a turn's reader was cut off by the end of the connection.
+fn is_cut_off(error: &Error) -> bool {
+    matches!(error, Error::Turn(turn) if matches!(turn.kind, TurnErrorKind::Closed(_)))
 }
 
-impl Task {
-    async fn run(mut self, mut client: CasClient) {
-        let mut failures = 0;
-        loop {
-            let since = Instant::now();
-            // Both waits are cancel safe.
-            let ended = {
-                let stopped = pin!(self.stopped.wait_for(|stop| *stop));
-                match select(pin!(client.closed()), stopped).await {
-                    Either::Left((reason, _)) => Some(reason),
-                    Either::Right(_) => None,
-                }
-            };
-            let reason = match ended {
-                Some(reason) => reason,
-                None => client.shutdown().await,
-            };
-            if reason.cause == CloseCause::Shutdown || *self.stopped.borrow() {
-                return self.core.end(ServerState::Stopped);
-            }
-            if since.elapsed() >= self.policy.steady {
-                failures = 0;
-            }
-            client = match self.start_again(Error::Closed(reason), &mut failures).await {
-                Ok(client) => client,
-                Err(end) => return self.core.end(end),
-            };
-            let lost = self.resume_threads(&client).await;
-            self.restarts += 1;
-            let before = self.core.lock().client.replace(client.clone());
-            drop(before);
-            self.core.state.send_replace(ServerState::Running {
-                restarts: self.restarts,
-                lost,
-            });
-        }
-    }
-
-    /// Starts the server until a start succeeds or the policy gives up.
-    async fn start_again(
-        &mut self,
-        mut error: Error,
-        failures: &mut u32,
-    ) -> Result<CasClient, ServerState> {
-        loop {
-            if *failures >= self.policy.attempts {
-                return Err(ServerState::GaveUp { error });
-            }
-            let pause = self.policy.backoff.pause(*failures);
-            *failures += 1;
-            let attempt = *failures;
-            tracing::warn!(target: "cas_sdk", %error, ?pause, attempt, "the server is started again");
-            self.core.state.send_replace(ServerState::Restarting {
-                attempt: *failures,
-                pause,
-                error,
-            });
-            let stopped = pin!(self.stopped.wait_for(|stop| *stop));
-            if let Either::Right(_) = select(pin!(sleep(pause)), stopped).await {
-                return Err(ServerState::Stopped);
-            }
-            // A stop does not cancel the start: the start ends within its own deadline and leaves
-            // nothing running. The caller sees the stop.
-            match self.builder.clone().spawn().await {
-                Ok(client) => return Ok(client),
-                Err(e) => error = e,
-            }
-        }
-    }
-
-    /// Resumes all kept threads at once. Returns those that cannot be resumed.
-    async fn resume_threads(&self, client: &CasClient) -> Vec<(String, Error)> {
-        let kept: Vec<_> = {
-            let current = self.core.lock();
-            let kept = current.threads.iter();
-            kept.map(|(id, kept)| (id.clone(), kept.handlers.clone()))
-                .collect()
-        };
-        let resumed = join_all(kept.into_iter().map(|(id, handlers)| async move {
-            let client = client.with_handler_set(handlers);
-            let resumed = client.resume_thread(id.as_str()).await;
-            (id, resumed)
-        }));
-        let mut lost = Vec::new();
-        for (id, resumed) in resumed.await {
-            match resumed {
-                Ok(thread) => self.core.replace_thread(&id, &thread),
-                Err(error) => lost.push((id, error)),
-            }
-        }
-        lost
-    }
-}
-
-impl Drop for Task {
-    fn drop(&mut self) {
-        // The task is done, its runtime ends, or the last supervisor is dropped.
-        if !self.core.state.borrow().is_last() {
-            self.core.end(ServerState::Stopped);
-        }
-    }
-}
-
-impl Core {
-    /// Replaces the handle of a kept thread.
-    fn replace_thread(&self, id: &str, thread: &Thread) {
-        let mut current = self.lock();
-        let kept = current.threads.get_mut(id);
-        let before = kept.and_then(|kept| kept.thread.replace(thread.clone()));
-        drop(current);
-        drop(before); // NB. After the lock: this may drop a client, and with it handlers of the user.
-    }
-
-    /// Publishes the last state, and drops what would keep the server alive.
-    fn end(&self, state: ServerState) {
-        let current = std::mem::take(&mut *self.lock());
-        drop(current);
-        self.state.send_replace(state);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Current> {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn is_open(client: &CasClient) -> bool {
-    client.close_reason().is_none()
-}
-
-fn shut_down() -> Error {
-    Error::Closed(Arc::new(CloseReason::shutdown()))
+fn not_kept(id: &str) -> Error {
+    let text = format!("thread {id} is not kept by this supervisor; call `keep` first");
+    Error::Invalid(text)
 }
 
 impl fmt::Debug for Supervisor {

@@ -1,10 +1,11 @@
-//! `Restart`: the policy of restarts.
+//! `Restart`: the policy of restarts and reconnections.
 
 use std::time::Duration;
 
 use crate::client::backoff::Backoff;
 
-/// The policy by which a [`Supervisor`](crate::Supervisor) restarts a server and gives it up.
+/// The policy by which a [`Supervisor`](crate::Supervisor) restarts a server, or connects to it
+/// again, and gives it up.
 ///
 /// By default it gives up after 5 failures in a row. Pauses start at 200 ms and double up to 30 s,
 /// each shortened by up to half at random. A server that runs for a minute ends the row.

@@ -13,34 +13,36 @@ use tokio::sync::watch;
 
 use crate::error::Error;
 
-/// The state of the server of a [`Supervisor`](crate::Supervisor).
+/// The state of a [`Supervisor`](crate::Supervisor).
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum ServerState {
-    /// The server runs.
+    /// The server runs, and this program is connected to it.
     Running {
-        /// The number of restarts so far.
-        restarts: u64,
+        /// The number of the connection: how often it was made anew so far.
+        epoch: u64,
         /// The threads that could not be resumed, with the reasons. They are still kept:
         /// [`Supervisor::thread`](crate::Supervisor::thread) tries again.
         lost: Vec<(String, Error)>,
     },
-    /// The server has ended or could not be started, and a restart is due.
-    Restarting {
+    /// The connection was lost or could not be made, and another attempt is due: to start the
+    /// server again, or to connect to the one that somebody else runs.
+    Reconnecting {
         /// The number of the next attempt in this row, from 1.
         attempt: u32,
         /// The pause before that attempt.
         pause: Duration,
-        /// The failure: [`Error::Closed`] with the exit status and the end of stderr, or the error
-        /// of the start.
+        /// The failure: [`Error::Closed`] with the exit status and the end of stderr, the error of
+        /// the attempt, or the refusal of a server that shuts down once its turns have ended.
         error: Error,
     },
-    /// The server has failed too often in a row. This state is the last one.
+    /// Too many attempts in a row have failed, or another server answers at the address. This state
+    /// is the last one.
     GaveUp {
         /// The last failure.
         error: Error,
     },
-    /// The server was shut down. This state is the last one.
+    /// The server or the connection was shut down. This state is the last one.
     Stopped,
 }
 

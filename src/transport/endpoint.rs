@@ -98,7 +98,8 @@ impl Endpoint {
         self
     }
 
-    /// Accepts a server that is older than this crate supports. Default: such a server is an error.
+    /// Accepts a server that is older than this crate supports, and, after a supervised connection
+    /// was lost, a server of another version than before. Default: such a server is an error.
     #[must_use]
     pub fn any_version(mut self) -> Self {
         self.any_version = true;

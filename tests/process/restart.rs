@@ -50,7 +50,7 @@ async fn a_thread_goes_on_in_the_next_process_after_a_crash_in_the_middle_of_a_t
     codex_test(120, async |rig| {
         let (supervisor, id) = thread(&rig).await;
         let mut states = supervisor.states();
-        let Some(ServerState::Running { restarts: 0, lost }) = states.next().await else {
+        let Some(ServerState::Running { epoch: 0, lost }) = states.next().await else {
             panic!("it runs")
         };
         assert!(lost.is_empty());
@@ -81,10 +81,10 @@ async fn a_thread_goes_on_in_the_next_process_after_a_crash_in_the_middle_of_a_t
             let requests = rig.model.requests();
             let history = requests.last().unwrap().body().to_string();
             assert!(history.contains("Remember 42."), "{history}");
-            let ServerState::Running { restarts, lost } = supervisor.state() else {
+            let ServerState::Running { epoch, lost } = supervisor.state() else {
                 panic!("it runs again")
             };
-            assert_eq!(restarts, round);
+            assert_eq!(epoch, round);
             assert!(lost.is_empty(), "{lost:?}");
         }
         assert!(
@@ -121,7 +121,7 @@ async fn each_state_is_reported_with_its_reason() {
         let mut states = supervisor.states();
         states.next().await.unwrap();
         crash(&supervisor).await;
-        let Some(ServerState::Restarting {
+        let Some(ServerState::Reconnecting {
             attempt: 1,
             pause,
             error,
@@ -134,7 +134,7 @@ async fn each_state_is_reported_with_its_reason() {
             panic!("{error:?}")
         };
         assert!(reason.to_string().contains("signal: 9"), "{reason}");
-        let Some(ServerState::Running { restarts: 1, lost }) = states.next().await else {
+        let Some(ServerState::Running { epoch: 1, lost }) = states.next().await else {
             panic!("the start is told")
         };
         assert_eq!(lost.len(), 1, "{lost:?}");

@@ -65,14 +65,17 @@ impl Server {
         let endpoint: cas_sdk::live::Endpoint = self.address().parse().unwrap();
         let endpoint = endpoint.ping_every(Duration::from_millis(200));
         let join = CasClient::builder().connect_to(endpoint);
-        let (client, ()) = tokio::join!(join, async {
-            self.accept().await;
-            let id = self.hear().await["id"].clone();
-            self.say(&json!({"id": id, "result": {"userAgent": "x/0.0.0"}}))
-                .await;
-            assert_eq!(self.hear().await["method"], "initialized");
-        });
+        let (client, ()) = tokio::join!(join, self.greets("x/0.0.0"));
         client.unwrap()
+    }
+
+    /// Accepts a client and does the handshake.
+    pub(crate) async fn greets(&mut self, user_agent: &str) {
+        self.accept().await;
+        let id = self.hear().await["id"].clone();
+        self.say(&json!({"id": id, "result": {"userAgent": user_agent}}))
+            .await;
+        assert_eq!(self.hear().await["method"], "initialized");
     }
 
     pub(crate) fn socket(&mut self) -> &mut WebSocketStream<TcpStream> {

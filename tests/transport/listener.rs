@@ -25,9 +25,13 @@ pub(crate) struct Listener {
 impl Listener {
     /// Starts one on a Unix socket in the home, and waits until it can be joined.
     pub(crate) async fn unix(rig: &Rig) -> Self {
-        let path = socket(rig);
+        Self::unix_at(rig, &socket(rig)).await
+    }
+
+    /// The same on another socket.
+    pub(crate) async fn unix_at(rig: &Rig, path: &Path) -> Self {
         let this = Self::start(rig, &format!("unix://{}", path.display()), &[]);
-        while std::os::unix::net::UnixStream::connect(&path).is_err() {
+        while std::os::unix::net::UnixStream::connect(path).is_err() {
             sleep(Duration::from_millis(10)).await;
         }
         this
@@ -78,8 +82,15 @@ impl Listener {
         kill_process(pid, signal).unwrap();
     }
 
+    /// Kills it, and waits until its socket is free: a process that it was just starting may have
+    /// the socket for a moment longer, and the next server would refuse to start.
     pub(crate) async fn kill(&mut self) {
         self.child.kill().await.unwrap();
+        if let Some(path) = self.address.strip_prefix("unix://") {
+            while std::os::unix::net::UnixStream::connect(path).is_ok() {
+                sleep(Duration::from_millis(10)).await;
+            }
+        }
     }
 
     /// Ends it in good order, so that it takes its socket away.

@@ -13,6 +13,9 @@ mod terminal;
 
 mod addresses;
 mod auth;
+mod back;
+mod back_load;
+mod back_missed;
 mod cut;
 mod discover;
 mod frames;

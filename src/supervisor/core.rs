@@ -1,0 +1,207 @@
+//! What the supervisor, its task and its streams share: the current client, and the kept threads.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+};
+
+use tokio::sync::{Notify, watch};
+
+use super::state::ServerState;
+use crate::{
+    CasClient, Thread,
+    client::tracker::HandlerSet,
+    error::{CloseReason, Error},
+    events::{Events, Filter},
+    protocol::{
+        SortDirection, ThreadResumeInitialTurnsPageParams, ThreadResumeParams, TurnItemsView,
+    },
+};
+
+pub(super) struct Core {
+    pub(super) current: Mutex<Current>,
+    pub(super) state: watch::Sender<ServerState>,
+}
+
+#[derive(Default)]
+pub(super) struct Current {
+    pub(super) client: Option<CasClient>,
+    /// The number of the connection, from 0.
+    pub(super) epoch: u64,
+    pub(super) threads: HashMap<String, KeptThread>,
+    /// The streams that go on with the next connection.
+    streams: Vec<Weak<Slot>>,
+}
+
+#[derive(Clone)]
+pub(super) struct KeptThread {
+    handlers: Option<HandlerSet>,
+    /// Whether this program started the thread, and so answers what the server asks about it.
+    started: bool,
+    pub(super) thread: Option<Thread>,
+}
+
+/// Where a stream gets the next connection from.
+pub(super) struct Slot {
+    thread: String,
+    next: Mutex<Option<NextConnection>>,
+    pub(super) filled: Notify,
+}
+
+/// A connection for a stream.
+pub(super) struct Connection {
+    pub(super) epoch: u64,
+    pub(super) client: CasClient,
+    /// The events of the thread from now on.
+    pub(super) events: Events,
+}
+
+/// The next connection for a stream.
+pub(super) struct NextConnection {
+    pub(super) epoch: u64,
+    /// The events of the thread, from before it was resumed.
+    pub(super) events: Events,
+    /// The thread as it was resumed.
+    pub(super) resumed: Result<Thread, Error>,
+}
+
+impl Slot {
+    pub(super) fn take(&self) -> Option<NextConnection> {
+        self.lock().take()
+    }
+
+    fn put(&self, next: NextConnection) {
+        let before = self.lock().replace(next);
+        drop(before);
+        self.filled.notify_one();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<NextConnection>> {
+        self.next.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Core {
+    pub(super) fn new(client: CasClient) -> Self {
+        let (state, _) = watch::channel(ServerState::Running {
+            epoch: 0,
+            lost: Vec::new(),
+        });
+        let current = Current {
+            client: Some(client),
+            ..Current::default()
+        };
+        Self {
+            current: Mutex::new(current),
+            state,
+        }
+    }
+
+    pub(super) fn keep(&self, thread: &Thread) {
+        let client = thread.client();
+        let kept = KeptThread {
+            handlers: client.handler_set(),
+            started: client.tracker().is_started_here(Some(thread.id())),
+            thread: Some(thread.clone()),
+        };
+        let before = self.lock().threads.insert(thread.id().to_owned(), kept);
+        drop(before);
+    }
+
+    /// Makes a stream of a thread go on with the next connection. Returns the current one; `None`
+    /// if there is none.
+    pub(super) fn add_stream(&self, thread: &str) -> Option<(Arc<Slot>, Connection)> {
+        let slot = Arc::new(Slot {
+            thread: thread.to_owned(),
+            next: Mutex::default(),
+            filled: Notify::new(),
+        });
+        let mut current = self.lock();
+        let client = current.client.clone()?;
+        current.streams.retain(|slot| slot.strong_count() > 0);
+        current.streams.push(Arc::downgrade(&slot));
+        let connection = Connection {
+            epoch: current.epoch,
+            events: client.events(Filter::all().thread(thread)),
+            client,
+        };
+        Some((slot, connection))
+    }
+
+    /// Resumes a kept thread on this connection, and hands its events to the streams of it.
+    pub(super) async fn resume(
+        &self,
+        client: &CasClient,
+        epoch: u64,
+        id: &str,
+        kept: KeptThread,
+    ) -> Result<Thread, Error> {
+        let client = client.with_handler_set(kept.handlers.clone());
+        // NB. Subscribe before the request is sent: events come before its response.
+        let streams = self.streams_of(id);
+        let streams: Vec<_> = streams
+            .into_iter()
+            .map(|slot| (slot, client.events(Filter::all().thread(id))))
+            .collect();
+        if kept.started {
+            let tracker = client.tracker();
+            tracker.opened(id, kept.handlers, true);
+        }
+        let mut params = ThreadResumeParams::new(id);
+        if client.experimental_api() {
+            // What runs is in the response, and only there.
+            let page = ThreadResumeInitialTurnsPageParams::default()
+                .limit(1_u32)
+                .sort_direction(SortDirection::Desc)
+                .items_view(TurnItemsView::Full);
+            params = params.initial_turns_page(page);
+        }
+        let resumed = client.resume_thread(params).await;
+        if let Ok(thread) = &resumed {
+            self.replace_thread(id, thread);
+        }
+        for (slot, events) in streams {
+            slot.put(NextConnection {
+                epoch,
+                events,
+                resumed: resumed.clone(),
+            });
+        }
+        resumed
+    }
+
+    fn streams_of(&self, thread: &str) -> Vec<Arc<Slot>> {
+        let mut current = self.lock();
+        current.streams.retain(|slot| slot.strong_count() > 0);
+        let streams = current.streams.iter().filter_map(Weak::upgrade);
+        streams.filter(|slot| slot.thread == thread).collect()
+    }
+
+    /// Replaces the handle of a kept thread.
+    fn replace_thread(&self, id: &str, thread: &Thread) {
+        let mut current = self.lock();
+        let kept = current.threads.get_mut(id);
+        let before = kept.and_then(|kept| kept.thread.replace(thread.clone()));
+        drop(current);
+        drop(before); // NB. After the lock: this may drop a client, and with it handlers of the user.
+    }
+
+    /// Publishes the last state, and drops what would keep the server alive.
+    pub(super) fn end(&self, state: ServerState) {
+        let current = std::mem::take(&mut *self.lock());
+        drop(current);
+        self.state.send_replace(state);
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Current> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+pub(super) fn is_open(client: &CasClient) -> bool {
+    client.close_reason().is_none()
+}
+
+pub(super) fn shut_down() -> Error {
+    Error::Closed(Arc::new(CloseReason::shutdown()))
+}

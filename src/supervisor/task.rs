@@ -1,0 +1,165 @@
+//! The task that waits for the end of a connection and makes the next one.
+
+use std::{pin::pin, sync::Arc};
+
+use futures_util::future::{Either, join_all, select};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep},
+};
+
+use super::{
+    core::{Core, KeptThread},
+    policy::Restart,
+    source::Source,
+    state::ServerState,
+};
+use crate::{
+    CasClient, RpcErrorKind,
+    error::{CloseCause, Error},
+};
+
+pub(super) struct Task {
+    pub(super) core: Arc<Core>,
+    pub(super) source: Source,
+    pub(super) policy: Restart,
+    pub(super) stopped: watch::Receiver<bool>,
+    pub(super) epoch: u64,
+}
+
+impl Task {
+    pub(super) async fn run(mut self, mut client: CasClient) {
+        let mut failures = 0;
+        loop {
+            let since = Instant::now();
+            let reason = self.closed(&client).await;
+            if reason.cause == CloseCause::Shutdown || *self.stopped.borrow() {
+                return self.core.end(ServerState::Stopped);
+            }
+            if since.elapsed() >= self.policy.steady {
+                failures = 0;
+            }
+            let lost;
+            (client, lost) = match self.go_on(Error::Closed(reason), &mut failures).await {
+                Ok(next) => next,
+                Err(end) => return self.core.end(end),
+            };
+            let before = {
+                let mut current = self.core.lock();
+                current.epoch = self.epoch;
+                current.client.replace(client.clone())
+            };
+            drop(before);
+            self.core.state.send_replace(ServerState::Running {
+                epoch: self.epoch,
+                lost,
+            });
+        }
+    }
+
+    /// Waits for the end of a connection. A stop ends it.
+    async fn closed(&mut self, client: &CasClient) -> Arc<crate::error::CloseReason> {
+        // Both waits are cancel safe.
+        let ended = {
+            let stopped = pin!(self.stopped.wait_for(|stop| *stop));
+            match select(pin!(client.closed()), stopped).await {
+                Either::Left((reason, _)) => Some(reason),
+                Either::Right(_) => None,
+            }
+        };
+        match ended {
+            Some(reason) => reason,
+            None => client.shutdown().await,
+        }
+    }
+
+    /// Connects until an attempt succeeds or the policy gives up, and resumes the threads.
+    async fn go_on(
+        &mut self,
+        mut error: Error,
+        failures: &mut u32,
+    ) -> Result<(CasClient, Vec<(String, Error)>), ServerState> {
+        loop {
+            if *failures >= self.policy.attempts || Source::is_final(&error) {
+                return Err(ServerState::GaveUp { error });
+            }
+            let pause = self.policy.backoff.pause(*failures);
+            *failures += 1;
+            let attempt = *failures;
+            tracing::warn!(target: "cas_sdk", %error, ?pause, attempt, "the supervisor connects again");
+            self.core.state.send_replace(ServerState::Reconnecting {
+                attempt,
+                pause,
+                error,
+            });
+            {
+                let stopped = pin!(self.stopped.wait_for(|stop| *stop));
+                if let Either::Right(_) = select(pin!(sleep(pause)), stopped).await {
+                    return Err(ServerState::Stopped);
+                }
+            }
+            // A stop does not cancel the attempt: it ends within its own deadline and leaves
+            // nothing running. The caller sees the stop.
+            let client = match self.source.connect().await {
+                Ok(client) => client,
+                Err(e) => {
+                    error = e;
+                    continue;
+                }
+            };
+            self.epoch += 1;
+            let lost = self.resume_threads(&client).await;
+            if let Some(reason) = client.close_reason() {
+                error = Error::Closed(reason);
+                continue;
+            }
+            let draining = lost.iter().find(|(_, error)| is_draining(error));
+            let Some((_, refusal)) = draining else {
+                return Ok((client, lost));
+            };
+            // This server takes no more work and ends as soon as its turns have ended. How long
+            // they take is theirs to say; the attempt counts as none.
+            *failures -= 1;
+            self.core.state.send_replace(ServerState::Reconnecting {
+                attempt,
+                pause: std::time::Duration::ZERO,
+                error: refusal.clone(),
+            });
+            let reason = self.closed(&client).await;
+            if *self.stopped.borrow() {
+                return Err(ServerState::Stopped);
+            }
+            error = Error::Closed(reason);
+        }
+    }
+
+    /// Resumes all kept threads at once. Returns those that cannot be resumed.
+    async fn resume_threads(&self, client: &CasClient) -> Vec<(String, Error)> {
+        let kept: Vec<(String, KeptThread)> = {
+            let current = self.core.lock();
+            let kept = current.threads.iter();
+            kept.map(|(id, kept)| (id.clone(), kept.clone())).collect()
+        };
+        let resumed = join_all(kept.into_iter().map(|(id, kept)| async move {
+            let resumed = self.core.resume(client, self.epoch, &id, kept).await;
+            (id, resumed)
+        }));
+        let resumed = resumed.await.into_iter();
+        resumed
+            .filter_map(|(id, resumed)| Some((id, resumed.err()?)))
+            .collect()
+    }
+}
+
+fn is_draining(error: &Error) -> bool {
+    error.rpc_kind() == Some(RpcErrorKind::Draining)
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        // The task is done, its runtime ends, or the last supervisor is dropped.
+        if !self.core.state.borrow().is_last() {
+            self.core.end(ServerState::Stopped);
+        }
+    }
+}
