@@ -2,10 +2,10 @@
 
 use crate::{
     Builder, CasClient,
-    error::{ConnectError, Error},
+    error::{ConnectError, ConnectErrorKind, Error},
 };
 #[cfg(feature = "ws")]
-use crate::{client::ServerInfo, error::ConnectErrorKind, transport::Endpoint};
+use crate::{client::ServerInfo, transport::Endpoint};
 
 pub(super) enum Source {
     /// A server of our own, started anew each time.
@@ -47,14 +47,13 @@ impl Source {
 
     /// Whether waiting for another attempt is pointless.
     pub(super) fn is_final(error: &Error) -> bool {
-        #[cfg(feature = "ws")]
-        if let Error::Connect(ConnectError { kind, .. }) = error {
-            return matches!(
-                kind,
-                ConnectErrorKind::OtherServer { .. } | ConnectErrorKind::OldServer { .. }
-            );
-        }
-        false
+        let Error::Connect(ConnectError { kind, .. }) = error else {
+            return false;
+        };
+        matches!(
+            kind,
+            ConnectErrorKind::OtherServer { .. } | ConnectErrorKind::OldServer { .. }
+        )
     }
 }
 

@@ -292,3 +292,42 @@ async fn a_replayed_approval_is_one_request_and_is_answered_by_the_handlers_of_b
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_server_that_stopped_answering_is_joined_again_once_it_answers() {
+    codex_test(90, async |rig| {
+        let (unix, ws) = (Listener::unix(&rig).await, Listener::ws(&rig, &[]).await);
+        for listener in [unix, ws] {
+            let endpoint: Endpoint = listener.address.parse().unwrap();
+            let endpoint = endpoint.ping_every(Duration::from_millis(300));
+            let supervisor = builder(&rig)
+                .handshake_timeout(Duration::from_secs(1))
+                .supervise_connection(endpoint, quick())
+                .await
+                .unwrap();
+            let thread = begun(&rig, &supervisor).await;
+            let gate = Gate::new();
+            rig.model
+                .reply(Reply::new().delta("half").hold(&gate).delta(" and whole"));
+            rig.model.clear_requests();
+            let turn = thread.ask("go").await.unwrap();
+            rig.model.wait_for_requests(1).await;
+            listener.signal(Signal::STOP);
+            let mut states = supervisor.states();
+            let lost = loop {
+                if let Some(ServerState::Reconnecting { error, .. }) = states.next().await {
+                    break error;
+                }
+            };
+            assert!(lost.to_string().contains("ping"), "{lost}");
+            listener.signal(Signal::CONT);
+            epoch(&supervisor, 1).await;
+            gate.open();
+            let outcome = supervisor.finish(turn).await.unwrap();
+            assert_eq!(outcome.text, "half and whole");
+            supervisor.shutdown().await;
+            listener.end().await;
+        }
+    })
+    .await;
+}
