@@ -6,7 +6,7 @@ pub(crate) mod connection_task;
 pub(crate) mod handle;
 mod limits;
 pub(crate) mod pager;
-mod pages;
+pub(crate) mod pages;
 pub(crate) mod request;
 pub(crate) mod retry;
 mod role;

@@ -10,12 +10,13 @@ use std::{
 };
 
 use futures_core::Stream;
-use serde_json::{Map, Value};
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Value, value::RawValue};
 
 use crate::{
     client::{handle::CasClient, pager::Pager},
     error::Error,
-    protocol::{self, Paged, pointer::Page},
+    protocol::{self, Call, Paged, pointer::Page},
 };
 
 impl CasClient {
@@ -48,6 +49,7 @@ impl CasClient {
         Pages {
             client: self.clone(),
             timeout: self.request_timeout(),
+            urgent: false,
             pager: Pager::new(C::METHOD, params),
             items: VecDeque::new(),
             next,
@@ -63,6 +65,7 @@ impl CasClient {
 pub struct Pages<C: Paged> {
     client: CasClient,
     timeout: Duration,
+    urgent: bool,
     pager: Pager,
     items: VecDeque<C::Item>,
     next: Next<C::Item>,
@@ -83,6 +86,12 @@ impl<C: Paged> Pages<C> {
     /// [`request_timeout`](crate::Builder::request_timeout).
     pub fn timeout(mut self, after: Duration) -> Self {
         self.timeout = after;
+        self
+    }
+
+    /// Sends the requests before others, within the same time.
+    pub(crate) fn urgent(mut self) -> Self {
+        self.urgent = true;
         self
     }
 
@@ -128,11 +137,13 @@ impl<C: Paged> Pages<C> {
     }
 
     fn fetch(&self) -> Fetch<C::Item> {
-        let (client, timeout) = (&self.client, self.timeout);
-        client
-            .call(C::METHOD, self.pager.params())
-            .timeout(timeout)
-            .into_future()
+        let request = self.client.call(C::METHOD, self.pager.params());
+        let request = if self.urgent {
+            request.urgent()
+        } else {
+            request
+        };
+        request.timeout(self.timeout).into_future()
     }
 
     fn turn(&mut self, page: Page<C::Item>) {
@@ -143,6 +154,26 @@ impl<C: Paged> Pages<C> {
             Err(error) => Next::Fail(error),
         };
     }
+}
+
+/// The params of a list whose items are left as the server wrote them: one odd item costs no other,
+/// and what the schema does not know is kept.
+pub(crate) struct AsSent<C>(pub(crate) C);
+
+impl<C: Call> Serialize for AsSent<C> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl<C: Call> Call for AsSent<C> {
+    const METHOD: &'static str = C::METHOD;
+    const EXPERIMENTAL: bool = C::EXPERIMENTAL;
+    type Response = C::Response;
+}
+
+impl<C: Paged> Paged for AsSent<C> {
+    type Item = Box<RawValue>;
 }
 
 // Nothing in `Pages` is pinned: the one future is boxed.

@@ -12,14 +12,14 @@ use std::{
 use futures_core::Stream;
 use futures_util::stream::try_unfold;
 use serde::Deserialize;
-use serde_json::{Map, Value, json, value::RawValue};
+use serde_json::{Value, json, value::RawValue};
 
 use super::{
-    LIST, LIST_TURNS,
+    LIST,
     query::HistoryQuery,
     stored::{StoredThread, StoredTurn},
 };
-use crate::{CasClient, client::pager::Pager, error::Error};
+use crate::{CasClient, client::pager::Pager, error::Error, thread::stored_turns::StoredTurns};
 
 /// Threads per page.
 const THREADS: u32 = 50;
@@ -198,25 +198,12 @@ async fn turns(
     thread: &str,
     timeout: Duration,
 ) -> Result<Vec<StoredTurn>, Error> {
-    let params = [
-        ("threadId", json!(thread)),
-        ("limit", json!(TURNS)),
-        ("itemsView", json!("full")),
-        ("sortDirection", json!("asc")),
-    ];
-    let params = params.map(|(name, value)| (name.to_owned(), value));
-    let mut pages = Pager::new(LIST_TURNS, Map::from_iter(params));
+    let mut stored = StoredTurns::new(client, thread, TURNS).timeout(timeout);
     let mut turns = Vec::new();
-    loop {
-        let page: Page = client
-            .call(LIST_TURNS, pages.params())
-            .timeout(timeout)
-            .await?;
-        turns.extend(page.data.into_iter().map(StoredTurn));
-        if !pages.turn(page.next_cursor)? {
-            return Ok(turns);
-        }
+    while let Some(turn) = stored.next().await? {
+        turns.push(StoredTurn(turn.json));
     }
+    Ok(turns)
 }
 
 /// The error with its sources, each once.

@@ -1,7 +1,6 @@
 //! The stored history of a thread: its turns with their items, however the server stores them.
 
 use std::{
-    collections::VecDeque,
     fmt,
     pin::Pin,
     task::{Context, Poll},
@@ -10,16 +9,8 @@ use std::{
 use futures_core::Stream;
 use futures_util::stream::try_unfold;
 
-use crate::{
-    client::Pages,
-    client::handle::CasClient,
-    error::{Error, RpcErrorKind},
-    protocol::{
-        SortDirection, ThreadItem, ThreadReadParams, ThreadTurnsListParams, Turn, TurnItemsView,
-        TurnStatus,
-    },
-    thread::Thread,
-};
+use super::stored_turns::{LIST, StoredTurns};
+use crate::{error::Error, protocol::Turn, thread::Thread};
 
 /// The number of turns in a page.
 const PAGE: u32 = 20;
@@ -57,7 +48,7 @@ impl Thread {
     /// ```
     ///
     /// # Errors
-    /// The stream yields the errors of [`CasClient::request`]. It yields [`Error::Invalid`] for an
+    /// The stream yields the errors of [`CasClient::request`](crate::CasClient::request). It yields [`Error::Invalid`] for an
     /// ephemeral thread, which has no history.
     pub fn history(&self) -> History {
         History {
@@ -98,17 +89,20 @@ impl History {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Turn, Error>>> {
         let turns = self.turns.get_or_insert_with(|| {
-            let reader = Reader {
-                thread: self.thread.clone(),
-                newest_first: self.newest_first,
-                source: None,
-                held: VecDeque::new(),
-                begun: false,
+            let thread = self.thread.clone();
+            let stored = StoredTurns::new(thread.client(), thread.id(), PAGE);
+            let stored = if self.newest_first {
+                stored.newest_first()
+            } else {
+                stored
             };
-            Box::pin(try_unfold(reader, |mut reader| async move {
-                let next = reader.visible().await?;
-                Ok(next.map(|turn| (turn, reader)))
-            }))
+            Box::pin(try_unfold(
+                (stored, thread),
+                async |(mut stored, thread)| {
+                    let next = next(&mut stored, &thread).await?;
+                    Ok(next.map(|turn| (turn, (stored, thread))))
+                },
+            ))
         });
         turns.as_mut().poll_next(cx)
     }
@@ -131,123 +125,23 @@ impl fmt::Debug for History {
     }
 }
 
-enum Source {
-    Pages(Box<Pages<ThreadTurnsListParams>>),
-    /// All turns of the thread, from a server that has no list of turns.
-    Whole(VecDeque<Turn>),
-}
-
-struct Reader {
-    thread: Thread,
-    newest_first: bool,
-    source: Option<Source>,
-    /// Adjacent turns, among which the hidden turn of a review is recognized.
-    held: VecDeque<Turn>,
-    begun: bool,
-}
-
-impl Reader {
-    /// The next turn that is not the hidden turn of a review. A hidden turn stands next to its
-    /// review, which is its root.
-    async fn visible(&mut self) -> Result<Option<Turn>, Error> {
-        loop {
-            while self.held.len() < 3
-                && let Some(turn) = self.next().await?
-            {
-                self.held.push_back(turn);
-            }
-            // The first held turn was yielded last; it is kept for comparison.
-            let at = usize::from(self.begun);
-            let Some(turn) = self.held.get(at) else {
-                return Ok(None);
-            };
-            let before = self.begun.then(|| &self.held[0]);
-            let beside = before.into_iter().chain(self.held.get(at + 1));
-            let hidden = beside.into_iter().any(|other| is_hidden(turn, other));
-            let turn = turn.clone();
-            if hidden {
-                self.held.remove(at);
-                continue;
-            }
-            if self.begun {
-                self.held.pop_front();
-            }
-            self.begun = true;
-            return Ok(Some(turn));
+/// The next turn. The error of an ephemeral thread says why there is no history.
+async fn next(turns: &mut StoredTurns, thread: &Thread) -> Result<Option<Turn>, Error> {
+    let stored = match turns.next().await {
+        Ok(Some(stored)) => stored,
+        Ok(None) => return Ok(None),
+        Err(error) => {
+            let is_ephemeral = |message: &str| message.starts_with("ephemeral ");
+            return Err(match error.rpc() {
+                Some(rpc) if is_ephemeral(&rpc.message) => Error::Invalid(format!(
+                    "thread {} is ephemeral: the server keeps no record of its turns, so read them as they run",
+                    thread.id()
+                )),
+                _ => error,
+            });
         }
-    }
-
-    async fn next(&mut self) -> Result<Option<Turn>, Error> {
-        let client: &CasClient = self.thread.client();
-        if self.source.is_none() {
-            let direction = if self.newest_first {
-                SortDirection::Desc
-            } else {
-                SortDirection::Asc
-            };
-            let params = ThreadTurnsListParams::new(self.thread.id())
-                .items_view(TurnItemsView::Full)
-                .sort_direction(direction)
-                .limit(PAGE);
-            let mut pages = client.pages(params);
-            let first = pages.next().await;
-            match first {
-                Some(Err(error)) if is_unknown(&error) => {
-                    let turns = whole(self.thread.clone(), self.newest_first).await?;
-                    self.source = Some(Source::Whole(turns));
-                }
-                Some(Err(error)) => return self.none(error),
-                first => {
-                    self.source = Some(Source::Pages(Box::new(pages)));
-                    return first.transpose();
-                }
-            }
-        }
-        match &mut self.source {
-            Some(Source::Pages(pages)) => pages.next().await.transpose(),
-            Some(Source::Whole(turns)) => Ok(turns.pop_front()),
-            None => Ok(None),
-        }
-    }
-
-    /// Decides whether having nothing to read is an error.
-    fn none(&mut self, error: Error) -> Result<Option<Turn>, Error> {
-        let ephemeral = error
-            .rpc()
-            .is_some_and(|rpc| rpc.message.starts_with("ephemeral "));
-        if error.rpc_kind() == Some(RpcErrorKind::NoTurnsYet) {
-            self.source = Some(Source::Whole(VecDeque::new()));
-            return Ok(None);
-        }
-        Err(if ephemeral {
-            Error::Invalid(format!(
-                "thread {} is ephemeral: the server keeps no record of its turns, so read them as they run",
-                self.thread.id()
-            ))
-        } else {
-            error
-        })
-    }
-}
-
-async fn whole(thread: Thread, newest_first: bool) -> Result<VecDeque<Turn>, Error> {
-    let params = ThreadReadParams::new(thread.id()).include_turns(true);
-    let mut turns = thread.client().request(params).await?.thread.turns;
-    if newest_first {
-        turns.reverse();
-    }
-    Ok(turns.into())
-}
-
-fn is_unknown(error: &Error) -> bool {
-    matches!(
-        error.rpc_kind(),
-        Some(RpcErrorKind::UnknownMethod | RpcErrorKind::ExperimentalRequired { .. })
-    )
-}
-
-fn is_hidden(turn: &Turn, review: &Turn) -> bool {
-    let is_root = turn.root_turn_id.as_deref() == Some(review.id.as_str()) && turn.id != review.id;
-    let is_review = |item: &ThreadItem| matches!(item, ThreadItem::EnteredReviewMode(_));
-    is_root && turn.status != TurnStatus::Completed && review.items.iter().any(is_review)
+    };
+    let json = stored.json.get();
+    let turn = serde_json::from_str(json).map_err(|e| Error::decode(LIST, json, &e))?;
+    Ok(Some(turn))
 }

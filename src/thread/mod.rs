@@ -9,6 +9,7 @@ mod overrides;
 mod resume;
 pub(crate) mod status;
 pub(crate) mod stop;
+pub(crate) mod stored_turns;
 pub(crate) mod terminals;
 
 pub use handle::{OpenedBy, Thread};

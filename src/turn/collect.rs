@@ -246,9 +246,19 @@ impl Collector {
         // it keeps no message that was cut off.
         let seen = std::mem::take(&mut self.steps);
         let mut seen: Vec<Option<(String, Step)>> = seen.into_iter().map(Some).collect();
-        for (id, item) in record.items {
-            let step = self.at.remove(&id).and_then(|at| seen[at].take());
-            let mut step = step.unwrap_or_default().1;
+        let known: Vec<Option<usize>> = {
+            let ids = record.items.iter().map(|(id, _)| self.at.remove(id));
+            ids.collect()
+        };
+        let mut taken: Vec<Option<(String, Step)>> = known
+            .into_iter()
+            .map(|at| at.and_then(|at| seen[at].take()))
+            .collect();
+        if record.items.iter().all(|(id, _)| is_legacy(id)) {
+            renamed(&record.items, &mut taken, &mut seen);
+        }
+        for ((id, item), seen) in record.items.into_iter().zip(taken) {
+            let (id, mut step) = seen.unwrap_or((id, Step::default()));
             step.record(item);
             self.steps.push((id, step));
         }
@@ -369,5 +379,29 @@ impl Collector {
             self.steps.len() - 1
         };
         &mut self.steps[at].1
+    }
+}
+
+/// The record of a thread of the mode `legacy` numbers the items and doesn't know their ids.
+fn is_legacy(id: &str) -> bool {
+    let number = id.strip_prefix("item-");
+    number.is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+}
+
+/// Finds the steps of items that the record calls by other ids than the events did: first those
+/// that say the same, then those whose end was not seen, in their order.
+fn renamed(
+    items: &[(String, Box<RawValue>)],
+    taken: &mut [Option<(String, Step)>],
+    seen: &mut [Option<(String, Step)>],
+) {
+    for is_same in [Step::says as fn(&Step, &RawValue) -> bool, Step::may_become] {
+        for ((_, item), place) in items.iter().zip(&mut *taken) {
+            if place.is_none() {
+                let mut left = seen.iter_mut();
+                let found = left.find(|s| s.as_ref().is_some_and(|(_, s)| is_same(s, item)));
+                *place = found.and_then(Option::take);
+            }
+        }
     }
 }

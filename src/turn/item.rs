@@ -1,7 +1,7 @@
 //! One step of a turn, assembled from its beginning, its pieces and its end.
 
 use serde::Deserialize;
-use serde_json::{Value, json, value::RawValue};
+use serde_json::{Map, Value, json, value::RawValue};
 
 use super::event::TurnEvent;
 use crate::{
@@ -130,6 +130,29 @@ impl Step {
         if !is_empty(&item["content"]) {
             self.content = Vec::new();
         }
+    }
+
+    /// Whether this is the item of the record: all that the record has of it but the id is the same.
+    pub(super) fn says(&self, item: &RawValue) -> bool {
+        let (true, Some(seen), Ok(item)) = (
+            self.completed,
+            self.value(),
+            serde_json::from_str::<Map<_, _>>(item.get()),
+        ) else {
+            return false;
+        };
+        let mut fields = item.iter();
+        fields.all(|(name, value)| name == "id" || value.is_null() || seen[name] == *value)
+    }
+
+    /// Whether this may be the item of the record, as far as it was seen.
+    pub(super) fn may_become(&self, item: &RawValue) -> bool {
+        let kind: Result<String, _> = at(item.get(), &["type"]);
+        let seen = match self.raw() {
+            Some(raw) => at(raw.get(), &["type"]).ok(),
+            None => self.pieces_of().map(str::to_owned),
+        };
+        !self.completed && seen.is_some() && seen == kind.ok()
     }
 
     pub(super) fn is_completed(&self) -> bool {

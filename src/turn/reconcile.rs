@@ -2,17 +2,18 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json, value::RawValue};
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use tokio::time::timeout;
 
 use super::collect::{End, Failure, Record};
 use crate::{
-    client::pager::Pager,
+    client::pages::AsSent,
     error::{Error, RpcErrorKind},
-    protocol::TurnStatus,
-    protocol::pointer::{Page, at},
+    protocol::pointer::{at, raw_at},
+    protocol::{Call, SortDirection, ThreadItemsListParams, ThreadReadParams, TurnStatus},
     thread::Thread,
+    thread::stored_turns::{LIST, StoredTurns, has_no_list},
 };
 
 /// What the server says about a turn.
@@ -32,15 +33,14 @@ pub(super) enum Verdict {
 /// The number of turns that are searched, newest first. The wanted turn is nearly always the
 /// newest.
 const TURNS: usize = 50;
-const PAGE: usize = 10;
-/// The number of items in a page, and the number of pages.
-const ITEMS: usize = 100;
-const ITEM_PAGES: usize = 100;
+const PAGE: u32 = 10;
+/// The number of items in a page, and of all items that are read.
+const ITEMS: u32 = 100;
+const MOST_ITEMS: usize = 10_000;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Turn {
-    id: String,
     status: TurnStatus,
     duration_ms: Option<u64>,
     error: Option<Failure>,
@@ -130,14 +130,14 @@ pub(super) async fn record(thread: &Thread, turn: &str) -> Result<Record, Error>
 }
 
 async fn status(thread: &Thread) -> Result<String, Error> {
-    let params = json!({"threadId": thread.id()});
-    call(
-        thread,
-        "thread/read",
-        &params,
-        &["thread", "status", "type"],
-    )
-    .await
+    const METHOD: &str = ThreadReadParams::METHOD;
+    let client = thread.client();
+    let request = client.request(ThreadReadParams::new(thread.id()));
+    // The callers have time limits of their own.
+    let request = request.urgent().timeout(client.request_timeout());
+    let read = request.raw().await?;
+    let status = at(read.json(), &["thread", "status", "type"]);
+    status.map_err(|e| Error::decode(METHOD, read.json(), &e))
 }
 
 fn is_gone(error: &Error) -> bool {
@@ -149,102 +149,68 @@ fn is_gone(error: &Error) -> bool {
 
 /// Finds a turn among the latest turns of its thread.
 async fn find(thread: &Thread, turn: &str) -> Result<Option<Turn>, Error> {
-    let params = json!({
-        "threadId": thread.id(), "limit": PAGE, "sortDirection": "desc", "itemsView": "notLoaded",
-    });
-    let mut pages = Pager::new("thread/turns/list", into_map(params));
-    for _ in 0..TURNS / PAGE {
-        let page: Page<Turn> = match call(thread, "thread/turns/list", pages.params(), &[]).await {
-            Ok(page) => page,
-            Err(error) if is_unknown(&error) => return find_in_all(thread, turn).await,
-            Err(error) => return Err(error),
-        };
-        if let Some(found) = page.data.into_iter().find(|found| found.id == turn) {
-            return Ok(Some(found));
-        }
-        if !pages.turn(page.next_cursor)? {
+    let mut turns = stored(thread).without_items();
+    for _ in 0..TURNS {
+        let Some(stored) = turns.next().await? else {
             break;
+        };
+        if stored.id == turn {
+            return read(&stored.json).map(Some);
         }
     }
     Ok(None)
 }
 
-/// Older servers have no list of turns, only the whole thread.
-async fn find_in_all(thread: &Thread, turn: &str) -> Result<Option<Turn>, Error> {
-    #[derive(Default, Deserialize)]
-    #[serde(default)]
-    struct Turns {
-        turns: Vec<Turn>,
-    }
-    let params = json!({"threadId": thread.id(), "includeTurns": true});
-    let read: Turns = call(thread, "thread/read", &params, &["thread"]).await?;
-    let mut turns = read.turns.into_iter();
-    Ok(turns.find(|found| found.id == turn))
+fn stored(thread: &Thread) -> StoredTurns {
+    let turns = StoredTurns::new(thread.client(), thread.id(), PAGE);
+    turns.newest_first().urgent()
+}
+
+fn read(json: &RawValue) -> Result<Turn, Error> {
+    serde_json::from_str(json.get()).map_err(|e| Error::decode(LIST, json.get(), &e))
 }
 
 /// The items of a turn, oldest first.
 async fn items(thread: &Thread, turn: &str) -> Result<Vec<(String, Box<RawValue>)>, Error> {
-    #[derive(Deserialize)]
-    struct Entry {
-        item: Box<RawValue>,
-    }
+    let params = ThreadItemsListParams::new(thread.id())
+        .turn_id(turn)
+        .limit(ITEMS)
+        .sort_direction(SortDirection::Asc);
+    let client = thread.client();
+    let mut entries = client.pages(AsSent(params)).urgent();
     let mut all = Vec::new();
-    let params = json!({
-        "threadId": thread.id(), "turnId": turn, "limit": ITEMS, "sortDirection": "asc",
-    });
-    let mut pages = Pager::new("thread/items/list", into_map(params));
-    for _ in 0..ITEM_PAGES {
-        let page: Page<Entry> = match call(thread, "thread/items/list", pages.params(), &[]).await {
-            Ok(page) => page,
-            Err(error) if is_unknown(&error) => {
-                let found = find_in_all(thread, turn).await?;
-                let items = found.map(|found| found.items).unwrap_or_default();
-                return Ok(items.into_iter().filter_map(with_id).collect());
+    while let Some(entry) = entries.next().await {
+        match entry {
+            Ok(entry) => {
+                let item = raw_at(entry.get(), &["item"]);
+                all.extend(item.ok().and_then(|item| with_id(item.to_owned())));
             }
+            // A thread of the mode `legacy`, or an older server: the items come with the turns.
+            Err(error) if has_no_list(&error) => return items_of_turn(thread, turn).await,
             Err(error) => return Err(error),
-        };
-        all.extend(
-            page.data
-                .into_iter()
-                .filter_map(|entry| with_id(entry.item)),
-        );
-        if !pages.turn(page.next_cursor)? {
+        }
+        if all.len() >= MOST_ITEMS {
             break;
         }
     }
     Ok(all)
 }
 
-fn into_map(params: Value) -> Map<String, Value> {
-    match params {
-        Value::Object(params) => params,
-        _ => Map::new(),
+async fn items_of_turn(thread: &Thread, turn: &str) -> Result<Vec<(String, Box<RawValue>)>, Error> {
+    let mut turns = stored(thread);
+    for _ in 0..TURNS {
+        let Some(stored) = turns.next().await? else {
+            break;
+        };
+        if stored.id == turn {
+            let items = read(&stored.json)?.items;
+            return Ok(items.into_iter().filter_map(with_id).collect());
+        }
     }
+    Ok(Vec::new())
 }
 
 fn with_id(item: Box<RawValue>) -> Option<(String, Box<RawValue>)> {
     let id = at(item.get(), &["id"]).ok()?;
     Some((id, item))
-}
-
-fn is_unknown(error: &Error) -> bool {
-    matches!(
-        error.rpc_kind(),
-        Some(RpcErrorKind::UnknownMethod | RpcErrorKind::ExperimentalRequired { .. })
-    )
-}
-
-/// Makes a request and decodes the value at a path of the result.
-async fn call<T: for<'de> Deserialize<'de>>(
-    thread: &Thread,
-    method: &str,
-    params: &impl Serialize,
-    path: &'static [&'static str],
-) -> Result<T, Error> {
-    let client = thread.client();
-    // The callers have time limits of their own.
-    let deadline = Some(client.request_timeout());
-    let params = serde_json::to_string(params).map_err(|e| Error::encode(method, &e))?;
-    let reply = client.send(method, &params, deadline, true, None).await?;
-    at(reply.result(), path).map_err(|e| Error::decode_at(method, reply.result(), path, &e))
 }

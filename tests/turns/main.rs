@@ -10,6 +10,7 @@ mod by_id;
 mod classes;
 mod deliver;
 mod goal;
+mod history;
 mod inputs;
 mod login;
 mod midnight;

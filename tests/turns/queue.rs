@@ -1,12 +1,9 @@
-//! The queue of a thread, and its stored history.
+//! The queue of a thread.
 
 use cas_sdk::{
-    Error,
-    protocol::{ReviewTarget, ThreadItem, ThreadStartParams},
     testing::{Gate, Reply},
     turn::{QueueState, StartedBy},
 };
-use serde_json::json;
 
 use crate::common::codex_test;
 
@@ -84,83 +81,6 @@ async fn a_queue_is_held_after_an_interrupt_and_after_a_restart() {
                 turn.finish().await.unwrap().text.as_str()
             ),
             (StartedBy::Queue, "at last")
-        );
-        client.shutdown().await;
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn the_history_of_a_thread_is_the_same_in_both_modes() {
-    codex_test(90, async |rig| {
-        let client = rig.client().await;
-        for mode in ["paginated", "legacy"] {
-            let params: ThreadStartParams =
-                serde_json::from_value(json!({"historyMode": mode})).unwrap();
-            let thread = client.start_thread(params).await.unwrap();
-            assert!(
-                thread.history().all().await.unwrap().is_empty(),
-                "{mode}: nothing yet"
-            );
-            for n in 0..25 {
-                rig.model.reply(Reply::text(format!("answer {n}")));
-                thread
-                    .ask(format!("question {n}"))
-                    .await
-                    .unwrap()
-                    .finish()
-                    .await
-                    .unwrap();
-            }
-            rig.model.reply(Reply::text("looks fine"));
-            thread
-                .review(ReviewTarget::custom("look"))
-                .await
-                .unwrap()
-                .finish()
-                .await
-                .unwrap();
-            rig.model.reply(Reply::text("the last"));
-            thread
-                .ask("the last")
-                .await
-                .unwrap()
-                .finish()
-                .await
-                .unwrap();
-            let text = |turn: &cas_sdk::protocol::Turn| {
-                let mut texts = turn.items.iter().rev().filter_map(|item| match item {
-                    ThreadItem::AgentMessage(message) => Some(message.text.clone()),
-                    // In the mode `legacy` a review has no message.
-                    ThreadItem::ExitedReviewMode(review) => Some(review.review.clone()),
-                    _ => None,
-                });
-                texts.next().unwrap_or_default()
-            };
-            let mut expected: Vec<String> = (0..25).map(|n| format!("answer {n}")).collect();
-            expected.extend(["looks fine".to_owned(), "the last".to_owned()]);
-            let oldest: Vec<String> = thread
-                .history()
-                .all()
-                .await
-                .unwrap()
-                .iter()
-                .map(text)
-                .collect();
-            assert_eq!(oldest, expected, "{mode}");
-            expected.reverse();
-            let newest = thread.history().newest_first().all().await.unwrap();
-            let newest: Vec<String> = newest.iter().map(text).collect();
-            assert_eq!(newest, expected, "{mode}");
-        }
-        let params = ThreadStartParams::default().ephemeral(true);
-        let thread = client.start_thread(params).await.unwrap();
-        rig.model.reply(Reply::text("gone"));
-        thread.ask("x").await.unwrap().finish().await.unwrap();
-        let error = thread.history().all().await.unwrap_err();
-        assert!(
-            matches!(&error, Error::Invalid(text) if text.contains("ephemeral")),
-            "{error:?}"
         );
         client.shutdown().await;
     })

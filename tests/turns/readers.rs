@@ -1,4 +1,4 @@
-//! Several readers of a turn, slow ones, and what the server's record adds.
+//! Several readers of a turn.
 
 use cas_sdk::{
     Event, Thread, Turn, TurnEvent,
@@ -61,61 +61,4 @@ async fn a_reader_that_comes_in_the_middle_has_the_whole() {
         client.shutdown().await;
     })
     .await;
-}
-
-#[tokio::test]
-async fn a_reader_that_is_far_too_slow_has_the_whole_outcome_from_the_record() {
-    codex_test(60, async |rig| {
-        let client = rig
-            .builder()
-            .event_queue(2, 1_000_000)
-            .spawn()
-            .await
-            .unwrap();
-        let thread = client
-            .start_thread(cas_sdk::protocol::ThreadStartParams::default())
-            .await
-            .unwrap();
-        let mut reply = Reply::new();
-        for n in 0..20 {
-            reply = reply.message(format!("message number {n}"));
-        }
-        rig.model.reply(reply);
-        let mut ends = client.events(cas_sdk::Filter::all().method("turn/completed"));
-        let turn = thread.ask("hi").await.unwrap();
-        ends.next().await.unwrap().unwrap(); // All of it has come, and most of it was dropped.
-        let outcome = turn.finish().await.unwrap();
-        assert!(outcome.recovered);
-        assert_eq!(outcome.text, "message number 19");
-        assert_eq!(outcome.items.len(), 21, "with the user's");
-        assert!(outcome.items.iter().all(|i| i.completed));
-        client.shutdown().await;
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_detached_turn_is_read_again_and_its_beginning_comes_from_the_record() {
-    codex_test(60, async |rig| {
-        let (client, thread) = rig.thread().await;
-        let gate = Gate::new();
-        rig.model.reply(
-            Reply::new()
-                .message("before")
-                .message("there")
-                .hold(&gate)
-                .message("after"),
-        );
-        let mut turn = thread.ask("hi").await.unwrap();
-        while !matches!(turn.next().await.unwrap().unwrap(), TurnEvent::Text { delta: t, .. } if t == "there") {}
-        let control = turn.detach();
-        let late = control.follow();
-        gate.open();
-        let outcome = late.finish().await.unwrap();
-        assert!(outcome.recovered);
-        assert_eq!((outcome.text.as_str(), outcome.items.len()), ("after", 4));
-        let over = control.follow().finish().await.unwrap();
-        assert_eq!((over.text.as_str(), over.items.len()), ("after", 4));
-        client.shutdown().await;
-    }).await;
 }
