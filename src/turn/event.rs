@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    error::{TurnFailure, TurnOutcome},
+    error::{SubAgent, TurnFailure, TurnOutcome},
     events::Event,
     protocol::{MessagePhase, ThreadItem, ThreadTokenUsage, TurnPlanStep},
 };
@@ -53,6 +53,10 @@ pub enum TurnEvent {
         /// The steps, each with its status.
         steps: Vec<TurnPlanStep>,
     },
+    /// A sub-agent that the turn has spawned or given work, or that one of those has spawned; once
+    /// for each, when the server has said its name. [`Turn::agents`](crate::Turn::agents) has how it
+    /// stands later. The events of the sub-agent are not among those of the turn.
+    Agent(Box<SubAgent>),
     /// `turn/diff/updated`: all file changes of the turn so far, as a unified diff.
     Diff(String),
     /// `item/started`: a step has begun: a command, a file change, a tool call, a message.

@@ -18,6 +18,7 @@ mod message;
 mod message_id;
 mod message_record;
 mod mode;
+mod naming;
 mod pending;
 mod plan;
 mod poll;

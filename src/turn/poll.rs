@@ -17,8 +17,8 @@ use super::{
     reconcile::Verdict,
     watchdog::Why,
 };
-use crate::error::Error;
-use crate::error::{TurnError, TurnErrorKind};
+use crate::error::{Error, SubAgent, TurnError, TurnErrorKind};
+use crate::protocol::ThreadItem;
 
 type Told = Result<TurnEvent, Error>;
 
@@ -37,6 +37,10 @@ impl Turn {
             // came.
             if let Some(check) = &mut self.check {
                 check.poll(cx);
+            }
+            if self.naming.poll(cx) {
+                self.tell_names();
+                continue;
             }
             let heard = {
                 let mut progress = self.progress();
@@ -67,6 +71,22 @@ impl Turn {
                 self.check = None;
                 self.judge(why, verdict)
             } else if is_over {
+                // The names of the sub-agents are part of the outcome.
+                let agents = self.known_agents();
+                self.naming
+                    .ask_at_the_end(self.control.thread().client(), agents);
+                if self.naming.poll(cx) {
+                    self.tell_names();
+                    continue;
+                }
+                if self.naming.is_pending() {
+                    return Poll::Pending;
+                }
+                let news = self.naming.news(self.known_agents());
+                if !news.is_empty() {
+                    self.tell_of(news);
+                    continue;
+                }
                 self.end()
             } else {
                 let why = ready!(self.watchdog.poll(cx));
@@ -95,7 +115,29 @@ impl Turn {
             Sign::Gone => self.check(Why::Gone),
             Sign::None => {}
         }
+        if let Some(TurnEvent::ItemStarted(item) | TurnEvent::ItemCompleted(item)) = &told
+            && let ThreadItem::CollabAgentToolCall(_) | ThreadItem::SubAgentActivity(_) = &**item
+        {
+            let agents = self.known_agents();
+            self.naming.ask(self.control.thread().client(), agents);
+        }
         told.map(Ok)
+    }
+
+    /// Tells of the sub-agents whose names have come, and asks for the names of those that have
+    /// begun meanwhile.
+    fn tell_names(&mut self) {
+        let agents = self.known_agents();
+        let news = self.naming.news(agents.clone());
+        self.tell_of(news);
+        self.naming.ask(self.control.thread().client(), agents);
+    }
+
+    fn tell_of(&mut self, agents: Vec<SubAgent>) {
+        let events = agents
+            .into_iter()
+            .map(|agent| TurnEvent::Agent(Box::new(agent)));
+        self.replay.extend(events);
     }
 
     /// Starts a request for the status of the turn.

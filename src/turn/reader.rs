@@ -14,6 +14,7 @@ use super::{
     control::TurnControl,
     deadline::{Deadline, Expiry},
     event::TurnEvent,
+    naming::Naming,
     progress::Progress,
     watchdog::{Watchdog, Why},
 };
@@ -53,6 +54,7 @@ pub struct Turn {
     pub(super) rests: u8,
     pub(super) ended: bool,
     joined: bool,
+    pub(super) naming: Naming,
 }
 
 impl Turn {
@@ -155,10 +157,12 @@ impl Turn {
     /// in the order in which they were named. The server is asked for unknown names
     /// (`thread/read`), for 1 s at most.
     pub async fn agents(&self) -> Vec<SubAgent> {
-        let client = self.thread().client();
-        let known = || agents::known(client, self.thread().id(), self.id());
-        agents::name(client, &known()).await;
-        known()
+        agents::name(self.thread().client(), &self.known_agents()).await;
+        self.known_agents()
+    }
+
+    pub(super) fn known_agents(&self) -> Vec<SubAgent> {
+        agents::known(self.thread().client(), self.thread().id(), self.id())
     }
 
     /// Keeps the turn running without this handle.
@@ -245,7 +249,7 @@ impl Turn {
                 .map(|failure| self.dated(failure)),
             recovered: collected.is_recovered(),
             joined: self.joined,
-            agents: agents::known(self.thread().client(), self.thread().id(), self.id()),
+            agents: self.known_agents(),
         }
     }
 
@@ -304,6 +308,7 @@ impl Turn {
             rests: 0,
             ended: false,
             joined,
+            naming: Naming::default(),
         };
         if over && phase == Phase::Lost {
             turn.check(Why::Gone);

@@ -52,10 +52,11 @@ async fn a_sub_agents_events_stay_out_and_its_tokens_count() {
         rig.model.respond_with(play);
         let (client, thread) = rig.thread().await;
         let mut turn = thread.ask("parent, please").await.unwrap();
-        let mut text = String::new();
+        let (mut text, mut told) = (String::new(), Vec::new());
         let outcome = loop {
             match turn.next().await.unwrap().unwrap() {
                 TurnEvent::Text { delta, .. } => text.push_str(&delta),
+                TurnEvent::Agent(agent) => told.push(agent),
                 TurnEvent::Completed(outcome) => break outcome,
                 _ => {}
             }
@@ -70,8 +71,11 @@ async fn a_sub_agents_events_stay_out_and_its_tokens_count() {
         assert_eq!((agent.usage.total, agent.usage.input, agent.usage.output), (1100, 1000, 100));
         assert_eq!((agent.status, agent.result.as_deref()), (SubAgentStatus::Completed, Some("child done")));
         assert_eq!(agent.parent_thread_id, thread.id());
-        let named = &turn.agents().await[0];
-        assert!(named.nickname.is_some(), "{named:?}");
+        let [named] = &told[..] else { panic!("{told:?}") };
+        assert_eq!(named.thread_id, agent.thread_id);
+        assert!(named.nickname.is_some() && named.nickname == agent.nickname, "{named:?}");
+        let late = turn.control().follow().finish().await.unwrap();
+        assert_eq!(late.agents[0].nickname, agent.nickname);
         let child = client.thread(agent.thread_id.as_str());
         let history = child.history().all().await.unwrap();
         let by = child.turn(history[0].id.as_str()).await.unwrap().started_by();
