@@ -207,3 +207,59 @@ async fn a_second_signal_ends_it_at_once() {
     })
     .await;
 }
+
+/// Ctrl-C in the middle of a turn, or of a goal, whose agent has a command in the background.
+#[tokio::test(flavor = "multi_thread")]
+async fn ctrl_c_leaves_no_shell_no_goal_and_no_turn_behind() {
+    codex_test(180, async |rig| {
+        for (round, args) in [
+            &["ask", "--json", "go"][..],
+            &["ask", "--json", "--goal", "go"],
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            // A `sleep` that no other test has.
+            let sleep = format!("sleep 6{round}0{}", std::process::id());
+            let arguments = json!({"cmd": sleep, "yield_time_ms": 250});
+            rig.model
+                .reply(Reply::new().function_call("call", "exec_command", arguments));
+            rig.model
+                .reply(Reply::new().delta("working").hold(&Gate::new()));
+            let mut command = cas(&rig, args);
+            let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+            let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+            let running = sleep.clone();
+            let (mut child, thread, rest) = tokio::task::spawn_blocking(move || {
+                let mut next = || -> Option<Value> {
+                    Some(serde_json::from_str(&lines.next()?.unwrap()).unwrap())
+                };
+                let thread = next().unwrap()["threadId"].as_str().unwrap().to_owned();
+                while next().unwrap()["event"] != "text" {}
+                assert!(crate::common::processes(&running) > 0, "the shell runs");
+                signal(&child, Signal::INT);
+                let mut last = Value::Null;
+                while let Some(event) = next() {
+                    last = event;
+                }
+                (child, thread, last)
+            })
+            .await
+            .unwrap();
+            assert_eq!(child.wait().unwrap().code(), Some(130), "{args:?}");
+            assert!(rest["error"].as_str().unwrap().contains("SIGINT"), "{rest}");
+            eventually("the shell has ended", || {
+                crate::common::processes(&sleep) == 0
+            })
+            .await;
+            let read = run(&rig, &["threads", "read", &thread, "--turns", "--json"]).await;
+            let turns = crate::people::lines(&read);
+            assert_eq!(turns[0]["turns"][0]["status"], "interrupted", "{args:?}");
+            if args.contains(&"--goal") {
+                let goal = run(&rig, &["goal", "get", &thread, "--json"]).await;
+                assert_eq!(crate::people::lines(&goal)[0]["status"], "paused");
+            }
+        }
+    })
+    .await;
+}

@@ -1,13 +1,14 @@
 //! `docs/json.md`: every example in it has the form of what is emitted, and everything that is emitted has an example.
 
-use std::{collections::BTreeMap, fs};
+use std::{collections::BTreeMap, fmt, fs, io::Write as _, process::Stdio};
 
 use cas_sdk::testing::{Reply, Usage};
-use serde_json::Value;
+use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
+use serde_json::{Value, json};
 
 use crate::{
-    common::{codex_test, within},
-    people::{lines, run, stderr},
+    common::{codex_test, codex_test_with, within},
+    people::{cas, lines, run, stderr},
 };
 
 /// The examples: those of a command's events by `event`, those of reports by the heading above them.
@@ -115,8 +116,10 @@ async fn the_events_of_ask_are_those_of_the_documentation() {
             [
                 "cas ask commandOutput",
                 "cas ask diff",
+                "cas ask goalEnded",
                 "cas ask lagged",
                 "cas ask plan",
+                "cas ask planDelta",
                 "cas ask question",
                 "cas ask retrying"
             ]
@@ -174,6 +177,9 @@ async fn the_reports_are_those_of_the_documentation() {
                     .get(name)
                     .unwrap_or_else(|| panic!("{name} has no example"));
                 assert_same_form(example, &report, name);
+                if text.lines().count() == 1 {
+                    assert_known_order(&text);
+                }
             }
             let server = rig.builder().serve("unix://").await.unwrap();
             let loaded = server.resume_thread(thread.as_str()).await.unwrap();
@@ -199,6 +205,101 @@ async fn the_reports_are_those_of_the_documentation() {
             );
         })
         .await;
+    })
+    .await;
+}
+
+/// The members of an object in the order in which they stand in the text.
+fn members(text: &str) -> Vec<String> {
+    struct Members;
+    impl<'de> Visitor<'de> for Members {
+        type Value = Vec<String>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut names = Vec::new();
+            while let Some((name, IgnoredAny)) = map.next_entry()? {
+                names.push(name);
+            }
+            Ok(names)
+        }
+    }
+    let mut json = serde_json::Deserializer::from_str(text);
+    json.deserialize_map(Members).expect(text)
+}
+
+/// The members of the examples, in their order.
+fn orders() -> Vec<Vec<String>> {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/json.md");
+    let text = fs::read_to_string(path).unwrap();
+    let examples = text.lines().filter(|line| line.starts_with("{\""));
+    examples.map(members).collect()
+}
+
+/// Fails unless an example has these members in this order.
+fn assert_known_order(text: &str) {
+    let text = text.lines().last().unwrap();
+    let names = members(text);
+    assert!(
+        orders().contains(&names),
+        "no example has the order of {text}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_reports_of_reviews_goals_and_stops_are_those_of_the_documentation() {
+    codex_test(180, async |rig| {
+        let examples = examples();
+        let finding = json!({"title": "[P1] Off by one", "body": "It ends early.", "confidence_score": 0.9, "priority": 1,
+            "code_location": {"absolute_file_path": "/a.py", "line_range": {"start": 2, "end": 3}}});
+        let verdict = json!({"findings": [finding], "overall_correctness": "patch is incorrect",
+            "overall_explanation": "It breaks.", "overall_confidence_score": 0.8});
+        rig.model.reply(Reply::text(verdict.to_string()));
+        let reviewed = run(&rig, &["review", "--json", "--instructions", "look"]).await;
+        rig.model.otherwise(Reply::text("still going"));
+        let asked = run(&rig, &["ask", "--goal", "--turns", "1", "--json", "Talk"]).await;
+        let end = lines(&asked).pop().unwrap();
+        let thread = end["threadId"].as_str().unwrap().to_owned();
+        let set = run(&rig, &["goal", "set", &thread, "Talk", "--turns", "1", "--json"]).await;
+        let got = run(&rig, &["goal", "get", &thread, "--json"]).await;
+        let client = rig.client().await;
+        let params = json!({"threadId": thread, "status": "active"});
+        client.call::<Value>("thread/goal/set", &params).await.unwrap();
+        client.shutdown().await;
+        let stopped = run(&rig, &["threads", "stop", &thread, "--json"]).await;
+        for (name, out) in [
+            ("cas review", &reviewed),
+            ("cas ask goalEnded", &asked),
+            ("cas goal set", &set),
+            ("cas goal get", &got),
+            ("cas threads stop", &stopped),
+        ] {
+            let report = lines(out).pop().unwrap_or_else(|| panic!("{name}: {}", stderr(out)));
+            assert_same_form(&examples[name], &report, name);
+            assert_known_order(&crate::people::stdout(out));
+        }
+        assert_eq!(lines(&stopped)[0]["goals"], json!([thread]));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_report_of_a_login_is_that_of_the_documentation() {
+    let home = cas_sdk::testing::CodexHomeBuilder::chatgpt_auth;
+    codex_test_with(home, 60, async |rig| {
+        let mut command = cas(&rig, &["login", "--api-key", "--json"]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let out = tokio::task::spawn_blocking(move || {
+            let mut child = command.spawn().unwrap();
+            child.stdin.take().unwrap().write_all(b"sk-test\n").unwrap();
+            child.wait_with_output().unwrap()
+        });
+        let out = out.await.unwrap();
+        assert_same_form(&examples()["cas login"], &lines(&out)[0], "cas login");
+        assert_known_order(&crate::people::stdout(&out));
     })
     .await;
 }

@@ -4,6 +4,7 @@
 
 mod approvals;
 mod ask;
+mod ask_flags;
 #[path = "../common/mod.rs"]
 mod common;
 mod ending;

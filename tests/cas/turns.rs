@@ -1,14 +1,160 @@
-//! `cas review`, `cas goal` and `cas login`, against the real codex.
+//! Plans, goals, reviews, stops and logins, against the real codex.
 
 use std::{io::Write as _, process::Stdio};
 
-use cas_sdk::testing::Reply;
+use cas_sdk::testing::{CodexHomeBuilder, Reply};
 use serde_json::{Value, json};
 
 use crate::{
     common::{codex_test, codex_test_with},
-    people::{cas, run},
+    people::{cas, lines, run, stderr, stdout},
 };
+
+const PLAN: &str = "Look:\n<proposed_plan>\n# Plan\n1. Measure.\n</proposed_plan>\nThat is it.\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ask_shows_a_plan_and_carries_it_out_when_told_to() {
+    codex_test(120, async |rig| {
+        rig.model.reply(
+            Reply::new()
+                .delta("Look:\n<proposed_plan>\n# Pl")
+                .delta("an\n1. Measure.\n</prop")
+                .delta("osed_plan>\nThat is it.\n"),
+        );
+        let out = run(&rig, &["ask", "--plan", "Make it faster."]).await;
+        assert_eq!(out.status.code(), Some(0), "{}", stderr(&out));
+        assert_eq!(stdout(&out), "Look:\n\n# Plan\n1. Measure.\nThat is it.\n");
+
+        // The mode sticks to the thread; what is shown and written is the plan, where nothing else is said.
+        rig.model.reply(Reply::text(
+            "<proposed_plan>\n1. Guess.\n</proposed_plan>\n",
+        ));
+        let out = run(
+            &rig,
+            &["ask", "--last", "--json", "-o", "plan.md", "Shorter."],
+        )
+        .await;
+        let told = lines(&out);
+        let end = told.last().unwrap();
+        assert_eq!(
+            (&end["text"], &end["plan"]),
+            (&json!(""), &json!("1. Guess.\n")),
+            "{end}"
+        );
+        let deltas = told.iter().filter(|event| event["event"] == "planDelta");
+        let plan: String = deltas
+            .map(|event| event["delta"].as_str().unwrap())
+            .collect();
+        assert_eq!(plan, "1. Guess.\n");
+        let file = std::fs::read_to_string(rig.home.work_dir().join("plan.md")).unwrap();
+        assert_eq!(file, "1. Guess.\n");
+
+        // Out of plan mode a block is only text.
+        rig.model.reply(Reply::text(PLAN));
+        let out = run(
+            &rig,
+            &[
+                "ask",
+                "--last",
+                "--execute",
+                "--json",
+                "Implement the plan.",
+            ],
+        )
+        .await;
+        let end = lines(&out).pop().unwrap();
+        assert_eq!((&end["text"], &end["plan"]), (&json!(PLAN), &Value::Null));
+        let requests = rig.model.requests();
+        assert!(
+            requests
+                .iter()
+                .all(|request| request.body()["model"] == "mock-model")
+        );
+        let out = run(&rig, &["ask", "--plan", "--execute", "x"]).await;
+        assert_eq!(out.status.code(), Some(2), "{}", stderr(&out));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ask_works_on_a_goal_to_its_end_or_to_a_limit() {
+    codex_test(120, async |rig| {
+        rig.model.reply(Reply::text("step one"));
+        rig.model.reply(Reply::new().function_call(
+            "done",
+            "update_goal",
+            json!({"status": "complete"}),
+        ));
+        rig.model.reply(Reply::text("reached"));
+        let out = run(&rig, &["ask", "--goal", "-o", "end.md", "Reach it"]).await;
+        assert_eq!(out.status.code(), Some(0), "{}", stderr(&out));
+        assert_eq!(stdout(&out), "step one\n\nreached\n");
+        let file = std::fs::read_to_string(rig.home.work_dir().join("end.md")).unwrap();
+        assert_eq!(file, "reached\n");
+
+        rig.model.otherwise(Reply::text("still going"));
+        let args = ["ask", "--goal", "--last", "--turns", "2", "--json", "Talk"];
+        let out = run(&rig, &args).await;
+        assert_eq!(out.status.code(), Some(124), "{}", stderr(&out));
+        let told = lines(&out);
+        let count = |name: &str| told.iter().filter(|event| event["event"] == name).count();
+        assert_eq!((count("started"), count("completed")), (2, 2), "{told:?}");
+        let end = told.last().unwrap();
+        assert_eq!(
+            (
+                &end["event"],
+                &end["end"],
+                &end["turns"],
+                &end["exitStatus"]
+            ),
+            (
+                &json!("goalEnded"),
+                &json!("turnLimit"),
+                &json!(2),
+                &json!(124)
+            )
+        );
+        let out = run(&rig, &["ask", "--turns", "2", "Talk"]).await;
+        assert_eq!(out.status.code(), Some(2), "{}", stderr(&out));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stop_pauses_the_goal_of_a_thread_and_says_so() {
+    codex_test(120, async |rig| {
+        rig.model.reply(Reply::text("hello"));
+        let (client, thread) = rig.thread().await;
+        thread.ask("hi").await.unwrap().finish().await.unwrap();
+        let id = thread.id().to_owned();
+        client.shutdown().await;
+        // On a thread that is not loaded nothing runs by that.
+        let client = rig.client().await;
+        let params = json!({"threadId": id, "objective": "Talk", "status": "active"});
+        client
+            .call::<Value>("thread/goal/set", &params)
+            .await
+            .unwrap();
+        client.shutdown().await;
+
+        let short = &id[..13];
+        let out = run(&rig, &["threads", "stop", short]).await;
+        assert_eq!(out.status.code(), Some(0), "{}", stderr(&out));
+        assert_eq!(stdout(&out), format!("paused the goal of {id}\n"));
+        let out = run(&rig, &["goal", "get", "--json", &id]).await;
+        assert_eq!(lines(&out)[0]["status"], "paused");
+        let out = run(&rig, &["threads", "stop", short]).await;
+        assert!(
+            stdout(&out).starts_with("nothing runs of "),
+            "{}",
+            stdout(&out)
+        );
+        let nobody = "019a2b3c-4d5e-7000-8000-000000000001";
+        let out = run(&rig, &["threads", "stop", nobody]).await;
+        assert_eq!(out.status.code(), Some(1), "{}", stdout(&out));
+    })
+    .await;
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn review_tells_the_verdict_by_its_exit_status_and_as_json() {
@@ -76,31 +222,54 @@ async fn goal_is_set_worked_on_and_shown() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn login_takes_a_key_says_who_it_is_and_forgets_it() {
-    codex_test_with(
-        cas_sdk::testing::CodexHomeBuilder::chatgpt_auth,
-        60,
-        async |rig| {
-            let mut command = cas(&rig, &["login", "--api-key", "--json"]);
-            command.stdin(Stdio::piped()).stdout(Stdio::piped());
-            let out = tokio::task::spawn_blocking(move || {
-                let mut child = command.spawn().unwrap();
-                child.stdin.take().unwrap().write_all(b"sk-test\n").unwrap();
-                child.wait_with_output().unwrap()
-            });
-            let out = out.await.unwrap();
-            assert!(out.status.success(), "{out:?}");
-            assert!(!String::from_utf8_lossy(&out.stdout).contains("sk-test"));
-            let out = run(&rig, &["login", "--status"]).await;
-            assert_eq!(
-                String::from_utf8_lossy(&out.stdout),
-                "logged in with an API key\n"
-            );
-            assert!(run(&rig, &["login", "--logout"]).await.status.success());
-            assert_eq!(
-                run(&rig, &["login", "--status"]).await.status.code(),
-                Some(1)
-            );
-        },
-    )
+    codex_test_with(CodexHomeBuilder::chatgpt_auth, 60, async |rig| {
+        let mut command = cas(&rig, &["login", "--api-key", "--json"]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let out = tokio::task::spawn_blocking(move || {
+            let mut child = command.spawn().unwrap();
+            child.stdin.take().unwrap().write_all(b"sk-test\n").unwrap();
+            child.wait_with_output().unwrap()
+        });
+        let out = out.await.unwrap();
+        assert!(out.status.success(), "{out:?}");
+        assert!(!String::from_utf8_lossy(&out.stdout).contains("sk-test"));
+        let out = run(&rig, &["login", "--status"]).await;
+        assert_eq!(
+            String::from_utf8_lossy(&out.stdout),
+            "logged in with an API key\n"
+        );
+        assert!(run(&rig, &["login", "--logout"]).await.status.success());
+        assert_eq!(
+            run(&rig, &["login", "--status"]).await.status.code(),
+            Some(1)
+        );
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tool_that_the_settings_decline_is_told_with_the_setting_that_allows_it() {
+    let home = |home: CodexHomeBuilder| {
+        let script = include_str!("../handlers/tiny_mcp.sh");
+        home.model("gpt-5.5")
+            .approval_policy("never")
+            .mcp_server("tiny", "sh", ["-c", script])
+    };
+    codex_test_with(home, 120, async |rig| {
+        let setting = "mcp_servers.tiny.tools.rw.approval_mode";
+        let allowed = format!("{setting}=\"approve\"");
+        for (args, status) in [(&["ask", "go"][..], 3), (&["ask", "-c", &allowed, "go"], 0)] {
+            let call = Reply::new().namespaced_call("c-1", "mcp__tiny", "rw", json!({}));
+            rig.model.reply(call);
+            rig.model.reply(Reply::text("There you are."));
+            let out = run(&rig, args).await;
+            let told = stderr(&out);
+            assert_eq!(out.status.code(), Some(status), "{told}");
+            let is_told = told.contains("declined: rw of tiny; with approval_policy")
+                && told.contains(&format!("{setting} = \"approve\""));
+            assert_eq!(is_told, status == 3, "{told}");
+            assert!(!told.contains("--approvals"), "it would not help: {told}");
+        }
+    })
     .await;
 }

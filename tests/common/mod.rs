@@ -107,6 +107,17 @@ pub fn is_alive(pid: u32) -> bool {
     })
 }
 
+/// Processes of this command line, whoever started them.
+pub fn processes(command: &str) -> usize {
+    let all = std::fs::read_dir("/proc").unwrap().flatten();
+    let of = all.filter(|entry| {
+        let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line).replace('\0', " ");
+        line.trim() == command
+    });
+    of.count()
+}
+
 /// Polls until a condition holds, for at most 10 s.
 pub async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     for _ in 0..500 {

@@ -1,6 +1,6 @@
 //! Stop means stop: after an interrupt, a drop and a `stop_all` nothing of the agent is left running.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cas_sdk::{
     Thread, TurnEvent,
@@ -10,17 +10,14 @@ use cas_sdk::{
 };
 use serde_json::json;
 
-use crate::common::{Rig, codex_test, eventually, within};
+use crate::common::{Rig, codex_test, eventually, processes, within};
 
-/// Processes of this command line, whoever started them.
-fn processes(command: &str) -> usize {
-    let all = std::fs::read_dir("/proc").unwrap().flatten();
-    let of = all.filter(|entry| {
-        let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
-        let line = String::from_utf8_lossy(&line).replace('\0', " ");
-        line.trim() == command
-    });
-    of.count()
+/// Waits until no process of these command lines is left. `docs/turns.md` has the figures that this prints.
+async fn ended(how: &str, since: Instant, commands: &[&str]) {
+    let left = || commands.iter().map(|c| processes(c)).sum::<usize>();
+    eventually("the shells have ended", || left() == 0).await;
+    let took = since.elapsed().as_millis();
+    eprintln!("{how}: no process is left after {took} ms");
 }
 
 /// A `sleep` that no other test has.
@@ -65,8 +62,9 @@ async fn an_interrupted_turn_leaves_no_shell_behind_and_that_of_an_earlier_turn_
             listed.iter().any(|t| t.command().contains(&ended)),
             "{listed:?}"
         );
+        let since = Instant::now();
         assert_eq!(turn.interrupt().await.unwrap(), TurnStatus::Interrupted);
-        eventually("the shell has ended", || processes(&ended) == 0).await;
+        self::ended("interrupt", since, &[&ended]).await;
         assert!(processes(&kept) > 0, "it belongs to a turn that ended well");
         let listed = thread.terminals().await.unwrap();
         assert_eq!(listed.len(), 1);
@@ -84,8 +82,9 @@ async fn a_dropped_turn_leaves_no_shell_behind() {
         let (client, thread) = rig.thread().await;
         let command = sleep_of(21);
         let turn = turn_with_shell(&rig, &thread, "call", &command).await;
+        let since = Instant::now();
         drop(turn);
-        eventually("the shell has ended", || processes(&command) == 0).await;
+        ended("drop", since, &[&command]).await;
         client.shutdown().await;
     })
     .await;
@@ -116,18 +115,16 @@ async fn stop_all_ends_the_turn_and_every_shell_and_says_so() {
         rig.model.reply(Reply::text("it runs"));
         thread.ask("serve").await.unwrap().finish().await.unwrap();
         let turn = turn_with_shell(&rig, &thread, "late", &late).await;
+        let since = Instant::now();
         let report = client.stop_all(Duration::from_secs(10)).await;
         assert!(report.is_complete(), "{report:?}");
+        ended("stop_all", since, &[&early, &late]).await;
         let ran = (thread.id().to_owned(), turn.id().to_owned());
         assert_eq!(
             (report.turns.as_slice(), report.terminals.len()),
             ([ran].as_slice(), 2)
         );
         assert!(turn.finish().await.is_err());
-        eventually("the shells have ended", || {
-            processes(&early) + processes(&late) == 0
-        })
-        .await;
         let again = client.stop_all(Duration::from_secs(10)).await;
         assert!(
             again.is_complete() && again.turns.is_empty() && again.terminals.is_empty(),

@@ -11,7 +11,8 @@ use std::{
 
 use anstyle::{AnsiColor, Style};
 use cas_sdk::terminal::{escape, escape_json, escape_line};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
+use serde_json::Value;
 
 pub(crate) use crate::failure::{Failure, Result};
 use crate::screen::Stream;
@@ -64,6 +65,16 @@ impl Styled {
 /// A line of JSON. It means what it did, to the letter.
 pub(crate) fn json(value: &impl Serialize) -> Result {
     raw_json(&serde_json::to_string(value)?)
+}
+
+/// An object with its members in this order.
+#[derive(Debug)]
+pub(crate) struct Members<const N: usize>(pub(crate) [(&'static str, Value); N]);
+
+impl<const N: usize> Serialize for Members<N> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+    }
 }
 
 /// JSON over several lines, as the Node originals print it. It means what it did, to the letter.

@@ -6,9 +6,9 @@ use cas_sdk::{
     CasClient, Thread,
     protocol::ThreadGoal,
     thread::GoalOnResume,
-    turn::{Goal, GoalEnd, GoalEvent, GoalOutcome, GoalState},
+    turn::{Goal, GoalEnd, GoalEvent, GoalOutcome, GoalState, SetGoal},
 };
-use serde_json::json;
+use serde::Serialize;
 
 use crate::{
     failure::{DONE, FAILED, TIMED_OUT},
@@ -41,7 +41,7 @@ enum Action {
         /// What is to be reached
         objective: String,
         /// How many turns it may take
-        #[arg(long, value_name = "N", default_value_t = 20)]
+        #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
         turns: u32,
         /// How many tokens it may use
         #[arg(long, value_name = "N")]
@@ -56,6 +56,15 @@ enum Action {
     Clear(OneThread),
     /// Go on with it to its end
     Wait(OneThread),
+}
+
+/// A goal that may take so many turns, and tokens.
+pub(super) fn limited(goal: SetGoal, turns: u32, tokens: Option<u64>) -> SetGoal {
+    let goal = goal.max_turns(turns);
+    match tokens {
+        Some(tokens) => goal.max_tokens(tokens),
+        None => goal,
+    }
 }
 
 impl Args {
@@ -109,10 +118,7 @@ async fn act(args: &Args, client: &CasClient, signals: &mut Signals) -> Result<u
             ..
         } => {
             let thread = resumed(client, &id).await?;
-            let mut goal = thread.set_goal(objective).max_turns(*turns).replace();
-            if let Some(tokens) = tokens {
-                goal = goal.max_tokens(*tokens);
-            }
+            let mut goal = limited(thread.set_goal(objective).replace(), *turns, *tokens);
             if let Some(time) = time {
                 goal = goal.max_time(*time);
             }
@@ -159,13 +165,28 @@ async fn follow(mut goal: Goal, json: bool, signals: &mut Signals) -> Result<u8>
     }
 }
 
+/// `docs/json.md` shows it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Report<'a> {
+    end: &'a str,
+    complete: bool,
+    turns: u64,
+    text: &'a str,
+    status: &'a str,
+    tokens_used: i64,
+}
+
 fn ended(outcome: &GoalOutcome, json: bool) -> Result<u8> {
     if json {
-        let of = &outcome.goal;
-        json_line(&json!({
-            "end": end_name(&outcome.end), "complete": outcome.is_complete(), "turns": outcome.turns,
-            "text": outcome.text, "status": of.status.to_string(), "tokensUsed": of.tokens_used,
-        }))?;
+        json_line(&Report {
+            end: end_name(&outcome.end),
+            complete: outcome.is_complete(),
+            turns: outcome.turns,
+            text: &outcome.text,
+            status: outcome.goal.status.as_str(),
+            tokens_used: outcome.goal.tokens_used,
+        })?;
     } else if !outcome.is_complete() {
         complain(&format!(
             "not reached: {} after {} turns",
@@ -173,15 +194,20 @@ fn ended(outcome: &GoalOutcome, json: bool) -> Result<u8> {
             outcome.turns
         ));
     }
-    Ok(match outcome.end {
+    Ok(status(&outcome.end))
+}
+
+/// The exit status of a goal that ended.
+pub(super) fn status(end: &GoalEnd) -> u8 {
+    match end {
         GoalEnd::State(GoalState::Complete) => DONE,
         GoalEnd::TurnLimit | GoalEnd::TokenLimit | GoalEnd::TimeLimit => TIMED_OUT,
         _ => FAILED,
-    })
+    }
 }
 
 /// How a goal ended, in the words of the protocol where it has one.
-fn end_name(end: &GoalEnd) -> &str {
+pub(super) fn end_name(end: &GoalEnd) -> &str {
     match end {
         GoalEnd::State(GoalState::Paused) => "paused",
         GoalEnd::State(GoalState::Blocked) => "blocked",

@@ -8,7 +8,7 @@ use cas_sdk::{
 };
 use serde_json::{Value, json};
 
-use crate::output::{Failure, Result, complain, json as json_line, line};
+use crate::output::{Failure, Members, Result, complain, json as json_line, line};
 
 /// Look up whether codex has the methods, fields and values that a program needs, before it is needed.
 ///
@@ -74,9 +74,13 @@ pub(crate) async fn run(args: Args) -> Result {
         Err(error) => return could_not(&Failure::from(error), args.json),
     };
     if args.json {
-        json_line(&json!({
-            "codex": program, "profiles": names, "ok": contract.is_met(), "checked": contract.checked, "unmet": unmet(&contract),
-        }))?;
+        json_line(&Members([
+            ("codex", json!(program)),
+            ("profiles", names.into()),
+            ("ok", contract.is_met().into()),
+            ("checked", contract.checked.into()),
+            ("unmet", unmet(&contract).into()),
+        ]))?;
     } else {
         line(format_args!(
             "{} ({}): {contract}",
@@ -102,7 +106,7 @@ pub(crate) async fn look(program: &Path, profiles: &[Profile]) -> Result<Contrac
 fn could_not(failure: &Failure, json: bool) -> Result {
     let text = failure.text();
     if json {
-        json_line(&json!({ "ok": null, "error": text }))?;
+        json_line(&Members([("ok", Value::Null), ("error", text.into())]))?;
     } else {
         complain(&text);
     }

@@ -2,9 +2,9 @@
 
 use cas_sdk::{
     protocol::{ReviewTarget, ThreadStartParams},
-    turn::{ReviewOutcome, Verdict},
+    turn::{Finding, ReviewOutcome, Verdict},
 };
-use serde_json::json;
+use serde::Serialize;
 
 use crate::{
     failure::{DECLINED, DONE, FAILED},
@@ -62,7 +62,7 @@ pub(crate) async fn run(args: Args) -> Result<u8> {
     client.shutdown().await;
     let outcome = reviewed?;
     if args.json {
-        json_line(&as_json(&outcome))?;
+        json_line(&Report::new(&outcome))?;
     } else {
         print(&outcome.verdict)?;
     }
@@ -97,25 +97,68 @@ fn print(verdict: &Verdict) -> Result {
     Ok(())
 }
 
-fn as_json(outcome: &ReviewOutcome) -> serde_json::Value {
-    let typed = outcome.verdict.typed();
-    let findings = typed.into_iter().flat_map(|found| &found.findings);
-    let findings = findings.map(|finding| {
+/// `docs/json.md` shows it.
+#[derive(Debug, Serialize)]
+struct Report<'a> {
+    correct: Option<bool>,
+    explanation: Option<&'a str>,
+    confidence: Option<f64>,
+    findings: Option<Vec<One<'a>>>,
+    text: &'a str,
+    reviewed: Of<'a>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct One<'a> {
+    title: &'a str,
+    body: &'a str,
+    priority: Option<u8>,
+    confidence: Option<f64>,
+    file: Option<String>,
+    start_line: Option<u32>,
+    end_line: Option<u32>,
+}
+
+#[derive(Debug, Serialize)]
+struct Of<'a> {
+    head: Option<&'a str>,
+    base: Option<&'a str>,
+    commit: Option<&'a str>,
+    changes: Option<&'a str>,
+}
+
+impl<'a> Report<'a> {
+    fn new(outcome: &'a ReviewOutcome) -> Self {
+        let typed = outcome.verdict.typed();
+        let of = &outcome.reviewed;
+        Self {
+            correct: outcome.verdict.is_correct(),
+            explanation: typed.map(|found| found.explanation.as_str()),
+            confidence: typed.and_then(|found| found.confidence),
+            findings: typed.map(|found| found.findings.iter().map(One::new).collect()),
+            text: &outcome.turn.text,
+            reviewed: Of {
+                head: of.head.as_deref(),
+                base: of.base.as_deref(),
+                commit: of.commit.as_deref(),
+                changes: of.changes.as_deref(),
+            },
+        }
+    }
+}
+
+impl<'a> One<'a> {
+    fn new(finding: &'a Finding) -> Self {
         let location = finding.location.as_ref();
-        json!({
-            "title": finding.title, "body": finding.body,
-            "priority": finding.priority, "confidence": finding.confidence,
-            "file": location.map(|at| at.file.display().to_string()),
-            "startLine": location.map(|at| at.start), "endLine": location.map(|at| at.end),
-        })
-    });
-    let of = &outcome.reviewed;
-    json!({
-        "correct": outcome.verdict.is_correct(),
-        "explanation": typed.map(|found| &found.explanation),
-        "confidence": typed.and_then(|found| found.confidence),
-        "findings": typed.map(|_| findings.collect::<Vec<_>>()),
-        "text": outcome.turn.text,
-        "reviewed": {"head": of.head, "base": of.base, "commit": of.commit, "changes": of.changes},
-    })
+        Self {
+            title: &finding.title,
+            body: &finding.body,
+            priority: finding.priority,
+            confidence: finding.confidence,
+            file: location.map(|at| at.file.display().to_string()),
+            start_line: location.map(|at| at.start),
+            end_line: location.map(|at| at.end),
+        }
+    }
 }

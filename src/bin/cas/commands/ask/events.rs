@@ -37,6 +37,11 @@ pub(super) enum Line<'a> {
         item_id: &'a str,
         delta: &'a str,
     },
+    /// A piece of the plan that is proposed in plan mode.
+    PlanDelta {
+        item_id: &'a str,
+        delta: &'a str,
+    },
     /// The steps that the agent means to take.
     Plan {
         explanation: Option<&'a str>,
@@ -94,6 +99,7 @@ impl<'a> Line<'a> {
             TurnEvent::Text { item_id, delta, .. } => Self::Text { item_id, delta },
             TurnEvent::Reasoning { item_id, delta } => Self::Reasoning { item_id, delta },
             TurnEvent::CommandOutput { item_id, delta } => Self::CommandOutput { item_id, delta },
+            TurnEvent::PlanDelta { item_id, delta } => Self::PlanDelta { item_id, delta },
             TurnEvent::Plan { explanation, steps } => Self::Plan {
                 explanation: explanation.as_deref(),
                 steps,
@@ -120,11 +126,29 @@ pub(super) struct Ended {
     /// `completed`, `failed`, `interrupted` or `timedOut`.
     pub(super) status: &'static str,
     pub(super) text: String,
+    /// The plan that was proposed in plan mode.
+    pub(super) plan: Option<String>,
     pub(super) error: Option<String>,
     /// How many requests for approval were declined.
     pub(super) declined: usize,
     pub(super) usage: Option<Usage>,
     pub(super) duration_ms: Option<u64>,
+    pub(super) exit_status: u8,
+}
+
+/// The last line of a goal.
+#[derive(Debug, Serialize)]
+#[serde(tag = "event", rename = "goalEnded", rename_all = "camelCase")]
+pub(super) struct GoalEnded<'a> {
+    pub(super) thread_id: &'a str,
+    /// A status of the protocol, or what else ended it; as `cas goal` says it.
+    pub(super) end: &'a str,
+    pub(super) complete: bool,
+    pub(super) turns: u64,
+    pub(super) text: &'a str,
+    pub(super) tokens_used: i64,
+    pub(super) declined: usize,
+    pub(super) error: Option<String>,
     pub(super) exit_status: u8,
 }
 

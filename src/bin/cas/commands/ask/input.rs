@@ -18,6 +18,8 @@ use crate::{
 /// All that can be known to be wrong before a server is started is known then.
 pub(super) struct Prepared {
     pub(super) input: Input,
+    /// The text of the input.
+    pub(super) prompt: String,
     pub(super) schema: Option<Schema>,
     pub(super) output: Option<NewFile>,
 }
@@ -34,7 +36,8 @@ impl Prepared {
             let text = "--approvals ask needs a terminal to ask on";
             return Err(Failure::Usage(text.to_owned()));
         }
-        let mut input = Input::new().text(prompt(args).await?);
+        let prompt = prompt(args).await?;
+        let mut input = Input::new().text(prompt.as_str());
         for image in &args.image {
             let image = std::path::absolute(image)?;
             if let Err(e) = fs::File::open(&image) {
@@ -48,6 +51,7 @@ impl Prepared {
             .map(|path| NewFile::create(path, args.force));
         Ok(Self {
             input,
+            prompt,
             schema,
             output: output.transpose()?,
         })

@@ -2,6 +2,7 @@
 
 mod consent;
 mod events;
+mod goal;
 mod input;
 mod notes;
 mod show;
@@ -14,6 +15,7 @@ use cas_sdk::{
     Ask, CasClient, Error, Handlers, Thread, Turn, TurnOutcome,
     policy::Policy,
     protocol::{SandboxMode, ThreadResumeParams, ThreadStartParams},
+    thread::GoalOnResume,
     turn::{Deadline, TurnErrorKind},
 };
 use serde_json::Value;
@@ -84,6 +86,24 @@ pub(crate) struct Args {
     )]
     approvals: Approvals,
 
+    /// Have a plan proposed and nothing done; the thread stays in plan mode until --execute
+    #[arg(long, help_heading = "Mode")]
+    plan: bool,
+    /// Leave plan mode, as in: cas ask --last --execute "Implement the plan."
+    #[arg(long, conflicts_with = "plan", help_heading = "Mode")]
+    execute: bool,
+    /// The question is a goal: turn follows turn until the agent says that it is reached
+    #[arg(long, help_heading = "Mode",
+        conflicts_with_all = ["plan", "execute", "image", "effort", "schema", "on_timeout", "ephemeral"])]
+    goal: bool,
+    /// How many turns the goal may take
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..),
+        requires = "goal", help_heading = "Mode")]
+    turns: u32,
+    /// How many tokens the goal may use
+    #[arg(long, value_name = "N", requires = "goal", help_heading = "Mode")]
+    tokens: Option<u64>,
+
     /// How long the turn may take, as in 90s, 5m, 1h; 0 is as long as it takes
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "0", help_heading = "Time")]
     timeout: Duration,
@@ -124,8 +144,8 @@ Examples:
   cas ask --approvals ask --sandbox workspace-write \"Fix it.\"
   cas ask --json --schema answer.json -f notes.txt \"Summarise.\" | tail -1 | jq .text
 
-Exit status: 0 done, 1 failed, 2 wrong usage, 3 something was declined or the answer does not fit
-the schema, 124 the time was up, 130 interrupted.";
+Exit status: 0 done, 1 failed or the goal was not reached, 2 wrong usage, 3 something was declined
+or the answer does not fit the schema, 124 the time or another limit was up, 130 interrupted.";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Approvals {
@@ -210,6 +230,9 @@ async fn ask(
     signals: &mut Signals,
 ) -> Result<u8> {
     let thread = signals.or(thread(client, args)).await?;
+    if args.goal {
+        return goal::run(&thread, args, prepared, show, signals).await;
+    }
     let mut ask = thread.ask(prepared.input.clone());
     if let Some(schema) = &prepared.schema {
         ask = ask.output_schema(schema.value.clone());
@@ -218,7 +241,10 @@ async fn ask(
     let turn = signals
         .or(async { ask.await.map_err(Failure::from) })
         .await?;
-    show.began(&turn).await?;
+    show.began(thread.id(), turn.id()).await?;
+    if turn.has_active_goal() {
+        show.warn("the thread has an active goal, whose turns go on until the end of this command");
+    }
     let end = follow(turn, args, show, signals).await?;
     show.finish(end, prepared).await
 }
@@ -229,6 +255,11 @@ fn with_flags(mut ask: Ask, args: &Args) -> Result<Ask> {
     }
     if let Some(effort) = &args.effort {
         ask = ask.field("effort", effort);
+    }
+    if args.plan {
+        ask = ask.plan();
+    } else if args.execute {
+        ask = ask.execute();
     }
     if let (Some(cwd), true) = (&args.server.cwd, args.thread.is_some() || args.last) {
         // The thread has a directory of its own, which else it would keep.
@@ -250,6 +281,8 @@ async fn thread(client: &CasClient, args: &Args) -> Result<Thread> {
         Sandbox::WorkspaceWrite => SandboxMode::WorkspaceWrite,
         Sandbox::DangerFullAccess => SandboxMode::DangerFullAccess,
     });
+    // Turns that are asked for name it themselves.
+    let goal_model = args.model.clone().filter(|_| args.goal);
     let id = match &args.thread {
         Some(name) => Some(thread_named(client, name).await?),
         None if args.last => Some(last(client, args).await?),
@@ -262,6 +295,7 @@ async fn thread(client: &CasClient, args: &Args) -> Result<Thread> {
             params.cwd = Some(args.server.dir()?.display().to_string());
         }
         params.sandbox = sandbox;
+        params.model = goal_model;
         params.ephemeral = args.ephemeral.then_some(true);
         return Ok(client.start_thread(params).await?);
     };
@@ -270,7 +304,14 @@ async fn thread(client: &CasClient, args: &Args) -> Result<Thread> {
     }
     let mut params = ThreadResumeParams::new(id);
     params.sandbox = sandbox;
-    Ok(client.resume_thread(params).await?)
+    params.model = goal_model;
+    let resume = client.resume_thread(params);
+    Ok(if args.goal {
+        // It is replaced, and should not begin before that.
+        resume.goal(GoalOnResume::Pause).await?
+    } else {
+        resume.await?
+    })
 }
 
 /// The thread of the directory that was updated last.
@@ -303,12 +344,14 @@ enum End {
 
 /// Shows the turn until it ends, the time is up, or a signal comes.
 async fn follow(turn: Turn, args: &Args, show: &mut Show, signals: &mut Signals) -> Result<End> {
-    let control = turn.control();
-    // A turn that others run on their server is theirs to interrupt.
-    let is_others = turn.joined() && args.server.connect.is_given();
-    let interrupt = async || {
-        if !is_others {
-            let _ = control.interrupt().await;
+    let thread = turn.thread().clone();
+    let (control, is_others) = (turn.control(), turn.joined());
+    let stop = async |within: Duration| {
+        if !args.server.connect.is_given() {
+            let _ = timeout(within, thread.stop_all(within)).await;
+        } else if !is_others {
+            // What else runs there belongs to the sessions of the server.
+            let _ = timeout(within, control.interrupt()).await;
         }
     };
     let watched = turn.follow();
@@ -328,14 +371,14 @@ async fn follow(turn: Turn, args: &Args, show: &mut Show, signals: &mut Signals)
         biased;
         caught = signals.next() => caught,
         () = too_late => {
-            let _ = timeout(STOP, interrupt()).await;
+            stop(STOP).await;
             return Ok(End::Late(args.timeout));
         }
         outcome = both(turn.finish(), show.all(watched)) => return Ok(End::Turn(Box::new(outcome?))),
     };
-    // It may be over by now; then there is nothing to interrupt.
+    // On a server of our own the sub-agents and all shells too: nobody is left to watch them.
     tokio::select! {
-        _ = timeout(INTERRUPT, interrupt()) => {}
+        () = stop(INTERRUPT) => {}
         _ = signals.next() => {}
     }
     Ok(End::Signal(caught))

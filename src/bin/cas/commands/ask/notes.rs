@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use cas_sdk::policy::Audit;
+use cas_sdk::policy::{Audit, DecidedBy};
 use serde_json::Value;
 use tokio::sync::Notify;
 
@@ -17,6 +17,8 @@ pub(super) enum Note {
         accepted: bool,
         decision: String,
         by: String,
+        /// The settings of codex declined it without asking, and this is what would allow it.
+        settings: Option<String>,
     },
     Question {
         id: String,
@@ -54,6 +56,10 @@ impl Notes {
             accepted: !REFUSALS.contains(&decision.as_str()),
             decision,
             by: audit.by.to_string(),
+            settings: match &audit.by {
+                DecidedBy::Settings(text) => Some(text.clone()),
+                _ => None,
+            },
         });
     }
 

@@ -35,6 +35,12 @@ pub(super) struct Message {
     pub(super) shown: String,
 }
 
+/// What comes beside the events of a turn.
+pub(super) enum Aside {
+    Notes,
+    Question(Question),
+}
+
 #[allow(
     clippy::struct_excessive_bools,
     reason = "they are flags, and where the cursor stands"
@@ -53,6 +59,8 @@ pub(super) struct Show {
     /// Whether anything of the answer was shown.
     pub(super) shown: bool,
     pub(super) message: Message,
+    /// The plan while it comes, in plan mode.
+    plan: Message,
     /// Whether pieces of the message were dropped.
     lagged: bool,
     /// The last message that was whole.
@@ -63,6 +71,8 @@ pub(super) struct Show {
     questions: mpsc::Receiver<Question>,
     typed: Option<Typed>,
     pub(super) declined: usize,
+    /// How many of these were declined by codex's settings, so that no approval would have helped.
+    pub(super) unasked: usize,
     pub(super) ids: (String, String),
 }
 
@@ -82,6 +92,7 @@ impl Show {
             mid_line: false,
             shown: false,
             message: Message::default(),
+            plan: Message::default(),
             lagged: false,
             text: String::new(),
             steps: HashMap::new(),
@@ -89,6 +100,7 @@ impl Show {
             questions,
             typed: None,
             declined: 0,
+            unasked: 0,
             ids: Default::default(),
         };
         show.spin();
@@ -124,32 +136,56 @@ impl Show {
         Ok(())
     }
 
-    pub(super) async fn began(&mut self, turn: &Turn) -> Result {
-        let thread = turn.thread().id();
-        self.ids = (thread.to_owned(), turn.id().to_owned());
+    pub(super) async fn began(&mut self, thread: &str, turn: &str) -> Result {
+        let is_first = self.ids.0.is_empty();
+        self.ids = (thread.to_owned(), turn.to_owned());
         if self.json {
-            return self.printer.json(&Line::started(thread, turn.id())).await;
+            return self.printer.json(&Line::started(thread, turn)).await;
         }
-        self.remark(DIM, &format!("thread {}", field(thread))).await
+        if is_first {
+            self.remark(DIM, &format!("thread {}", field(thread))).await
+        } else {
+            self.remark(DIM, "the next turn").await
+        }
+    }
+
+    /// Says what may surprise, however quiet it is to be.
+    pub(super) fn warn(&mut self, text: &str) {
+        self.clear();
+        remark(AnsiColor::Yellow.on_default(), text);
+        self.spin();
     }
 
     /// Shows all events, notes and questions until the turn ends. Whoever waits for the outcome is told of errors.
     pub(super) async fn all(&mut self, mut turn: Turn) -> Result {
-        let notes = self.notes.clone();
         loop {
             tokio::select! {
                 event = turn.next() => match event {
                     Some(Ok(event)) => self.event(event).await?,
                     Some(Err(_)) | None => break,
                 },
-                () = notes.more() => self.notes().await?,
-                Some(question) = self.questions.recv() => self.ask(question).await?,
+                aside = self.aside() => self.tell(aside).await?,
             }
         }
         self.notes().await
     }
 
-    async fn event(&mut self, event: TurnEvent) -> Result {
+    /// What comes beside the events. Cancel safe.
+    pub(super) async fn aside(&mut self) -> Aside {
+        tokio::select! {
+            () = self.notes.more() => Aside::Notes,
+            Some(question) = self.questions.recv() => Aside::Question(question),
+        }
+    }
+
+    pub(super) async fn tell(&mut self, aside: Aside) -> Result {
+        match aside {
+            Aside::Notes => self.notes().await,
+            Aside::Question(question) => self.ask(question).await,
+        }
+    }
+
+    pub(super) async fn event(&mut self, event: TurnEvent) -> Result {
         if let TurnEvent::ItemStarted(item) | TurnEvent::ItemCompleted(item) = &event {
             self.keep(item);
         }
@@ -172,12 +208,14 @@ impl Show {
         }
         match event {
             TurnEvent::Text { delta, .. } => self.delta(&delta).await,
+            TurnEvent::PlanDelta { item_id, delta } => self.plan_delta(&item_id, &delta).await,
             TurnEvent::ItemStarted(item) => match step(&item) {
                 Some(text) => self.remark(DIM, &text).await,
                 None => Ok(()),
             },
             TurnEvent::ItemCompleted(item) => match &*item {
                 ThreadItem::AgentMessage(message) => self.whole(&message.text).await,
+                ThreadItem::Plan(plan) => self.whole_plan(&plan.id, &plan.text).await,
                 _ => Ok(()),
             },
             TurnEvent::Retrying(failure) => {
@@ -236,10 +274,7 @@ impl Show {
         text.clone_into(&mut self.text);
         self.clear();
         if self.markdown {
-            self.gap().await?;
-            self.shown = !text.is_empty();
-            let rendered = markdown::render(text, width().unwrap_or(80), Stream::Out.has_colours());
-            self.printer.verbatim(&rendered).await?;
+            self.render(text).await?;
         } else if let Some(rest) = text.strip_prefix(shown.as_str()) {
             self.message.shown = shown;
             self.delta(rest).await?;
@@ -252,6 +287,58 @@ impl Show {
         }
         self.spin();
         Ok(())
+    }
+
+    /// A piece of a plan, which may come in the middle of a message.
+    async fn plan_delta(&mut self, id: &str, delta: &str) -> Result {
+        if self.plan.id.as_deref() != Some(id) {
+            self.plan = Message {
+                id: Some(id.to_owned()),
+                shown: String::new(),
+            };
+        }
+        let is_first = self.plan.shown.is_empty();
+        self.plan.shown.push_str(delta);
+        if self.markdown || delta.is_empty() {
+            return Ok(());
+        }
+        self.clear();
+        if is_first {
+            self.gap().await?;
+        }
+        self.mid_line = !delta.ends_with('\n');
+        self.shown = true;
+        self.printer.text(delta).await
+    }
+
+    /// A plan that has come to its end: what was not shown of it is.
+    pub(super) async fn whole_plan(&mut self, id: &str, text: &str) -> Result {
+        if self.markdown {
+            self.render(text).await?;
+        } else {
+            let shown = if self.plan.id.as_deref() == Some(id) {
+                std::mem::take(&mut self.plan.shown)
+            } else {
+                String::new()
+            };
+            if let Some(rest) = text.strip_prefix(shown.as_str()) {
+                self.plan = Message {
+                    id: Some(id.to_owned()),
+                    shown,
+                };
+                self.plan_delta(id, rest).await?;
+            }
+        }
+        self.plan = Message::default();
+        self.new_line().await
+    }
+
+    async fn render(&mut self, text: &str) -> Result {
+        self.clear();
+        self.gap().await?;
+        self.shown = !text.is_empty();
+        let rendered = markdown::render(text, width().unwrap_or(80), Stream::Out.has_colours());
+        self.printer.verbatim(&rendered).await
     }
 
     /// What stands between two messages.
@@ -289,9 +376,16 @@ impl Show {
                     what,
                     accepted,
                     method,
+                    settings,
                     ..
                 } => {
                     let what = self.what(item_id.as_deref(), what.as_deref(), &method);
+                    if let Some(settings) = settings {
+                        self.unasked += 1;
+                        let text = format!("declined: {}; {settings}", field(&what));
+                        self.remark(AnsiColor::Yellow.on_default(), &text).await?;
+                        continue;
+                    }
                     let (word, style) = if accepted {
                         ("accepted", DIM)
                     } else {
@@ -331,6 +425,7 @@ impl Show {
                 accepted,
                 decision,
                 by,
+                ..
             } => {
                 text = self.what(item_id.as_deref(), what.as_deref(), method);
                 Line::Approval {

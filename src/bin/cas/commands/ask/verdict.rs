@@ -22,6 +22,7 @@ impl Show {
     /// What the outcome of a turn says in the end.
     pub(super) fn ended(&self, outcome: TurnOutcome) -> Ended {
         Ended {
+            plan: outcome.plan().map(|plan| plan.text),
             thread_id: outcome.thread_id,
             turn_id: outcome.turn_id,
             status: "completed",
@@ -48,6 +49,7 @@ impl Show {
             turn_id: self.ids.1.clone(),
             status,
             text,
+            plan: None,
             error: Some(error),
             declined: self.declined,
             usage: None,
@@ -71,19 +73,17 @@ impl Show {
                 ended.exit_status = DECLINED;
             }
             if let Some(file) = prepared.output {
-                file.write(&format!("{}\n", ended.text.trim_end_matches('\n')))?;
+                let text = ended.plan.as_ref().unwrap_or(&ended.text);
+                file.write(&format!("{}\n", text.trim_end_matches('\n')))?;
             }
         }
         let status = ended.exit_status;
-        let said = self.say(ended);
-        if status >= TIMED_OUT {
-            // A reader that is not there any more, or not yet, is not waited for.
-            return match timeout(LAST_WORDS, said).await {
-                Ok(said) => said.map(|()| status),
-                Err(_) => Ok(status),
-            };
-        }
-        said.await.map(|()| status)
+        patient(self.say(ended), status).await
+    }
+
+    /// Writes the last line of JSON; returns the exit status.
+    pub(super) async fn last(&mut self, line: &impl serde::Serialize, status: u8) -> Result<u8> {
+        patient(self.printer.json(line), status).await
     }
 
     async fn say(&mut self, ended: Ended) -> Result {
@@ -94,26 +94,45 @@ impl Show {
             self.whole(&ended.text.clone()).await?;
             self.clear();
         }
+        if let (false, Some(plan), "completed") = (self.shown, &ended.plan, ended.status) {
+            self.whole_plan("", plan).await?;
+            self.clear();
+        }
         self.new_line().await?;
         if let Some(error) = &ended.error {
             fail(error);
         }
-        if ended.declined > 0 {
-            let actions = if ended.declined == 1 {
-                "action was"
-            } else {
-                "actions were"
-            };
-            let text = format!(
-                "{} {actions} declined; --approvals ask asks you, --approvals auto accepts",
-                ended.declined
-            );
-            remark(AnsiColor::Yellow.on_default(), &text);
-        }
+        self.say_declined();
         if !self.quiet && io::stderr().is_terminal() {
             remark(DIM, &footer(&ended));
         }
         Ok(())
+    }
+
+    pub(super) fn say_declined(&self) {
+        let declined = self.declined - self.unasked;
+        if declined == 0 {
+            return;
+        }
+        let actions = match declined {
+            1 => "action was",
+            _ => "actions were",
+        };
+        let text = format!(
+            "{declined} {actions} declined; --approvals ask asks you, --approvals auto accepts"
+        );
+        remark(AnsiColor::Yellow.on_default(), &text);
+    }
+}
+
+/// Says it. After a time-out or a signal a reader that is not there any more, or not yet, is not waited for.
+async fn patient(said: impl Future<Output = Result>, status: u8) -> Result<u8> {
+    if status < TIMED_OUT {
+        return said.await.map(|()| status);
+    }
+    match timeout(LAST_WORDS, said).await {
+        Ok(said) => said.map(|()| status),
+        Err(_) => Ok(status),
     }
 }
 
@@ -128,9 +147,12 @@ fn footer(ended: &Ended) -> String {
             usage.input_tokens, usage.output_tokens
         ));
     }
-    parts.push(format!(
-        "continue: cas ask --thread {} …",
-        field(short(&ended.thread_id))
-    ));
+    let thread = field(short(&ended.thread_id)).into_owned();
+    parts.push(match ended.plan {
+        Some(_) => {
+            format!("go ahead: cas ask --thread {thread} --execute \"Implement the plan.\"")
+        }
+        None => format!("continue: cas ask --thread {thread} …"),
+    });
     parts.join(" · ")
 }

@@ -19,7 +19,7 @@ use tokio::time::timeout;
 
 use self::{database::Database, sink::Sink};
 use crate::{
-    output::{Failure, Result, complain, field, json as json_line, line},
+    output::{Failure, Members, Result, complain, field, json as json_line, line},
     server::Server,
     signals::Signals,
     when::since,
@@ -130,9 +130,12 @@ fn search(query: &str, file: &Path, limit: u32, as_json: bool) -> Result {
     }
     for hit in database.search(query, limit)? {
         if as_json {
-            json_line(&json!({
-                "threadId": hit.thread, "turnId": hit.turn, "type": hit.kind, "snippet": hit.snippet,
-            }))?;
+            json_line(&Members([
+                ("threadId", hit.thread.into()),
+                ("turnId", hit.turn.into()),
+                ("type", hit.kind.into()),
+                ("snippet", hit.snippet.into()),
+            ]))?;
         } else {
             let words = hit
                 .snippet

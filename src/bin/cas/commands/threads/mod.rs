@@ -2,6 +2,7 @@
 
 mod list;
 mod show;
+mod stop;
 
 pub(crate) use list::tilde;
 
@@ -19,7 +20,7 @@ use crate::{
     server::{OneThread, list as all_of, parsed, thread_named},
 };
 
-/// List, show, export, name, resume, fork, archive, compact and delete threads.
+/// List, show, export, name, resume, fork, stop, archive, compact and delete threads.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -74,6 +75,10 @@ enum Action {
     Resume(OneThread),
     /// Make a new thread with the history of another; prints its id
     Fork(OneThread),
+    /// Pause the goal of a thread, and end what runs of it in this app-server: turn, sub-agents, shells
+    ///
+    /// A turn that runs in the app-server of another program is not reached.
+    Stop(OneThread),
     /// Put a thread away
     Archive(OneThread),
     /// Take a thread out of the archive
@@ -110,6 +115,7 @@ impl Action {
             | Self::Delete { one, .. }
             | Self::Resume(one)
             | Self::Fork(one)
+            | Self::Stop(one)
             | Self::Archive(one)
             | Self::Unarchive(one)
             | Self::Compact(one) => Some(one),
@@ -188,6 +194,11 @@ async fn act(
         }
         Action::Resume(_) => opened(one, &client.resume_thread(id.as_str()).await?),
         Action::Fork(_) => opened(one, &client.fork_thread(id.as_str()).await?),
+        Action::Stop(_) => {
+            // A thread that is not there has nothing to stop either.
+            read(client, &id, false).await?;
+            stop::run(&client.thread(id.as_str()), one.json).await
+        }
         Action::Archive(_) => plain(client, one, &id, "thread/archive", "archived").await,
         Action::Unarchive(_) => plain(client, one, &id, "thread/unarchive", "unarchived").await,
         Action::Delete { yes, .. } => {
