@@ -203,3 +203,67 @@ async fn a_turn_of_a_thread_without_a_record_says_why_it_can_not_be_had() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_turn_of_another_client_is_known_by_its_input_and_is_left_alone() {
+    within(20, async {
+        let builder = cas_sdk::CasClient::builder();
+        let (client, server) = FakeServer::connect(builder).await.unwrap();
+        server.opens("thr");
+        server.answer("turn/interrupt", |_| Ok(json!({})));
+        server.answer("account/read", |_| Ok(json!({"requiresOpenaiAuth": false})));
+        let thread = client.resume_thread("thr").await.unwrap();
+        let mut turns = thread.turns();
+        server.turn_started("thr", "theirs");
+        let mut turn = turns.next().await.unwrap().unwrap();
+        assert_eq!(turn.started_by(), StartedBy::Unknown);
+        let text = json!([{"type": "text", "text": "hi", "text_elements": []}]);
+        let input = json!({"type": "userMessage", "id": "u", "clientId": "they", "content": text});
+        server.item_completed("thr", "theirs", input);
+        while !matches!(
+            turn.next().await.unwrap().unwrap(),
+            TurnEvent::ItemCompleted(_)
+        ) {}
+        assert_eq!(turn.started_by(), StartedBy::OtherClient);
+        drop((turn, turns));
+        // Whatever the drop would send comes before this.
+        client.account().await.unwrap();
+        assert_eq!(server.calls("turn/interrupt"), 0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_last_turns_of_a_thread_are_remembered_and_older_ones_are_looked_up() {
+    within(20, async {
+        let builder = cas_sdk::CasClient::builder();
+        let (client, server) = FakeServer::connect(builder).await.unwrap();
+        server.opens("thr");
+        let stored = json!({"id": "turn-0", "items": [], "status": "completed"});
+        let stored = json!({"data": [stored], "nextCursor": null});
+        server.answer("thread/turns/list", move |_| Ok(stored.clone()));
+        let thread = client.resume_thread("thr").await.unwrap();
+        let mut ends = client.events(cas_sdk::Filter::all().method("turn/completed"));
+        for n in 0..80 {
+            let id = format!("turn-{n}");
+            server.turn_started("thr", &id);
+            server.turn_completed("thr", &id, "completed");
+            ends.next().await.unwrap().unwrap();
+        }
+        let asked = || server.calls("thread/turns/list");
+        for n in [79, 40, 16] {
+            let turn = thread.turn(format!("turn-{n}")).await.unwrap();
+            assert_eq!(turn.partial_outcome().status, TurnStatus::Completed);
+        }
+        assert_eq!(asked(), 0);
+        let turn = thread.turn("turn-0").await.unwrap();
+        assert_eq!(turn.partial_outcome().status, TurnStatus::Completed);
+        assert_eq!(asked(), 1);
+        let error = thread.turn("turn-1").await.unwrap_err();
+        assert!(
+            matches!(&error, Error::Invalid(text) if text.contains("turn-1")),
+            "{error:?}"
+        );
+    })
+    .await;
+}
