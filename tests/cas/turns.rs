@@ -173,7 +173,7 @@ async fn review_tells_the_verdict_by_its_exit_status_and_as_json() {
         rig.model.reply(form("patch is correct"));
         let out = run(&rig, &["review", "--instructions", "look"]).await;
         assert_eq!(out.status.code(), Some(0), "{out:?}");
-        assert!(String::from_utf8_lossy(&out.stdout).contains("[P1] Off by one /a.py:2-3"), "{out:?}");
+        assert!(String::from_utf8_lossy(&out.stdout).contains("[P1] Off by one — /a.py:2-3"), "{out:?}");
         rig.model.reply(Reply::text("I like it."));
         let out = run(&rig, &["review", "--instructions", "look"]).await;
         assert_eq!(out.status.code(), Some(1), "{out:?}");

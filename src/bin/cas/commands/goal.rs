@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use cas_sdk::{
     CasClient, Thread,
-    protocol::ThreadGoal,
+    protocol::{ThreadGoal, ThreadGoalStatus},
     thread::GoalOnResume,
     turn::{Goal, GoalEnd, GoalEvent, GoalOutcome, GoalState, SetGoal},
 };
@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::{
     failure::{DONE, FAILED, TIMED_OUT},
-    output::{Result, complain, json as json_line, line},
+    output::{Result, complain, field, json as json_line, line},
     server::{OneThread, thread_named},
     signals::Signals,
     when::duration,
@@ -102,13 +102,22 @@ async fn act(args: &Args, client: &CasClient, signals: &mut Signals) -> Result<u
         },
         Action::Pause(_) => {
             let goal = stored.goal().await?.ok_or("the thread has no goal")?;
-            goal.pause().await?;
-            Ok(DONE)
+            let status = &goal.info().status;
+            let text = if *status == ThreadGoalStatus::Active {
+                goal.pause().await?;
+                format!("paused the goal of {}", field(&id))
+            } else {
+                format!(
+                    "the goal of {} is {status}: it does not go on by itself",
+                    field(&id)
+                )
+            };
+            told(one, &text)
         }
         Action::Clear(_) => {
             let goal = stored.goal().await?.ok_or("the thread has no goal")?;
             goal.clear().await?;
-            Ok(DONE)
+            told(one, &format!("removed the goal of {}", field(&id)))
         }
         Action::Set {
             objective,
@@ -131,6 +140,13 @@ async fn act(args: &Args, client: &CasClient, signals: &mut Signals) -> Result<u
             follow(goal, one.json, signals).await
         }
     }
+}
+
+fn told(one: &OneThread, text: &str) -> Result<u8> {
+    if !one.json {
+        line(text)?;
+    }
+    Ok(DONE)
 }
 
 /// The thread, with a goal that does not go on before it is asked to.
@@ -188,11 +204,7 @@ fn ended(outcome: &GoalOutcome, json: bool) -> Result<u8> {
             tokens_used: outcome.goal.tokens_used,
         })?;
     } else if !outcome.is_complete() {
-        complain(&format!(
-            "not reached: {} after {} turns",
-            end_name(&outcome.end),
-            outcome.turns
-        ));
+        complain(&not_reached(&outcome.end, outcome.turns));
     }
     Ok(status(&outcome.end))
 }
@@ -204,6 +216,29 @@ pub(super) fn status(end: &GoalEnd) -> u8 {
         GoalEnd::TurnLimit | GoalEnd::TokenLimit | GoalEnd::TimeLimit => TIMED_OUT,
         _ => FAILED,
     }
+}
+
+/// Why a goal was not reached, for people.
+pub(super) fn not_reached(end: &GoalEnd, turns: u64) -> String {
+    let turns = match turns {
+        1 => "1 turn".to_owned(),
+        n => format!("{n} turns"),
+    };
+    let why = match end {
+        GoalEnd::State(GoalState::Paused) => "it was paused",
+        GoalEnd::State(GoalState::Blocked) => "the agent gave up, or a turn failed",
+        GoalEnd::State(GoalState::UsageLimited) => "the limit of the account is used up",
+        GoalEnd::State(GoalState::BudgetLimited) => "its token budget is used up",
+        GoalEnd::State(GoalState::Cleared) => "it was removed",
+        GoalEnd::Stopped => "it was stopped",
+        GoalEnd::TurnLimit => "it may not take more; --turns allows them",
+        GoalEnd::TokenLimit => "the tokens that it may use are used up",
+        GoalEnd::TimeLimit => "its time is up",
+        GoalEnd::Replaced => "another goal has replaced it",
+        GoalEnd::ThreadClosed => "the thread was closed",
+        other => end_name(other),
+    };
+    format!("the goal was not reached in {turns}: {why}")
 }
 
 /// How a goal ended, in the words of the protocol where it has one.

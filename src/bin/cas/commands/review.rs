@@ -1,14 +1,21 @@
 //! `cas review`: what a reviewer says of a repository.
 
+use std::{
+    io::{self, IsTerminal as _},
+    time::Duration,
+};
+
 use cas_sdk::{
     protocol::{ReviewTarget, ThreadStartParams},
     turn::{Finding, ReviewOutcome, Verdict},
 };
+use indicatif::ProgressBar;
 use serde::Serialize;
 
 use crate::{
     failure::{DECLINED, DONE, FAILED},
     output::{Result, complain, field, json as json_line, line},
+    screen::is_dumb,
     server::Server,
 };
 
@@ -58,7 +65,15 @@ pub(crate) async fn run(args: Args) -> Result<u8> {
         let outcome = thread.review(args.target()).await?.finish().await?;
         Ok::<_, cas_sdk::Error>(outcome)
     };
+    let spinner = (!args.json && io::stderr().is_terminal() && !is_dumb()).then(|| {
+        let spinner = ProgressBar::new_spinner().with_message("reviewing");
+        spinner.enable_steady_tick(Duration::from_millis(100));
+        spinner
+    });
     let reviewed = reviewed.await;
+    if let Some(spinner) = spinner {
+        spinner.finish_and_clear();
+    }
     client.shutdown().await;
     let outcome = reviewed?;
     if args.json {
@@ -78,13 +93,10 @@ fn print(verdict: &Verdict) -> Result {
         Verdict::Typed(found) => {
             line(&found.explanation)?;
             for finding in &found.findings {
-                let place = finding.location.as_ref().map(ToString::to_string);
+                let place = finding.location.as_ref();
+                let place = place.map(|place| format!(" — {}", field(&place.to_string())));
                 let place = place.unwrap_or_default();
-                line(format_args!(
-                    "- {} {}",
-                    field(&finding.title),
-                    field(&place)
-                ))?;
+                line(format_args!("\n- {}{place}", field(&finding.title)))?;
                 line(format_args!("  {}", finding.body.replace('\n', "\n  ")))?;
             }
         }

@@ -1,10 +1,10 @@
 //! `cas steer`: more input to a turn that runs.
 
 use cas_sdk::live::LiveServer;
-use serde_json::{Value, json};
+use serde_json::{json, value::RawValue};
 
 use crate::{
-    output::{Result, field, json as json_line, line},
+    output::{Result, field, line, raw_json},
     server::{Server, thread_named},
 };
 
@@ -42,9 +42,9 @@ pub(crate) async fn run(args: Args) -> Result {
         }
         let input = json!([{"type": "text", "text": args.text, "text_elements": []}]);
         let params = json!({"threadId": thread, "expectedTurnId": args.turn, "input": input});
-        let answer: Value = client.call("turn/steer", &params).await?;
+        let answer: Box<RawValue> = client.call("turn/steer", &params).await?;
         if args.json {
-            json_line(&answer)
+            raw_json(answer.get())
         } else {
             line(format_args!("steered turn {}", field(&args.turn)))
         }

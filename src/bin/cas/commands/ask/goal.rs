@@ -1,5 +1,7 @@
 //! `cas ask --goal`: a goal, and all turns that work on it as they come.
 
+use std::io::{self, IsTerminal as _};
+
 use cas_sdk::{
     Thread, TurnOutcome,
     protocol::TurnStatus,
@@ -9,9 +11,11 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{Args, INTERRUPT, STOP, events::GoalEnded, input::Prepared, show::Show};
 use crate::{
-    commands::goal::{end_name, limited, status},
+    commands::goal::{end_name, limited, not_reached, status},
     failure::{DECLINED, DONE, FAILED, TIMED_OUT},
-    output::{Failure, Result, fail},
+    output::{Failure, Result, fail, field, remark},
+    screen::DIM,
+    server::short,
     signals::Signals,
 };
 
@@ -91,7 +95,7 @@ async fn follow(
             event = goal.next() => event,
         };
         match event.transpose()? {
-            Some(GoalEvent::TurnBegan(turn)) => show.began(&thread, &turn).await?,
+            Some(GoalEvent::TurnBegan(turn)) => show.began(&thread, &turn, turns + 1).await?,
             Some(GoalEvent::Turn { event, .. }) => show.event(event).await?,
             Some(GoalEvent::TurnEnded(turn)) => {
                 turns += 1;
@@ -139,12 +143,8 @@ async fn turn_ended(turn: TurnOutcome, show: &mut Show) -> Result {
 fn ended(outcome: &GoalOutcome) -> Ended {
     let end = end_name(&outcome.end);
     let exit_status = status(&outcome.end);
-    let turns = match outcome.turns {
-        1 => "1 turn".to_owned(),
-        n => format!("{n} turns"),
-    };
     Ended {
-        error: (exit_status != DONE).then(|| format!("not reached: {end} after {turns}")),
+        error: (exit_status != DONE).then(|| not_reached(&outcome.end, outcome.turns)),
         end: end.to_owned(),
         turns: outcome.turns,
         text: outcome.text.clone(),
@@ -198,5 +198,11 @@ async fn say(thread: &Thread, ended: Ended, show: &mut Show) -> Result<u8> {
         fail(error);
     }
     show.say_declined();
+    if !show.quiet && io::stderr().is_terminal() {
+        let tokens = ended.tokens_used;
+        let id = field(short(thread.id())).into_owned();
+        let text = format!("{tokens} tokens · continue: cas ask --thread {id} …");
+        remark(DIM, &text);
+    }
     Ok(exit_status)
 }

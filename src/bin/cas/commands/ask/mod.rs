@@ -1,5 +1,6 @@
 //! `cas ask`: a question to the agent, and what it does about it as it comes.
 
+mod asides;
 mod consent;
 mod events;
 mod goal;
@@ -142,6 +143,8 @@ Examples:
   git diff | cas ask \"Review this.\"
   cas ask --last \"And now?\" --timeout 5m --on-timeout \"Say what you have.\"
   cas ask --approvals ask --sandbox workspace-write \"Fix it.\"
+  cas ask --plan \"Make it faster.\"; cas ask --last --execute \"Implement the plan.\"
+  cas ask --goal --turns 10 --sandbox workspace-write \"Make the tests pass.\"
   cas ask --json --schema answer.json -f notes.txt \"Summarise.\" | tail -1 | jq .text
 
 Exit status: 0 done, 1 failed or the goal was not reached, 2 wrong usage, 3 something was declined
@@ -241,7 +244,7 @@ async fn ask(
     let turn = signals
         .or(async { ask.await.map_err(Failure::from) })
         .await?;
-    show.began(thread.id(), turn.id()).await?;
+    show.began(thread.id(), turn.id(), 1).await?;
     if turn.has_active_goal() {
         show.warn("the thread has an active goal, whose turns go on until the end of this command");
     }

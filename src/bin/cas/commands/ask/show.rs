@@ -16,13 +16,13 @@ use super::{
     Args,
     consent::Question,
     events::Line,
-    notes::{Note, Notes},
+    notes::Notes,
     spins,
     steps::{step, what},
 };
 use crate::{
     markdown,
-    output::{Result, complain, field, remark},
+    output::{Result, field, remark},
     printer::Printer,
     screen::{DIM, Stream, width},
     stdio::Typed,
@@ -33,12 +33,6 @@ use crate::{
 pub(super) struct Message {
     id: Option<String>,
     pub(super) shown: String,
-}
-
-/// What comes beside the events of a turn.
-pub(super) enum Aside {
-    Notes,
-    Question(Question),
 }
 
 #[allow(
@@ -66,10 +60,10 @@ pub(super) struct Show {
     /// The last message that was whole.
     pub(super) text: String,
     /// What the steps would do, by their ids.
-    steps: HashMap<String, String>,
-    notes: Arc<Notes>,
-    questions: mpsc::Receiver<Question>,
-    typed: Option<Typed>,
+    pub(super) steps: HashMap<String, String>,
+    pub(super) notes: Arc<Notes>,
+    pub(super) questions: mpsc::Receiver<Question>,
+    pub(super) typed: Option<Typed>,
     pub(super) declined: usize,
     /// How many of these were declined by codex's settings, so that no approval would have helped.
     pub(super) unasked: usize,
@@ -107,7 +101,7 @@ impl Show {
         Ok(show)
     }
 
-    fn spin(&mut self) {
+    pub(super) fn spin(&mut self) {
         if self.spins && self.spinner.is_none() {
             let spinner = ProgressBar::new_spinner().with_message("thinking");
             spinner.enable_steady_tick(Duration::from_millis(100));
@@ -123,7 +117,7 @@ impl Show {
     }
 
     /// A remark in a line of its own, with the spinner after it.
-    async fn remark(&mut self, style: anstyle::Style, text: &str) -> Result {
+    pub(super) async fn remark(&mut self, style: anstyle::Style, text: &str) -> Result {
         if self.quiet {
             return Ok(());
         }
@@ -136,17 +130,17 @@ impl Show {
         Ok(())
     }
 
-    pub(super) async fn began(&mut self, thread: &str, turn: &str) -> Result {
-        let is_first = self.ids.0.is_empty();
+    /// A turn has begun, the first of its thread here or a later one of a goal.
+    pub(super) async fn began(&mut self, thread: &str, turn: &str, number: u64) -> Result {
         self.ids = (thread.to_owned(), turn.to_owned());
         if self.json {
             return self.printer.json(&Line::started(thread, turn)).await;
         }
-        if is_first {
-            self.remark(DIM, &format!("thread {}", field(thread))).await
-        } else {
-            self.remark(DIM, "the next turn").await
-        }
+        let text = match number {
+            1 => format!("thread {}", field(thread)),
+            number => format!("turn {number}"),
+        };
+        self.remark(DIM, &text).await
     }
 
     /// Says what may surprise, however quiet it is to be.
@@ -168,21 +162,6 @@ impl Show {
             }
         }
         self.notes().await
-    }
-
-    /// What comes beside the events. Cancel safe.
-    pub(super) async fn aside(&mut self) -> Aside {
-        tokio::select! {
-            () = self.notes.more() => Aside::Notes,
-            Some(question) = self.questions.recv() => Aside::Question(question),
-        }
-    }
-
-    pub(super) async fn tell(&mut self, aside: Aside) -> Result {
-        match aside {
-            Aside::Notes => self.notes().await,
-            Aside::Question(question) => self.ask(question).await,
-        }
     }
 
     pub(super) async fn event(&mut self, event: TurnEvent) -> Result {
@@ -354,140 +333,6 @@ impl Show {
         if std::mem::take(&mut self.mid_line) {
             self.printer.text("\n").await?;
         }
-        Ok(())
-    }
-
-    /// What was decided since the last time.
-    pub(super) async fn notes(&mut self) -> Result {
-        for note in self.notes.take() {
-            if let Note::Approval {
-                accepted: false, ..
-            } = &note
-            {
-                self.declined += 1;
-            }
-            if self.json {
-                self.note_as_json(&note).await?;
-                continue;
-            }
-            match note {
-                Note::Approval {
-                    item_id,
-                    what,
-                    accepted,
-                    method,
-                    settings,
-                    ..
-                } => {
-                    let what = self.what(item_id.as_deref(), what.as_deref(), &method);
-                    if let Some(settings) = settings {
-                        self.unasked += 1;
-                        let text = format!("declined: {}; {settings}", field(&what));
-                        self.remark(AnsiColor::Yellow.on_default(), &text).await?;
-                        continue;
-                    }
-                    let (word, style) = if accepted {
-                        ("accepted", DIM)
-                    } else {
-                        ("declined", AnsiColor::Yellow.on_default())
-                    };
-                    self.remark(style, &format!("{word}: {}", field(&what)))
-                        .await?;
-                }
-                Note::Question {
-                    question,
-                    answered: false,
-                    ..
-                } => {
-                    let text = format!("asked, and not answered: {}", field(&question));
-                    self.remark(AnsiColor::Yellow.on_default(), &text).await?;
-                }
-                Note::Question { .. } => {}
-            }
-        }
-        Ok(())
-    }
-
-    fn what(&self, item: Option<&str>, what: Option<&str>, method: &str) -> String {
-        let step = item
-            .and_then(|item| self.steps.get(item))
-            .map(String::as_str);
-        what.or(step).unwrap_or(method).to_owned()
-    }
-
-    async fn note_as_json(&mut self, note: &Note) -> Result {
-        let text;
-        let line = match note {
-            Note::Approval {
-                method,
-                item_id,
-                what,
-                accepted,
-                decision,
-                by,
-                ..
-            } => {
-                text = self.what(item_id.as_deref(), what.as_deref(), method);
-                Line::Approval {
-                    method,
-                    item_id: item_id.as_deref(),
-                    what: &text,
-                    accepted: *accepted,
-                    decision,
-                    by,
-                }
-            }
-            Note::Question {
-                id,
-                question,
-                answered,
-            } => Line::Question {
-                id,
-                question,
-                answered: *answered,
-            },
-        };
-        self.printer.json(&line).await
-    }
-
-    /// Asks the person at the terminal, until he answers or the question is withdrawn.
-    async fn ask(&mut self, question: Question) -> Result {
-        use io::Write as _;
-        let Question {
-            text,
-            prompt,
-            mut answer,
-        } = question;
-        self.clear();
-        if io::stdout().is_terminal() {
-            self.new_line().await?;
-        }
-        complain(&text);
-        let _ = write!(
-            io::stderr(),
-            "cas: {}",
-            Stream::Err.paint(crate::screen::BOLD, &prompt)
-        );
-        if self.typed.is_none() {
-            self.typed = Some(Typed::open()?);
-        }
-        let Some(typed) = &mut self.typed else {
-            return Ok(());
-        };
-        tokio::select! {
-            line = typed.line() => {
-                if line.is_none() {
-                    let _ = writeln!(io::stderr());
-                }
-                // It may have been withdrawn in this moment.
-                let _ = answer.send(line);
-            }
-            () = answer.closed() => {
-                let _ = writeln!(io::stderr());
-                complain("the question was withdrawn");
-            }
-        }
-        self.spin();
         Ok(())
     }
 }
