@@ -13,8 +13,8 @@ pub struct SubAgent {
     pub thread_id: String,
     /// The thread that spawned it, which may be another sub-agent's.
     pub parent_thread_id: String,
-    /// The name that the server gave it, such as `Noether`, where it was asked for: by [`Turn::agents`](crate::Turn::agents) and
-    /// [`Turn::finish`](crate::Turn::finish).
+    /// The name that the server gave it, such as `Noether`; `None` if it gave none, or has not said it yet. The server is
+    /// asked for it while the turn is read.
     pub nickname: Option<String>,
     /// Its place among the agents, such as `/root/research`; only newer models name theirs.
     pub path: Option<String>,

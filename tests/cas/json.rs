@@ -114,6 +114,7 @@ async fn the_events_of_ask_are_those_of_the_documentation() {
         assert_eq!(
             unseen,
             [
+                "cas ask agent",
                 "cas ask commandOutput",
                 "cas ask diff",
                 "cas ask goalEnded",

@@ -2,7 +2,7 @@
 
 use std::{io::Write as _, process::Stdio};
 
-use cas_sdk::testing::{CodexHomeBuilder, Reply};
+use cas_sdk::testing::{CodexHomeBuilder, ModelRequest, Reply};
 use serde_json::{Value, json};
 
 use crate::{
@@ -270,6 +270,41 @@ async fn a_tool_that_the_settings_decline_is_told_with_the_setting_that_allows_i
             assert_eq!(is_told, status == 3, "{told}");
             assert!(!told.contains("--approvals"), "it would not help: {told}");
         }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sub_agent_is_told_by_its_name() {
+    codex_test(120, async |rig| {
+        rig.model.respond_with(|request: &ModelRequest| {
+            let is_child = |text: &&str| text.contains("CHILD TASK");
+            if request.prompts().last().is_some_and(is_child) {
+                return Reply::text("child done");
+            }
+            if request.tool_output("spawn").is_some() {
+                return Reply::text("parent done");
+            }
+            let task = json!({"message": "CHILD TASK"});
+            Reply::new().namespaced_call("spawn", "multi_agent_v1", "spawn_agent", task)
+        });
+        let out = run(&rig, &["ask", "parent, please"]).await;
+        assert_eq!(stdout(&out), "parent done\n", "{}", stderr(&out));
+        let told = stderr(&out);
+        let name = told
+            .lines()
+            .find_map(|line| line.split_once("the sub-agent "));
+        let (_, name) = name.unwrap_or_else(|| panic!("{told}"));
+        assert!(
+            !name.is_empty() && !name.contains('-'),
+            "a name and no id: {name}"
+        );
+        let out = run(&rig, &["ask", "--json", "parent, please"]).await;
+        let told = lines(&out);
+        let agents = told.iter().filter(|event| event["event"] == "agent");
+        let agents: Vec<_> = agents.collect();
+        assert_eq!(agents.len(), 1, "{told:?}");
+        assert!(agents[0]["name"].is_string() && agents[0]["threadId"].is_string());
     })
     .await;
 }

@@ -47,6 +47,11 @@ pub(super) enum Line<'a> {
         explanation: Option<&'a str>,
         steps: &'a [TurnPlanStep],
     },
+    /// A sub-agent was given work.
+    Agent {
+        thread_id: &'a str,
+        name: Option<&'a str>,
+    },
     /// All changes of files so far.
     Diff {
         diff: &'a str,
@@ -103,6 +108,10 @@ impl<'a> Line<'a> {
             TurnEvent::Plan { explanation, steps } => Self::Plan {
                 explanation: explanation.as_deref(),
                 steps,
+            },
+            TurnEvent::Agent(agent) => Self::Agent {
+                thread_id: &agent.thread_id,
+                name: agent.nickname.as_deref(),
             },
             TurnEvent::Diff(diff) => Self::Diff { diff },
             TurnEvent::ItemStarted(item) => Self::ItemStarted { item },

@@ -197,6 +197,11 @@ impl Show {
                 ThreadItem::Plan(plan) => self.whole_plan(&plan.id, &plan.text).await,
                 _ => Ok(()),
             },
+            TurnEvent::Agent(agent) => {
+                let name = agent.nickname.as_ref().unwrap_or(&agent.thread_id);
+                let text = format!("gives work to the sub-agent {}", field(name));
+                self.remark(DIM, &text).await
+            }
             TurnEvent::Retrying(failure) => {
                 let text = failure.message.clone();
                 self.remark(AnsiColor::Yellow.on_default(), &text).await
