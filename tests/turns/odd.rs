@@ -2,7 +2,7 @@
 //! between, methods that were not agreed on.
 
 use cas_sdk::{
-    CasClient, Error, Thread,
+    CasClient, Error, Thread, TurnEvent,
     testing::FakeServer,
     turn::{GoalEnd, GoalEvent, SubAgentStatus},
 };
@@ -151,6 +151,37 @@ async fn what_was_not_agreed_on_is_refused_here_with_the_way_out() {
         });
         ended.unwrap();
         assert_eq!(server.calls("thread/backgroundTerminals/list"), 0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_name_that_is_never_said_holds_up_no_outcome() {
+    within(20, async {
+        let (_client, server, thread) = rig().await;
+        server.leave("thread/read");
+        let mut turn = thread.ask("go").await.unwrap();
+        server.turn_started("thr", "turn");
+        let spawned = json!({"type": "subAgentActivity", "id": "a", "kind": "started",
+            "agentThreadId": "child", "agentPath": "/root/child"});
+        server.item_completed("thr", "turn", spawned);
+        server.turn_completed("thr", "turn", "completed");
+        let mut told = Vec::new();
+        let outcome = loop {
+            match turn.next().await.unwrap().unwrap() {
+                TurnEvent::Agent(agent) => told.push(agent),
+                TurnEvent::Completed(outcome) => break outcome,
+                _ => {}
+            }
+        };
+        let [agent] = &told[..] else {
+            panic!("{told:?}")
+        };
+        assert_eq!(outcome.agents, [(**agent).clone()]);
+        assert_eq!(
+            (agent.thread_id.as_str(), &agent.nickname),
+            ("child", &None)
+        );
     })
     .await;
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use cas_sdk::{
     Thread, TurnEvent,
     error::RpcError,
-    protocol::TurnStatus,
+    protocol::{ReviewTarget, TurnStatus},
     testing::{FakeServer, Gate, Reply},
 };
 use serde_json::json;
@@ -143,6 +143,31 @@ async fn stop_all_ends_the_turn_and_every_shell_and_says_so() {
                 .text,
             "fine"
         );
+        client.shutdown().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn stop_all_ends_a_review_and_a_compaction_too() {
+    codex_test(90, async |rig| {
+        let (client, thread) = rig.thread().await;
+        rig.model.reply(Reply::text("hello"));
+        thread.ask("hi").await.unwrap().finish().await.unwrap();
+        rig.model
+            .otherwise(Reply::new().delta("hm").hold(&Gate::new()));
+        let review = thread.review(ReviewTarget::custom("look")).await.unwrap();
+        rig.model.wait_for_requests(2).await;
+        let report = thread.stop_all(Duration::from_secs(10)).await;
+        assert!(report.is_complete(), "{report:?}");
+        let of = |turn: &cas_sdk::Turn| (thread.id().to_owned(), turn.id().to_owned());
+        assert_eq!(report.turns, [of(review.turn())]);
+        let compaction = thread.compact().await.unwrap();
+        rig.model.wait_for_requests(3).await;
+        let report = thread.stop_all(Duration::from_secs(10)).await;
+        assert!(report.is_complete(), "{report:?}");
+        assert_eq!(report.turns, [of(&compaction)]);
+        assert!(client.running_turns().is_empty());
         client.shutdown().await;
     })
     .await;
