@@ -11,11 +11,15 @@ mod common;
 #[path = "../transport/listener.rs"]
 #[allow(dead_code, reason = "each test binary uses a part of it")]
 mod listener;
+#[path = "../common/terminal.rs"]
+mod terminal;
 
 mod agents;
 mod answering;
 mod join;
 mod roles;
+mod silence;
+mod tui;
 
 use cas_sdk::{
     CasClient, Thread, TurnOutcome,
