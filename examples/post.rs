@@ -7,6 +7,7 @@ use std::error::Error;
 
 use cas_sdk::{
     CasClient,
+    client::Role,
     turn::{Message, MessageState, Receipt},
 };
 
@@ -16,7 +17,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let [address, thread, name, text @ ..] = &args[..] else {
         return Err("usage: post ADDRESS THREAD NAME TEXT…".into());
     };
-    let client = CasClient::builder().connect_to(address.as_str()).await?;
+    // Who posts takes part, and does not only watch.
+    let builder = CasClient::builder().role(Role::Driver);
+    let client = builder.connect_to(address.as_str()).await?;
     let thread = client.thread(thread);
 
     let message = Message::from_agent(name, text.join(" "));

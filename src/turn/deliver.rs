@@ -71,6 +71,8 @@ impl Thread {
     /// takes the message at the end of the running turn; if it is idle, within ten seconds. If no
     /// process has the thread loaded, the message waits until somebody resumes it.
     ///
+    /// On a server that this client joined, it has to be a `Driver` for the threads of others.
+    ///
     /// A turn that the message starts is not interrupted by anything that is dropped here.
     ///
     /// ```no_run

@@ -155,7 +155,8 @@ async fn a_token_comes_from_a_file_or_the_environment_and_is_never_shown() {
                 .spawn()
                 .unwrap();
             let lines = std::io::BufReader::new(listener.stderr.take().unwrap());
-            let address = std::io::BufRead::lines(lines)
+            let mut lines = std::io::BufRead::lines(lines);
+            let address = lines
                 .find_map(|line| {
                     let line = line.unwrap();
                     let (_, rest) = line.split_once("ws://")?;
@@ -163,6 +164,8 @@ async fn a_token_comes_from_a_file_or_the_environment_and_is_never_shown() {
                     Some(format!("ws://{}", &rest[..end.unwrap_or(rest.len())]))
                 })
                 .unwrap();
+            // The server ends if it can't write there.
+            std::thread::spawn(move || lines.for_each(drop));
             let list = ["threads", "list", "--connect", &address];
             let refused = run(&rig, &list).await;
             assert_eq!(refused.status.code(), Some(1), "{}", stderr(&refused));

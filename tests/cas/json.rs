@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// The examples: those of a command's events by `event`, those of reports by the heading above them.
-fn examples() -> BTreeMap<String, Value> {
+pub fn examples() -> BTreeMap<String, Value> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/json.md");
     let text = fs::read_to_string(path).unwrap();
     let mut examples = BTreeMap::new();
@@ -49,7 +49,7 @@ const FOREIGN: [&str; 8] = [
     "rate_limits",
 ];
 
-fn assert_same_form(example: &Value, actual: &Value, at: &str) {
+pub fn assert_same_form(example: &Value, actual: &Value, at: &str) {
     match (example, actual) {
         (Value::Object(example), Value::Object(actual)) => {
             let keys = |object: &serde_json::Map<String, Value>| {

@@ -37,6 +37,7 @@ mod threads;
 #[path = "../common/terminal.rs"]
 mod tmux;
 mod turns;
+mod watch;
 mod window;
 
 /// How this binary is told to be the fake app-server. The test harness prints to stdout, so the fake's output is another.

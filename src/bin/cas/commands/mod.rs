@@ -18,6 +18,7 @@ mod smoke_check;
 mod stats;
 mod steer;
 mod threads;
+mod watch;
 
 use crate::{
     failure::{DONE, Result},
@@ -31,6 +32,8 @@ pub(crate) enum Command {
     Threads(threads::Args),
     Steer(steer::Args),
     Live(live::Args),
+    Watch(watch::Args),
+    Attach(watch::AttachArgs),
     Post(post::Args),
     Review(Box<review::Args>),
     Goal(Box<goal::Args>),
@@ -63,6 +66,7 @@ impl Command {
             Self::Steer(args) => args.json,
             Self::Live(args) => args.json,
             Self::Post(args) => args.json,
+            Self::Watch(args) => args.json,
             Self::Review(args) => args.json,
             Self::Goal(args) => args.json(),
             Self::Login(args) => args.json,
@@ -74,7 +78,7 @@ impl Command {
             Self::SmokeCheck(args) => args.json,
             Self::InstanceRunner(args) => args.json,
             Self::RateLimits(args) => args.json,
-            Self::Proxy(_) | Self::Man(_) | Self::Completions(_) => false,
+            Self::Proxy(_) | Self::Attach(_) | Self::Man(_) | Self::Completions(_) => false,
         }
     }
 
@@ -97,6 +101,8 @@ impl Command {
             Self::Proxy(args) => return proxy::run(args, signals).await,
             Self::Ask(args) => return ask::run(*args, &mut signals).await,
             Self::Live(args) => return live::run(args, &mut signals).await,
+            Self::Watch(args) => return watch::run(args, &mut signals).await,
+            Self::Attach(args) => return watch::attach(args, &mut signals).await,
             Self::Post(args) => return signals.or(post::run(args)).await,
             Self::Review(args) => return signals.or(review::run(*args)).await,
             Self::Goal(args) => return goal::run(*args, &mut signals).await,

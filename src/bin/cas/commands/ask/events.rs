@@ -16,7 +16,7 @@ const VERSION: u32 = 1;
     rename_all = "camelCase",
     rename_all_fields = "camelCase"
 )]
-pub(super) enum Line<'a> {
+pub(in crate::commands) enum Line<'a> {
     /// The turn was accepted.
     Started {
         v: u32,
@@ -99,7 +99,7 @@ impl<'a> Line<'a> {
         }
     }
 
-    pub(super) fn of(event: &'a TurnEvent) -> Option<Self> {
+    pub(in crate::commands) fn of(event: &'a TurnEvent) -> Option<Self> {
         Some(match event {
             TurnEvent::Text { item_id, delta, .. } => Self::Text { item_id, delta },
             TurnEvent::Reasoning { item_id, delta } => Self::Reasoning { item_id, delta },

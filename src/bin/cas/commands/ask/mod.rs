@@ -10,6 +10,8 @@ mod show;
 mod steps;
 mod verdict;
 
+pub(super) use self::{events::Line, steps::step};
+
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use cas_sdk::{

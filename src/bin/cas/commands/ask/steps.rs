@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::output::field;
 
 /// A step in one line: what runs is not to hide below what is shown, or to look like a remark of another.
-pub(super) fn step(item: &ThreadItem) -> Option<String> {
+pub(in crate::commands) fn step(item: &ThreadItem) -> Option<String> {
     let item = serde_json::to_value(item).ok()?;
     let text = |key: &str| field(item[key].as_str().unwrap_or_default()).into_owned();
     Some(match item["type"].as_str()? {

@@ -1,0 +1,48 @@
+//! `cas attach`: watch a session, and take part in it.
+
+use std::io::{self, IsTerminal as _};
+
+use cas_sdk::client::Role;
+
+use super::{session::Session, view::View};
+use crate::{
+    output::{Failure, Result},
+    server::Server,
+    signals::Signals,
+    stdio::Typed,
+};
+
+/// Watch a session that runs, and type into it. Ctrl-C leaves, and stops nothing.
+///
+/// A line is the user's next input: it waits in the queue of the session for a turn of its own. A line that begins with
+/// `!` steers the running turn, which cuts off the answer that is being written. `y` and `n` answer the oldest approval
+/// that waits, for this once; the first answer wins, and those who run the session may be asked, too.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// The thread, named by its id or the beginning of it
+    #[arg(add = crate::completion::threads())]
+    thread: String,
+    #[command(flatten)]
+    server: Server,
+}
+
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  cas attach 019a2b3c-4d5e
+  cas attach 019a2b3c-4d5e --connect unix:///run/user/1000/agent/codex.sock
+
+Exit status: 0 left, 1 the session or its server has ended or can't be reached, 2 wrong usage.";
+
+/// Returns the exit status.
+pub(crate) async fn run(args: Args, signals: &mut Signals) -> Result<u8> {
+    if !io::stdout().is_terminal() {
+        let text = "attach needs a terminal; `cas watch` and `cas post` do without one";
+        return Err(Failure::Usage(text.to_owned()));
+    }
+    let typed = Typed::open()?;
+    let running = args.server.running(&args.thread, Role::Driver);
+    let (client, id) = signals.or(running).await?;
+    let mut session = Session::join(&client, &id, View::new(false)?).await?;
+    session.follow(Some(typed), signals).await
+}

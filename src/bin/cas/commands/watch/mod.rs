@@ -1,0 +1,50 @@
+//! `cas watch` and `cas attach`: what happens in a session that others run, as it happens.
+
+mod attach;
+mod roster;
+mod session;
+mod view;
+
+pub(crate) use attach::Args as AttachArgs;
+pub(super) use attach::run as attach;
+
+use cas_sdk::client::Role;
+
+use self::{session::Session, view::View};
+use crate::{output::Result, server::Server, signals::Signals};
+
+/// Show what happens in a session that runs, or which sessions begin, work, wait and end. Ctrl-C leaves.
+///
+/// The session may be that of a `codex` in another terminal. Only watches: nothing is sent to the session, and what it
+/// asks is left to those who run it.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// The thread, named by its id or the beginning of it [default: all of the server]
+    #[arg(add = crate::completion::threads())]
+    thread: Option<String>,
+    /// Emit everything as JSON lines
+    #[arg(long, help_heading = "Output")]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    server: Server,
+}
+
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  cas watch
+  cas watch 019a2b3c-4d5e
+  cas watch 019a2b3c-4d5e --json | jq -r 'select(.event == \"text\").delta'
+
+Exit status: 0 left by Ctrl-C, 1 the session or its server has ended or can't be reached, 2 wrong usage.";
+
+/// Returns the exit status.
+pub(crate) async fn run(args: Args, signals: &mut Signals) -> Result<u8> {
+    let Some(name) = &args.thread else {
+        return roster::run(&args, signals).await;
+    };
+    let running = args.server.running(name, Role::Observer);
+    let (client, id) = signals.or(running).await?;
+    let mut session = Session::join(&client, &id, View::new(args.json)?).await?;
+    session.follow(None, signals).await
+}

@@ -1,0 +1,300 @@
+//! What is shown of a session that others run, as text or as JSON lines.
+
+use anstyle::{AnsiColor, Style};
+use cas_sdk::{
+    Thread, Turn, TurnEvent,
+    handlers::PendingRequest,
+    protocol::{self, ThreadItem},
+};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::{
+    commands::ask::{Line, step},
+    output::{Result, field},
+    printer::Printer,
+    screen::{BOLD, DIM, Stream},
+};
+
+/// The version of the JSON lines; a change that breaks readers raises it.
+pub(super) const VERSION: u32 = 1;
+
+/// What `--json` emits beside the events of a turn, which are those of `cas ask`.
+#[derive(Debug, Serialize)]
+#[serde(
+    tag = "event",
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase"
+)]
+enum Told<'a> {
+    Joined {
+        v: u32,
+        thread_id: &'a str,
+        running: bool,
+    },
+    TurnStarted {
+        turn_id: &'a str,
+        started_by: &'a str,
+    },
+    TurnCompleted {
+        turn_id: &'a str,
+        status: &'a str,
+        error: Option<&'a str>,
+    },
+    RequestPending {
+        id: &'a Value,
+        method: &'a str,
+        item_id: Option<&'a str>,
+        what: &'a str,
+    },
+    RequestSettled {
+        id: &'a Value,
+        method: &'a str,
+    },
+}
+
+pub(super) struct View {
+    printer: Printer,
+    pub(super) json: bool,
+    /// Whether the screen stands in the middle of a line.
+    mid_line: bool,
+    /// The message that is coming, by its id, and what of it was shown.
+    message: (String, String),
+}
+
+impl View {
+    pub(super) fn new(json: bool) -> Result<Self> {
+        Ok(Self {
+            printer: Printer::stdout()?,
+            json,
+            mid_line: false,
+            message: Default::default(),
+        })
+    }
+
+    pub(super) async fn joined(&mut self, thread: &Thread, running: bool) -> Result {
+        if self.json {
+            let told = Told::Joined {
+                v: VERSION,
+                thread_id: thread.id(),
+                running,
+            };
+            return self.printer.json(&told).await;
+        }
+        let state = if running { "a turn runs" } else { "idle" };
+        self.remark(DIM, &format!("thread {}: {state}", field(thread.id())))
+            .await
+    }
+
+    /// The turn before, which is over.
+    pub(super) async fn last(&mut self, turn: &protocol::Turn) -> Result {
+        if self.json {
+            return Ok(());
+        }
+        for item in &turn.items {
+            self.item(item).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn began(&mut self, turn: &Turn) -> Result {
+        if self.json {
+            let told = Told::TurnStarted {
+                turn_id: turn.id(),
+                started_by: turn.started_by().as_str(),
+            };
+            return self.printer.json(&told).await;
+        }
+        Ok(())
+    }
+
+    /// An event of a turn.
+    pub(super) async fn event(&mut self, turn: &str, event: &TurnEvent) -> Result {
+        if self.json {
+            if let TurnEvent::Completed(outcome) = event {
+                let failure = outcome
+                    .failure
+                    .as_ref()
+                    .map(|failure| failure.message.as_str());
+                let status = status(event);
+                let told = Told::TurnCompleted {
+                    turn_id: turn,
+                    status: &status,
+                    error: failure,
+                };
+                return self.printer.json(&told).await;
+            }
+            return match Line::of(event) {
+                Some(line) => self.printer.json(&line).await,
+                None => Ok(()),
+            };
+        }
+        match event {
+            TurnEvent::Text { item_id, delta, .. } => self.delta(item_id, delta).await,
+            TurnEvent::ItemStarted(item) => match step(item) {
+                Some(text) => self.remark(DIM, &text).await,
+                None => Ok(()),
+            },
+            TurnEvent::ItemCompleted(item) => self.item(item).await,
+            TurnEvent::Retrying(failure) => {
+                let text = field(&failure.message);
+                self.remark(AnsiColor::Yellow.on_default(), &text).await
+            }
+            TurnEvent::Lagged(skipped) => {
+                let text = format!("{skipped} events were dropped");
+                self.remark(AnsiColor::Yellow.on_default(), &text).await
+            }
+            TurnEvent::Completed(outcome) => {
+                let error = outcome
+                    .failure
+                    .as_ref()
+                    .map(|failure| field(&failure.message));
+                let text = match &error {
+                    Some(error) => format!("the turn {}: {error}", status(event)),
+                    None => format!("the turn is {}", status(event)),
+                };
+                self.remark(DIM, &text).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A step that has ended: what was said is shown.
+    pub(super) async fn item(&mut self, item: &ThreadItem) -> Result {
+        let value = serde_json::to_value(item).unwrap_or_default();
+        let text = |key: &str| value[key].as_str().unwrap_or_default();
+        match text("type") {
+            "agentMessage" => self.whole(text("id"), text("text")).await,
+            "userMessage" => {
+                let parts = value["content"].as_array().map_or(&[][..], Vec::as_slice);
+                let parts = parts.iter().filter_map(|part| part["text"].as_str());
+                let said = parts.collect::<Vec<_>>().join("\n");
+                self.said("user", &said).await
+            }
+            "functionCallOutput" => {
+                let output = &value["output"];
+                let parts = output.as_array().map_or(&[][..], Vec::as_slice);
+                let parts = parts.iter().filter_map(|part| part["text"].as_str());
+                let whole = parts.collect::<Vec<_>>().join("\n");
+                self.said(text("name"), output.as_str().unwrap_or(&whole))
+                    .await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What somebody other than the agent of the session has said.
+    async fn said(&mut self, who: &str, text: &str) -> Result {
+        self.new_line().await?;
+        let who = format!("{}:", field(who));
+        let who = Stream::Out.paint(BOLD, &who);
+        self.printer.verbatim(&format!("{who} ")).await?;
+        self.printer.text(text.trim_end()).await?;
+        self.printer.text("\n").await
+    }
+
+    async fn delta(&mut self, item: &str, delta: &str) -> Result {
+        if self.message.0 != item {
+            self.new_line().await?;
+            self.message = (item.to_owned(), String::new());
+        }
+        self.message.1.push_str(delta);
+        self.mid_line = !delta.ends_with('\n');
+        self.printer.text(delta).await
+    }
+
+    /// A message that is whole: what was not shown of it is.
+    async fn whole(&mut self, item: &str, text: &str) -> Result {
+        let (id, shown) = std::mem::take(&mut self.message);
+        if id != item {
+            self.new_line().await?;
+            self.printer.text(text).await?;
+        } else if let Some(rest) = text.strip_prefix(shown.as_str()) {
+            self.printer.text(rest).await?;
+        } else {
+            // Its beginning came before this command.
+            self.new_line().await?;
+            self.printer.text(text).await?;
+        }
+        self.mid_line = !text.ends_with('\n');
+        self.new_line().await
+    }
+
+    /// A line about what happens.
+    pub(super) async fn remark(&mut self, style: Style, text: &str) -> Result {
+        if self.json {
+            return Ok(());
+        }
+        self.new_line().await?;
+        let text = Stream::Out.paint(style, &format!("· {text}"));
+        self.printer.verbatim(&format!("{text}\n")).await
+    }
+
+    async fn new_line(&mut self) -> Result {
+        if std::mem::take(&mut self.mid_line) {
+            self.printer.text("\n").await?;
+        }
+        Ok(())
+    }
+
+    /// A request of the server that waits for somebody.
+    pub(super) async fn pending(&mut self, request: &PendingRequest, how: &str) -> Result {
+        let what = what(request);
+        if self.json {
+            let id = serde_json::to_value(&request.id)?;
+            let told = Told::RequestPending {
+                id: &id,
+                method: &request.method,
+                item_id: request.item_id.as_deref(),
+                what: &what,
+            };
+            return self.printer.json(&told).await;
+        }
+        let text = format!("waits: {}{how}", field(&what));
+        self.remark(AnsiColor::Yellow.on_default(), &text).await
+    }
+
+    /// A request that waits no longer.
+    pub(super) async fn settled(&mut self, request: &PendingRequest) -> Result {
+        if self.json {
+            let id = serde_json::to_value(&request.id)?;
+            let told = Told::RequestSettled {
+                id: &id,
+                method: &request.method,
+            };
+            return self.printer.json(&told).await;
+        }
+        self.remark(DIM, &format!("settled: {}", field(&what(request))))
+            .await
+    }
+}
+
+/// How a turn ended, in the protocol's word.
+fn status(event: &TurnEvent) -> String {
+    match event {
+        TurnEvent::Completed(outcome) => {
+            let status = serde_json::to_value(&outcome.status).unwrap_or_default();
+            status.as_str().unwrap_or("over").to_owned()
+        }
+        _ => String::new(),
+    }
+}
+
+/// What a request is about, in a line.
+pub(super) fn what(request: &PendingRequest) -> String {
+    let params: Value = serde_json::from_str(request.json()).unwrap_or_default();
+    let text = |key: &str| params[key].as_str().filter(|text| !text.is_empty());
+    if let Some(question) = params["questions"][0]["question"].as_str() {
+        return format!("a question: {question}");
+    }
+    let command = text("command").map(|command| format!("an approval to run {command}"));
+    let message = || text("message").map(|text| format!("an answer to: {text}"));
+    let changes = || {
+        let is_change = request.method.contains("fileChange");
+        is_change.then(|| "an approval to change files".to_owned())
+    };
+    command
+        .or_else(message)
+        .or_else(changes)
+        .unwrap_or_else(|| request.method.clone())
+}
