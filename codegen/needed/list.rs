@@ -56,7 +56,7 @@ pub(crate) const METHODS: [&str; 50] = [
 
 /// Types, each with the used fields or variants by their wire names. `*` stands for all that the
 /// schema in the repository has.
-pub(crate) const TYPES: [(&str, &[&str]); 127] = [
+pub(crate) const TYPES: [(&str, &[&str]); 128] = [
     ("AbsolutePathBuf", &["*"]),
     ("Account", &["*"]),
     ("AccountLoginCompletedNotification", &["*"]),
@@ -158,7 +158,9 @@ pub(crate) const TYPES: [(&str, &[&str]); 127] = [
     ("ThreadGoalStatus", &["*"]),
     ("ThreadGoalUpdatedNotification", &["*"]),
     ("ThreadItem", &["*"]),
+    ("ThreadItemEntry", &["item", "turnId"]),
     ("ThreadItemsListParams", &["*"]),
+    ("ThreadItemsListResponse", &["backwardsCursor", "data"]),
     ("ThreadListParams", &["*"]),
     ("ThreadLoadedListParams", &["cursor"]),
     ("ThreadLoadedListResponse", &["*"]),
@@ -168,7 +170,8 @@ pub(crate) const TYPES: [(&str, &[&str]); 127] = [
     ("ThreadQueueListParams", &["*"]),
     ("ThreadQueueStartParams", &["*"]),
     ("ThreadReadParams", &["threadId"]),
-    ("ThreadResumeParams", &["threadId"]),
+    ("ThreadResumeInitialTurnsPageParams", &["*"]),
+    ("ThreadResumeParams", &["initialTurnsPage", "threadId"]),
     ("ThreadSetNameParams", &["*"]),
     ("ThreadSourceKind", &["*"]),
     ("ThreadStartParams", &["*"]),
@@ -178,7 +181,7 @@ pub(crate) const TYPES: [(&str, &[&str]); 127] = [
     ("ThreadUnarchiveParams", &["*"]),
     ("ThreadUnsubscribeParams", &["*"]),
     ("ToolRequestUserInputParams", &["*"]),
-    ("Turn", &["rootTurnId"]),
+    ("Turn", &["id", "rootTurnId", "status"]),
     ("TurnDiffUpdatedNotification", &["*"]),
     ("TurnInterruptParams", &["*"]),
     ("TurnItemsView", &["*"]),

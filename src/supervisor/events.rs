@@ -146,7 +146,9 @@ impl Reader {
                         Some(Ok(event)) if self.position.is_repeated(&event) => {}
                         Some(Ok(event)) => {
                             self.position.note(&event);
-                            self.advance().await;
+                            if self.position.is_long() {
+                                self.advance().await;
+                            }
                             return Some(Ok(ThreadEvent::Live { epoch, event }));
                         }
                         Some(Err(error)) if error.close_reason().is_some() => {

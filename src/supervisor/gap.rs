@@ -72,11 +72,20 @@ pub(super) struct Position {
     running: HashSet<String>,
     /// The recovered items, and the turns whose end was told: none of them is told once more.
     settled: HashSet<String>,
+    /// The same, before the last [`advance`](Self::advance). NB. Live events of what was just
+    /// recovered may still be unread then.
+    settled_before: HashSet<String>,
+    /// How many more items are remembered, since the server did not say where its record ends.
+    put_off: usize,
 }
 
 impl Position {
     pub(super) async fn now(client: &CasClient, thread: &str) -> Result<Self, Error> {
-        let (cursor, seen) = end_of_record(client, thread).await?;
+        let (cursor, seen) = match end_of_record(client, thread).await {
+            // Nothing is on record before the first turn.
+            Err(error) if error.rpc().is_some() => Mark::default(),
+            mark => mark?,
+        };
         Ok(Self {
             cursor,
             seen,
@@ -87,14 +96,14 @@ impl Position {
 
     /// Whether an event was told before, as recovered.
     pub(super) fn is_repeated(&self, event: &Event) -> bool {
-        if self.settled.is_empty() {
+        if self.settled.is_empty() && self.settled_before.is_empty() {
             return false;
         }
         let key = match event.method() {
             "turn/started" | "turn/completed" => event.turn_id().map(str::to_owned),
             _ => key_of(event),
         };
-        key.is_some_and(|key| self.settled.contains(&key))
+        key.is_some_and(|key| self.is_settled(&key))
     }
 
     /// Records an event that is told.
@@ -125,20 +134,28 @@ impl Position {
         self.seen.insert(key);
     }
 
+    /// Whether so many items are remembered that it is time to [`advance`](Self::advance).
+    pub(super) fn is_long(&self) -> bool {
+        let seen = self.later.as_ref().map_or(&self.seen, |(_, seen)| seen);
+        seen.len() >= SEEN + self.put_off
+    }
+
     /// Forgets items that are no longer needed, so that memory is bounded.
     pub(super) async fn advance(&mut self, client: &CasClient, thread: &str) {
-        let seen = self.later.as_ref().map_or(&self.seen, |(_, seen)| seen);
-        if seen.len() < SEEN {
-            return;
-        }
         let mark = tokio::time::timeout(MARK, end_of_record(client, thread)).await;
         let Ok(Ok(mark)) = mark else {
-            return; // The connection has ended, or it is tried again after the next item.
+            self.put_off += SEEN; // The connection has ended, or the server can't say.
+            return;
         };
         if let Some(before) = self.later.replace(mark) {
             (self.cursor, self.seen) = before;
         }
-        self.settled.clear();
+        self.put_off = 0;
+        self.settled_before = std::mem::take(&mut self.settled);
+    }
+
+    fn is_settled(&self, key: &str) -> bool {
+        self.settled.contains(key) || self.settled_before.contains(key)
     }
 
     /// Reads what the record has and was not told. What could be read is told even if an error
@@ -156,7 +173,7 @@ impl Position {
         }
         gap.incomplete = incomplete.err();
         let running = newest(thread).filter(|turn| turn.status == TurnStatus::InProgress);
-        gap.running = running.filter(|turn| !self.settled.contains(&turn.id));
+        gap.running = running.filter(|turn| !self.is_settled(&turn.id));
         self.running
             .extend(gap.running.iter().map(|turn| turn.id.clone()));
         gap
@@ -224,7 +241,8 @@ impl Position {
         for turn in ended.into_iter().rev() {
             // Its end may have been told before its last items were lost.
             self.running.remove(&turn.id);
-            if self.settled.insert(turn.id.clone()) {
+            if !self.is_settled(&turn.id) {
+                self.settled.insert(turn.id.clone());
                 gap.turns += 1;
                 told.extend([Recovered::Turn(turn)]);
             }
@@ -240,15 +258,9 @@ async fn end_of_record(client: &CasClient, thread: &str) -> Result<Mark, Error> 
     let params = ThreadItemsListParams::new(thread)
         .limit(1_u32)
         .sort_direction(SortDirection::Desc);
-    match client.request(params).await {
-        Ok(page) => {
-            let last = page.data.first().and_then(key);
-            Ok((page.backwards_cursor, last.into_iter().collect()))
-        }
-        // Nothing is on record before the first turn.
-        Err(error) if error.rpc().is_some() => Ok(Mark::default()),
-        Err(error) => Err(error),
-    }
+    let page = client.request(params).await?;
+    let last = page.data.first().and_then(key);
+    Ok((page.backwards_cursor, last.into_iter().collect()))
 }
 
 /// The newest turn in the response that resumed the thread.

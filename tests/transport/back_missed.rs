@@ -225,8 +225,9 @@ async fn nothing_is_missed_or_told_twice_however_often_the_connection_is_cut() {
     codex_test(120, async |rig| {
         let mut s = scene(&rig).await;
         let mut reply = Reply::new();
-        for message in 0..300 {
-            let pause = Duration::from_millis(10);
+        // More than a stream remembers.
+        for message in 0..1_500 {
+            let pause = Duration::from_millis(2);
             reply = reply.commentary(message.to_string()).pause(pause);
         }
         rig.model.reply(reply.message("done"));
@@ -237,7 +238,7 @@ async fn nothing_is_missed_or_told_twice_however_often_the_connection_is_cut() {
         while !told.turns.contains_key(&id) {
             told.read(&mut s.events).await;
             if told.items.len() >= next_cut {
-                next_cut += 12;
+                next_cut += 100;
                 s.cut.cut();
             }
         }
