@@ -119,11 +119,14 @@ async fn a_request_that_is_sent_again_is_the_same_request() {
         let requests = cas_sdk::Filter::all().kind(cas_sdk::events::MessageKind::Request);
         let mut sent = driver.events(requests);
         // Each of them replays what waits.
+        let mut first = None;
         for _ in 0..3 {
             driver.resume_thread(thread.id()).await.unwrap();
             sent.next().await.unwrap().unwrap();
+            first.get_or_insert(waiting(&driver).await);
         }
-        let request = waiting(&driver).await;
+        let request = first.unwrap();
+        assert_eq!(waiting(&driver).await.since, request.since);
         let Some(Change::Added(added)) = changes.next().await else {
             panic!("it is not shown");
         };

@@ -209,7 +209,11 @@ async fn tokens_are_refreshed_by_the_client_that_made_the_login() {
             let new = new.clone();
             move |_: RefreshRequest, _| {
                 let new = new.clone();
-                async move { Ok::<_, HandlerError>(ChatgptTokens::new(new, "org-1").plan("pro")) }
+                async move {
+                    // If another client answered, it would be first.
+                    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+                    Ok::<_, HandlerError>(ChatgptTokens::new(new, "org-1").plan("pro"))
+                }
             }
         };
         let owner = builder(&rig).handlers(Handlers::new().auth_refresh(refresh));
