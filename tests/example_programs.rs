@@ -139,11 +139,13 @@ async fn every_program_does_what_it_says() {
         assert!(out.contains("no server is there"), "{out}");
 
         rig.model.reply(Reply::text("I see."));
+        let mut turns = thread.turns();
         let to = [&address, thread.id(), "ci", "It is", "red."];
         let out = run(&rig, &examples, "post", &to).await;
         let turn = out.strip_prefix("it has started turn ").unwrap().trim();
-        let outcome = thread.turn(turn).await.unwrap().finish().await.unwrap();
-        assert_eq!(outcome.text, "I see.");
+        let begun = turns.next().await.unwrap().unwrap();
+        assert_eq!(begun.id(), turn);
+        assert_eq!(begun.finish().await.unwrap().text, "I see.");
 
         let mut watch = command(&rig, &examples, "watch", &[&address, thread.id()])
             .stdout(Stdio::piped())
