@@ -40,7 +40,7 @@ const SETTLED: Duration = Duration::from_millis(500);
 ///
 /// A request that waited for its answer when the connection was lost fails with
 /// [`Error::Indeterminate`], and a turn with
-/// [`TurnErrorKind::Closed`](crate::turn::TurnErrorKind::Closed). Nothing is sent again: whether to
+/// [`TurnErrorKind::Closed`]. Nothing is sent again: whether to
 /// repeat it is the caller's decision. [`Thread::find_message`] finds out what has become of a
 /// message, [`finish`](Self::finish) what has become of a turn, and
 /// [`thread_events`](Self::thread_events) tells what was missed.
@@ -238,7 +238,7 @@ impl Supervisor {
     /// so does the interrupt of a turn that is dropped.
     ///
     /// # Errors
-    /// Same errors as [`Turn::finish`]. [`TurnErrorKind::Closed`](crate::turn::TurnErrorKind::Closed),
+    /// Same errors as [`Turn::finish`]. [`TurnErrorKind::Closed`],
     /// with all that was collected, if the supervisor gives up or is shut down, if the thread can't
     /// be resumed, or if the server has no record of the turn, since it ended before it had written
     /// anything.
