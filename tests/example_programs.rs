@@ -132,12 +132,28 @@ async fn every_program_does_what_it_says() {
         assert!(out.ends_with(&format!(" --remote {address}\n")), "{out}");
 
         let own = rig.builder().serve(address.as_str()).await.unwrap();
-        let thread = own.start_thread(ThreadStartParams::default()).await.unwrap();
+        let _thread = own.start_thread(ThreadStartParams::default()).await.unwrap();
         let out = run(&rig, &examples, "live", &[&address]).await;
         assert!(out.contains(&format!(" at {address} ")), "{out}");
         assert!(out.contains(" rests: "), "{out}");
         assert!(out.contains("no server is there"), "{out}");
 
+        own.shutdown().await;
+        assert_eq!(rig.model.unexpected(), [""; 0]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_programs_for_live_sessions_post_watch_and_join() {
+    let examples = tokio::task::spawn_blocking(examples).await.unwrap();
+    codex_test(120, async |rig| {
+        let address = format!("unix://{}/own/s.sock", rig.home.path().display());
+        let own = rig.builder().serve(address.as_str()).await.unwrap();
+        let thread = own
+            .start_thread(ThreadStartParams::default())
+            .await
+            .unwrap();
         rig.model.reply(Reply::text("I see."));
         let mut turns = thread.turns();
         let to = [&address, thread.id(), "ci", "It is", "red."];
@@ -155,7 +171,10 @@ async fn every_program_does_what_it_says() {
         let first = watched.next_line().await.unwrap().unwrap();
         assert_eq!(first, format!("watching {}", thread.id()));
 
-        let thread = own.start_thread(ThreadStartParams::default()).await.unwrap();
+        let thread = own
+            .start_thread(ThreadStartParams::default())
+            .await
+            .unwrap();
         let ask = async |text: &str| {
             rig.model.reply(Reply::text(text));
             thread.ask("Go.").await.unwrap().finish().await.unwrap();
@@ -181,7 +200,10 @@ async fn every_program_does_what_it_says() {
             out.push_str(&line);
             out.push('\n');
         }
-        assert!(out.contains("lost: the connection to codex app-server has ended"), "{out}");
+        assert!(
+            out.contains("lost: the connection to codex app-server has ended"),
+            "{out}"
+        );
         assert!(out.contains("no server is there"), "{out}");
         assert!(watch.wait().await.unwrap().success());
 

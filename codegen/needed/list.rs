@@ -56,7 +56,7 @@ pub(crate) const METHODS: [&str; 50] = [
 
 /// Types, each with the used fields or variants by their wire names. `*` stands for all that the
 /// schema in the repository has.
-pub(crate) const TYPES: [(&str, &[&str]); 128] = [
+pub(crate) const TYPES: [(&str, &[&str]); 130] = [
     ("AbsolutePathBuf", &["*"]),
     ("Account", &["*"]),
     ("AccountLoginCompletedNotification", &["*"]),

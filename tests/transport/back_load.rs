@@ -62,17 +62,21 @@ async fn ask(supervisor: &Supervisor, thread: &str, text: &str, count: &mut Coun
             Err(error) if is_lost(&error) => continue,
             Err(error) => panic!("{error:?}"),
         };
-        match thread.find_message(&id).await {
-            Ok(MessageState::Taken(turn)) => {
+        let state = match thread.find_message(&id).await {
+            Ok(MessageState::Delivered { turn }) => thread.turn(turn).await.map(Ok),
+            other => other.map(Err),
+        };
+        match state {
+            Ok(Ok(turn)) => {
                 count.found += 1;
                 return Some(turn);
             }
-            Ok(MessageState::Absent) => {
+            Ok(Err(MessageState::Missing)) => {
                 count.absent += 1;
                 return None;
             }
-            Ok(MessageState::Undecided) => sleep(Duration::from_millis(20)).await,
-            Ok(other) => panic!("{other:?}"),
+            Ok(Err(MessageState::Pending)) => sleep(Duration::from_millis(20)).await,
+            Ok(Err(other)) => panic!("{other:?}"),
             Err(error) if is_lost(&error) => {}
             Err(error) => panic!("{error:?}"),
         }

@@ -99,7 +99,7 @@ fn main() -> ExitCode {
             }
             let done = runtime.block_on(async {
                 let signals = Signals::listen()?;
-                cli.command.run(signals).await
+                Box::pin(cli.command.run(signals)).await
             });
             // What still runs is dropped, and with it every server that has been started.
             runtime.shutdown_timeout(Duration::from_millis(100));
