@@ -171,7 +171,13 @@ impl Turn {
                 self.recover(record);
                 None
             }
-            (Why::Gaps, _) => {
+            (Why::Gaps, verdict) => {
+                if let Verdict::Unknown(error) = &verdict
+                    && let Some(reason) = error.close_reason()
+                {
+                    // The next connection has the record.
+                    return Some(Err(self.cut_off(TurnErrorKind::Closed(reason.clone()))));
+                }
                 self.progress().collector.gaps = false; // What there is has to do.
                 None
             }

@@ -88,8 +88,13 @@ pub(super) async fn verdict(thread: &Thread, turn: &str) -> Verdict {
             });
         }
     };
-    let items = timeout(RECORD, items(thread, turn)).await;
-    Verdict::Over(found.into_record(items.ok().and_then(Result::ok).unwrap_or_default()))
+    match timeout(RECORD, items(thread, turn)).await {
+        // The next connection has all of it.
+        Ok(Err(error)) if error.close_reason().is_some() => Verdict::Unknown(error),
+        items => {
+            Verdict::Over(found.into_record(items.ok().and_then(Result::ok).unwrap_or_default()))
+        }
+    }
 }
 
 /// What is known before the items are fetched.

@@ -11,7 +11,7 @@ use std::{
 
 use cas_sdk::{CasClient, Error, error::ConnectErrorKind as Kind, live::Endpoint};
 use tempfile::tempdir;
-use tokio::net::TcpListener;
+use tokio::net::TcpSocket;
 
 use crate::{
     common::{Rig, codex_test, within},
@@ -120,9 +120,10 @@ async fn a_path_that_is_too_long_for_a_socket_is_reported_and_a_link_to_a_shorte
 #[tokio::test]
 async fn a_closed_port_and_an_unknown_host_are_reported() {
     within(20, async {
-        let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = format!("ws://{}", free.local_addr().unwrap());
-        drop(free);
+        // Nobody listens there, and nobody else can take the port meanwhile.
+        let bound = TcpSocket::new_v4().unwrap();
+        bound.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = format!("ws://{}", bound.local_addr().unwrap());
         let connect = |address: String| CasClient::builder().connect_to(address);
         assert!(matches!(kind(connect(address).await), Kind::Refused));
         let unknown = kind(connect("ws://no-such-host.invalid:1".into()).await);

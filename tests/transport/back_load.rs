@@ -119,7 +119,7 @@ async fn a_server_killed_fifty_times_under_load_leaves_every_turn_accounted_for_
                     asked += 1;
                     match finish(supervisor, turn).await {
                         Ok(outcome) => {
-                            assert_eq!(outcome.text, format!("about {text}"));
+                            assert_eq!(outcome.text, format!("about {text}"), "{outcome:?}");
                             count.completed.push(text);
                         }
                         Err(TurnErrorKind::Interrupted) => count.interrupted += 1,

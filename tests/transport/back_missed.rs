@@ -4,6 +4,7 @@ use std::{collections::HashMap, time::Duration};
 
 use cas_sdk::{
     Error, Supervisor, Thread,
+    client::Role,
     protocol::{ThreadItemsListParams, TurnStatus},
     supervisor::{Gap, Recovered, ThreadEvent, ThreadEvents},
     testing::{Gate, Reply},
@@ -194,7 +195,8 @@ async fn items_and_turns_that_ended_meanwhile_are_recovered_once() {
         s.cut.cut();
         gate.open();
         // Another client starts the next turn, which ends as well.
-        let other = builder(&rig).connect_to(&s.listener.address).await.unwrap();
+        let other = builder(&rig).role(Role::Driver);
+        let other = other.connect_to(&s.listener.address).await.unwrap();
         let theirs = other.resume_thread(s.thread.id()).await.unwrap();
         if let Some(running) = theirs.running_turn().await.unwrap() {
             running.finish().await.unwrap();
