@@ -3,7 +3,8 @@
 //!
 //! `cargo run --release --example flood -- PROGRAM [--mode
 //! typed|four|idle-15|slow|floor|newlines|calls|at-once]` where PROGRAM is usually
-//! `target/release/examples/flood_server`. CPU time is that of this process.
+//! `target/release/examples/flood_server`. CPU time is that of this process. With `FLOOD_OVER=unix`
+//! or `FLOOD_OVER=ws` it joins `PROGRAM --listen ADDRESS` instead of starting it on pipes.
 
 #[path = "../benches/support/floors.rs"]
 mod floors;
@@ -21,6 +22,7 @@ use cas_sdk::{
     CasClient, Error, Events, Filter,
     events::MessageKind,
     protocol::{Call as _, ServerNotification, ThreadLoadedListParams, ThreadStartParams},
+    supervisor::Restart,
 };
 use serde_json::json;
 
@@ -66,7 +68,10 @@ struct Counts {
 }
 
 async fn client(program: String, mode: String) -> Result<Counts, Failure> {
-    let client = CasClient::builder().codex(program).spawn().await?;
+    let client = match std::env::var("FLOOD_OVER") {
+        Ok(socket) => join(&program, &socket).await?,
+        Err(_) => CasClient::builder().codex(program).spawn().await?,
+    };
     match mode.as_str() {
         "calls" => return tokio::spawn(calls(client)).await?,
         "at-once" => return tokio::spawn(at_once(client)).await?,
@@ -110,6 +115,25 @@ async fn client(program: String, mode: String) -> Result<Counts, Failure> {
     drop(idle);
     client.shutdown().await;
     Ok(counts)
+}
+
+/// Starts the program on a socket and joins it. It ends with its client.
+async fn join(program: &str, socket: &str) -> Result<CasClient, Failure> {
+    let address = match socket {
+        "unix" => {
+            let name = format!("flood-{}.sock", std::process::id());
+            format!("unix://{}", std::env::temp_dir().join(name).display())
+        }
+        "ws" => {
+            let free = std::net::TcpListener::bind("127.0.0.1:0")?;
+            format!("ws://{}", free.local_addr()?)
+        }
+        _ => return Err("FLOOD_OVER is unix or ws".into()),
+    };
+    Command::new(program).args(["--listen", &address]).spawn()?;
+    let policy = Restart::default().attempts(8);
+    let supervisor = CasClient::builder().supervise_connection(&*address, policy);
+    Ok(supervisor.await?.client().await?)
 }
 
 async fn read(mut events: Events, slow: bool) -> Result<Counts, Failure> {

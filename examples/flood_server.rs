@@ -2,7 +2,12 @@
 //! notifications (default 1,000,000) as fast as the pipe takes them. With `FLOOD_ASK_EVERY=n` each
 //! nth line is preceded by a command approval request; the times until the answers came are in the
 //! `error` notification before the end. For measuring clients.
+//!
+//! `flood_server --listen unix://PATH|ws://IP:PORT` serves one client on a socket, through another
+//! process.
 
+#[path = "../benches/support/bridge.rs"]
+mod bridge;
 #[path = "../benches/support/mix.rs"]
 mod mix;
 
@@ -16,6 +21,12 @@ use std::{
 use serde_json::{Value, json, value::RawValue};
 
 fn main() -> std::io::Result<()> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    if let [listen, address] = &args[..]
+        && listen == "--listen"
+    {
+        return bridge::listen(address);
+    }
     let setting = |name: &str, default| {
         let set = std::env::var(name).ok();
         set.and_then(|v| v.parse().ok()).unwrap_or(default)

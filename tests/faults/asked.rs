@@ -2,12 +2,16 @@
 
 use std::{future::Future as _, pin::pin, task::Poll, time::Duration};
 
-use cas_sdk::{TurnEvent, testing::FakeServer, turn::Deadline};
+use cas_sdk::{
+    Turn, TurnEvent,
+    testing::FakeServer,
+    turn::{Deadline, TurnErrorKind},
+};
 use serde_json::json;
 use tokio::time::Instant;
 
 use crate::common::within;
-use crate::{T, U, message, on_record, read, running, thread_is};
+use crate::{T, U, message, on_record, read, rig, running, thread_is, turn_error};
 
 #[tokio::test(start_paused = true)]
 async fn an_end_that_comes_while_the_server_is_asked_waits_for_no_answer() {
@@ -161,6 +165,32 @@ async fn items_that_go_round_in_circles_are_read_no_further_than_once_round() {
         let outcome = turn.finish().await.unwrap();
         assert!(outcome.recovered);
         assert_eq!(server.calls("thread/items/list"), 3);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_turn_whose_record_is_cut_off_with_the_connection_is_no_turn_without_an_answer() {
+    within(600, async {
+        let cut_off = async |server: &FakeServer, turn: Turn| {
+            on_record(server, "completed", &[]);
+            server.leave("thread/items/list");
+            let finish = tokio::spawn(turn.finish());
+            let _asked = server.next("thread/items/list").await;
+            server.die();
+            let error = turn_error(finish.await.unwrap().unwrap_err());
+            assert!(matches!(error.kind, TurnErrorKind::Closed(_)), "{error:?}");
+        };
+        // A turn that was over when it was asked for.
+        let (_client, server, thread) = rig().await;
+        on_record(&server, "completed", &[]);
+        let over = thread.turn(U).await.unwrap();
+        cut_off(&server, over).await;
+        // A turn whose end the server has not told.
+        let (_client, server, turn) = running().await;
+        server.status(T, "idle");
+        thread_is(&server, "idle");
+        cut_off(&server, turn).await;
     })
     .await;
 }

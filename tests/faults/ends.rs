@@ -3,15 +3,14 @@
 use std::time::Duration;
 
 use cas_sdk::{
-    Error, Turn, TurnEvent,
+    Error, TurnEvent,
     protocol::{ThreadItem, TurnStatus},
-    testing::FakeServer,
     turn::{Deadline, TurnErrorKind},
 };
 use serde_json::json;
 
 use crate::common::within;
-use crate::{T, U, accepted, message, on_record, rig, running, thread_is, turn_error};
+use crate::{T, U, accepted, message, on_record, running, thread_is, turn_error};
 
 #[tokio::test(start_paused = true)]
 async fn a_thread_at_rest_without_a_completion_is_looked_up_and_the_outcome_marked() {
@@ -427,32 +426,6 @@ async fn a_stream_that_was_read_to_its_end_stays_ended() {
         server.die();
         assert!(matches!(turn.next().await, Some(Err(Error::Turn(_)))));
         assert!(turn.next().await.is_none());
-    })
-    .await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_turn_whose_record_is_cut_off_with_the_connection_is_no_turn_without_an_answer() {
-    within(600, async {
-        let cut_off = async |server: &FakeServer, turn: Turn| {
-            on_record(server, "completed", &[]);
-            server.leave("thread/items/list");
-            let finish = tokio::spawn(turn.finish());
-            let _asked = server.next("thread/items/list").await;
-            server.die();
-            let error = turn_error(finish.await.unwrap().unwrap_err());
-            assert!(matches!(error.kind, TurnErrorKind::Closed(_)), "{error:?}");
-        };
-        // A turn that was over when it was asked for.
-        let (_client, server, thread) = rig().await;
-        on_record(&server, "completed", &[]);
-        let over = thread.turn(U).await.unwrap();
-        cut_off(&server, over).await;
-        // A turn whose end the server has not told.
-        let (_client, server, turn) = running().await;
-        server.status(T, "idle");
-        thread_is(&server, "idle");
-        cut_off(&server, turn).await;
     })
     .await;
 }
