@@ -10,7 +10,6 @@ use cas_sdk::{
     error::CloseCause,
     protocol::{ThreadLoadedListParams, ThreadStartParams},
     testing::{FakeServer, Gate, Reply},
-    turn::{TurnError, TurnErrorKind},
 };
 use serde_json::json;
 use tokio::runtime::{Builder, Runtime};

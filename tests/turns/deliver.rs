@@ -384,13 +384,8 @@ async fn a_delivery_that_is_given_up_at_any_point_does_nothing_twice_and_can_be_
                     turn.finish().await.unwrap();
                 }
                 rig.model.clear_requests();
-                thread
-                    .ask("and now?")
-                    .await
-                    .unwrap()
-                    .finish()
-                    .await
-                    .unwrap();
+                let turn = thread.ask("and now?").await.unwrap();
+                turn.finish().await.unwrap();
                 let request = rig.model.requests().pop().unwrap();
                 let body = request.body()["input"].to_string();
                 assert_eq!(body.matches(&text).count(), usize::from(state), "{text}");

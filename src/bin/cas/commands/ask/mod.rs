@@ -1,6 +1,7 @@
 //! `cas ask`: a question to the agent, and what it does about it as it comes.
 
 mod asides;
+mod both;
 mod consent;
 mod events;
 mod goal;
@@ -24,7 +25,9 @@ use cas_sdk::{
 use serde_json::Value;
 use tokio::time::{sleep, timeout};
 
-use self::{consent::Consent, events::Ended, input::Prepared, notes::Notes, show::Show};
+use self::{
+    both::both, consent::Consent, events::Ended, input::Prepared, notes::Notes, show::Show,
+};
 use crate::{
     failure::{DECLINED, DONE, FAILED, INTERRUPTED, TIMED_OUT},
     output::{Failure, Result},
@@ -387,35 +390,6 @@ async fn follow(turn: Turn, args: &Args, show: &mut Show, signals: &mut Signals)
         _ = signals.next() => {}
     }
     Ok(End::Signal(caught))
-}
-
-/// Waits for the outcome, and until all that belongs to it has been shown. What can't be shown ends both.
-async fn both(
-    work: impl Future<Output = Result<TurnOutcome, Error>>,
-    shown: impl Future<Output = Result>,
-) -> Result<Result<TurnOutcome, Error>> {
-    let (mut work, mut shown) = (std::pin::pin!(work), std::pin::pin!(shown));
-    let mut all_shown = false;
-    loop {
-        tokio::select! {
-            outcome = &mut work => {
-                match &outcome {
-                    _ if all_shown => {}
-                    // Its events have an end too, however slow they are read.
-                    Ok(done) if !done.recovered => shown.await?,
-                    // They may have none.
-                    Ok(_) | Err(_) => {
-                        let _ = timeout(LAST_WORDS, shown).await;
-                    }
-                }
-                return Ok(outcome);
-            }
-            done = &mut shown, if !all_shown => {
-                done?;
-                all_shown = true;
-            }
-        }
-    }
 }
 
 /// What is told in the end, and the exit status.
