@@ -74,7 +74,10 @@ async fn the_proxy_of_a_joined_server_passes_everything_on_answers_nothing_and_e
         let request = cas.event(|e| e["type"] == "cas/serverRequest");
         assert_eq!(request["method"], "item/commandExecution/requestApproval");
         assert_eq!(request["timeoutMs"], 0, "it waits for ever");
-        assert!(!owner.pending_requests().is_empty(), "it was not answered");
+        eventually("it was not answered", || {
+            !owner.pending_requests().is_empty()
+        })
+        .await;
         asked.notify_one();
         turn.finish().await.unwrap();
         assert!(rig.home.work_dir().join("here").exists(), "it was accepted");
