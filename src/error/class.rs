@@ -3,8 +3,8 @@
 use std::{io::ErrorKind, time::SystemTime};
 
 use super::{
-    ConnectErrorKind, Error, RpcError, RpcErrorKind, SpawnError, TurnError, TurnErrorKind,
-    TurnFailure,
+    ConnectErrorKind, Error, JoinRefusal, RpcError, RpcErrorKind, SpawnError, TurnError,
+    TurnErrorKind, TurnFailure,
 };
 use crate::protocol::CodexErrorInfo;
 
@@ -163,7 +163,10 @@ impl Error {
             Self::Turn(error) => error.class(),
             Self::NotFollowed { .. } | Self::NotPending { .. } => ErrorClass::Conflict,
             Self::Observer { .. } => ErrorClass::Denied,
-            Self::NotJoinable { reason, .. } => reason.class(),
+            Self::NotJoinable { reason, .. } => match reason {
+                JoinRefusal::NoTurnsYet => ErrorClass::Conflict,
+                JoinRefusal::Ephemeral => ErrorClass::Unsupported,
+            },
             Self::Encode { .. } | Self::Invalid(_) => ErrorClass::Invalid,
         }
     }

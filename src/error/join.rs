@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use super::class::ErrorClass;
-
 /// Why a thread that is there can't be joined; see [`Error::NotJoinable`](super::Error::NotJoinable).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -13,15 +11,6 @@ pub enum JoinRefusal {
     NoTurnsYet,
     /// The thread is ephemeral: the server keeps no record of it that a join could begin with.
     Ephemeral,
-}
-
-impl JoinRefusal {
-    pub(super) fn class(self) -> ErrorClass {
-        match self {
-            Self::NoTurnsYet => ErrorClass::Conflict,
-            Self::Ephemeral => ErrorClass::Unsupported,
-        }
-    }
 }
 
 impl fmt::Display for JoinRefusal {

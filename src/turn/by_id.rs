@@ -20,7 +20,7 @@ use super::{
 use crate::{
     client::{
         handle::CasClient,
-        tracker::Role,
+        tracker::GuardRole,
         turn_log::{Standing, StartedBy},
     },
     error::Error,
@@ -141,7 +141,7 @@ impl Thread {
     pub(crate) fn watch(&self, id: &str, over: Option<TurnStatus>) -> Turn {
         let (client, control) = (self.client(), TurnControl::of(self, id));
         // NB. A guard of this role neither keeps a turn alive nor has it interrupted.
-        let guard = client.tracker().guard(self.id(), id, Role::Control);
+        let guard = client.tracker().guard(self.id(), id, GuardRole::Control);
         let mut progress = Progress::shared(&guard).unwrap_or_else(|| Progress::late(self, id));
         let known = match client.turn_log().standing(self.id(), id) {
             Some(Standing::Ended(status)) => Some(status),
@@ -348,7 +348,7 @@ impl Turns {
         events.unread(vec![first]);
         let mut progress = Progress::new(events);
         progress.collector.gaps = !whole;
-        let guard = client.tracker().guard(thread.id(), id, Role::Control);
+        let guard = client.tracker().guard(thread.id(), id, GuardRole::Control);
         Turn::new(TurnControl::of(thread, id), guard, progress, false)
     }
 }

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     client::{
         time,
-        tracker::{Phase, Role, TurnGuard},
+        tracker::{GuardRole, Phase, TurnGuard},
     },
     error::{Error, RpcErrorKind},
     protocol::{Call, TurnInterruptParams, TurnStatus, TurnSteerParams},
@@ -45,7 +45,7 @@ impl TurnControl {
         let guard = thread
             .client()
             .tracker()
-            .guard(thread.id(), turn, Role::Control);
+            .guard(thread.id(), turn, GuardRole::Control);
         Self::new(thread.clone(), guard)
     }
 

@@ -8,7 +8,7 @@ use super::{
     reader::Turn,
 };
 use crate::{
-    client::tracker::Role,
+    client::tracker::GuardRole,
     events::Events,
     protocol::{self, ThreadItem},
     thread::Thread,
@@ -25,7 +25,7 @@ impl Thread {
         progress.collector.begin_with(items);
         let tracker = self.client().tracker();
         // NB. A guard of this role neither keeps a turn alive nor has it interrupted.
-        let guard = tracker.guard(self.id(), &turn.id, Role::Control);
+        let guard = tracker.guard(self.id(), &turn.id, GuardRole::Control);
         Turn::new(TurnControl::of(self, &turn.id), guard, progress, false)
     }
 }

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::error::{SubAgent, TurnFailure, TurnOutcome};
 use crate::{
-    client::tracker::{Phase, Role, TurnGuard},
+    client::tracker::{GuardRole, Phase, TurnGuard},
     error::{Error, class::ErrorClass},
     protocol::TurnStatus,
     thread::{Input, Thread},
@@ -272,7 +272,7 @@ impl TurnControl {
     /// beginning comes from the server's record, at the end.
     pub fn follow(&self) -> Turn {
         let tracker = self.thread().client().tracker();
-        let guard = tracker.guard(self.thread().id(), self.turn_id(), Role::Reader);
+        let guard = tracker.guard(self.thread().id(), self.turn_id(), GuardRole::Reader);
         let progress = Progress::shared(&guard)
             .unwrap_or_else(|| Progress::late(self.thread(), self.turn_id()));
         Turn::new(self.clone(), guard, progress, false)

@@ -34,8 +34,6 @@ pub(crate) fn files(src: &Path) -> Vec<File> {
             imports: source
                 .paths
                 .iter()
-                // A module may use its own children: they are parts of it.
-                .filter(|path| source.module.is_empty() || !path.starts_with(&source.module))
                 .filter_map(|path| index.file_of(path))
                 .filter(|path| *path != source.path && *path != "lib.rs")
                 .map(str::to_owned)
@@ -225,7 +223,10 @@ impl Reader {
         if exported {
             self.exports.push((alias, path.clone()));
         }
-        self.paths.push(path);
+        // NB. A parent that re-exports its child's names does not depend on the child by that.
+        if !(exported && path.starts_with(&self.module)) {
+            self.paths.push(path);
+        }
     }
 
     /// Paths in the input of a macro, which `syn` does not parse.

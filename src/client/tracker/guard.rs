@@ -24,13 +24,13 @@ impl Tracker {
     }
 
     /// Returns a guard that reads or controls a turn.
-    pub(crate) fn guard(self: &Arc<Self>, thread: &str, turn: &str, role: Role) -> TurnGuard {
+    pub(crate) fn guard(self: &Arc<Self>, thread: &str, turn: &str, role: GuardRole) -> TurnGuard {
         let mut state = self.lock();
         let closed = state.closed;
         let track = state.threads.entry(thread.to_owned()).or_default();
         let turn_track = track.turn(turn, closed);
         turn_track.guards += 1;
-        if role == Role::Reader {
+        if role == GuardRole::Reader {
             turn_track.readers += 1;
             turn_track.unwanted = false;
         }
@@ -58,7 +58,7 @@ impl PendingStart {
     /// Takes the turn that the response names. Returns a reader's guard of the turn, and whether
     /// the turn ran before this request. A `fresh` turn can't have run before.
     pub(crate) fn claim(self, turn: &str, fresh: bool) -> (TurnGuard, bool) {
-        let guard = self.tracker.guard(&self.thread, turn, Role::Reader);
+        let guard = self.tracker.guard(&self.thread, turn, GuardRole::Reader);
         let mut state = self.tracker.lock();
         let Some(track) = state.threads.get_mut(&self.thread) else {
             return (guard, false);
@@ -95,7 +95,7 @@ pub(crate) type Shared = dyn Any + Send + Sync;
 
 /// What a guard's holder does with a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Role {
+pub(crate) enum GuardRole {
     /// Reads the turn. When the last reader is dropped, a turn that was started here is
     /// interrupted.
     Reader,
@@ -109,7 +109,7 @@ pub(crate) struct TurnGuard {
     tracker: Arc<Tracker>,
     pub(crate) thread: String,
     pub(crate) turn: String,
-    role: Role,
+    role: GuardRole,
     pub(crate) phase: watch::Receiver<Phase>,
 }
 
@@ -160,12 +160,12 @@ impl Drop for TurnGuard {
                 return;
             };
             turn.guards -= 1;
-            if self.role == Role::Reader {
+            if self.role == GuardRole::Reader {
                 turn.readers -= 1;
                 turn.unwanted |=
                     turn.readers == 0 && turn.ours && !turn.detached && !turn.is_over();
             }
-            let interrupt = self.role == Role::Reader
+            let interrupt = self.role == GuardRole::Reader
                 && turn.unwanted
                 && *turn.phase.borrow() == Phase::Started;
             if turn.is_spent() {

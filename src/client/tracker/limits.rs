@@ -7,7 +7,6 @@ use std::{
 
 use serde::Deserialize;
 
-use super::Tracker;
 use crate::protocol::pointer::at;
 
 /// How many limits are kept; an account has a few.
@@ -38,6 +37,13 @@ struct Update {
 }
 
 impl Limits {
+    /// `account/rateLimits/updated`.
+    pub(super) fn updated(&mut self, params: &str) {
+        if let Ok(update) = at::<Update>(params, &["rateLimits"]) {
+            self.update(update);
+        }
+    }
+
     /// Keeps the previous value of a window that the update leaves out.
     fn update(&mut self, update: Update) {
         let id = update.limit_id.unwrap_or_else(|| "codex".to_owned());
@@ -53,7 +59,7 @@ impl Limits {
 
     /// When all windows that are used up have reset: those of the most recently reported limit,
     /// else those of any limit.
-    fn resets_at(&self, now: SystemTime) -> Option<SystemTime> {
+    pub(super) fn resets_at(&self, now: SystemTime) -> Option<SystemTime> {
         let latest = |windows: &[Option<Window>; 2]| {
             let used_up = windows.iter().flatten().filter(|w| w.used_percent >= 100.0);
             let resets = used_up.filter_map(|w| w.resets_at);
@@ -62,21 +68,6 @@ impl Limits {
         };
         let of_last = self.windows.get(&self.last).and_then(latest);
         of_last.or_else(|| self.windows.values().filter_map(latest).max())
-    }
-}
-
-impl Tracker {
-    /// `account/rateLimits/updated`.
-    pub(super) fn limits_updated(&self, params: &str) {
-        if let Ok(update) = at::<Update>(params, &["rateLimits"]) {
-            self.lock().limits.update(update);
-        }
-    }
-
-    /// When the limits that are used up reset; `None` if no limit is used up, or if the server did
-    /// not say when.
-    pub(crate) fn limit_resets_at(&self) -> Option<SystemTime> {
-        self.lock().limits.resets_at(SystemTime::now())
     }
 }
 

@@ -6,31 +6,20 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use tokio::sync::watch;
-
-use super::{Phase, State};
-
-/// The phases that have changed and have not been announced.
-#[derive(Default)]
-pub(super) struct News(Vec<watch::Sender<Phase>>);
-
-impl News {
-    /// Sets a phase at once, for everyone who looks at it, and keeps it to be announced.
-    pub(super) fn set(&mut self, of: &watch::Sender<Phase>, phase: Phase) {
-        of.send_if_modified(|now| {
-            *now = phase;
-            false
-        });
-        self.0.push(of.clone());
-    }
-}
+use super::{State, Tracker, news::News};
 
 /// The locked state.
 pub(super) struct Locked<'a>(Option<MutexGuard<'a, State>>);
 
 impl<'a> Locked<'a> {
-    pub(super) fn new(state: &'a Mutex<State>) -> Self {
+    fn new(state: &'a Mutex<State>) -> Self {
         Self(Some(state.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+}
+
+impl Tracker {
+    pub(super) fn lock(&self) -> Locked<'_> {
+        Locked::new(&self.state)
     }
 }
 
@@ -51,11 +40,9 @@ impl DerefMut for Locked<'_> {
 impl Drop for Locked<'_> {
     fn drop(&mut self) {
         if let Some(mut state) = self.0.take() {
-            let News(news) = std::mem::take(&mut state.news);
+            let news: News = std::mem::take(&mut state.news);
             drop(state);
-            for of in news {
-                of.send_if_modified(|_| true);
-            }
+            news.announce();
         }
     }
 }

@@ -10,13 +10,17 @@ mod guard;
 mod interrupt;
 mod limits;
 mod locked;
+mod news;
 mod observe;
+mod owner;
 mod ownership;
+mod phase;
 mod usage;
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     sync::{Arc, Mutex, OnceLock, Weak},
+    time::SystemTime,
 };
 
 use tokio::sync::{Notify, watch};
@@ -27,30 +31,13 @@ use crate::{
     protocol::TurnStatus,
     rpc::{Aside, Connection},
 };
-pub(crate) use guard::{PendingStart, Role, Shared, TurnGuard};
+pub(crate) use guard::{GuardRole, PendingStart, Shared, TurnGuard};
 use limits::Limits;
-use locked::{Locked, News};
-use ownership::Owner;
-pub(crate) use ownership::{Answerer, HandlerSet};
-
-/// How far a turn has progressed.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Phase {
-    /// The server has accepted the turn, and would refuse an interrupt that names it.
-    Accepted,
-    /// `turn/started` has come.
-    Started,
-    /// The turn has ended with this status.
-    Ended(TurnStatus),
-    /// The thread or the connection is gone.
-    Lost,
-}
-
-impl Phase {
-    pub(crate) fn is_over(&self) -> bool {
-        matches!(self, Self::Ended(_) | Self::Lost)
-    }
-}
+use news::News;
+pub(crate) use owner::HandlerSet;
+use owner::Owner;
+pub(crate) use ownership::Answerer;
+pub(crate) use phase::Phase;
 
 /// The tokens that a turn has used.
 #[derive(Debug, Clone, Copy, Default)]
@@ -334,8 +321,10 @@ impl Tracker {
         state.tidy(thread);
     }
 
-    fn lock(&self) -> Locked<'_> {
-        Locked::new(&self.state)
+    /// When the limits that are used up reset; `None` if no limit is used up, or if the server did
+    /// not say when.
+    pub(crate) fn limit_resets_at(&self) -> Option<SystemTime> {
+        self.lock().limits.resets_at(SystemTime::now())
     }
 }
 

@@ -23,7 +23,7 @@ impl Tracker {
             self.log.end_shells(&connection, thread, turn);
         }
         match parts.method() {
-            Some("account/rateLimits/updated") => return self.limits_updated(params),
+            Some("account/rateLimits/updated") => return self.lock().limits.updated(params),
             Some("thread/started") => return self.thread_started(params),
             _ => {}
         }

@@ -38,8 +38,15 @@ pub struct PendingRequestChanges {
     ended: bool,
 }
 
+impl Dispatch {
+    /// The requests that wait for an answer, as they come and are settled.
+    pub(crate) fn pending_changes(&self) -> PendingRequestChanges {
+        PendingRequestChanges::new(self.myself.clone(), self.changes.subscribe())
+    }
+}
+
 impl PendingRequestChanges {
-    pub(super) fn new(dispatch: Weak<Dispatch>, mut changes: watch::Receiver<()>) -> Self {
+    fn new(dispatch: Weak<Dispatch>, mut changes: watch::Receiver<()>) -> Self {
         // The requests that wait already are the first change.
         changes.mark_changed();
         Self {

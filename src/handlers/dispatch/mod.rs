@@ -12,6 +12,7 @@ mod explicit;
 mod guarded;
 mod immediate;
 mod items;
+mod login;
 mod observe;
 mod ours;
 mod pending;
@@ -19,6 +20,7 @@ mod refresh;
 mod route;
 mod sending;
 mod settings;
+mod settled;
 mod threads;
 
 use std::{
@@ -34,7 +36,7 @@ use tokio::{
 };
 use tracing::Level;
 
-use self::{items::Items, ours::Login, refresh::Refresher};
+use self::{items::Items, login::Login, refresh::Refresher};
 use super::{
     answer::Answer,
     context::RequestContext,
@@ -53,7 +55,8 @@ use crate::{
 };
 
 pub use changes::{PendingRequestChange, PendingRequestChanges};
-pub use pending::{PendingRequest, Settled};
+pub use pending::PendingRequest;
+pub use settled::Settled;
 pub(crate) use threads::Threads;
 
 /// How many server requests are answered at the same time; further requests get "overloaded".
@@ -155,19 +158,6 @@ impl Dispatch {
     /// Records a login or logout: tokens from before it are no longer handed out.
     pub(crate) fn login_changed(&self) {
         self.refresher.login_changed();
-    }
-
-    /// The requests that wait for an answer, the oldest first.
-    pub(crate) fn pending(&self) -> Vec<PendingRequest> {
-        let describe = |open: &Open| PendingRequest::new(open, self.myself.clone());
-        let mut pending: Vec<_> = self.lock().open.values().map(describe).collect();
-        pending.sort_by_key(PendingRequest::seq);
-        pending
-    }
-
-    /// The requests that wait for an answer, as they come and are settled.
-    pub(crate) fn pending_changes(&self) -> PendingRequestChanges {
-        PendingRequestChanges::new(self.myself.clone(), self.changes.subscribe())
     }
 
     /// Accepts a server request.

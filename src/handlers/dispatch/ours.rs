@@ -1,8 +1,6 @@
 //! Which requests this client answers by itself.
 
-use std::sync::{Mutex, PoisonError};
-
-use super::{Dispatch, Open, Settled};
+use super::{Dispatch, Open, settled::Settled};
 use crate::{
     client::Role,
     handlers::method::ServerMethod,
@@ -12,25 +10,6 @@ use crate::{
         reply::{OnReply, Outcome},
     },
 };
-
-/// The account of the login that this client has made, if codex asks its client for new tokens.
-#[derive(Default)]
-pub(super) struct Login(Mutex<Option<String>>);
-
-impl Login {
-    fn set(&self, account: Option<String>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = account;
-    }
-
-    /// Whether a request for new tokens is about this login. All clients get the request, and the
-    /// others have made no login or another one.
-    fn is_of(&self, previous: Option<&str>) -> bool {
-        let account = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        account
-            .as_deref()
-            .is_some_and(|account| previous.is_none_or(|previous| previous == account))
-    }
-}
 
 impl Dispatch {
     /// Whether this client answers a request by itself. An answer is a vote, and the first vote

@@ -4,7 +4,7 @@ use std::{fmt, sync::Weak, time::Instant};
 
 use tokio::sync::watch;
 
-use super::{Dispatch, Open};
+use super::{Dispatch, Open, settled::Settled};
 use crate::{
     error::Error,
     handlers::{decision::Decision, explicit::RequestAnswer, request::request_id},
@@ -39,39 +39,8 @@ pub struct PendingRequest {
     dispatch: Weak<Dispatch>,
 }
 
-/// Why a request of the server no longer waits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Settled {
-    /// This client has sent an answer. Another client's answer may have reached the server first;
-    /// what came of the request shows in its item.
-    Answered,
-    /// The server says that the request is settled (`serverRequest/resolved`), as by the answer of
-    /// another client.
-    Resolved,
-    /// What the request was about is over: its item, its turn or its thread.
-    Over,
-    /// The connection has ended. The request may still wait for the other clients.
-    Closed,
-    /// This connection no longer follows the thread. The request may still wait for the other
-    /// clients.
-    Unfollowed,
-}
-
-impl Settled {
-    fn reason(self) -> &'static str {
-        match self {
-            Self::Answered => "this client has answered it",
-            Self::Resolved => "the server says that it is settled",
-            Self::Over => "its item, turn or thread is over",
-            Self::Closed => "the connection has ended",
-            Self::Unfollowed => "this connection no longer follows its thread",
-        }
-    }
-}
-
 impl PendingRequest {
-    pub(super) fn new(open: &Open, dispatch: Weak<Dispatch>) -> Self {
+    fn new(open: &Open, dispatch: Weak<Dispatch>) -> Self {
         let message = open.message.clone();
         let parts = message.parts();
         let text = |part: Option<&str>| part.map(str::to_owned);
@@ -203,6 +172,16 @@ impl PendingRequest {
 
     fn gone(&self, settled: Settled) -> Error {
         not_pending(&self.message, settled.reason())
+    }
+}
+
+impl Dispatch {
+    /// The requests that wait for an answer, the oldest first.
+    pub(crate) fn pending(&self) -> Vec<PendingRequest> {
+        let describe = |open: &Open| PendingRequest::new(open, self.myself.clone());
+        let mut pending: Vec<_> = self.lock().open.values().map(describe).collect();
+        pending.sort_by_key(PendingRequest::seq);
+        pending
     }
 }
 
