@@ -171,7 +171,10 @@ pub(crate) const TYPES: [(&str, &[&str]); 130] = [
     ("ThreadQueueStartParams", &["*"]),
     ("ThreadReadParams", &["threadId"]),
     ("ThreadResumeInitialTurnsPageParams", &["*"]),
-    ("ThreadResumeParams", &["initialTurnsPage", "threadId"]),
+    (
+        "ThreadResumeParams",
+        &["excludeTurns", "initialTurnsPage", "threadId"],
+    ),
     ("ThreadSetNameParams", &["*"]),
     ("ThreadSourceKind", &["*"]),
     ("ThreadStartParams", &["*"]),

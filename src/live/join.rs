@@ -11,13 +11,13 @@ use std::{
 
 use futures_core::Stream;
 use serde::Deserialize;
-use serde_json::json;
 
 use crate::{
     CasClient, Error, Event, Events, Filter, Thread,
     error::{JoinRefusal, RpcErrorKind},
     events::MessageKind,
-    protocol::{self, ThreadStatus, TurnStatus, pointer::at},
+    protocol::{self, Call as _, ThreadResumeParams, ThreadStatus, TurnStatus, pointer::at},
+    thread::resume::newest_turns,
     turn::Turn,
 };
 
@@ -88,12 +88,14 @@ impl Join {
             turns,
             timeout,
         } = self;
-        let params = if client.experimental_api() {
-            let page = json!({"limit": turns, "itemsView": "full"});
-            json!({"threadId": id, "excludeTurns": true, "initialTurnsPage": page})
-        } else {
-            json!({"threadId": id})
-        };
+        let mut params = ThreadResumeParams::new(id.as_str());
+        if client.experimental_api() {
+            params = params
+                .exclude_turns(true)
+                .initial_turns_page(newest_turns(turns));
+        }
+        let params = serde_json::to_string(&params)
+            .map_err(|e| Error::encode(ThreadResumeParams::METHOD, &e))?;
         // NB. It takes nothing until the reader has read the response: what was sent before is in
         // the snapshot.
         let events = Events::new(client.subscribe(std::sync::Arc::new(|_| false)));
@@ -105,7 +107,7 @@ impl Join {
             }
         });
         let within = timeout.unwrap_or_else(|| client.request_timeout());
-        let opened = client.resume_with(&params.to_string(), within, hook).await;
+        let opened = client.resume_with(&params, within, hook).await;
         let thread = match opened {
             Ok(thread) => thread,
             Err(error) => return Err(refusal(&client, &id, error).await),

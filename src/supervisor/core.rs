@@ -13,9 +13,8 @@ use crate::{
     client::tracker::HandlerSet,
     error::{CloseReason, Error},
     events::{Events, Filter},
-    protocol::{
-        SortDirection, ThreadResumeInitialTurnsPageParams, ThreadResumeParams, TurnItemsView,
-    },
+    protocol::ThreadResumeParams,
+    thread::resume::newest_turns,
 };
 
 pub(super) struct Core {
@@ -150,11 +149,7 @@ impl Core {
         let mut params = ThreadResumeParams::new(id);
         if client.experimental_api() {
             // What runs is in the response, and only there.
-            let page = ThreadResumeInitialTurnsPageParams::default()
-                .limit(1_u32)
-                .sort_direction(SortDirection::Desc)
-                .items_view(TurnItemsView::Full);
-            params = params.initial_turns_page(page);
+            params = params.initial_turns_page(newest_turns(1));
         }
         let resumed = client.resume_thread(params).await;
         if let Ok(thread) = &resumed {

@@ -6,7 +6,7 @@ mod input;
 mod mcp;
 mod open;
 mod overrides;
-mod resume;
+pub(crate) mod resume;
 pub(crate) mod status;
 pub(crate) mod stop;
 pub(crate) mod stored_turns;

@@ -19,7 +19,8 @@ use crate::{
     client::{handle::CasClient, time},
     error::{Error, RpcErrorKind},
     protocol::{
-        Call, ThreadForkParams, ThreadResumeParams, ThreadStartParams, ThreadUnarchiveParams,
+        Call, SortDirection, ThreadForkParams, ThreadResumeInitialTurnsPageParams,
+        ThreadResumeParams, ThreadStartParams, ThreadUnarchiveParams, TurnItemsView,
     },
 };
 
@@ -180,6 +181,15 @@ impl Resume {
             .await
             .map_err(told)
     }
+}
+
+/// The newest turns with their items, as a part of the response that resumes a thread. What runs is
+/// there, and only there.
+pub(crate) fn newest_turns(count: u32) -> ThreadResumeInitialTurnsPageParams {
+    ThreadResumeInitialTurnsPageParams::default()
+        .limit(count)
+        .sort_direction(SortDirection::Desc)
+        .items_view(TurnItemsView::Full)
 }
 
 /// The same params for `thread/fork`, without those that `thread/fork` does not have.

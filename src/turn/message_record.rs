@@ -1,20 +1,26 @@
 //! The server's record of messages: which turn has one, and which message a turn began with.
 
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::value::RawValue;
 
 use crate::{
-    client::pager::Pager,
+    client::pages::AsSent,
     error::{Error, RpcErrorKind},
-    protocol::pointer::Page,
-    thread::Thread,
+    protocol::{Call as _, SortDirection, ThreadItemsListParams},
+    thread::{
+        Thread,
+        stored_turns::{LIST, StoredTurns, has_no_list},
+    },
 };
 
 /// The number of items that are searched for a message, newest first.
 const ITEMS: usize = 1000;
-const PAGE: usize = 50;
+const PAGE: u32 = 50;
 /// The number of turns that are searched, newest first, where the server lists no items.
 const TURNS: usize = 50;
+const TURN_PAGE: u32 = 10;
+/// The number of items, oldest first, among which a turn has the message that it began with.
+const FIRST: usize = 10;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -25,7 +31,6 @@ struct Entry {
 
 #[derive(Deserialize)]
 struct TurnItems {
-    id: String,
     #[serde(default)]
     items: Vec<Item>,
 }
@@ -57,46 +62,41 @@ impl Item {
 /// The turn that has the message with this id, according to the server's record. The thread need
 /// not be loaded.
 pub(super) async fn turn_of(thread: &Thread, message: &str) -> Result<Option<String>, Error> {
-    const METHOD: &str = "thread/items/list";
-    let mut pages = pages(METHOD, thread, PAGE);
-    for _ in 0..ITEMS / PAGE {
-        let asked = thread.client().call::<Page<Entry>>(METHOD, pages.params());
-        let page = match asked.urgent().await {
-            Ok(page) => page,
-            Err(error) if is_empty(&error) => return Ok(None),
-            Err(error) if is_unsupported(&error) => return turn_among_turns(thread, message).await,
-            Err(error) => return Err(error),
+    let params = ThreadItemsListParams::new(thread.id()).limit(PAGE);
+    let params = params.sort_direction(SortDirection::Desc);
+    let mut entries = thread.client().pages(AsSent(params)).urgent();
+    for _ in 0..ITEMS {
+        let entry = match entries.next().await {
+            None => break,
+            Some(Ok(entry)) => read_entry(&entry)?,
+            Some(Err(error)) if is_empty(&error) => break,
+            // A thread of the mode `legacy`, or an older server: the items come with the turns.
+            Some(Err(error)) if has_no_list(&error) => {
+                return turn_among_turns(thread, message).await;
+            }
+            Some(Err(error)) => return Err(error),
         };
-        let mut entries = page.data.into_iter();
-        if let Some(found) = entries.find(|entry| entry.item.has_id(message)) {
-            return Ok(Some(found.turn_id));
-        }
-        if !pages.turn(page.next_cursor)? {
-            break;
+        if entry.item.has_id(message) {
+            return Ok(Some(entry.turn_id));
         }
     }
     Ok(None)
 }
 
 async fn turn_among_turns(thread: &Thread, message: &str) -> Result<Option<String>, Error> {
-    const METHOD: &str = "thread/turns/list";
-    const PAGE: usize = 10;
-    let mut pages = pages(METHOD, thread, PAGE);
-    for _ in 0..TURNS / PAGE {
-        let asked = thread
-            .client()
-            .call::<Page<TurnItems>>(METHOD, pages.params());
-        let page = match asked.urgent().await {
-            Ok(page) => page,
-            Err(error) if is_empty(&error) => return Ok(None),
+    let turns = StoredTurns::new(thread.client(), thread.id(), TURN_PAGE);
+    let mut turns = turns.newest_first().urgent();
+    for _ in 0..TURNS {
+        let stored = match turns.next().await {
+            Ok(Some(stored)) => stored,
+            Ok(None) => break,
+            Err(error) if is_empty(&error) => break,
             Err(error) => return Err(error),
         };
-        let mut turns = page.data.into_iter();
-        if let Some(found) = turns.find(|turn| turn.items.iter().any(|item| item.has_id(message))) {
-            return Ok(Some(found.id));
-        }
-        if !pages.turn(page.next_cursor)? {
-            break;
+        let turn: TurnItems = serde_json::from_str(stored.json.get())
+            .map_err(|e| Error::decode(LIST, stored.json.get(), &e))?;
+        if turn.items.iter().any(|item| item.has_id(message)) {
+            return Ok(Some(stored.id));
         }
     }
     Ok(None)
@@ -109,33 +109,26 @@ pub(super) async fn began_with(
     turn: &str,
     message: &str,
 ) -> Result<Option<bool>, Error> {
-    let params = json!({
-        "threadId": thread.id(), "turnId": turn, "limit": 10, "sortDirection": "asc",
-    });
-    let asked = thread
-        .client()
-        .call::<Page<Entry>>("thread/items/list", params);
-    let page = match asked.urgent().await {
-        Ok(page) => page,
-        Err(error) if is_empty(&error) => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let first = page.data.iter().find(|entry| entry.item.is_message());
-    Ok(first.map(|first| first.item.has_id(message)))
+    let params = ThreadItemsListParams::new(thread.id()).turn_id(turn);
+    let params = params.limit(PAGE).sort_direction(SortDirection::Asc);
+    let mut entries = thread.client().pages(AsSent(params)).urgent();
+    for _ in 0..FIRST {
+        let entry = match entries.next().await {
+            None => break,
+            Some(Ok(entry)) => read_entry(&entry)?,
+            Some(Err(error)) if is_empty(&error) => break,
+            Some(Err(error)) => return Err(error),
+        };
+        if entry.item.is_message() {
+            return Ok(Some(entry.item.has_id(message)));
+        }
+    }
+    Ok(None)
 }
 
-fn pages(method: &'static str, thread: &Thread, limit: usize) -> Pager {
-    let params = [
-        ("threadId", json!(thread.id())),
-        ("limit", json!(limit)),
-        ("sortDirection", json!("desc")),
-        ("itemsView", json!("full")),
-    ];
-    let params = params
-        .into_iter()
-        .filter(|(name, _)| *name != "itemsView" || method == "thread/turns/list")
-        .map(|(name, value)| (name.to_owned(), value));
-    Pager::new(method, params.collect())
+fn read_entry(entry: &RawValue) -> Result<Entry, Error> {
+    const METHOD: &str = ThreadItemsListParams::METHOD;
+    serde_json::from_str(entry.get()).map_err(|e| Error::decode(METHOD, entry.get(), &e))
 }
 
 /// Whether nothing is on record yet.
@@ -143,17 +136,5 @@ fn is_empty(error: &Error) -> bool {
     matches!(
         error.rpc_kind(),
         Some(RpcErrorKind::NoTurnsYet | RpcErrorKind::ThreadMissing)
-    )
-}
-
-/// Whether the server lists no items, or not for this thread.
-fn is_unsupported(error: &Error) -> bool {
-    matches!(
-        error.rpc_kind(),
-        Some(
-            RpcErrorKind::UnknownMethod
-                | RpcErrorKind::ExperimentalRequired { .. }
-                | RpcErrorKind::Unsupported
-        )
     )
 }
