@@ -13,10 +13,10 @@ use super::threads::tilde;
 use crate::{
     connect::Connect,
     failure::{DONE, FAILED},
-    output::{Result, cell, json as json_line, line, verbatim},
+    output::{Failure, Result, cell, json as json_line, line, verbatim},
     screen::{Table, height, is_dumb},
     server::short,
-    signals::Signals,
+    signals::{Caught, Signals},
     when::duration,
 };
 
@@ -59,11 +59,10 @@ pub(crate) async fn run(args: Args, signals: &mut Signals) -> Result<u8> {
         if let Some(endpoint) = &endpoint {
             discover = discover.endpoint(endpoint.clone());
         }
-        let look = async { Ok::<_, crate::output::Failure>(discover.await) };
         let live = tokio::select! {
             biased;
             caught = signals.next() => return left(&args, caught),
-            live = look => live?,
+            live = discover.into_future() => live,
         };
         let text = serde_json::to_string(&live)?;
         if shown.as_ref() != Some(&text) {
@@ -90,10 +89,10 @@ pub(crate) async fn run(args: Args, signals: &mut Signals) -> Result<u8> {
 const SHORTEST: Duration = Duration::from_millis(100);
 
 /// Ctrl-C is how somebody who watches leaves.
-fn left(args: &Args, caught: crate::signals::Caught) -> Result<u8> {
+fn left(args: &Args, caught: Caught) -> Result<u8> {
     match caught {
-        crate::signals::Caught::Interrupt if args.watch => Ok(DONE),
-        other => Err(crate::output::Failure::Signal(other)),
+        Caught::Interrupt if args.watch => Ok(DONE),
+        other => Err(Failure::Signal(other)),
     }
 }
 

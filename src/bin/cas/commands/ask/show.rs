@@ -242,13 +242,18 @@ impl Show {
         if self.markdown {
             return Ok(());
         }
+        self.piece(is_first, delta).await
+    }
+
+    /// Shows a piece of a text; the first begins a paragraph.
+    async fn piece(&mut self, is_first: bool, text: &str) -> Result {
         self.clear();
         if is_first {
             self.gap().await?;
         }
-        self.mid_line = !delta.ends_with('\n');
+        self.mid_line = !text.ends_with('\n');
         self.shown = true;
-        self.printer.text(delta).await
+        self.printer.text(text).await
     }
 
     /// A message that has come to its end: what was not shown of it is.
@@ -286,13 +291,7 @@ impl Show {
         if self.markdown || delta.is_empty() {
             return Ok(());
         }
-        self.clear();
-        if is_first {
-            self.gap().await?;
-        }
-        self.mid_line = !delta.ends_with('\n');
-        self.shown = true;
-        self.printer.text(delta).await
+        self.piece(is_first, delta).await
     }
 
     /// A plan that has come to its end: what was not shown of it is.

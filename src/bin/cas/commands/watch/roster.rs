@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use cas_sdk::{Event, Filter, client::Role, live::LiveServer};
+use cas_sdk::{Error, Event, Filter, client::Role, live::LiveServer};
 use serde_json::{Value, json};
 
 use super::{Args, view::VERSION};
@@ -39,7 +39,9 @@ pub(super) async fn run(args: &Args, signals: &mut Signals) -> Result<u8> {
         };
         match event {
             Some(Ok(event)) => show(args, &event, &mut titles)?,
-            Some(Err(cas_sdk::Error::Lagged { .. })) => {}
+            Some(Err(Error::Lagged { skipped })) => {
+                complain(&format!("{skipped} events were dropped"));
+            }
             Some(Err(_)) | None => {
                 let reason = client.closed().await;
                 complain(&format!("the server can't be watched any more: {reason}"));

@@ -16,6 +16,9 @@ use crate::{
     stdio::Typed,
 };
 
+/// Marks the request that a typed letter answers.
+const ASK: &str = " [y/n]";
+
 pub(super) struct Session {
     thread: Thread,
     view: View,
@@ -115,21 +118,32 @@ impl Session {
     async fn changed(&mut self, change: PendingRequestChange, acts: bool) -> Result {
         match change {
             PendingRequestChange::Added(request) if self.is_of_this_thread(&request) => {
-                let how = if !acts || request.offers().is_empty() {
-                    ""
-                } else {
-                    " [y/n]"
-                };
+                let is_asked = acts && self.asked().is_none() && !request.offers().is_empty();
+                let how = if is_asked { ASK } else { "" };
                 self.view.pending(&request, how).await?;
                 self.waiting.push(request);
             }
             PendingRequestChange::Settled(request) if self.is_of_this_thread(&request) => {
+                let before = self.asked().map(|asked| asked.id.clone());
                 self.waiting.retain(|waiting| waiting.settled().is_none());
                 self.view.settled(&request).await?;
+                let next = self
+                    .asked()
+                    .filter(|next| Some(&next.id) != before.as_ref());
+                if let (true, Some(next)) = (acts, next.cloned()) {
+                    self.view.pending(&next, ASK).await?;
+                }
             }
             _ => {}
         }
         Ok(())
+    }
+
+    /// The request that `y` and `n` answer, the one that was shown with the question: the oldest
+    /// that waits for a decision.
+    fn asked(&self) -> Option<&PendingRequest> {
+        let mut waiting = self.waiting.iter();
+        waiting.find(|request| !request.offers().is_empty())
     }
 
     fn is_of_this_thread(&self, request: &PendingRequest) -> bool {
@@ -146,9 +160,7 @@ impl Session {
             "n" | "no" => Some(Decision::Decline),
             _ => None,
         };
-        let mut asking = self.waiting.iter();
-        let asking = asking.find(|request| !request.offers().is_empty()).cloned();
-        if let (Some(decision), Some(request)) = (decision, asking) {
+        if let (Some(decision), Some(request)) = (decision, self.asked().cloned()) {
             let text = match request.answer(decision).await {
                 Ok(()) => format!("answered: {}", field(&what(&request))),
                 Err(error) => field(&error.to_string()).into_owned(),

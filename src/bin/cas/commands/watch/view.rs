@@ -116,10 +116,9 @@ impl View {
                     .failure
                     .as_ref()
                     .map(|failure| failure.message.as_str());
-                let status = status(event);
                 let told = Told::TurnCompleted {
                     turn_id: turn,
-                    status: &status,
+                    status: outcome.status.as_str(),
                     error: failure,
                 };
                 return self.printer.json(&told).await;
@@ -149,9 +148,10 @@ impl View {
                     .failure
                     .as_ref()
                     .map(|failure| field(&failure.message));
+                let status = outcome.status.as_str();
                 let text = match &error {
-                    Some(error) => format!("the turn {}: {error}", status(event)),
-                    None => format!("the turn is {}", status(event)),
+                    Some(error) => format!("the turn {status}: {error}"),
+                    None => format!("the turn is {status}"),
                 };
                 self.remark(DIM, &text).await
             }
@@ -266,17 +266,6 @@ impl View {
         }
         self.remark(DIM, &format!("settled: {}", field(&what(request))))
             .await
-    }
-}
-
-/// How a turn ended, in the protocol's word.
-fn status(event: &TurnEvent) -> String {
-    match event {
-        TurnEvent::Completed(outcome) => {
-            let status = serde_json::to_value(&outcome.status).unwrap_or_default();
-            status.as_str().unwrap_or("over").to_owned()
-        }
-        _ => String::new(),
     }
 }
 
