@@ -2,8 +2,8 @@
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader, Write as _},
-    process::{Command, Output, Stdio},
+    io::{BufRead as _, BufReader},
+    process::{Command, Stdio},
 };
 
 use cas_sdk::testing::{Gate, Reply, Usage};
@@ -13,24 +13,8 @@ use serde_json::{Value, json};
 use crate::{
     common::{Rig, codex_test, within},
     interrupts::signal,
-    people::{cas, lines, run, stderr, stdout},
+    people::{cas, lines, piped, run, stderr, stdout},
 };
-
-/// Runs it with something on standard input.
-async fn piped(rig: &Rig, args: &[&str], input: &str) -> Output {
-    let (mut command, input) = (cas(rig, args), input.to_owned());
-    let all = move || {
-        command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        // It may have ended without reading.
-        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
-        child.wait_with_output().unwrap()
-    };
-    tokio::task::spawn_blocking(all).await.unwrap()
-}
 
 /// A rig whose model may ask for more than the sandbox allows.
 pub async fn asking() -> Option<Rig> {

@@ -2,16 +2,12 @@
 
 use std::{os::unix::fs::PermissionsExt as _, process::Command, sync::Arc};
 
-use cas_sdk::{
-    handlers::{ApprovalRequest, Decision, HandlerError},
-    protocol::ThreadStartParams,
-    testing::Reply,
-};
+use cas_sdk::{protocol::ThreadStartParams, testing::Reply};
 use serde_json::json;
 use tokio::sync::Notify;
 
 use crate::{
-    common::{Rig, codex_test_with, eventually},
+    common::{Rig, codex_test_with, eventually, scenes::accepts_when_told},
     instance::Instance,
     people::{run, stderr},
 };
@@ -36,17 +32,7 @@ async fn the_proxy_of_a_joined_server_passes_everything_on_answers_nothing_and_e
     };
     codex_test_with(config, 120, async |rig| {
         let asked = Arc::new(Notify::new());
-        let answers = {
-            let asked = asked.clone();
-            move |_: ApprovalRequest, _| {
-                let asked = asked.clone();
-                async move {
-                    asked.notified().await;
-                    Ok::<_, HandlerError>(Decision::Accept)
-                }
-            }
-        };
-        let owner = rig.builder().approvals(answers);
+        let owner = rig.builder().approvals(accepts_when_told(&asked));
         let owner = owner.serve("unix://").await.unwrap();
         let thread = owner
             .start_thread(ThreadStartParams::default())

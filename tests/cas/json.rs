@@ -1,6 +1,6 @@
 //! `docs/json.md`: every example in it has the form of what is emitted, and everything that is emitted has an example.
 
-use std::{collections::BTreeMap, fmt, fs, io::Write as _, process::Stdio};
+use std::{collections::BTreeMap, fmt, fs};
 
 use cas_sdk::testing::{Reply, Usage};
 use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{
     common::{codex_test, codex_test_with, within},
-    people::{cas, lines, run, stderr},
+    people::{lines, piped, run, stderr},
 };
 
 /// The examples: those of a command's events by `event`, those of reports by the heading above them.
@@ -291,14 +291,7 @@ async fn the_reports_of_reviews_goals_and_stops_are_those_of_the_documentation()
 async fn the_report_of_a_login_is_that_of_the_documentation() {
     let home = cas_sdk::testing::CodexHomeBuilder::chatgpt_auth;
     codex_test_with(home, 60, async |rig| {
-        let mut command = cas(&rig, &["login", "--api-key", "--json"]);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let out = tokio::task::spawn_blocking(move || {
-            let mut child = command.spawn().unwrap();
-            child.stdin.take().unwrap().write_all(b"sk-test\n").unwrap();
-            child.wait_with_output().unwrap()
-        });
-        let out = out.await.unwrap();
+        let out = piped(&rig, &["login", "--api-key", "--json"], "sk-test\n").await;
         assert_same_form(&examples()["cas login"], &lines(&out)[0], "cas login");
         assert_known_order(&crate::people::stdout(&out));
     })

@@ -31,6 +31,22 @@ pub async fn run(rig: &Rig, args: &[&str]) -> Output {
         .unwrap()
 }
 
+/// Runs it with something on standard input.
+pub async fn piped(rig: &Rig, args: &[&str], input: &str) -> Output {
+    let (mut command, input) = (cas(rig, args), input.to_owned());
+    let all = move || {
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        // It may have ended without reading.
+        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+        child.wait_with_output().unwrap()
+    };
+    tokio::task::spawn_blocking(all).await.unwrap()
+}
+
 pub fn stdout(out: &Output) -> String {
     String::from_utf8(out.stdout.clone()).unwrap()
 }
@@ -85,14 +101,8 @@ async fn ask_goes_on_with_a_thread_and_tells_everything_as_json() {
         let wanted = json!({"type": "object", "properties": {"answer": {"type": "integer"}}, "required": ["answer"], "additionalProperties": false});
         std::fs::write(&schema, wanted.to_string()).unwrap();
         let thread = end["threadId"].as_str().unwrap();
-        let mut command = cas(&rig, &["ask", "--thread", thread, "--schema", "schema.json", "-"]);
-        let out = tokio::task::spawn_blocking(move || {
-            let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-            child.stdin.take().unwrap().write_all(b"from stdin").unwrap();
-            child.wait_with_output().unwrap()
-        })
-        .await
-        .unwrap();
+        let args = ["ask", "--thread", thread, "--schema", "schema.json", "-"];
+        let out = piped(&rig, &args, "from stdin").await;
         assert_eq!(stdout(&out), "{\"answer\":2}\n", "{}", stderr(&out));
         let request = &rig.model.requests()[1];
         assert!(request.user_texts().contains(&"from stdin") && request.user_texts().contains(&"first"));

@@ -1,13 +1,11 @@
 //! Plans, goals, reviews, stops and logins, against the real codex.
 
-use std::{io::Write as _, process::Stdio};
-
 use cas_sdk::testing::{CodexHomeBuilder, ModelRequest, Reply};
 use serde_json::{Value, json};
 
 use crate::{
     common::{codex_test, codex_test_with},
-    people::{cas, lines, run, stderr, stdout},
+    people::{lines, piped, run, stderr, stdout},
 };
 
 const PLAN: &str = "Look:\n<proposed_plan>\n# Plan\n1. Measure.\n</proposed_plan>\nThat is it.\n";
@@ -223,14 +221,7 @@ async fn goal_is_set_worked_on_and_shown() {
 #[tokio::test(flavor = "multi_thread")]
 async fn login_takes_a_key_says_who_it_is_and_forgets_it() {
     codex_test_with(CodexHomeBuilder::chatgpt_auth, 60, async |rig| {
-        let mut command = cas(&rig, &["login", "--api-key", "--json"]);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let out = tokio::task::spawn_blocking(move || {
-            let mut child = command.spawn().unwrap();
-            child.stdin.take().unwrap().write_all(b"sk-test\n").unwrap();
-            child.wait_with_output().unwrap()
-        });
-        let out = out.await.unwrap();
+        let out = piped(&rig, &["login", "--api-key", "--json"], "sk-test\n").await;
         assert!(out.status.success(), "{out:?}");
         assert!(!String::from_utf8_lossy(&out.stdout).contains("sk-test"));
         let out = run(&rig, &["login", "--status"]).await;

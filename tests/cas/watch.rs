@@ -9,7 +9,6 @@ use std::{
 
 use cas_sdk::{
     CasClient, Thread,
-    handlers::{ApprovalRequest, Decision, HandlerError},
     protocol::ThreadStartParams,
     testing::{CodexHomeBuilder, Gate, Reply},
 };
@@ -18,7 +17,7 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use crate::{
-    common::{Rig, codex_test, codex_test_with, eventually, within},
+    common::{Rig, codex_test, codex_test_with, eventually, scenes::accepts_when_told, within},
     json::{assert_same_form, examples},
     people::{cas, run, stderr},
     screens::start,
@@ -38,15 +37,7 @@ fn escalated(file: &str) -> Reply {
 
 /// A session whose owner accepts an approval when it is told to.
 async fn served(rig: &Rig, answer: &Arc<Notify>) -> (CasClient, Thread) {
-    let answer = answer.clone();
-    let answers = move |_: ApprovalRequest, _| {
-        let answer = answer.clone();
-        async move {
-            answer.notified().await;
-            Ok::<_, HandlerError>(Decision::Accept)
-        }
-    };
-    let owner = rig.builder().approvals(answers);
+    let owner = rig.builder().approvals(accepts_when_told(answer));
     let owner = owner.serve("unix://").await.unwrap();
     let params = ThreadStartParams::default();
     let thread = owner.start_thread(params).await.unwrap();

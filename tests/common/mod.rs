@@ -6,6 +6,7 @@
 )]
 
 pub mod raw;
+pub mod scenes;
 
 use std::{future::Future, pin::Pin, time::Duration};
 

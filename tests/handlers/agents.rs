@@ -5,37 +5,25 @@ use cas_sdk::{
     policy::Policy,
     testing::{ModelRequest, Reply},
 };
-use serde_json::json;
 
 use crate::{
     approvals::{config, escalated},
-    common::{Rig, within},
+    common::{
+        Rig,
+        scenes::{self, is_child},
+        within,
+    },
     start, turn,
 };
 
 /// The parent spawns a child which wants to run a command outside of the sandbox, and waits for it.
 fn play(request: &ModelRequest) -> Reply {
-    let texts = request.prompts();
-    if texts.last().is_some_and(|text| text.contains("CHILD TASK")) {
-        return match request.tool_output("c-1") {
-            None => escalated("c-1", "touch made-by-the-child"),
-            Some(_) => Reply::text("child done"),
-        };
+    if !is_child(request) {
+        return scenes::parent(request);
     }
-    let spawned = (request.tool_output("spawn")).map(|o| o.as_str().unwrap_or_default().to_owned());
-    match (spawned, request.tool_output("wait")) {
-        (None, _) => Reply::new().namespaced_call(
-            "spawn",
-            "multi_agent_v1",
-            "spawn_agent",
-            json!({"message": "CHILD TASK"}),
-        ),
-        (Some(spawned), None) => {
-            let spawned: serde_json::Value = serde_json::from_str(&spawned).unwrap_or_default();
-            let targets = json!({"targets": [spawned["agent_id"]]});
-            Reply::new().namespaced_call("wait", "multi_agent_v1", "wait_agent", targets)
-        }
-        (Some(_), Some(_)) => Reply::text("parent done"),
+    match request.tool_output("c-1") {
+        None => escalated("c-1", "touch made-by-the-child"),
+        Some(_) => Reply::text("child done"),
     }
 }
 

@@ -6,11 +6,13 @@ use cas_sdk::{
     handlers::{ApprovalRequest, Decision, HandlerError},
     testing::{ModelRequest, Reply},
 };
-use serde_json::{Value, json};
 
 use crate::{
     asking,
-    common::codex_test_with,
+    common::{
+        codex_test_with,
+        scenes::{self, is_child},
+    },
     connect, escalated,
     listener::{Listener, builder},
     made, started, waiting,
@@ -18,28 +20,12 @@ use crate::{
 
 /// The parent spawns a child which wants to run a command outside of the sandbox, and waits for it.
 fn play(request: &ModelRequest) -> Reply {
-    let texts = request.prompts();
-    if texts.last().is_some_and(|text| text.contains("CHILD TASK")) {
-        return match request.tool_output("c-1") {
-            None => escalated("c-1", "touch made-by-the-child"),
-            Some(_) => Reply::text("child done"),
-        };
+    if !is_child(request) {
+        return scenes::parent(request);
     }
-    let output = |call| request.tool_output(call).map(ToOwned::to_owned);
-    match (output("spawn"), output("wait")) {
-        (None, _) => Reply::new().namespaced_call(
-            "spawn",
-            "multi_agent_v1",
-            "spawn_agent",
-            json!({"message": "CHILD TASK"}),
-        ),
-        (Some(spawned), None) => {
-            let spawned = spawned.as_str().unwrap_or_default();
-            let spawned: Value = serde_json::from_str(spawned).unwrap_or_default();
-            let targets = json!({"targets": [spawned["agent_id"]]});
-            Reply::new().namespaced_call("wait", "multi_agent_v1", "wait_agent", targets)
-        }
-        (Some(_), Some(_)) => Reply::text("parent done"),
+    match request.tool_output("c-1") {
+        None => escalated("c-1", "touch made-by-the-child"),
+        Some(_) => Reply::text("child done"),
     }
 }
 

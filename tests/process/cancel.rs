@@ -1,33 +1,13 @@
 //! Starts that are cancelled, at each point where they wait.
 
-use std::{
-    future::{Future, poll_fn},
-    pin::pin,
-    task::Poll,
-    time::Duration,
-};
+use std::time::Duration;
 
 use cas_sdk::{CasClient, Error};
 
-use crate::{common::within, fake::Fake};
-
-/// Polls a future this many times. `None` if it has not ended by then.
-async fn polled<F: Future>(future: F, times: usize) -> Option<F::Output> {
-    let mut future = pin!(future);
-    let mut polls = 0;
-    poll_fn(|cx| {
-        if polls == times {
-            return Poll::Ready(None);
-        }
-        polls += 1;
-        let poll = future.as_mut().poll(cx).map(Some);
-        if poll.is_pending() && polls == times {
-            return Poll::Ready(None);
-        }
-        poll
-    })
-    .await
-}
+use crate::{
+    common::{scenes::polled, within},
+    fake::Fake,
+};
 
 #[tokio::test]
 async fn a_start_that_is_given_up_at_any_point_leaves_nothing() {

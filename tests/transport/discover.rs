@@ -12,7 +12,6 @@ use std::{
 use cas_sdk::{
     Error, Live,
     error::ConnectErrorKind as Kind,
-    handlers::{ApprovalRequest, Decision},
     live::{Endpoint, Holder, LiveStatus, LiveThread, ServerOwner, ThreadRole, Unreachable},
     protocol::ThreadStartParams,
     testing::{Gate, Reply},
@@ -22,7 +21,7 @@ use serde_json::json;
 use tokio::sync::Notify;
 
 use crate::{
-    common::{Rig, codex_test, codex_test_with, within},
+    common::{Rig, codex_test, codex_test_with, scenes::accepts_when_told, within},
     listener::{Listener, builder, socket},
     terminal::Terminal,
 };
@@ -152,17 +151,9 @@ async fn a_discovery_leaves_pending_requests_to_the_clients_that_are_asked() {
     };
     codex_test_with(config, 60, async |rig| {
         let decide = Arc::new(Notify::new());
-        let decided = decide.clone();
-        let decision = move |_: ApprovalRequest, _| {
-            let decided = decided.clone();
-            async move {
-                decided.notified().await;
-                Ok(Decision::Accept)
-            }
-        };
         let client = rig
             .builder()
-            .approvals(decision)
+            .approvals(accepts_when_told(&decide))
             .serve("unix://")
             .await
             .unwrap();

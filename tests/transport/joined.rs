@@ -6,7 +6,6 @@ use cas_sdk::{
     Error,
     client::ConnectionKind,
     error::CloseCause,
-    handlers::{ApprovalRequest, Decision, HandlerError},
     protocol::{ModelListParams, ThreadStartParams},
     testing::{Gate, Reply},
 };
@@ -14,7 +13,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::{
-    common::{Rig, codex_test, eventually, is_alive, within},
+    common::{Rig, codex_test, eventually, is_alive, scenes::accepts_when_told, within},
     kind,
     listener::{Listener, builder, socket},
 };
@@ -200,18 +199,8 @@ async fn a_client_that_joined_leaves_the_approvals_of_other_clients_alone() {
             rig.model.reply(first);
             rig.model.reply(Reply::new().function_call("c-1", "exec_command", arguments));
             rig.model.reply(second);
-            let answers = {
-                let asked = asked.clone();
-                move |_: ApprovalRequest, _| {
-                    let asked = asked.clone();
-                    async move {
-                        asked.notified().await;
-                        Ok::<_, HandlerError>(Decision::Accept)
-                    }
-                }
-            };
             // This client started the thread, so its handlers answer.
-            let owner = builder(&rig).approvals(answers);
+            let owner = builder(&rig).approvals(accepts_when_told(&asked));
             let owner = owner.connect_to(&listener.address).await.unwrap();
             let thread = owner.start_thread(ThreadStartParams::default()).await.unwrap();
             thread.ask("hi").await.unwrap().finish().await.unwrap();

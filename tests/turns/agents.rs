@@ -10,7 +10,11 @@ use cas_sdk::{
 };
 use serde_json::json;
 
-use crate::common::{Rig, codex_test, within};
+use crate::common::{
+    Rig, codex_test,
+    scenes::{is_child, parent},
+    within,
+};
 
 fn usage(input_tokens: u64, output_tokens: u64) -> Usage {
     Usage {
@@ -22,28 +26,10 @@ fn usage(input_tokens: u64, output_tokens: u64) -> Usage {
 
 /// The parent spawns a child, waits for it, and says so.
 fn play(request: &ModelRequest) -> Reply {
-    let texts = request.prompts();
-    if texts.last().is_some_and(|text| text.contains("CHILD TASK")) {
+    if is_child(request) {
         return Reply::text("child done").usage(usage(1000, 100));
     }
-    let spawned = request
-        .tool_output("spawn")
-        .map(|o| o.as_str().unwrap_or_default().to_owned());
-    match (spawned, request.tool_output("wait")) {
-        (None, _) => Reply::new().namespaced_call(
-            "spawn",
-            "multi_agent_v1",
-            "spawn_agent",
-            json!({"message": "CHILD TASK"}),
-        ),
-        (Some(spawned), None) => {
-            let spawned: serde_json::Value = serde_json::from_str(&spawned).unwrap_or_default();
-            let targets = json!({"targets": [spawned["agent_id"]]});
-            Reply::new().namespaced_call("wait", "multi_agent_v1", "wait_agent", targets)
-        }
-        (Some(_), Some(_)) => Reply::text("parent done"),
-    }
-    .usage(usage(10, 5))
+    parent(request).usage(usage(10, 5))
 }
 
 #[tokio::test]

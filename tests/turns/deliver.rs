@@ -1,12 +1,7 @@
 //! Messages that are delivered to threads: what the model sees of them, what the receipt says, and
 //! what is left when an answer is lost.
 
-use std::{
-    future::{Future, poll_fn},
-    pin::pin,
-    task::Poll,
-    time::Duration,
-};
+use std::time::Duration;
 
 use cas_sdk::{
     Error, RpcErrorKind, Thread,
@@ -16,7 +11,7 @@ use cas_sdk::{
 };
 use serde_json::{Value, json};
 
-use crate::common::{Rig, codex_test, eventually, within};
+use crate::common::{Rig, codex_test, eventually, scenes::polled, within};
 
 /// The outputs of tools that no call of the model asked for: name, namespace and output.
 fn posted(request: &ModelRequest) -> Vec<(String, String, Value)> {
@@ -334,24 +329,6 @@ async fn a_message_is_found_by_its_id_wherever_it_is() {
         client.shutdown().await;
     })
     .await;
-}
-
-/// Polls a future this many times. `None` if it has not ended by then.
-async fn polled<F: Future>(future: F, times: usize) -> Option<F::Output> {
-    let mut future = pin!(future);
-    let mut polls = 0;
-    poll_fn(|cx| {
-        if polls == times {
-            return Poll::Ready(None);
-        }
-        polls += 1;
-        let poll = future.as_mut().poll(cx).map(Some);
-        if poll.is_pending() && polls == times {
-            return Poll::Ready(None);
-        }
-        poll
-    })
-    .await
 }
 
 #[tokio::test]
