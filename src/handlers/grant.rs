@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::decision::Decision;
 use crate::protocol::{
-    GrantedPermissionProfile, PermissionGrantScope, PermissionsRequestApprovalParams,
+    self, GrantedPermissionProfile, PermissionGrantScope, PermissionsRequestApprovalParams,
     PermissionsRequestApprovalResponse, RequestPermissionProfile,
 };
 
@@ -51,8 +51,8 @@ impl Grant {
     /// Whether everything that is granted was requested.
     pub(crate) fn is_within(&self, asked: &RequestPermissionProfile) -> bool {
         let json = [
-            serde_json::to_value(&self.permissions),
-            serde_json::to_value(asked),
+            protocol::to_value(&self.permissions),
+            protocol::to_value(asked),
         ];
         matches!(&json, [Ok(granted), Ok(asked)] if is_within(granted, asked))
     }

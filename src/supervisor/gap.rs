@@ -8,7 +8,7 @@ use crate::{
     error::Error,
     events::Event,
     protocol::{
-        SortDirection, ThreadItemEntry, ThreadItemsListParams, ThreadTurnsListParams, Turn,
+        self, SortDirection, ThreadItemEntry, ThreadItemsListParams, ThreadTurnsListParams, Turn,
         TurnItemsView, TurnStatus,
         pointer::{Page, at},
     },
@@ -271,7 +271,7 @@ fn newest(thread: &Thread) -> Option<Turn> {
 
 /// What an item is known by: the ids of items need not differ from turn to turn.
 fn key(entry: &ThreadItemEntry) -> Option<String> {
-    let item = serde_json::to_value(&entry.item).ok()?;
+    let item = protocol::to_value(&entry.item).ok()?;
     let id = item.get("id")?.as_str()?;
     Some(format!("{} {id}", entry.turn_id))
 }

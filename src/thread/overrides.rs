@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::{
     client::{ConnectionKind, handle::CasClient},
     error::Error,
-    protocol::{Call, ThreadResumeParams, ThreadStatus},
+    protocol::{self, Call, ThreadResumeParams, ThreadStatus},
 };
 
 /// The params that are no settings of the thread.
@@ -45,7 +45,7 @@ pub(super) async fn check(client: &CasClient, params: &ThreadResumeParams) -> Re
 
 fn settings(params: &ThreadResumeParams) -> Result<Vec<String>, Error> {
     let fields =
-        serde_json::to_value(params).map_err(|e| Error::encode(ThreadResumeParams::METHOD, &e))?;
+        protocol::to_value(params).map_err(|e| Error::encode(ThreadResumeParams::METHOD, &e))?;
     let Value::Object(fields) = fields else {
         return Ok(Vec::new());
     };
