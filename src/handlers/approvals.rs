@@ -8,8 +8,8 @@ use serde::Deserialize;
 use super::{
     context::RequestContext,
     decision::Decision,
-    erased::{Asked, Erased},
     error::HandlerError,
+    foreign::{Asked, Handler},
     grant::Grant,
     method::Approval,
     request::Undecoded,
@@ -194,7 +194,7 @@ pub(crate) struct ApprovalCall {
     pub(crate) changes: Vec<FileUpdateChange>,
 }
 
-pub(crate) type ApprovalHandler = Erased<ApprovalCall, ApprovalAnswer>;
+pub(crate) type ApprovalHandler = Handler<ApprovalCall, ApprovalAnswer>;
 
 impl ApprovalRequest {
     fn decode(call: ApprovalCall) -> Result<Self, HandlerError> {

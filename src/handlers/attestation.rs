@@ -4,7 +4,7 @@ use std::future::Future;
 
 use futures_util::future::BoxFuture;
 
-use super::{context::RequestContext, erased::Asked, error::HandlerError};
+use super::{context::RequestContext, error::HandlerError, foreign::Asked};
 
 /// Answers `attestation/generate`. Registering a handler makes the client announce
 /// `requestAttestation`. A codex with a ChatGPT login then sends one such request for every request

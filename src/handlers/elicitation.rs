@@ -9,8 +9,8 @@ use serde_json::{Map, Value, json};
 use super::{
     context::RequestContext,
     decision::Decision,
-    erased::{Asked, Erased},
     error::HandlerError,
+    foreign::{Asked, Handler},
 };
 
 /// Answers `mcpServer/elicitation/request`. There is no time limit unless
@@ -362,7 +362,7 @@ impl McpToolCall {
     }
 }
 
-pub(crate) type ElicitationHandler = Erased<ElicitationRequest, ElicitationAnswer>;
+pub(crate) type ElicitationHandler = Handler<ElicitationRequest, ElicitationAnswer>;
 
 impl<H: Elicitation> Asked<ElicitationRequest, ElicitationAnswer> for H {
     fn ask(

@@ -16,7 +16,7 @@ use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    answer::Answer, context::RequestContext, erased::Asked, error::HandlerError,
+    answer::Answer, context::RequestContext, error::HandlerError, foreign::Asked,
     request::request_id,
 };
 use crate::protocol::routing::RoutingKeys as _;

@@ -14,8 +14,8 @@ use super::{
     clock::Clock,
     decision::Decision,
     elicitation::{Elicitation, ElicitationAnswer, ElicitationHandler},
-    erased::{Erased, erase},
     fallback::{Fallback, UnclaimedRequest},
+    foreign::{Foreign, Handler},
     policy::{Audit, AuditFn, Policy},
     request::Undecoded,
     tools::{DynamicTool, Tools},
@@ -65,15 +65,15 @@ pub struct Handlers {
     pub(crate) tools: Tools,
     pub(crate) approvals: Option<Policy>,
     pub(crate) approval_limit: Option<Limit<Decision>>,
-    pub(crate) user_input: Option<Erased<Undecoded, Answers>>,
+    pub(crate) user_input: Option<Handler<Undecoded, Answers>>,
     pub(crate) user_input_limit: Option<Limit<Answers>>,
     pub(crate) elicitation: Option<ElicitationHandler>,
     pub(crate) elicitation_limit: Option<Limit<ElicitationAnswer>>,
     pub(crate) openai_forms: bool,
-    pub(crate) clock: Option<Erased<(), std::time::SystemTime>>,
-    pub(crate) fallback: Option<Erased<UnclaimedRequest, Value>>,
-    pub(crate) auth_refresh: Option<Erased<RefreshRequest, ChatgptTokens>>,
-    pub(crate) attestation: Option<Erased<(), String>>,
+    pub(crate) clock: Option<Handler<(), std::time::SystemTime>>,
+    pub(crate) fallback: Option<Handler<UnclaimedRequest, Value>>,
+    pub(crate) auth_refresh: Option<Handler<RefreshRequest, ChatgptTokens>>,
+    pub(crate) attestation: Option<Handler<(), String>>,
     pub(crate) audit: Option<AuditFn>,
     /// Whether the warning about handlers that the server never calls was given.
     pub(super) warned: Arc<AtomicBool>,
@@ -136,7 +136,7 @@ impl Handlers {
 
     /// Answers the model's questions to the user. Default: no answers.
     pub fn user_input(mut self, handler: impl UserInput) -> Self {
-        self.user_input = Some(erase(handler));
+        self.user_input = Some(Handler::of(handler));
         self
     }
 
@@ -151,7 +151,7 @@ impl Handlers {
     /// Answers the elicitations of MCP servers. Default: they are declined.
     pub fn elicitation(mut self, handler: impl Elicitation) -> Self {
         self.openai_forms = handler.openai_forms();
-        self.elicitation = Some(erase(handler));
+        self.elicitation = Some(Handler::of(handler));
         self
     }
 
@@ -165,27 +165,27 @@ impl Handlers {
     /// Tells the server the time, if it is configured to ask. Codex 0.171 and later never asks; the
     /// crate warns about that once. Default: the time of this machine.
     pub fn clock(mut self, handler: impl Clock) -> Self {
-        self.clock = Some(erase(handler));
+        self.clock = Some(Handler::of(handler));
         self
     }
 
     /// Answers requests that nothing else claims. Default: they are refused.
     pub fn fallback(mut self, handler: impl Fallback) -> Self {
-        self.fallback = Some(erase(handler));
+        self.fallback = Some(Handler::of(handler));
         self
     }
 
     /// Refreshes the ChatGPT tokens that this program has logged in with. Default: an error, which
     /// fails the turn. The login belongs to no thread, so only the builder's handlers count.
     pub fn auth_refresh(mut self, handler: impl AuthRefresh) -> Self {
-        self.auth_refresh = Some(erase(handler));
+        self.auth_refresh = Some(Handler::of(handler));
         self
     }
 
     /// Vouches for this client. The client then announces the capability `requestAttestation`.
     /// Default: the server doesn't ask. Only the builder's handlers count.
     pub fn attestation(mut self, handler: impl Attestation) -> Self {
-        self.attestation = Some(erase(handler));
+        self.attestation = Some(Handler::of(handler));
         self
     }
 
@@ -196,7 +196,7 @@ impl Handlers {
     ///
     /// `tracing` gets each decision too, without the params: target `cas_sdk::audit`, level info.
     pub fn audit(mut self, audit: impl Fn(&Audit) + Send + Sync + 'static) -> Self {
-        self.audit = Some(Arc::new(audit));
+        self.audit = Some(Foreign::new(Arc::new(audit)));
         self
     }
 
@@ -213,7 +213,7 @@ impl Handlers {
             let policy = handlers.approvals.clone();
             policies.push(policy.unwrap_or_else(Policy::decline));
             let same = match (&unknown.elicitation, &handlers.elicitation) {
-                (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+                (Some(one), Some(other)) => one.is(other),
                 _ => false,
             };
             if !same {

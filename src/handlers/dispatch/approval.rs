@@ -56,7 +56,12 @@ impl Dispatch {
                 .unwrap_or_default(),
         };
         let limit = call.handlers.approval_limit.as_ref();
-        match run(limit.map(|l| l.after), handler(request, call.cx.clone())).await {
+        match run(
+            limit.map(|l| l.after),
+            handler.ask(request, call.cx.clone()),
+        )
+        .await
+        {
             Some(Ok(ApprovalAnswer::Decision(decision))) => {
                 decide(&call, approval, &facts, &decision, DecidedBy::Handler)
             }
@@ -128,7 +133,12 @@ impl Dispatch {
             return self.unclaimed(call).await;
         };
         let limit = call.handlers.elicitation_limit.as_ref();
-        match run(limit.map(|l| l.after), handler(request, call.cx.clone())).await {
+        match run(
+            limit.map(|l| l.after),
+            handler.ask(request, call.cx.clone()),
+        )
+        .await
+        {
             Some(Ok(said)) => answer(said, DecidedBy::Handler),
             Some(Err(error)) => call.failed(error),
             None => {

@@ -40,8 +40,8 @@ use self::{items::Items, login::Login, refresh::Refresher};
 use super::{
     answer::Answer,
     context::RequestContext,
-    erased::Erased,
     fallback::Responder,
+    foreign::Handler,
     method::ServerMethod,
     policy::{Audit, AuditFn},
     request::request_id,
@@ -68,7 +68,7 @@ pub(crate) struct Dispatch {
     items: Items,
     refresher: Refresher,
     login: Login,
-    attestation: Option<Erased<(), String>>,
+    attestation: Option<Handler<(), String>>,
     audit: Option<AuditFn>,
     /// Held while the audit is called, so that it gets one decision after the other.
     auditing: tokio::sync::Mutex<()>,
@@ -286,7 +286,7 @@ impl Dispatch {
         let Some(audit) = self.audit.clone() else {
             return;
         };
-        let told = tokio::task::spawn_blocking(move || audit(&event)).await;
+        let told = audit.run_blocking(move |audit| audit(&event)).await;
         // An audit that panics must not keep the answer from the server.
         if told.is_err_and(|error| error.is_panic()) {
             tracing::error!(target: "cas_sdk", "the audit panicked");

@@ -24,8 +24,8 @@ use crate::{
     handlers::{
         auth::{ChatgptTokens, RefreshRequest},
         context::RequestContext,
-        erased::Erased,
         error::HandlerError,
+        foreign::Handler,
     },
     rpc::Aside,
 };
@@ -40,7 +40,7 @@ type Flight = Shared<BoxFuture<'static, Result<ChatgptTokens, HandlerError>>>;
 
 #[derive(Default)]
 pub(super) struct Refresher {
-    handler: Option<Erased<RefreshRequest, ChatgptTokens>>,
+    handler: Option<Handler<RefreshRequest, ChatgptTokens>>,
     /// The runs that are under way or have just ended.
     runs: Mutex<Vec<Run>>,
     /// How often the login has changed. A request made after a change never gets the tokens of a
@@ -58,7 +58,7 @@ struct Run {
 }
 
 impl Refresher {
-    pub(super) fn new(handler: Option<Erased<RefreshRequest, ChatgptTokens>>) -> Self {
+    pub(super) fn new(handler: Option<Handler<RefreshRequest, ChatgptTokens>>) -> Self {
         Self {
             handler,
             runs: Mutex::default(),
@@ -78,7 +78,7 @@ impl Refresher {
         // A handler and its future are foreign code: the handler is called, and the future dropped,
         // without the lock.
         let handler = handler.clone();
-        let new = fly(async move { handler(request, cx).await });
+        let new = fly(async move { handler.ask(request, cx).await });
         let (flight, dropped) = {
             let mut runs = self.lock();
             let good = |run: &mut Run| {

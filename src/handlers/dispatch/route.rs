@@ -145,7 +145,7 @@ impl Dispatch {
         let blocks = at(call.params, &["isBlocking"]).unwrap_or(true);
         let default = (!blocks).then_some(NOT_BLOCKING_LIMIT);
         let after = limit.map(|l| l.after).or(default);
-        let answers = match run(after, handler(request, call.cx.clone())).await {
+        let answers = match run(after, handler.ask(request, call.cx.clone())).await {
             Some(Ok(answers)) => answers,
             Some(Err(error)) => return call.failed(error),
             None => {
@@ -179,7 +179,7 @@ impl Dispatch {
         let Some(handler) = &self.attestation else {
             return self.unclaimed(call).await;
         };
-        match run_within(ATTESTATION_LIMIT, handler((), call.cx.clone())).await {
+        match run_within(ATTESTATION_LIMIT, handler.ask((), call.cx.clone())).await {
             Ok(token) => Answer::result(json!({"token": token}).to_string()),
             Err(error) => call.failed(error),
         }
@@ -189,7 +189,7 @@ impl Dispatch {
         let now = match &call.handlers.clock {
             None if self.has_fallback(&call) => return self.unclaimed(call).await,
             None => Ok(SystemTime::now()),
-            Some(clock) => run_within(CLOCK_LIMIT, clock((), call.cx.clone())).await,
+            Some(clock) => run_within(CLOCK_LIMIT, clock.ask((), call.cx.clone())).await,
         };
         match now {
             Ok(now) => {
@@ -216,7 +216,7 @@ impl Dispatch {
     pub(super) async fn unclaimed(&self, call: ServerCall<'_>) -> Answer {
         let request = UnclaimedRequest::new(call.message.clone());
         if let Some(fallback) = &call.handlers.fallback {
-            let answer = match run(None, fallback(request, call.cx.clone())).await {
+            let answer = match run(None, fallback.ask(request, call.cx.clone())).await {
                 Some(Ok(value)) => Answer::result(value.to_string()),
                 Some(Err(error)) => Answer::failure(&error),
                 None => Answer::refusal(call.name),

@@ -2,12 +2,12 @@
 
 use std::{
     fmt,
-    sync::Arc,
     time::{Instant, SystemTime},
 };
 
 use tracing::Level;
 
+use crate::handlers::foreign::Foreign;
 use crate::protocol::routing::RoutingKeys as _;
 use crate::{
     handlers::{error::HandlerError, request::request_id},
@@ -85,9 +85,8 @@ impl fmt::Display for DecidedBy {
     }
 }
 
-/// What is called with every decision: code of the user, which is called on a thread where it may block and never in the
-/// reader.
-pub(crate) type AuditFn = Arc<dyn Fn(&Audit) + Send + Sync>;
+/// What is called with every decision.
+pub(crate) type AuditFn = Foreign<dyn Fn(&Audit) + Send + Sync>;
 
 /// The one who decided, and the decision in one word.
 #[derive(Debug, Clone)]

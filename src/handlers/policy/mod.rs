@@ -26,7 +26,7 @@ use self::matching::Asked;
 use crate::handlers::{
     approvals::{ApprovalHandler, Approvals},
     decision::Decision,
-    erased::erase,
+    foreign::Handler,
 };
 
 pub use audit::{Audit, DecidedBy};
@@ -156,7 +156,7 @@ impl Policy {
 
     /// Sets the handler for requests that no rule decides.
     pub fn handler(mut self, handler: impl Approvals) -> Self {
-        self.handler = Some(erase(handler));
+        self.handler = Some(Handler::of(handler));
         self
     }
 

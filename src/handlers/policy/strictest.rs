@@ -1,7 +1,5 @@
 //! The strictest of several policies, for a request that may belong to any of several threads.
 
-use std::sync::Arc;
-
 use super::{Facts, Policy, Ruling};
 use crate::handlers::decision::Decision;
 
@@ -14,9 +12,8 @@ impl Policy {
     pub(crate) fn strictest(policies: Vec<Self>) -> Self {
         let mut handlers = policies.iter().map(|policy| policy.handler.as_ref());
         let first = handlers.next().flatten();
-        let same = first.is_some_and(|first| {
-            handlers.all(|other| other.is_some_and(|other| Arc::ptr_eq(first, other)))
-        });
+        let same = first
+            .is_some_and(|first| handlers.all(|other| other.is_some_and(|other| first.is(other))));
         Self {
             handler: first.filter(|_| same).cloned(),
             closed: true,
@@ -37,7 +34,7 @@ impl Policy {
     /// Whether it decides as another one does.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         let handlers = match (&self.handler, &other.handler) {
-            (Some(one), Some(two)) => Arc::ptr_eq(one, two),
+            (Some(one), Some(two)) => one.is(two),
             (None, None) => true,
             _ => false,
         };

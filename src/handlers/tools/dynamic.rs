@@ -14,10 +14,10 @@ use super::{
     schema::ArgsSchema,
     tool::Tool,
 };
-use crate::error::rounded::Rounded;
+use crate::{error::rounded::Rounded, handlers::foreign::Foreign};
 
 /// Runs a tool with arguments as JSON text.
-type Run = Arc<dyn Fn(&str, ToolContext) -> BoxFuture<'static, ToolOutput> + Send + Sync>;
+type Run = Foreign<dyn Fn(&str, ToolContext) -> BoxFuture<'static, ToolOutput> + Send + Sync>;
 
 /// A registered tool: a [`Tool`] or a closure, with limits.
 ///
@@ -116,7 +116,7 @@ impl DynamicTool {
             Some(calls) => calls.acquire().await.ok(),
             None => None,
         };
-        let run = (self.run)(args, cx);
+        let run = self.run.run(|run| run(args, cx));
         match self.limit {
             None => run.await,
             Some(limit) => timeout(limit, run).await.unwrap_or_else(|_| {
@@ -168,8 +168,8 @@ fn erase<A: DeserializeOwned, O: IntoToolOutput + 'static>(
     run: impl Fn(A, ToolContext) -> BoxFuture<'static, Result<O, ToolError>> + Send + Sync + 'static,
 ) -> Run {
     let name = name.to_owned();
-    Arc::new(
-        move |args, cx| match serde_json::from_str(if is_unit { "null" } else { args }) {
+    Foreign::new(Arc::new(move |args, cx| {
+        match serde_json::from_str(if is_unit { "null" } else { args }) {
             Ok(args) => {
                 let run = run(args, cx);
                 Box::pin(async move {
@@ -184,6 +184,6 @@ fn erase<A: DeserializeOwned, O: IntoToolOutput + 'static>(
                 let text = format!("invalid arguments for {name}: {error}");
                 Box::pin(async move { ToolOutput::from(text).failed() })
             }
-        },
-    )
+        }
+    }))
 }
