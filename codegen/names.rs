@@ -244,8 +244,19 @@ const RESERVED_TOO: [&str; 7] = [
     "Writer",
 ];
 
-/// The type of a definition: its own name if Rust permits it.
+/// Names that hand-written types have at the root of the crate, and what the generated ones are called instead, so that
+/// both can be imported.
+const OURS: [(&str, &str); 3] = [
+    ("Thread", "ThreadInfo"),
+    ("Turn", "TurnInfo"),
+    ("Tool", "McpTool"),
+];
+
+/// The type of a definition: its own name if Rust permits it and the crate has no use for it.
 pub(crate) fn ty(name: &str) -> String {
+    if let Some((_, instead)) = OURS.iter().find(|(ours, _)| *ours == name) {
+        return (*instead).to_owned();
+    }
     let is_good = name.starts_with(|c: char| c.is_ascii_uppercase())
         && name.chars().all(|c| c.is_ascii_alphanumeric());
     let name = if is_good {

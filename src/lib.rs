@@ -89,11 +89,10 @@ pub use turn::terminal;
 pub use turn::{Ask, Turn, TurnEvent, TurnOutcome};
 
 /// The names that most programs need, for `use cas_sdk::prelude::*`. None of them is the name of a
-/// [`protocol`] type, so the two can be imported together. [`Thread`], [`Turn`] and [`Tool`] are, so import
-/// these three by name.
+/// [`protocol`] type, so the two can be imported together.
 ///
 /// ```
-/// use cas_sdk::{Thread, prelude::*, protocol::*};
+/// use cas_sdk::{prelude::*, protocol::*};
 ///
 /// async fn ask(client: &CasClient) -> Result<TurnOutcome, Error> {
 ///     let thread: Thread = client.start_thread(ThreadStartParams::default()).await?;
@@ -103,8 +102,8 @@ pub use turn::{Ask, Turn, TurnEvent, TurnOutcome};
 pub mod prelude {
     pub use crate::{
         Ask, Builder, CasClient, Error, ErrorClass, Event, Events, Filter, Handlers, Input,
-        Request, Retry, RpcErrorKind, Supervisor, ToolContext, ToolError, ToolOutput, TurnEvent,
-        TurnOutcome,
+        Request, Retry, RpcErrorKind, Supervisor, Thread, Tool, ToolContext, ToolError, ToolOutput,
+        Turn, TurnEvent, TurnOutcome,
         handlers::{Approvals, Decision, HandlerError, RequestContext},
         policy::{Policy, Rule},
         tools::DynamicTool,

@@ -1,9 +1,11 @@
 //! Tests of the passes from the text of a bundle to corrected definitions.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::super::{
-    load::{Kind, Params},
+    load::{Bundle, Kind, Params},
     names,
     normalise::without_null,
 };
@@ -211,4 +213,30 @@ fn generated_names_are_idiomatic() {
     assert_eq!(cut, ["Text", "List"]);
     assert_eq!(names::area("GetAccountParams"), "account");
     assert_eq!(names::area("Nothing"), "common");
+}
+
+#[test]
+fn no_generated_type_has_the_name_of_one_at_the_root_of_the_crate() {
+    let list = include_str!("../../tests/golden/public_api.txt");
+    let ours: BTreeSet<&str> = list
+        .lines()
+        .filter_map(|line| {
+            let path = line.strip_prefix("cas_sdk::")?;
+            let path = path.strip_prefix("prelude::").unwrap_or(path);
+            let (name, what) = path.split_once(": ")?;
+            let is_type = ["struct", "enum", "trait"]
+                .iter()
+                .any(|kind| what.starts_with(kind));
+            (is_type && !name.contains("::")).then_some(name)
+        })
+        .collect();
+    assert!(ours.contains("Thread") && ours.contains("Approvals"));
+    let bundle = include_str!("../../schema/codex_app_server_protocol.schemas.json");
+    let definitions = Bundle::parse(bundle, "here").unwrap().definitions;
+    assert!(definitions.contains_key("ThreadInfo"));
+    let both: Vec<&String> = definitions
+        .keys()
+        .filter(|name| ours.contains(name.as_str()))
+        .collect();
+    assert!(both.is_empty(), "{both:?}");
 }

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use super::{LIST, LIST_TURNS};
 use crate::{
     error::Error,
-    protocol::{Thread, Turn},
+    protocol::{ThreadInfo, TurnInfo},
 };
 
 /// A stored thread.
@@ -59,7 +59,7 @@ impl StoredThread {
     ///
     /// # Errors
     /// [`Error::Decode`] if it does not fit the schema.
-    pub fn thread(&self) -> Result<Thread, Error> {
+    pub fn thread(&self) -> Result<ThreadInfo, Error> {
         serde_json::from_str(self.json()).map_err(|e| Error::decode(LIST, self.json(), &e))
     }
 
@@ -80,7 +80,7 @@ impl StoredTurn {
     ///
     /// # Errors
     /// [`Error::Decode`] if it does not fit the schema.
-    pub fn turn(&self) -> Result<Turn, Error> {
+    pub fn turn(&self) -> Result<TurnInfo, Error> {
         serde_json::from_str(self.json()).map_err(|e| Error::decode(LIST_TURNS, self.json(), &e))
     }
 

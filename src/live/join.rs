@@ -163,7 +163,7 @@ async fn refusal(client: &CasClient, id: &str, error: Error) -> Error {
 /// The turns of a thread when it was joined.
 struct Snapshot {
     /// The oldest first.
-    turns: Vec<protocol::Turn>,
+    turns: Vec<protocol::TurnInfo>,
     more: bool,
 }
 
@@ -172,7 +172,7 @@ impl Snapshot {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Page {
-            data: Vec<protocol::Turn>,
+            data: Vec<protocol::TurnInfo>,
             next_cursor: Option<String>,
         }
         const PAGE: &[&str] = &["initialTurnsPage"];
@@ -208,7 +208,7 @@ impl Snapshot {
 #[must_use = "a stream does nothing but fill its queue until it is polled"]
 pub struct JoinedThread {
     thread: Thread,
-    turns: Vec<protocol::Turn>,
+    turns: Vec<protocol::TurnInfo>,
     more: bool,
     events: Events,
     turn: Option<Turn>,
@@ -241,7 +241,7 @@ impl JoinedThread {
     /// turn is the last, with the items that it had by then, except a message that was being
     /// streamed.
     #[must_use]
-    pub fn turns(&self) -> &[protocol::Turn] {
+    pub fn turns(&self) -> &[protocol::TurnInfo] {
         &self.turns
     }
 

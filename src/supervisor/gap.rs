@@ -8,8 +8,8 @@ use crate::{
     error::Error,
     events::Event,
     protocol::{
-        self, SortDirection, ThreadItemEntry, ThreadItemsListParams, ThreadTurnsListParams, Turn,
-        TurnItemsView, TurnStatus,
+        self, SortDirection, ThreadItemEntry, ThreadItemsListParams, ThreadTurnsListParams,
+        TurnInfo, TurnItemsView, TurnStatus,
         pointer::{Page, at},
     },
 };
@@ -32,7 +32,7 @@ pub struct Gap {
     pub turns: usize,
     /// The turn that runs now, as it was when the thread was resumed: with the items that have
     /// completed, and those that have begun. A message that is being streamed is not among them.
-    pub running: Option<Turn>,
+    pub running: Option<TurnInfo>,
     /// Why there may be more than was recovered: the server's record could not be read, or has
     /// more than 10,000 new items.
     pub incomplete: Option<Error>,
@@ -46,7 +46,7 @@ pub enum Recovered {
     /// An item has completed.
     Item(ThreadItemEntry),
     /// A turn has ended. It comes without its items.
-    Turn(Turn),
+    Turn(TurnInfo),
 }
 
 /// The number of items that a stream remembers at least.
@@ -264,8 +264,8 @@ async fn end_of_record(client: &CasClient, thread: &str) -> Result<Mark, Error> 
 }
 
 /// The newest turn in the response that resumed the thread.
-fn newest(thread: &Thread) -> Option<Turn> {
-    let page: Page<Turn> = at(thread.json(), &["initialTurnsPage"]).ok()?;
+fn newest(thread: &Thread) -> Option<TurnInfo> {
+    let page: Page<TurnInfo> = at(thread.json(), &["initialTurnsPage"]).ok()?;
     page.data.into_iter().next()
 }
 

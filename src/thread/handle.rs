@@ -105,7 +105,7 @@ impl Thread {
     /// # Errors
     /// [`Error::Decode`] if the response doesn't fit the schema, or if the thread was only
     /// [named](OpenedBy::Named).
-    pub fn opened_as(&self) -> Result<protocol::Thread, Error> {
+    pub fn opened_as(&self) -> Result<protocol::ThreadInfo, Error> {
         let path = &["thread"];
         at(self.json(), path).map_err(|e| Error::decode_at("thread/start", self.json(), path, &e))
     }
@@ -129,7 +129,7 @@ impl Thread {
     /// # Errors
     /// Same errors as [`CasClient::request`]; the kind is `ThreadMissing` if the thread does not
     /// exist.
-    pub async fn fetch(&self) -> Result<protocol::Thread, Error> {
+    pub async fn fetch(&self) -> Result<protocol::ThreadInfo, Error> {
         let params = ThreadReadParams::new(self.id());
         Ok(self.client().request(params).await?.thread)
     }

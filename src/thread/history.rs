@@ -10,7 +10,7 @@ use futures_core::Stream;
 use futures_util::stream::try_unfold;
 
 use super::stored_turns::{LIST, StoredTurns};
-use crate::{error::Error, protocol::Turn, thread::Thread};
+use crate::{error::Error, protocol::TurnInfo, thread::Thread};
 
 /// The number of turns in a page.
 const PAGE: u32 = 20;
@@ -26,7 +26,7 @@ pub struct History {
     turns: Option<Turns>,
 }
 
-type Turns = Pin<Box<dyn Stream<Item = Result<Turn, Error>> + Send>>;
+type Turns = Pin<Box<dyn Stream<Item = Result<TurnInfo, Error>> + Send>>;
 
 impl Thread {
     /// The stored turns of this thread with all their items, oldest first, as a stream
@@ -71,7 +71,7 @@ impl History {
     ///
     /// # Errors
     /// See [`Thread::history`].
-    pub async fn next(&mut self) -> Option<Result<Turn, Error>> {
+    pub async fn next(&mut self) -> Option<Result<TurnInfo, Error>> {
         std::future::poll_fn(|cx| self.poll(cx)).await
     }
 
@@ -79,7 +79,7 @@ impl History {
     ///
     /// # Errors
     /// See [`Thread::history`].
-    pub async fn all(mut self) -> Result<Vec<Turn>, Error> {
+    pub async fn all(mut self) -> Result<Vec<TurnInfo>, Error> {
         let mut all = Vec::new();
         while let Some(turn) = self.next().await {
             all.push(turn?);
@@ -87,7 +87,7 @@ impl History {
         Ok(all)
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Turn, Error>>> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<TurnInfo, Error>>> {
         let turns = self.turns.get_or_insert_with(|| {
             let thread = self.thread.clone();
             let stored = StoredTurns::new(thread.client(), thread.id(), PAGE);
@@ -109,7 +109,7 @@ impl History {
 }
 
 impl Stream for History {
-    type Item = Result<Turn, Error>;
+    type Item = Result<TurnInfo, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.poll(cx)
@@ -126,7 +126,7 @@ impl fmt::Debug for History {
 }
 
 /// The next turn. The error of an ephemeral thread says why there is no history.
-async fn next(turns: &mut StoredTurns, thread: &Thread) -> Result<Option<Turn>, Error> {
+async fn next(turns: &mut StoredTurns, thread: &Thread) -> Result<Option<TurnInfo>, Error> {
     let stored = match turns.next().await {
         Ok(Some(stored)) => stored,
         Ok(None) => return Ok(None),

@@ -17,7 +17,7 @@ use crate::{
 impl Thread {
     /// A reader of a running turn: what a snapshot has of the turn, and the events after the
     /// snapshot, none of which has been read.
-    pub(crate) fn found_running(&self, turn: &protocol::Turn, events: Events) -> Turn {
+    pub(crate) fn found_running(&self, turn: &protocol::TurnInfo, events: Events) -> Turn {
         let matcher = of_turn(self.id(), &turn.id);
         events.subscription().rebind().to(&matcher);
         let mut progress = Progress::new(events);

@@ -45,7 +45,7 @@ async fn the_history_of_a_thread_is_the_same_in_both_modes() {
                 .await
                 .unwrap();
             ask(&rig, &thread, "the last").await;
-            let text = |turn: &cas_sdk::protocol::Turn| {
+            let text = |turn: &cas_sdk::protocol::TurnInfo| {
                 let mut texts = turn.items.iter().rev().filter_map(|item| match item {
                     ThreadItem::AgentMessage(message) => Some(message.text.clone()),
                     // In the mode `legacy` a review has no message.

@@ -87,7 +87,7 @@ impl View {
     }
 
     /// The turn before, which is over.
-    pub(super) async fn last(&mut self, turn: &protocol::Turn) -> Result {
+    pub(super) async fn last(&mut self, turn: &protocol::TurnInfo) -> Result {
         if self.json {
             return Ok(());
         }
