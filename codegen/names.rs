@@ -233,7 +233,7 @@ const RESERVED: [&str; 62] = [
     "Vec",
 ];
 
-/// Further names of the prelude and of the imports.
+/// Further names of the prelude, and of the imports.
 const RESERVED_TOO: [&str; 7] = [
     "Sized",
     "ToString",
@@ -246,7 +246,7 @@ const RESERVED_TOO: [&str; 7] = [
 
 /// Names that hand-written types have at the root of the crate, and what the generated ones are called instead, so that
 /// both can be imported.
-const OURS: [(&str, &str); 3] = [
+pub(crate) const OURS: [(&str, &str); 3] = [
     ("Thread", "ThreadInfo"),
     ("Turn", "TurnInfo"),
     ("Tool", "McpTool"),

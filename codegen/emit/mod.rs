@@ -15,7 +15,7 @@ use super::{
 use describe::Describer;
 
 /// Types written by hand in `src/protocol/`, under the same name.
-const BY_HAND: [&str; 1] = ["RequestId"];
+pub(super) const BY_HAND: [&str; 3] = ["RequestId", "ThreadId", "TurnId"];
 
 /// All files, by name. `out` is their directory.
 pub(crate) fn files(model: &Model, out: &Path) -> Vec<(String, String)> {

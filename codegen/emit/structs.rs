@@ -209,12 +209,27 @@ fn is_id(wire: &str) -> bool {
     wire == "id" || wire.ends_with("Id")
 }
 
+/// What a constructor takes for the id of a thread or of a turn.
+fn id_type(field: &Field) -> Option<&'static str> {
+    let is = |what: &str| {
+        let rest = field.wire.strip_suffix(what);
+        field.ty == "String" && rest.is_some_and(|rest| rest.is_empty() || what.starts_with('T'))
+    };
+    match () {
+        () if is("threadId") || is("ThreadId") => Some("ThreadId"),
+        () if is("turnId") || is("TurnId") => Some("TurnId"),
+        () => None,
+    }
+}
+
 fn constructor(name: &str, fields: &[Field], extra: bool) -> String {
     let mut needed: Vec<&Field> = fields.iter().filter(|field| field.needed()).collect();
     needed.sort_by_key(|field| rank(field));
     let args = needed.iter().map(|field| {
         let Field { ident, ty, .. } = field;
-        if converts(ty) {
+        if let Some(id) = id_type(field) {
+            format!("{ident}: impl Into<{id}>")
+        } else if converts(ty) {
             format!("{ident}: impl Into<{ty}>")
         } else {
             format!("{ident}: {ty}")
@@ -254,6 +269,9 @@ fn initial(fields: &[Field], extra: bool) -> String {
     for field in fields {
         let Field { ident, ty, .. } = field;
         let _ = match &field.presence {
+            Presence::Required if id_type(field).is_some() => {
+                writeln!(text, "            {ident}: {ident}.into().0,")
+            }
             Presence::Required if converts(ty) => {
                 writeln!(text, "            {ident}: {ident}.into(),")
             }

@@ -15,7 +15,7 @@ use syn::{Item, Type};
 
 use super::{
     super::{
-        Output, Result, generate,
+        Output, Result, generate, names,
         needed::{Ours, TYPES},
         source::Source,
     },
@@ -64,9 +64,13 @@ fn slice(dice: &mut Dice) -> Value {
     }
     let mut needed = serde_json::Map::new();
     // What the crate's own code needs is there as a rule.
+    let definition = |ty: &&'static str| {
+        let renamed = names::OURS.iter().find(|(_, instead)| instead == ty);
+        renamed.map_or(*ty, |(name, _)| *name)
+    };
     let own: Vec<String> = TYPES
         .iter()
-        .map(|(name, _)| format!("#/definitions/v2/{name}\""))
+        .map(|(ty, _)| format!("#/definitions/v2/{}\"", definition(ty)))
         .collect();
     let mut open = vec![definitions.to_string(), own.concat()];
     while let Some(text) = open.pop() {
@@ -187,6 +191,8 @@ fn problems(output: &Output) -> Vec<String> {
         "Option",
         "RawValue",
         "RequestId",
+        "ThreadId",
+        "TurnId",
         "String",
         "Value",
         "Vec",

@@ -1,5 +1,6 @@
 //! The wire types, generated from the schema at build time, and the traits that tie them to their methods.
 
+mod ids;
 mod inventory;
 pub(crate) mod lifetimes;
 pub(crate) mod pointer;
@@ -16,6 +17,7 @@ use ::serde::{Serialize, de::DeserializeOwned};
 )]
 pub(crate) use self::serde::Optional;
 pub(crate) use self::serde::{Name, from_value, to_value};
+pub use ids::{ThreadId, TurnId};
 pub use inventory::{MethodInfo, MethodKind, inventory};
 pub use request_id::RequestId;
 
@@ -36,7 +38,7 @@ mod macros {
 )]
 mod generated {
     use super::{
-        Call, MethodInfo, Notification, Paged, RequestId, ServerCall, macros,
+        Call, MethodInfo, Notification, Paged, RequestId, ServerCall, ThreadId, TurnId, macros,
         serde::{delta, method, structs, unions},
     };
 

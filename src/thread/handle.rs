@@ -189,6 +189,12 @@ impl Thread {
     }
 }
 
+impl From<&Thread> for protocol::ThreadId {
+    fn from(thread: &Thread) -> Self {
+        thread.id().into()
+    }
+}
+
 impl fmt::Debug for Thread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Thread")

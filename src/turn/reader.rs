@@ -22,7 +22,7 @@ use crate::error::{SubAgent, TurnFailure, TurnOutcome};
 use crate::{
     client::tracker::{GuardRole, Phase, TurnGuard},
     error::{Error, class::ErrorClass},
-    protocol::TurnStatus,
+    protocol::{TurnId, TurnStatus},
     thread::{Input, Thread},
 };
 
@@ -314,6 +314,12 @@ impl Turn {
             turn.check(Why::Gone);
         }
         turn
+    }
+}
+
+impl From<&Turn> for TurnId {
+    fn from(turn: &Turn) -> Self {
+        turn.id().into()
     }
 }
 

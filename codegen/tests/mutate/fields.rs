@@ -44,8 +44,8 @@ pub(super) fn change_null(bundle: &mut Value, dice: &mut Dice) {
     for _ in 0..6 {
         let field = a_field(bundle, dice);
         *field = match field["anyOf"].as_array() {
-            Some(branches) => branches[0].clone(),
-            None => {
+            Some(branches) if !branches.is_empty() => branches[0].clone(),
+            _ => {
                 json!({ "anyOf": [field.clone(), { "type": "null" }], "description": "Use `null` to clear it." })
             }
         };
