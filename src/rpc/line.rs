@@ -1,15 +1,22 @@
 //! Framing: bytes in, whole lines out, in place.
 //!
-//! One read takes as much as the pipe holds. The lines that it completes are handed out as slices of the one buffer,
-//! without a copy or an allocation. An unfinished line stays in the buffer, so a cancelled read loses nothing.
+//! One read takes as much as the pipe holds, up to 256 KiB. The lines that it completes are handed out as slices of the
+//! one buffer, without a copy or an allocation. An unfinished line stays in the buffer, so a cancelled read loses nothing.
 
-use std::io;
+use std::{
+    future::{Future as _, poll_fn},
+    io,
+    pin::pin,
+};
 
-use bytes::{Buf as _, BytesMut};
+use bytes::{Buf as _, BufMut as _, BytesMut};
 use memchr::memchr;
-use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _},
+    task::yield_now,
+};
 
-/// The least room that a read is offered, in bytes.
+/// The room for one read in bytes, and how much is read before other tasks run.
 const READ: usize = 256 * 1024;
 /// A larger buffer is given back once the long line that needed it is gone.
 const KEEP: usize = 2 * READ;
@@ -39,6 +46,8 @@ pub struct Lines<R> {
     start: usize,
     /// Bytes from `start` up to this one are known to hold no newline.
     searched: usize,
+    /// The bytes that were read since the input last made the reader wait.
+    unyielded: usize,
     max_line: usize,
     /// A line that is being skipped: its length so far, and its beginning.
     skipping: Option<(u64, Vec<u8>)>,
@@ -57,6 +66,7 @@ impl<R: AsyncRead + Unpin> Lines<R> {
             buf,
             start: 0,
             searched: 0,
+            unyielded: 0,
             max_line,
             skipping: None,
             skipped_return: false,
@@ -72,11 +82,18 @@ impl<R: AsyncRead + Unpin> Lines<R> {
 
     /// Reads more; `false` at the end of the input, after which [`next`](Self::next) still yields an unfinished line.
     ///
+    /// Lets other tasks run after 256 KiB for which the input has not made it wait. A TCP connection can hold megabytes,
+    /// and those who read the lines on the same thread would lose some of them.
+    ///
     /// Cancel safe: what was read is in the buffer.
     ///
     /// # Errors
     /// If the input can't be read.
     pub async fn fill(&mut self) -> io::Result<bool> {
+        if self.unyielded >= READ {
+            self.unyielded = 0;
+            yield_now().await;
+        }
         self.buf.advance(self.start);
         self.searched -= self.start;
         self.start = 0;
@@ -88,7 +105,17 @@ impl<R: AsyncRead + Unpin> Lines<R> {
             // Moves an unfinished line to the front, or doubles the buffer for a long one.
             self.buf.reserve(READ.max(self.buf.len()));
         }
-        self.eof = self.io.read_buf(&mut self.buf).await? == 0;
+        let read = poll_fn(|cx| {
+            let mut room = (&mut self.buf).limit(READ - self.unyielded);
+            let read = pin!(self.io.read_buf(&mut room)).poll(cx);
+            if read.is_pending() {
+                self.unyielded = 0; // Other tasks run now.
+            }
+            read
+        });
+        let read = read.await?;
+        self.unyielded += read;
+        self.eof = read == 0;
         Ok(!self.eof)
     }
 

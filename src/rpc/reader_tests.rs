@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    future::poll_fn,
     sync::{Arc, Mutex, Weak, mpsc},
     task::{Context, Wake, Waker},
     thread,
@@ -15,7 +16,7 @@ use super::{
     line::{Line, Lines},
     message::Incoming,
     queue::{Bounds, Next},
-    reader::{Reader, ReaderState},
+    reader::{self, Reader, ReaderState},
     reply::OnReply,
     router::{Dialect, Matcher, Router, Subscription},
     tap::Taps,
@@ -373,4 +374,34 @@ fn the_waker_of_a_tap_may_call_the_router() {
     thread::spawn(move || tell.send(reading()));
     let late = told.recv_timeout(Duration::from_secs(30));
     assert_eq!(late.expect("the reader waits for its own lock"), [2]);
+}
+
+/// The input never makes the reader wait, as a TCP connection that holds megabytes.
+#[tokio::test(flavor = "current_thread")]
+async fn a_subscriber_on_the_readers_own_thread_keeps_up_with_an_input_that_is_always_ready() {
+    const LINES: usize = 100_000;
+    let (router, _, _) = rig();
+    let bounds = Bounds {
+        events: 8_192,
+        bytes: usize::MAX,
+    };
+    let all = router.subscribe(only(None, None), bounds);
+    let text = format!("{}\n", delta("a")).repeat(LINES);
+    let reader = tokio::spawn(async move {
+        let lines = Lines::new(std::io::Cursor::new(text.into_bytes()), 1_000);
+        reader::read(lines, &router, &Taps::default()).await
+    });
+    let (mut taken, mut out) = (0, VecDeque::new());
+    while taken < LINES {
+        let queue = &all.queue;
+        poll_fn(|cx| queue.poll_take(cx, &mut out, usize::MAX)).await;
+        for next in out.drain(..) {
+            match next {
+                Next::Messages(mut run) => taken += std::iter::from_fn(|| run.pop()).count(),
+                Next::Lagged(n) => panic!("lagged {n} after {taken}"),
+                Next::Closed(end) => panic!("{end:?} after {taken}"),
+            }
+        }
+    }
+    reader.await.unwrap().unwrap();
 }
