@@ -1,6 +1,6 @@
 //! The task that waits for the end of a connection and makes the next one.
 
-use std::{pin::pin, sync::Arc};
+use std::{future::pending, pin::pin, sync::Arc};
 
 use futures_util::future::{Either, join_all, select};
 use tokio::{
@@ -61,7 +61,7 @@ impl Task {
     async fn closed(&mut self, client: &CasClient) -> Arc<crate::error::CloseReason> {
         // Both waits are cancel safe.
         let ended = {
-            let stopped = pin!(self.stopped.wait_for(|stop| *stop));
+            let stopped = pin!(told_to_stop(&mut self.stopped));
             match select(pin!(client.closed()), stopped).await {
                 Either::Left((reason, _)) => Some(reason),
                 Either::Right(_) => None,
@@ -93,7 +93,7 @@ impl Task {
                 error,
             });
             {
-                let stopped = pin!(self.stopped.wait_for(|stop| *stop));
+                let stopped = pin!(told_to_stop(&mut self.stopped));
                 if let Either::Right(_) = select(pin!(sleep(pause)), stopped).await {
                     return Err(ServerState::Stopped);
                 }
@@ -151,6 +151,14 @@ impl Task {
     }
 }
 
+/// Waits until the supervisor is told to stop. Cancel safe.
+async fn told_to_stop(stopped: &mut watch::Receiver<bool>) {
+    if stopped.wait_for(|stop| *stop).await.is_err() {
+        // NB. The last supervisor was dropped, which ends this task and not its client.
+        pending::<()>().await;
+    }
+}
+
 fn is_draining(error: &Error) -> bool {
     error.rpc_kind() == Some(RpcErrorKind::Draining)
 }
@@ -161,5 +169,44 @@ impl Drop for Task {
         if !self.core.state.borrow().is_last() {
             self.core.end(ServerState::Stopped);
         }
+    }
+}
+
+#[cfg(all(test, feature = "testing"))]
+mod tests {
+    use std::{pin::pin, sync::Arc};
+
+    use futures_util::FutureExt as _;
+    use tokio::sync::watch;
+
+    use crate::{
+        CasClient,
+        protocol::ModelListParams,
+        supervisor::{core::Core, policy::Restart, source::Source, task::Task},
+        testing::FakeServer,
+    };
+
+    /// A task on another thread may still be polled once, between the drop and the abort.
+    #[tokio::test]
+    async fn a_client_outlives_its_supervisor_though_the_task_notices_the_drop() {
+        let (client, server) = FakeServer::connect(CasClient::builder()).await.unwrap();
+        let (stop, stopped) = watch::channel(false);
+        let task = Task {
+            core: Arc::new(Core::new(client.clone())),
+            source: Source::Start(Box::new(CasClient::builder())),
+            policy: Restart::default(),
+            stopped,
+            epoch: 0,
+        };
+        let mut running = pin!(task.run(client.clone()));
+        assert!(running.as_mut().now_or_never().is_none());
+        drop(stop);
+        for _ in 0..10 {
+            assert!(running.as_mut().now_or_never().is_none());
+            tokio::task::yield_now().await;
+        }
+        assert!(!server.is_closed() && client.close_reason().is_none());
+        server.answer("model/list", |_| Ok(serde_json::json!({"data": []})));
+        client.request(ModelListParams::default()).await.unwrap();
     }
 }
