@@ -223,6 +223,41 @@ async fn items_and_turns_that_ended_meanwhile_are_recovered_once() {
 }
 
 #[tokio::test]
+async fn the_end_of_a_turn_that_left_nothing_else_on_record_is_recovered() {
+    codex_test(60, async |rig| {
+        let mut s = scene(&rig).await;
+        rig.model
+            .reply(Reply::new().delta("half").hold(&Gate::new()));
+        let turn = s.thread.ask("go").await.unwrap();
+        let mut told = Told::default();
+        while told.pieces != "half" {
+            told.read(&mut s.events).await;
+        }
+        // This one has seen nothing of the turn.
+        let mut late = s.supervisor.thread_events(s.thread.id()).await.unwrap();
+        s.cut.close(true);
+        s.cut.cut();
+        let other = builder(&rig).role(Role::Driver);
+        let other = other.connect_to(&s.listener.address).await.unwrap();
+        let theirs = other.resume_thread(s.thread.id()).await.unwrap();
+        let running = theirs.running_turn().await.unwrap().unwrap();
+        running.interrupt().await.unwrap();
+        let _ = running.finish().await;
+        s.cut.close(false);
+        for events in [&mut s.events, &mut late] {
+            let mut told = Told::default();
+            told.until_gap(events).await;
+            let gap = &told.gaps[0];
+            assert_eq!((gap.items, gap.turns), (0, 1), "{gap:?}");
+            assert!(gap.incomplete.is_none() && gap.running.is_none(), "{gap:?}");
+            assert_eq!(told.turns.get(turn.id()), Some(&1));
+        }
+        s.listener.end().await;
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn nothing_is_missed_or_told_twice_however_often_the_connection_is_cut() {
     codex_test(120, async |rig| {
         let mut s = scene(&rig).await;

@@ -16,6 +16,7 @@ mod auth;
 mod back;
 mod back_load;
 mod back_missed;
+mod back_played;
 mod cut;
 mod discover;
 mod frames;

@@ -9,6 +9,7 @@ mod basics;
 mod by_id;
 mod classes;
 mod deliver;
+mod deliver_played;
 mod goal;
 mod history;
 mod inputs;
