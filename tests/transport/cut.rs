@@ -29,6 +29,8 @@ struct State {
     /// What clients say is lost.
     deaf: AtomicBool,
     closed: AtomicBool,
+    /// What was lost since the last cut.
+    lost: Mutex<Vec<u8>>,
 }
 
 impl Cut {
@@ -52,6 +54,17 @@ impl Cut {
         connections.drain(..).for_each(|task| task.abort());
         self.state.mute.store(false, Ordering::SeqCst);
         self.state.deaf.store(false, Ordering::SeqCst);
+        self.state.lost.lock().unwrap().clear();
+    }
+
+    /// Whether this is in what was lost since the last cut. What clients say is masked.
+    pub(crate) fn has_lost(&self, text: &str) -> bool {
+        memchr::memmem::find(&self.state.lost.lock().unwrap(), text.as_bytes()).is_some()
+    }
+
+    /// Whether anything was lost since the last cut.
+    pub(crate) fn has_lost_something(&self) -> bool {
+        !self.state.lost.lock().unwrap().is_empty()
     }
 
     /// Whether no connection is left.
@@ -96,19 +109,22 @@ async fn pass(client: UnixStream, server: UnixStream, state: Arc<State>) {
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
     tokio::select! {
-        () = copy(from_client, to_server, &state.deaf) => {}
-        () = copy(from_server, to_client, &state.mute) => {}
+        () = copy(from_client, to_server, &state.deaf, &state.lost) => {}
+        () = copy(from_server, to_client, &state.mute, &state.lost) => {}
     }
 }
 
 async fn copy(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
-    lost: &AtomicBool,
+    loses: &AtomicBool,
+    lost: &Mutex<Vec<u8>>,
 ) {
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(n @ 1..) = from.read(&mut buffer).await {
-        if !lost.load(Ordering::SeqCst) && to.write_all(&buffer[..n]).await.is_err() {
+        if loses.load(Ordering::SeqCst) {
+            lost.lock().unwrap().extend_from_slice(&buffer[..n]);
+        } else if to.write_all(&buffer[..n]).await.is_err() {
             return;
         }
     }

@@ -75,7 +75,7 @@ async fn a_turn_that_the_server_has_not_heard_of_is_absent() {
         let (listener, cut, client, thread) = scene(&rig).await;
         cut.deafen();
         let (asked, ()) = tokio::join!(thread.ask("go"), async {
-            tokio::time::sleep(Duration::from_millis(200)).await;
+            eventually("the request is lost", || cut.has_lost_something()).await;
             cut.cut();
         });
         let id = id(asked.unwrap_err(), "turn/start");
@@ -103,7 +103,7 @@ async fn a_message_whose_answer_was_lost_is_found_in_the_queue_and_in_the_turn_t
         let turn = thread.ask("go").await.unwrap();
         cut.mute();
         let (queued, ()) = tokio::join!(thread.enqueue("and then"), async {
-            tokio::time::sleep(Duration::from_millis(500)).await;
+            eventually("the answer is lost", || cut.has_lost("\"result\"")).await;
             cut.cut();
         });
         let id = id(queued.unwrap_err(), "thread/queue/add");
@@ -150,7 +150,7 @@ async fn a_message_for_a_busy_turn_is_undecided_until_the_turn_has_taken_it() {
         }
         cut.mute();
         let (steered, ()) = tokio::join!(turn.steer("and this"), async {
-            tokio::time::sleep(Duration::from_millis(500)).await;
+            eventually("the answer is lost", || cut.has_lost("\"result\"")).await;
             cut.cut();
         });
         let id = id(steered.unwrap_err(), "turn/steer");
