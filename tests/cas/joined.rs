@@ -1,8 +1,19 @@
 //! `cas proxy --connect`: JSON lines to and from a server that others use, too.
 
-use std::{os::unix::fs::PermissionsExt as _, process::Command, sync::Arc};
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    os::unix::fs::PermissionsExt as _,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    sync::Arc,
+};
 
-use cas_sdk::{protocol::ThreadStartParams, testing::Reply};
+use cas_sdk::{
+    live::{Auth, Endpoint},
+    protocol::ThreadStartParams,
+    testing::Reply,
+};
 use serde_json::json;
 use tokio::sync::Notify;
 
@@ -13,16 +24,150 @@ use crate::{
 };
 
 fn joined(rig: &Rig, flags: &[&str]) -> Instance {
+    joined_at(rig, "unix://", flags)
+}
+
+fn joined_at(rig: &Rig, address: &str, flags: &[&str]) -> Instance {
     let dir = tempfile::tempdir().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_cas"));
     command
-        .args(["proxy", "--connect", "unix://", "--state-file"])
+        .args(["proxy", "--connect", address, "--state-file"])
         .arg(dir.path().join("state.json"))
         .args(flags)
         .env_clear()
         .envs(rig.home.env())
         .current_dir(rig.home.work_dir());
     Instance::run(command, dir)
+}
+
+const SECRET: &str = "hunter2hunter2hunter2";
+
+/// A server that listens on a port of this machine, and wants a token.
+struct Guarded {
+    child: Child,
+    address: String,
+    /// The file with the token.
+    file: PathBuf,
+}
+
+impl Guarded {
+    fn start(rig: &Rig) -> Self {
+        let file = rig.home.path().join("token");
+        fs::write(&file, SECRET).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+        let mut child = Command::new(rig.codex())
+            .args(["app-server", "--listen", "ws://127.0.0.1:0"])
+            .args(["--ws-auth", "capability-token", "--ws-token-file"])
+            .arg(&file)
+            .env_clear()
+            .envs(rig.home.env())
+            .current_dir(rig.home.work_dir())
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let address = lines.find_map(|line| {
+            let line = line.unwrap();
+            let (_, rest) = line.split_once("ws://")?;
+            let end = rest.find(|c: char| !c.is_ascii_digit() && !".:".contains(c));
+            Some(format!("ws://{}", &rest[..end.unwrap_or(rest.len())]))
+        });
+        // The server ends if it can't write there.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self {
+            child,
+            address: address.unwrap(),
+            file,
+        }
+    }
+
+    fn is_alive(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_proxy_joins_a_server_that_wants_a_token_over_a_websocket_and_shows_no_token() {
+    let config = |home: cas_sdk::testing::CodexHomeBuilder| {
+        home.model("gpt-5.5").approval_policy("on-request")
+    };
+    codex_test_with(config, 120, async |rig| {
+        let mut guarded = Guarded::start(&rig);
+        let file = guarded.file.to_str().unwrap().to_owned();
+        let endpoint: Endpoint = guarded.address.parse().unwrap();
+        let endpoint = endpoint.auth(Auth::token_file(&file));
+        let asked = Arc::new(Notify::new());
+        let owner = rig.builder().approvals(accepts_when_told(&asked));
+        let owner = owner.connect_to(endpoint).await.unwrap();
+        let params = ThreadStartParams::default();
+        let thread = owner.start_thread(params).await.unwrap();
+        rig.model.reply(Reply::text("hello"));
+        thread.ask("hi").await.unwrap().finish().await.unwrap();
+
+        let mut cas = joined_at(&rig, &guarded.address, &["--token-file", &file]);
+        let starting = cas.event(|e| e["type"] == "cas/starting");
+        assert_eq!(starting["address"], guarded.address);
+        cas.ready();
+        let params = json!({"threadId": thread.id(), "excludeTurns": true});
+        let resume = json!({"type": "cas/request", "method": "thread/resume", "params": params});
+        cas.send(&resume.to_string());
+        cas.event(|e| e["requestMethod"] == "thread/resume");
+        let arguments = json!({"cmd": "touch here", "sandbox_permissions": "require_escalated", "justification": "May I?"});
+        rig.model
+            .reply(Reply::new().function_call("c-1", "exec_command", arguments));
+        // Longer than one read takes, and than a frame needs to be.
+        let long = "na ".repeat(100_000);
+        rig.model.reply(Reply::text(&long));
+        let turn = thread.ask("go").await.unwrap();
+        let request = cas.event(|e| e["type"] == "cas/serverRequest");
+        let turn_id = request["msg"]["params"]["turnId"].clone();
+        assert_eq!(request["timeoutMs"], 0, "it waits for ever");
+        eventually("it was not answered", || {
+            !owner.pending_requests().is_empty()
+        })
+        .await;
+        asked.notify_one();
+        assert_eq!(turn.finish().await.unwrap().text, long);
+        let message = cas.event(|e| {
+            e["method"] == "item/completed" && e["msg"]["params"]["item"]["type"] == "agentMessage"
+        });
+        let params = &message["msg"]["params"];
+        assert_eq!(params["turnId"], turn_id);
+        assert_eq!(params["item"]["text"], long, "whole");
+        let state = fs::read_to_string(cas.dir.path().join("state.json")).unwrap();
+        assert!(!state.contains(SECRET), "{state}");
+        cas.send(r#"{"type":"cas/exit"}"#);
+        let events = serde_json::to_string(&cas.rest()).unwrap();
+        assert!(!events.contains(SECRET), "{events}");
+        assert_eq!(cas.wait().code(), Some(0));
+        assert!(guarded.is_alive(), "it goes on");
+
+        let wrong = rig.home.path().join("wrong");
+        fs::write(&wrong, "hunter3hunter3hunter3").unwrap();
+        fs::set_permissions(&wrong, fs::Permissions::from_mode(0o600)).unwrap();
+        for flags in [&[][..], &["--token-file", wrong.to_str().unwrap()]] {
+            let mut cas = joined_at(&rig, &guarded.address, flags);
+            let error = cas.event(|e| e["type"] == "cas/error");
+            assert_eq!(error["message"], "the server can't be joined");
+            let rest = serde_json::to_string(&(error, cas.rest())).unwrap();
+            assert!(rest.contains("token") && !rest.contains("hunter"), "{rest}");
+            assert_eq!(cas.wait().code(), Some(1));
+        }
+        let mut cas = joined_at(&rig, &guarded.address, &["--token-file", &file]);
+        cas.ready();
+        drop(guarded);
+        cas.event(|e| e["type"] == "cas/appServerExit");
+        assert_eq!(cas.wait().code(), Some(1));
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -129,39 +274,15 @@ async fn a_token_comes_from_a_file_or_the_environment_and_is_never_shown() {
         |home| home,
         120,
         async |rig| {
-            let secret = "hunter2hunter2hunter2";
-            let file = rig.home.path().join("token");
-            std::fs::write(&file, secret).unwrap();
-            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
-            let mut listener = Command::new(rig.codex())
-                .args(["app-server", "--listen", "ws://127.0.0.1:0"])
-                .args(["--ws-auth", "capability-token", "--ws-token-file"])
-                .arg(&file)
-                .env_clear()
-                .envs(rig.home.env())
-                .stdin(std::process::Stdio::null())
-                .stderr(std::process::Stdio::piped())
-                .spawn()
-                .unwrap();
-            let lines = std::io::BufReader::new(listener.stderr.take().unwrap());
-            let mut lines = std::io::BufRead::lines(lines);
-            let address = lines
-                .find_map(|line| {
-                    let line = line.unwrap();
-                    let (_, rest) = line.split_once("ws://")?;
-                    let end = rest.find(|c: char| !c.is_ascii_digit() && !".:".contains(c));
-                    Some(format!("ws://{}", &rest[..end.unwrap_or(rest.len())]))
-                })
-                .unwrap();
-            // The server ends if it can't write there.
-            std::thread::spawn(move || lines.for_each(drop));
-            let list = ["threads", "list", "--connect", &address];
+            let guarded = Guarded::start(&rig);
+            let (address, file) = (guarded.address.as_str(), guarded.file.to_str().unwrap());
+            let list = ["threads", "list", "--connect", address];
             let refused = run(&rig, &list).await;
             assert_eq!(refused.status.code(), Some(1), "{}", stderr(&refused));
-            let with_file = [&list[..], &["--token-file", file.to_str().unwrap()]].concat();
+            let with_file = [&list[..], &["--token-file", file]].concat();
             let listed = run(&rig, &with_file).await;
             assert!(listed.status.success(), "{}", stderr(&listed));
-            for (token, works) in [(secret, true), ("hunter3hunter3", false)] {
+            for (token, works) in [(SECRET, true), ("hunter3hunter3", false)] {
                 let mut command = crate::people::cas(&rig, &list);
                 command
                     .env("CAS_CONNECT_TOKEN", token)
@@ -171,9 +292,6 @@ async fn a_token_comes_from_a_file_or_the_environment_and_is_never_shown() {
                 assert_eq!(out.status.success(), works, "{}", stderr(&out));
                 assert!(!stderr(&out).contains(token), "{}", stderr(&out));
             }
-            listener.kill().unwrap();
-            listener.wait().unwrap();
-            eventually("it is gone", || !crate::common::is_alive(listener.id())).await;
         },
     )
     .await;

@@ -293,3 +293,39 @@ async fn ctrl_c_leaves_a_turn_that_others_run_on_their_server_to_them() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ctrl_c_interrupts_the_turn_that_was_asked_for_and_none_of_the_others_on_that_server() {
+    codex_test(120, async |rig| {
+        let (client, thread) = served(&rig).await;
+        let (others, gate) = busy(&rig, &thread).await;
+        rig.model
+            .reply(Reply::new().delta("a long ").hold(&Gate::new()));
+        let mut asking = cas(&rig, &["ask", "--json", "--connect", "unix://", "a story"]);
+        let child = asking.stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut child = child.spawn().unwrap();
+        let out = child.stdout.take().unwrap();
+        let mut lines = std::io::BufRead::lines(std::io::BufReader::new(out));
+        let mut next = || -> Value {
+            let line = lines.next().unwrap().unwrap();
+            serde_json::from_str(&line).unwrap()
+        };
+        let started = next();
+        assert_eq!(started["event"], "started");
+        while next()["event"] != "text" {}
+        crate::interrupts::signal(&child, rustix::process::Signal::INT);
+        assert_eq!(child.wait().unwrap().code(), Some(130));
+        let asked = client.resume_thread(started["threadId"].as_str().unwrap());
+        let asked = asked.await.unwrap();
+        let turn = asked
+            .turn(started["turnId"].as_str().unwrap())
+            .await
+            .unwrap();
+        let ended = turn.finish().await.unwrap_err();
+        assert!(ended.to_string().contains("interrupted"), "{ended}");
+        gate.open();
+        others.finish().await.unwrap();
+        client.shutdown().await;
+    })
+    .await;
+}
