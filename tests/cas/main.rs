@@ -5,8 +5,12 @@
 mod approvals;
 mod ask;
 mod ask_flags;
+mod back;
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../transport/cut.rs"]
+#[allow(dead_code, reason = "each test binary uses a part of it")]
+mod cut;
 mod ending;
 mod fake;
 mod flags;
@@ -15,6 +19,9 @@ mod instance;
 mod interrupts;
 mod joined;
 mod json;
+#[path = "../transport/listener.rs"]
+#[allow(dead_code, reason = "each test binary uses a part of it")]
+mod listener;
 mod live;
 mod live_screens;
 mod manual;

@@ -24,11 +24,11 @@ use crate::{
     tmux::Terminal,
 };
 
-fn asks_for_approval(home: CodexHomeBuilder) -> CodexHomeBuilder {
+pub fn asks_for_approval(home: CodexHomeBuilder) -> CodexHomeBuilder {
     home.model("gpt-5.5").approval_policy("on-request")
 }
 
-fn escalated(file: &str) -> Reply {
+pub fn escalated(file: &str) -> Reply {
     let arguments = json!({
         "cmd": format!("touch {file}"), "sandbox_permissions": "require_escalated", "justification": "May I?",
     });
@@ -47,14 +47,14 @@ async fn served(rig: &Rig, answer: &Arc<Notify>) -> (CasClient, Thread) {
 }
 
 /// `cas watch` as it runs.
-struct Watching {
-    child: Child,
+pub struct Watching {
+    pub child: Child,
     lines: Lines<BufReader<ChildStdout>>,
     examples: BTreeMap<String, Value>,
 }
 
 impl Watching {
-    fn start(rig: &Rig, args: &[&str]) -> Self {
+    pub fn start(rig: &Rig, args: &[&str]) -> Self {
         let mut command = cas(rig, &[&["watch", "--json"], args].concat());
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
@@ -67,7 +67,7 @@ impl Watching {
     }
 
     /// The events up to one of this name.
-    fn until(&mut self, event: &str) -> Vec<Value> {
+    pub fn until(&mut self, event: &str) -> Vec<Value> {
         let mut seen = Vec::new();
         loop {
             let line = self.lines.next().expect(event).unwrap();
@@ -87,7 +87,7 @@ impl Watching {
         }
     }
 
-    fn leave(mut self) {
+    pub fn leave(mut self) {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
         kill_process(pid, Signal::INT).unwrap();
         assert_eq!(self.child.wait().unwrap().code(), Some(0));
@@ -147,9 +147,10 @@ async fn watch_shows_a_session_and_leaves_its_approvals_to_its_owner() {
         gate.open();
         assert_eq!(turn.finish().await.unwrap().text, "half whole");
 
-        let mut watching = Watching::start(&rig, &[thread.id()]);
+        let mut watching = Watching::start(&rig, &[thread.id(), "--reconnect", "0"]);
         tokio::task::block_in_place(|| watching.until("joined"));
         owner.shutdown().await;
+        tokio::task::block_in_place(|| watching.until("failed"));
         assert_eq!(watching.child.wait().unwrap().code(), Some(1));
         let none = run(&rig, &["watch", thread.id()]).await;
         assert_eq!(none.status.code(), Some(1), "{}", stderr(&none));

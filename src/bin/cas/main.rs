@@ -18,6 +18,7 @@ mod markdown;
 mod output;
 mod printer;
 mod proxy;
+mod running;
 mod screen;
 mod server;
 mod signals;

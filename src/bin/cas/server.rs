@@ -64,59 +64,6 @@ impl Server {
         self.client().await
     }
 
-    /// Joins the server that is named, or else the one that runs already and has the thread; returns its id, too. None is
-    /// started.
-    pub(crate) async fn running(&self, thread: &str, role: Role) -> Result<(CasClient, String)> {
-        let has_it =
-            |server: &LiveServer| server.threads.iter().any(|one| one.id.starts_with(thread));
-        let Some((client, server)) = self.joined(has_it, role).await? else {
-            return Err(format!(
-                "no server that can be joined has a thread {thread} loaded: `cas live` lists what runs, and --connect names \
-                 another server"
-            )
-            .into());
-        };
-        let mut loaded = server.iter().flat_map(|server| &server.threads);
-        let id = loaded.find(|one| one.id.starts_with(thread));
-        let id = match id {
-            Some(found) => found.id.clone(),
-            None => thread_named(&client, thread).await?,
-        };
-        Ok((client, id))
-    }
-
-    /// Joins the server that is named, or else one that runs already, and says what was found there. None is started.
-    pub(crate) async fn any_running(&self, role: Role) -> Result<(CasClient, Option<LiveServer>)> {
-        let joined = self.joined(|_| true, role).await?;
-        Ok(joined.ok_or(
-            "no server runs that can be joined; `codex` starts one, and --connect names another",
-        )?)
-    }
-
-    async fn joined(
-        &self,
-        is_of_use: impl Fn(&LiveServer) -> bool,
-        role: Role,
-    ) -> Result<Option<(CasClient, Option<LiveServer>)>> {
-        let builder = self.builder().role(role);
-        let named = self.connect.endpoint()?;
-        let mut discover = Live::discover();
-        if let Some(endpoint) = &named {
-            discover = discover.endpoint(endpoint.clone());
-        }
-        let servers = discover.await.servers.into_iter();
-        let address = named.as_ref().map(ToString::to_string);
-        let found = { servers }.find(|server| match &address {
-            Some(address) => server.endpoint.to_string() == *address,
-            None => is_of_use(server),
-        });
-        let endpoint = named.or_else(|| Some(found.as_ref()?.endpoint.clone()));
-        match endpoint {
-            Some(endpoint) => Ok(Some((join(builder, endpoint).await?, found))),
-            None => Ok(None),
-        }
-    }
-
     /// The absolute path of the working directory.
     pub(crate) fn dir(&self) -> Result<PathBuf> {
         let dir = self.cwd.clone().map_or_else(std::env::current_dir, Ok)?;

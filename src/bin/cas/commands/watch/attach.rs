@@ -7,6 +7,7 @@ use cas_sdk::client::Role;
 use super::{session::Session, view::View};
 use crate::{
     output::{Failure, Result},
+    running::Reconnect,
     server::Server,
     signals::Signals,
     stdio::Typed,
@@ -25,6 +26,8 @@ pub(crate) struct Args {
     thread: String,
     #[command(flatten)]
     server: Server,
+    #[command(flatten)]
+    reconnect: Reconnect,
 }
 
 pub(crate) const EXAMPLES: &str = "\
@@ -41,8 +44,14 @@ pub(crate) async fn run(args: Args, signals: &mut Signals) -> Result<u8> {
         return Err(Failure::Usage(text.to_owned()));
     }
     let typed = Typed::open()?;
-    let running = args.server.running(&args.thread, Role::Driver);
-    let (client, id) = signals.or(running).await?;
-    let mut session = Session::join(&client, &id, View::new(false)?).await?;
+    let view = View::new(false)?;
+    let session = Session::join(
+        &args.server,
+        args.reconnect,
+        Role::Driver,
+        &args.thread,
+        view,
+    );
+    let mut session = signals.or(session).await?;
     session.follow(Some(typed), signals).await
 }

@@ -1,7 +1,10 @@
 //! `cas watch` and `cas attach`: what happens in a session that others run, as it happens.
 
 mod attach;
+mod link;
+mod live;
 mod roster;
+mod seen;
 mod session;
 mod view;
 
@@ -11,12 +14,12 @@ pub(super) use attach::run as attach;
 use cas_sdk::client::Role;
 
 use self::{session::Session, view::View};
-use crate::{output::Result, server::Server, signals::Signals};
+use crate::{output::Result, running::Reconnect, server::Server, signals::Signals};
 
 /// Show what happens in a session that runs, or which sessions begin, work, wait and end. Ctrl-C leaves.
 ///
 /// The session may be that of a `codex` in another terminal. Only watches: nothing is sent to the session, and what it
-/// asks is left to those who run it.
+/// asks is left to those who run it. When the connection is lost, it is made again, and what was missed is shown.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -28,6 +31,8 @@ pub(crate) struct Args {
     pub(crate) json: bool,
     #[command(flatten)]
     server: Server,
+    #[command(flatten)]
+    reconnect: Reconnect,
 }
 
 pub(crate) const EXAMPLES: &str = "\
@@ -36,15 +41,15 @@ Examples:
   cas watch 019a2b3c-4d5e
   cas watch 019a2b3c-4d5e --json | jq -r 'select(.event == \"text\").delta'
 
-Exit status: 0 left by Ctrl-C, 1 the session or its server has ended or can't be reached, 2 wrong usage.";
+Exit status: 0 left by Ctrl-C, 1 the session or its server has ended or can't be reached (any more), 2 wrong usage.";
 
 /// Returns the exit status.
 pub(crate) async fn run(args: Args, signals: &mut Signals) -> Result<u8> {
     let Some(name) = &args.thread else {
         return roster::run(&args, signals).await;
     };
-    let running = args.server.running(name, Role::Observer);
-    let (client, id) = signals.or(running).await?;
-    let mut session = Session::join(&client, &id, View::new(args.json)?).await?;
+    let view = View::new(args.json)?;
+    let session = Session::join(&args.server, args.reconnect, Role::Observer, name, view);
+    let mut session = signals.or(session).await?;
     session.follow(None, signals).await
 }

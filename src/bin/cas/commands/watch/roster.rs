@@ -1,93 +1,243 @@
 //! The sessions of a server: which begin, work, wait and end.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
-use cas_sdk::{Error, Event, Filter, client::Role, live::LiveServer};
-use serde_json::{Value, json};
+use cas_sdk::{CasClient, Error, Event, Events, Filter, Supervisor, client::Role};
+use serde_json::{Map, Value, json};
 
-use super::{Args, view::VERSION};
+use super::{
+    Args,
+    link::{Change, Link, over},
+    view::VERSION,
+};
 use crate::{
-    failure::{DONE, FAILED},
+    failure::DONE,
     output::{Failure, Result, cell, complain, json as json_line, line},
-    server::short,
+    running::Running,
+    server::{list, parsed, short},
     signals::{Caught, Signals},
 };
 
 /// Returns the exit status.
 pub(super) async fn run(args: &Args, signals: &mut Signals) -> Result<u8> {
-    let (client, server) = signals.or(args.server.any_running(Role::Observer)).await?;
-    let mut titles = HashMap::new();
-    let mut events = client.events(Filter::all().method("thread/*"));
-    if let Some(LiveServer { threads, .. }) = &server {
-        for thread in threads {
-            titles.insert(thread.id.clone(), thread.title().to_owned());
-        }
-    }
-    if args.json {
-        json_line(&json!({"event": "watching", "v": VERSION, "threads": titles.len()}))?;
-    } else {
-        line(format_args!("{} threads are loaded", titles.len()))?;
-    }
+    let opened = Roster::open(args);
+    let mut roster = signals.or(opened).await?;
     loop {
-        let event = tokio::select! {
+        tokio::select! {
             biased;
             caught = signals.next() => return match caught {
                 Caught::Interrupt => Ok(DONE),
                 other => Err(Failure::Signal(other)),
             },
-            event = events.next() => event,
+            done = roster.step() => done?,
+        }
+    }
+}
+
+struct Roster {
+    json: bool,
+    supervisor: Supervisor,
+    link: Link,
+    /// `None` while there is no connection.
+    events: Option<Events>,
+    threads: HashMap<String, Known>,
+}
+
+/// What was told of a thread last.
+#[derive(Default)]
+struct Known {
+    title: String,
+    stands: &'static str,
+}
+
+impl Roster {
+    async fn open(args: &Args) -> Result<Self> {
+        let running = Running::any(&args.server, Role::Observer).await?;
+        let supervisor = running.join(args.reconnect).await?;
+        let client = supervisor.client().await?;
+        let events = subscribed(&client);
+        let mut threads = HashMap::new();
+        for thread in loaded(&client).await? {
+            threads.insert(id_of(&thread), Known::of(&thread));
+        }
+        let roster = Self {
+            json: args.json,
+            link: Link::new(&supervisor),
+            supervisor,
+            events: Some(events),
+            threads,
         };
-        match event {
-            Some(Ok(event)) => show(args, &event, &mut titles)?,
-            Some(Err(Error::Lagged { skipped })) => {
-                complain(&format!("{skipped} events were dropped"));
+        roster.watching(roster.threads.len())?;
+        Ok(roster)
+    }
+
+    fn watching(&self, threads: usize) -> Result {
+        if self.json {
+            return json_line(&json!({"event": "watching", "v": VERSION, "threads": threads}));
+        }
+        line(format_args!("{threads} threads are loaded"))
+    }
+
+    /// Waits for what happens next, and shows it.
+    async fn step(&mut self) -> Result {
+        tokio::select! {
+            biased;
+            event = next(&mut self.events) => match event {
+                Some(Ok(event)) => self.event(&event),
+                Some(Err(Error::Lagged { skipped })) => {
+                    complain(&format!("{skipped} events were dropped"));
+                    Ok(())
+                }
+                Some(Err(_)) | None => {
+                    self.events = None;
+                    Ok(())
+                }
+            },
+            change = self.link.next() => match change? {
+                Change::Lost(attempt) => self.lost(&attempt),
+                Change::Connected => self.back().await,
+            },
+        }
+    }
+
+    fn lost(&self, attempt: &super::link::Attempt) -> Result {
+        if self.json {
+            return attempt.told().iter().try_for_each(json_line);
+        }
+        line(format_args!("{}", attempt.text()))
+    }
+
+    /// Goes on with the next connection, and shows which threads stand otherwise than before.
+    async fn back(&mut self) -> Result {
+        let client = match self.supervisor.client().await {
+            Ok(client) => client,
+            Err(error) => return Err(over(&error)),
+        };
+        let events = subscribed(&client);
+        let threads = match loaded(&client).await {
+            Ok(threads) => threads,
+            // It is lost once more, which is told next.
+            Err(_) if is_closed(&client).await => return Ok(()),
+            Err(failure) => return Err(failure),
+        };
+        self.events = Some(events);
+        self.link.is_lost = false;
+        if self.json {
+            let none = Value::Null;
+            json_line(
+                &json!({"event": "reconnected", "items": none, "turns": none, "incomplete": none}),
+            )?;
+        } else {
+            line("back")?;
+        }
+        self.watching(threads.len())?;
+        for thread in threads {
+            let (id, now) = (id_of(&thread), Known::of(&thread));
+            let before = self.threads.get(&id);
+            let is_same = before
+                .is_some_and(|before| before.stands == now.stands && before.title == now.title);
+            if !is_same {
+                let params = json!({"threadId": id, "status": thread["status"]});
+                self.show("thread/read", &id, now.stands, &now.title, &params)?;
+                self.threads.insert(id, now);
             }
-            Some(Err(_)) | None => {
-                let reason = client.closed().await;
-                complain(&format!("the server can't be watched any more: {reason}"));
-                return Ok(FAILED);
-            }
+        }
+        Ok(())
+    }
+
+    fn event(&mut self, event: &Event) -> Result {
+        let params: Value = serde_json::from_str(event.json()).unwrap_or_default();
+        let thread = &params["thread"];
+        let id = event
+            .thread_id()
+            .map_or_else(|| id_of(thread), str::to_owned);
+        let what = match event.method() {
+            "thread/started" => "begins",
+            "thread/name/updated" => "is named",
+            "thread/status/changed" => stands(&params["status"]),
+            "thread/closed" => "is closed",
+            "thread/archived" => "is archived",
+            "thread/deleted" => "is deleted",
+            _ => return Ok(()),
+        };
+        let known = self.threads.entry(id.clone()).or_default();
+        match event.method() {
+            "thread/started" => *known = Known::of(thread),
+            "thread/name/updated" => known.title = text(&params["threadName"]),
+            "thread/status/changed" => known.stands = what,
+            _ => {}
+        }
+        let title = known.title.clone();
+        self.show(event.method(), &id, what, &title, &params)
+    }
+
+    fn show(&self, method: &str, id: &str, what: &str, title: &str, params: &Value) -> Result {
+        if self.json {
+            return json_line(&json!({
+                "event": "thread", "method": method, "threadId": id, "params": params,
+            }));
+        }
+        let (id, title) = (cell(short(id), 40), cell(title, 60));
+        line(format_args!("{id}  {what:<21}  {title}"))
+    }
+}
+
+impl Known {
+    /// By what `thread/read` and `thread/started` say of a thread.
+    fn of(thread: &Value) -> Self {
+        let name = text(&thread["name"]);
+        Self {
+            title: if name.is_empty() {
+                text(&thread["preview"])
+            } else {
+                name
+            },
+            stands: stands(&thread["status"]),
         }
     }
 }
 
-fn show(args: &Args, event: &Event, titles: &mut HashMap<String, String>) -> Result {
-    let params: Value = serde_json::from_str(event.json()).unwrap_or_default();
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let thread = &params["thread"];
-    let id = match event.thread_id() {
-        Some(id) => id.to_owned(),
-        None => text(&thread["id"]),
-    };
-    let what = match event.method() {
-        "thread/started" => {
-            titles.insert(id.clone(), text(&thread["preview"]));
-            "begins"
-        }
-        "thread/name/updated" => {
-            titles.insert(id.clone(), text(&params["threadName"]));
-            "is named"
-        }
-        "thread/status/changed" => status(&params["status"]),
-        "thread/closed" => "is closed",
-        "thread/archived" => "is archived",
-        "thread/deleted" => "is deleted",
-        _ => return Ok(()),
-    };
-    if args.json {
-        return json_line(&json!({
-            "event": "thread", "method": event.method(), "threadId": id, "params": params,
-        }));
-    }
-    let title = titles.get(&id).map_or("", String::as_str);
-    line(format_args!(
-        "{}  {what:<21}  {}",
-        cell(short(&id), 40),
-        cell(title, 60)
-    ))
+fn subscribed(client: &CasClient) -> Events {
+    client.events(Filter::all().method("thread/*"))
 }
 
-fn status(status: &Value) -> &'static str {
+/// The next event, while there is a connection. Cancel safe.
+async fn next(events: &mut Option<Events>) -> Option<Result<Event, Error>> {
+    match events {
+        Some(events) => events.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn is_closed(client: &CasClient) -> bool {
+    let closed = client.closed();
+    tokio::time::timeout(Duration::ZERO, closed).await.is_ok()
+}
+
+/// The threads that the server has loaded.
+async fn loaded(client: &CasClient) -> Result<Vec<Value>> {
+    let mut threads = Vec::new();
+    for id in list(client, "thread/loaded/list", Map::new(), usize::MAX).await? {
+        let params = json!({"threadId": parsed(&id)});
+        match client.call::<Value>("thread/read", &params).await {
+            Ok(mut read) => threads.push(read["thread"].take()),
+            // It was closed in this moment.
+            Err(error) if error.rpc().is_some() => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(threads)
+}
+
+fn id_of(thread: &Value) -> String {
+    text(&thread["id"])
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+fn stands(status: &Value) -> &'static str {
     let flags = status["activeFlags"].as_array();
     let waits = |flag: &str| flags.is_some_and(|flags| flags.iter().any(|one| one == flag));
     match status["type"].as_str() {

@@ -1,17 +1,26 @@
-//! One session: its turns and requests are shown, and what is typed is passed on.
+//! One session over all connections: its turns and requests are shown, and what is typed is passed on.
 
 use anstyle::AnsiColor;
 use cas_sdk::{
-    CasClient, Thread, Turn, TurnEvent,
-    handlers::{Decision, PendingRequest, PendingRequestChange, PendingRequestChanges},
-    turn::{Message, Receipt, Turns},
+    Error, Supervisor, TurnEvent,
+    client::Role,
+    handlers::{Decision, PendingRequest, PendingRequestChange, Settled},
+    supervisor::{Gap, Recovered, ThreadEvent, ThreadEvents},
+    turn::{Message, Receipt},
 };
 
-use super::view::{View, what};
+use super::{
+    link::{Change, Link, over},
+    live::{Live, News},
+    seen::{Missed, Seen},
+    view::{View, what},
+};
 use crate::{
-    failure::{DONE, FAILED},
+    failure::{DONE, reason},
     output::{Failure, Result, field},
+    running::{Reconnect, Running},
     screen::DIM,
+    server::Server,
     signals::{Caught, Signals},
     stdio::Typed,
 };
@@ -20,40 +29,53 @@ use crate::{
 const ASK: &str = " [y/n]";
 
 pub(super) struct Session {
-    thread: Thread,
+    id: String,
+    supervisor: Supervisor,
+    link: Link,
+    /// When the connection is lost, and what was missed then. What comes over it is read as turns, from [`Live`].
+    events: ThreadEvents,
+    /// `None` while there is no connection.
+    live: Option<Live>,
+    recovered: Vec<Recovered>,
+    seen: Seen,
     view: View,
-    turns: Turns,
-    turn: Option<Turn>,
-    /// The id of the turn that was shown last.
-    last: String,
-    requests: PendingRequestChanges,
     /// The requests of this thread that wait, the oldest first.
     waiting: Vec<PendingRequest>,
 }
 
 impl Session {
     /// Joins the thread, and shows its last turn.
-    pub(super) async fn join(client: &CasClient, id: &str, mut view: View) -> Result<Self> {
-        let requests = client.pending_request_changes();
-        // NB. Subscribe first: a turn may begin right after the snapshot.
-        let turns = client.thread(id).turns();
-        let mut joined = client.join(id).await?;
-        let turn = joined.take_turn();
-        view.joined(joined.thread(), turn.is_some()).await?;
-        match (&turn, joined.turns().last()) {
-            (Some(turn), _) => view.began(turn).await?,
+    pub(super) async fn join(
+        server: &Server,
+        reconnect: Reconnect,
+        role: Role,
+        thread: &str,
+        mut view: View,
+    ) -> Result<Self> {
+        let running = Running::with_thread(server, thread, role).await?;
+        let supervisor = running.join(reconnect).await?;
+        let client = supervisor.client().await?;
+        let id = running.id_of(&client, thread).await?;
+        let (live, turns) = Live::join(&client, &id).await?;
+        supervisor.keep(&live.thread);
+        let events = supervisor.thread_events(&id).await?;
+        view.joined(&live.thread, live.turn.is_some()).await?;
+        match (&live.turn, turns.last()) {
+            (Some(turn), _) => view.began(turn.id(), turn.started_by().as_str()).await?,
             (None, Some(last)) => view.last(last).await?,
             (None, None) => {}
         }
+        let mut seen = Seen::default();
+        seen.all(&turns);
         Ok(Self {
-            thread: joined.thread().clone(),
+            id,
+            link: Link::new(&supervisor),
+            supervisor,
+            events,
+            live: Some(live),
+            recovered: Vec::new(),
+            seen,
             view,
-            turns,
-            last: turn
-                .as_ref()
-                .map_or_else(String::new, |turn| turn.id().to_owned()),
-            turn,
-            requests,
             waiting: Vec::new(),
         })
     }
@@ -65,7 +87,6 @@ impl Session {
         mut typed: Option<Typed>,
         signals: &mut Signals,
     ) -> Result<u8> {
-        let acts = typed.is_some();
         loop {
             tokio::select! {
                 biased;
@@ -73,45 +94,102 @@ impl Session {
                     Caught::Interrupt => Ok(DONE),
                     other => Err(Failure::Signal(other)),
                 },
-                line = line(&mut typed) => match line {
-                    Some(line) => self.typed(line.trim()).await?,
-                    // The end of what is typed leaves, too.
-                    None => return Ok(DONE),
-                },
-                event = next(&mut self.turn) => self.event(event).await?,
-                turn = self.turns.next(), if self.turn.is_none() => match turn {
-                    Some(Ok(turn)) if self.last == turn.id() => {}
-                    Some(Ok(turn)) => {
-                        self.view.began(&turn).await?;
-                        turn.id().clone_into(&mut self.last);
-                        self.turn = Some(turn);
-                    }
-                    Some(Err(_)) | None => return Ok(self.ended().await),
-                },
-                // NB. After the events: the item that a request is about was told before it.
-                change = self.requests.next() => match change {
-                    Some(change) => self.changed(change, acts).await?,
-                    None => return Ok(self.ended().await),
+                end = self.step(&mut typed) => if let Some(status) = end? {
+                    return Ok(status);
                 },
             }
         }
     }
 
-    /// Nothing more comes.
-    async fn ended(&mut self) -> u8 {
-        let reason = self.thread.client().closed().await;
-        crate::output::complain(&format!("the session can't be followed any more: {reason}"));
-        FAILED
+    /// Waits for what happens next, and shows it; returns the exit status at the end.
+    async fn step(&mut self, typed: &mut Option<Typed>) -> Result<Option<u8>> {
+        let acts = typed.is_some();
+        tokio::select! {
+            biased;
+            line = line(typed) => match line {
+                Some(line) => self.typed(line.trim()).await?,
+                // The end of what is typed leaves, too.
+                None => return Ok(Some(DONE)),
+            },
+            news = news(&mut self.live) => self.news(news, acts).await?,
+            event = self.events.next() => self.told(event).await?,
+            change = self.link.next() => match change? {
+                Change::Lost(attempt) => self.view.lost(&attempt).await?,
+                // Told when it is known what was missed.
+                Change::Connected => {}
+            },
+        }
+        Ok(None)
     }
 
-    async fn event(&mut self, event: Option<TurnEvent>) -> Result {
-        let Some(turn) = &self.turn else {
-            return Ok(());
-        };
-        if let Some(event) = event {
-            return self.view.event(turn.id(), &event).await;
+    /// Shows what came over the connection.
+    async fn news(&mut self, news: News, acts: bool) -> Result {
+        match news {
+            News::Began => {
+                let turn = self.live.as_ref().and_then(|live| live.turn.as_ref());
+                if let Some(turn) = turn.filter(|turn| self.seen.begin(turn.id())) {
+                    let by = turn.started_by();
+                    self.view.began(turn.id(), by.as_str()).await?;
+                }
+            }
+            News::Event(turn, event) => {
+                let is_new = match &event {
+                    TurnEvent::ItemStarted(item) => self.seen.item_began(&turn, item),
+                    TurnEvent::ItemCompleted(item) => self.seen.item(&turn, item),
+                    TurnEvent::Completed(_) => self.seen.end(&turn),
+                    _ => true,
+                };
+                if is_new {
+                    self.view.event(&turn, &event).await?;
+                }
+            }
+            News::Request(change) => self.changed(change, acts).await?,
         }
-        self.turn = None;
+        Ok(())
+    }
+
+    /// Takes note of the end of a connection, and of what was missed.
+    async fn told(&mut self, event: Option<Result<ThreadEvent, Error>>) -> Result {
+        match event {
+            Some(Ok(ThreadEvent::Lost { .. })) => {
+                self.live = None;
+                // The server tells them again, to the next connection.
+                self.waiting.clear();
+                self.view.cut().await
+            }
+            Some(Ok(ThreadEvent::Recovered(missed))) => {
+                self.recovered.push(missed);
+                Ok(())
+            }
+            Some(Ok(ThreadEvent::Reconnected { gap, .. })) => self.back(gap).await,
+            // What was dropped there has been read as turns.
+            Some(Ok(_) | Err(Error::Lagged { .. })) => Ok(()),
+            Some(Err(error)) => Err(over(&reason(&error))),
+            None => Err(over(&"the connection was shut down")),
+        }
+    }
+
+    /// Goes on with the next connection, and shows what was missed.
+    async fn back(&mut self, gap: Gap) -> Result {
+        let client = match self.supervisor.client().await {
+            Ok(client) => client,
+            Err(error) => return Err(over(&reason(&error))),
+        };
+        let (live, turns) = match Live::join(&client, &self.id).await {
+            Ok(joined) => joined,
+            // It is lost once more, which is told next.
+            Err(error) if error.close_reason().is_some() => return Ok(()),
+            Err(error) => return Err(over(&reason(&error))),
+        };
+        let recovered = std::mem::take(&mut self.recovered);
+        let missed = Missed::of(recovered, &turns, &mut self.seen);
+        self.link.is_lost = false;
+        self.view.back(&missed, gap.incomplete.as_ref()).await?;
+        if let Some(turn) = live.turn.as_ref().filter(|t| self.seen.begin(t.id())) {
+            let by = turn.started_by();
+            self.view.began(turn.id(), by.as_str()).await?;
+        }
+        self.live = Some(live);
         Ok(())
     }
 
@@ -123,6 +201,9 @@ impl Session {
                 self.view.pending(&request, how).await?;
                 self.waiting.push(request);
             }
+            // The connection has ended, and the request may wait on.
+            PendingRequestChange::Settled(request)
+                if request.settled() == Some(Settled::Closed) => {}
             PendingRequestChange::Settled(request) if self.is_of_this_thread(&request) => {
                 let before = self.asked().map(|asked| asked.id.clone());
                 self.waiting.retain(|waiting| waiting.settled().is_none());
@@ -147,7 +228,7 @@ impl Session {
     }
 
     fn is_of_this_thread(&self, request: &PendingRequest) -> bool {
-        request.thread_id.as_deref() == Some(self.thread.id())
+        request.thread_id.as_deref() == Some(self.id.as_str())
     }
 
     /// A line that was typed: an answer to the oldest approval that waits, a correction, or the next input.
@@ -155,6 +236,11 @@ impl Session {
         if line.is_empty() {
             return Ok(());
         }
+        let Some(live) = &self.live else {
+            let text = "not sent, since there is no connection";
+            return self.view.remark(AnsiColor::Red.on_default(), text).await;
+        };
+        let thread = live.thread.clone();
         let decision = match line.to_lowercase().as_str() {
             "y" | "yes" => Some(Decision::Accept),
             "n" | "no" => Some(Decision::Decline),
@@ -172,7 +258,7 @@ impl Session {
             Some(text) => Message::now(text.trim()),
             None => Message::next_turn(line),
         };
-        let text = match self.thread.deliver(message).await {
+        let text = match thread.deliver(message).await {
             Ok(Receipt::Steered { .. }) => "the turn is steered".to_owned(),
             Ok(Receipt::Queued(_)) => "queued".to_owned(),
             Ok(_) => return Ok(()),
@@ -185,18 +271,18 @@ impl Session {
     }
 }
 
-/// The next line that is typed, where somebody types. Cancel safe.
-async fn line(typed: &mut Option<Typed>) -> Option<String> {
-    match typed {
-        Some(typed) => typed.line().await,
+/// What comes next over the connection, while there is one. Cancel safe.
+async fn news(live: &mut Option<Live>) -> News {
+    match live {
+        Some(live) => live.next().await,
         None => std::future::pending().await,
     }
 }
 
-/// The next event of the turn; `None` at its end. Cancel safe.
-async fn next(turn: &mut Option<Turn>) -> Option<TurnEvent> {
-    match turn {
-        Some(turn) => turn.next().await.and_then(Result::ok),
+/// The next line that is typed, where somebody types. Cancel safe.
+async fn line(typed: &mut Option<Typed>) -> Option<String> {
+    match typed {
+        Some(typed) => typed.line().await,
         None => std::future::pending().await,
     }
 }

@@ -2,15 +2,21 @@
 
 use anstyle::{AnsiColor, Style};
 use cas_sdk::{
-    Thread, Turn, TurnEvent,
+    Error, Thread, TurnEvent,
     handlers::PendingRequest,
     protocol::{self, ThreadItem},
+    turn::StartedBy,
 };
 use serde::Serialize;
 use serde_json::Value;
 
+use super::{
+    link::Attempt,
+    seen::{Missed, MissedTurn},
+};
 use crate::{
     commands::ask::{Line, step},
+    failure::reason,
     output::{Result, field},
     printer::Printer,
     screen::{BOLD, DIM, Stream},
@@ -51,6 +57,11 @@ enum Told<'a> {
         id: &'a Value,
         method: &'a str,
     },
+    Reconnected {
+        items: usize,
+        turns: usize,
+        incomplete: Option<&'a str>,
+    },
 }
 
 pub(super) struct View {
@@ -60,6 +71,8 @@ pub(super) struct View {
     mid_line: bool,
     /// The message that is coming, by its id, and what of it was shown.
     message: (String, String),
+    /// The message that was coming when the connection was lost: it is shown when it is whole.
+    cut: Option<String>,
 }
 
 impl View {
@@ -69,6 +82,7 @@ impl View {
             json,
             mid_line: false,
             message: Default::default(),
+            cut: None,
         })
     }
 
@@ -97,11 +111,11 @@ impl View {
         Ok(())
     }
 
-    pub(super) async fn began(&mut self, turn: &Turn) -> Result {
+    pub(super) async fn began(&mut self, turn_id: &str, started_by: &str) -> Result {
         if self.json {
             let told = Told::TurnStarted {
-                turn_id: turn.id(),
-                started_by: turn.started_by().as_str(),
+                turn_id,
+                started_by,
             };
             return self.printer.json(&told).await;
         }
@@ -110,19 +124,12 @@ impl View {
 
     /// An event of a turn.
     pub(super) async fn event(&mut self, turn: &str, event: &TurnEvent) -> Result {
+        if let TurnEvent::Completed(outcome) = event {
+            let failure = outcome.failure.as_ref();
+            let error = failure.map(|failure| failure.message.as_str());
+            return self.ended(turn, outcome.status.as_str(), error).await;
+        }
         if self.json {
-            if let TurnEvent::Completed(outcome) = event {
-                let failure = outcome
-                    .failure
-                    .as_ref()
-                    .map(|failure| failure.message.as_str());
-                let told = Told::TurnCompleted {
-                    turn_id: turn,
-                    status: outcome.status.as_str(),
-                    error: failure,
-                };
-                return self.printer.json(&told).await;
-            }
             return match Line::of(event) {
                 Some(line) => self.printer.json(&line).await,
                 None => Ok(()),
@@ -143,19 +150,93 @@ impl View {
                 let text = format!("{skipped} events were dropped");
                 self.remark(AnsiColor::Yellow.on_default(), &text).await
             }
-            TurnEvent::Completed(outcome) => {
-                let error = outcome
-                    .failure
-                    .as_ref()
-                    .map(|failure| field(&failure.message));
-                let status = outcome.status.as_str();
-                let text = match &error {
-                    Some(error) => format!("the turn {status}: {error}"),
-                    None => format!("the turn is {status}"),
-                };
-                self.remark(DIM, &text).await
-            }
             _ => Ok(()),
+        }
+    }
+
+    async fn ended(&mut self, turn_id: &str, status: &str, error: Option<&str>) -> Result {
+        if self.json {
+            let told = Told::TurnCompleted {
+                turn_id,
+                status,
+                error,
+            };
+            return self.printer.json(&told).await;
+        }
+        let text = match error {
+            Some(error) => format!("the turn {status}: {}", field(error)),
+            None => format!("the turn is {status}"),
+        };
+        self.remark(DIM, &text).await
+    }
+
+    /// The connection is lost, or could not be made again.
+    pub(super) async fn lost(&mut self, attempt: &Attempt) -> Result {
+        if !self.json {
+            let text = attempt.text();
+            return self.remark(AnsiColor::Yellow.on_default(), &text).await;
+        }
+        for line in attempt.told() {
+            self.printer.json(&line).await?;
+        }
+        Ok(())
+    }
+
+    /// Pieces of the message that is coming are lost.
+    pub(super) async fn cut(&mut self) -> Result {
+        let (id, _) = std::mem::take(&mut self.message);
+        self.cut = Some(id);
+        self.new_line().await
+    }
+
+    /// There is a connection again, and this was missed.
+    pub(super) async fn back(&mut self, missed: &Missed, incomplete: Option<&Error>) -> Result {
+        let incomplete = incomplete.map(|error| reason(error));
+        if self.json {
+            let told = Told::Reconnected {
+                items: missed.items(),
+                turns: missed.ends(),
+                incomplete: incomplete.as_deref(),
+            };
+            self.printer.json(&told).await?;
+        } else {
+            let text = match missed.items() {
+                0 => "back; nothing was missed".to_owned(),
+                1 => "back; 1 item was missed".to_owned(),
+                items => format!("back; {items} items were missed"),
+            };
+            self.remark(DIM, &text).await?;
+            if let Some(why) = &incomplete {
+                let text = format!("there may be more that was missed: {}", field(why));
+                self.remark(AnsiColor::Yellow.on_default(), &text).await?;
+            }
+        }
+        for turn in &missed.0 {
+            self.missed(turn).await?;
+        }
+        Ok(())
+    }
+
+    async fn missed(&mut self, turn: &MissedTurn) -> Result {
+        if turn.is_new {
+            self.began(&turn.id, StartedBy::Unknown.as_str()).await?;
+        }
+        for item in &turn.items {
+            if self.json {
+                self.printer.json(&Line::ItemCompleted { item }).await?;
+                continue;
+            }
+            if let Some(text) = step(item) {
+                self.remark(DIM, &text).await?;
+            }
+            self.item(item).await?;
+        }
+        match &turn.end {
+            Some((status, error)) => {
+                let status = status.as_str();
+                self.ended(&turn.id, status, error.as_deref()).await
+            }
+            None => Ok(()),
         }
     }
 
@@ -194,6 +275,9 @@ impl View {
     }
 
     async fn delta(&mut self, item: &str, delta: &str) -> Result {
+        if self.cut.as_deref() == Some(item) {
+            return Ok(());
+        }
         if self.message.0 != item {
             self.new_line().await?;
             self.message = (item.to_owned(), String::new());
