@@ -44,6 +44,7 @@ mod threads;
 #[path = "../common/terminal.rs"]
 mod tmux;
 mod turns;
+mod typing;
 mod watch;
 mod window;
 

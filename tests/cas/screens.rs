@@ -10,8 +10,8 @@ use crate::{
     tmux::Terminal,
 };
 
-/// Runs `cas` in a terminal of so many columns, and says in the last line how it ended.
-pub fn start(terminal: &Terminal, rig: &Rig, columns: u16, env: &[(&str, &str)], args: &[&str]) {
+/// What runs a program in the environment of the rig and of a terminal.
+pub fn words(rig: &Rig, env: &[(&str, &str)]) -> Vec<String> {
     let mut words = vec![
         "env".to_owned(),
         "-i".into(),
@@ -27,6 +27,12 @@ pub fn start(terminal: &Terminal, rig: &Rig, columns: u16, env: &[(&str, &str)],
     }
     words.push(format!("CAS_CODEX={}", rig.codex().display()));
     words.extend(env.iter().map(|(name, value)| format!("{name}={value}")));
+    words
+}
+
+/// Runs `cas` in a terminal of so many columns, and says in the last line how it ended.
+pub fn start(terminal: &Terminal, rig: &Rig, columns: u16, env: &[(&str, &str)], args: &[&str]) {
+    let mut words = words(rig, env);
     let script = "trap : INT; \"$@\"; echo \"exit $?\"; exec sleep 1000";
     words.extend(["sh", "-c", script, "sh", env!("CARGO_BIN_EXE_cas")].map(str::to_owned));
     words.extend(args.iter().map(|arg| (*arg).to_owned()));

@@ -36,7 +36,7 @@ pub fn escalated(file: &str) -> Reply {
 }
 
 /// A session whose owner accepts an approval when it is told to.
-async fn served(rig: &Rig, answer: &Arc<Notify>) -> (CasClient, Thread) {
+pub async fn served(rig: &Rig, answer: &Arc<Notify>) -> (CasClient, Thread) {
     let owner = rig.builder().approvals(accepts_when_told(answer));
     let owner = owner.serve("unix://").await.unwrap();
     let params = ThreadStartParams::default();

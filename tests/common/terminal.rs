@@ -92,6 +92,29 @@ impl Terminal {
         self.tmux(&["send-keys", name]);
     }
 
+    /// Types a text, and no Enter.
+    pub(crate) fn text(&self, text: &str) {
+        self.tmux(&["send-keys", "-l", text]);
+    }
+
+    /// Pastes a text, marked as pasted if the program wants that.
+    pub(crate) fn paste(&self, text: &str) {
+        self.tmux(&["set-buffer", text]);
+        self.tmux(&["paste-buffer", "-p"]);
+    }
+
+    /// Gives the screen another size.
+    pub(crate) fn resize(&self, columns: u16, rows: u16) {
+        let (columns, rows) = (columns.to_string(), rows.to_string());
+        self.tmux(&["resize-window", "-x", &columns, "-y", &rows]);
+    }
+
+    /// The device of the terminal.
+    pub(crate) fn device(&self) -> String {
+        let out = self.tmux(&["display-message", "-p", "#{pane_tty}"]);
+        String::from_utf8_lossy(&out.stdout).trim().to_owned()
+    }
+
     /// Waits until a text is on the screen.
     pub(crate) async fn shows(&self, text: &str) {
         let begun = Instant::now();

@@ -16,6 +16,7 @@ mod input;
 mod logs;
 mod markdown;
 mod output;
+mod page;
 mod printer;
 mod proxy;
 mod running;
@@ -23,6 +24,7 @@ mod screen;
 mod server;
 mod signals;
 mod stdio;
+mod typing;
 mod usage;
 mod when;
 
@@ -86,6 +88,7 @@ fn main() -> ExitCode {
             std::backtrace::BacktraceStatus::Captured => format!("\n{trace}"),
             _ => String::new(),
         };
+        stdio::give_back_terminal();
         complain(&format!("{panic}{trace}"));
     }));
     // One thread: what a proxy does takes microseconds, and waking another costs more.

@@ -202,6 +202,7 @@ pub(crate) fn guard() {
             }
             let servers = SERVERS.lock().unwrap_or_else(PoisonError::into_inner);
             servers.iter().copied().for_each(platform::kill);
+            crate::stdio::give_back_terminal();
             std::process::exit(first.status().into())
         })
     };

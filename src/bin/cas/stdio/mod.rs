@@ -1,6 +1,8 @@
 //! Standard input and output, and the terminal, for one task.
 
 #[cfg(unix)]
+pub(crate) mod mode;
+#[cfg(unix)]
 mod unix;
 #[cfg(windows)]
 mod windows;
@@ -14,9 +16,13 @@ use unix as platform;
 #[cfg(windows)]
 use windows as platform;
 
-use self::platform::Terminal;
+pub(crate) use platform::{Stdout, Terminal, stdin, stdout, terminal};
 
-pub(crate) use platform::{Stdout, stdin, stdout, terminal};
+/// Sets the terminal to what it was before it was made to hand out keys.
+pub(crate) fn give_back_terminal() {
+    #[cfg(unix)]
+    mode::give_back();
+}
 
 /// The lines that are typed on the terminal.
 pub(crate) struct Typed {

@@ -10,7 +10,7 @@ use crate::{
     running::Reconnect,
     server::Server,
     signals::Signals,
-    stdio::Typed,
+    typing::Input,
 };
 
 /// Watch a session that runs, and type into it. Ctrl-C leaves, and stops nothing.
@@ -43,7 +43,7 @@ pub(crate) async fn run(args: Args, signals: &mut Signals) -> Result<u8> {
         let text = "attach needs a terminal; `cas watch` and `cas post` do without one";
         return Err(Failure::Usage(text.to_owned()));
     }
-    let typed = Typed::open()?;
+    let input = Input::open()?;
     let view = View::new(false)?;
     let session = Session::join(
         &args.server,
@@ -53,5 +53,5 @@ pub(crate) async fn run(args: Args, signals: &mut Signals) -> Result<u8> {
         view,
     );
     let mut session = signals.or(session).await?;
-    session.follow(Some(typed), signals).await
+    session.follow(input, signals).await
 }

@@ -14,7 +14,7 @@ pub(super) use attach::run as attach;
 use cas_sdk::client::Role;
 
 use self::{session::Session, view::View};
-use crate::{output::Result, running::Reconnect, server::Server, signals::Signals};
+use crate::{output::Result, running::Reconnect, server::Server, signals::Signals, typing::Input};
 
 /// Show what happens in a session that runs, or which sessions begin, work, wait and end. Ctrl-C leaves.
 ///
@@ -51,5 +51,5 @@ pub(crate) async fn run(args: Args, signals: &mut Signals) -> Result<u8> {
     let view = View::new(args.json)?;
     let session = Session::join(&args.server, args.reconnect, Role::Observer, name, view);
     let mut session = signals.or(session).await?;
-    session.follow(None, signals).await
+    session.follow(Input::Nobody, signals).await
 }

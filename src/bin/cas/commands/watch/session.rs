@@ -18,11 +18,12 @@ use super::{
 use crate::{
     failure::{DONE, reason},
     output::{Failure, Result, field},
+    page::Typing,
     running::{Reconnect, Running},
     screen::DIM,
     server::Server,
     signals::{Caught, Signals},
-    stdio::Typed,
+    typing::{Entry, Input},
 };
 
 /// Marks the request that a typed letter answers.
@@ -82,11 +83,10 @@ impl Session {
 
     /// Shows what happens until a signal comes or the session ends; returns the exit status. Lines that are typed are
     /// passed on.
-    pub(super) async fn follow(
-        &mut self,
-        mut typed: Option<Typed>,
-        signals: &mut Signals,
-    ) -> Result<u8> {
+    pub(super) async fn follow(&mut self, mut input: Input, signals: &mut Signals) -> Result<u8> {
+        if input.has_keys() {
+            self.view.page.take_keys().await?;
+        }
         loop {
             tokio::select! {
                 biased;
@@ -94,7 +94,7 @@ impl Session {
                     Caught::Interrupt => Ok(DONE),
                     other => Err(Failure::Signal(other)),
                 },
-                end = self.step(&mut typed) => if let Some(status) = end? {
+                end = self.step(&mut input) => if let Some(status) = end? {
                     return Ok(status);
                 },
             }
@@ -102,14 +102,12 @@ impl Session {
     }
 
     /// Waits for what happens next, and shows it; returns the exit status at the end.
-    async fn step(&mut self, typed: &mut Option<Typed>) -> Result<Option<u8>> {
-        let acts = typed.is_some();
+    async fn step(&mut self, input: &mut Input) -> Result<Option<u8>> {
+        let acts = !matches!(input, Input::Nobody);
         tokio::select! {
             biased;
-            line = line(typed) => match line {
-                Some(line) => self.typed(line.trim()).await?,
-                // The end of what is typed leaves, too.
-                None => return Ok(Some(DONE)),
+            entry = input.next() => if self.entry(entry).await? {
+                return Ok(Some(DONE));
             },
             news = news(&mut self.live) => self.news(news, acts).await?,
             event = self.events.next() => self.told(event).await?,
@@ -120,6 +118,21 @@ impl Session {
             },
         }
         Ok(None)
+    }
+
+    /// Takes what is typed; returns whether it is the end, which leaves.
+    async fn entry(&mut self, entry: Entry) -> Result<bool> {
+        let line = match entry {
+            Entry::Line(line) => line,
+            Entry::Key(key) => match self.view.page.key(key).await? {
+                Typing::Line(line) => line,
+                Typing::End => return Ok(true),
+                Typing::More => return Ok(false),
+            },
+            Entry::End => return Ok(true),
+        };
+        self.typed(line.trim()).await?;
+        Ok(false)
     }
 
     /// Shows what came over the connection.
@@ -238,7 +251,8 @@ impl Session {
         }
         let Some(live) = &self.live else {
             let text = "not sent, since there is no connection";
-            return self.view.remark(AnsiColor::Red.on_default(), text).await;
+            self.view.remark(AnsiColor::Red.on_default(), text).await?;
+            return self.view.page.put_back(line).await;
         };
         let thread = live.thread.clone();
         let decision = match line.to_lowercase().as_str() {
@@ -275,14 +289,6 @@ impl Session {
 async fn news(live: &mut Option<Live>) -> News {
     match live {
         Some(live) => live.next().await,
-        None => std::future::pending().await,
-    }
-}
-
-/// The next line that is typed, where somebody types. Cancel safe.
-async fn line(typed: &mut Option<Typed>) -> Option<String> {
-    match typed {
-        Some(typed) => typed.line().await,
         None => std::future::pending().await,
     }
 }

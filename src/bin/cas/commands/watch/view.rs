@@ -18,7 +18,7 @@ use crate::{
     commands::ask::{Line, step},
     failure::reason,
     output::{Result, field},
-    printer::Printer,
+    page::Page,
     screen::{BOLD, DIM, Stream},
 };
 
@@ -65,10 +65,8 @@ enum Told<'a> {
 }
 
 pub(super) struct View {
-    printer: Printer,
+    pub(super) page: Page,
     pub(super) json: bool,
-    /// Whether the screen stands in the middle of a line.
-    mid_line: bool,
     /// The message that is coming, by its id, and what of it was shown.
     message: (String, String),
     /// The message that was coming when the connection was lost: it is shown when it is whole.
@@ -78,9 +76,8 @@ pub(super) struct View {
 impl View {
     pub(super) fn new(json: bool) -> Result<Self> {
         Ok(Self {
-            printer: Printer::stdout()?,
+            page: Page::new()?,
             json,
-            mid_line: false,
             message: Default::default(),
             cut: None,
         })
@@ -93,7 +90,7 @@ impl View {
                 thread_id: thread.id(),
                 running,
             };
-            return self.printer.json(&told).await;
+            return self.page.json(&told).await;
         }
         let state = if running { "a turn runs" } else { "idle" };
         self.remark(DIM, &format!("thread {}: {state}", field(thread.id())))
@@ -117,7 +114,7 @@ impl View {
                 turn_id,
                 started_by,
             };
-            return self.printer.json(&told).await;
+            return self.page.json(&told).await;
         }
         Ok(())
     }
@@ -131,7 +128,7 @@ impl View {
         }
         if self.json {
             return match Line::of(event) {
-                Some(line) => self.printer.json(&line).await,
+                Some(line) => self.page.json(&line).await,
                 None => Ok(()),
             };
         }
@@ -161,7 +158,7 @@ impl View {
                 status,
                 error,
             };
-            return self.printer.json(&told).await;
+            return self.page.json(&told).await;
         }
         let text = match error {
             Some(error) => format!("the turn {status}: {}", field(error)),
@@ -177,7 +174,7 @@ impl View {
             return self.remark(AnsiColor::Yellow.on_default(), &text).await;
         }
         for line in attempt.told() {
-            self.printer.json(&line).await?;
+            self.page.json(&line).await?;
         }
         Ok(())
     }
@@ -186,7 +183,7 @@ impl View {
     pub(super) async fn cut(&mut self) -> Result {
         let (id, _) = std::mem::take(&mut self.message);
         self.cut = Some(id);
-        self.new_line().await
+        self.page.new_line().await
     }
 
     /// There is a connection again, and this was missed.
@@ -198,7 +195,7 @@ impl View {
                 turns: missed.ends(),
                 incomplete: incomplete.as_deref(),
             };
-            self.printer.json(&told).await?;
+            self.page.json(&told).await?;
         } else {
             let text = match missed.items() {
                 0 => "back; nothing was missed".to_owned(),
@@ -223,7 +220,7 @@ impl View {
         }
         for item in &turn.items {
             if self.json {
-                self.printer.json(&Line::ItemCompleted { item }).await?;
+                self.page.json(&Line::ItemCompleted { item }).await?;
                 continue;
             }
             if let Some(text) = step(item) {
@@ -266,12 +263,12 @@ impl View {
 
     /// What somebody other than the agent of the session has said.
     async fn said(&mut self, who: &str, text: &str) -> Result {
-        self.new_line().await?;
+        self.page.new_line().await?;
         let who = format!("{}:", field(who));
         let who = Stream::Out.paint(BOLD, &who);
-        self.printer.verbatim(&format!("{who} ")).await?;
-        self.printer.text(text.trim_end()).await?;
-        self.printer.text("\n").await
+        self.page.verbatim(&format!("{who} ")).await?;
+        self.page.text(text.trim_end()).await?;
+        self.page.text("\n").await
     }
 
     async fn delta(&mut self, item: &str, delta: &str) -> Result {
@@ -279,29 +276,27 @@ impl View {
             return Ok(());
         }
         if self.message.0 != item {
-            self.new_line().await?;
+            self.page.new_line().await?;
             self.message = (item.to_owned(), String::new());
         }
         self.message.1.push_str(delta);
-        self.mid_line = !delta.ends_with('\n');
-        self.printer.text(delta).await
+        self.page.text(delta).await
     }
 
     /// A message that is whole: what was not shown of it is.
     async fn whole(&mut self, item: &str, text: &str) -> Result {
         let (id, shown) = std::mem::take(&mut self.message);
         if id != item {
-            self.new_line().await?;
-            self.printer.text(text).await?;
+            self.page.new_line().await?;
+            self.page.text(text).await?;
         } else if let Some(rest) = text.strip_prefix(shown.as_str()) {
-            self.printer.text(rest).await?;
+            self.page.text(rest).await?;
         } else {
             // Its beginning came before this command.
-            self.new_line().await?;
-            self.printer.text(text).await?;
+            self.page.new_line().await?;
+            self.page.text(text).await?;
         }
-        self.mid_line = !text.ends_with('\n');
-        self.new_line().await
+        self.page.new_line().await
     }
 
     /// A line about what happens.
@@ -309,16 +304,9 @@ impl View {
         if self.json {
             return Ok(());
         }
-        self.new_line().await?;
+        self.page.new_line().await?;
         let text = Stream::Out.paint(style, &format!("· {text}"));
-        self.printer.verbatim(&format!("{text}\n")).await
-    }
-
-    async fn new_line(&mut self) -> Result {
-        if std::mem::take(&mut self.mid_line) {
-            self.printer.text("\n").await?;
-        }
-        Ok(())
+        self.page.verbatim(&format!("{text}\n")).await
     }
 
     /// A request of the server that waits for somebody.
@@ -332,7 +320,7 @@ impl View {
                 item_id: request.item_id.as_deref(),
                 what: &what,
             };
-            return self.printer.json(&told).await;
+            return self.page.json(&told).await;
         }
         let text = format!("waits: {}{how}", field(&what));
         self.remark(AnsiColor::Yellow.on_default(), &text).await
@@ -346,7 +334,7 @@ impl View {
                 id: &id,
                 method: &request.method,
             };
-            return self.printer.json(&told).await;
+            return self.page.json(&told).await;
         }
         self.remark(DIM, &format!("settled: {}", field(&what(request))))
             .await

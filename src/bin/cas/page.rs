@@ -1,0 +1,149 @@
+//! Standard output as people see it: what is written, and below it, where somebody types, the line that is being typed.
+
+use serde::Serialize;
+
+use crate::{
+    output::Result,
+    printer::Printer,
+    screen::{DIM, Stream, width},
+    typing::{bottom::Bottom, keys::Key, line::Edit},
+};
+
+/// What stands before a line that is typed.
+const LABEL: &str = "> ";
+
+pub(crate) struct Page {
+    printer: Printer,
+    bottom: Option<Bottom>,
+    /// Whether what was written last is not the end of a line.
+    is_mid_line: bool,
+}
+
+/// What was typed with a key.
+pub(crate) enum Typing {
+    Line(String),
+    End,
+    /// Nothing that is complete.
+    More,
+}
+
+impl Page {
+    /// # Errors
+    /// If standard output is closed.
+    pub(crate) fn new() -> Result<Self> {
+        Ok(Self {
+            printer: Printer::stdout()?,
+            bottom: None,
+            is_mid_line: false,
+        })
+    }
+
+    /// Shows what is typed from now on.
+    pub(crate) async fn take_keys(&mut self) -> Result {
+        self.bottom = Some(Bottom::new(LABEL));
+        self.redraw().await
+    }
+
+    /// Text for people, with nothing in it that a terminal obeys.
+    pub(crate) async fn text(&mut self, text: &str) -> Result {
+        self.verbatim(&cas_sdk::terminal::escape(text)).await
+    }
+
+    /// A line of JSON.
+    pub(crate) async fn json(&mut self, value: &impl Serialize) -> Result {
+        self.printer.json(value).await
+    }
+
+    /// Text that was made safe already.
+    pub(crate) async fn verbatim(&mut self, text: &str) -> Result {
+        if text.is_empty() {
+            return Ok(());
+        }
+        self.is_mid_line = !text.ends_with('\n');
+        match &mut self.bottom {
+            Some(bottom) => {
+                let text = bottom.above(text, columns());
+                self.printer.verbatim(&text).await
+            }
+            None => self.printer.verbatim(text).await,
+        }
+    }
+
+    /// Ends the line that was begun, if there is one.
+    pub(crate) async fn new_line(&mut self) -> Result {
+        if self.is_mid_line {
+            self.verbatim("\n").await?;
+        }
+        Ok(())
+    }
+
+    /// Says what is typed: a label in which a terminal obeys nothing, or as usual.
+    pub(crate) async fn label(&mut self, label: Option<&str>, is_secret: bool) -> Result {
+        if let Some(bottom) = &mut self.bottom {
+            bottom.label(label.unwrap_or(LABEL), is_secret);
+        }
+        self.redraw().await
+    }
+
+    /// Gives back a line that could not be taken, to be edited.
+    pub(crate) async fn put_back(&mut self, line: &str) -> Result {
+        if let Some(bottom) = &mut self.bottom {
+            bottom.line.set(line);
+        }
+        self.redraw().await
+    }
+
+    /// Does what a key is for.
+    pub(crate) async fn key(&mut self, key: Key) -> Result<Typing> {
+        let Some(bottom) = &mut self.bottom else {
+            return Ok(Typing::More);
+        };
+        match key {
+            Key::Redraw => {}
+            Key::Suspend => {
+                let text = bottom.erased(columns());
+                self.printer.verbatim(&text).await?;
+                #[cfg(unix)]
+                crate::stdio::mode::suspend()?;
+            }
+            key => match bottom.line.key(key) {
+                Edit::Changed => {}
+                Edit::Nothing => return Ok(Typing::More),
+                Edit::End => return Ok(Typing::End),
+                Edit::Entered(line) => {
+                    let entered = bottom.entered(&line).filter(|_| !line.trim().is_empty());
+                    match entered {
+                        Some(text) => return self.entered(line, &text).await,
+                        None => self.redraw().await?,
+                    }
+                    return Ok(Typing::Line(line));
+                }
+            },
+        }
+        self.redraw().await?;
+        Ok(Typing::More)
+    }
+
+    /// Leaves a line that was entered in the text.
+    async fn entered(&mut self, line: String, shown: &str) -> Result<Typing> {
+        self.new_line().await?;
+        let shown = Stream::Out.paint(DIM, shown);
+        self.verbatim(&format!("{shown}\n")).await?;
+        Ok(Typing::Line(line))
+    }
+
+    async fn redraw(&mut self) -> Result {
+        match &mut self.bottom {
+            Some(bottom) => {
+                let text = bottom.redrawn(columns());
+                self.printer.verbatim(&text).await
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+fn columns() -> usize {
+    // Less could hold nothing that is wide.
+    width().unwrap_or(80).max(2)
+}
