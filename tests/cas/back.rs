@@ -13,7 +13,7 @@ use crate::{
     common::{Rig, codex_test, codex_test_with, eventually, within},
     cut::Cut,
     listener::{Listener, builder, socket},
-    screens::start,
+    screens::{shown, start},
     tmux::Terminal,
     watch::{Watching, asks_for_approval, escalated},
 };
@@ -249,6 +249,9 @@ async fn attach_comes_back_and_answers_the_approval_that_waits_and_sends_nothing
             terminal.shows("trying again in").await;
             terminal.enter("a lost question").await;
             terminal.shows("not sent").await;
+            let last = || shown(&terminal).last().unwrap().clone();
+            eventually("it can be edited", || last() == "> a lost question").await;
+            terminal.key("C-u");
             cut.close(false);
             terminal.shows("back; nothing was missed").await;
             eventually("it waits here, too", || {

@@ -30,6 +30,7 @@ mod node;
 mod people;
 mod preflight;
 mod pressure;
+mod questions;
 mod rate_limits;
 mod real;
 mod reasons;

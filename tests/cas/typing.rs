@@ -1,6 +1,6 @@
 //! What is typed in `cas attach`, while other things are shown.
 
-use std::process::Command;
+use std::{process::Command, sync::Arc};
 
 use cas_sdk::testing::{Gate, Reply};
 
@@ -22,7 +22,7 @@ async fn a_line_that_is_typed_stays_whole_below_what_streams() {
             return;
         };
         within(180, async {
-            let (owner, thread) = served(&rig, &Default::default()).await;
+            let (owner, thread) = served(&rig, &Arc::default()).await;
             rig.model.next_request().await;
             start(&terminal, &rig, 40, &[], &["attach", thread.id()]);
             terminal.shows("idle").await;
@@ -127,7 +127,7 @@ fn modes(terminal: &Terminal) -> String {
 async fn the_terminal_is_as_it_was_however_attach_ends() {
     codex_test_with(asks_for_approval, 180, async |rig| {
         within(180, async {
-            let (owner, thread) = served(&rig, &Default::default()).await;
+            let (owner, thread) = served(&rig, &Arc::default()).await;
             let command = format!("{} attach {}", env!("CARGO_BIN_EXE_cas"), thread.id());
             let signal = |signal| {
                 let pid = rustix::process::Pid::from_raw(pid_of(&command)).unwrap();
@@ -192,7 +192,7 @@ async fn ctrl_z_gives_the_terminal_back_until_attach_goes_on() {
             return;
         };
         within(120, async {
-            let (owner, thread) = served(&rig, &Default::default()).await;
+            let (owner, thread) = served(&rig, &Arc::default()).await;
             rig.model.next_request().await;
             let mut command = words(&rig, &[]);
             command.extend(["bash", "--norc", "--noprofile", "-i"].map(str::to_owned));

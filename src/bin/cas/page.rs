@@ -44,6 +44,11 @@ impl Page {
         self.redraw().await
     }
 
+    /// Whether what is typed can be hidden.
+    pub(crate) fn hides(&self) -> bool {
+        self.bottom.is_some()
+    }
+
     /// Text for people, with nothing in it that a terminal obeys.
     pub(crate) async fn text(&mut self, text: &str) -> Result {
         self.verbatim(&cas_sdk::terminal::escape(text)).await

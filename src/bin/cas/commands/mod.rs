@@ -12,6 +12,7 @@ mod mine;
 mod post;
 mod preflight;
 mod proxy;
+mod questions;
 mod rate_limits;
 mod review;
 mod smoke_check;

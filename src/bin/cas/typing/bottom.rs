@@ -3,7 +3,9 @@
 //! What is written goes on where it ended, above that row: the row is taken away, the last row of the text is written once
 //! more, with what is new, and the row is drawn below. So nothing but the last row has to be remembered.
 
-use unicode_width::UnicodeWidthChar as _;
+use std::fmt::Write as _;
+
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use super::line::Line;
 use crate::screen::{BOLD, Stream};
@@ -82,7 +84,7 @@ impl Bottom {
     }
 
     fn draw(&self, out: &mut String) {
-        let label_width = unicode_width::UnicodeWidthStr::width(self.label.as_str());
+        let label_width = self.label.width();
         // On a screen that has hardly room for it, what is typed is worth more.
         let label = if label_width + 8 > self.columns {
             ""
@@ -95,7 +97,7 @@ impl Bottom {
         out.push_str(&text);
         out.push('\r');
         if label_width + at > 0 {
-            out.push_str(&format!("\x1b[{}C", label_width + at));
+            let _ = write!(out, "\x1b[{}C", label_width + at);
         }
     }
 

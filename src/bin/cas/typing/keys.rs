@@ -57,7 +57,9 @@ impl Decoder {
     }
 
     pub(crate) fn feed(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.byte(*byte));
+        for byte in bytes {
+            self.byte(*byte);
+        }
     }
 
     fn byte(&mut self, byte: u8) {
@@ -131,12 +133,10 @@ impl Decoder {
             ("201", b'~') => return self.pastes = false,
             _ if self.pastes => return,
             ("3", b'~') => Key::Delete,
-            ("1" | "7", b'~') => Key::Home,
-            ("4" | "8", b'~') => Key::End,
             (_, b'C') => Key::Right,
             (_, b'D') => Key::Left,
-            (_, b'H') => Key::Home,
-            (_, b'F') => Key::End,
+            ("1" | "7", b'~') | (_, b'H') => Key::Home,
+            ("4" | "8", b'~') | (_, b'F') => Key::End,
             _ => return,
         };
         self.keys.push_back(key);

@@ -77,9 +77,12 @@ impl Line {
         // The cursor takes a column, too.
         let room = columns.saturating_sub(1);
         let cells: Vec<String> = { self.chars.iter() }
-            .map(|c| match is_secret {
-                true => "*".to_owned(),
-                false => field(c.encode_utf8(&mut [0; 4])).into_owned(),
+            .map(|c| {
+                if is_secret {
+                    "*".to_owned()
+                } else {
+                    field(c.encode_utf8(&mut [0; 4])).into_owned()
+                }
             })
             .collect();
         let mut before = 0;

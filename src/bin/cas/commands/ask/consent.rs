@@ -3,7 +3,7 @@
 //! The handlers only pass the question on: the one task that writes to the terminal asks it. A question is a line and is
 //! answered by a line, so that it can be withdrawn at any moment: by the server, by a time limit, by Ctrl-C.
 
-use std::{fmt::Write as _, sync::Arc};
+use std::sync::Arc;
 
 use cas_sdk::{
     handlers::{
@@ -18,7 +18,7 @@ use cas_sdk::{
 use tokio::sync::{mpsc, oneshot};
 
 use super::notes::{Note, Notes};
-use crate::{output::field, stdio};
+use crate::{commands::questions, output::field, stdio};
 
 /// A question for the terminal.
 #[derive(Debug)]
@@ -162,29 +162,11 @@ impl UserInput for Consent {
     ) -> Result<Answers, HandlerError> {
         let mut answers = Answers::new();
         for question in &request.questions {
-            let mut text = format!("asks: {}", question.question);
-            let options = question.options.as_deref().unwrap_or_default();
-            for (n, option) in options.iter().enumerate() {
-                let _ = write!(
-                    text,
-                    "\n  {}. {}  {}",
-                    n + 1,
-                    option.label,
-                    option.description
-                );
-            }
-            let prompt = if options.is_empty() {
-                "your answer: "
-            } else {
-                "a number, or your own words: "
-            };
-            let typed = self.ask(text, prompt.to_owned()).await.unwrap_or_default();
-            let typed = typed.trim();
-            let chosen = typed
-                .parse()
-                .ok()
-                .and_then(|n: usize| options.get(n.checked_sub(1)?));
-            let answer = chosen.map_or(typed, |option| option.label.as_str());
+            let has_options = question.options.as_ref().is_some_and(|all| !all.is_empty());
+            let prompt = format!("{}: ", questions::how(has_options));
+            let typed = self.ask(questions::text(question), prompt).await;
+            let typed = typed.unwrap_or_default();
+            let answer = questions::answer(question, typed.trim());
             self.notes.add(Note::Question {
                 id: question.id.clone(),
                 question: question.question.clone(),

@@ -16,8 +16,14 @@ use crate::{
 /// Watch a session that runs, and type into it. Ctrl-C leaves, and stops nothing.
 ///
 /// A line is the user's next input: it waits in the queue of the session for a turn of its own. A line that begins with
-/// `!` steers the running turn, which cuts off the answer that is being written. `y` and `n` answer the oldest approval
-/// that waits, for this once; the first answer wins, and those who run the session may be asked, too.
+/// `!` steers the running turn, which cuts off the answer that is being written.
+///
+/// `y` and `n` answer the oldest approval that waits, for this once. While a question of the agent or of an MCP server is
+/// shown, a line answers it: the number of an option, or your own words; `/skip` leaves it open, and `/decline` all of them.
+/// A line that begins with `>` is the next input even then. The first answer wins, and those who run the session may be
+/// asked, too.
+///
+/// When the connection is lost, it is made again, and what was missed is shown. Nothing is sent twice.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {

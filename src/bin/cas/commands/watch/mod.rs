@@ -1,8 +1,11 @@
 //! `cas watch` and `cas attach`: what happens in a session that others run, as it happens.
 
+mod asking;
 mod attach;
+mod form;
 mod link;
 mod live;
+mod requests;
 mod roster;
 mod seen;
 mod session;

@@ -4,7 +4,7 @@ use anstyle::AnsiColor;
 use cas_sdk::{
     Error, Supervisor, TurnEvent,
     client::Role,
-    handlers::{Decision, PendingRequest, PendingRequestChange, Settled},
+    handlers::PendingRequestChange,
     supervisor::{Gap, Recovered, ThreadEvent, ThreadEvents},
     turn::{Message, Receipt},
 };
@@ -12,8 +12,9 @@ use cas_sdk::{
 use super::{
     link::{Change, Link, over},
     live::{Live, News},
+    requests::Requests,
     seen::{Missed, Seen},
-    view::{View, what},
+    view::View,
 };
 use crate::{
     failure::{DONE, reason},
@@ -26,9 +27,6 @@ use crate::{
     typing::{Entry, Input},
 };
 
-/// Marks the request that a typed letter answers.
-const ASK: &str = " [y/n]";
-
 pub(super) struct Session {
     id: String,
     supervisor: Supervisor,
@@ -40,8 +38,7 @@ pub(super) struct Session {
     recovered: Vec<Recovered>,
     seen: Seen,
     view: View,
-    /// The requests of this thread that wait, the oldest first.
-    waiting: Vec<PendingRequest>,
+    requests: Requests,
 }
 
 impl Session {
@@ -77,13 +74,14 @@ impl Session {
             recovered: Vec::new(),
             seen,
             view,
-            waiting: Vec::new(),
+            requests: Requests::default(),
         })
     }
 
     /// Shows what happens until a signal comes or the session ends; returns the exit status. Lines that are typed are
     /// passed on.
     pub(super) async fn follow(&mut self, mut input: Input, signals: &mut Signals) -> Result<u8> {
+        self.requests.asks = !matches!(input, Input::Nobody);
         if input.has_keys() {
             self.view.page.take_keys().await?;
         }
@@ -103,13 +101,12 @@ impl Session {
 
     /// Waits for what happens next, and shows it; returns the exit status at the end.
     async fn step(&mut self, input: &mut Input) -> Result<Option<u8>> {
-        let acts = !matches!(input, Input::Nobody);
         tokio::select! {
             biased;
             entry = input.next() => if self.entry(entry).await? {
                 return Ok(Some(DONE));
             },
-            news = news(&mut self.live) => self.news(news, acts).await?,
+            news = news(&mut self.live) => self.news(news).await?,
             event = self.events.next() => self.told(event).await?,
             change = self.link.next() => match change? {
                 Change::Lost(attempt) => self.view.lost(&attempt).await?,
@@ -136,7 +133,7 @@ impl Session {
     }
 
     /// Shows what came over the connection.
-    async fn news(&mut self, news: News, acts: bool) -> Result {
+    async fn news(&mut self, news: News) -> Result {
         match news {
             News::Began => {
                 let turn = self.live.as_ref().and_then(|live| live.turn.as_ref());
@@ -156,7 +153,16 @@ impl Session {
                     self.view.event(&turn, &event).await?;
                 }
             }
-            News::Request(change) => self.changed(change, acts).await?,
+            News::Request(change) => {
+                let (PendingRequestChange::Added(request) | PendingRequestChange::Settled(request)) =
+                    &change
+                else {
+                    return Ok(());
+                };
+                if request.thread_id.as_deref() == Some(self.id.as_str()) {
+                    self.requests.changed(change, &mut self.view).await?;
+                }
+            }
         }
         Ok(())
     }
@@ -166,8 +172,7 @@ impl Session {
         match event {
             Some(Ok(ThreadEvent::Lost { .. })) => {
                 self.live = None;
-                // The server tells them again, to the next connection.
-                self.waiting.clear();
+                self.requests.clear(&mut self.view).await?;
                 self.view.cut().await
             }
             Some(Ok(ThreadEvent::Recovered(missed))) => {
@@ -206,71 +211,28 @@ impl Session {
         Ok(())
     }
 
-    async fn changed(&mut self, change: PendingRequestChange, acts: bool) -> Result {
-        match change {
-            PendingRequestChange::Added(request) if self.is_of_this_thread(&request) => {
-                let is_asked = acts && self.asked().is_none() && !request.offers().is_empty();
-                let how = if is_asked { ASK } else { "" };
-                self.view.pending(&request, how).await?;
-                self.waiting.push(request);
-            }
-            // The connection has ended, and the request may wait on.
-            PendingRequestChange::Settled(request)
-                if request.settled() == Some(Settled::Closed) => {}
-            PendingRequestChange::Settled(request) if self.is_of_this_thread(&request) => {
-                let before = self.asked().map(|asked| asked.id.clone());
-                self.waiting.retain(|waiting| waiting.settled().is_none());
-                self.view.settled(&request).await?;
-                let next = self
-                    .asked()
-                    .filter(|next| Some(&next.id) != before.as_ref());
-                if let (true, Some(next)) = (acts, next.cloned()) {
-                    self.view.pending(&next, ASK).await?;
-                }
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    /// The request that `y` and `n` answer, the one that was shown with the question: the oldest
-    /// that waits for a decision.
-    fn asked(&self) -> Option<&PendingRequest> {
-        let mut waiting = self.waiting.iter();
-        waiting.find(|request| !request.offers().is_empty())
-    }
-
-    fn is_of_this_thread(&self, request: &PendingRequest) -> bool {
-        request.thread_id.as_deref() == Some(self.id.as_str())
-    }
-
-    /// A line that was typed: an answer to the oldest approval that waits, a correction, or the next input.
+    /// A line that was typed: an answer to what is asked, a correction, or the next input.
     async fn typed(&mut self, line: &str) -> Result {
         if line.is_empty() {
             return Ok(());
         }
-        let Some(live) = &self.live else {
+        let Some(thread) = self.live.as_ref().map(|live| live.thread.clone()) else {
             let text = "not sent, since there is no connection";
             self.view.remark(AnsiColor::Red.on_default(), text).await?;
             return self.view.page.put_back(line).await;
         };
-        let thread = live.thread.clone();
-        let decision = match line.to_lowercase().as_str() {
-            "y" | "yes" => Some(Decision::Accept),
-            "n" | "no" => Some(Decision::Decline),
-            _ => None,
+        // NB. A secret may begin with anything.
+        let is_plain = self.requests.wants_secret();
+        let (is_correction, text) = match (line.strip_prefix('!'), line.strip_prefix('>')) {
+            (Some(text), _) if !is_plain => (true, text.trim()),
+            (_, Some(text)) if !is_plain => (false, text.trim()),
+            _ if self.requests.typed(line, &mut self.view).await? => return Ok(()),
+            _ => (false, line),
         };
-        if let (Some(decision), Some(request)) = (decision, self.asked().cloned()) {
-            let text = match request.answer(decision).await {
-                Ok(()) => format!("answered: {}", field(&what(&request))),
-                Err(error) => field(&error.to_string()).into_owned(),
-            };
-            return self.view.remark(DIM, &text).await;
-        }
-        let message = match line.strip_prefix('!') {
-            Some(text) if text.trim().is_empty() => return Ok(()),
-            Some(text) => Message::now(text.trim()),
-            None => Message::next_turn(line),
+        let message = match text {
+            "" => return Ok(()),
+            text if is_correction => Message::now(text),
+            text => Message::next_turn(text),
         };
         let text = match thread.deliver(message).await {
             Ok(Receipt::Steered { .. }) => "the turn is steered".to_owned(),

@@ -5,12 +5,14 @@ use cas_sdk::{
     Error, Thread, TurnEvent,
     handlers::PendingRequest,
     protocol::{self, ThreadItem},
+    terminal::escape,
     turn::StartedBy,
 };
 use serde::Serialize;
 use serde_json::Value;
 
 use super::{
+    asking::Asking,
     link::Attempt,
     seen::{Missed, MissedTurn},
 };
@@ -326,6 +328,18 @@ impl View {
         self.remark(AnsiColor::Yellow.on_default(), &text).await
     }
 
+    /// Asks the question that is due, if there is one.
+    pub(super) async fn ask(&mut self, asking: &Asking) -> Result {
+        let Some((text, is_secret)) = asking.question() else {
+            return Ok(());
+        };
+        // Indented, so that no line of it can be taken for a remark of its own.
+        let text = escape(&text).replace('\n', "\n  ");
+        self.remark(BOLD, &text).await?;
+        let label = if is_secret { "secret: " } else { "answer: " };
+        self.page.label(Some(label), is_secret).await
+    }
+
     /// A request that waits no longer.
     pub(super) async fn settled(&mut self, request: &PendingRequest) -> Result {
         if self.json {
@@ -349,7 +363,9 @@ pub(super) fn what(request: &PendingRequest) -> String {
         return format!("a question: {question}");
     }
     let command = text("command").map(|command| format!("an approval to run {command}"));
-    let message = || text("message").map(|text| format!("an answer to: {text}"));
+    let url = text("url").map(|url| format!(" ({url})"));
+    let url = url.unwrap_or_default();
+    let message = || text("message").map(|text| format!("an answer to: {text}{url}"));
     let changes = || {
         let is_change = request.method.contains("fileChange");
         is_change.then(|| "an approval to change files".to_owned())

@@ -1,0 +1,184 @@
+//! What is asked of the person at the terminal: a yes or a no, or questions, one after another.
+
+use cas_sdk::{
+    handlers::{Answers, Decision, ElicitationAnswer, PendingRequest, RequestAnswer},
+    protocol::{ServerRequest, ToolRequestUserInputQuestion},
+};
+use serde_json::Value;
+
+use super::form::Form;
+use crate::commands::questions;
+
+/// A request that the person can answer.
+pub(super) struct Asking {
+    pub(super) request: PendingRequest,
+    pub(super) kind: Kind,
+    /// Whether an answer was sent, so that what is typed is none.
+    pub(super) is_answered: bool,
+}
+
+pub(super) enum Kind {
+    /// A decision: `y` or `n`.
+    Decision,
+    Questions {
+        list: List,
+        /// The number of the question that is asked.
+        at: usize,
+    },
+}
+
+/// Questions that belong together.
+pub(super) enum List {
+    OfModel(Vec<ToolRequestUserInputQuestion>, Answers),
+    OfServer(Box<Form>),
+}
+
+/// What has become of a line.
+pub(super) enum Taken {
+    /// It is an answer, and all are there.
+    Answer(RequestAnswer),
+    /// The next question is due.
+    Next,
+    /// It is no answer, for this reason, and the question is due once more.
+    Wrong(String),
+    /// It is one more answer to what was answered.
+    Late,
+    /// It has nothing to do with the question.
+    No,
+}
+
+impl Asking {
+    /// `None` for what a person can't answer here. A secret is asked only where it is not shown.
+    pub(super) fn of(request: &PendingRequest, hides: bool) -> Option<Self> {
+        let kind = if let Some(list) = List::of(request) {
+            if list.has_secrets() && !hides {
+                return None;
+            }
+            Kind::Questions { list, at: 0 }
+        } else if request.offers().iter().any(Decision::accepts) {
+            Kind::Decision
+        } else {
+            return None;
+        };
+        Some(Self {
+            request: request.clone(),
+            kind,
+            is_answered: false,
+        })
+    }
+
+    /// The question that is due, a line for each option, and whether its answer is a secret.
+    pub(super) fn question(&self) -> Option<(String, bool)> {
+        let Kind::Questions { list, at } = &self.kind else {
+            return None;
+        };
+        let (text, has_options, is_secret) = match list {
+            List::OfModel(all, _) => {
+                let question = &all[*at];
+                let has_options = question.options.as_ref().is_some_and(|all| !all.is_empty());
+                (questions::text(question), has_options, question.is_secret)
+            }
+            List::OfServer(form) => (form.text(*at), form.has_options(*at), false),
+        };
+        let how = questions::how(has_options);
+        Some((format!("{text}\n  ({how}; /skip, /decline)"), is_secret))
+    }
+
+    /// Takes a line that was typed.
+    pub(super) fn take(&mut self, line: &str) -> Taken {
+        match &mut self.kind {
+            Kind::Decision => match line.to_lowercase().as_str() {
+                "y" | "yes" | "n" | "no" if self.is_answered => Taken::Late,
+                "y" | "yes" => Taken::Answer(Decision::Accept.into()),
+                "n" | "no" => Taken::Answer(Decision::Decline.into()),
+                _ => Taken::No,
+            },
+            Kind::Questions { .. } if self.is_answered => Taken::No,
+            Kind::Questions { list, .. } if line == "/decline" => Taken::Answer(list.declined()),
+            Kind::Questions { list, at } => {
+                let done = match line {
+                    "/skip" => list.skip(*at),
+                    line => list.fill(*at, line),
+                };
+                match done {
+                    Err(why) => Taken::Wrong(why),
+                    Ok(()) if *at + 1 < list.len() => {
+                        *at += 1;
+                        Taken::Next
+                    }
+                    Ok(()) => match list.answer() {
+                        Ok(answer) => Taken::Answer(answer),
+                        Err(why) => {
+                            *at = 0;
+                            Taken::Wrong(why)
+                        }
+                    },
+                }
+            }
+        }
+    }
+}
+
+impl List {
+    fn of(request: &PendingRequest) -> Option<Self> {
+        match request.request().ok()? {
+            ServerRequest::ItemToolRequestUserInput(params) if !params.questions.is_empty() => {
+                Some(Self::OfModel(params.questions, Answers::new()))
+            }
+            ServerRequest::McpServerElicitationRequest(_) => {
+                // NB. An approval of a tool call is a form without fields.
+                let params: Value = serde_json::from_str(request.json()).ok()?;
+                Form::of(&params).map(|form| Self::OfServer(Box::new(form)))
+            }
+            _ => None,
+        }
+    }
+
+    fn has_secrets(&self) -> bool {
+        match self {
+            Self::OfModel(all, _) => all.iter().any(|question| question.is_secret),
+            Self::OfServer(_) => false,
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::OfModel(all, _) => all.len(),
+            Self::OfServer(form) => form.len(),
+        }
+    }
+
+    fn fill(&mut self, at: usize, typed: &str) -> Result<(), String> {
+        match self {
+            Self::OfModel(all, answers) => {
+                let question = &all[at];
+                let answer = questions::answer(question, typed);
+                *answers = std::mem::take(answers).answer(&question.id, answer);
+                Ok(())
+            }
+            Self::OfServer(form) => form.fill(at, typed),
+        }
+    }
+
+    fn skip(&mut self, at: usize) -> Result<(), String> {
+        match self {
+            Self::OfModel(..) => Ok(()),
+            Self::OfServer(form) => form.skip(at),
+        }
+    }
+
+    fn answer(&self) -> Result<RequestAnswer, String> {
+        match self {
+            Self::OfModel(_, answers) => Ok(answers.clone().into()),
+            Self::OfServer(form) => Ok(ElicitationAnswer::accept(form.content()?).into()),
+        }
+    }
+
+    /// Without any answer the model takes it that the user said nothing.
+    fn declined(&self) -> RequestAnswer {
+        match self {
+            Self::OfModel(..) => Answers::new().into(),
+            Self::OfServer(_) => ElicitationAnswer::decline().into(),
+        }
+    }
+}
