@@ -178,6 +178,7 @@ async fn a_server_that_stays_away_ends_a_watch_with_the_reason() {
             assert_eq!(out.status.code(), Some(1));
             let why = crate::people::stderr(&out);
             assert!(why.contains("no server is there"), "{why}");
+            assert_eq!(why.lines().count(), 1, "it is tried once: {why}");
         }
     })
     .await;

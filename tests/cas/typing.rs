@@ -221,11 +221,37 @@ async fn ctrl_z_gives_the_terminal_back_until_attach_goes_on() {
             assert_eq!(lines.last().unwrap(), "> half a line", "{lines:?}");
             terminal.key("C-u");
             terminal.key("C-d");
+            // What is typed before the shell reads again is nobody's.
+            eventually("it has left", || {
+                shown(&terminal).last().unwrap() == "ready:"
+            })
+            .await;
             terminal.enter("echo left-$?").await;
             terminal.shows("left-0").await;
             owner.shutdown().await;
         })
         .await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_terminal_that_cannot_move_its_cursor_hands_out_lines() {
+    codex_test(120, async |rig| {
+        let Some(terminal) = Terminal::new() else {
+            return;
+        };
+        let (owner, thread) = served(&rig, &Arc::default()).await;
+        let env = [("TERM", "dumb")];
+        start(&terminal, &rig, 100, &env, &["attach", thread.id()]);
+        terminal.shows("idle").await;
+        assert!(modes(&terminal).contains(" icanon"));
+        rig.model.reply(Reply::text("an answer"));
+        terminal.enter("a question").await;
+        terminal.shows("an answer").await;
+        terminal.key("C-d");
+        terminal.shows("exit 0").await;
+        owner.shutdown().await;
     })
     .await;
 }

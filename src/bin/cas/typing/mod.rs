@@ -1,6 +1,11 @@
 //! What a person types while other things are shown: a key at a time where the terminal can do that, so that the line stays
 //! whole below all that is written; else a line at a time.
 
+#![cfg_attr(
+    not(unix),
+    allow(dead_code, reason = "there a line at a time is typed")
+)]
+
 pub(crate) mod bottom;
 pub(crate) mod keys;
 pub(crate) mod line;

@@ -5,10 +5,12 @@ mod attach;
 mod form;
 mod link;
 mod live;
+mod missed;
 mod requests;
 mod roster;
 mod seen;
 mod session;
+mod told;
 mod view;
 
 pub(crate) use attach::Args as AttachArgs;

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::{
     Args,
     link::{Change, Link, over},
-    view::VERSION,
+    told::VERSION,
 };
 use crate::{
     failure::DONE,

@@ -2,77 +2,31 @@
 
 use anstyle::{AnsiColor, Style};
 use cas_sdk::{
-    Error, Thread, TurnEvent,
+    Thread, TurnEvent,
     handlers::PendingRequest,
     protocol::{self, ThreadItem},
     terminal::escape,
-    turn::StartedBy,
 };
-use serde::Serialize;
 use serde_json::Value;
 
 use super::{
     asking::Asking,
-    link::Attempt,
-    seen::{Missed, MissedTurn},
+    told::{Told, VERSION},
 };
 use crate::{
     commands::ask::{Line, step},
-    failure::reason,
     output::{Result, field},
     page::Page,
     screen::{BOLD, DIM, Stream},
 };
 
-/// The version of the JSON lines; a change that breaks readers raises it.
-pub(super) const VERSION: u32 = 1;
-
-/// What `--json` emits beside the events of a turn, which are those of `cas ask`.
-#[derive(Debug, Serialize)]
-#[serde(
-    tag = "event",
-    rename_all = "camelCase",
-    rename_all_fields = "camelCase"
-)]
-enum Told<'a> {
-    Joined {
-        v: u32,
-        thread_id: &'a str,
-        running: bool,
-    },
-    TurnStarted {
-        turn_id: &'a str,
-        started_by: &'a str,
-    },
-    TurnCompleted {
-        turn_id: &'a str,
-        status: &'a str,
-        error: Option<&'a str>,
-    },
-    RequestPending {
-        id: &'a Value,
-        method: &'a str,
-        item_id: Option<&'a str>,
-        what: &'a str,
-    },
-    RequestSettled {
-        id: &'a Value,
-        method: &'a str,
-    },
-    Reconnected {
-        items: usize,
-        turns: usize,
-        incomplete: Option<&'a str>,
-    },
-}
-
 pub(super) struct View {
     pub(super) page: Page,
     pub(super) json: bool,
     /// The message that is coming, by its id, and what of it was shown.
-    message: (String, String),
+    pub(super) message: (String, String),
     /// The message that was coming when the connection was lost: it is shown when it is whole.
-    cut: Option<String>,
+    pub(super) cut: Option<String>,
 }
 
 impl View {
@@ -153,7 +107,12 @@ impl View {
         }
     }
 
-    async fn ended(&mut self, turn_id: &str, status: &str, error: Option<&str>) -> Result {
+    pub(super) async fn ended(
+        &mut self,
+        turn_id: &str,
+        status: &str,
+        error: Option<&str>,
+    ) -> Result {
         if self.json {
             let told = Told::TurnCompleted {
                 turn_id,
@@ -167,76 +126,6 @@ impl View {
             None => format!("the turn is {status}"),
         };
         self.remark(DIM, &text).await
-    }
-
-    /// The connection is lost, or could not be made again.
-    pub(super) async fn lost(&mut self, attempt: &Attempt) -> Result {
-        if !self.json {
-            let text = attempt.text();
-            return self.remark(AnsiColor::Yellow.on_default(), &text).await;
-        }
-        for line in attempt.told() {
-            self.page.json(&line).await?;
-        }
-        Ok(())
-    }
-
-    /// Pieces of the message that is coming are lost.
-    pub(super) async fn cut(&mut self) -> Result {
-        let (id, _) = std::mem::take(&mut self.message);
-        self.cut = Some(id);
-        self.page.new_line().await
-    }
-
-    /// There is a connection again, and this was missed.
-    pub(super) async fn back(&mut self, missed: &Missed, incomplete: Option<&Error>) -> Result {
-        let incomplete = incomplete.map(|error| reason(error));
-        if self.json {
-            let told = Told::Reconnected {
-                items: missed.items(),
-                turns: missed.ends(),
-                incomplete: incomplete.as_deref(),
-            };
-            self.page.json(&told).await?;
-        } else {
-            let text = match missed.items() {
-                0 => "back; nothing was missed".to_owned(),
-                1 => "back; 1 item was missed".to_owned(),
-                items => format!("back; {items} items were missed"),
-            };
-            self.remark(DIM, &text).await?;
-            if let Some(why) = &incomplete {
-                let text = format!("there may be more that was missed: {}", field(why));
-                self.remark(AnsiColor::Yellow.on_default(), &text).await?;
-            }
-        }
-        for turn in &missed.0 {
-            self.missed(turn).await?;
-        }
-        Ok(())
-    }
-
-    async fn missed(&mut self, turn: &MissedTurn) -> Result {
-        if turn.is_new {
-            self.began(&turn.id, StartedBy::Unknown.as_str()).await?;
-        }
-        for item in &turn.items {
-            if self.json {
-                self.page.json(&Line::ItemCompleted { item }).await?;
-                continue;
-            }
-            if let Some(text) = step(item) {
-                self.remark(DIM, &text).await?;
-            }
-            self.item(item).await?;
-        }
-        match &turn.end {
-            Some((status, error)) => {
-                let status = status.as_str();
-                self.ended(&turn.id, status, error.as_deref()).await
-            }
-            None => Ok(()),
-        }
     }
 
     /// A step that has ended: what was said is shown.
