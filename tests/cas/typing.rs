@@ -158,7 +158,7 @@ async fn the_terminal_is_as_it_was_however_attach_ends() {
                         signal(rustix::process::Signal::TERM);
                     }
                     "HUP" => signal(rustix::process::Signal::HUP),
-                    // The terminal takes nothing, so that a write waits, and the second signal ends it.
+                    // The terminal takes nothing, so that a write waits.
                     "stuck" => {
                         terminal.key("C-s");
                         terminal.text("x");
@@ -195,7 +195,8 @@ async fn ctrl_z_gives_the_terminal_back_until_attach_goes_on() {
             let (owner, thread) = served(&rig, &Arc::default()).await;
             rig.model.next_request().await;
             let mut command = words(&rig, &[]);
-            command.extend(["bash", "--norc", "--noprofile", "-i"].map(str::to_owned));
+            // The simplest shell leaves the terminal as the program leaves it.
+            command.extend(["sh", "-i"].map(str::to_owned));
             terminal.start(&rig.home.work_dir(), (160, 40), &command);
             terminal.enter("PS1='ready: '").await;
             let attach = format!("{} attach {}", env!("CARGO_BIN_EXE_cas"), thread.id());
