@@ -32,7 +32,7 @@ impl Live {
     pub(super) async fn join(
         client: &CasClient,
         id: &str,
-    ) -> Result<(Self, Vec<protocol::Turn>), Error> {
+    ) -> Result<(Self, Vec<protocol::TurnInfo>), Error> {
         let requests = client.pending_request_changes();
         // NB. Subscribe first: a turn may begin right after the snapshot.
         let turns = client.thread(id).turns();

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use cas_sdk::{
-    protocol::{ThreadItem, Turn, TurnStatus},
+    protocol::{ThreadItem, TurnInfo, TurnStatus},
     supervisor::Recovered,
 };
 use serde_json::Value;
@@ -25,7 +25,7 @@ struct SeenTurn {
 
 impl Seen {
     /// Takes a snapshot for shown; what it has of a turn that runs is told with the turn.
-    pub(super) fn all(&mut self, turns: &[Turn]) {
+    pub(super) fn all(&mut self, turns: &[TurnInfo]) {
         for turn in turns {
             self.begin(&turn.id);
             if turn.status != TurnStatus::InProgress {
@@ -101,7 +101,7 @@ pub(super) struct Missed(pub(super) Vec<MissedTurn>);
 impl Missed {
     /// What of these was not shown: what was recovered, and the turns of a snapshot that is newer. From now on it counts
     /// as shown.
-    pub(super) fn of(recovered: Vec<Recovered>, snapshot: &[Turn], seen: &mut Seen) -> Self {
+    pub(super) fn of(recovered: Vec<Recovered>, snapshot: &[TurnInfo], seen: &mut Seen) -> Self {
         let mut missed = Self::default();
         for one in recovered {
             match one {
@@ -134,7 +134,7 @@ impl Missed {
         }
     }
 
-    fn end(&mut self, turn: &Turn, seen: &mut Seen) {
+    fn end(&mut self, turn: &TurnInfo, seen: &mut Seen) {
         if turn.status == TurnStatus::InProgress {
             return;
         }
