@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{macros::*, serde::structs};
+use super::{
+    macros::{string_newtype, strings},
+    serde::structs,
+};
 
 /// The id of a thread: from its text, or from a [`Thread`](crate::Thread).
 ///

@@ -3,74 +3,20 @@
 //! In a flood a block is one set of allocations for up to [`LINES`] of them, and one entry in each queue. What was decoded
 //! of its lines is kept with them, for all who ask. A block is small, so that keeping one event keeps little else.
 
-use std::{ops::Deref, sync::Arc, time::Instant};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Instant,
+};
 
 use super::{
     envelope::{Envelope, MessageKind, Parts},
-    memo::{Memo, Value},
-    recycle::{BufferPool, Buffers, SpareValues},
+    recycle::{BufferPool, Buffers, SpareValues, Value},
 };
 
 /// The most lines of a block.
 pub(super) const LINES: usize = 32;
 /// The most text of a block of more than one line, in bytes.
 pub(super) const TEXT: usize = 8 * 1024;
-
-/// A reference to a block.
-#[derive(Clone)]
-pub(super) enum BlockRef {
-    Block(Arc<Block>),
-    #[expect(clippy::redundant_allocation, reason = "the count is what is wanted")]
-    Share(Arc<Arc<Block>>),
-}
-
-impl BlockRef {
-    pub(super) fn new(block: Block) -> Self {
-        Self::Block(Arc::new(block))
-    }
-
-    /// Gives this reader of the block a reference count of its own, if there are other readers. With one count for all they
-    /// would take its cache line from each other's core twice an event.
-    pub(super) fn share(&mut self) {
-        if let Self::Block(block) = self
-            && Arc::strong_count(block) > 1
-        {
-            *self = Self::Share(Arc::new(block.clone()));
-        }
-    }
-
-    /// Has the value of a line used again for a later one, if this is the only reference.
-    pub(super) fn recycle(&mut self, at: u32) {
-        if let Self::Block(block) = self
-            && let Some(block) = Arc::get_mut(block)
-            && let Entries::Many(entries) = &mut block.entries
-            && let Some(value) = entries[at as usize].memo.take()
-        {
-            block.values.push(value);
-        }
-    }
-
-    /// How many references there are.
-    #[cfg(test)]
-    pub(super) fn holders(&self) -> usize {
-        match self {
-            Self::Block(block) => Arc::strong_count(block),
-            Self::Share(block) => Arc::strong_count(block) - 1 + Arc::strong_count(&**block),
-        }
-    }
-}
-
-impl Deref for BlockRef {
-    type Target = Block;
-
-    #[inline] // Several times an event.
-    fn deref(&self) -> &Block {
-        match self {
-            Self::Block(block) => block,
-            Self::Share(block) => block,
-        }
-    }
-}
 
 pub(super) struct Block {
     pub(super) received_at: Instant,
@@ -95,7 +41,7 @@ pub(super) struct Entry {
     pub(super) end: u32,
     pub(super) kind: MessageKind,
     env: Envelope,
-    memo: Memo,
+    value: OnceLock<Value>,
 }
 
 impl Entry {
@@ -117,7 +63,7 @@ impl Entry {
             end: (start + line.len()) as u32,
             kind,
             env,
-            memo: Memo::default(),
+            value: OnceLock::new(),
         }
     }
 }
@@ -169,19 +115,30 @@ impl Block {
     pub(super) fn value(
         &self,
         at: u32,
-        make: impl Fn(Parts<'_>, Option<Value>) -> Value,
+        make: impl FnOnce(Parts<'_>, Option<Value>) -> Value,
     ) -> &Value {
-        let make_at = |at| make(self.parts(at), self.values.pop());
-        let mut later = at + 1..self.len();
-        let help = || later.any(|at| self.entry(at).memo.make(|| make_at(at)));
-        self.entry(at).memo.get_or_help(|| make_at(at), help)
+        let entry = self.entry(at);
+        entry
+            .value
+            .get_or_init(|| make(self.parts(at), self.values.pop()))
+    }
+
+    /// Has the value of a line used again for a later one of this block.
+    pub(super) fn recycle(&mut self, at: u32) {
+        if let Entries::Many(entries) = &mut self.entries
+            && let Some(value) = entries[at as usize].value.take()
+        {
+            self.values.push(value);
+        }
     }
 }
 
 impl Drop for Block {
     fn drop(&mut self) {
         if let (Some(pool), Entries::Many(entries)) = (&self.pool, &mut self.entries) {
-            let made = entries.drain(..).filter_map(|mut entry| entry.memo.take());
+            let made = entries
+                .drain(..)
+                .filter_map(|entry| entry.value.into_inner());
             self.values.extend(made, LINES);
             self.text.clear();
             pool.put(Buffers {

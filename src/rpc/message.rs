@@ -1,17 +1,17 @@
 //! Lines from the server, shared by all who receive them.
 
-use std::{any::Any, fmt, time::Instant};
+use std::{any::Any, fmt, sync::Arc, time::Instant};
 
 use super::{
-    block::{Block, BlockRef, Entry},
+    block::{Block, Entry},
     envelope::{Envelope, MessageKind, Parts, Text},
-    memo::Value,
+    recycle::Value,
 };
 
 /// A line from the server with its envelope, shared by all who receive it.
 #[derive(Clone)]
 pub(crate) struct Incoming {
-    block: BlockRef,
+    block: Arc<Block>,
     at: u32,
 }
 
@@ -39,7 +39,7 @@ impl Incoming {
         let entry = Entry::new(seq, 0, text.line(), kind, env);
         let block = Block::one(received_at, text.all, entry);
         Self {
-            block: BlockRef::new(block),
+            block: Arc::new(block),
             at: 0,
         }
     }
@@ -51,7 +51,7 @@ impl Incoming {
     /// How many references to its block there are.
     #[cfg(test)]
     pub(super) fn holders(&self) -> usize {
-        self.block.holders()
+        Arc::strong_count(&self.block)
     }
 
     pub(crate) fn seq(&self) -> u64 {
@@ -94,7 +94,7 @@ impl fmt::Debug for Incoming {
 /// Consecutive lines of a block, as a queue holds them.
 #[derive(Clone)]
 pub(crate) struct Run {
-    block: BlockRef,
+    block: Arc<Block>,
     next: u32,
     end: u32,
 }
@@ -104,7 +104,7 @@ impl Run {
         Self {
             next: 0,
             end: block.len(),
-            block: BlockRef::new(block),
+            block: Arc::new(block),
         }
     }
 
@@ -146,20 +146,15 @@ impl Run {
         (!self.is_empty()).then(|| self.block.parts(self.next))
     }
 
-    /// Prepares the lines for being read; see [`BlockRef::share`].
-    pub(super) fn share(&mut self) {
-        if self.len() > 1 {
-            self.block.share();
-        }
-    }
-
     pub(crate) fn pop(&mut self) -> Option<Incoming> {
         if self.is_empty() {
             return None;
         }
         // If nobody holds the line before any more, its value is overwritten with the next one.
-        if let Some(before) = self.next.checked_sub(1) {
-            self.block.recycle(before);
+        if let Some(before) = self.next.checked_sub(1)
+            && let Some(block) = Arc::get_mut(&mut self.block)
+        {
+            block.recycle(before);
         }
         self.next += 1;
         Some(Incoming {

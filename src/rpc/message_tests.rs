@@ -152,22 +152,6 @@ fn the_values_of_a_full_block_serve_a_later_one() {
 }
 
 #[test]
-fn a_reader_of_its_own_count_holds_the_block_too() {
-    let mut one = numbered(3);
-    let mut other = one.clone();
-    one.share();
-    let message = one.pop().unwrap();
-    assert_eq!(message.holders(), 3, "this, its run, the other run");
-    drop((message, one));
-    other.share();
-    assert!(
-        matches!(other.block, BlockRef::Block(_)),
-        "there is nobody else"
-    );
-    assert_eq!(seqs(other), [0, 1, 2]);
-}
-
-#[test]
 fn each_line_of_a_block_is_itself() {
     let lines = [
         (3, r#"{"method":"a","params":{"roomId":"t"}}"#),

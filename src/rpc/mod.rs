@@ -13,23 +13,18 @@
 //! |---|---|
 //! | the walk over a line that finds its envelope | `scanner` |
 //! | the walk goes on where the line before differs | `scan` |
-//! | where a string ends, eight bytes at a time | `byte_search` |
 //! | who gets a line was decided for the line before | `routes` |
 //! | lines that go the same way share a block | `block` |
-//! | readers of one block do not share a reference count | `block`, [`block::BlockRef::share`] |
-//! | readers that meet decode for each other | `memo` |
 //! | buffers and decoded values are used again | `recycle` |
 //! | a caller writes its frame itself if the pipe is idle | `outbox` |
 
 mod aside;
 mod batch;
 mod block;
-pub(crate) mod byte_search;
 pub(crate) mod connection;
 mod envelope;
 pub(crate) mod error;
 pub(crate) mod line;
-mod memo;
 pub(crate) mod message;
 #[cfg(test)]
 mod model_tests;
@@ -56,7 +51,7 @@ pub(crate) use aside::Aside;
 pub(crate) use connection::{Connection, Limits};
 pub use envelope::MessageKind;
 pub(crate) use envelope::{Parts, Route};
-pub(crate) use memo::Value;
 pub(crate) use message::Incoming;
 pub(crate) use protocol::{Class, Member, Protocol};
+pub(crate) use recycle::Value;
 pub(crate) use router::Router;

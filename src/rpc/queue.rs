@@ -274,11 +274,10 @@ impl Queue {
             let mut state = self.lock();
             let mut left = max;
             while left > 0
-                && let Some(mut next) = state.pop(left)
+                && let Some(next) = state.pop(left)
             {
-                if let Next::Messages(run) = &mut next {
+                if let Next::Messages(run) = &next {
                     left -= run.len();
-                    run.share();
                 }
                 out.push_back(next);
             }

@@ -3,9 +3,13 @@
 //! Large buffers are dear to allocate, and so are small ones that one thread allocates and another one frees. A value that
 //! nobody holds any more is overwritten with the next one, so a flood of deltas allocates no strings.
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    any::Any,
+    sync::{Mutex, PoisonError},
+};
 
-use super::memo::Value;
+/// What was decoded of a line.
+pub(crate) type Value = Box<dyn Any + Send + Sync>;
 
 /// How many sets of buffers are kept. A queue that is full holds more blocks, but one that is read does not.
 const KEPT: usize = 16;

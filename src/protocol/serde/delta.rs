@@ -5,7 +5,7 @@
 
 use serde::de::{DeserializeOwned, IgnoredAny};
 
-use crate::rpc::byte_search::end_of_plain;
+use super::plain::end_of_plain;
 
 /// A payload of strings and integers, all of them required.
 pub(crate) trait Delta: DeserializeOwned {

@@ -52,6 +52,7 @@ pub(super) mod delta;
 mod fields;
 pub(super) mod macros;
 pub(super) mod method;
+mod plain;
 mod strings;
 pub(super) mod structs;
 pub(super) mod unions;
