@@ -56,7 +56,7 @@ pub(crate) const METHODS: [&str; 50] = [
 
 /// Types, each with the used fields or variants by their wire names. `*` stands for all that the
 /// schema in the repository has.
-pub(crate) const TYPES: [(&str, &[&str]); 130] = [
+pub(crate) const TYPES: [(&str, &[&str]); 132] = [
     ("AbsolutePathBuf", &["*"]),
     ("Account", &["*"]),
     ("AccountLoginCompletedNotification", &["*"]),
@@ -183,7 +183,12 @@ pub(crate) const TYPES: [(&str, &[&str]); 130] = [
     ("ThreadTurnsListParams", &["*"]),
     ("ThreadUnarchiveParams", &["*"]),
     ("ThreadUnsubscribeParams", &["*"]),
+    ("ToolRequestUserInputOption", &["description", "label"]),
     ("ToolRequestUserInputParams", &["*"]),
+    (
+        "ToolRequestUserInputQuestion",
+        &["id", "isSecret", "options", "question"],
+    ),
     ("TurnDiffUpdatedNotification", &["*"]),
     ("TurnInfo", &["id", "rootTurnId", "status"]),
     ("TurnInterruptParams", &["*"]),
