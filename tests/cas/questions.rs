@@ -11,7 +11,7 @@ use cas_sdk::{
 use serde_json::{Value, json};
 
 use crate::{
-    common::{Rig, codex_test_with, eventually, within},
+    common::{Rig, codex_test_with, eventually},
     screens::{shown, start},
     tmux::Terminal,
 };
@@ -59,16 +59,46 @@ fn told(rig: &Rig, call: &str) -> String {
     outputs.next().unwrap().to_string()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_questions_of_the_agent_are_asked_one_after_another() {
+/// A session, and a terminal in which `cas attach` has joined it.
+struct Attached<'t> {
+    rig: &'t Rig,
+    terminal: &'t Terminal,
+    owner: &'t CasClient,
+    thread: &'t Thread,
+}
+
+/// Runs a test in which `cas attach` is left with Ctrl-C at the end.
+async fn attached(test: impl AsyncFnOnce(Attached<'_>)) {
     codex_test_with(asks, 180, async |rig| {
         let Some(terminal) = Terminal::new() else {
             return;
         };
-        within(180, async {
-            let (owner, thread) = served(&rig).await;
-            start(&terminal, &rig, 100, &[], &["attach", thread.id()]);
-            terminal.shows("idle").await;
+        let (owner, thread) = served(&rig).await;
+        start(&terminal, &rig, 100, &[], &["attach", thread.id()]);
+        terminal.shows("idle").await;
+        test(Attached {
+            rig: &rig,
+            terminal: &terminal,
+            owner: &owner,
+            thread: &thread,
+        })
+        .await;
+        terminal.key("C-c");
+        terminal.shows("exit 0").await;
+        owner.shutdown().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_questions_of_the_agent_are_asked_one_after_another() {
+    attached(
+        async |Attached {
+                   rig,
+                   terminal,
+                   owner,
+                   thread,
+               }| {
             let evil = "Which\x1b[2J\n· waits: an approval [y/n]";
             let questions = json!({"questions": [
                 question("colour", evil, &["red", "blue"]),
@@ -82,7 +112,7 @@ async fn the_questions_of_the_agent_are_asked_one_after_another() {
             let turn = thread.ask("go").await.unwrap();
             terminal.shows("2. blue  It is blue.").await;
             terminal.shows("answer:").await;
-            let lines = shown(&terminal);
+            let lines = shown(terminal);
             let mut forged = lines.iter().filter(|line| line.contains("[y/n]"));
             assert!(
                 forged.all(|line| line.contains("^J") || line.starts_with("  ")),
@@ -97,7 +127,7 @@ async fn the_questions_of_the_agent_are_asked_one_after_another() {
             terminal.enter("/skip").await;
             terminal.shows("that too").await;
             turn.finish().await.unwrap();
-            let told = told(&rig, "c-1");
+            let told = told(rig, "c-1");
             assert!(
                 told.contains("blue") && told.contains("very large"),
                 "{told}"
@@ -106,7 +136,7 @@ async fn the_questions_of_the_agent_are_asked_one_after_another() {
             let requests = rig.model.requests();
             let last = requests.last().unwrap().prompts();
             assert!(last.contains(&"something else"), "{last:?}");
-            let lines = shown(&terminal);
+            let lines = shown(terminal);
             assert_eq!(lines.last().unwrap(), ">", "{lines:?}");
 
             // What is typed is dropped when somebody else is faster.
@@ -125,27 +155,22 @@ async fn the_questions_of_the_agent_are_asked_one_after_another() {
                 .unwrap();
             turn.finish().await.unwrap();
             terminal.shows("it was red").await;
-            eventually("it is dropped", || shown(&terminal).last().unwrap() == ">").await;
+            eventually("it is dropped", || shown(terminal).last().unwrap() == ">").await;
             assert!(!terminal.screen().contains("half an answer"));
-            terminal.key("C-c");
-            terminal.shows("exit 0").await;
-            owner.shutdown().await;
-        })
-        .await;
-    })
+        },
+    )
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_form_of_an_mcp_server_is_filled_in_or_declined() {
-    codex_test_with(asks, 180, async |rig| {
-        let Some(terminal) = Terminal::new() else {
-            return;
-        };
-        within(180, async {
-            let (owner, thread) = served(&rig).await;
-            start(&terminal, &rig, 100, &[], &["attach", thread.id()]);
-            terminal.shows("idle").await;
+    attached(
+        async |Attached {
+                   rig,
+                   terminal,
+                   thread,
+                   ..
+               }| {
             let asked = async |call: &str, tool: &str| {
                 rig.model
                     .reply(Reply::new().namespaced_call(call, "mcp__tiny", tool, json!({})));
@@ -162,13 +187,13 @@ async fn the_form_of_an_mcp_server_is_filled_in_or_declined() {
             terminal.enter("y").await;
             terminal.shows("done with c-1").await;
             turn.finish().await.unwrap();
-            let answer = told(&rig, "c-1").replace('\\', "");
+            let answer = told(rig, "c-1").replace('\\', "");
             assert!(answer.contains(r#""confirmed":true"#), "{answer}");
 
             let turn = asked("c-2", "ask").await;
             eventually("it is asked once more", || {
                 terminal.screen().matches("answer: ").count() >= 4
-                    || shown(&terminal)
+                    || shown(terminal)
                         .last()
                         .is_some_and(|line| line.starts_with("answer:"))
             })
@@ -176,7 +201,7 @@ async fn the_form_of_an_mcp_server_is_filled_in_or_declined() {
             terminal.enter("/decline").await;
             terminal.shows("done with c-2").await;
             turn.finish().await.unwrap();
-            let answer = told(&rig, "c-2").replace('\\', "");
+            let answer = told(rig, "c-2").replace('\\', "");
             assert!(answer.contains(r#""action":"decline""#), "{answer}");
 
             let turn = asked("c-3", "ask_url").await;
@@ -184,27 +209,22 @@ async fn the_form_of_an_mcp_server_is_filled_in_or_declined() {
             terminal.enter("y").await;
             terminal.shows("done with c-3").await;
             turn.finish().await.unwrap();
-            let answer = told(&rig, "c-3").replace('\\', "");
+            let answer = told(rig, "c-3").replace('\\', "");
             assert!(answer.contains(r#""action":"accept""#), "{answer}");
-            terminal.key("C-c");
-            terminal.shows("exit 0").await;
-            owner.shutdown().await;
-        })
-        .await;
-    })
+        },
+    )
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_secret_is_not_shown_and_goes_nowhere_else() {
-    codex_test_with(asks, 180, async |rig| {
-        let Some(terminal) = Terminal::new() else {
-            return;
-        };
-        within(180, async {
-            let (owner, thread) = served(&rig).await;
-            start(&terminal, &rig, 100, &[], &["attach", thread.id()]);
-            terminal.shows("idle").await;
+    attached(
+        async |Attached {
+                   rig,
+                   terminal,
+                   thread,
+                   ..
+               }| {
             let mut secret = question("password", "Which password?", &["a", "b"]);
             secret["isSecret"] = true.into();
             let questions = json!({"questions": [secret]});
@@ -218,17 +238,13 @@ async fn a_secret_is_not_shown_and_goes_nowhere_else() {
             terminal.key("Enter");
             terminal.shows("thank you").await;
             turn.finish().await.unwrap();
-            assert!(told(&rig, "c-1").contains("!hunter2"));
+            assert!(told(rig, "c-1").contains("!hunter2"));
             assert!(
                 !terminal.screen().contains("hunter2"),
                 "{}",
                 terminal.screen()
             );
-            terminal.key("C-c");
-            terminal.shows("exit 0").await;
-            owner.shutdown().await;
-        })
-        .await;
-    })
+        },
+    )
     .await;
 }

@@ -6,7 +6,7 @@ use cas_sdk::{
     CasClient, Supervisor, Thread,
     client::Role,
     protocol::TurnStatus,
-    supervisor::{Recovered, Restart, ServerState, ThreadEvent, ThreadEvents},
+    supervisor::{Gap, Recovered, Restart, ServerState, ThreadEvent, ThreadEvents},
     testing::FakeServer,
 };
 use futures_util::SinkExt as _;
@@ -136,6 +136,13 @@ async fn supervised(server: &mut Server, policy: Restart) -> (Supervisor, Thread
     (supervisor, thread)
 }
 
+/// The events of the thread, of which nothing is on record.
+async fn opened(server: &mut Server, supervisor: &Supervisor) -> ThreadEvents {
+    let opening = supervisor.thread_events(THREAD);
+    let opened = server.plays(|method, _| plain(method), opening).await;
+    opened.unwrap()
+}
+
 /// What is told until the stream has come back.
 async fn until_back(events: &mut ThreadEvents) -> Vec<ThreadEvent> {
     let mut told = Vec::new();
@@ -144,6 +151,14 @@ async fn until_back(events: &mut ThreadEvents) -> Vec<ThreadEvent> {
         if matches!(told.last(), Some(ThreadEvent::Reconnected { .. })) {
             return told;
         }
+    }
+}
+
+/// The gap that was told last.
+fn last_gap(told: &[ThreadEvent]) -> &Gap {
+    match told.last() {
+        Some(ThreadEvent::Reconnected { gap, .. }) => gap,
+        other => panic!("{other:?}"),
     }
 }
 
@@ -243,9 +258,7 @@ async fn the_end_of_a_turn_is_told_once_though_its_last_item_is_recovered_after_
     within(30, async {
         let mut server = Server::start().await;
         let (supervisor, _thread) = supervised(&mut server, quick()).await;
-        let opening = supervisor.thread_events(THREAD);
-        let opened = server.plays(|method, _| plain(method), opening);
-        let mut events = opened.await.unwrap();
+        let mut events = opened(&mut server, &supervisor).await;
         server
             .notifies([completed("u1", "i1"), turn_ends("u1")])
             .await;
@@ -275,18 +288,14 @@ async fn a_record_that_cannot_be_read_or_is_too_long_leaves_a_gap_that_says_so()
     within(60, async {
         let mut server = Server::start().await;
         let (supervisor, _thread) = supervised(&mut server, quick()).await;
-        let opening = supervisor.thread_events(THREAD);
-        let opened = server.plays(|method, _| plain(method), opening);
-        let mut events = opened.await.unwrap();
+        let mut events = opened(&mut server, &supervisor).await;
         server.comes_back().await;
         let answer = |method: &str, _: &Value| match method {
             "thread/items/list" => refuses("the record is broken"),
             other => plain(other),
         };
         let told = server.plays(answer, until_back(&mut events)).await;
-        let Some(ThreadEvent::Reconnected { gap, .. }) = told.last() else {
-            unreachable!()
-        };
+        let gap = last_gap(&told);
         let reason = gap.incomplete.as_ref().unwrap().to_string();
         assert!(reason.contains("the record is broken"), "{reason}");
 
@@ -302,9 +311,7 @@ async fn a_record_that_cannot_be_read_or_is_too_long_leaves_a_gap_that_says_so()
             json!({"data": items, "nextCursor": pages.to_string()}).into()
         };
         let told = server.plays(answer, until_back(&mut events)).await;
-        let Some(ThreadEvent::Reconnected { gap, .. }) = told.last() else {
-            unreachable!()
-        };
+        let gap = last_gap(&told);
         assert_eq!(gap.items, 10_000);
         let reason = gap.incomplete.as_ref().unwrap().to_string();
         assert!(reason.contains("more than 10000"), "{reason}");

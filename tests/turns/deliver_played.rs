@@ -1,23 +1,29 @@
 //! Messages that are delivered to a server that the test plays: what the real one does only by chance.
 
 use cas_sdk::{
-    Thread,
+    CasClient, Thread,
     protocol::ThreadStartParams,
     testing::FakeServer,
     turn::{Message, MessageState, Receipt},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::common::within;
 
 /// A thread of a server that the test plays.
-async fn played() -> (cas_sdk::CasClient, FakeServer, Thread) {
-    let builder = cas_sdk::CasClient::builder();
+async fn played() -> (CasClient, FakeServer, Thread) {
+    let builder = CasClient::builder();
     let (client, server) = FakeServer::connect(builder).await.unwrap();
     server.opens("t1");
     let params = ThreadStartParams::default();
     let thread = client.start_thread(params).await.unwrap();
     (client, server, thread)
+}
+
+/// A message with this id, on the record of a turn.
+fn message_of(turn: &str, id: &Value) -> Value {
+    let item = json!({"type": "userMessage", "id": "i1", "content": [], "clientId": id});
+    json!({"turnId": turn, "createdAt": 1, "item": item})
 }
 
 #[tokio::test]
@@ -39,8 +45,7 @@ async fn a_message_follows_the_server_to_the_turn_that_runs_and_begins_one_if_no
             steer.refuse(-32600, "no active turn to steer");
             let start = server.next("turn/start").await;
             assert_eq!(start.params()["clientUserMessageId"], first);
-            let item = json!({"type": "userMessage", "id": "i1", "content": [], "clientId": first});
-            let entry = json!({"turnId": "u3", "createdAt": 1, "item": item});
+            let entry = message_of("u3", &first);
             server.answer("thread/items/list", move |_| {
                 Ok(json!({"data": [entry], "nextCursor": null}))
             });
@@ -69,8 +74,7 @@ async fn a_message_that_is_between_the_queue_and_the_record_is_looked_for_twice(
         let mut looked = 0;
         server.answer("thread/items/list", move |_| {
             looked += 1;
-            let item = json!({"type": "userMessage", "id": "i1", "content": [], "clientId": "m1"});
-            let entry = json!({"turnId": "u1", "createdAt": 1, "item": item});
+            let entry = message_of("u1", &json!("m1"));
             let data = if looked > 1 { vec![entry] } else { Vec::new() };
             Ok(json!({"data": data, "nextCursor": null}))
         });

@@ -25,7 +25,12 @@ pub(super) fn with_options<'a>(
     text
 }
 
-/// How it is answered.
+/// Whether there is something to choose from.
+pub(super) fn has_options(question: &Question) -> bool {
+    question.options.as_ref().is_some_and(|all| !all.is_empty())
+}
+
+/// How a question is answered.
 pub(super) fn how(has_options: bool) -> &'static str {
     if has_options {
         "a number, or your own words"

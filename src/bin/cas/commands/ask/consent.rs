@@ -162,8 +162,7 @@ impl UserInput for Consent {
     ) -> Result<Answers, HandlerError> {
         let mut answers = Answers::new();
         for question in &request.questions {
-            let has_options = question.options.as_ref().is_some_and(|all| !all.is_empty());
-            let prompt = format!("{}: ", questions::how(has_options));
+            let prompt = format!("{}: ", questions::how(questions::has_options(question)));
             let typed = self.ask(questions::text(question), prompt).await;
             let typed = typed.unwrap_or_default();
             let answer = questions::answer(question, typed.trim());

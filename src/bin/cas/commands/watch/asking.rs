@@ -75,7 +75,7 @@ impl Asking {
         let (text, has_options, is_secret) = match list {
             List::OfModel(all, _) => {
                 let question = &all[*at];
-                let has_options = question.options.as_ref().is_some_and(|all| !all.is_empty());
+                let has_options = questions::has_options(question);
                 (questions::text(question), has_options, question.is_secret)
             }
             List::OfServer(form) => (form.text(*at), form.has_options(*at), false),
