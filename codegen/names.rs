@@ -233,7 +233,7 @@ const RESERVED: [&str; 62] = [
     "Vec",
 ];
 
-/// Further names of the prelude, and of the imports.
+/// Further names of the prelude and of the imports.
 const RESERVED_TOO: [&str; 7] = [
     "Sized",
     "ToString",
@@ -246,15 +246,15 @@ const RESERVED_TOO: [&str; 7] = [
 
 /// Names that hand-written types have at the root of the crate, and what the generated ones are called instead, so that
 /// both can be imported.
-pub(crate) const OURS: [(&str, &str); 3] = [
+pub(crate) const RENAMED: [(&str, &str); 3] = [
     ("Thread", "ThreadInfo"),
     ("Turn", "TurnInfo"),
     ("Tool", "McpTool"),
 ];
 
-/// The type of a definition: its own name if Rust permits it and the crate has no use for it.
+/// The type of a definition: its own name if Rust permits it and no type at the root of the crate has it.
 pub(crate) fn ty(name: &str) -> String {
-    if let Some((_, instead)) = OURS.iter().find(|(ours, _)| *ours == name) {
+    if let Some((_, instead)) = RENAMED.iter().find(|(ours, _)| *ours == name) {
         return (*instead).to_owned();
     }
     let is_good = name.starts_with(|c: char| c.is_ascii_uppercase())

@@ -211,14 +211,11 @@ fn is_id(wire: &str) -> bool {
 
 /// What a constructor takes for the id of a thread or of a turn.
 fn id_type(field: &Field) -> Option<&'static str> {
-    let is = |what: &str| {
-        let rest = field.wire.strip_suffix(what);
-        field.ty == "String" && rest.is_some_and(|rest| rest.is_empty() || what.starts_with('T'))
-    };
-    match () {
-        () if is("threadId") || is("ThreadId") => Some("ThreadId"),
-        () if is("turnId") || is("TurnId") => Some("TurnId"),
-        () => None,
+    match field.wire.as_str() {
+        _ if field.ty != "String" => None,
+        wire if wire == "threadId" || wire.ends_with("ThreadId") => Some("ThreadId"),
+        wire if wire == "turnId" || wire.ends_with("TurnId") => Some("TurnId"),
+        _ => None,
     }
 }
 

@@ -65,7 +65,7 @@ fn slice(dice: &mut Dice) -> Value {
     let mut needed = serde_json::Map::new();
     // What the crate's own code needs is there as a rule.
     let definition = |ty: &&'static str| {
-        let renamed = names::OURS.iter().find(|(_, instead)| instead == ty);
+        let renamed = names::RENAMED.iter().find(|(_, instead)| instead == ty);
         renamed.map_or(*ty, |(name, _)| *name)
     };
     let own: Vec<String> = TYPES

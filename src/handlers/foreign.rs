@@ -26,8 +26,8 @@ impl<F: ?Sized> Foreign<F> {
         Self(code)
     }
 
-    /// Whether both are the same code of the same user.
-    pub(crate) fn is(&self, other: &Self) -> bool {
+    /// Whether both are clones of one.
+    pub(crate) fn ptr_eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 }

@@ -213,7 +213,7 @@ impl Handlers {
             let policy = handlers.approvals.clone();
             policies.push(policy.unwrap_or_else(Policy::decline));
             let same = match (&unknown.elicitation, &handlers.elicitation) {
-                (Some(one), Some(other)) => one.is(other),
+                (Some(one), Some(other)) => one.ptr_eq(other),
                 _ => false,
             };
             if !same {

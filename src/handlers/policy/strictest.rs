@@ -12,8 +12,9 @@ impl Policy {
     pub(crate) fn strictest(policies: Vec<Self>) -> Self {
         let mut handlers = policies.iter().map(|policy| policy.handler.as_ref());
         let first = handlers.next().flatten();
-        let same = first
-            .is_some_and(|first| handlers.all(|other| other.is_some_and(|other| first.is(other))));
+        let same = first.is_some_and(|first| {
+            handlers.all(|other| other.is_some_and(|other| first.ptr_eq(other)))
+        });
         Self {
             handler: first.filter(|_| same).cloned(),
             closed: true,
@@ -34,7 +35,7 @@ impl Policy {
     /// Whether it decides as another one does.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         let handlers = match (&self.handler, &other.handler) {
-            (Some(one), Some(two)) => one.is(two),
+            (Some(one), Some(two)) => one.ptr_eq(two),
             (None, None) => true,
             _ => false,
         };
