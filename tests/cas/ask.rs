@@ -11,19 +11,18 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::{
-    common::{Rig, codex_test, within},
+    common::{
+        Rig, codex_test,
+        scenes::{asks_for_approval, escalated},
+        within,
+    },
     interrupts::signal,
     people::{cas, lines, piped, run, stderr, stdout},
 };
 
 /// A rig whose model may ask for more than the sandbox allows.
 pub async fn asking() -> Option<Rig> {
-    Rig::with(|home| home.model("gpt-5.5").approval_policy("on-request")).await
-}
-
-/// The arguments of a command that has to be approved.
-pub fn escalated(command: &str) -> Value {
-    json!({"cmd": command, "sandbox_permissions": "require_escalated", "justification": "May I?"})
+    Rig::with(asks_for_approval).await
 }
 
 /// What the user said in the last request to the model.
@@ -75,9 +74,7 @@ async fn two_messages_of_a_turn_have_a_blank_line_between_them() {
 async fn a_declined_command_is_told_and_has_an_exit_status_of_its_own() {
     let Some(rig) = asking().await else { return };
     let script = |rig: &Rig| {
-        let call = escalated("touch x");
-        rig.model
-            .reply(Reply::new().function_call("c", "exec_command", call));
+        rig.model.reply(escalated("c", "touch x"));
         rig.model.reply(Reply::new().delta("It was not allowed."));
     };
     within(120, async {

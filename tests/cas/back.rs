@@ -10,12 +10,16 @@ use serde_json::{Value, json};
 use tokio::task::block_in_place;
 
 use crate::{
-    common::{Rig, codex_test, codex_test_with, eventually, within},
+    common::{
+        Rig, codex_test, codex_test_with, eventually,
+        scenes::{asks_for_approval, escalated},
+        within,
+    },
     cut::Cut,
     listener::{Listener, builder, socket},
     screens::{shown, start},
     tmux::Terminal,
-    watch::{Watching, asks_for_approval, escalated},
+    watch::Watching,
 };
 
 /// A server with a session, and what stands between it and those who watch.
@@ -239,7 +243,7 @@ async fn attach_comes_back_and_answers_the_approval_that_waits_and_sends_nothing
             let args = ["attach", thread.id(), "--connect", &cut.address];
             start(&terminal, &rig, 100, &[], &args);
             terminal.shows("idle").await;
-            rig.model.reply(escalated("here"));
+            rig.model.reply(escalated("c-1", "touch here"));
             rig.model.reply(Reply::text("touched"));
             terminal.enter("touch it").await;
             terminal.shows("[y/n]").await;

@@ -18,7 +18,10 @@ use serde_json::json;
 use tokio::sync::Notify;
 
 use crate::{
-    common::{Rig, codex_test_with, eventually, scenes::accepts_when_told},
+    common::{
+        Rig, codex_test_with, eventually,
+        scenes::{accepts_when_told, asks_for_approval, escalated},
+    },
     instance::Instance,
     people::{run, stderr},
 };
@@ -38,6 +41,14 @@ fn joined_at(rig: &Rig, address: &str, flags: &[&str]) -> Instance {
         .envs(rig.home.env())
         .current_dir(rig.home.work_dir());
     Instance::run(command, dir)
+}
+
+/// Has the proxy follow a thread.
+fn follow(cas: &mut Instance, thread: &str) {
+    let params = json!({"threadId": thread, "excludeTurns": true});
+    let resume = json!({"type": "cas/request", "method": "thread/resume", "params": params});
+    cas.send(&resume.to_string());
+    cas.event(|e| e["requestMethod"] == "thread/resume");
 }
 
 const SECRET: &str = "hunter2hunter2hunter2";
@@ -96,10 +107,7 @@ impl Drop for Guarded {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_proxy_joins_a_server_that_wants_a_token_over_a_websocket_and_shows_no_token() {
-    let config = |home: cas_sdk::testing::CodexHomeBuilder| {
-        home.model("gpt-5.5").approval_policy("on-request")
-    };
-    codex_test_with(config, 120, async |rig| {
+    codex_test_with(asks_for_approval, 120, async |rig| {
         let mut guarded = Guarded::start(&rig);
         let file = guarded.file.to_str().unwrap().to_owned();
         let endpoint: Endpoint = guarded.address.parse().unwrap();
@@ -116,13 +124,8 @@ async fn the_proxy_joins_a_server_that_wants_a_token_over_a_websocket_and_shows_
         let starting = cas.event(|e| e["type"] == "cas/starting");
         assert_eq!(starting["address"], guarded.address);
         cas.ready();
-        let params = json!({"threadId": thread.id(), "excludeTurns": true});
-        let resume = json!({"type": "cas/request", "method": "thread/resume", "params": params});
-        cas.send(&resume.to_string());
-        cas.event(|e| e["requestMethod"] == "thread/resume");
-        let arguments = json!({"cmd": "touch here", "sandbox_permissions": "require_escalated", "justification": "May I?"});
-        rig.model
-            .reply(Reply::new().function_call("c-1", "exec_command", arguments));
+        follow(&mut cas, thread.id());
+        rig.model.reply(escalated("c-1", "touch here"));
         // Longer than one read takes, and than a frame needs to be.
         let long = "na ".repeat(100_000);
         rig.model.reply(Reply::text(&long));
@@ -172,10 +175,7 @@ async fn the_proxy_joins_a_server_that_wants_a_token_over_a_websocket_and_shows_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_proxy_of_a_joined_server_passes_everything_on_answers_nothing_and_ends_nothing() {
-    let config = |home: cas_sdk::testing::CodexHomeBuilder| {
-        home.model("gpt-5.5").approval_policy("on-request")
-    };
-    codex_test_with(config, 120, async |rig| {
+    codex_test_with(asks_for_approval, 120, async |rig| {
         let asked = Arc::new(Notify::new());
         let owner = rig.builder().approvals(accepts_when_told(&asked));
         let owner = owner.serve("unix://").await.unwrap();
@@ -192,14 +192,9 @@ async fn the_proxy_of_a_joined_server_passes_everything_on_answers_nothing_and_e
         assert_eq!(starting["address"], "unix://");
         let ready = cas.ready();
         assert!(ready["appServerPid"].is_null(), "{ready}");
-        let params = json!({"threadId": thread.id(), "excludeTurns": true});
-        let resume = json!({"type": "cas/request", "method": "thread/resume", "params": params});
-        cas.send(&resume.to_string());
-        cas.event(|e| e["requestMethod"] == "thread/resume");
+        follow(&mut cas, thread.id());
 
-        let arguments = json!({"cmd": "touch here", "sandbox_permissions": "require_escalated", "justification": "May I?"});
-        rig.model
-            .reply(Reply::new().function_call("c-1", "exec_command", arguments));
+        rig.model.reply(escalated("c-1", "touch here"));
         rig.model.reply(Reply::text("done"));
         let turn = thread.ask("go").await.unwrap();
         let request = cas.event(|e| e["type"] == "cas/serverRequest");
@@ -237,7 +232,10 @@ async fn the_proxy_of_a_joined_server_passes_everything_on_answers_nothing_and_e
         cas.ready();
         owner.shutdown().await;
         let ended = cas.event(|e| e["type"] == "cas/appServerExit");
-        assert!(ended["code"].is_null() && ended["signal"].is_null(), "{ended}");
+        assert!(
+            ended["code"].is_null() && ended["signal"].is_null(),
+            "{ended}"
+        );
         assert_eq!(cas.wait().code(), Some(1));
         let mut cas = joined(&rig, &[]);
         let error = cas.event(|e| e["type"] == "cas/error");

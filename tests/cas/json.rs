@@ -7,7 +7,7 @@ use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Value, json};
 
 use crate::{
-    common::{codex_test, codex_test_with, within},
+    common::{codex_test, codex_test_with, scenes::escalation, within},
     people::{lines, piped, run, stderr},
 };
 
@@ -83,7 +83,7 @@ async fn the_events_of_ask_are_those_of_the_documentation() {
     };
     let mut examples = examples();
     within(180, async {
-        let call = crate::ask::escalated("touch x");
+        let call = escalation("touch x");
         rig.model
             .reply(
                 Reply::new()

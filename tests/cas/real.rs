@@ -4,7 +4,7 @@ use cas_sdk::testing::{Gate, Reply};
 use serde_json::json;
 
 use crate::{
-    common::{Rig, codex_test, within},
+    common::{Rig, codex_test, scenes::escalated, within},
     instance::{Instance, command},
 };
 
@@ -69,9 +69,8 @@ async fn a_command_is_approved_by_policy_and_runs_or_is_declined_and_does_not() 
         else {
             return;
         };
-        let arguments = json!({"cmd": "touch made-by-the-agent", "sandbox_permissions": "require_escalated", "justification": "test"});
         rig.model
-            .reply(Reply::new().function_call("call-1", "exec_command", arguments));
+            .reply(escalated("call-1", "touch made-by-the-agent"));
         rig.model.reply(Reply::text("done"));
         within(60, async {
             let mut cas = instance(&rig, flags);

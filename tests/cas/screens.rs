@@ -6,7 +6,7 @@ use cas_sdk::testing::{Gate, Reply};
 use serde_json::json;
 
 use crate::{
-    common::{Rig, codex_test, within},
+    common::{Rig, codex_test, scenes::escalated, within},
     tmux::Terminal,
 };
 
@@ -153,9 +153,7 @@ async fn the_person_at_the_terminal_is_asked_and_decides() {
             };
             let file = rig.home.work_dir().join("x");
             let _ = fs::remove_file(&file);
-            let call = crate::ask::escalated("touch x");
-            rig.model
-                .reply(Reply::new().function_call("c", "exec_command", call));
+            rig.model.reply(escalated("c", "touch x"));
             rig.model.reply(Reply::text("Done."));
             start(
                 &terminal,
@@ -189,9 +187,7 @@ async fn ctrl_c_at_a_question_ends_the_command() {
         return;
     };
     within(90, async {
-        let call = crate::ask::escalated("touch x");
-        rig.model
-            .reply(Reply::new().function_call("c", "exec_command", call));
+        rig.model.reply(escalated("c", "touch x"));
         start(
             &terminal,
             &rig,

@@ -5,10 +5,10 @@ use std::{process::Command, sync::Arc};
 use cas_sdk::testing::{Gate, Reply};
 
 use crate::{
-    common::{codex_test, codex_test_with, eventually, within},
+    common::{codex_test, codex_test_with, eventually, scenes::asks_for_approval, within},
     screens::{shown, start, words},
     tmux::Terminal,
-    watch::{asks_for_approval, served},
+    watch::served,
 };
 
 /// What a terminal would obey.

@@ -10,30 +10,23 @@ use std::{
 use cas_sdk::{
     CasClient, Thread,
     protocol::ThreadStartParams,
-    testing::{CodexHomeBuilder, Gate, Reply},
+    testing::{Gate, Reply},
 };
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use crate::{
-    common::{Rig, codex_test, codex_test_with, eventually, scenes::accepts_when_told, within},
+    common::{
+        Rig, codex_test, codex_test_with, eventually,
+        scenes::{accepts_when_told, asks_for_approval, escalated},
+        within,
+    },
     json::{assert_same_form, examples},
     people::{cas, run, stderr},
     screens::start,
     tmux::Terminal,
 };
-
-pub fn asks_for_approval(home: CodexHomeBuilder) -> CodexHomeBuilder {
-    home.model("gpt-5.5").approval_policy("on-request")
-}
-
-pub fn escalated(file: &str) -> Reply {
-    let arguments = json!({
-        "cmd": format!("touch {file}"), "sandbox_permissions": "require_escalated", "justification": "May I?",
-    });
-    Reply::new().function_call("c-1", "exec_command", arguments)
-}
 
 /// A session whose owner accepts an approval when it is told to.
 pub async fn served(rig: &Rig, answer: &Arc<Notify>) -> (CasClient, Thread) {
@@ -109,7 +102,7 @@ async fn watch_shows_a_session_and_leaves_its_approvals_to_its_owner() {
         let joined = tokio::task::block_in_place(|| watching.until("joined"));
         assert_eq!(joined[0]["threadId"], thread.id());
         assert_eq!(joined[0]["running"], false);
-        rig.model.reply(escalated("here"));
+        rig.model.reply(escalated("c-1", "touch here"));
         rig.model.reply(Reply::text("it is done"));
         let turn = thread.ask("go").await.unwrap();
         let seen = tokio::task::block_in_place(|| watching.until("requestPending"));
@@ -204,7 +197,7 @@ async fn attach_types_into_a_session_answers_its_approval_and_leaves_it_running(
             let request = rig.model.next_request().await;
             assert!(request.prompts().contains(&"be brief"));
 
-            rig.model.reply(escalated("here"));
+            rig.model.reply(escalated("c-1", "touch here"));
             rig.model.reply(Reply::text("touched"));
             terminal.enter("touch it").await;
             terminal.shows("[y/n]").await;

@@ -1,5 +1,5 @@
-//! What several tests play: a handler that waits, a model that spawns a sub-agent, a future that is
-//! given up.
+//! What several tests play: a command that needs approval, a handler that waits, a model that spawns
+//! a sub-agent, a future that is given up.
 
 use std::{
     future::{Future, poll_fn},
@@ -10,10 +10,25 @@ use std::{
 
 use cas_sdk::{
     handlers::{ApprovalRequest, Approvals, Decision, HandlerError, RequestContext},
-    testing::{ModelRequest, Reply},
+    testing::{CodexHomeBuilder, ModelRequest, Reply},
 };
 use serde_json::{Value, json};
 use tokio::sync::Notify;
+
+/// A home whose agent asks before it leaves the sandbox.
+pub fn asks_for_approval(home: CodexHomeBuilder) -> CodexHomeBuilder {
+    home.model("gpt-5.5").approval_policy("on-request")
+}
+
+/// The arguments of a call of `exec_command` that needs approval.
+pub fn escalation(command: &str) -> Value {
+    json!({"cmd": command, "sandbox_permissions": "require_escalated", "justification": "May I?"})
+}
+
+/// The model's call of a command that needs approval.
+pub fn escalated(call: &str, command: &str) -> Reply {
+    Reply::new().function_call(call, "exec_command", escalation(command))
+}
 
 /// Accepts each approval when it is told to.
 pub fn accepts_when_told(told: &Arc<Notify>) -> impl Approvals {

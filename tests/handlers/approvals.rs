@@ -9,7 +9,7 @@ use cas_sdk::{
     },
     policy::Policy,
     protocol::{CommandExecutionRequestApprovalParams, ThreadReadParams, TurnStatus},
-    testing::{CodexHomeBuilder, Reply},
+    testing::Reply,
 };
 use serde_json::{Value, json};
 use tokio::sync::Notify;
@@ -19,15 +19,7 @@ use crate::{
     ended, item, start, told, turn,
 };
 
-pub(crate) fn config(home: CodexHomeBuilder) -> CodexHomeBuilder {
-    home.model("gpt-5.5").approval_policy("on-request")
-}
-
-/// The model's call that makes the server ask.
-pub(crate) fn escalated(call: &str, command: &str) -> Reply {
-    let args = json!({"cmd": command, "sandbox_permissions": "require_escalated", "justification": "May I?"});
-    Reply::new().function_call(call, "exec_command", args)
-}
+pub(crate) use crate::common::scenes::{asks_for_approval as config, escalated};
 
 /// One turn in which the model wants to run `touch here`.
 async fn touch(rig: &Rig, builder: Builder) -> TurnOutcome {

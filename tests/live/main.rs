@@ -26,25 +26,16 @@ use cas_sdk::{
     client::Role,
     handlers::{ApprovalRequest, Decision, HandlerError, PendingRequest},
     protocol::ThreadStartParams,
-    testing::{CodexHomeBuilder, Reply},
+    testing::Reply,
 };
-use serde_json::json;
 
 use crate::{
-    common::{Rig, eventually},
+    common::{
+        Rig, eventually,
+        scenes::{asks_for_approval as asking, escalated},
+    },
     listener::{Listener, builder},
 };
-
-/// A home whose agent asks before it leaves the sandbox.
-fn asking(home: CodexHomeBuilder) -> CodexHomeBuilder {
-    home.model("gpt-5.5").approval_policy("on-request")
-}
-
-/// A command that needs approval.
-fn escalated(call: &str, command: &str) -> Reply {
-    let arguments = json!({"cmd": command, "sandbox_permissions": "require_escalated", "justification": "May I?"});
-    Reply::new().function_call(call, "exec_command", arguments)
-}
 
 async fn connect(rig: &Rig, listener: &Listener, role: Role) -> CasClient {
     let builder = builder(rig).role(role);

@@ -18,10 +18,13 @@ use cas_sdk::{
     testing::{Gate, Reply},
 };
 use rustix::process::Signal;
-use serde_json::json;
 
 use crate::{
-    common::{Rig, codex_test, eventually, is_alive, within},
+    common::{
+        Rig, codex_test, eventually, is_alive,
+        scenes::{asks_for_approval, escalated},
+        within,
+    },
     cut::Cut,
     frames::Server,
     listener::{Listener, builder, socket},
@@ -243,7 +246,7 @@ async fn a_server_that_drains_is_waited_for_and_its_turn_is_found_on_the_next_on
 
 #[tokio::test]
 async fn a_replayed_approval_is_one_request_and_is_answered_by_the_handlers_of_before() {
-    let rig = Rig::with(|home| home.model("gpt-5.5").approval_policy("on-request")).await;
+    let rig = Rig::with(asks_for_approval).await;
     let Some(rig) = rig else { return };
     within(60, async {
         let listener = Listener::unix(&rig).await;
@@ -270,8 +273,7 @@ async fn a_replayed_approval_is_one_request_and_is_answered_by_the_handlers_of_b
         let client = other.client().await.unwrap();
         other.keep(&client.resume_thread(thread.id()).await.unwrap());
 
-        let arguments = json!({"cmd": "touch here", "sandbox_permissions": "require_escalated", "justification": "May I?"});
-        rig.model.reply(Reply::new().function_call("c-1", "exec_command", arguments));
+        rig.model.reply(escalated("c-1", "touch here"));
         let turn = thread.ask("go").await.unwrap();
         eventually("both are asked", || {
             asked.load(Ordering::SeqCst) == 1 && client.pending_requests().len() == 1
@@ -286,7 +288,10 @@ async fn a_replayed_approval_is_one_request_and_is_answered_by_the_handlers_of_b
         assert_eq!(asked.load(Ordering::SeqCst), 2, "once on each connection");
         epoch(&other, 1).await;
         let client = other.client().await.unwrap();
-        eventually("nothing waits any longer", || client.pending_requests().is_empty()).await;
+        eventually("nothing waits any longer", || {
+            client.pending_requests().is_empty()
+        })
+        .await;
         assert_eq!(first[0].method, "item/commandExecution/requestApproval");
         listener.end().await;
     })

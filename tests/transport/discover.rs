@@ -17,11 +17,14 @@ use cas_sdk::{
     testing::{Gate, Reply},
 };
 use rustix::process::Signal;
-use serde_json::json;
 use tokio::sync::Notify;
 
 use crate::{
-    common::{Rig, codex_test, codex_test_with, scenes::accepts_when_told, within},
+    common::{
+        Rig, codex_test, codex_test_with,
+        scenes::{accepts_when_told, asks_for_approval, escalated},
+        within,
+    },
     listener::{Listener, builder, socket},
     terminal::Terminal,
 };
@@ -146,10 +149,7 @@ async fn threads_are_listed_with_their_status_and_their_pending_requests() {
 
 #[tokio::test]
 async fn a_discovery_leaves_pending_requests_to_the_clients_that_are_asked() {
-    let config = |home: cas_sdk::testing::CodexHomeBuilder| {
-        home.model("gpt-5.5").approval_policy("on-request")
-    };
-    codex_test_with(config, 60, async |rig| {
+    codex_test_with(asks_for_approval, 60, async |rig| {
         let decide = Arc::new(Notify::new());
         let client = rig
             .builder()
@@ -157,9 +157,11 @@ async fn a_discovery_leaves_pending_requests_to_the_clients_that_are_asked() {
             .serve("unix://")
             .await
             .unwrap();
-        let thread = client.start_thread(ThreadStartParams::default()).await.unwrap();
-        let cmd = json!({"cmd": "touch asked", "sandbox_permissions": "require_escalated", "justification": "?"});
-        rig.model.reply(Reply::new().function_call("c-1", "exec_command", cmd));
+        let thread = client
+            .start_thread(ThreadStartParams::default())
+            .await
+            .unwrap();
+        rig.model.reply(escalated("c-1", "touch asked"));
         rig.model.reply(Reply::text("done"));
         let turn = thread.ask("do it").await.unwrap();
         let live = look(&rig, |live| {
@@ -177,7 +179,8 @@ async fn a_discovery_leaves_pending_requests_to_the_clients_that_are_asked() {
         turn.finish().await.unwrap();
         assert!(rig.home.work_dir().join("asked").exists());
         client.shutdown().await;
-    }).await;
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -13,7 +13,11 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::{
-    common::{Rig, codex_test, eventually, is_alive, scenes::accepts_when_told, within},
+    common::{
+        Rig, codex_test, eventually, is_alive,
+        scenes::{accepts_when_told, asks_for_approval, escalated},
+        within,
+    },
     kind,
     listener::{Listener, builder, socket},
 };
@@ -189,20 +193,22 @@ async fn the_control_socket_of_a_home_is_found_by_itself() {
 
 #[tokio::test]
 async fn a_client_that_joined_leaves_the_approvals_of_other_clients_alone() {
-    let rig = Rig::with(|home| home.model("gpt-5.5").approval_policy("on-request")).await;
+    let rig = Rig::with(asks_for_approval).await;
     let Some(rig) = rig else { return };
     within(120, async {
         for listener in both(&rig).await {
             let asked = std::sync::Arc::new(tokio::sync::Notify::new());
             let (first, second) = (Reply::text("hello"), Reply::text("done"));
-            let arguments = json!({"cmd": "touch here", "sandbox_permissions": "require_escalated", "justification": "May I?"});
             rig.model.reply(first);
-            rig.model.reply(Reply::new().function_call("c-1", "exec_command", arguments));
+            rig.model.reply(escalated("c-1", "touch here"));
             rig.model.reply(second);
             // This client started the thread, so its handlers answer.
             let owner = builder(&rig).approvals(accepts_when_told(&asked));
             let owner = owner.connect_to(&listener.address).await.unwrap();
-            let thread = owner.start_thread(ThreadStartParams::default()).await.unwrap();
+            let thread = owner
+                .start_thread(ThreadStartParams::default())
+                .await
+                .unwrap();
             thread.ask("hi").await.unwrap().finish().await.unwrap();
             // It has no handlers, and would decline.
             let other = builder(&rig).connect_to(&listener.address).await.unwrap();
