@@ -9,10 +9,10 @@ use super::{
     context::RequestContext,
     decision::Decision,
     error::HandlerError,
-    foreign::{Asked, Handler},
     grant::Grant,
     method::Approval,
     request::Undecoded,
+    user_code::{Asked, Handler},
 };
 use crate::protocol::{
     CommandExecutionRequestApprovalParams, FileChangeRequestApprovalParams, FileUpdateChange,

@@ -4,7 +4,7 @@ use std::future::Future;
 
 use futures_util::future::BoxFuture;
 
-use super::{context::RequestContext, error::HandlerError, foreign::Asked};
+use super::{context::RequestContext, error::HandlerError, user_code::Asked};
 
 /// Answers `attestation/generate`. Registering a handler makes the client announce
 /// `requestAttestation`. A codex with a ChatGPT login then sends one such request for every request

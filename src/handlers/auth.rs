@@ -6,7 +6,7 @@ use std::{fmt, future::Future};
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
-use super::{context::RequestContext, error::HandlerError, foreign::Asked};
+use super::{context::RequestContext, error::HandlerError, user_code::Asked};
 
 /// Answers `account/chatgptAuthTokens/refresh`, which codex sends when a backend has refused the
 /// token from `account/login/start`.

@@ -4,7 +4,7 @@ use std::{future::Future, time::SystemTime};
 
 use futures_util::future::BoxFuture;
 
-use super::{context::RequestContext, error::HandlerError, foreign::Asked};
+use super::{context::RequestContext, error::HandlerError, user_code::Asked};
 
 /// Answers `currentTime/read`, which codex up to 0.169 sends when it is configured with an external
 /// clock: for simulations and replays. Without a handler the response is the time of this machine.

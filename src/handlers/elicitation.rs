@@ -10,7 +10,7 @@ use super::{
     context::RequestContext,
     decision::Decision,
     error::HandlerError,
-    foreign::{Asked, Handler},
+    user_code::{Asked, Handler},
 };
 
 /// Answers `mcpServer/elicitation/request`. There is no time limit unless

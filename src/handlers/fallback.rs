@@ -16,8 +16,8 @@ use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    answer::Answer, context::RequestContext, error::HandlerError, foreign::Asked,
-    request::request_id,
+    answer::Answer, context::RequestContext, error::HandlerError, request::request_id,
+    user_code::Asked,
 };
 use crate::protocol::routing::RoutingKeys as _;
 use crate::{

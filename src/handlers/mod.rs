@@ -14,7 +14,6 @@ mod elicitation;
 mod error;
 mod explicit;
 mod fallback;
-mod foreign;
 mod grant;
 mod method;
 mod opened;
@@ -23,6 +22,7 @@ mod request;
 mod set;
 pub(crate) mod tools;
 mod uncalled;
+mod user_code;
 mod user_input;
 
 pub use approvals::{ApprovalRequest, Approvals, FileChangeApproval, SkillApproval};

@@ -15,10 +15,10 @@ use super::{
     decision::Decision,
     elicitation::{Elicitation, ElicitationAnswer, ElicitationHandler},
     fallback::{Fallback, UnclaimedRequest},
-    foreign::{Foreign, Handler},
     policy::{Audit, AuditFn, Policy},
     request::Undecoded,
     tools::{DynamicTool, Tools},
+    user_code::{Handler, UserCode},
     user_input::{Answers, UserInput},
 };
 
@@ -196,7 +196,7 @@ impl Handlers {
     ///
     /// `tracing` gets each decision too, without the params: target `cas_sdk::audit`, level info.
     pub fn audit(mut self, audit: impl Fn(&Audit) + Send + Sync + 'static) -> Self {
-        self.audit = Some(Foreign::new(Arc::new(audit)));
+        self.audit = Some(UserCode::new(Arc::new(audit)));
         self
     }
 

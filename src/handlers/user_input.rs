@@ -9,7 +9,7 @@ use std::{
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 
-use super::{context::RequestContext, error::HandlerError, foreign::Asked, request::Undecoded};
+use super::{context::RequestContext, error::HandlerError, request::Undecoded, user_code::Asked};
 use crate::protocol::ToolRequestUserInputParams;
 
 /// Answers `item/tool/requestUserInput`: the model asks the user one or more questions, each with

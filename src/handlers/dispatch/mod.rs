@@ -41,11 +41,11 @@ use super::{
     answer::Answer,
     context::RequestContext,
     fallback::Responder,
-    foreign::Handler,
     method::ServerMethod,
     policy::{Audit, AuditFn},
     request::request_id,
     set::Handlers,
+    user_code::Handler,
 };
 use crate::protocol::routing::RoutingKeys as _;
 use crate::{

@@ -25,7 +25,7 @@ use crate::{
         auth::{ChatgptTokens, RefreshRequest},
         context::RequestContext,
         error::HandlerError,
-        foreign::Handler,
+        user_code::Handler,
     },
     rpc::Aside,
 };

@@ -7,7 +7,7 @@ use std::{
 
 use tracing::Level;
 
-use crate::handlers::foreign::Foreign;
+use crate::handlers::user_code::UserCode;
 use crate::protocol::routing::RoutingKeys as _;
 use crate::{
     handlers::{error::HandlerError, request::request_id},
@@ -86,7 +86,7 @@ impl fmt::Display for DecidedBy {
 }
 
 /// What is called with every decision.
-pub(crate) type AuditFn = Foreign<dyn Fn(&Audit) + Send + Sync>;
+pub(crate) type AuditFn = UserCode<dyn Fn(&Audit) + Send + Sync>;
 
 /// The one who decided, and the decision in one word.
 #[derive(Debug, Clone)]

@@ -26,7 +26,7 @@ use self::matching::Asked;
 use crate::handlers::{
     approvals::{ApprovalHandler, Approvals},
     decision::Decision,
-    foreign::Handler,
+    user_code::Handler,
 };
 
 pub use audit::{Audit, DecidedBy};

@@ -14,10 +14,10 @@ use super::{
     schema::ArgsSchema,
     tool::Tool,
 };
-use crate::{error::rounded::Rounded, handlers::foreign::Foreign};
+use crate::{error::rounded::Rounded, handlers::user_code::UserCode};
 
 /// Runs a tool with arguments as JSON text.
-type Run = Foreign<dyn Fn(&str, ToolContext) -> BoxFuture<'static, ToolOutput> + Send + Sync>;
+type Run = UserCode<dyn Fn(&str, ToolContext) -> BoxFuture<'static, ToolOutput> + Send + Sync>;
 
 /// A registered tool: a [`Tool`] or a closure, with limits.
 ///
@@ -168,7 +168,7 @@ fn erase<A: DeserializeOwned, O: IntoToolOutput + 'static>(
     run: impl Fn(A, ToolContext) -> BoxFuture<'static, Result<O, ToolError>> + Send + Sync + 'static,
 ) -> Run {
     let name = name.to_owned();
-    Foreign::new(Arc::new(move |args, cx| {
+    UserCode::new(Arc::new(move |args, cx| {
         match serde_json::from_str(if is_unit { "null" } else { args }) {
             Ok(args) => {
                 let run = run(args, cx);

@@ -107,7 +107,7 @@ impl Roster {
         line(format_args!("{}", attempt.text()))
     }
 
-    /// Goes on with the next connection, and shows which threads stand otherwise than before.
+    /// Goes on with the next connection, and shows the threads whose status or title has changed.
     async fn back(&mut self) -> Result {
         let client = match self.supervisor.client().await {
             Ok(client) => client,

@@ -1,6 +1,6 @@
 //! Code of users, without its type: handlers, tools and the audit.
 //!
-//! It may block, panic or call the client, so the reader task must not run it. The types see to that: what a [`Foreign`]
+//! It may block, panic or call the client, so the reader task must not run it. The types see to that: what a [`UserCode`]
 //! holds is run by futures only, and the functions in which the reader routes a message are not async.
 
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use tokio::task::{JoinError, spawn_blocking};
 use super::{context::RequestContext, error::HandlerError};
 
 /// Code of a user. Clones share it, and a future that runs it keeps it alive.
-pub(crate) struct Foreign<F: ?Sized>(Arc<F>);
+pub(crate) struct UserCode<F: ?Sized>(Arc<F>);
 
 /// What all handlers have in common.
 pub(crate) trait Asked<Q, A>: Send + Sync + 'static {
@@ -19,9 +19,9 @@ pub(crate) trait Asked<Q, A>: Send + Sync + 'static {
 }
 
 /// A handler without its type.
-pub(crate) type Handler<Q, A> = Foreign<dyn Asked<Q, A>>;
+pub(crate) type Handler<Q, A> = UserCode<dyn Asked<Q, A>>;
 
-impl<F: ?Sized> Foreign<F> {
+impl<F: ?Sized> UserCode<F> {
     pub(crate) fn new(code: Arc<F>) -> Self {
         Self(code)
     }
@@ -48,7 +48,7 @@ impl<Q: Send + 'static, A: 'static> Handler<Q, A> {
     }
 }
 
-impl<F: ?Sized + Send + Sync + 'static> Foreign<F> {
+impl<F: ?Sized + Send + Sync + 'static> UserCode<F> {
     /// Runs it where the future is polled.
     pub(crate) async fn run<R>(&self, run: impl FnOnce(&F) -> BoxFuture<'static, R>) -> R {
         run(&self.0).await
@@ -64,7 +64,7 @@ impl<F: ?Sized + Send + Sync + 'static> Foreign<F> {
     }
 }
 
-impl<F: ?Sized> Clone for Foreign<F> {
+impl<F: ?Sized> Clone for UserCode<F> {
     fn clone(&self) -> Self {
         Self(self.0.clone())
     }
