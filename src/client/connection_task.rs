@@ -31,8 +31,8 @@ struct ConnectionTask {
     stop: watch::Receiver<bool>,
     reader: AbortOnDrop<io::Result<()>>,
     writer: AbortOnDrop<io::Result<()>>,
-    /// Sends the requests that nobody awaits and that had to wait for a place in flight.
-    waiting: AbortOnDrop<()>,
+    /// Sends the requests that wait for what no caller and no answer brings.
+    stuck: AbortOnDrop<()>,
     stderr: Option<AbortOnDrop<()>>,
     grace: Duration,
     ending: Ending,
@@ -108,16 +108,16 @@ where
     let (stop_tx, stop) = watch::channel(false);
     let (done, done_rx) = watch::channel(None);
     let reader = tokio::spawn({
-        let (router, taps) = (connection.router.clone(), connection.taps.clone());
-        async move { read(Lines::new(input, line), &router, &taps).await }
+        let connection = connection.clone();
+        async move { read(Lines::new(input, line), &connection).await }
     });
     let writer = tokio::spawn({
         let connection = connection.clone();
         async move { connection.outbox.drive().await }
     });
-    let waiting = tokio::spawn({
+    let stuck = tokio::spawn({
         let connection = connection.clone();
-        async move { connection.send_waiting().await }
+        async move { connection.send_stuck().await }
     });
     let (process, stderr) = match peer {
         Peer::Process(process, stderr) => {
@@ -140,7 +140,7 @@ where
         stop,
         reader: AbortOnDrop(reader),
         writer: AbortOnDrop(writer),
-        waiting: AbortOnDrop(waiting),
+        stuck: AbortOnDrop(stuck),
         stderr,
         grace,
         ending,
@@ -163,7 +163,7 @@ impl ConnectionTask {
             mut stop,
             mut reader,
             mut writer,
-            waiting: _waiting,
+            stuck: _stuck,
             mut stderr,
             grace,
         } = self;

@@ -291,18 +291,17 @@ impl CasClient {
         } else {
             Lane::Ordinary
         };
-        match self
-            .shared
-            .connection
-            .request(OutgoingRequest {
-                method,
-                params,
-                lane,
-                deadline,
-                on_reply,
-            })
-            .await
-        {
+        let connection = &self.shared.connection;
+        let answer = match connection.request(OutgoingRequest {
+            method,
+            params,
+            lane,
+            on_reply,
+        }) {
+            Ok(mut slot) => connection.answer(&mut slot, deadline).await,
+            Err(none) => Err(none),
+        };
+        match answer {
             Ok(Ok(reply)) => Ok(reply),
             Ok(Err(source)) => Err(Error::Rpc {
                 method: method.to_owned(),

@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::FutureExt as _;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::{Instant, sleep};
 
@@ -93,14 +94,19 @@ fn write(method: &str, params: &impl Serialize) -> Result<String, Error> {
 /// the request.
 #[must_use = "a request is not sent until it is awaited"]
 pub struct Request<R> {
+    outgoing: Outgoing,
+    response: PhantomData<fn() -> R>,
+}
+
+/// A request without the type of its response.
+struct Outgoing {
     client: CasClient,
     method: Cow<'static, str>,
     /// An error in the params is returned when the request is awaited.
-    params: Result<String, Error>,
+    params: Result<String, Box<Error>>,
     deadline: Deadline,
     urgent: bool,
     retry: Option<Retry>,
-    response: PhantomData<fn() -> R>,
 }
 
 /// How long a request may take.
@@ -115,12 +121,14 @@ enum Deadline {
 impl<R> Request<R> {
     fn new(client: &CasClient, method: Cow<'static, str>, params: Result<String, Error>) -> Self {
         Self {
-            client: client.clone(),
-            method,
-            params,
-            deadline: Deadline::Default,
-            urgent: false,
-            retry: None,
+            outgoing: Outgoing {
+                client: client.clone(),
+                method,
+                params: params.map_err(Box::new),
+                deadline: Deadline::Default,
+                urgent: false,
+                retry: None,
+            },
             response: PhantomData,
         }
     }
@@ -131,14 +139,14 @@ impl<R> Request<R> {
     /// A deadline longer than that default makes this a long request; see
     /// [`no_timeout`](Self::no_timeout).
     pub fn timeout(mut self, after: Duration) -> Self {
-        self.deadline = Deadline::After(after);
+        self.outgoing.deadline = Deadline::After(after);
         self
     }
 
     /// Removes the deadline, for a request that lasts as long as its work, such as `command/exec`.
     /// Long requests take no place from other requests: they have 64 places of their own.
     pub fn no_timeout(mut self) -> Self {
-        self.deadline = Deadline::Unlimited;
+        self.outgoing.deadline = Deadline::Unlimited;
         self
     }
 
@@ -146,7 +154,7 @@ impl<R> Request<R> {
     /// or steers their work. The default deadline is then the builder's
     /// [`urgent_timeout`](crate::Builder::urgent_timeout).
     pub fn urgent(mut self) -> Self {
-        self.urgent = true;
+        self.outgoing.urgent = true;
         self
     }
 
@@ -158,7 +166,7 @@ impl<R> Request<R> {
     /// No other failure is retried, least of all a missing response: the server may have carried
     /// out the request.
     pub fn retry(mut self, policy: Retry) -> Self {
-        self.retry = Some(policy);
+        self.outgoing.retry = Some(policy);
         self
     }
 
@@ -171,83 +179,71 @@ impl<R> Request<R> {
     /// before the response comes, [`Error::Encode`] and [`Error::Invalid`] if the request can't be
     /// sent at all.
     pub async fn raw(self) -> Result<Response<R>, Error> {
-        let Self {
-            client,
-            method,
-            params,
-            deadline,
-            urgent,
-            retry,
-            response,
-        } = self;
-        let timeout = match deadline {
-            Deadline::Default if urgent => Some(client.urgent_timeout()),
-            Deadline::Default => Some(client.request_timeout()),
-            Deadline::After(after) => Some(after),
-            Deadline::Unlimited => None,
-        };
-        let outgoing = Outgoing {
-            client: &client,
-            method: &method,
-            params: &params?,
-            timeout,
-            urgent,
-            retry,
-        };
-        let reply = outgoing.send().await?;
+        let reply = self.outgoing.send().await?;
         Ok(Response {
-            method,
+            method: self.outgoing.method,
             reply,
-            of: response,
+            of: self.response,
         })
     }
 }
 
-/// A request that can be sent, without the type of its response.
-struct Outgoing<'a> {
-    client: &'a CasClient,
-    method: &'a str,
-    params: &'a str,
-    timeout: Option<Duration>,
-    urgent: bool,
-    retry: Option<Retry>,
-}
-
-impl Outgoing<'_> {
+impl Outgoing {
     async fn send(&self) -> Result<RawReply, Error> {
-        let deadline = self
-            .timeout
-            .and_then(|after| Instant::now().checked_add(after));
+        let params = self.params.as_ref().map_err(|error| (**error).clone())?;
+        let within = match self.deadline {
+            Deadline::Default if self.urgent => Some(self.client.urgent_timeout()),
+            Deadline::Default => Some(self.client.request_timeout()),
+            Deadline::After(after) => Some(after),
+            Deadline::Unlimited => None,
+        };
+        match self.retry {
+            None => self.attempt(params, within).await,
+            // Boxed, so that requests that are not retried stay small.
+            Some(policy) => Box::pin(self.send_again(params, within, policy)).await,
+        }
+    }
+
+    async fn send_again(
+        &self,
+        params: &str,
+        within: Option<Duration>,
+        policy: Retry,
+    ) -> Result<RawReply, Error> {
+        let deadline = within.and_then(|after| Instant::now().checked_add(after));
         let left = || deadline.map(|at| at.saturating_duration_since(Instant::now()));
-        let mut retries = 0;
+        let mut pauses = policy.pauses();
         loop {
-            let sent = self
-                .client
-                .send(self.method, self.params, left(), self.urgent, None)
-                .await;
-            let error = match sent {
+            let error = match self.attempt(params, left()).await {
                 Ok(reply) => return Ok(reply),
                 // The deadline has passed either way.
                 Err(error @ (Error::Timeout { .. } | Error::NotSent { .. })) => {
-                    return Err(match self.timeout {
+                    return Err(match within {
                         Some(told) => error.within(told),
                         None => error,
                     });
                 }
-                Err(error) => error,
+                Err(error) if error.is_retryable() => error,
+                Err(error) => return Err(error),
             };
-            let pause = self.retry.and_then(|policy| policy.pause(retries));
-            match pause {
+            match pauses.next() {
                 Some(pause)
-                    if error.is_retryable()
-                        && left().is_none_or(|left| pause.saturating_add(TIMER_SLACK) < left) =>
+                    if left().is_none_or(|left| pause.saturating_add(TIMER_SLACK) < left) =>
                 {
-                    retries += 1;
                     sleep(pause).await;
                 }
                 _ => return Err(error),
             }
         }
+    }
+
+    fn attempt<'a>(
+        &'a self,
+        params: &'a str,
+        within: Option<Duration>,
+    ) -> impl Future<Output = Result<RawReply, Error>> + 'a {
+        let client = &self.client;
+        client.send(&self.method, params, within, self.urgent, None)
     }
 }
 
@@ -255,10 +251,10 @@ impl<R> fmt::Debug for Request<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The params are not shown: they may hold a token.
         f.debug_struct("Request")
-            .field("method", &self.method)
-            .field("deadline", &self.deadline)
-            .field("urgent", &self.urgent)
-            .field("retry", &self.retry)
+            .field("method", &self.outgoing.method)
+            .field("deadline", &self.outgoing.deadline)
+            .field("urgent", &self.outgoing.urgent)
+            .field("retry", &self.outgoing.retry)
             .finish_non_exhaustive()
     }
 }
@@ -268,7 +264,8 @@ impl<R: DeserializeOwned + 'static> IntoFuture for Request<R> {
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move { self.raw().await?.decode() })
+        // NB. An `async` block would hold the request twice.
+        Box::pin(self.raw().map(|answered| answered?.decode()))
     }
 }
 

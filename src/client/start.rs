@@ -15,7 +15,7 @@ use crate::{
     error::{CloseCause, Error, SpawnError},
     handlers::dispatch::Dispatch,
     protocol::{ClientInfo, InitializeCapabilities, InitializeParams, routing::CODEX},
-    rpc::{Aside, Connection, Router, outbox::Outbox},
+    rpc::{Aside, Connection, Router, outbox::Outbox, window::Window},
     transport::{
         ConnectionKind,
         stdio::{Pipes, Process, Registry, find_codex_for},
@@ -166,7 +166,8 @@ impl Builder {
         });
         let tracker = Tracker::new(aside.clone());
         let dispatch = Dispatch::new(self.handlers, tracker.clone(), aside.clone(), role);
-        let router = Arc::new(Router::new(&CODEX, dispatch.clone(), aside));
+        let window = Window::new(self.limits.in_flight, self.limits.urgent);
+        let router = Arc::new(Router::new(&CODEX, dispatch.clone(), aside, window));
         let connection = Arc::new(Connection::new(
             router,
             Outbox::new(Box::pin(input)),

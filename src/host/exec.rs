@@ -425,7 +425,7 @@ impl Drop for ExecProcess {
         if !self.ended && !self.done.0.is_finished() {
             let params = json!({"processId": self.id}).to_string();
             let connection = self.client.connection();
-            connection.send_hooked("command/exec/terminate", params, Box::new(|_| ()));
+            connection.send_hooked("command/exec/terminate", &params, Box::new(|_| ()));
         }
     }
 }

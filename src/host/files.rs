@@ -187,7 +187,7 @@ impl Drop for Watch {
     fn drop(&mut self) {
         let params = json!({"watchId": self.id}).to_string();
         let connection = self.client.connection();
-        connection.send_hooked("fs/unwatch", params, Box::new(|_| ()));
+        connection.send_hooked("fs/unwatch", &params, Box::new(|_| ()));
     }
 }
 

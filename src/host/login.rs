@@ -251,7 +251,7 @@ impl Drop for PendingLogin {
         if let Some(id) = self.login_id.take_if(|_| !self.over) {
             let params = json!({"loginId": id}).to_string();
             let connection = self.client.connection();
-            connection.send_hooked("account/login/cancel", params, Box::new(|_| ()));
+            connection.send_hooked("account/login/cancel", &params, Box::new(|_| ()));
         }
     }
 }

@@ -1,20 +1,17 @@
 //! A connection: requests, notifications and answers on their way to the server.
 
-use std::{
-    collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use tokio::{sync::Notify, time::timeout};
+use tokio::time::timeout;
 
 use super::{
     error::{Closed, NoAnswer},
     outbox::{self, Outbox},
+    pending::Slot,
     reply::{OnReply, Outcome},
     router::Router,
     tap::Taps,
-    window::{Lane, Place, Window},
+    window::Lane,
 };
 
 /// The limits of a connection.
@@ -38,18 +35,16 @@ pub(crate) struct Connection {
     pub(crate) router: Arc<Router>,
     pub(crate) taps: Arc<Taps>,
     pub(crate) outbox: Outbox,
-    window: Window,
-    /// Requests whose answer only a hook waits for, as long as they have no place in the window.
-    hooked: Mutex<VecDeque<Hooked>>,
-    more_hooked: Notify,
     /// The longest message that the server takes, in bytes.
     outgoing: usize,
 }
 
-struct Hooked {
-    method: &'static str,
-    params: String,
-    on_reply: OnReply,
+/// When requests are written that were sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Write {
+    Now,
+    /// Now if it is the only one; else by the writer task, together with those that follow.
+    Soon,
 }
 
 /// A request that is to be made.
@@ -58,8 +53,6 @@ pub(crate) struct OutgoingRequest<'a> {
     /// The params as JSON text.
     pub(crate) params: &'a str,
     pub(crate) lane: Lane,
-    /// From the call to the answer, the wait for a place in the window included.
-    pub(crate) deadline: Option<Duration>,
     pub(crate) on_reply: Option<OnReply>,
 }
 
@@ -69,66 +62,79 @@ impl Connection {
             router,
             taps: outbox.taps().clone(),
             outbox,
-            window: Window::new(limits.in_flight, limits.urgent),
-            hooked: Mutex::default(),
-            more_hooked: Notify::new(),
             outgoing: limits.outgoing.unwrap_or(usize::MAX),
         }
     }
 
-    /// Sends a request and waits for its answer. Dropping the future gives up the answer; the server may still carry the
-    /// request out.
-    pub(crate) async fn request(&self, outgoing: OutgoingRequest<'_>) -> Result<Outcome, NoAnswer> {
+    /// Has a request sent as soon as there is a place for it. Does not wait. The answer comes to the [`Slot`]; dropping that
+    /// gives up the answer, but the server may still carry the request out.
+    pub(crate) fn request<'a>(&self, outgoing: OutgoingRequest<'a>) -> Result<Slot<'a>, NoAnswer> {
         let OutgoingRequest {
             method,
             params,
             lane,
-            deadline,
-            mut on_reply,
+            on_reply,
         } = outgoing;
-        let mut late = NoAnswer::NotSent(NO_PLACE);
-        let call = async {
-            let mut place = Some(self.place(lane).await?);
-            loop {
-                late = NoAnswer::NotSent(NO_ROOM);
-                self.taps.room().await;
-                let slot = self.router.requests.expect(method, on_reply, place);
-                let mut slot = slot.map_err(NoAnswer::Closed)?;
-                let frame = request_frame(slot.id, method, params);
-                if self.is_too_large(&frame) {
-                    drop(slot.withdraw());
-                    let (len, max) = (frame.len() - 1, self.outgoing);
-                    return Err(NoAnswer::TooLarge { len, max });
-                }
-                let alone = slot.alone;
-                if self.outbox.offer(outbox::Lane::Request { alone }, &frame) {
-                    late = NoAnswer::Timeout;
-                    return slot.answer().await.map_err(|none| match none {
-                        NoAnswer::Closed(closed) => NoAnswer::Lost(closed),
-                        other => other,
-                    });
-                }
-                (on_reply, place) = slot.withdraw(); // Somebody else has taken the room.
-            }
-        };
-        let answer = match deadline {
-            None => return call.await,
-            Some(after) => timeout(after, call).await,
-        };
-        answer.unwrap_or(Err(late))
+        let requests = &self.router.requests;
+        let id = requests.new_id();
+        let frame = request_frame(id, method, params);
+        if self.is_too_large(&frame) {
+            let (len, max) = (frame.len() - 1, self.outgoing);
+            return Err(NoAnswer::TooLarge { len, max });
+        }
+        let slot = requests.add(id, method, on_reply, lane, frame);
+        let slot = slot.map_err(NoAnswer::Closed)?;
+        self.send_ready(Write::Soon);
+        Ok(slot)
     }
 
-    /// Waits for a place in the window. Cancel safe.
-    async fn place(&self, lane: Lane) -> Result<Place, NoAnswer> {
-        if let Some(place) = self.window.try_place(lane) {
-            return Ok(place);
+    /// Waits for an answer, at most for this time. Cancel safe.
+    pub(crate) async fn answer(
+        &self,
+        slot: &mut Slot<'_>,
+        within: Option<Duration>,
+    ) -> Result<Outcome, NoAnswer> {
+        let Some(within) = within else {
+            return slot.answer().await;
+        };
+        match timeout(within, slot.answer()).await {
+            Ok(answer) => answer,
+            Err(_) if slot.give_up() => Err(NoAnswer::Timeout),
+            Err(_) if self.taps.is_full() => Err(NoAnswer::NotSent(NO_ROOM)),
+            Err(_) => Err(NoAnswer::NotSent(NO_PLACE)),
         }
-        let mut place = std::pin::pin!(self.window.place(lane));
+    }
+
+    /// Sends the requests that wait, as far as there are places for them and taps have room. Does not wait.
+    pub(crate) fn send_ready(&self, write: Write) {
+        let requests = &self.router.requests;
+        let (mut alone, mut any) = (false, false);
+        while requests.is_ready() {
+            if self.taps.is_full() {
+                requests.are_stuck();
+                break;
+            }
+            let Some(turn) = requests.next() else { break };
+            self.outbox.queue(outbox::Lane::Request, &turn.frame);
+            (alone, any) = (turn.alone, true);
+        }
+        if any && (alone || write == Write::Now) {
+            self.outbox.flush();
+        } else if any {
+            self.outbox.wake_writer();
+        }
+    }
+
+    /// Sends the requests that wait for a tap, or for a place that nobody gives back, until it is dropped.
+    pub(crate) async fn send_stuck(&self) {
         loop {
-            // Places may be taken by requests that were given up, and nobody else looks after those.
+            self.taps.room().await;
             let idle = self.router.requests.reclaim();
-            if let Ok(place) = timeout(idle, place.as_mut()).await {
-                return place.ok_or_else(|| NoAnswer::Closed(self.router.requests.closed()));
+            self.send_ready(Write::Now);
+            let stuck = self.router.requests.stuck();
+            match idle {
+                None => stuck.await,
+                Some(idle) => drop(timeout(idle, stuck).await),
             }
         }
     }
@@ -140,64 +146,23 @@ impl Connection {
 
     /// Sends a notification.
     pub(crate) fn notify(&self, method: &str, params: Option<&str>) {
-        let mut frame = format!(r#"{{"method":{}"#, quoted(method));
+        let mut frame = br#"{"method":"#.to_vec();
+        push_json(&mut frame, method);
         if let Some(params) = params {
-            frame.push_str(r#","params":"#);
-            frame.push_str(params);
+            frame.extend_from_slice(br#","params":"#);
+            frame.extend_from_slice(params.as_bytes());
         }
-        frame.push_str("}\n");
-        self.outbox
-            .send(outbox::Lane::Request { alone: true }, frame.as_bytes());
+        frame.extend_from_slice(b"}\n");
+        self.outbox.send(outbox::Lane::Request, &frame);
     }
 
     /// Sends a request whose answer only a hook waits for, as soon as there is a place for it. Does not wait.
-    pub(crate) fn send_hooked(&self, method: &'static str, params: String, on_reply: OnReply) {
-        let hooked = Hooked {
-            method,
-            params,
-            on_reply,
-        };
-        if self.hooked().is_empty()
-            && let Some(place) = self.window.try_place(Lane::Urgent)
-        {
-            self.send_now(hooked, place);
-            return;
-        }
-        self.hooked().push_back(hooked);
-        self.more_hooked.notify_one();
-    }
-
-    /// Sends the requests of [`send_hooked`](Self::send_hooked) that have to wait for a place, until the connection ends.
-    pub(crate) async fn send_waiting(&self) {
-        loop {
-            self.more_hooked.notified().await;
-            while !self.hooked().is_empty() {
-                let Ok(place) = self.place(Lane::Urgent).await else {
-                    return;
-                };
-                let next = self.hooked().pop_front();
-                if let Some(next) = next {
-                    self.send_now(next, place);
-                }
-            }
-        }
-    }
-
-    fn send_now(&self, hooked: Hooked, place: Place) {
-        let Hooked {
-            method,
-            params,
-            on_reply,
-        } = hooked;
-        if let Some(id) = self.router.requests.expect_hooked(on_reply, place) {
-            let frame = request_frame(id, method, &params);
-            self.outbox
-                .send(outbox::Lane::Request { alone: true }, &frame);
-        }
-    }
-
-    fn hooked(&self) -> MutexGuard<'_, VecDeque<Hooked>> {
-        self.hooked.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn send_hooked(&self, method: &str, params: &str, on_reply: OnReply) {
+        let requests = &self.router.requests;
+        let id = requests.new_id();
+        let frame = request_frame(id, method, params);
+        requests.add_hooked(id, on_reply, Lane::Urgent, frame);
+        self.send_ready(Write::Now);
     }
 
     /// Answers a request of the server. `body` is the JSON text of the member `key`.
@@ -222,27 +187,24 @@ impl Connection {
         self.outbox.abandon();
         self.router.close(closed);
         self.taps.end();
-        self.window.close();
-        let hooked = std::mem::take(&mut *self.hooked());
-        drop(hooked);
     }
 }
 
 fn request_frame(id: u64, method: &str, params: &str) -> Vec<u8> {
     let mut frame = Vec::with_capacity(params.len() + method.len() + 48);
     frame.extend_from_slice(br#"{"id":"#);
-    frame.extend_from_slice(id.to_string().as_bytes());
+    push_json(&mut frame, &id);
     frame.extend_from_slice(br#","method":"#);
-    frame.extend_from_slice(quoted(method).as_bytes());
+    push_json(&mut frame, method); // A caller of `call` may write anything.
     frame.extend_from_slice(br#","params":"#);
     frame.extend_from_slice(params.as_bytes());
     frame.extend_from_slice(b"}\n");
     frame
 }
 
-/// A method as a JSON string. Known ones need no escapes; a caller of `call` may write anything.
-fn quoted(method: &str) -> String {
-    serde_json::Value::from(method).to_string()
+/// Appends a number or a string, which cannot fail.
+fn push_json(frame: &mut Vec<u8>, value: &(impl serde::Serialize + ?Sized)) {
+    drop(serde_json::to_writer(frame, value));
 }
 
 impl std::fmt::Debug for Connection {

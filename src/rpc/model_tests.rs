@@ -15,14 +15,14 @@ use tokio::io::AsyncWrite;
 use super::{
     Connection, Limits, Router,
     aside::Aside,
-    connection::OutgoingRequest,
+    connection::{OutgoingRequest, Write},
     error::{Closed, NoAnswer},
     line::{Line, Lines},
     outbox::Outbox,
     reader::{Reader, ReaderState},
     reply::Outcome,
     test_protocol::{Deaf, PROTOCOL},
-    window::Lane,
+    window::{Lane, Window},
 };
 
 /// Runs what never has to wait for anything but itself.
@@ -203,8 +203,23 @@ fn heard(pipe: &Pipe) -> Vec<(u64, String)> {
         .collect()
 }
 
-fn say(router: &Router, line: &str) {
-    Reader::new(router, &mut ReaderState::new(&PROTOCOL)).line(line.as_bytes());
+fn say(connection: &Connection, line: &str) {
+    Reader::new(&connection.router, &mut ReaderState::new(&PROTOCOL)).line(line.as_bytes());
+    connection.send_ready(Write::Now);
+}
+
+/// A connection to a pipe that takes nothing yet.
+fn rig(limits: Limits) -> (Connection, Pipe) {
+    let window = Window::new(limits.in_flight, limits.urgent);
+    let router = Router::new(&PROTOCOL, Arc::new(Deaf), Aside::new(), window);
+    let pipe = Pipe::default();
+    let outbox = Outbox::new(Box::pin(pipe.clone()));
+    (Connection::new(Arc::new(router), outbox, limits), pipe)
+}
+
+async fn ask(connection: &Connection, outgoing: OutgoingRequest<'_>) -> Result<Outcome, NoAnswer> {
+    let mut slot = connection.request(outgoing)?;
+    connection.answer(&mut slot, None).await
 }
 
 #[test]
@@ -226,9 +241,8 @@ fn interleaved(ops: &[Op]) -> Result<(), TestCaseError> {
         .build()
         .unwrap();
     let _within = clock.enter();
-    let pipe = Pipe::default();
-    let router = Arc::new(Router::new(&PROTOCOL, Arc::new(Deaf), Aside::new()));
-    let connection = Connection::new(router.clone(), Outbox::new(Box::pin(pipe.clone())), LIMITS);
+    let (connection, pipe) = rig(LIMITS);
+    let router = connection.router.clone();
     let mut driver: Pin<Box<dyn Future<Output = _>>> = Box::pin(connection.outbox.drive());
     let (mut driving, mut closed) = (true, false);
     let hooks = Arc::new(Mutex::new(BTreeMap::<usize, usize>::new()));
@@ -249,17 +263,19 @@ fn interleaved(ops: &[Op]) -> Result<(), TestCaseError> {
                 });
                 running.push((
                     n,
-                    Box::pin(connection.request(OutgoingRequest {
-                        method: &names[n],
-                        params: "{}",
-                        lane: if *urgent {
-                            Lane::Urgent
-                        } else {
-                            Lane::Ordinary
+                    Box::pin(ask(
+                        &connection,
+                        OutgoingRequest {
+                            method: &names[n],
+                            params: "{}",
+                            lane: if *urgent {
+                                Lane::Urgent
+                            } else {
+                                Lane::Ordinary
+                            },
+                            on_reply,
                         },
-                        deadline: None,
-                        on_reply,
-                    })),
+                    )),
                 ));
             }
             Op::Poll(which) if !running.is_empty() => {
@@ -296,11 +312,11 @@ fn interleaved(ops: &[Op]) -> Result<(), TestCaseError> {
                     let (id, name) = &heard[of.index(heard.len())];
                     if *refuse {
                         say(
-                            &router,
+                            &connection,
                             &format!(r#"{{"id":{id},"error":{{"code":1,"message":"{name}"}}}}"#),
                         );
                     } else {
-                        say(&router, &format!(r#"{{"id":{id},"result":"{name}"}}"#));
+                        say(&connection, &format!(r#"{{"id":{id},"result":"{name}"}}"#));
                     }
                     answers
                         .entry(name.clone())
@@ -314,11 +330,12 @@ fn interleaved(ops: &[Op]) -> Result<(), TestCaseError> {
                     let begun = format!(r#"{{"id":{id},"result":"xxxx"#);
                     Reader::new(&router, &mut ReaderState::new(&PROTOCOL))
                         .too_long(5_000, begun.as_bytes());
+                    connection.send_ready(Write::Now);
                     answers.entry(name.clone()).or_insert("too long");
                 }
             }
             Op::AnswerNobody(id) => say(
-                &router,
+                &connection,
                 &format!(r#"{{"id":{},"result":1}}"#, id.saturating_add(1_000)),
             ),
             Op::Write(bytes) => {
@@ -339,6 +356,7 @@ fn interleaved(ops: &[Op]) -> Result<(), TestCaseError> {
         let held = heard.iter().filter(|(_, name)| !answers.contains_key(name));
         prop_assert!(closed || held.count() <= LIMITS.in_flight + LIMITS.urgent);
         prop_assert!(!closed || waits == 0);
+        prop_assert!(!router.requests.is_ready(), "what has a place is sent");
     }
 
     // An id is one request's for ever.
@@ -357,25 +375,28 @@ fn interleaved(ops: &[Op]) -> Result<(), TestCaseError> {
         pipe.0.lock().unwrap().1 = usize::MAX;
         prop_assert!(poll_once(driver.as_mut()).is_none());
         for (id, _) in self::heard(&pipe) {
-            say(&router, &format!(r#"{{"id":{id},"result":0}}"#));
+            say(&connection, &format!(r#"{{"id":{id},"result":0}}"#));
         }
         prop_assert_eq!(router.requests.len(), 0);
         // All places are free again: as many as there are can be taken at once.
         let mut places: Vec<_> = (0..=LIMITS.in_flight)
             .map(|_| {
-                Box::pin(connection.request(OutgoingRequest {
-                    method: "place",
-                    params: "{}",
-                    lane: Lane::Ordinary,
-                    deadline: None,
-                    on_reply: None,
-                }))
+                Box::pin(ask(
+                    &connection,
+                    OutgoingRequest {
+                        method: "place",
+                        params: "{}",
+                        lane: Lane::Ordinary,
+                        on_reply: None,
+                    },
+                ))
             })
             .collect();
         for place in &mut places {
             prop_assert!(poll_once(place.as_mut()).is_none());
         }
-        prop_assert_eq!(router.requests.len(), LIMITS.in_flight);
+        prop_assert_eq!(router.requests.sent(), LIMITS.in_flight);
+        prop_assert_eq!(router.requests.len(), LIMITS.in_flight + 1);
         drop(places);
         connection.close(&Closed::default());
     }
@@ -385,23 +406,30 @@ fn interleaved(ops: &[Op]) -> Result<(), TestCaseError> {
 
 #[test]
 fn hooks_whose_caller_has_gone_wait_for_an_answer_but_not_in_any_number() {
-    let router = Arc::new(Router::new(&PROTOCOL, Arc::new(Deaf), Aside::new()));
+    let limits = Limits {
+        in_flight: 20_000,
+        ..LIMITS
+    };
+    let (connection, _) = rig(limits);
+    let requests = &connection.router.requests;
     let dropped = Arc::new(());
     for _ in 0..10_000 {
         let held = dropped.clone();
-        let slot = router
-            .requests
-            .expect("m", Some(Box::new(move |_| drop(held))), None)
-            .expect("open");
-        drop(slot);
+        let slot = connection.request(OutgoingRequest {
+            method: "m",
+            params: "{}",
+            lane: Lane::Ordinary,
+            on_reply: Some(Box::new(move |_| drop(held))),
+        });
+        drop(slot.expect("open"));
     }
-    assert_eq!(router.requests.len(), 1_024);
+    assert_eq!(requests.len(), 1_024);
     assert_eq!(Arc::strong_count(&dropped), 1_025);
     // The newest are those that are kept.
-    say(&router, r#"{"id":10000,"result":1}"#);
-    say(&router, r#"{"id":1,"result":1}"#);
+    say(&connection, r#"{"id":10000,"result":1}"#);
+    say(&connection, r#"{"id":1,"result":1}"#);
     assert_eq!(
-        (router.requests.len(), Arc::strong_count(&dropped)),
+        (requests.len(), Arc::strong_count(&dropped)),
         (1_023, 1_024)
     );
 }

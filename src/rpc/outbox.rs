@@ -17,7 +17,7 @@ use tokio::io::AsyncWrite;
 
 use super::{
     sync::{Mutex, MutexGuard},
-    tap::{Taps, Wakers},
+    tap::Taps,
 };
 
 pub(crate) type Sink = Pin<Box<dyn AsyncWrite + Send>>;
@@ -27,11 +27,7 @@ pub(crate) type Sink = Pin<Box<dyn AsyncWrite + Send>>;
 pub(crate) enum Lane {
     /// An answer to the server. It overtakes all requests that wait.
     Reply,
-    /// A request. It is written at once if it is `alone`, else together with those that follow it.
-    Request {
-        /// No other request is in flight.
-        alone: bool,
-    },
+    Request,
 }
 
 pub(crate) struct Outbox {
@@ -92,49 +88,60 @@ impl Outbox {
         &self.taps
     }
 
-    /// Queues one frame with its newline. After the end the frame is dropped: the router tells the callers.
+    /// Queues one frame with its newline, and writes it if the pipe is idle. After the end the frame is dropped: the router
+    /// tells the callers.
     pub(crate) fn send(&self, lane: Lane, frame: &[u8]) {
-        self.queue(lane, frame, |taps| Some(taps.note(true, frame)));
+        self.queue(lane, frame);
+        self.flush();
     }
 
-    /// Queues a request, unless a tap has no room for it: then it returns `false` and queues nothing.
-    pub(crate) fn offer(&self, lane: Lane, frame: &[u8]) -> bool {
-        self.queue(lane, frame, |taps| taps.offer(frame))
-    }
-
-    fn queue(&self, lane: Lane, frame: &[u8], note: impl FnOnce(&Taps) -> Option<Wakers>) -> bool {
+    /// Queues one frame with its newline, to be written by the next [`flush`](Self::flush) or the writer task once it is
+    /// [woken](Self::wake_writer).
+    pub(crate) fn queue(&self, lane: Lane, frame: &[u8]) {
         let mut state = self.lock();
         if state.closing || matches!(state.pipe, Pipe::Closed) {
-            return true;
+            return;
         }
         if state.replies.len() + state.requests.len() > state.max_waiting {
             state.error = Some(io::Error::other("the server does not read what it is sent"));
             let waker = state.writer.clone();
             drop(state);
             waker.wake();
-            return true;
+            return;
         }
         // Under the lock: the numbers of the lines are in the order in which they are written.
-        let Some(readers) = note(&self.taps) else {
-            return false;
-        };
-        let is_idle = matches!(state.pipe, Pipe::Idle(_)) && state.is_empty();
+        let readers = self.taps.note(true, frame);
         match lane {
             Lane::Reply => state.replies.extend_from_slice(frame),
-            Lane::Request { .. } => state.requests.extend_from_slice(frame),
+            Lane::Request => state.requests.extend_from_slice(frame),
         }
-        // Until the writer task has been polled once its waker is a no-op, but then that first poll writes all.
-        let writer = is_idle.then(|| (state.writer.clone(), state.polls));
         drop(state);
         readers.wake();
-        if let Some((writer, polls)) = writer {
-            if matches!(lane, Lane::Request { alone: false }) {
-                writer.wake();
-            } else {
-                let _ = self.write(&mut Context::from_waker(&writer), polls, false);
-            }
+    }
+
+    /// Writes what is queued, unless somebody else does. The writer task writes what the pipe does not take.
+    pub(crate) fn flush(&self) {
+        let state = self.lock();
+        // A frame that has begun waits for the pipe, and the writer task with it.
+        if !matches!(state.pipe, Pipe::Idle(_)) || !state.current.is_empty() || state.is_empty() {
+            return;
         }
-        true
+        // Until the writer task has been polled once its waker is a no-op, but then that first poll writes all.
+        let (writer, polls) = (state.writer.clone(), state.polls);
+        drop(state);
+        let _ = self.write(&mut Context::from_waker(&writer), polls, false);
+    }
+
+    /// Has the writer task write what is queued.
+    pub(crate) fn wake_writer(&self) {
+        let state = self.lock();
+        // Whoever writes, or waits for the pipe, goes on with what came meanwhile.
+        let is_idle = matches!(state.pipe, Pipe::Idle(_)) && state.current.is_empty();
+        let writer = is_idle.then(|| state.writer.clone());
+        drop(state);
+        if let Some(writer) = writer {
+            writer.wake();
+        }
     }
 
     /// Flushes for as long as the outbox is open. Ends when the outbox is closed or the pipe breaks.
@@ -320,13 +327,11 @@ mod tests {
 
     use super::*;
 
-    const ALONE: Lane = Lane::Request { alone: true };
-
     #[tokio::test]
     async fn a_lone_frame_is_written_before_send_returns() {
         let (near, mut far) = tokio::io::duplex(1024);
         let outbox = Outbox::new(Box::pin(near));
-        outbox.send(ALONE, b"a\n");
+        outbox.send(Lane::Request, b"a\n");
         let mut buf = [0; 2];
         far.read_exact(&mut buf).await.unwrap();
         assert_eq!(&buf, b"a\n");
@@ -336,8 +341,8 @@ mod tests {
     async fn answers_overtake_waiting_requests_but_never_cut_one() {
         let (near, mut far) = tokio::io::duplex(4);
         let outbox = Arc::new(Outbox::new(Box::pin(near)));
-        outbox.send(ALONE, b"request-1\n"); // begun: 4 bytes are in the pipe
-        outbox.send(ALONE, b"request-2\n");
+        outbox.send(Lane::Request, b"request-1\n"); // begun: 4 bytes are in the pipe
+        outbox.send(Lane::Request, b"request-2\n");
         outbox.send(Lane::Reply, b"reply\n");
         let driver = tokio::spawn({
             let outbox = outbox.clone();
@@ -388,12 +393,12 @@ mod tests {
         });
         tokio::task::yield_now().await;
         drop(far);
-        outbox.send(ALONE, b"x\n");
+        outbox.send(Lane::Request, b"x\n");
         let end = timeout(Duration::from_secs(5), driver)
             .await
             .unwrap()
             .unwrap();
         assert_eq!(end.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
-        outbox.send(ALONE, b"y\n");
+        outbox.send(Lane::Request, b"y\n");
     }
 }

@@ -1,9 +1,9 @@
-//! The requests that wait for their answer, and those whose callers have gone.
+//! The requests that wait for a place, those that wait for their answer, and those whose callers have gone.
 //!
 //! A request keeps its place in the window until it is answered, whether its caller still waits or not: what counts is
-//! what the server holds. A place that was given up is given back after [`HOLD`] if the server has answered a later
-//! request, since it takes them in order. A server that answers nothing is asked again and again, but with one request
-//! at a time, after pauses that double.
+//! what the server holds. A place that was given up is given back after [`HOLD`] if the server has answered a request that
+//! was sent later, since it takes them in order. A server that answers nothing is asked again and again, but with one
+//! request at a time, after pauses that double.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -14,12 +14,15 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::oneshot, time::Instant};
+use tokio::{
+    sync::{Notify, oneshot},
+    time::Instant,
+};
 
 use super::{
     error::{Closed, NoAnswer},
     reply::{OnReply, Outcome},
-    window::Place,
+    window::{Lane, Place, Window},
 };
 
 /// How long a place that was given up is kept at least, unless the answer comes.
@@ -37,37 +40,80 @@ type Answer = Result<Outcome, NoAnswer>;
 pub(super) struct Pending {
     pub(super) tx: oneshot::Sender<Answer>,
     pub(super) on_reply: Option<OnReply>,
-    pub(super) place: Option<Place>,
+    state: State,
     /// Its method, once its caller has gone: what an answer that comes late is known by.
     pub(super) late: Option<Box<str>>,
+}
+
+enum State {
+    /// Its frame waits in the window.
+    Waiting(Lane),
+    Sent {
+        /// How many requests were sent up to this one.
+        order: u64,
+        /// `None` once it was given back.
+        place: Option<Place>,
+    },
+}
+
+impl Pending {
+    fn is_sent(&self) -> bool {
+        matches!(self.state, State::Sent { .. })
+    }
+
+    /// Tells the caller that no answer will come.
+    pub(super) fn close(self, closed: &Closed) {
+        let none = if self.is_sent() {
+            NoAnswer::Lost(closed.clone())
+        } else {
+            NoAnswer::Closed(closed.clone())
+        };
+        drop(self.tx.send(Err(none)));
+    }
+}
+
+/// A request whose turn it is.
+pub(super) struct Turn {
+    pub(super) frame: Vec<u8>,
+    /// There is no other one, neither sent nor waiting.
+    pub(super) alone: bool,
 }
 
 /// All of them, and their ids. Apart from the subscriptions, so that callers do not wait while a flood is routed.
 pub(super) struct PendingRequests {
     table: Mutex<Table>,
     next_id: AtomicU64,
+    /// A request waits for what only time, or a tap, can bring.
+    stuck: Notify,
 }
 
 impl PendingRequests {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(window: Window) -> Self {
         Self {
-            table: Mutex::default(),
+            table: Mutex::new(Table::new(window)),
             next_id: AtomicU64::new(1),
+            stuck: Notify::new(),
         }
     }
 
-    /// Makes room for the answer to a request that has this place in the window.
-    pub(super) fn expect<'a>(
+    /// The id of the next request.
+    pub(super) fn new_id(&self) -> u64 {
+        self.next_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Has the frame of a request wait for its turn, and makes room for its answer.
+    pub(super) fn add<'a>(
         self: &Arc<Self>,
+        id: u64,
         method: &'a str,
         on_reply: Option<OnReply>,
-        place: Option<Place>,
+        lane: Lane,
+        frame: Vec<u8>,
     ) -> Result<Slot<'a>, Closed> {
         let (tx, rx) = oneshot::channel();
-        let (id, alone) = self.insert(tx, on_reply, place)?;
+        self.insert(id, tx, on_reply, lane, frame)?;
         Ok(Slot {
             id,
-            alone,
             method,
             rx,
             settled: false,
@@ -75,25 +121,24 @@ impl PendingRequests {
         })
     }
 
-    /// Makes room for an answer that only a hook waits for. `None` if the connection has ended.
-    pub(super) fn expect_hooked(&self, on_reply: OnReply, place: Place) -> Option<u64> {
+    /// The same for a request whose answer only a hook waits for. It is dropped if the connection has ended.
+    pub(super) fn add_hooked(&self, id: u64, on_reply: OnReply, lane: Lane, frame: Vec<u8>) {
         let (tx, _) = oneshot::channel();
-        let inserted = self.insert(tx, Some(on_reply), Some(place));
-        inserted.ok().map(|(id, _)| id)
+        drop(self.insert(id, tx, Some(on_reply), lane, frame));
     }
 
-    /// Adds a request. Returns its id, and whether no other one is on its way.
     fn insert(
         &self,
+        id: u64,
         tx: oneshot::Sender<Answer>,
         on_reply: Option<OnReply>,
-        place: Option<Place>,
-    ) -> Result<(u64, bool), Closed> {
-        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        lane: Lane,
+        frame: Vec<u8>,
+    ) -> Result<(), Closed> {
         let request = Pending {
             tx,
             on_reply,
-            place,
+            state: State::Waiting(lane),
             late: None,
         };
         let mut table = self.lock();
@@ -102,27 +147,48 @@ impl PendingRequests {
             drop(request); // With its hook, so not under the lock.
             return Err(closed);
         }
-        let alone = table.requests.is_empty();
         table.requests.insert(id, request);
-        Ok((id, alone))
+        table.window.wait(lane, id, frame);
+        let may_reclaim = !table.held.is_empty();
+        drop(table);
+        if may_reclaim {
+            self.stuck.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Whether a request waits although there is a place for it.
+    pub(super) fn is_ready(&self) -> bool {
+        self.lock().window.is_ready()
+    }
+
+    /// Takes out the next request that has a place now. It counts as sent.
+    pub(super) fn next(&self) -> Option<Turn> {
+        self.lock().next()
+    }
+
+    /// Somebody has to look after the requests that wait: [`stuck`](Self::stuck) returns.
+    pub(super) fn are_stuck(&self) {
+        self.stuck.notify_one();
+    }
+
+    /// Waits until requests wait for what neither a caller nor an answer brings. Cancel safe.
+    pub(super) async fn stuck(&self) {
+        self.stuck.notified().await;
     }
 
     /// Takes out the request that an answer is for.
     pub(super) fn answer(&self, id: u64) -> Option<Pending> {
-        let (pending, freed) = self.lock().answer(id);
-        drop(freed);
-        pending
+        self.lock().answer(id)
     }
 
-    /// Takes back the places that were given up and whose time is up. Returns after what time there may be more.
-    pub(super) fn reclaim(&self) -> Duration {
+    /// Takes back the places that were given up and whose time is up. Returns after what time there may be more, if that
+    /// would help a request that waits.
+    pub(super) fn reclaim(&self) -> Option<Duration> {
         let now = Instant::now();
         let mut table = self.lock();
-        let freed = table.reclaim(now);
-        let idle = table.idle_for(now);
-        drop(table);
-        drop(freed);
-        idle
+        table.reclaim(now);
+        table.idle_for(now)
     }
 
     /// Whether a request has had this id.
@@ -130,7 +196,14 @@ impl PendingRequests {
         (1..self.next_id.load(Ordering::Relaxed)).contains(&id)
     }
 
-    /// How many requests wait for an answer.
+    /// How many requests were sent and wait for an answer.
+    #[cfg(test)]
+    pub(super) fn sent(&self) -> usize {
+        let table = self.lock();
+        table.requests.values().filter(|p| p.is_sent()).count()
+    }
+
+    /// How many requests wait, for a place or for an answer.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.lock().requests.len()
@@ -142,12 +215,26 @@ impl PendingRequests {
         table.closed = Some(closed.clone());
         table.forgotten.clear();
         table.held.clear();
+        table.window.clear();
         std::mem::take(&mut table.requests).into_values()
     }
 
     /// Why the connection has ended, for a caller who knows that it has.
-    pub(super) fn closed(&self) -> Closed {
+    fn closed(&self) -> Closed {
         self.lock().closed.clone().unwrap_or_default()
+    }
+
+    /// The caller has gone. Returns whether the request had been sent.
+    fn give_up(&self, id: u64, method: &str) -> bool {
+        let mut table = self.lock();
+        let (was_sent, gone) = table.give_up(id, method);
+        let may_reclaim = !table.held.is_empty() && table.window.is_awaited();
+        drop(table);
+        drop(gone); // With its hook, so not under the lock.
+        if may_reclaim {
+            self.stuck.notify_one();
+        }
+        was_sent
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
@@ -157,11 +244,14 @@ impl PendingRequests {
 
 struct Table {
     requests: HashMap<u64, Pending>,
+    window: Window,
+    /// How many requests were sent.
+    sent: u64,
     /// Those whose callers have gone, the oldest first; some may have been answered since.
     forgotten: VecDeque<u64>,
     /// Those whose callers have gone and that keep a place, and since when.
     held: VecDeque<(u64, Instant)>,
-    /// The latest request that was answered.
+    /// The `order` of the latest request that was answered.
     answered: u64,
     /// When a server that answers nothing may be tried next, and the pause after that.
     next_try: Option<Instant>,
@@ -169,10 +259,12 @@ struct Table {
     closed: Option<Closed>,
 }
 
-impl Default for Table {
-    fn default() -> Self {
+impl Table {
+    fn new(window: Window) -> Self {
         Self {
             requests: HashMap::new(),
+            window,
+            sent: 0,
             forgotten: VecDeque::new(),
             held: VecDeque::new(),
             answered: 0,
@@ -181,102 +273,107 @@ impl Default for Table {
             closed: None,
         }
     }
-}
 
-/// What left the table, to be dropped once its lock is free.
-#[must_use = "it is dropped without the lock"]
-#[derive(Default)]
-struct Gone {
-    places: Vec<Place>,
-    /// Too old to be waited for any longer.
-    _request: Option<Pending>,
-}
-
-impl Table {
-    /// Takes out the request that an answer is for.
-    fn answer(&mut self, id: u64) -> (Option<Pending>, Gone) {
-        let Some(pending) = self.requests.remove(&id) else {
-            return (None, Gone::default());
-        };
-        self.answered = self.answered.max(id);
-        self.next_try = None;
-        self.pause = HOLD;
-        let places = if self.held.is_empty() {
-            Vec::new()
-        } else {
-            self.reclaim(Instant::now()).places
-        };
-        let freed = Gone {
-            places,
-            _request: None,
-        };
-        (Some(pending), freed)
+    fn next(&mut self) -> Option<Turn> {
+        let (id, frame, place) = self.window.next()?;
+        self.sent += 1;
+        // NB. What waits in the window is in the map, for as long as it waits.
+        if let Some(request) = self.requests.get_mut(&id) {
+            request.state = State::Sent {
+                order: self.sent,
+                place: Some(place),
+            };
+        }
+        let alone = self.requests.len() == 1;
+        Some(Turn { frame, alone })
     }
 
-    /// The caller has gone.
-    fn give_up(&mut self, id: u64, method: &str) -> Gone {
-        let Some(pending) = self.requests.get_mut(&id) else {
-            return Gone::default();
+    /// Takes out the request that an answer is for, and gives back its place.
+    fn answer(&mut self, id: u64) -> Option<Pending> {
+        // An answer to what was not sent yet is none.
+        let State::Sent { order, place } = &mut self.requests.get_mut(&id)?.state else {
+            return None;
         };
-        pending.late = Some(method.into());
-        if pending.place.is_some() {
-            self.held.push_back((id, Instant::now()));
+        self.answered = self.answered.max(*order);
+        if let Some(place) = place.take() {
+            self.window.give_back(place);
+        }
+        self.next_try = None;
+        self.pause = HOLD;
+        let pending = self.requests.remove(&id);
+        if !self.held.is_empty() {
+            self.reclaim(Instant::now());
+        }
+        pending
+    }
+
+    /// The caller has gone. Returns whether the request had been sent, and what is to be dropped without the lock.
+    fn give_up(&mut self, id: u64, method: &str) -> (bool, Option<Pending>) {
+        let Some(pending) = self.requests.get_mut(&id) else {
+            return (true, None); // Answered at this moment.
+        };
+        match pending.state {
+            State::Waiting(lane) => {
+                self.window.withdraw(lane, id);
+                return (false, self.requests.remove(&id));
+            }
+            State::Sent { place, .. } => {
+                pending.late = Some(method.into());
+                if place.is_some() {
+                    self.held.push_back((id, Instant::now()));
+                }
+            }
         }
         self.forgotten.push_back(id);
         let oldest = (self.forgotten.len() > FORGOTTEN)
             .then(|| self.forgotten.pop_front())
             .flatten();
-        Gone {
-            places: Vec::new(),
-            _request: oldest.and_then(|id| self.requests.remove(&id)),
-        }
+        (true, oldest.and_then(|id| self.requests.remove(&id)))
     }
 
     /// Takes back the places whose time is up.
-    fn reclaim(&mut self, now: Instant) -> Gone {
-        let mut places = Vec::new();
+    fn reclaim(&mut self, now: Instant) {
         while let Some(&(id, since)) = self.held.front() {
-            let Some(request) = self.requests.get_mut(&id) else {
+            let Some(Pending {
+                state: State::Sent { order, place },
+                ..
+            }) = self.requests.get_mut(&id)
+            else {
                 self.held.pop_front(); // It was answered.
                 continue;
             };
-            let is_proven = id < self.answered;
+            let is_proven = *order < self.answered;
             if now < since + HOLD || (!is_proven && self.next_try.is_some_and(|at| now < at)) {
                 break;
             }
             self.held.pop_front();
-            places.extend(request.place.take());
+            if let Some(place) = place.take() {
+                self.window.give_back(place);
+            }
             if !is_proven {
                 self.next_try = Some(now + self.pause);
                 self.pause = (self.pause * 2).min(LONGEST);
             }
         }
-        Gone {
-            places,
-            _request: None,
-        }
     }
 
-    /// How long nothing can be taken back, as far as is known.
-    fn idle_for(&self, now: Instant) -> Duration {
-        let Some((id, since)) = self.held.front() else {
-            return HOLD;
-        };
+    /// How long nothing can be taken back, as far as is known; `None` if nothing waits for it.
+    fn idle_for(&self, now: Instant) -> Option<Duration> {
+        let (id, since) = self.held.front().filter(|_| self.window.is_awaited())?;
         let mut at = *since + HOLD;
-        if *id >= self.answered {
+        let order = self.requests.get(id).map(|request| &request.state);
+        if matches!(order, Some(State::Sent { order, .. }) if *order >= self.answered) {
             at = at.max(self.next_try.unwrap_or(at));
         }
         // At least a tick of the clock: who comes a moment early would spin.
-        at.saturating_duration_since(now)
-            .max(Duration::from_millis(1))
+        let idle = at.saturating_duration_since(now);
+        Some(idle.max(Duration::from_millis(1)))
     }
 }
 
 /// The room for one answer. Dropped without it, it leaves behind what the server may still hold.
-pub(super) struct Slot<'a> {
+pub(crate) struct Slot<'a> {
     pub(super) id: u64,
-    /// No other request was on its way when this one was made.
-    pub(super) alone: bool,
     method: &'a str,
     rx: oneshot::Receiver<Answer>,
     /// There is nothing left to give up.
@@ -292,23 +389,21 @@ impl Slot<'_> {
                 self.settled = true;
                 answer
             }
-            Err(_) => Err(NoAnswer::Closed(self.requests.closed())),
+            Err(_) => Err(NoAnswer::Lost(self.requests.closed())),
         }
     }
 
-    /// Takes the request back, which was not sent after all. Returns what it was made of.
-    pub(super) fn withdraw(mut self) -> (Option<OnReply>, Option<Place>) {
+    /// Stops waiting. Returns whether the request had been sent.
+    pub(super) fn give_up(&mut self) -> bool {
         self.settled = true;
-        let pending = self.requests.lock().requests.remove(&self.id);
-        pending.map_or((None, None), |p| (p.on_reply, p.place))
+        self.requests.give_up(self.id, self.method)
     }
 }
 
 impl Drop for Slot<'_> {
     fn drop(&mut self) {
         if !self.settled {
-            let gone = self.requests.lock().give_up(self.id, self.method);
-            drop(gone); // With its hook, so not under the lock.
+            self.requests.give_up(self.id, self.method);
         }
     }
 }

@@ -6,6 +6,7 @@
 //! 4. What the dialect observes, it sees first.
 //! 5. [`Batch`] decides which subscriptions take a message, and gathers messages that go the same way.
 //! 6. The readers of the subscriptions are woken once, after the last line of the read.
+//! 7. The requests for which the answers have made place are sent.
 
 mod odd_lines;
 
@@ -16,6 +17,7 @@ use tokio::io::AsyncRead;
 use super::{
     batch::Batch,
     block::Draft,
+    connection::{Connection, Write},
     envelope::{Envelope, MessageKind, Parts, Text},
     line::{Line, Lines},
     protocol::Protocol,
@@ -28,13 +30,14 @@ use super::{
 /// Reads until the end of the input, which is `Ok`, or an error. Waits for input and for full taps, for nothing else.
 pub(crate) async fn read<R: AsyncRead + Unpin>(
     mut lines: Lines<R>,
-    router: &Router,
-    taps: &Taps,
+    connection: &Connection,
 ) -> io::Result<()> {
+    let Connection { router, taps, .. } = connection;
     let mut state = ReaderState::new(router.protocol);
     loop {
         let more = lines.fill().await?;
         Reader::new(router, &mut state).read(&mut lines, taps);
+        connection.send_ready(Write::Now);
         taps.room().await;
         if !more {
             return Ok(());
@@ -136,7 +139,6 @@ impl<'r> Reader<'r> {
             self.batch.next_seq();
         }
         self.batch.flush(); // NB. What the server sent before the answer is queued before the caller wakes.
-        drop(pending.place);
         let outcome = reply::outcome(text.line(), parts);
         if let Some(hook) = pending.on_reply {
             hook(&outcome);

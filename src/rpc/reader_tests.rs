@@ -13,14 +13,18 @@ use proptest::{collection::vec, prelude::*};
 
 use super::{
     aside::Aside,
+    connection::{Connection, Limits},
     line::{Line, Lines},
     message::Incoming,
+    outbox::Outbox,
+    pending::Slot,
     queue::{Bounds, Next},
     reader::{self, Reader, ReaderState},
     reply::OnReply,
     router::{Dialect, Matcher, Router, Subscription},
     tap::Taps,
     test_protocol::{PROTOCOL, only},
+    window::{Lane, Window},
 };
 
 const BOUNDS: Bounds = Bounds {
@@ -58,10 +62,24 @@ impl Dialect for Watcher {
 fn rig() -> (Arc<Router>, Arc<Watcher>, ReaderState) {
     let watcher = Arc::<Watcher>::default();
     (
-        Arc::new(Router::new(&PROTOCOL, watcher.clone(), Aside::new())),
+        Arc::new(Router::new(
+            &PROTOCOL,
+            watcher.clone(),
+            Aside::new(),
+            Window::new(64, 8),
+        )),
         watcher,
         ReaderState::new(&PROTOCOL),
     )
+}
+
+/// A request that was sent.
+fn sent(router: &Router, on_reply: Option<OnReply>) -> Slot<'static> {
+    let requests = &router.requests;
+    let id = requests.new_id();
+    let slot = requests.add(id, "m", on_reply, Lane::Ordinary, Vec::new());
+    assert!(requests.next().is_some());
+    slot.expect("open")
 }
 
 fn read(router: &Router, state: &mut ReaderState, lines: &[String]) {
@@ -298,7 +316,7 @@ fn a_subscription_that_an_answer_binds_has_what_came_before_and_nothing_foreign(
     let subscription = subscribe(&router, only(None, None));
     let rebind = subscription.rebind();
     let hook: OnReply = Box::new(move |_| rebind.to(&only(None, Some("b"))));
-    let slot = router.requests.expect("m", Some(hook), None).unwrap();
+    let slot = sent(&router, Some(hook));
     let answer = format!(r#"{{"id":{},"result":{{}}}}"#, slot.id);
     let lines = [
         delta("a"),
@@ -316,7 +334,7 @@ fn a_subscription_that_an_answer_binds_has_what_came_before_and_nothing_foreign(
 async fn events_before_an_answer_are_queued_when_the_caller_wakes() {
     let (router, _, mut state) = rig();
     let subscription = subscribe(&router, only(None, None));
-    let mut slot = router.requests.expect("m", None, None).unwrap();
+    let mut slot = sent(&router, None);
     let mut reader = Reader::new(&router, &mut state);
     reader.line(delta("t").as_bytes());
     reader.line(format!(r#"{{"id":{},"result":{{}}}}"#, slot.id).as_bytes());
@@ -389,7 +407,15 @@ async fn a_subscriber_on_the_readers_own_thread_keeps_up_with_an_input_that_is_a
     let text = format!("{}\n", delta("a")).repeat(LINES);
     let reader = tokio::spawn(async move {
         let lines = Lines::new(std::io::Cursor::new(text.into_bytes()), 1_000);
-        reader::read(lines, &router, &Taps::default()).await
+        let outbox = Outbox::new(Box::pin(tokio::io::sink()));
+        let limits = Limits {
+            in_flight: 64,
+            urgent: 8,
+            line: 1_000,
+            outgoing: None,
+        };
+        let connection = Connection::new(router, outbox, limits);
+        reader::read(lines, &connection).await
     });
     let (mut taken, mut out) = (0, VecDeque::new());
     while taken < LINES {

@@ -10,13 +10,14 @@ use std::{
 use super::{
     aside::Aside,
     envelope::Route,
-    error::{Closed, NoAnswer},
+    error::Closed,
     message::{Incoming, Run},
     pending::PendingRequests,
     protocol::Protocol,
     queue::{Bounds, Queue},
     routes::{Delivery, Routes},
     tap::Wakers,
+    window::Window,
 };
 
 /// What the protocol on top does with messages. Called in the reader task, in order; must not block.
@@ -111,6 +112,7 @@ impl Router {
         protocol: &'static Protocol,
         dialect: Arc<dyn Dialect>,
         aside: Aside,
+        window: Window,
     ) -> Self {
         Self {
             state: Mutex::new(State {
@@ -122,7 +124,7 @@ impl Router {
             }),
             protocol,
             dialect,
-            requests: Arc::new(PendingRequests::new()),
+            requests: Arc::new(PendingRequests::new(window)),
             aside,
         }
     }
@@ -177,7 +179,7 @@ impl Router {
             }
         }
         for request in requests {
-            let _ = request.tx.send(Err(NoAnswer::Closed(closed.clone())));
+            request.close(closed);
         }
     }
 

@@ -117,17 +117,6 @@ impl Taps {
         self.lock().push(to_server, &line)
     }
 
-    /// Adds a request to all taps, if every one has room for it.
-    pub(crate) fn offer(&self, line: &[u8]) -> Option<Wakers> {
-        if !self.any.load(Ordering::Acquire) {
-            return Some(Wakers::default());
-        }
-        let line = text(line);
-        let mut state = self.lock();
-        let is_full = state.taps.iter().any(Lines::is_full);
-        (!is_full).then(|| state.push(true, &line))
-    }
-
     /// Leaves out the number of a line that was too long to keep.
     pub(crate) fn skip(&self) {
         if self.any.load(Ordering::Acquire) {

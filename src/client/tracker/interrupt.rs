@@ -53,7 +53,7 @@ impl Tracker {
                 }
             }
         };
-        connection.send_hooked(TurnInterruptParams::METHOD, params, Box::new(on_reply));
+        connection.send_hooked(TurnInterruptParams::METHOD, &params, Box::new(on_reply));
     }
 
     pub(crate) fn is_unwanted(&self, thread: &str, turn: &str) -> bool {

@@ -52,7 +52,11 @@ impl TurnLog {
                 }
             }
         };
-        connection.send_hooked("thread/backgroundTerminals/list", params, Box::new(on_list));
+        connection.send_hooked(
+            "thread/backgroundTerminals/list",
+            &params,
+            Box::new(on_list),
+        );
     }
 }
 
@@ -70,7 +74,7 @@ fn terminate(connection: &Arc<Connection>, thread: &str, process: &str) {
     };
     connection.send_hooked(
         "thread/backgroundTerminals/terminate",
-        params,
+        &params,
         Box::new(on_reply),
     );
 }

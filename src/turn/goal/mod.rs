@@ -292,10 +292,10 @@ fn stop_unwatched(thread: &Thread) {
         };
         client
             .connection()
-            .send_hooked("turn/interrupt", params, Box::new(end_shells));
+            .send_hooked("turn/interrupt", &params, Box::new(end_shells));
     };
     let connection = thread.client().connection();
-    connection.send_hooked("thread/goal/set", params, Box::new(interrupt));
+    connection.send_hooked("thread/goal/set", &params, Box::new(interrupt));
 }
 
 impl fmt::Debug for Goal {

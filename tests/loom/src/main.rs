@@ -46,8 +46,44 @@ use rpc::{
 };
 use tokio::io::AsyncWrite;
 
-const ALONE: Lane = Lane::Request { alone: true };
-const NOT_ALONE: Lane = Lane::Request { alone: false };
+/// What a caller does.
+#[derive(Clone, Copy)]
+enum Call {
+    /// Queues an answer, and writes it itself if it can.
+    Reply(&'static [u8]),
+    /// The same for a request.
+    Write(&'static [u8]),
+    /// Queues a request, and leaves it to the writer.
+    Leave(&'static [u8]),
+    /// Queues two requests, and writes both.
+    WriteTwo(&'static [u8], &'static [u8]),
+}
+use Call::{Leave, Reply, Write, WriteTwo};
+
+impl Call {
+    fn run(self, outbox: &Outbox) {
+        match self {
+            Self::Reply(frame) => outbox.send(Lane::Reply, frame),
+            Self::Write(frame) => outbox.send(Lane::Request, frame),
+            Self::Leave(frame) => {
+                outbox.queue(Lane::Request, frame);
+                outbox.wake_writer();
+            }
+            Self::WriteTwo(one, two) => {
+                outbox.queue(Lane::Request, one);
+                outbox.queue(Lane::Request, two);
+                outbox.flush();
+            }
+        }
+    }
+
+    fn frames(self) -> Vec<u8> {
+        match self {
+            Self::Reply(frame) | Self::Write(frame) | Self::Leave(frame) => frame.to_vec(),
+            Self::WriteTwo(one, two) => [one, two].concat(),
+        }
+    }
+}
 
 /// A pipe with so much room, whose reader makes more of it.
 #[derive(Clone)]
@@ -137,7 +173,7 @@ fn model(name: &str, work: impl Fn() + Send + Sync + 'static) {
 
 /// An outbox on a pipe, with its writer, callers, and a reader that makes room. All that is sent has to arrive before
 /// anything else happens: the end, too, would wake the writer.
-fn run(room: usize, callers: &'static [&'static [(Lane, &'static [u8])]], more_room: usize) {
+fn run(room: usize, callers: &'static [&'static [Call]], more_room: usize) {
     let pipe = Pipe::new(room);
     let outbox = std::sync::Arc::new(Outbox::new(Box::pin(pipe.clone())));
     let writer = thread::spawn({
@@ -145,11 +181,7 @@ fn run(room: usize, callers: &'static [&'static [(Lane, &'static [u8])]], more_r
         move || block_on(outbox.drive()).expect("the pipe is whole")
     });
     let (last, others) = callers.split_last().expect("a caller");
-    let send = |outbox: &Outbox, frames: &[(Lane, &[u8])]| {
-        for (lane, frame) in frames {
-            outbox.send(*lane, frame);
-        }
-    };
+    let send = |outbox: &Outbox, calls: &[Call]| calls.iter().for_each(|call| call.run(outbox));
     let threads: Vec<_> = others
         .iter()
         .map(|frames| {
@@ -163,8 +195,8 @@ fn run(room: usize, callers: &'static [&'static [(Lane, &'static [u8])]], more_r
     }
     let sent: Vec<u8> = callers
         .iter()
-        .flat_map(|frames| frames.iter())
-        .flat_map(|(_, frame)| frame.iter().copied())
+        .flat_map(|calls| calls.iter())
+        .flat_map(|call| call.frames())
         .collect();
     assert_eq!(sorted(&pipe.frames(sent.len())), sorted(&sent));
     outbox.close();
@@ -205,25 +237,24 @@ fn taps_come_and_go_and_lose_nothing() {
         dropping.join().expect("no panic");
         assert!(!taps.is_full());
     });
-    model("a tap that goes while the reader waits for it and a request comes", || {
-        let taps = std::sync::Arc::new(Taps::default());
-        let tap = taps.open(1);
-        let request = thread::spawn({
-            let taps = taps.clone();
-            move || {
-                while taps.offer(b"r\n").is_none_or(|wakers| {
-                    wakers.wake();
-                    false
-                }) {
+    model(
+        "a tap that goes while the reader waits for it and a request comes",
+        || {
+            let taps = std::sync::Arc::new(Taps::default());
+            let tap = taps.open(1);
+            let request = thread::spawn({
+                let taps = taps.clone();
+                move || {
                     block_on(taps.room());
+                    taps.note(true, b"r\n").wake();
                 }
-            }
-        });
-        let dropping = thread::spawn(move || drop(tap));
-        read(&taps, 1);
-        dropping.join().expect("no panic");
-        request.join().expect("no panic");
-    });
+            });
+            let dropping = thread::spawn(move || drop(tap));
+            read(&taps, 1);
+            dropping.join().expect("no panic");
+            request.join().expect("no panic");
+        },
+    );
     model("a tap that is read to its end, and holds one line", || {
         let taps = std::sync::Arc::new(Taps::default());
         let tap = taps.open(1);
@@ -247,7 +278,7 @@ fn taps_come_and_go_and_lose_nothing() {
         let outbox = Outbox::new(Box::pin(pipe.clone()));
         let tap = outbox.taps().open(8);
         let dropping = thread::spawn(move || drop(tap));
-        assert!(outbox.offer(ALONE, b"a\n"));
+        outbox.send(Lane::Request, b"a\n");
         dropping.join().expect("no panic");
         assert_eq!(pipe.frames(2), b"a\n");
     });
@@ -255,28 +286,32 @@ fn taps_come_and_go_and_lose_nothing() {
 
 fn every_wake_up_arrives() {
     model("a caller that writes by itself", || {
-        run(100, &[&[(ALONE, b"a\n")]], 0)
+        run(100, &[&[Write(b"a\n")]], 0)
     });
     model("a caller that leaves it to the writer", || {
-        run(100, &[&[(NOT_ALONE, b"a\n")]], 0)
+        run(100, &[&[Leave(b"a\n")]], 0)
     });
     model("one after the other", || {
-        run(
-            100,
-            &[&[(ALONE, b"a\n"), (NOT_ALONE, b"b\n"), (Lane::Reply, b"c\n")]],
-            0,
-        )
+        run(100, &[&[Write(b"a\n"), Leave(b"b\n"), Reply(b"c\n")]], 0)
     });
     model("two callers at once", || {
-        run(100, &[&[(ALONE, b"a\n")], &[(NOT_ALONE, b"b\n")]], 0)
+        run(100, &[&[Write(b"a\n")], &[Leave(b"b\n")]], 0)
     });
     model("a pipe that is full at first", || {
-        run(0, &[&[(ALONE, b"a\n")]], 100)
+        run(0, &[&[Write(b"a\n")]], 100)
     });
     model("a pipe that is full in the middle of a frame", || {
-        run(3, &[&[(ALONE, b"aaaa\n"), (Lane::Reply, b"b\n")]], 100)
+        run(3, &[&[Write(b"aaaa\n"), Reply(b"b\n")]], 100)
     });
+    model(
+        "two that are written together while another caller writes",
+        || run(100, &[&[WriteTwo(b"a\n", b"b\n")], &[Write(b"c\n")]], 0),
+    );
+    model(
+        "two that are written together to a pipe that is full",
+        || run(1, &[&[WriteTwo(b"a\n", b"b\n")]], 100),
+    );
     model("two callers and a pipe that is full", || {
-        run(1, &[&[(ALONE, b"a\n")], &[(NOT_ALONE, b"b\n")]], 100)
+        run(1, &[&[Write(b"a\n")], &[Leave(b"b\n")]], 100)
     });
 }
