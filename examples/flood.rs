@@ -21,7 +21,9 @@ use std::{
 use cas_sdk::{
     CasClient, Error, Events, Filter,
     events::MessageKind,
-    protocol::{Call as _, ServerNotification, ThreadLoadedListParams, ThreadStartParams},
+    protocol::{
+        Call as _, ServerNotification, ThreadListParams, ThreadLoadedListParams, ThreadStartParams,
+    },
     supervisor::Restart,
 };
 use serde_json::json;
@@ -183,17 +185,12 @@ async fn calls(client: CasClient) -> Result<Counts, Failure> {
     })
 }
 
-/// 10,000 requests at once, thirty times.
+/// 10,000 typed `thread/list` at once, thirty times.
 async fn at_once(client: CasClient) -> Result<Counts, Failure> {
-    let params = json!({});
     let mut took = Vec::new();
     for _ in 0..30 {
         let at = Instant::now();
-        let all = (0..10_000).map(|_| {
-            client
-                .call::<serde_json::Value>(ThreadLoadedListParams::METHOD, &params)
-                .into_future()
-        });
+        let all = (0..10_000).map(|_| client.request(ThreadListParams::default()).into_future());
         futures_util::future::try_join_all(all).await?;
         took.push(at.elapsed());
     }

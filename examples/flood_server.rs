@@ -65,7 +65,7 @@ fn main() -> std::io::Result<()> {
             }
             Some("thread/start") => &format!(r#"{{"thread":{{"id":"{}"}}}}"#, mix::THREAD),
             Some("turn/start") => &format!(r#"{{"turn":{}}}"#, turn("inProgress")),
-            Some("thread/loaded/list") => r#"{"data":[],"nextCursor":null}"#,
+            Some("thread/list" | "thread/loaded/list") => r#"{"data":[],"nextCursor":null}"#,
             Some(_) => "{}",
         };
         writeln!(answers, r#"{{"id":{id},"result":{result}}}"#)?;

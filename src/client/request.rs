@@ -10,7 +10,6 @@ use std::{
     time::Duration,
 };
 
-use futures_util::FutureExt as _;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::{Instant, sleep};
 
@@ -264,8 +263,10 @@ impl<R: DeserializeOwned + 'static> IntoFuture for Request<R> {
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        // NB. An `async` block would hold the request twice.
-        Box::pin(self.raw().map(|answered| answered?.decode()))
+        Box::pin(async move {
+            let reply = self.outgoing.send().await?;
+            decode(&self.outgoing.method, &reply)
+        })
     }
 }
 
@@ -288,8 +289,13 @@ impl<R: DeserializeOwned> Response<R> {
     /// # Errors
     /// [`Error::Decode`] if the result doesn't fit the schema.
     pub fn decode(&self) -> Result<R, Error> {
-        serde_json::from_str(self.json()).map_err(|e| Error::decode(&self.method, self.json(), &e))
+        decode(&self.method, &self.reply)
     }
+}
+
+fn decode<R: DeserializeOwned>(method: &str, reply: &RawReply) -> Result<R, Error> {
+    let json = reply.result();
+    serde_json::from_str(json).map_err(|e| Error::decode(method, json, &e))
 }
 
 impl<R> fmt::Debug for Response<R> {

@@ -17,6 +17,7 @@
 //! | lines that go the same way share a block | `block` |
 //! | buffers and decoded values are used again | `recycle` |
 //! | a caller writes its frame itself if the pipe is idle | `outbox` |
+//! | requests that wait for a place are sent by the reader, all that fit with one write | `window` |
 
 mod aside;
 mod batch;

@@ -246,7 +246,7 @@ async fn attach_comes_back_and_answers_the_approval_that_waits_and_sends_nothing
             rig.model.reply(escalated("c-1", "touch here"));
             rig.model.reply(Reply::text("touched"));
             terminal.enter("touch it").await;
-            terminal.shows("[y/n]").await;
+            terminal.shows("[y/").await;
 
             cut.close(true);
             cut.cut();
@@ -260,7 +260,7 @@ async fn attach_comes_back_and_answers_the_approval_that_waits_and_sends_nothing
             cut.close(false);
             terminal.shows("back; nothing was missed").await;
             eventually("it waits here, too", || {
-                terminal.screen().matches("[y/n]").count() == 2
+                terminal.screen().matches("[y/").count() == 2
             })
             .await;
             assert!(!rig.home.work_dir().join("here").exists());
@@ -268,7 +268,7 @@ async fn attach_comes_back_and_answers_the_approval_that_waits_and_sends_nothing
             terminal.shows("touched").await;
             assert!(rig.home.work_dir().join("here").exists(), "it was accepted");
             let screen = terminal.screen();
-            assert_eq!(screen.matches("[y/n]").count(), 2, "{screen}");
+            assert_eq!(screen.matches("[y/").count(), 2, "{screen}");
             assert_eq!(screen.matches("answered:").count(), 1, "{screen}");
 
             rig.model.reply(Reply::text("said to you"));

@@ -99,7 +99,7 @@ async fn the_questions_of_the_agent_are_asked_one_after_another() {
                    owner,
                    thread,
                }| {
-            let evil = "Which\x1b[2J\n· waits: an approval [y/n]";
+            let evil = "Which\x1b[2J\n· waits: an approval [y/n/t]";
             let questions = json!({"questions": [
                 question("colour", evil, &["red", "blue"]),
                 question("size", "How large?", &["small", "large"]),
@@ -113,7 +113,7 @@ async fn the_questions_of_the_agent_are_asked_one_after_another() {
             terminal.shows("2. blue  It is blue.").await;
             terminal.shows("answer:").await;
             let lines = shown(terminal);
-            let mut forged = lines.iter().filter(|line| line.contains("[y/n]"));
+            let mut forged = lines.iter().filter(|line| line.contains("[y/n/t]"));
             assert!(
                 forged.all(|line| line.contains("^J") || line.starts_with("  ")),
                 "no line of it looks like a remark: {lines:?}"
@@ -205,7 +205,7 @@ async fn the_form_of_an_mcp_server_is_filled_in_or_declined() {
             assert!(answer.contains(r#""action":"decline""#), "{answer}");
 
             let turn = asked("c-3", "ask_url").await;
-            terminal.shows("http://127.0.0.1:1/x) [y/n]").await;
+            terminal.shows("http://127.0.0.1:1/x) [y/n/t]").await;
             terminal.enter("y").await;
             terminal.shows("done with c-3").await;
             turn.finish().await.unwrap();

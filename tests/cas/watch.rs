@@ -169,6 +169,45 @@ async fn watch_without_a_thread_tells_what_the_sessions_of_the_server_do() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn attach_takes_the_letters_that_the_server_offers_and_no_other_as_an_answer_or_as_input() {
+    codex_test_with(asks_for_approval, 180, async |rig| {
+        let Some(terminal) = Terminal::new() else {
+            return;
+        };
+        within(180, async {
+            let (owner, thread) = served(&rig, &Arc::default()).await;
+            rig.model.next_request().await;
+            start(&terminal, &rig, 100, &[], &["attach", thread.id()]);
+            terminal.shows("idle").await;
+            rig.model.reply(escalated("c-1", "touch here"));
+            terminal.enter("touch it").await;
+            terminal.shows("[y/n/t]").await;
+            terminal.enter("s").await;
+            terminal.shows("the server does not offer s: y/n/t").await;
+            terminal.enter("t").await;
+            terminal.shows("interrupted").await;
+            assert!(!rig.home.work_dir().join("here").exists());
+
+            terminal.enter("a question").await;
+            terminal
+                .shows("queued; after an interrupted turn the queue waits")
+                .await;
+            rig.model.reply(Reply::text("said at once"));
+            rig.model.reply(Reply::text("said to the question"));
+            terminal.enter("!go on").await;
+            terminal.shows("said to the question").await;
+            let asked = rig.model.requests();
+            let prompts = asked.last().unwrap().prompts();
+            let letters = prompts.iter().filter(|prompt| prompt.len() == 1);
+            assert_eq!(letters.count(), 0, "{prompts:?}");
+            owner.shutdown().await;
+        })
+        .await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn attach_types_into_a_session_answers_its_approval_and_leaves_it_running() {
     codex_test_with(asks_for_approval, 180, async |rig| {
         let Some(terminal) = Terminal::new() else {
@@ -200,7 +239,7 @@ async fn attach_types_into_a_session_answers_its_approval_and_leaves_it_running(
             rig.model.reply(escalated("c-1", "touch here"));
             rig.model.reply(Reply::text("touched"));
             terminal.enter("touch it").await;
-            terminal.shows("[y/n]").await;
+            terminal.shows("[y/").await;
             assert!(!rig.home.work_dir().join("here").exists());
             terminal.enter("y").await;
             terminal.shows("touched").await;

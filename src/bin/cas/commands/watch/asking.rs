@@ -1,4 +1,4 @@
-//! What is asked of the person at the terminal: a yes or a no, or questions, one after another.
+//! What is asked of the person at the terminal: a decision, or questions, one after another.
 
 use cas_sdk::{
     handlers::{Answers, Decision, ElicitationAnswer, PendingRequest, RequestAnswer},
@@ -18,8 +18,8 @@ pub(super) struct Asking {
 }
 
 pub(super) enum Kind {
-    /// A decision: `y` or `n`.
-    Decision,
+    /// One of the decisions that the server accepts, a letter each.
+    Decision(Vec<(char, Decision)>),
     Questions {
         list: List,
         /// The number of the question that is asked.
@@ -47,6 +47,23 @@ pub(super) enum Taken {
     No,
 }
 
+/// The letters that decide, as in `cas ask --approvals ask`.
+const LETTERS: [(char, Decision); 4] = [
+    ('y', Decision::Accept),
+    ('s', Decision::AcceptForSession),
+    ('n', Decision::Decline),
+    ('t', Decision::Cancel),
+];
+
+/// `y/n` and whatever else is offered.
+fn letters(offers: &[(char, Decision)]) -> String {
+    let letters: Vec<_> = offers
+        .iter()
+        .map(|(letter, _)| letter.to_string())
+        .collect();
+    letters.join("/")
+}
+
 impl Asking {
     /// `None` for what a person can't answer here. A secret is asked only where it is not shown.
     pub(super) fn of(request: &PendingRequest, hides: bool) -> Option<Self> {
@@ -55,16 +72,27 @@ impl Asking {
                 return None;
             }
             Kind::Questions { list, at: 0 }
-        } else if request.offers().iter().any(Decision::accepts) {
-            Kind::Decision
         } else {
-            return None;
+            let offers = request.offers();
+            if !offers.iter().any(Decision::accepts) {
+                return None;
+            }
+            let letters = LETTERS.into_iter();
+            Kind::Decision(letters.filter(|(_, d)| offers.contains(d)).collect())
         };
         Some(Self {
             request: request.clone(),
             kind,
             is_answered: false,
         })
+    }
+
+    /// The letters that answer it, for the line that tells of it; empty for questions.
+    pub(super) fn mark(&self) -> String {
+        match &self.kind {
+            Kind::Decision(offers) => format!(" [{}]", letters(offers)),
+            Kind::Questions { .. } => String::new(),
+        }
     }
 
     /// The question that is due, a line for each option, and whether its answer is a secret.
@@ -87,12 +115,28 @@ impl Asking {
     /// Takes a line that was typed.
     pub(super) fn take(&mut self, line: &str) -> Taken {
         match &mut self.kind {
-            Kind::Decision => match line.to_lowercase().as_str() {
-                "y" | "yes" | "n" | "no" if self.is_answered => Taken::Late,
-                "y" | "yes" => Taken::Answer(Decision::Accept.into()),
-                "n" | "no" => Taken::Answer(Decision::Decline.into()),
-                _ => Taken::No,
-            },
+            Kind::Decision(offers) => {
+                let typed = match line.to_lowercase().as_str() {
+                    "yes" => 'y',
+                    "no" => 'n',
+                    other => match other.parse() {
+                        Ok(letter) => letter,
+                        Err(_) => return Taken::No,
+                    },
+                };
+                if !LETTERS.iter().any(|(letter, _)| *letter == typed) {
+                    return Taken::No;
+                }
+                match offers.iter().find(|(letter, _)| *letter == typed) {
+                    _ if self.is_answered => Taken::Late,
+                    Some((_, decision)) => Taken::Answer(decision.clone().into()),
+                    // NB. It must not become the next input, either.
+                    None => Taken::Wrong(format!(
+                        "the server does not offer {typed}: {}",
+                        letters(offers)
+                    )),
+                }
+            }
             Kind::Questions { .. } if self.is_answered => Taken::No,
             Kind::Questions { list, .. } if line == "/decline" => Taken::Answer(list.declined()),
             Kind::Questions { list, at } => {

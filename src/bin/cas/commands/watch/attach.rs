@@ -18,7 +18,8 @@ use crate::{
 /// A line is the user's next input: it waits in the queue of the session for a turn of its own. A line that begins with
 /// `!` steers the running turn, which cuts off the answer that is being written.
 ///
-/// `y` and `n` answer the oldest approval that waits, for this once. While a question of the agent or of an MCP server is
+/// Letters answer the oldest approval that waits, as far as the server offers them: `y` yes, for this once, `s` yes, for the
+/// session, `n` no, `t` no, and the turn stops. While a question of the agent or of an MCP server is
 /// shown, a line answers it: the number of an option, or your own words; `/skip` leaves it open, and `/decline` all of them.
 /// A line that begins with `>` is the next input even then. The first answer wins, and those who run the session may be
 /// asked, too.

@@ -11,9 +11,6 @@ use crate::{
     screen::DIM,
 };
 
-/// Marks the request that a typed letter answers.
-const ASK: &str = " [y/n]";
-
 #[derive(Default)]
 pub(super) struct Requests {
     /// Whether somebody is there to be asked.
@@ -33,7 +30,7 @@ impl Requests {
                     None => self.asking(&request, view),
                     Some(_) => None,
                 };
-                view.pending(&request, mark(asking.as_ref())).await?;
+                view.pending(&request, &mark(asking.as_ref())).await?;
                 self.waiting.push(request);
                 self.ask(asking, view).await
             }
@@ -52,7 +49,7 @@ impl Requests {
                     None => None,
                 };
                 if let Some(next) = &next {
-                    view.pending(&next.request, mark(Some(next))).await?;
+                    view.pending(&next.request, &next.mark()).await?;
                 }
                 self.ask(next, view).await
             }
@@ -116,11 +113,9 @@ impl Requests {
     }
 }
 
-fn mark(asking: Option<&Asking>) -> &'static str {
-    match asking.map(|asking| &asking.kind) {
-        Some(Kind::Decision) => ASK,
-        _ => "",
-    }
+/// Marks the request that a typed letter answers.
+fn mark(asking: Option<&Asking>) -> String {
+    asking.map(Asking::mark).unwrap_or_default()
 }
 
 /// Nothing that is typed answers it any more. NB. What was typed for a question, a secret maybe, must not be sent as

@@ -5,6 +5,7 @@ use cas_sdk::{
     Error, Supervisor, TurnEvent,
     client::Role,
     handlers::PendingRequestChange,
+    protocol::TurnStatus,
     supervisor::{Gap, Recovered, ThreadEvent, ThreadEvents},
     turn::{Message, Receipt},
 };
@@ -27,6 +28,9 @@ use crate::{
     typing::{Entry, Input},
 };
 
+/// What becomes of an input after an interrupted turn.
+const HELD: &str = "queued; after an interrupted turn the queue waits until another one is over: `!` and a text begins one";
+
 pub(super) struct Session {
     id: String,
     supervisor: Supervisor,
@@ -39,6 +43,8 @@ pub(super) struct Session {
     seen: Seen,
     view: View,
     requests: Requests,
+    /// The last turn was interrupted, and none has begun since: the server lets the queue wait.
+    holds_queue: bool,
 }
 
 impl Session {
@@ -75,6 +81,7 @@ impl Session {
             seen,
             view,
             requests: Requests::default(),
+            holds_queue: false,
         })
     }
 
@@ -136,6 +143,7 @@ impl Session {
     async fn news(&mut self, news: News) -> Result {
         match news {
             News::Began => {
+                self.holds_queue = false;
                 let turn = self.live.as_ref().and_then(|live| live.turn.as_ref());
                 if let Some(turn) = turn.filter(|turn| self.seen.begin(turn.id())) {
                     let by = turn.started_by();
@@ -143,6 +151,9 @@ impl Session {
                 }
             }
             News::Event(turn, event) => {
+                if let TurnEvent::Completed(outcome) = &event {
+                    self.holds_queue = outcome.status == TurnStatus::Interrupted;
+                }
                 let is_new = match &event {
                     TurnEvent::ItemStarted(item) => self.seen.item_began(&turn, item),
                     TurnEvent::ItemCompleted(item) => self.seen.item(&turn, item),
@@ -236,6 +247,7 @@ impl Session {
         };
         let text = match thread.deliver(message).await {
             Ok(Receipt::Steered { .. }) => "the turn is steered".to_owned(),
+            Ok(Receipt::Queued(_)) if self.holds_queue => HELD.to_owned(),
             Ok(Receipt::Queued(_)) => "queued".to_owned(),
             Ok(_) => return Ok(()),
             Err(error) => {
