@@ -194,14 +194,21 @@ async fn a_watch_of_all_sessions_comes_back_and_tells_which_ones_stand_otherwise
         let (listener, cut, owner, thread) = served(&rig).await;
         let other = owner.start_thread(ThreadStartParams::default()).await;
         let other = other.unwrap();
+        let gone = owner.start_thread(ThreadStartParams::default()).await;
+        let gone = gone.unwrap();
+        rig.model.reply(Reply::text("hello"));
+        gone.ask("hi").await.unwrap().finish().await.unwrap();
+        rig.model.next_request().await;
         let mut watching = Watching::start(&rig, &["--connect", &cut.address]);
         let first = block_in_place(|| watching.until("watching"));
-        assert_eq!(first[0]["threads"], 2);
+        assert_eq!(first[0]["threads"], 3);
         cut.close(true);
         cut.cut();
         block_in_place(|| watching.until("connectionLost"));
         let name = json!({"threadId": thread.id(), "name": "another name"});
         let _: Value = owner.call("thread/name/set", &name).await.unwrap();
+        let archived = json!({"threadId": gone.id()});
+        let _: Value = owner.call("thread/archive", &archived).await.unwrap();
         let gate = Gate::new();
         rig.model.reply(Reply::new().delta("a").hold(&gate));
         let turn = other.ask("go").await.unwrap();
@@ -210,6 +217,9 @@ async fn a_watch_of_all_sessions_comes_back_and_tells_which_ones_stand_otherwise
         block_in_place(|| watching.until("reconnected"));
         let again = block_in_place(|| watching.until("watching"));
         assert_eq!(again[0]["threads"], 2);
+        let unloaded = block_in_place(|| watching.until("thread")).remove(0);
+        assert_eq!(unloaded["threadId"], gone.id());
+        assert_eq!(unloaded["params"]["status"]["type"], "notLoaded");
         let mut told: Vec<_> = (0..2)
             .map(|_| block_in_place(|| watching.until("thread")).remove(0))
             .collect();

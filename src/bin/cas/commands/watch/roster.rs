@@ -1,6 +1,9 @@
 //! The sessions of a server: which begin, work, wait and end.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use cas_sdk::{CasClient, Error, Event, Events, Filter, Supervisor, client::Role};
 use serde_json::{Map, Value, json};
@@ -131,6 +134,7 @@ impl Roster {
             line("back")?;
         }
         self.watching(threads.len())?;
+        self.unloaded(&threads)?;
         for thread in threads {
             let (id, now) = (id_of(&thread), Known::of(&thread));
             let before = self.threads.get(&id);
@@ -141,6 +145,21 @@ impl Roster {
                 self.show("thread/read", &id, now.stands, &now.title, &params)?;
                 self.threads.insert(id, now);
             }
+        }
+        Ok(())
+    }
+
+    /// Shows which threads are no longer among those that are loaded, and forgets them.
+    fn unloaded(&mut self, loaded: &[Value]) -> Result {
+        let loaded: HashSet<_> = loaded.iter().map(id_of).collect();
+        let status = json!({"type": "notLoaded"});
+        for (id, known) in self
+            .threads
+            .extract_if(|id, _| !loaded.contains(id))
+            .collect::<Vec<_>>()
+        {
+            let params = json!({"threadId": id, "status": status});
+            self.show("thread/read", &id, stands(&status), &known.title, &params)?;
         }
         Ok(())
     }
@@ -168,6 +187,9 @@ impl Roster {
             _ => {}
         }
         let title = known.title.clone();
+        if matches!(event.method(), "thread/closed" | "thread/deleted") {
+            self.threads.remove(&id);
+        }
         self.show(event.method(), &id, what, &title, &params)
     }
 
