@@ -42,6 +42,8 @@ pub(crate) mod router;
 mod routes;
 mod scan;
 mod scanner;
+#[cfg(test)]
+mod stuck_tests;
 mod sync;
 pub(crate) mod tap;
 #[cfg(test)]
