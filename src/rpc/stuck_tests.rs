@@ -89,9 +89,9 @@ async fn a_request_that_waits_when_another_is_given_up_is_sent_once_that_ones_ti
 #[tokio::test(start_paused = true)]
 async fn a_request_that_waits_for_a_full_tap_is_sent_once_that_is_read() {
     let (connection, mut server) = rig();
+    settled().await;
     let tap = connection.taps.open(1);
     connection.taps.note(false, b"full\n").wake();
-    settled().await;
     let _slot = request(&connection);
     assert!(!hears(&mut server, 60).await);
     assert!(poll_fn(|cx| tap.poll(cx)).await.is_some());
