@@ -1,5 +1,7 @@
 //! Loads methods and flat definitions from a bundle. Knows the layout of the schema, not Rust.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -51,6 +53,8 @@ pub(crate) struct Method {
 pub(crate) struct Bundle {
     pub(crate) methods: Vec<Method>,
     pub(crate) definitions: Definitions,
+    /// Types that the crate's own code makes, whether a method is sent with them or not; see `needed`.
+    pub(crate) made: BTreeSet<String>,
     /// Descriptions of the parts that the types cannot express.
     pub(crate) warnings: Vec<String>,
 }
@@ -89,6 +93,7 @@ impl Bundle {
         Ok(Self {
             methods: methods.0,
             definitions,
+            made: BTreeSet::new(),
             warnings,
         })
     }

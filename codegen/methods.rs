@@ -88,10 +88,13 @@ pub(crate) fn bind<'a>(
     let roots = roots
         .into_iter()
         .filter(|method| method.kind == Kind::ServerRequest);
+    let made = bundle.made.iter();
+    let made = made.filter(|name| model.types.contains_key(*name));
     let roots = sent
         .iter()
         .filter_map(|method| method.params.clone())
-        .chain(roots.filter_map(|method| method.response.clone()));
+        .chain(roots.filter_map(|method| method.response.clone()))
+        .chain(made.cloned());
     let roots: Vec<String> = roots.collect();
     let sent: Vec<String> = model
         .reachable(roots.iter().map(String::as_str))

@@ -89,6 +89,10 @@ pub(crate) fn keep(theirs: &mut Bundle, ours: &Ours, origin: &str) -> Result<Vec
     } = ours;
     let mut warnings = Vec::new();
     keep_methods(theirs, ours, &mut warnings);
+    // A method may name another response there, but the code in `src/` makes the one of the schema in the repository.
+    let names = TYPES.iter().map(|(name, _)| *name);
+    let made = names.filter(|name| our_model.types.get(*name).is_some_and(|ty| ty.sent));
+    theirs.made.extend(made.map(str::to_owned));
     // A part that needs further definitions makes the next round put back the whole type, and that may change others.
     let mut lacking = Vec::new();
     for round in 0..ROUNDS {
@@ -142,7 +146,7 @@ fn defined_by<'n>(name: &'n str, definitions: &'n Definitions) -> &'n str {
         .map_or(name, String::as_str)
 }
 
-fn model_of(bundle: &Bundle) -> Result<Model> {
+pub(crate) fn model_of(bundle: &Bundle) -> Result<Model> {
     let mut definitions = bundle.definitions.clone();
     normalise::normalise(&mut definitions);
     let mut model = model::of(&definitions, &mut Vec::new())?;

@@ -9,7 +9,7 @@ use super::super::{
     emit::BY_HAND,
     load::Bundle,
     model,
-    needed::{METHODS, Ours, TYPES, keep},
+    needed::{METHODS, Ours, TYPES, keep, model_of},
     normalise,
 };
 
@@ -199,4 +199,38 @@ fn a_new_required_field_of_a_listed_type_becomes_optional() {
         warnings[0].contains("TurnSteerParams (mood)"),
         "{warnings:?}"
     );
+}
+
+#[test]
+fn a_response_that_the_crates_own_code_makes_can_be_made_where_no_method_names_it() {
+    let (theirs, _) = kept(|bundle| {
+        let requests = bundle["definitions"]["ServerRequest"]["oneOf"]
+            .as_array_mut()
+            .unwrap();
+        let at = |method: &str| {
+            requests
+                .iter()
+                .position(|request| request["properties"]["method"]["enum"][0] == method)
+                .unwrap()
+        };
+        let (asks, other) = (
+            at("item/permissions/requestApproval"),
+            at("item/tool/requestUserInput"),
+        );
+        requests[asks]["properties"]["params"] = requests[other]["properties"]["params"].clone();
+    });
+    let model = model_of(&theirs).unwrap();
+    let ask = model
+        .methods
+        .iter()
+        .find(|method| method.name == "item/permissions/requestApproval")
+        .unwrap();
+    let response = ask.response.as_deref();
+    assert_eq!(response, Some("ToolRequestUserInputResponse"));
+    for made in [
+        "PermissionsRequestApprovalResponse",
+        "GrantedPermissionProfile",
+    ] {
+        assert!(model.types[made].sent, "{made} has a constructor");
+    }
 }
