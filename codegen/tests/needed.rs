@@ -234,3 +234,40 @@ fn a_response_that_the_crates_own_code_makes_can_be_made_where_no_method_names_i
         assert!(model.types[made].sent, "{made} has a constructor");
     }
 }
+
+/// Responses of which the crate's own code reads no field through the generated type.
+const UNREAD: [&str; 11] = [
+    "Empty",
+    "FsWatchResponse",
+    "InitializeResponse",
+    "ModelListResponse",
+    "ReviewStartResponse",
+    "ThreadForkResponse",
+    "ThreadResumeResponse",
+    "ThreadStartResponse",
+    "ThreadUnarchiveResponse",
+    "ThreadUnsubscribeResponse",
+    "TurnInterruptResponse",
+];
+
+#[test]
+fn every_response_that_the_crates_own_code_reads_is_in_the_list() {
+    let model = model_of(&Bundle::parse(VENDORED, "here").unwrap()).unwrap();
+    let listed: BTreeSet<&str> = TYPES.iter().map(|(name, _)| *name).collect();
+    let called = model
+        .methods
+        .iter()
+        .filter(|method| METHODS.contains(&method.name.as_str()));
+    let responses = called.filter_map(|method| method.response.as_deref());
+    let unlisted: Vec<&str> = responses
+        .filter(|name| !listed.contains(name) && !UNREAD.contains(name) && !is_empty(&model, name))
+        .collect();
+    assert_eq!(
+        unlisted, [""; 0],
+        "each is in the list with the fields that are read, or in `UNREAD`"
+    );
+}
+
+fn is_empty(model: &model::Model, name: &str) -> bool {
+    matches!(&model.types[name].shape, model::Shape::Struct { fields, .. } if fields.is_empty())
+}

@@ -2,7 +2,7 @@
 
 use cas_sdk::{
     handlers::{Answers, Decision, ElicitationAnswer, PendingRequest, RequestAnswer},
-    protocol::{ServerRequest, ToolRequestUserInputQuestion},
+    protocol::{ToolRequestUserInputParams, ToolRequestUserInputQuestion},
 };
 use serde_json::Value;
 
@@ -165,11 +165,15 @@ impl Asking {
 
 impl List {
     fn of(request: &PendingRequest) -> Option<Self> {
-        match request.request().ok()? {
-            ServerRequest::ItemToolRequestUserInput(params) if !params.questions.is_empty() => {
-                Some(Self::OfModel(params.questions, Answers::new()))
+        // By the method: another schema may not have the variants of `ServerRequest`.
+        match request.method.as_str() {
+            "item/tool/requestUserInput" => {
+                let params: ToolRequestUserInputParams =
+                    serde_json::from_str(request.json()).ok()?;
+                let questions = params.questions;
+                (!questions.is_empty()).then(|| Self::OfModel(questions, Answers::new()))
             }
-            ServerRequest::McpServerElicitationRequest(_) => {
+            "mcpServer/elicitation/request" => {
                 // NB. An approval of a tool call is a form without fields.
                 let params: Value = serde_json::from_str(request.json()).ok()?;
                 Form::of(&params).map(|form| Self::OfServer(Box::new(form)))
