@@ -56,7 +56,7 @@ pub(crate) const METHODS: [&str; 50] = [
 
 /// Types, each with the used fields or variants by their wire names. `*` stands for all that the
 /// schema in the repository has.
-pub(crate) const TYPES: [(&str, &[&str]); 151] = [
+pub(crate) const TYPES: [(&str, &[&str]); 152] = [
     ("AbsolutePathBuf", &["*"]),
     ("Account", &["*"]),
     ("AccountLoginCompletedNotification", &["*"]),
@@ -114,7 +114,15 @@ pub(crate) const TYPES: [(&str, &[&str]); 151] = [
     ("GetAccountResponse", &["*"]),
     ("GrantedPermissionProfile", &["*"]),
     ("ImageUserInput", &["*"]),
-    ("InitializeCapabilities", &["experimentalApi"]),
+    (
+        "InitializeCapabilities",
+        &[
+            "experimentalApi",
+            "mcpServerOpenaiFormElicitation",
+            "optOutNotificationMethods",
+            "requestAttestation",
+        ],
+    ),
     ("InitializeParams", &["capabilities", "clientInfo"]),
     ("InputTextFunctionCallOutputContentItem", &["*"]),
     ("ListMcpServerStatusParams", &["*"]),
@@ -162,7 +170,7 @@ pub(crate) const TYPES: [(&str, &[&str]); 151] = [
         &["terminated"],
     ),
     ("ThreadCompactStartParams", &["*"]),
-    ("ThreadForkParams", &["threadId"]),
+    ("ThreadForkParams", &["excludeTurns", "threadId"]),
     ("ThreadGoal", &["*"]),
     ("ThreadGoalClearParams", &["*"]),
     ("ThreadGoalClearResponse", &["cleared"]),
@@ -172,11 +180,24 @@ pub(crate) const TYPES: [(&str, &[&str]); 151] = [
     ("ThreadGoalSetResponse", &["goal"]),
     ("ThreadGoalStatus", &["*"]),
     ("ThreadGoalUpdatedNotification", &["*"]),
-    ("ThreadInfo", &["id"]),
+    (
+        "ThreadInfo",
+        &[
+            "agentNickname",
+            "cwd",
+            "ephemeral",
+            "id",
+            "parentThreadId",
+            "status",
+        ],
+    ),
     ("ThreadItem", &["*"]),
     ("ThreadItemEntry", &["item", "turnId"]),
     ("ThreadItemsListParams", &["*"]),
-    ("ThreadItemsListResponse", &["backwardsCursor", "data"]),
+    (
+        "ThreadItemsListResponse",
+        &["backwardsCursor", "data", "nextCursor"],
+    ),
     ("ThreadListParams", &["*"]),
     ("ThreadListResponse", &["data", "nextCursor"]),
     ("ThreadLoadedListParams", &["cursor"]),
@@ -191,12 +212,19 @@ pub(crate) const TYPES: [(&str, &[&str]); 151] = [
     ("ThreadQueueListResponse", &["data", "nextCursor"]),
     ("ThreadQueueStartParams", &["*"]),
     ("ThreadQueueStartResponse", &["turn"]),
-    ("ThreadReadParams", &["threadId"]),
+    ("ThreadReadParams", &["includeTurns", "threadId"]),
     ("ThreadReadResponse", &["thread"]),
     ("ThreadResumeInitialTurnsPageParams", &["*"]),
     (
         "ThreadResumeParams",
-        &["excludeTurns", "initialTurnsPage", "threadId"],
+        &[
+            "excludeTurns",
+            "history",
+            "initialTurnsPage",
+            "model",
+            "sandbox",
+            "threadId",
+        ],
     ),
     ("ThreadSetNameParams", &["*"]),
     ("ThreadSourceKind", &["*"]),
@@ -214,7 +242,11 @@ pub(crate) const TYPES: [(&str, &[&str]); 151] = [
         &["id", "isSecret", "options", "question"],
     ),
     ("TurnDiffUpdatedNotification", &["*"]),
-    ("TurnInfo", &["id", "rootTurnId", "status"]),
+    ("TurnError", &["message"]),
+    (
+        "TurnInfo",
+        &["error", "id", "items", "rootTurnId", "status"],
+    ),
     ("TurnInterruptParams", &["*"]),
     ("TurnItemsView", &["*"]),
     ("TurnPlanStep", &["*"]),

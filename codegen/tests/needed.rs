@@ -236,8 +236,7 @@ fn a_response_that_the_crates_own_code_makes_can_be_made_where_no_method_names_i
 }
 
 /// Responses of which the crate's own code reads no field through the generated type.
-const UNREAD: [&str; 11] = [
-    "Empty",
+const UNREAD: [&str; 9] = [
     "FsWatchResponse",
     "InitializeResponse",
     "ModelListResponse",
@@ -247,7 +246,6 @@ const UNREAD: [&str; 11] = [
     "ThreadStartResponse",
     "ThreadUnarchiveResponse",
     "ThreadUnsubscribeResponse",
-    "TurnInterruptResponse",
 ];
 
 #[test]
