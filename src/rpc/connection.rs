@@ -111,12 +111,12 @@ impl Connection {
         let (mut alone, mut any) = (false, false);
         while requests.is_ready() {
             if self.taps.is_full() {
-                requests.are_stuck();
+                requests.notify_stuck();
                 break;
             }
-            let Some(turn) = requests.next() else { break };
-            self.outbox.queue(outbox::Lane::Request, &turn.frame);
-            (alone, any) = (turn.alone, true);
+            let Some(ready) = requests.next() else { break };
+            self.outbox.queue(outbox::Lane::Request, &ready.frame);
+            (alone, any) = (ready.alone, true);
         }
         if any && (alone || write == Write::Now) {
             self.outbox.flush();

@@ -72,8 +72,8 @@ impl Pending {
     }
 }
 
-/// A request whose turn it is.
-pub(super) struct Turn {
+/// A request that is to be sent now.
+pub(super) struct Ready {
     pub(super) frame: Vec<u8>,
     /// There is no other one, neither sent nor waiting.
     pub(super) alone: bool,
@@ -149,10 +149,10 @@ impl PendingRequests {
         }
         table.requests.insert(id, request);
         table.window.wait(lane, id, frame);
-        let may_reclaim = !table.held.is_empty();
+        let is_stuck = table.may_be_stuck();
         drop(table);
-        if may_reclaim {
-            self.stuck.notify_one();
+        if is_stuck {
+            self.notify_stuck();
         }
         Ok(())
     }
@@ -163,12 +163,12 @@ impl PendingRequests {
     }
 
     /// Takes out the next request that has a place now. It counts as sent.
-    pub(super) fn next(&self) -> Option<Turn> {
+    pub(super) fn next(&self) -> Option<Ready> {
         self.lock().next()
     }
 
-    /// Somebody has to look after the requests that wait: [`stuck`](Self::stuck) returns.
-    pub(super) fn are_stuck(&self) {
+    /// Has [`stuck`](Self::stuck) return.
+    pub(super) fn notify_stuck(&self) {
         self.stuck.notify_one();
     }
 
@@ -228,11 +228,11 @@ impl PendingRequests {
     fn give_up(&self, id: u64, method: &str) -> bool {
         let mut table = self.lock();
         let (was_sent, gone) = table.give_up(id, method);
-        let may_reclaim = !table.held.is_empty() && table.window.is_awaited();
+        let is_stuck = table.may_be_stuck();
         drop(table);
         drop(gone); // With its hook, so not under the lock.
-        if may_reclaim {
-            self.stuck.notify_one();
+        if is_stuck {
+            self.notify_stuck();
         }
         was_sent
     }
@@ -274,7 +274,7 @@ impl Table {
         }
     }
 
-    fn next(&mut self) -> Option<Turn> {
+    fn next(&mut self) -> Option<Ready> {
         let (id, frame, place) = self.window.next()?;
         self.sent += 1;
         // NB. What waits in the window is in the map, for as long as it waits.
@@ -285,7 +285,7 @@ impl Table {
             };
         }
         let alone = self.requests.len() == 1;
-        Some(Turn { frame, alone })
+        Some(Ready { frame, alone })
     }
 
     /// Takes out the request that an answer is for, and gives back its place.
@@ -355,6 +355,11 @@ impl Table {
                 self.pause = (self.pause * 2).min(LONGEST);
             }
         }
+    }
+
+    /// Whether a request waits while places are held that only time gives back.
+    fn may_be_stuck(&self) -> bool {
+        !self.held.is_empty() && self.window.is_awaited()
     }
 
     /// How long nothing can be taken back, as far as is known; `None` if nothing waits for it.

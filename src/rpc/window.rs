@@ -74,7 +74,7 @@ impl Window {
 
     /// Takes the next frame for which there is a place, and the place.
     pub(super) fn next(&mut self) -> Option<(u64, Vec<u8>, Place)> {
-        let (lane, place) = self.turn()?;
+        let (lane, place) = self.first()?;
         let (id, frame) = self.waiting[lane as usize].pop_front()?;
         self.free[place as usize] -= 1;
         Some((id, frame, place))
@@ -82,14 +82,15 @@ impl Window {
 
     /// Whether there is a frame that waits although it could be sent.
     pub(super) fn is_ready(&self) -> bool {
-        self.turn().is_some()
+        self.first().is_some()
     }
 
-    fn turn(&self) -> Option<(Lane, Place)> {
+    /// The lane whose first frame is sent next, and the place that it takes.
+    fn first(&self) -> Option<(Lane, Place)> {
         let waiting = |lane: &Lane| !self.waiting[*lane as usize].is_empty();
         let free = |place: &&Place| self.free[**place as usize] > 0;
-        let turn = |lane: Lane| lane.places().iter().find(free).map(|place| (lane, *place));
-        Lane::ALL.into_iter().filter(waiting).find_map(turn)
+        let placed = |lane: Lane| lane.places().iter().find(free).map(|place| (lane, *place));
+        Lane::ALL.into_iter().filter(waiting).find_map(placed)
     }
 
     pub(super) fn give_back(&mut self, place: Place) {

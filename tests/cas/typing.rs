@@ -8,7 +8,7 @@ use crate::{
     common::{codex_test, codex_test_with, eventually, scenes::asks_for_approval, within},
     screens::{shown, start, words},
     tmux::Terminal,
-    watch::served,
+    watch::{attached, served},
 };
 
 /// What a terminal would obey.
@@ -22,10 +22,7 @@ async fn a_line_that_is_typed_stays_whole_below_what_streams() {
             return;
         };
         within(180, async {
-            let (owner, thread) = served(&rig, &Arc::default()).await;
-            rig.model.next_request().await;
-            start(&terminal, &rig, 40, &[], &["attach", thread.id()]);
-            terminal.shows("idle").await;
+            let (owner, thread) = attached(&rig, &terminal, 40).await;
             let gates: Vec<Gate> = (0..3).map(|_| Gate::new()).collect();
             let wide = "日本語".repeat(12);
             let reply = Reply::new()

@@ -39,6 +39,15 @@ pub async fn served(rig: &Rig, answer: &Arc<Notify>) -> (CasClient, Thread) {
     (owner, thread)
 }
 
+/// `cas attach` in a terminal of so many columns, on such a session that is idle.
+pub async fn attached(rig: &Rig, terminal: &Terminal, columns: u16) -> (CasClient, Thread) {
+    let (owner, thread) = served(rig, &Arc::default()).await;
+    rig.model.next_request().await;
+    start(terminal, rig, columns, &[], &["attach", thread.id()]);
+    terminal.shows("idle").await;
+    (owner, thread)
+}
+
 /// `cas watch` as it runs.
 pub struct Watching {
     pub child: Child,
@@ -175,10 +184,7 @@ async fn attach_takes_the_letters_that_the_server_offers_and_no_other_as_an_answ
             return;
         };
         within(180, async {
-            let (owner, thread) = served(&rig, &Arc::default()).await;
-            rig.model.next_request().await;
-            start(&terminal, &rig, 100, &[], &["attach", thread.id()]);
-            terminal.shows("idle").await;
+            let (owner, _) = attached(&rig, &terminal, 100).await;
             rig.model.reply(escalated("c-1", "touch here"));
             terminal.enter("touch it").await;
             terminal.shows("[y/n/t]").await;
@@ -214,10 +220,7 @@ async fn attach_types_into_a_session_answers_its_approval_and_leaves_it_running(
             return;
         };
         within(180, async {
-            let (owner, thread) = served(&rig, &Arc::default()).await;
-            rig.model.next_request().await;
-            start(&terminal, &rig, 100, &[], &["attach", thread.id()]);
-            terminal.shows("idle").await;
+            let (owner, thread) = attached(&rig, &terminal, 100).await;
             rig.model.reply(Reply::text("said to you"));
             terminal.enter("a question").await;
             terminal.shows("said to you").await;

@@ -1,6 +1,7 @@
 //! The commands, one file or folder each: their flags, and what they do.
 
 mod ask;
+mod decisions;
 mod doctor;
 mod goal;
 mod instance_runner;

@@ -18,7 +18,11 @@ use cas_sdk::{
 use tokio::sync::{mpsc, oneshot};
 
 use super::notes::{Note, Notes};
-use crate::{commands::questions, output::field, stdio};
+use crate::{
+    commands::{decisions, questions},
+    output::field,
+    stdio,
+};
 
 /// A question for the terminal.
 #[derive(Debug)]
@@ -68,12 +72,17 @@ impl Consent {
             let Some(typed) = self.ask(text.clone(), prompt).await else {
                 return Decision::Decline;
             };
-            match typed.trim().to_lowercase().as_str() {
-                "y" | "yes" => return Decision::Accept,
-                "s" | "session" => return Decision::AcceptForSession,
-                "n" | "no" | "" => return Decision::Decline,
-                "t" | "stop" => return Decision::Cancel,
-                _ => prompt = format!("y, s, n or t: {CHOICES}"),
+            let typed = typed.trim().to_lowercase();
+            let letter = match typed.as_str() {
+                "yes" => "y",
+                "session" => "s",
+                "" | "no" => "n",
+                "stop" => "t",
+                letter => letter,
+            };
+            match decisions::of(letter) {
+                Some(decision) => return decision,
+                None => prompt = format!("y, s, n or t: {CHOICES}"),
             }
         }
     }

@@ -7,7 +7,7 @@ use cas_sdk::{
 use serde_json::Value;
 
 use super::form::Form;
-use crate::commands::questions;
+use crate::commands::{decisions, questions};
 
 /// A request that the person can answer.
 pub(super) struct Asking {
@@ -18,8 +18,8 @@ pub(super) struct Asking {
 }
 
 pub(super) enum Kind {
-    /// One of the decisions that the server accepts, a letter each.
-    Decision(Vec<(char, Decision)>),
+    /// One of the decisions that the server accepts, by its letter.
+    Decision(Vec<Decision>),
     Questions {
         list: List,
         /// The number of the question that is asked.
@@ -47,23 +47,6 @@ pub(super) enum Taken {
     No,
 }
 
-/// The letters that decide, as in `cas ask --approvals ask`.
-const LETTERS: [(char, Decision); 4] = [
-    ('y', Decision::Accept),
-    ('s', Decision::AcceptForSession),
-    ('n', Decision::Decline),
-    ('t', Decision::Cancel),
-];
-
-/// `y/n` and whatever else is offered.
-fn letters(offers: &[(char, Decision)]) -> String {
-    let letters: Vec<_> = offers
-        .iter()
-        .map(|(letter, _)| letter.to_string())
-        .collect();
-    letters.join("/")
-}
-
 impl Asking {
     /// `None` for what a person can't answer here. A secret is asked only where it is not shown.
     pub(super) fn of(request: &PendingRequest, hides: bool) -> Option<Self> {
@@ -77,8 +60,7 @@ impl Asking {
             if !offers.iter().any(Decision::accepts) {
                 return None;
             }
-            let letters = LETTERS.into_iter();
-            Kind::Decision(letters.filter(|(_, d)| offers.contains(d)).collect())
+            Kind::Decision(offers)
         };
         Some(Self {
             request: request.clone(),
@@ -90,7 +72,7 @@ impl Asking {
     /// The letters that answer it, for the line that tells of it; empty for questions.
     pub(super) fn mark(&self) -> String {
         match &self.kind {
-            Kind::Decision(offers) => format!(" [{}]", letters(offers)),
+            Kind::Decision(offers) => format!(" [{}]", decisions::letters(offers)),
             Kind::Questions { .. } => String::new(),
         }
     }
@@ -116,24 +98,20 @@ impl Asking {
     pub(super) fn take(&mut self, line: &str) -> Taken {
         match &mut self.kind {
             Kind::Decision(offers) => {
-                let typed = match line.to_lowercase().as_str() {
-                    "yes" => 'y',
-                    "no" => 'n',
-                    other => match other.parse() {
-                        Ok(letter) => letter,
-                        Err(_) => return Taken::No,
-                    },
+                let typed = line.to_lowercase();
+                let letter = match typed.as_str() {
+                    "yes" => "y",
+                    "no" => "n",
+                    letter => letter,
                 };
-                if !LETTERS.iter().any(|(letter, _)| *letter == typed) {
-                    return Taken::No;
-                }
-                match offers.iter().find(|(letter, _)| *letter == typed) {
-                    _ if self.is_answered => Taken::Late,
-                    Some((_, decision)) => Taken::Answer(decision.clone().into()),
+                match decisions::of(letter) {
+                    None => Taken::No,
+                    Some(_) if self.is_answered => Taken::Late,
+                    Some(decision) if offers.contains(&decision) => Taken::Answer(decision.into()),
                     // NB. It must not become the next input, either.
-                    None => Taken::Wrong(format!(
-                        "the server does not offer {typed}: {}",
-                        letters(offers)
+                    Some(_) => Taken::Wrong(format!(
+                        "the server does not offer {letter}: {}",
+                        decisions::letters(offers)
                     )),
                 }
             }

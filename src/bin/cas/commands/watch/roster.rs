@@ -153,11 +153,8 @@ impl Roster {
     fn unloaded(&mut self, loaded: &[Value]) -> Result {
         let loaded: HashSet<_> = loaded.iter().map(id_of).collect();
         let status = json!({"type": "notLoaded"});
-        for (id, known) in self
-            .threads
-            .extract_if(|id, _| !loaded.contains(id))
-            .collect::<Vec<_>>()
-        {
+        let gone = self.threads.extract_if(|id, _| !loaded.contains(id));
+        for (id, known) in gone.collect::<Vec<_>>() {
             let params = json!({"threadId": id, "status": status});
             self.show("thread/read", &id, stands(&status), &known.title, &params)?;
         }
