@@ -3,6 +3,7 @@
 
 use std::{
     any::Any,
+    borrow::Cow,
     fmt,
     sync::{Arc, OnceLock, Weak},
     time::Duration,
@@ -154,7 +155,7 @@ impl CasClient {
         const METHOD: &str = InitializeParams::METHOD;
         let params = serde_json::to_string(params).map_err(|e| Error::encode(METHOD, &e))?;
         let reply = self
-            .send(METHOD, &params, Some(deadline), false, None)
+            .send(METHOD.into(), params.into(), Some(deadline), false, None)
             .await
             .map_err(|error| match error {
                 // Nothing depends on whether a server that is gone has heard it.
@@ -274,16 +275,16 @@ impl CasClient {
     /// Sends a request made from its parts.
     pub(crate) async fn send(
         &self,
-        method: &str,
-        params: &str,
+        method: Cow<'static, str>,
+        params: Arc<str>,
         deadline: Option<Duration>,
         urgent: bool,
         on_reply: Option<OnReply>,
     ) -> Result<RawReply, Error> {
-        self.check_role(method, params)?;
+        self.check_role(&method, &params)?;
         let answering = &self.shared.answering;
-        let on_reply = answering.sending(method, params, self.handlers.as_ref(), on_reply);
-        let on_reply = self.tracker().hook(method, params, on_reply);
+        let on_reply = answering.sending(&method, &params, self.handlers.as_ref(), on_reply);
+        let on_reply = self.tracker().hook(&method, &params, on_reply);
         let lane = if urgent {
             Lane::Urgent
         } else if deadline.is_none_or(|after| after > self.request_timeout()) {
@@ -293,8 +294,8 @@ impl CasClient {
         };
         let connection = &self.shared.connection;
         let answer = match connection.request(OutgoingRequest {
-            method,
-            params,
+            method: method.clone(),
+            params: params.clone(),
             lane,
             on_reply,
         }) {
@@ -304,22 +305,22 @@ impl CasClient {
         match answer {
             Ok(Ok(reply)) => Ok(reply),
             Ok(Err(source)) => Err(Error::Rpc {
-                method: method.to_owned(),
+                method: method.into_owned(),
                 source: source.into(),
             }),
             Err(NoAnswer::Closed(closed)) => Err(Error::Closed(CloseReason::of(&closed))),
             Err(NoAnswer::Lost(closed)) => Err(Error::Indeterminate {
-                method: method.to_owned(),
-                id: at(params, &["clientUserMessageId"]).ok(),
+                method: method.into_owned(),
+                id: at(&params, &["clientUserMessageId"]).ok(),
                 reason: Arc::new(Error::Closed(CloseReason::of(&closed))),
             }),
             Err(NoAnswer::TooLong(len, head)) => Err(Error::Decode {
-                method: method.to_owned(),
+                method: method.into_owned(),
                 raw: (*head).into(),
                 reason: format!("the answer has {len} bytes, more than the builder's `max_line`"),
             }),
             Err(NoAnswer::NotSent(reason)) => Err(Error::NotSent {
-                method: method.to_owned(),
+                method: method.into_owned(),
                 after: deadline.unwrap_or_default(),
                 reason: reason.to_owned(),
             }),
@@ -327,7 +328,7 @@ impl CasClient {
                 "{method} has {len} bytes, and a server on a socket takes no more than {max} in a message"
             ))),
             Err(NoAnswer::Timeout) => Err(Error::Timeout {
-                method: method.to_owned(),
+                method: method.into_owned(),
                 after: deadline.unwrap_or_default(),
             }),
         }

@@ -7,6 +7,7 @@ use std::{
     future::{Future, IntoFuture},
     marker::PhantomData,
     pin::Pin,
+    sync::Arc,
     time::Duration,
 };
 
@@ -102,7 +103,7 @@ struct Outgoing {
     client: CasClient,
     method: Cow<'static, str>,
     /// An error in the params is returned when the request is awaited.
-    params: Result<String, Box<Error>>,
+    params: Result<Arc<str>, Box<Error>>,
     deadline: Deadline,
     urgent: bool,
     retry: Option<Retry>,
@@ -123,7 +124,7 @@ impl<R> Request<R> {
             outgoing: Outgoing {
                 client: client.clone(),
                 method,
-                params: params.map_err(Box::new),
+                params: params.map(Arc::from).map_err(Box::new),
                 deadline: Deadline::Default,
                 urgent: false,
                 retry: None,
@@ -205,7 +206,7 @@ impl Outgoing {
 
     async fn send_again(
         &self,
-        params: &str,
+        params: &Arc<str>,
         within: Option<Duration>,
         policy: Retry,
     ) -> Result<RawReply, Error> {
@@ -236,13 +237,13 @@ impl Outgoing {
         }
     }
 
-    fn attempt<'a>(
-        &'a self,
-        params: &'a str,
+    fn attempt(
+        &self,
+        params: &Arc<str>,
         within: Option<Duration>,
-    ) -> impl Future<Output = Result<RawReply, Error>> + 'a {
-        let client = &self.client;
-        client.send(&self.method, params, within, self.urgent, None)
+    ) -> impl Future<Output = Result<RawReply, Error>> {
+        let (method, params) = (self.method.clone(), params.clone());
+        self.client.send(method, params, within, self.urgent, None)
     }
 }
 

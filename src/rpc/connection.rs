@@ -1,6 +1,6 @@
 //! A connection: requests, notifications and answers on their way to the server.
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use tokio::time::timeout;
 
@@ -48,10 +48,10 @@ pub(crate) enum Write {
 }
 
 /// A request that is to be made.
-pub(crate) struct OutgoingRequest<'a> {
-    pub(crate) method: &'a str,
-    /// The params as JSON text.
-    pub(crate) params: &'a str,
+pub(crate) struct OutgoingRequest {
+    pub(crate) method: Cow<'static, str>,
+    /// The params as JSON text, shared with the caller: they are copied when they are sent.
+    pub(crate) params: Arc<str>,
     pub(crate) lane: Lane,
     pub(crate) on_reply: Option<OnReply>,
 }
@@ -68,22 +68,18 @@ impl Connection {
 
     /// Has a request sent as soon as there is a place for it. Does not wait. The answer comes to the [`Slot`]; dropping that
     /// gives up the answer, but the server may still carry the request out.
-    pub(crate) fn request<'a>(&self, outgoing: OutgoingRequest<'a>) -> Result<Slot<'a>, NoAnswer> {
-        let OutgoingRequest {
-            method,
-            params,
-            lane,
-            on_reply,
-        } = outgoing;
+    pub(crate) fn request(&self, request: OutgoingRequest) -> Result<Slot, NoAnswer> {
         let requests = &self.router.requests;
         let id = requests.new_id();
-        let frame = request_frame(id, method, params);
-        if self.is_too_large(&frame) {
-            let (len, max) = (frame.len() - 1, self.outgoing);
-            return Err(NoAnswer::TooLarge { len, max });
+        if self.outgoing < usize::MAX {
+            let mut frame = Vec::new();
+            push_head(&mut frame, id, &request.method);
+            let (len, max) = (frame.len() + request.params.len() + 1, self.outgoing);
+            if len > max {
+                return Err(NoAnswer::TooLarge { len, max });
+            }
         }
-        let slot = requests.add(id, method, on_reply, lane, frame);
-        let slot = slot.map_err(NoAnswer::Closed)?;
+        let slot = requests.add(id, request).map_err(NoAnswer::Closed)?;
         self.send_ready(Write::Soon);
         Ok(slot)
     }
@@ -91,7 +87,7 @@ impl Connection {
     /// Waits for an answer, at most for this time. Cancel safe.
     pub(crate) async fn answer(
         &self,
-        slot: &mut Slot<'_>,
+        slot: &mut Slot,
         within: Option<Duration>,
     ) -> Result<Outcome, NoAnswer> {
         let Some(within) = within else {
@@ -109,13 +105,18 @@ impl Connection {
     pub(crate) fn send_ready(&self, write: Write) {
         let requests = &self.router.requests;
         let (mut alone, mut any) = (false, false);
+        let mut frame = Vec::new();
         while requests.is_ready() {
             if self.taps.is_full() {
                 requests.notify_stuck();
                 break;
             }
             let Some(ready) = requests.next() else { break };
-            self.outbox.queue(outbox::Lane::Request, &ready.frame);
+            frame.clear();
+            push_head(&mut frame, ready.id, &ready.method);
+            frame.extend_from_slice(ready.params.as_bytes());
+            frame.extend_from_slice(b"}\n");
+            self.outbox.queue(outbox::Lane::Request, &frame);
             (alone, any) = (ready.alone, true);
         }
         if any && (alone || write == Write::Now) {
@@ -139,11 +140,6 @@ impl Connection {
         }
     }
 
-    /// Whether a frame, without its newline, is more than the server takes.
-    fn is_too_large(&self, frame: &[u8]) -> bool {
-        frame.len() - 1 > self.outgoing
-    }
-
     /// Sends a notification.
     pub(crate) fn notify(&self, method: &str, params: Option<&str>) {
         let mut frame = br#"{"method":"#.to_vec();
@@ -157,20 +153,24 @@ impl Connection {
     }
 
     /// Sends a request whose answer only a hook waits for, as soon as there is a place for it. Does not wait.
-    pub(crate) fn send_hooked(&self, method: &str, params: &str, on_reply: OnReply) {
+    pub(crate) fn send_hooked(&self, method: &'static str, params: &str, on_reply: OnReply) {
         let requests = &self.router.requests;
-        let id = requests.new_id();
-        let frame = request_frame(id, method, params);
-        requests.add_hooked(id, on_reply, Lane::Urgent, frame);
+        let request = OutgoingRequest {
+            method: method.into(),
+            params: params.into(),
+            lane: Lane::Urgent,
+            on_reply: Some(on_reply),
+        };
+        requests.add_hooked(requests.new_id(), request);
         self.send_ready(Write::Now);
     }
 
     /// Answers a request of the server. `body` is the JSON text of the member `key`.
     pub(crate) fn reply(&self, id: &str, key: &'static str, body: &str) {
         let mut frame = format!("{{\"id\":{id},\"{key}\":{body}}}\n");
-        if self.is_too_large(frame.as_bytes()) {
+        let (len, max) = (frame.len() - 1, self.outgoing);
+        if len > max {
             // Sent, it would cost the connection; not sent, the server would wait for ever.
-            let (len, max) = (frame.len() - 1, self.outgoing);
             let text = format!("the answer has {len} bytes, and the server takes {max}");
             let error = serde_json::json!({"code": -32603, "message": text});
             frame = format!("{{\"id\":{id},\"error\":{error}}}\n");
@@ -190,16 +190,13 @@ impl Connection {
     }
 }
 
-fn request_frame(id: u64, method: &str, params: &str) -> Vec<u8> {
-    let mut frame = Vec::with_capacity(params.len() + method.len() + 48);
+/// Appends the frame of a request up to its params.
+fn push_head(frame: &mut Vec<u8>, id: u64, method: &str) {
     frame.extend_from_slice(br#"{"id":"#);
-    push_json(&mut frame, &id);
+    push_json(frame, &id);
     frame.extend_from_slice(br#","method":"#);
-    push_json(&mut frame, method); // A caller of `call` may write anything.
+    push_json(frame, method); // A caller of `call` may write anything.
     frame.extend_from_slice(br#","params":"#);
-    frame.extend_from_slice(params.as_bytes());
-    frame.extend_from_slice(b"}\n");
-    frame
 }
 
 /// Appends a number or a string, which cannot fail.

@@ -6,6 +6,7 @@
 //! request at a time, after pauses that double.
 
 use std::{
+    borrow::Cow,
     collections::{HashMap, VecDeque},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -20,9 +21,10 @@ use tokio::{
 };
 
 use super::{
+    connection::OutgoingRequest,
     error::{Closed, NoAnswer},
     reply::{OnReply, Outcome},
-    window::{Lane, Place, Window},
+    window::{Place, Window},
 };
 
 /// How long a place that was given up is kept at least, unless the answer comes.
@@ -36,47 +38,50 @@ const FORGOTTEN: usize = 1_024;
 
 type Answer = Result<Outcome, NoAnswer>;
 
-/// A request that may be answered.
+/// A request that was sent and may be answered.
 pub(super) struct Pending {
     pub(super) tx: oneshot::Sender<Answer>,
     pub(super) on_reply: Option<OnReply>,
-    state: State,
-    /// Its method, once its caller has gone: what an answer that comes late is known by.
-    pub(super) late: Option<Box<str>>,
+    pub(super) method: Cow<'static, str>,
+    /// Its caller has gone.
+    pub(super) is_forgotten: bool,
+    /// How many requests were sent up to this one.
+    order: u64,
+    /// `None` once it was given back.
+    place: Option<Place>,
 }
 
-enum State {
-    /// Its frame waits in the window.
-    Waiting(Lane),
-    Sent {
-        /// How many requests were sent up to this one.
-        order: u64,
-        /// `None` once it was given back.
-        place: Option<Place>,
-    },
-}
-
-impl Pending {
-    fn is_sent(&self) -> bool {
-        matches!(self.state, State::Sent { .. })
-    }
-
-    /// Tells the caller that no answer will come.
-    pub(super) fn close(self, closed: &Closed) {
-        let none = if self.is_sent() {
-            NoAnswer::Lost(closed.clone())
-        } else {
-            NoAnswer::Closed(closed.clone())
-        };
-        drop(self.tx.send(Err(none)));
-    }
+/// A request that waits in the window.
+pub(crate) struct Waiting {
+    request: OutgoingRequest,
+    tx: oneshot::Sender<Answer>,
 }
 
 /// A request that is to be sent now.
 pub(super) struct Ready {
-    pub(super) frame: Vec<u8>,
+    pub(super) id: u64,
+    pub(super) method: Cow<'static, str>,
+    pub(super) params: Arc<str>,
     /// There is no other one, neither sent nor waiting.
     pub(super) alone: bool,
+}
+
+/// The requests that a connection leaves behind at its end.
+pub(super) struct Unanswered {
+    sent: HashMap<u64, Pending>,
+    waiting: Vec<Waiting>,
+}
+
+impl Unanswered {
+    /// Tells the callers that no answer will come.
+    pub(super) fn close(self, closed: &Closed) {
+        for pending in self.sent.into_values() {
+            drop(pending.tx.send(Err(NoAnswer::Lost(closed.clone()))));
+        }
+        for waiting in self.waiting {
+            drop(waiting.tx.send(Err(NoAnswer::Closed(closed.clone()))));
+        }
+    }
 }
 
 /// All of them, and their ids. Apart from the subscriptions, so that callers do not wait while a flood is routed.
@@ -88,7 +93,7 @@ pub(super) struct PendingRequests {
 }
 
 impl PendingRequests {
-    pub(super) fn new(window: Window) -> Self {
+    pub(super) fn new(window: Window<Waiting>) -> Self {
         Self {
             table: Mutex::new(Table::new(window)),
             next_id: AtomicU64::new(1),
@@ -101,20 +106,12 @@ impl PendingRequests {
         self.next_id.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Has the frame of a request wait for its turn, and makes room for its answer.
-    pub(super) fn add<'a>(
-        self: &Arc<Self>,
-        id: u64,
-        method: &'a str,
-        on_reply: Option<OnReply>,
-        lane: Lane,
-        frame: Vec<u8>,
-    ) -> Result<Slot<'a>, Closed> {
+    /// Has a request wait for its turn, and makes room for its answer.
+    pub(super) fn add(self: &Arc<Self>, id: u64, request: OutgoingRequest) -> Result<Slot, Closed> {
         let (tx, rx) = oneshot::channel();
-        self.insert(id, tx, on_reply, lane, frame)?;
+        self.insert(id, Waiting { request, tx })?;
         Ok(Slot {
             id,
-            method,
             rx,
             settled: false,
             requests: self.clone(),
@@ -122,33 +119,19 @@ impl PendingRequests {
     }
 
     /// The same for a request whose answer only a hook waits for. It is dropped if the connection has ended.
-    pub(super) fn add_hooked(&self, id: u64, on_reply: OnReply, lane: Lane, frame: Vec<u8>) {
+    pub(super) fn add_hooked(&self, id: u64, request: OutgoingRequest) {
         let (tx, _) = oneshot::channel();
-        drop(self.insert(id, tx, Some(on_reply), lane, frame));
+        drop(self.insert(id, Waiting { request, tx }));
     }
 
-    fn insert(
-        &self,
-        id: u64,
-        tx: oneshot::Sender<Answer>,
-        on_reply: Option<OnReply>,
-        lane: Lane,
-        frame: Vec<u8>,
-    ) -> Result<(), Closed> {
-        let request = Pending {
-            tx,
-            on_reply,
-            state: State::Waiting(lane),
-            late: None,
-        };
+    fn insert(&self, id: u64, waiting: Waiting) -> Result<(), Closed> {
         let mut table = self.lock();
         if let Some(closed) = table.closed.clone() {
             drop(table);
-            drop(request); // With its hook, so not under the lock.
+            drop(waiting); // With its hook, so not under the lock.
             return Err(closed);
         }
-        table.requests.insert(id, request);
-        table.window.wait(lane, id, frame);
+        table.window.wait(waiting.request.lane, id, waiting);
         let is_stuck = table.may_be_stuck();
         drop(table);
         if is_stuck {
@@ -199,24 +182,26 @@ impl PendingRequests {
     /// How many requests were sent and wait for an answer.
     #[cfg(test)]
     pub(super) fn sent(&self) -> usize {
-        let table = self.lock();
-        table.requests.values().filter(|p| p.is_sent()).count()
+        self.lock().sent.len()
     }
 
-    /// How many requests wait, for a place or for an answer.
+    /// Whether a request waits, for a place or for an answer.
     #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        self.lock().requests.len()
+    pub(super) fn is_empty(&self) -> bool {
+        let table = self.lock();
+        table.sent.is_empty() && !table.window.is_awaited()
     }
 
     /// Takes no more requests, and returns those that wait.
-    pub(super) fn close(&self, closed: &Closed) -> impl Iterator<Item = Pending> + use<> {
+    pub(super) fn close(&self, closed: &Closed) -> Unanswered {
         let mut table = self.lock();
         table.closed = Some(closed.clone());
         table.forgotten.clear();
         table.held.clear();
-        table.window.clear();
-        std::mem::take(&mut table.requests).into_values()
+        Unanswered {
+            sent: std::mem::take(&mut table.sent),
+            waiting: table.window.take(),
+        }
     }
 
     /// Why the connection has ended, for a caller who knows that it has.
@@ -225,12 +210,14 @@ impl PendingRequests {
     }
 
     /// The caller has gone. Returns whether the request had been sent.
-    fn give_up(&self, id: u64, method: &str) -> bool {
+    fn give_up(&self, id: u64) -> bool {
         let mut table = self.lock();
-        let (was_sent, gone) = table.give_up(id, method);
+        let withdrawn = table.window.withdraw(id);
+        let was_sent = withdrawn.is_none();
+        let oldest = if was_sent { table.forget(id) } else { None };
         let is_stuck = table.may_be_stuck();
         drop(table);
-        drop(gone); // With its hook, so not under the lock.
+        drop((withdrawn, oldest)); // With their hooks, so not under the lock.
         if is_stuck {
             self.notify_stuck();
         }
@@ -243,10 +230,11 @@ impl PendingRequests {
 }
 
 struct Table {
-    requests: HashMap<u64, Pending>,
-    window: Window,
+    window: Window<Waiting>,
+    /// The requests that were sent and are not answered.
+    sent: HashMap<u64, Pending>,
     /// How many requests were sent.
-    sent: u64,
+    count: u64,
     /// Those whose callers have gone, the oldest first; some may have been answered since.
     forgotten: VecDeque<u64>,
     /// Those whose callers have gone and that keep a place, and since when.
@@ -260,11 +248,11 @@ struct Table {
 }
 
 impl Table {
-    fn new(window: Window) -> Self {
+    fn new(window: Window<Waiting>) -> Self {
         Self {
-            requests: HashMap::new(),
             window,
-            sent: 0,
+            sent: HashMap::new(),
+            count: 0,
             forgotten: VecDeque::new(),
             held: VecDeque::new(),
             answered: 0,
@@ -275,79 +263,68 @@ impl Table {
     }
 
     fn next(&mut self) -> Option<Ready> {
-        let (id, frame, place) = self.window.next()?;
-        self.sent += 1;
-        // NB. What waits in the window is in the map, for as long as it waits.
-        if let Some(request) = self.requests.get_mut(&id) {
-            request.state = State::Sent {
-                order: self.sent,
-                place: Some(place),
-            };
-        }
-        let alone = self.requests.len() == 1;
-        Some(Ready { frame, alone })
+        let (id, Waiting { request, tx }, place) = self.window.next()?;
+        self.count += 1;
+        let pending = Pending {
+            tx,
+            on_reply: request.on_reply,
+            method: request.method.clone(),
+            is_forgotten: false,
+            order: self.count,
+            place: Some(place),
+        };
+        self.sent.insert(id, pending);
+        Some(Ready {
+            id,
+            method: request.method,
+            params: request.params,
+            alone: self.sent.len() == 1 && !self.window.is_awaited(),
+        })
     }
 
-    /// Takes out the request that an answer is for, and gives back its place.
+    /// Takes out the request that an answer is for, and gives back its place. An answer to what was not sent yet is none.
     fn answer(&mut self, id: u64) -> Option<Pending> {
-        // An answer to what was not sent yet is none.
-        let State::Sent { order, place } = &mut self.requests.get_mut(&id)?.state else {
-            return None;
-        };
-        self.answered = self.answered.max(*order);
-        if let Some(place) = place.take() {
+        let pending = self.sent.remove(&id)?;
+        self.answered = self.answered.max(pending.order);
+        if let Some(place) = pending.place {
             self.window.give_back(place);
         }
         self.next_try = None;
         self.pause = HOLD;
-        let pending = self.requests.remove(&id);
         if !self.held.is_empty() {
             self.reclaim(Instant::now());
         }
-        pending
+        Some(pending)
     }
 
-    /// The caller has gone. Returns whether the request had been sent, and what is to be dropped without the lock.
-    fn give_up(&mut self, id: u64, method: &str) -> (bool, Option<Pending>) {
-        let Some(pending) = self.requests.get_mut(&id) else {
-            return (true, None); // Answered at this moment.
-        };
-        match pending.state {
-            State::Waiting(lane) => {
-                self.window.withdraw(lane, id);
-                return (false, self.requests.remove(&id));
-            }
-            State::Sent { place, .. } => {
-                pending.late = Some(method.into());
-                if place.is_some() {
-                    self.held.push_back((id, Instant::now()));
-                }
-            }
+    /// The caller of a request that was sent has gone. Returns the request for whose answer nothing waits any longer.
+    fn forget(&mut self, id: u64) -> Option<Pending> {
+        let pending = self.sent.get_mut(&id)?; // Or it is answered at this moment.
+        pending.is_forgotten = true;
+        if pending.place.is_some() {
+            self.held.push_back((id, Instant::now()));
         }
         self.forgotten.push_back(id);
-        let oldest = (self.forgotten.len() > FORGOTTEN)
-            .then(|| self.forgotten.pop_front())
-            .flatten();
-        (true, oldest.and_then(|id| self.requests.remove(&id)))
+        if self.forgotten.len() <= FORGOTTEN {
+            return None;
+        }
+        let oldest = self.forgotten.pop_front()?;
+        self.sent.remove(&oldest)
     }
 
     /// Takes back the places whose time is up.
     fn reclaim(&mut self, now: Instant) {
         while let Some(&(id, since)) = self.held.front() {
-            let Some(Pending {
-                state: State::Sent { order, place },
-                ..
-            }) = self.requests.get_mut(&id)
-            else {
+            let Some(pending) = self.sent.get_mut(&id) else {
                 self.held.pop_front(); // It was answered.
                 continue;
             };
-            let is_proven = *order < self.answered;
+            let is_proven = pending.order < self.answered;
             if now < since + HOLD || (!is_proven && self.next_try.is_some_and(|at| now < at)) {
                 break;
             }
             self.held.pop_front();
-            if let Some(place) = place.take() {
+            if let Some(place) = pending.place.take() {
                 self.window.give_back(place);
             }
             if !is_proven {
@@ -366,8 +343,8 @@ impl Table {
     fn idle_for(&self, now: Instant) -> Option<Duration> {
         let (id, since) = self.held.front().filter(|_| self.window.is_awaited())?;
         let mut at = *since + HOLD;
-        let order = self.requests.get(id).map(|request| &request.state);
-        if matches!(order, Some(State::Sent { order, .. }) if *order >= self.answered) {
+        let pending = self.sent.get(id);
+        if pending.is_some_and(|pending| pending.order >= self.answered) {
             at = at.max(self.next_try.unwrap_or(at));
         }
         // At least a tick of the clock: who comes a moment early would spin.
@@ -377,16 +354,15 @@ impl Table {
 }
 
 /// The room for one answer. Dropped without it, it leaves behind what the server may still hold.
-pub(crate) struct Slot<'a> {
+pub(crate) struct Slot {
     pub(super) id: u64,
-    method: &'a str,
     rx: oneshot::Receiver<Answer>,
     /// There is nothing left to give up.
     settled: bool,
     requests: Arc<PendingRequests>,
 }
 
-impl Slot<'_> {
+impl Slot {
     /// Waits for the answer or the end of the connection. Cancel safe.
     pub(super) async fn answer(&mut self) -> Answer {
         match (&mut self.rx).await {
@@ -401,14 +377,14 @@ impl Slot<'_> {
     /// Stops waiting. Returns whether the request had been sent.
     pub(super) fn give_up(&mut self) -> bool {
         self.settled = true;
-        self.requests.give_up(self.id, self.method)
+        self.requests.give_up(self.id)
     }
 }
 
-impl Drop for Slot<'_> {
+impl Drop for Slot {
     fn drop(&mut self) {
         if !self.settled {
-            self.requests.give_up(self.id, self.method);
+            self.requests.give_up(self.id);
         }
     }
 }

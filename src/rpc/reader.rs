@@ -135,7 +135,7 @@ impl<'r> Reader<'r> {
         let Some(pending) = id.and_then(|id| self.router.requests.answer(id)) else {
             return self.unexpected(id, text, env);
         };
-        if pending.late.is_none() {
+        if !pending.is_forgotten {
             self.batch.next_seq();
         }
         self.batch.flush(); // NB. What the server sent before the answer is queued before the caller wakes.
@@ -143,10 +143,11 @@ impl<'r> Reader<'r> {
         if let Some(hook) = pending.on_reply {
             hook(&outcome);
         }
-        match pending.late {
-            None => drop(pending.tx.send(Ok(outcome))),
+        if pending.is_forgotten {
             // NB. After the hook: who reads the event finds what the hook did.
-            Some(method) => self.late_response(text, env, &method),
+            self.late_response(text, env, &pending.method);
+        } else {
+            drop(pending.tx.send(Ok(outcome)));
         }
     }
 }

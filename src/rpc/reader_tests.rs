@@ -13,7 +13,7 @@ use proptest::{collection::vec, prelude::*};
 
 use super::{
     aside::Aside,
-    connection::{Connection, Limits},
+    connection::{Connection, Limits, OutgoingRequest},
     line::{Line, Lines},
     message::Incoming,
     outbox::Outbox,
@@ -74,10 +74,16 @@ fn rig() -> (Arc<Router>, Arc<Watcher>, ReaderState) {
 }
 
 /// A request that was sent.
-fn sent(router: &Router, on_reply: Option<OnReply>) -> Slot<'static> {
+fn sent(router: &Router, on_reply: Option<OnReply>) -> Slot {
     let requests = &router.requests;
     let id = requests.new_id();
-    let slot = requests.add(id, "m", on_reply, Lane::Ordinary, Vec::new());
+    let request = OutgoingRequest {
+        method: "m".into(),
+        params: "{}".into(),
+        lane: Lane::Ordinary,
+        on_reply,
+    };
+    let slot = requests.add(id, request);
     assert!(requests.next().is_some());
     slot.expect("open")
 }

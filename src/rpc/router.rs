@@ -12,7 +12,7 @@ use super::{
     envelope::Route,
     error::Closed,
     message::{Incoming, Run},
-    pending::PendingRequests,
+    pending::{PendingRequests, Waiting},
     protocol::Protocol,
     queue::{Bounds, Queue},
     routes::{Delivery, Routes},
@@ -112,7 +112,7 @@ impl Router {
         protocol: &'static Protocol,
         dialect: Arc<dyn Dialect>,
         aside: Aside,
-        window: Window,
+        window: Window<Waiting>,
     ) -> Self {
         Self {
             state: Mutex::new(State {
@@ -169,7 +169,7 @@ impl Router {
         let subscribers = std::mem::take(&mut state.subscribers);
         state.routes.forget();
         drop(state);
-        let requests = self.requests.close(closed);
+        let unanswered = self.requests.close(closed);
         self.dialect.closed();
         for mut subscriber in subscribers {
             let reader = subscriber.flush();
@@ -178,9 +178,7 @@ impl Router {
                 reader.wake();
             }
         }
-        for request in requests {
-            request.close(closed);
-        }
+        unanswered.close(closed);
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {

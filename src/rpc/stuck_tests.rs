@@ -37,10 +37,10 @@ fn rig() -> (Arc<Connection>, BufReader<DuplexStream>) {
     (connection, BufReader::new(far))
 }
 
-fn request(connection: &Connection) -> Slot<'static> {
+fn request(connection: &Connection) -> Slot {
     let slot = connection.request(OutgoingRequest {
-        method: "m",
-        params: "{}",
+        method: "m".into(),
+        params: "{}".into(),
         lane: Lane::Ordinary,
         on_reply: None,
     });

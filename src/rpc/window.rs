@@ -1,5 +1,5 @@
-//! The window: how many requests the server may hold at once, and the frames that wait for a place. A server's queue is
-//! short, and it may drop what does not fit without an answer.
+//! The window: how many requests the server may hold at once, and those that wait for a place. A server's queue is short,
+//! and it may drop what does not fit without an answer.
 
 use std::collections::VecDeque;
 
@@ -38,54 +38,53 @@ impl Lane {
 /// How many requests of the long lane may be in flight.
 const LONG: usize = 64;
 
-#[derive(Debug)]
-pub(crate) struct Window {
+pub(crate) struct Window<T> {
     /// How many places of each kind are free.
     free: [usize; 3],
-    /// The frames that wait in each lane, by their ids, in their order.
-    waiting: [VecDeque<(u64, Vec<u8>)>; 3],
+    /// What waits in each lane, by the ids of the requests, in their order.
+    waiting: [VecDeque<(u64, T)>; 3],
 }
 
-impl Window {
+impl<T> Window<T> {
     pub(crate) fn new(ordinary: usize, urgent: usize) -> Self {
         let mut free = [LONG; 3];
         free[Place::Shared as usize] = ordinary.max(1);
         free[Place::Reserved as usize] = urgent.max(1);
         Self {
             free,
-            waiting: Default::default(),
+            waiting: std::array::from_fn(|_| VecDeque::new()),
         }
     }
 
-    /// Has a frame wait for its turn.
-    pub(super) fn wait(&mut self, lane: Lane, id: u64, frame: Vec<u8>) {
+    /// Has a request wait for its turn.
+    pub(super) fn wait(&mut self, lane: Lane, id: u64, request: T) {
         let waiting = &mut self.waiting[lane as usize];
         let at = waiting.partition_point(|(other, _)| *other < id);
-        waiting.insert(at, (id, frame)); // At the end, but for callers that overtake each other on their way.
+        waiting.insert(at, (id, request)); // At the end, but for callers that overtake each other on their way.
     }
 
-    /// Takes back a frame that waits.
-    pub(super) fn withdraw(&mut self, lane: Lane, id: u64) {
-        let waiting = &mut self.waiting[lane as usize];
-        if let Ok(at) = waiting.binary_search_by_key(&id, |(id, _)| *id) {
-            waiting.remove(at);
-        }
+    /// Takes back a request that waits.
+    pub(super) fn withdraw(&mut self, id: u64) -> Option<T> {
+        self.waiting.iter_mut().find_map(|waiting| {
+            let at = waiting.binary_search_by_key(&id, |(id, _)| *id).ok()?;
+            waiting.remove(at).map(|(_, request)| request)
+        })
     }
 
-    /// Takes the next frame for which there is a place, and the place.
-    pub(super) fn next(&mut self) -> Option<(u64, Vec<u8>, Place)> {
+    /// Takes the next request for which there is a place, and the place.
+    pub(super) fn next(&mut self) -> Option<(u64, T, Place)> {
         let (lane, place) = self.first()?;
-        let (id, frame) = self.waiting[lane as usize].pop_front()?;
+        let (id, request) = self.waiting[lane as usize].pop_front()?;
         self.free[place as usize] -= 1;
-        Some((id, frame, place))
+        Some((id, request, place))
     }
 
-    /// Whether there is a frame that waits although it could be sent.
+    /// Whether there is a request that waits although it could be sent.
     pub(super) fn is_ready(&self) -> bool {
         self.first().is_some()
     }
 
-    /// The lane whose first frame is sent next, and the place that it takes.
+    /// The lane whose first request is sent next, and the place that it takes.
     fn first(&self) -> Option<(Lane, Place)> {
         let waiting = |lane: &Lane| !self.waiting[*lane as usize].is_empty();
         let free = |place: &&Place| self.free[**place as usize] > 0;
@@ -97,14 +96,15 @@ impl Window {
         self.free[place as usize] += 1;
     }
 
-    /// Whether a frame waits.
+    /// Whether a request waits.
     pub(super) fn is_awaited(&self) -> bool {
         self.waiting.iter().any(|lane| !lane.is_empty())
     }
 
-    /// Drops what waits.
-    pub(super) fn clear(&mut self) {
-        self.waiting = Default::default();
+    /// Takes out all that waits.
+    pub(super) fn take(&mut self) -> Vec<T> {
+        let waiting = self.waiting.iter_mut().flat_map(std::mem::take);
+        waiting.map(|(_, request)| request).collect()
     }
 }
 
@@ -112,30 +112,29 @@ impl Window {
 mod tests {
     use super::{Lane::*, Window};
 
-    fn ids(window: &mut Window) -> Vec<u64> {
+    fn ids(window: &mut Window<()>) -> Vec<u64> {
         std::iter::from_fn(|| window.next().map(|(id, ..)| id)).collect()
     }
 
     #[test]
-    fn frames_take_turns_by_their_ids_and_urgent_ones_before_all_others() {
+    fn requests_take_turns_by_their_ids_and_urgent_ones_before_all_others() {
         let mut window = Window::new(3, 1);
         for (lane, id) in [(Ordinary, 1), (Ordinary, 4), (Ordinary, 3), (Urgent, 5)] {
-            window.wait(lane, id, Vec::new());
+            window.wait(lane, id, ());
         }
-        window.wait(Long, 2, Vec::new());
-        window.withdraw(Ordinary, 1);
-        window.withdraw(Ordinary, 5); // It waits in another lane.
+        window.wait(Long, 2, ());
+        assert!(window.withdraw(1).is_some() && window.withdraw(1).is_none());
         assert_eq!(ids(&mut window), [5, 3, 4, 2]);
         assert!(!window.is_awaited());
     }
 
     #[test]
-    fn a_reserved_place_is_for_an_urgent_frame_and_a_long_one_takes_no_other_place() {
+    fn a_reserved_place_is_for_an_urgent_request_and_a_long_one_takes_no_other_place() {
         let mut window = Window::new(1, 1);
         for id in 1..=3 {
-            window.wait(Ordinary, id, Vec::new());
-            window.wait(Urgent, id + 10, Vec::new());
-            window.wait(Long, id + 20, Vec::new());
+            window.wait(Ordinary, id, ());
+            window.wait(Urgent, id + 10, ());
+            window.wait(Long, id + 20, ());
         }
         let (_, _, first) = window.next().expect("a place");
         assert_eq!(ids(&mut window), [12, 21, 22, 23]);

@@ -1,6 +1,6 @@
 //! Opening threads: new ones, stored ones and copies.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     handle::{OpenedBy, Thread},
@@ -80,7 +80,7 @@ impl CasClient {
     ) -> Result<Thread, Error> {
         self.check_tools()?;
         let (method, opened_by) = (ThreadResumeParams::METHOD, OpenedBy::Resumed);
-        self.opened(method, params, opened_by, within, Some(hook))
+        self.opened(method, params.into(), opened_by, within, Some(hook))
             .await
     }
 
@@ -93,19 +93,21 @@ impl CasClient {
         self.check::<C>()?;
         self.check_tools()?;
         let params = serde_json::to_string(params).map_err(|e| Error::encode(C::METHOD, &e))?;
-        self.opened(C::METHOD, &params, opened_by, within, None)
+        self.opened(C::METHOD, params.into(), opened_by, within, None)
             .await
     }
 
     async fn opened(
         &self,
-        method: &str,
-        params: &str,
+        method: &'static str,
+        params: Arc<str>,
         opened_by: OpenedBy,
         within: Duration,
         hook: Option<OnReply>,
     ) -> Result<Thread, Error> {
-        let reply = self.send(method, params, Some(within), false, hook).await?;
+        let reply = self
+            .send(method.into(), params, Some(within), false, hook)
+            .await?;
         self.warn_of_opened(method, reply.result()).await;
         let path = &["thread", "id"];
         let id = at(reply.result(), path)

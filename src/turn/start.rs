@@ -215,7 +215,7 @@ impl Ask {
         let params = serde_json::to_string(&params).map_err(encode)?;
         let begun = self
             .thread
-            .begin(METHOD, &params, self.request_timeout, false);
+            .begin(METHOD, params, self.request_timeout, false);
         let mut turn = begun.await?;
         turn.set_idle_check(self.idle_check);
         if let Some(deadline) = self.deadline {
@@ -248,8 +248,8 @@ impl Thread {
     /// another.
     pub(crate) async fn begin(
         &self,
-        method: &str,
-        params: &str,
+        method: &'static str,
+        params: String,
         timeout: Duration,
         fresh: bool,
     ) -> Result<Turn, Error> {
@@ -260,7 +260,7 @@ impl Thread {
         let hook = pending.hook();
         let reply = self
             .client()
-            .send(method, params, Some(timeout), false, hook)
+            .send(method.into(), params.into(), Some(timeout), false, hook)
             .await?;
         pending.into_turn().ok_or_else(|| Error::Decode {
             method: method.to_owned(),

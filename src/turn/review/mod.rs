@@ -128,7 +128,7 @@ impl StartReview {
         let target = protocol::to_value(&target).map_err(|e| Error::encode(METHOD, &e))?;
         let params = serde_json::json!({"threadId": thread.id(), "target": target}).to_string();
         let timeout = thread.client().request_timeout();
-        let turn = thread.begin(METHOD, &params, timeout, true).await?;
+        let turn = thread.begin(METHOD, params, timeout, true).await?;
         Ok(Review { turn, reviewed })
     }
 }
