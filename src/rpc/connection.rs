@@ -1,6 +1,10 @@
 //! A connection: requests, notifications and answers on their way to the server.
 
-use std::{borrow::Cow, sync::Arc, time::Duration};
+use std::{
+    borrow::Cow,
+    sync::{Arc, Mutex, TryLockError},
+    time::Duration,
+};
 
 use tokio::time::timeout;
 
@@ -37,6 +41,8 @@ pub(crate) struct Connection {
     pub(crate) outbox: Outbox,
     /// The longest message that the server takes, in bytes.
     outgoing: usize,
+    /// Held by whoever takes requests out of the window and queues them.
+    sending: Mutex<()>,
 }
 
 /// When requests are written that were sent.
@@ -63,6 +69,7 @@ impl Connection {
             taps: outbox.taps().clone(),
             outbox,
             outgoing: limits.outgoing.unwrap_or(usize::MAX),
+            sending: Mutex::new(()),
         }
     }
 
@@ -104,14 +111,29 @@ impl Connection {
     /// Sends the requests that wait, as far as there are places for them and taps have room. Does not wait.
     pub(crate) fn send_ready(&self, write: Write) {
         let requests = &self.router.requests;
-        let (mut alone, mut any) = (false, false);
-        let mut frame = Vec::new();
         while requests.is_ready() {
             if self.taps.is_full() {
-                requests.notify_stuck();
-                break;
+                return requests.notify_stuck();
             }
-            let Some(ready) = requests.next() else { break };
+            // NB. Order is load-bearing: two who take requests out at once could queue them the other way round.
+            let _sending = match self.sending.try_lock() {
+                Ok(sending) => sending,
+                Err(TryLockError::Poisoned(sending)) => sending.into_inner(),
+                // Whoever has it looks again once it is free.
+                Err(TryLockError::WouldBlock) => return,
+            };
+            self.queue_ready(write);
+        }
+    }
+
+    /// Queues the requests that can be sent now, and has them written.
+    fn queue_ready(&self, write: Write) {
+        let (mut alone, mut any) = (false, false);
+        let mut frame = Vec::new();
+        while !self.taps.is_full() {
+            let Some(ready) = self.router.requests.next() else {
+                break;
+            };
             frame.clear();
             push_head(&mut frame, ready.id, &ready.method);
             frame.extend_from_slice(ready.params.as_bytes());

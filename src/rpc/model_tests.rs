@@ -433,3 +433,37 @@ fn hooks_whose_caller_has_gone_wait_for_an_answer_but_not_in_any_number() {
         (1_023, 1_024)
     );
 }
+
+#[test]
+fn requests_of_one_caller_are_written_in_their_order_whoever_sends_them() {
+    const MANY: u64 = 20_000;
+    let limits = Limits {
+        in_flight: 2,
+        ..LIMITS
+    };
+    let (connection, pipe) = rig(limits);
+    pipe.0.lock().unwrap().1 = usize::MAX;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..MANY {
+                let slot = connection.request(OutgoingRequest {
+                    method: "m".into(),
+                    params: "{}".into(),
+                    lane: Lane::Ordinary,
+                    on_reply: None,
+                });
+                std::mem::forget(slot);
+            }
+        });
+        let mut answered = 0;
+        while answered < MANY {
+            let frames = std::mem::take(&mut pipe.0.lock().unwrap().0);
+            for frame in frames.split_inclusive(|byte| *byte == b'\n') {
+                answered += 1;
+                let frame: serde_json::Value = serde_json::from_slice(frame).expect("whole");
+                assert_eq!(frame["id"], answered);
+                say(&connection, &format!(r#"{{"id":{answered},"result":1}}"#));
+            }
+        }
+    });
+}

@@ -181,8 +181,9 @@ impl Outbox {
         waker.wake();
     }
 
-    /// Drops the pipe at once if nothing is queued. Does not need the writer task, whose runtime may not be driven.
+    /// Drops the pipe at once if it takes what is queued. Does not need the writer task, whose runtime may not be driven.
     pub(crate) fn close_if_idle(&self) {
+        self.flush();
         let mut state = self.lock();
         if !state.is_empty() || !matches!(state.pipe, Pipe::Idle(_)) {
             return;
@@ -335,6 +336,17 @@ mod tests {
         let mut buf = [0; 2];
         far.read_exact(&mut buf).await.unwrap();
         assert_eq!(&buf, b"a\n");
+    }
+
+    #[tokio::test]
+    async fn a_queued_frame_does_not_keep_an_idle_pipe_open() {
+        let (near, mut far) = tokio::io::duplex(1024);
+        let outbox = Outbox::new(Box::pin(near));
+        outbox.queue(Lane::Request, b"a\n");
+        outbox.close_if_idle();
+        let mut all = String::new();
+        far.read_to_string(&mut all).await.unwrap();
+        assert_eq!(all, "a\n");
     }
 
     #[tokio::test]

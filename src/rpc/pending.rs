@@ -21,6 +21,7 @@ use tokio::{
 };
 
 use super::{
+    aside::Aside,
     connection::OutgoingRequest,
     error::{Closed, NoAnswer},
     reply::{OnReply, Outcome},
@@ -40,7 +41,8 @@ type Answer = Result<Outcome, NoAnswer>;
 
 /// A request that was sent and may be answered.
 pub(super) struct Pending {
-    pub(super) tx: oneshot::Sender<Answer>,
+    /// `None` if only the hook waits for the answer.
+    tx: Option<oneshot::Sender<Answer>>,
     pub(super) on_reply: Option<OnReply>,
     pub(super) method: Cow<'static, str>,
     /// Its caller has gone.
@@ -51,10 +53,17 @@ pub(super) struct Pending {
     place: Option<Place>,
 }
 
+impl Pending {
+    /// Gives the caller the answer. Returns whether it is lost, as the caller has gone.
+    pub(super) fn tell(self, answer: Answer) -> bool {
+        self.tx.is_some_and(|tx| tx.send(answer).is_err())
+    }
+}
+
 /// A request that waits in the window.
 pub(crate) struct Waiting {
     request: OutgoingRequest,
-    tx: oneshot::Sender<Answer>,
+    tx: Option<oneshot::Sender<Answer>>,
 }
 
 /// A request that is to be sent now.
@@ -73,13 +82,15 @@ pub(super) struct Unanswered {
 }
 
 impl Unanswered {
-    /// Tells the callers that no answer will come.
-    pub(super) fn close(self, closed: &Closed) {
-        for pending in self.sent.into_values() {
-            drop(pending.tx.send(Err(NoAnswer::Lost(closed.clone()))));
+    /// Tells the callers that no answer will come. The hooks are dropped aside: they may hold handlers.
+    pub(super) fn close(self, closed: &Closed, aside: &Aside) {
+        for mut pending in self.sent.into_values() {
+            pending.on_reply.take().map(|hook| aside.let_go(hook));
+            pending.tell(Err(NoAnswer::Lost(closed.clone())));
         }
-        for waiting in self.waiting {
-            drop(waiting.tx.send(Err(NoAnswer::Closed(closed.clone()))));
+        for Waiting { request, tx } in self.waiting {
+            request.on_reply.map(|hook| aside.let_go(hook));
+            tx.map(|tx| tx.send(Err(NoAnswer::Closed(closed.clone()))));
         }
     }
 }
@@ -109,6 +120,7 @@ impl PendingRequests {
     /// Has a request wait for its turn, and makes room for its answer.
     pub(super) fn add(self: &Arc<Self>, id: u64, request: OutgoingRequest) -> Result<Slot, Closed> {
         let (tx, rx) = oneshot::channel();
+        let tx = Some(tx);
         self.insert(id, Waiting { request, tx })?;
         Ok(Slot {
             id,
@@ -120,8 +132,7 @@ impl PendingRequests {
 
     /// The same for a request whose answer only a hook waits for. It is dropped if the connection has ended.
     pub(super) fn add_hooked(&self, id: u64, request: OutgoingRequest) {
-        let (tx, _) = oneshot::channel();
-        drop(self.insert(id, Waiting { request, tx }));
+        drop(self.insert(id, Waiting { request, tx: None }));
     }
 
     fn insert(&self, id: u64, waiting: Waiting) -> Result<(), Closed> {
@@ -147,7 +158,16 @@ impl PendingRequests {
 
     /// Takes out the next request that has a place now. It counts as sent.
     pub(super) fn next(&self) -> Option<Ready> {
-        self.lock().next()
+        let mut table = self.lock();
+        let held = table.held.len();
+        let (ready, given_up) = table.next()?;
+        let is_stuck = table.held.len() > held && table.may_be_stuck();
+        drop(table);
+        drop(given_up); // With its hook, so not under the lock.
+        if is_stuck {
+            self.notify_stuck();
+        }
+        Some(ready)
     }
 
     /// Has [`stuck`](Self::stuck) return.
@@ -162,7 +182,16 @@ impl PendingRequests {
 
     /// Takes out the request that an answer is for.
     pub(super) fn answer(&self, id: u64) -> Option<Pending> {
-        self.lock().answer(id)
+        let mut table = self.lock();
+        let was_tried = table.next_try.is_some();
+        let pending = table.answer(id)?;
+        // A server that answers again is not spared any longer.
+        let is_stuck = was_tried && table.may_be_stuck();
+        drop(table);
+        if is_stuck {
+            self.notify_stuck();
+        }
+        Some(pending)
     }
 
     /// Takes back the places that were given up and whose time is up. Returns after what time there may be more, if that
@@ -235,9 +264,9 @@ struct Table {
     sent: HashMap<u64, Pending>,
     /// How many requests were sent.
     count: u64,
-    /// Those whose callers have gone, the oldest first; some may have been answered since.
+    /// Those for whose answers no caller waits, the oldest first.
     forgotten: VecDeque<u64>,
-    /// Those whose callers have gone and that keep a place, and since when.
+    /// Those for whose answers no caller waits and that keep a place, and since when; some may have been answered.
     held: VecDeque<(u64, Instant)>,
     /// The `order` of the latest request that was answered.
     answered: u64,
@@ -262,9 +291,11 @@ impl Table {
         }
     }
 
-    fn next(&mut self) -> Option<Ready> {
+    /// Takes out the next request that has a place, and the one that is given up for it.
+    fn next(&mut self) -> Option<(Ready, Option<Pending>)> {
         let (id, Waiting { request, tx }, place) = self.window.next()?;
         self.count += 1;
+        let is_hooked = tx.is_none();
         let pending = Pending {
             tx,
             on_reply: request.on_reply,
@@ -274,12 +305,14 @@ impl Table {
             place: Some(place),
         };
         self.sent.insert(id, pending);
-        Some(Ready {
+        let given_up = is_hooked.then(|| self.leave(id)).flatten();
+        let ready = Ready {
             id,
             method: request.method,
             params: request.params,
             alone: self.sent.len() == 1 && !self.window.is_awaited(),
-        })
+        };
+        Some((ready, given_up))
     }
 
     /// Takes out the request that an answer is for, and gives back its place. An answer to what was not sent yet is none.
@@ -289,6 +322,9 @@ impl Table {
         if let Some(place) = pending.place {
             self.window.give_back(place);
         }
+        if pending.is_forgotten || pending.tx.is_none() {
+            self.forgotten.retain(|other| *other != id);
+        }
         self.next_try = None;
         self.pause = HOLD;
         if !self.held.is_empty() {
@@ -297,19 +333,25 @@ impl Table {
         Some(pending)
     }
 
-    /// The caller of a request that was sent has gone. Returns the request for whose answer nothing waits any longer.
+    /// The caller of a request that was sent has gone. Returns the request that is given up for it.
     fn forget(&mut self, id: u64) -> Option<Pending> {
         let pending = self.sent.get_mut(&id)?; // Or it is answered at this moment.
         pending.is_forgotten = true;
-        if pending.place.is_some() {
-            self.held.push_back((id, Instant::now()));
-        }
+        self.leave(id)
+    }
+
+    /// No caller waits for the answer to a request that was sent. Too many of the kind are not waited for: returns the oldest.
+    fn leave(&mut self, id: u64) -> Option<Pending> {
+        self.held.push_back((id, Instant::now()));
         self.forgotten.push_back(id);
         if self.forgotten.len() <= FORGOTTEN {
             return None;
         }
-        let oldest = self.forgotten.pop_front()?;
-        self.sent.remove(&oldest)
+        let mut oldest = self.sent.remove(&self.forgotten.pop_front()?)?;
+        if let Some(place) = oldest.place.take() {
+            self.window.give_back(place);
+        }
+        Some(oldest)
     }
 
     /// Takes back the places whose time is up.

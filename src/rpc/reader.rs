@@ -132,7 +132,7 @@ impl<'r> Reader<'r> {
     fn response(&mut self, text: Text<'_>, env: Envelope) {
         let parts = Parts::new(text.all, env);
         let id = parts.id().and_then(|id| id.parse::<u64>().ok());
-        let Some(pending) = id.and_then(|id| self.router.requests.answer(id)) else {
+        let Some(mut pending) = id.and_then(|id| self.router.requests.answer(id)) else {
             return self.unexpected(id, text, env);
         };
         if !pending.is_forgotten {
@@ -140,14 +140,13 @@ impl<'r> Reader<'r> {
         }
         self.batch.flush(); // NB. What the server sent before the answer is queued before the caller wakes.
         let outcome = reply::outcome(text.line(), parts);
-        if let Some(hook) = pending.on_reply {
+        if let Some(hook) = pending.on_reply.take() {
             hook(&outcome);
         }
-        if pending.is_forgotten {
+        let method = std::mem::take(&mut pending.method);
+        if pending.is_forgotten || pending.tell(Ok(outcome)) {
             // NB. After the hook: who reads the event finds what the hook did.
-            self.late_response(text, env, &pending.method);
-        } else {
-            drop(pending.tx.send(Ok(outcome)));
+            self.late_response(text, env, &method);
         }
     }
 }

@@ -178,7 +178,7 @@ impl Router {
                 reader.wake();
             }
         }
-        unanswered.close(closed);
+        unanswered.close(closed, &self.aside);
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {

@@ -21,15 +21,20 @@ use super::{
 
 /// A connection with one place, which is looked after, and what the server reads.
 fn rig() -> (Arc<Connection>, BufReader<DuplexStream>) {
+    rig_with(1)
+}
+
+/// The same with this many places.
+fn rig_with(in_flight: usize) -> (Arc<Connection>, BufReader<DuplexStream>) {
     let limits = Limits {
-        in_flight: 1,
+        in_flight,
         urgent: 1,
         line: 1_000,
         outgoing: None,
     };
     let window = Window::new(limits.in_flight, limits.urgent);
     let router = Router::new(&PROTOCOL, Arc::new(Deaf), Aside::new(), window);
-    let (near, far) = duplex(1_000);
+    let (near, far) = duplex(1_000_000);
     let outbox = Outbox::new(Box::pin(near));
     let connection = Arc::new(Connection::new(Arc::new(router), outbox, limits));
     let looking_after = connection.clone();
@@ -45,6 +50,13 @@ fn request(connection: &Connection) -> Slot {
         on_reply: None,
     });
     slot.expect("open")
+}
+
+/// Has the server answer a request.
+fn answer(connection: &Connection, id: u64) {
+    let line = format!(r#"{{"id":{id},"result":{id}}}"#);
+    Reader::new(&connection.router, &mut ReaderState::new(&PROTOCOL)).line(line.as_bytes());
+    connection.send_ready(Write::Now);
 }
 
 /// Whether the server gets a frame within this time.
@@ -87,6 +99,118 @@ async fn a_request_that_waits_when_another_is_given_up_is_sent_once_that_ones_ti
 }
 
 #[tokio::test(start_paused = true)]
+async fn requests_that_only_a_hook_waits_for_keep_no_place_for_ever() {
+    let (connection, mut server) = rig();
+    for _ in 0..2 {
+        connection.send_hooked("interrupt", "{}", Box::new(|_| ()));
+        assert!(hears(&mut server, 1).await);
+    }
+    let _request = request(&connection);
+    assert!(!hears(&mut server, 3).await);
+    assert!(hears(&mut server, 3).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_waits_when_a_hooked_one_takes_the_last_place_is_sent_in_time() {
+    let (connection, mut server) = rig();
+    let _first = request(&connection);
+    let _second = request(&connection);
+    assert!(hears(&mut server, 1).await);
+    settled().await;
+    // It takes the reserved place, and then the shared one.
+    connection.send_hooked("interrupt", "{}", Box::new(|_| ()));
+    connection.send_hooked("interrupt", "{}", Box::new(|_| ()));
+    assert!(hears(&mut server, 1).await);
+    answer(&connection, 1);
+    assert!(hears(&mut server, 1).await && !hears(&mut server, 3).await);
+    assert!(
+        hears(&mut server, 10).await,
+        "the place of the first interrupt"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_answer_ends_the_pause_that_a_silent_server_is_given() {
+    let (connection, mut server) = rig();
+    // Each is given up once it is sent, so the pauses become 5, 10 and 20 s.
+    for _ in 0..3 {
+        let slot = request(&connection);
+        assert!(hears(&mut server, 60).await);
+        drop(slot);
+        settled().await;
+    }
+    let _waits = request(&connection);
+    assert!(!hears(&mut server, 2).await);
+    answer(&connection, 1);
+    assert!(!hears(&mut server, 2).await);
+    assert!(
+        hears(&mut server, 3).await,
+        "5 s after the one before was given up"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_that_are_given_up_for_newer_ones_leave_their_places() {
+    let (connection, _server) = rig_with(2_000);
+    for _ in 0..2_000 {
+        drop(request(&connection));
+    }
+    let requests = connection.router.requests.clone();
+    assert_eq!(requests.sent(), 1_024);
+    let slots: Vec<_> = (0..976).map(|_| request(&connection)).collect();
+    assert_eq!(requests.sent(), 2_000, "all places are taken");
+    let _waits = request(&connection);
+    assert_eq!(requests.sent(), 2_000);
+    drop(slots);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answered_request_is_not_counted_among_those_whose_callers_have_gone() {
+    let (connection, _server) = rig_with(64);
+    let held = Arc::new(());
+    let silent = connection.request(OutgoingRequest {
+        method: "m".into(),
+        params: "{}".into(),
+        lane: Lane::Ordinary,
+        on_reply: Some(Box::new({
+            let held = held.clone();
+            move |_| drop(held)
+        })),
+    });
+    drop(silent.expect("open"));
+    for id in 2..2_000 {
+        if id % 2 == 0 {
+            drop(request(&connection));
+        } else {
+            connection.send_hooked("interrupt", "{}", Box::new(|_| ()));
+        }
+        answer(&connection, id);
+    }
+    assert_eq!(Arc::strong_count(&held), 2, "its hook still waits");
+}
+
+#[tokio::test]
+async fn the_end_of_a_connection_drops_hooks_on_another_thread() {
+    struct TellsThread(std::sync::mpsc::Sender<std::thread::ThreadId>);
+    impl Drop for TellsThread {
+        fn drop(&mut self) {
+            let _ = self.0.send(std::thread::current().id());
+        }
+    }
+    let (connection, _server) = rig();
+    let (tell, told) = std::sync::mpsc::channel();
+    for _ in 0..3 {
+        let held = TellsThread(tell.clone());
+        connection.send_hooked("m", "{}", Box::new(move |_| drop(held)));
+    }
+    connection.close(&Closed::default());
+    for _ in 0..3 {
+        let thread = told.recv_timeout(Duration::from_secs(60));
+        assert_ne!(thread.expect("dropped"), std::thread::current().id());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_request_that_waits_for_a_full_tap_is_sent_once_that_is_read() {
     let (connection, mut server) = rig();
     settled().await;
@@ -103,23 +227,17 @@ async fn an_answer_to_a_request_that_was_not_sent_yet_is_none() {
     let (connection, mut server) = rig();
     let _first = request(&connection);
     let mut second = request(&connection);
-    let mut state = ReaderState::new(&PROTOCOL);
-    let mut say = |id: u64| {
-        let line = format!(r#"{{"id":{id},"result":{id}}}"#);
-        Reader::new(&connection.router, &mut state).line(line.as_bytes());
-        connection.send_ready(Write::Now);
-    };
-    say(2);
+    answer(&connection, 2);
     {
-        let answer = pin!(second.answer());
-        assert!(timeout(Duration::from_secs(1), answer).await.is_err());
+        let waits = pin!(second.answer());
+        assert!(timeout(Duration::from_secs(1), waits).await.is_err());
     }
     assert!(hears(&mut server, 1).await && !hears(&mut server, 1).await);
-    say(1);
+    answer(&connection, 1);
     assert!(hears(&mut server, 1).await, "it is sent in its turn");
-    say(2);
-    let answer = second.answer().await.expect("an answer");
-    assert_eq!(answer.expect("no error").result(), "2");
+    answer(&connection, 2);
+    let reply = second.answer().await.expect("an answer");
+    assert_eq!(reply.expect("no error").result(), "2");
 }
 
 #[tokio::test]

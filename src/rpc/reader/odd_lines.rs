@@ -42,12 +42,11 @@ impl Reader<'_> {
                     .parse()
                     .ok()
                     .and_then(|id| self.router.requests.answer(id));
-                if let Some(pending) = pending {
-                    if let Some(hook) = pending.on_reply {
+                if let Some(mut pending) = pending {
+                    if let Some(hook) = pending.on_reply.take() {
                         self.router.aside.let_go(hook);
                     }
-                    let answer = NoAnswer::TooLong(len, head.as_ref().into());
-                    let _ = pending.tx.send(Err(answer));
+                    pending.tell(Err(NoAnswer::TooLong(len, head.as_ref().into())));
                 }
             }
             // The server would wait for ever.
