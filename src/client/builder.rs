@@ -181,9 +181,10 @@ impl Builder {
         self
     }
 
-    /// Sets what the client is to the threads that others have started on the same server. Default:
-    /// [`Role::Observer`] for a server that it joins with `connect_to`, otherwise [`Role::Owner`].
-    /// A server of [`spawn`](Self::spawn) has no other clients, so it needs an owner.
+    /// Sets the client's role towards the threads that others have started on the same server.
+    /// Default: [`Role::Observer`] for a server that it joins with `connect_to`, otherwise
+    /// [`Role::Owner`]. A server from [`spawn`](Self::spawn) has no other clients, so its client
+    /// must be the owner.
     ///
     /// ```no_run
     /// # async fn run() -> Result<(), cas_sdk::Error> {

@@ -31,7 +31,7 @@ struct ConnectionTask {
     stop: watch::Receiver<bool>,
     reader: AbortOnDrop<io::Result<()>>,
     writer: AbortOnDrop<io::Result<()>>,
-    /// Sends the requests that wait for what no caller and no answer brings.
+    /// Sends the waiting requests that neither a caller nor a response will send.
     stuck: AbortOnDrop<()>,
     stderr: Option<AbortOnDrop<()>>,
     grace: Duration,

@@ -187,7 +187,7 @@ impl CasClient {
         &self.shared.options.kind
     }
 
-    /// What this client is to the threads that others have started on its server.
+    /// The role of this client towards the threads that others have started on its server.
     #[must_use]
     pub fn role(&self) -> Role {
         self.shared.options.role
@@ -334,7 +334,7 @@ impl CasClient {
         }
     }
 
-    /// Fails for what an observer does not do to the threads of others.
+    /// Refuses a request that would change a thread of others, if this client is an observer.
     fn check_role(&self, method: &str, params: &str) -> Result<(), Error> {
         if self.role() != Role::Observer || Role::is_harmless(method) {
             return Ok(());
@@ -350,7 +350,7 @@ impl CasClient {
         }
     }
 
-    /// Fails early, with a named error, for what the server would refuse.
+    /// Refuses an experimental request that the server would refuse.
     pub(crate) fn check<C: Call>(&self) -> Result<(), Error> {
         if C::EXPERIMENTAL && !self.shared.options.experimental_api {
             let text = format!(

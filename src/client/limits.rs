@@ -35,18 +35,20 @@ impl Builder {
         self
     }
 
-    /// Keeps a record of the running server in this directory, one file per server, and first ends
-    /// the servers that killed hosts have left there: for a program that is restarted after a
-    /// crash. The directory is created with mode 0700 if it does not exist, and may be shared by
-    /// any number of programs of one user. A link, or a directory that another user owns or may
-    /// write to, is refused, because the records in it decide which processes are ended. Default:
-    /// none. Works on Linux and macOS. Windows itself ends everything that a killed host has
-    /// started, so nothing is written there.
+    /// Keeps a record of the running server in this directory, one file per server. Before it
+    /// starts a server, it ends the servers that killed programs have left running, by their
+    /// records. Set this for a program that is restarted after a crash. Default: none.
     ///
-    /// A killed host rarely leaves anything, because a server exits at the end of its input. The
-    /// record is for a server that hangs, and for what the server has started. The record names the
-    /// processes by number and start time; a process that does not match both is not touched. Other
-    /// files in the directory are left alone.
+    /// The directory is created with mode 0700 if it does not exist. Any number of programs of one
+    /// user may share it. A link, or a directory that another user owns or may write to, is
+    /// refused, because the records decide which processes are ended. Works on Linux and macOS.
+    /// Windows itself ends everything that a killed program has started, so nothing is written
+    /// there.
+    ///
+    /// A killed program rarely leaves anything running, because a server exits at the end of its
+    /// input. The record is for a server that hangs, and for the processes that the server has
+    /// started. It names them by process number and start time; a process that does not match both
+    /// is not touched. Other files in the directory are left alone.
     pub fn registry(mut self, dir: impl Into<PathBuf>) -> Self {
         self.registry = Some(dir.into());
         self
@@ -78,9 +80,9 @@ impl Builder {
         self
     }
 
-    /// Retries a start that was too slow, or that lost its home to another start, if the failure
-    /// [is retryable](crate::Error::is_retryable) and nothing of the failed start is still running.
-    /// Default: such a failure is an error.
+    /// Retries a start that was too slow, or that failed because another codex was using the
+    /// databases of the same home. The error must be [retryable](crate::Error::is_retryable), and
+    /// no process of the failed start may still be running. Default: no retries.
     ///
     /// Set this when many servers start at once in one home: codex gives up after 5 s if another
     /// codex holds its databases or is migrating them.

@@ -156,8 +156,8 @@ impl<C: Paged> Pages<C> {
     }
 }
 
-/// The params of a list whose items are left as the server wrote them: one odd item costs no other,
-/// and what the schema does not know is kept.
+/// The params of a list whose items are left as the server wrote them: an item that does not fit
+/// the schema does not lose the others, and unknown fields are kept.
 pub(crate) struct AsSent<C>(pub(crate) C);
 
 impl<C: Call> Serialize for AsSent<C> {

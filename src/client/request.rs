@@ -143,15 +143,16 @@ impl<R> Request<R> {
         self
     }
 
-    /// Removes the deadline, for a request that lasts as long as its work, such as `command/exec`.
-    /// Long requests take no place from other requests: they have 64 places of their own.
+    /// Removes the deadline, for a request that is answered only when its work is done, such as
+    /// `command/exec`. Such long requests take no place in flight from others: they have 64 of
+    /// their own.
     pub fn no_timeout(mut self) -> Self {
         self.outgoing.deadline = Deadline::Unlimited;
         self
     }
 
-    /// Lets the request pass the requests that wait for a place in flight, for a request that ends
-    /// or steers their work. The default deadline is then the builder's
+    /// Sends this request before those that wait for a place in flight. This is for requests that
+    /// end or steer running work. The default deadline is then the builder's
     /// [`urgent_timeout`](crate::Builder::urgent_timeout).
     pub fn urgent(mut self) -> Self {
         self.outgoing.urgent = true;

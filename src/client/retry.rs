@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::client::backoff::Backoff;
 
 /// How often, and after which pauses, something is retried: a request that the server was too busy
-/// to take, see [`Request::retry`](crate::Request::retry); or a start that was too slow or lost its
-/// home to another start, see [`Builder::retry_start`](crate::Builder::retry_start).
+/// to take ([`Request::retry`](crate::Request::retry)), or a failed start
+/// ([`Builder::retry_start`](crate::Builder::retry_start)).
 ///
 /// Default: up to 5 retries, the first after 100 ms, each further one after a pause twice as long,
 /// up to 5 s. Each pause is shortened by up to half at random.

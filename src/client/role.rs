@@ -1,7 +1,8 @@
 //! `Role`: which requests of the server a client answers, and what it may do to threads that others
 //! have started.
 
-/// What a client is to the threads of its server; see [`Builder::role`](crate::Builder::role).
+/// The role of a client towards the threads of its server; see
+/// [`Builder::role`](crate::Builder::role).
 ///
 /// Several clients may share a server. Then the server sends a request, such as an approval, to all
 /// of them, and takes the first answer, even a refusal. In every role a client answers the requests

@@ -32,8 +32,8 @@ pub enum ErrorClass {
     },
     /// The server or the model is overloaded. A request was not carried out; a turn can be started again.
     Overloaded,
-    /// Something is unavailable for the moment: a start was too slow or lost its home to another start, or the connection to
-    /// the model's provider broke.
+    /// Something is unavailable for the moment: a start was too slow, another codex was using the
+    /// databases of the same home, or the connection to the model's provider broke.
     Unavailable,
     /// A login is needed, or the credentials were refused.
     Auth,
@@ -51,13 +51,14 @@ pub enum ErrorClass {
     Interrupted,
     /// The connection or the thread has ended, or the server is shutting down.
     Closed,
-    /// The answer was lost. The server may have carried the request out: look before you repeat it.
+    /// The answer was lost. The server may have carried the request out: check before you repeat
+    /// it.
     Indeterminate,
     /// A deadline passed. The server may still carry the request out.
     Timeout,
     /// codex is not installed or cannot be started.
     Spawn,
-    /// The call is wrong in itself, and fails again if it is repeated.
+    /// The call itself is wrong and fails again if it is repeated.
     Invalid,
     /// This version of the server, or this kind of thread, does not support it.
     Unsupported,
@@ -104,7 +105,8 @@ impl ErrorClass {
         }
     }
 
-    /// The class of the server's own word for a failure. A status is that of the model's provider.
+    /// The class of a failure by the server's own code for it. An HTTP status is that of the
+    /// model's provider.
     fn of_info(info: &CodexErrorInfo) -> Self {
         use CodexErrorInfo as Info;
         let status = match info {
@@ -210,7 +212,7 @@ impl RpcError {
         }
     }
 
-    /// The server's own word for a failure, where the refusal carries a `TurnError`.
+    /// The server's own code for the failure, if the refusal carries a `TurnError`.
     fn info(&self) -> Option<CodexErrorInfo> {
         let info = self.data.as_ref()?.get("codexErrorInfo")?;
         crate::protocol::from_value(info).ok()
@@ -243,7 +245,7 @@ impl TurnFailure {
             Some(ErrorClass::RateLimited { .. }) => ErrorClass::RateLimited {
                 resets_at: self.resets_at,
             },
-            // Failures that the server has no word for.
+            // Failures that the server has no code for.
             None | Some(ErrorClass::Other) => {
                 let starts = |text: &str| self.message.starts_with(text);
                 if starts("stream disconnected before completion") {
@@ -260,8 +262,9 @@ impl TurnFailure {
 }
 
 impl SpawnError {
-    /// The class of the failure: [`ErrorClass::Unavailable`] for a start that lost its home to another start or
-    /// its executable to an update, else [`ErrorClass::Spawn`].
+    /// The class of the failure: [`ErrorClass::Unavailable`] if another codex was using the
+    /// databases of the same home, or if the executable could not be started just then, as while an
+    /// update replaces it; else [`ErrorClass::Spawn`].
     #[must_use]
     pub fn class(&self) -> ErrorClass {
         let passes = match self {

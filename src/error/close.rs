@@ -1,11 +1,11 @@
-//! How a connection came to its end.
+//! How a connection ended.
 
 use std::{fmt, process::ExitStatus, sync::Arc};
 
 use super::shortened::Shortened;
 use crate::rpc::error::Closed;
 
-/// How a connection came to its end.
+/// How a connection ended.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct CloseReason {

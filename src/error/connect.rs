@@ -22,7 +22,7 @@ pub enum ConnectErrorKind {
     NoServer,
     /// The path is a socket, or a link to one, whose server has ended.
     Stale,
-    /// The path is no stream socket but this.
+    /// The path is not a stream socket but this kind of file.
     NotASocket(&'static str),
     /// The socket, or the server behind it, belongs to another user.
     OtherUser {

@@ -2,14 +2,14 @@
 
 use std::fmt;
 
-/// Why a thread that is there can't be joined; see [`Error::NotJoinable`](super::Error::NotJoinable).
+/// Why an existing thread can't be joined; see [`Error::NotJoinable`](super::Error::NotJoinable).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum JoinRefusal {
     /// The thread has had no turn yet. It takes its first turn from any client, by `turn/start` or
     /// its queue, and can be joined from then on.
     NoTurnsYet,
-    /// The thread is ephemeral: the server keeps no record of it that a join could begin with.
+    /// The thread is ephemeral: the server keeps no record of it to take a snapshot from.
     Ephemeral,
 }
 

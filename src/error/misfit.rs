@@ -1,4 +1,5 @@
-//! Describes why a JSON text is not of a type without quoting it: the place, what stands there, and what was expected.
+//! Describes why a JSON text does not fit a type, without quoting it: the path, what was found
+//! there, and what was expected.
 //!
 //! serde's own messages quote the string that does not fit, and that string may be a token.
 

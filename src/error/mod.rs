@@ -35,10 +35,11 @@ use self::{rounded::Rounded, shortened::Shortened};
 use crate::protocol::{RequestId, pointer::raw_at};
 pub use class::ErrorClass;
 
-/// The error of everything in this crate.
+/// The error type of this crate.
 ///
-/// `Display` gives the whole reason, down to the words of the server, of the operating system and of the process, so
-/// [`source`](std::error::Error::source) does not repeat it. [`class`](Self::class) tells what to do about it.
+/// `Display` gives the whole reason, including the messages of the server, the operating system and
+/// the process, so [`source`](std::error::Error::source) does not repeat them.
+/// [`class`](Self::class) says what the caller can do about the error.
 #[derive(Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -118,11 +119,11 @@ pub enum Error {
     #[error("the connection to codex app-server has ended: {0}")]
     Closed(Arc<CloseReason>),
 
-    /// The request was sent, and its answer was lost: the connection ended before it came. The
-    /// server may have carried the request out. It is never sent again by itself; look before you
-    /// repeat it. [`Thread::find_message`](crate::Thread::find_message) finds a message that was
-    /// to start or steer a turn. [`Thread::deliver`](crate::Thread::deliver) fails with this error
-    /// also if the answer is late or can't be read.
+    /// The request was sent, and the connection ended before the answer came. The server may have
+    /// carried the request out, and the crate never sends it again: check before you repeat it.
+    /// [`Thread::find_message`](crate::Thread::find_message) finds a message that was to start or
+    /// steer a turn. [`Thread::deliver`](crate::Thread::deliver) also fails with this error if the
+    /// answer is late or can't be read.
     #[error("{method} was sent{}, but its answer was lost: {reason}", with_message(id.as_deref()))]
     Indeterminate {
         /// The method that was called.
@@ -138,7 +139,8 @@ pub enum Error {
     #[error(transparent)]
     Turn(#[from] Box<TurnError>),
 
-    /// The turn would run where this connection cannot see it. Nothing was sent.
+    /// This connection does not follow the thread, so it would get no events of the turn. Nothing
+    /// was sent.
     #[error(
         "thread {thread_id} is not followed by this connection, which would not see its turns: resume it with `resume_thread`"
     )]
@@ -159,7 +161,7 @@ pub enum Error {
         thread_id: Option<String>,
     },
 
-    /// The thread can't be joined, though it is there.
+    /// The thread exists, but can't be joined.
     #[error("thread {thread_id} {reason}")]
     NotJoinable {
         /// The thread.
@@ -179,7 +181,7 @@ pub enum Error {
         reason: String,
     },
 
-    /// The call is wrong in itself. Nothing was sent.
+    /// The call itself is wrong. Nothing was sent.
     #[error("{0}")]
     Invalid(String),
 }

@@ -8,7 +8,7 @@ use std::{
 use super::{shortened::Shortened, sub_agent::SubAgent, usage::TokenUsage};
 use crate::protocol::{CodexErrorInfo, ThreadItem, ThreadTokenUsage, TurnStatus};
 
-/// All that a turn produced.
+/// Everything that a turn produced.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct TurnOutcome {
@@ -26,7 +26,7 @@ pub struct TurnOutcome {
     pub items: Vec<Item>,
     /// The tokens that this turn used, without its sub-agents. `None` if the server reported none.
     pub usage: Option<TokenUsage>,
-    /// The tokens that this turn and its sub-agents, and theirs, used until its end.
+    /// The tokens that this turn, its sub-agents and their sub-agents used until its end.
     pub usage_with_agents: Option<TokenUsage>,
     /// The last report on the whole thread: its tokens so far, and the size of the model's context window.
     pub thread_usage: Option<ThreadTokenUsage>,
@@ -34,12 +34,14 @@ pub struct TurnOutcome {
     pub duration: Option<Duration>,
     /// Why the turn failed, if it did.
     pub failure: Option<TurnFailure>,
-    /// Whether some of this comes from the server's record in place of the turn's events: its end was never sent, or this
-    /// reader was too slow or too late for some events.
+    /// Whether parts of this outcome come from the server's record and not from the turn's events:
+    /// the server never sent the end of the turn, or this reader was too slow or too late for some
+    /// events.
     pub recovered: bool,
     /// Whether the input joined a turn that was already running.
     pub joined: bool,
-    /// The sub-agents that the turn has spawned or given work, and theirs; those that are still at work included.
+    /// The sub-agents that the turn has spawned or given work, and the sub-agents of those.
+    /// Includes those that still run.
     pub agents: Vec<SubAgent>,
 }
 
@@ -49,8 +51,8 @@ pub struct TurnOutcome {
 pub struct Item {
     /// The item in its last known state.
     pub item: ThreadItem,
-    /// Whether `item/completed` came. The server does not complete an item that an interrupt cuts off; it is kept as it was
-    /// last seen, with the text or the output that had come by then.
+    /// Whether `item/completed` came. The server does not complete an item that an interrupt cuts
+    /// off. Such an item is kept as last seen, with the text or output received so far.
     pub completed: bool,
 }
 

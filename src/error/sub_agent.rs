@@ -4,8 +4,9 @@ use super::usage::TokenUsage;
 
 /// A sub-agent: an agent on a thread of its own that a turn has spawned, or given work.
 ///
-/// Its events are not among those of the turn: `client.thread(id).turns()` has them. Interrupting the turn doesn't stop
-/// it; [`Thread::stop_all`](crate::Thread::stop_all) of either thread does.
+/// Its events are not among those of the turn: `client.thread(id).turns()` has them. Interrupting
+/// the turn does not stop the sub-agent; [`Thread::stop_all`](crate::Thread::stop_all) on either
+/// thread does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SubAgent {
@@ -13,28 +14,28 @@ pub struct SubAgent {
     pub thread_id: String,
     /// The thread that spawned it, which may be another sub-agent's.
     pub parent_thread_id: String,
-    /// The name that the server gave it, such as `Noether`; `None` if it gave none, or has not said it yet. The server is
-    /// asked for it while the turn is read.
+    /// The name that the server gave it, such as `Noether`; `None` if it has none, or if the name
+    /// is not known yet. It is fetched from the server while the turn is read.
     pub nickname: Option<String>,
-    /// Its place among the agents, such as `/root/research`; only newer models name theirs.
+    /// Its path among the agents, such as `/root/research`; only agents of newer models have one.
     pub path: Option<String>,
-    /// How it stands.
+    /// Its status.
     pub status: SubAgentStatus,
-    /// The tokens that it used for this turn; those of agents that it spawned itself are with them.
+    /// The tokens that it used for this turn, including those of the agents that it spawned.
     pub usage: TokenUsage,
-    /// What it said last, up to 64 KiB.
+    /// Its last message, up to 64 KiB.
     pub result: Option<String>,
 }
 
-/// How a sub-agent stands.
+/// The status of a sub-agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SubAgentStatus {
     /// It has not begun, as far as is known.
     Pending,
-    /// It is at work; perhaps longer than the turn that spawned it.
+    /// It is running; it may outlast the turn that spawned it.
     Running,
-    /// It ended well.
+    /// It completed.
     Completed,
     /// It failed.
     Failed,

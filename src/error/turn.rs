@@ -1,4 +1,4 @@
-//! A turn that ended other than well.
+//! A turn that did not complete, or whose answer does not fit.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -23,18 +23,18 @@ impl TurnOutcome {
     }
 }
 
-/// A turn that failed, was interrupted or was cut off, with all that it had produced. `Debug` counts the items and does not
-/// show them.
+/// A turn that failed, was interrupted or was cut off, with everything that it had produced.
+/// `Debug` shows the number of items, not the items.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct TurnError {
-    /// How the turn ended.
+    /// What went wrong.
     pub kind: TurnErrorKind,
     /// What the turn had produced until then, and the server's reason in `failure`.
     pub outcome: TurnOutcome,
 }
 
-/// How a turn ended, if not well.
+/// What went wrong with a turn.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum TurnErrorKind {

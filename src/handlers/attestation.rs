@@ -16,7 +16,7 @@ pub trait Attestation: Send + Sync + 'static {
     /// Returns the token, as in `v1.…`.
     ///
     /// # Errors
-    /// The model is asked without an attestation; the turn goes on.
+    /// The model is called without an attestation; the turn goes on.
     fn token(
         &self,
         cx: RequestContext,

@@ -26,7 +26,7 @@ impl<F: ?Sized> UserCode<F> {
         Self(code)
     }
 
-    /// Whether both are clones of one.
+    /// Whether both are clones of the same code.
     pub(crate) fn ptr_eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
@@ -37,7 +37,7 @@ impl<Q: Send + 'static, A: 'static> Handler<Q, A> {
         Self(Arc::new(handler))
     }
 
-    /// Asks the handler once the future is polled.
+    /// Calls the handler once the future is polled.
     pub(crate) fn ask(
         &self,
         request: Q,

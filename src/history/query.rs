@@ -70,8 +70,8 @@ impl HistoryQuery {
         self
     }
 
-    /// Skips threads that are known in this state: ids, each with its `updatedAt`. This continues
-    /// an earlier run.
+    /// Skips threads that have not changed since an earlier run, given by their ids and their
+    /// `updatedAt` of then.
     ///
     /// `updatedAt` is in whole seconds, so a thread that was listed in the second of its last
     /// update may have changed since. [`StoredThread::is_settled`](crate::history::StoredThread::is_settled) says which threads are safe to

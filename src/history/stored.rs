@@ -48,8 +48,8 @@ impl StoredThread {
         self.key.updated_at
     }
 
-    /// Whether the thread was complete for its `updatedAt` when it was read: the server listed it
-    /// later than in the second of the update.
+    /// Whether any later change has a later `updatedAt`: the server listed the thread after the
+    /// second of its last update.
     #[must_use]
     pub fn is_settled(&self) -> bool {
         self.updated_at() < self.listed_at

@@ -26,11 +26,11 @@ const TURNS: u32 = 20;
 
 impl CasClient {
     /// Joins a thread, whoever runs it: takes a snapshot of its turns, and follows it from there.
-    /// Between the snapshot and the events no event is missed and none is doubled.
+    /// No event between the snapshot and the stream is missed or duplicated.
     ///
-    /// The thread need not be loaded; then it is loaded, and idle. As an
-    /// [`Observer`](crate::live::Role::Observer), the client only watches. Turns that the join finds
-    /// running are never interrupted by dropping what the join returns.
+    /// A thread that is not loaded is loaded, and is idle. As an
+    /// [`Observer`](crate::live::Role::Observer), the client only watches. Dropping what the join
+    /// returns never interrupts a turn that was already running.
     ///
     /// ```no_run
     /// # async fn run(client: cas_sdk::CasClient) -> Result<(), cas_sdk::Error> {
@@ -138,7 +138,7 @@ impl IntoFuture for Join {
     }
 }
 
-/// Why a thread that is there can't be resumed.
+/// Why an existing thread can't be resumed.
 async fn refusal(client: &CasClient, id: &str, error: Error) -> Error {
     if !matches!(
         error.rpc_kind(),
@@ -201,10 +201,10 @@ impl Snapshot {
 /// A thread that was joined: a snapshot of it, and a stream of the events after the snapshot. See
 /// [`CasClient::join`].
 ///
-/// The stream has the notifications about this thread. The threads of sub-agents are joined by
-/// themselves, and [`CasClient::pending_request_changes`] has the server's requests. A reader that
-/// is too slow gets [`Error::Lagged`] in the place of the events that it missed, and can join
-/// again. The stream ends as [`Events`] do.
+/// The stream has the notifications about this thread. Join the threads of its sub-agents
+/// separately; [`CasClient::pending_request_changes`] has the server's requests. A reader that is
+/// too slow gets [`Error::Lagged`] in the place of the events that it missed, and can join again.
+/// The stream ends as [`Events`] do.
 #[must_use = "a stream does nothing but fill its queue until it is polled"]
 pub struct JoinedThread {
     thread: Thread,
@@ -225,8 +225,8 @@ pub struct JoinedEvent {
     /// The event.
     pub event: Event,
     /// Whether the event is a piece of an item that began before the join, so that earlier pieces
-    /// are missing: the server keeps the text of a message, and the output of a command, to itself
-    /// until they are complete. The whole item comes with its `item/completed`.
+    /// are missing: a snapshot does not have the text of a message or the output of a command that
+    /// is not complete. The whole item comes with its `item/completed`.
     pub is_partial: bool,
 }
 

@@ -1,4 +1,5 @@
-//! The ids that the constructors of params take: those of a thread and of a turn are not mixed up.
+//! The ids that the constructors of params take. The id of a turn can't be passed as that of a
+//! thread.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +17,7 @@ use super::{
 /// }
 /// ```
 ///
-/// A turn is no thread:
+/// A turn can't stand in for a thread:
 ///
 /// ```compile_fail,E0277
 /// # use cas_sdk::{Thread, Turn, protocol::{TurnSteerParams, UserInput}};

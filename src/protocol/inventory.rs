@@ -30,7 +30,7 @@ pub struct MethodInfo {
     pub response: Option<&'static str>,
     /// Whether the server refuses it unless `experimentalApi` was negotiated.
     pub experimental: bool,
-    /// The schema's description, in a sentence; often empty.
+    /// The first sentence of the schema's description; often empty.
     pub doc: &'static str,
 }
 

@@ -4,14 +4,15 @@
 /// lacks it again; either may be empty.
 const HISTORY: &str = include_str!("../../schema/history.txt");
 
-/// The time of something in the protocol. What was there before 0.150.0 has no beginning.
+/// The versions in which something is part of the protocol. If it was there before 0.150.0, it has
+/// no beginning.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Life {
     pub(crate) since: Option<&'static str>,
     pub(crate) until: Option<&'static str>,
 }
 
-/// What is known of a name. Nothing, if it was there all the time or never.
+/// The life of a name. `None` if the name was always there or never.
 pub(crate) fn life(name: &str) -> Option<Life> {
     let given = |version: &'static str| Some(version).filter(|version| !version.is_empty());
     HISTORY.lines().find_map(|line| {

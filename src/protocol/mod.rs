@@ -75,7 +75,8 @@ pub trait Notification: DeserializeOwned + Send + Sync + 'static {
         serde_json::from_str(params)
     }
 
-    /// Reads such params into this value. `false` if that is not possible; then the value is of no use.
+    /// Reads such params into this value. Returns `false` if that is not possible; the value is
+    /// then garbage.
     #[doc(hidden)]
     fn refill(&mut self, _: &str) -> bool {
         false

@@ -1,4 +1,4 @@
-//! By what codex's messages are routed, and which of its notifications are vital.
+//! What codex's messages are routed by, and which of its notifications are vital.
 
 use crate::rpc::{Class, Member, Parts, Protocol, Route};
 
@@ -9,8 +9,8 @@ const ITEM_TYPE: usize = 3;
 
 /// What the engine has to know of codex.
 ///
-/// A vital notification is one whose loss would leave a reader waiting. The observed ones tell the state of threads and
-/// turns, and which requests of the server are withdrawn.
+/// A vital notification is one whose loss would leave a reader waiting. The observed ones report
+/// the state of threads and turns, and which requests of the server are withdrawn.
 pub(crate) static CODEX: Protocol = Protocol {
     members: &[
         ("threadId", Member::Key(THREAD)),

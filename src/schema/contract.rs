@@ -97,7 +97,7 @@ impl fmt::Display for Unmet {
     }
 }
 
-/// Looks up needs in a server's summary. `ours` tells which of its names are new to this crate.
+/// Looks up needs in a server's summary. A name that `ours` lacks is new to this crate.
 pub(super) fn check(needs: &Needs, theirs: &Summary, ours: &Summary) -> Contract {
     let mut contract = Contract::default();
     let mut seen = BTreeSet::new();

@@ -92,9 +92,10 @@ pub enum DriftError {
 /// Compares the schema that this crate was built with to the schema of a codex binary: methods,
 /// fields and values, experimental ones included.
 ///
-/// Runs `codex app-server generate-json-schema`, which takes a second; the outcome is kept in the user's cache directory
-/// (`$CAS_SDK_CACHE`, else `$XDG_CACHE_HOME/cas-sdk`, `%LOCALAPPDATA%\cas-sdk` on Windows or `~/.cache/cas-sdk`), by the
-/// binary's path, size and time of change. A cache that can't be read or written is done without.
+/// Runs `codex app-server generate-json-schema`, which takes about a second. The result is cached
+/// in `$CAS_SDK_CACHE`, else `$XDG_CACHE_HOME/cas-sdk`, else `%LOCALAPPDATA%\cas-sdk` on Windows,
+/// else `~/.cache/cas-sdk`, by the binary's path, size and modification time. A cache that can't be
+/// read or written is ignored.
 ///
 /// Drift is not an error. At run time, unknown methods, fields and values are passed through.
 ///

@@ -1,4 +1,4 @@
-//! `ThreadEvents`: the events of one thread over all connections.
+//! `ThreadEvents`: the events of one thread across connections.
 
 use std::{
     collections::VecDeque,
@@ -43,10 +43,11 @@ pub enum ThreadEvent {
         /// How it ended.
         error: Error,
     },
-    /// This happened while the connection was lost, or was lost with it. Told once, and not as a
-    /// live event too.
+    /// Something that was missed: it happened while there was no connection, or its event was lost
+    /// with the connection. Yielded once, and never as a live event too.
     Recovered(Recovered),
-    /// The thread is resumed on the next connection, and all that could be recovered was told.
+    /// The thread was resumed on the next connection, and everything that could be recovered has
+    /// been yielded.
     Reconnected {
         /// The number of the connection.
         epoch: u64,
@@ -55,14 +56,14 @@ pub enum ThreadEvent {
     },
 }
 
-/// A stream of the events of a thread over all connections; see
+/// A stream of the events of a thread across connections; see
 /// [`Supervisor::thread_events`](crate::Supervisor::thread_events).
 #[must_use = "a stream of events does nothing but fill its queue until it is polled"]
 pub struct ThreadEvents(Pin<Box<dyn Stream<Item = Result<ThreadEvent, Error>> + Send>>);
 
 impl ThreadEvents {
     pub(super) async fn open(core: Arc<Core>, thread: &str) -> Result<Self, Error> {
-        // NB. Subscribe first: what is on record after this is told by events.
+        // NB. Subscribe first: whatever is recorded after this also comes as an event.
         let (slot, connection) = core.add_stream(thread).ok_or_else(shut_down)?;
         let Connection {
             epoch,
@@ -90,8 +91,8 @@ impl ThreadEvents {
     ///
     /// # Errors
     /// [`Error::Lagged`] as for [`Events`](crate::Events); the items among the dropped events are
-    /// recovered after the next connection. The refusal, if the thread can't be resumed: the stream
-    /// goes on when it can be. The last failure, once, if the supervisor has given up.
+    /// recovered after the next reconnection. The server's refusal if the thread can't be resumed;
+    /// the stream goes on once it can be. The last failure, once, if the supervisor has given up.
     pub async fn next(&mut self) -> Option<Result<ThreadEvent, Error>> {
         self.0.next().await
     }
@@ -195,7 +196,8 @@ impl Reader {
             match &*self.state.borrow_and_update() {
                 ServerState::GaveUp { error } => return Err(Some(error.clone())),
                 ServerState::Stopped => return Err(None),
-                // What a connection has left here that was lost at once is of no use.
+                // A connection that was lost at once may have left something in the slot, which is
+                // of no use.
                 ServerState::Reconnecting { .. } => {}
                 ServerState::Running { .. } => {
                     if let Some(next) = self.slot.take() {

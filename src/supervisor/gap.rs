@@ -1,5 +1,5 @@
 //! What a stream has missed between two connections: the items and the ends of turns that the
-//! server's record has, and this stream has not told.
+//! server's record has and this stream has not yielded.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -17,21 +17,21 @@ use crate::{
 /// What was recovered after a connection was lost; see
 /// [`ThreadEvent::Reconnected`](super::ThreadEvent::Reconnected).
 ///
-/// The record of the server has whole items and the ends of turns. The pieces of messages, the
-/// output of commands as it came, plans, diffs and the use of tokens in between are lost.
+/// The server's record has whole items and the ends of turns. Everything else from the gap is lost:
+/// pieces of messages, streamed output of commands, plans, diffs and token counts.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct Gap {
-    /// From the loss of the connection to the resume of the thread.
+    /// The time from the loss of the connection until the thread was resumed.
     pub duration: Duration,
-    /// The number of items that completed meanwhile, each told as
+    /// The number of items that completed meanwhile, each yielded as
     /// [`Recovered::Item`](super::Recovered::Item).
     pub items: usize,
-    /// The number of turns that ended meanwhile, each told as
+    /// The number of turns that ended meanwhile, each yielded as
     /// [`Recovered::Turn`](super::Recovered::Turn).
     pub turns: usize,
-    /// The turn that runs now, as it was when the thread was resumed: with the items that have
-    /// completed, and those that have begun. A message that is being streamed is not among them.
+    /// The running turn, as it was when the thread was resumed, with the items that had begun or
+    /// completed by then, except a message that was being streamed.
     pub running: Option<TurnInfo>,
     /// Why there may be more than was recovered: the server's record could not be read, or has
     /// more than 10,000 new items.
@@ -49,7 +49,7 @@ pub enum Recovered {
     Turn(TurnInfo),
 }
 
-/// The number of items that a stream remembers at least.
+/// The least number of items that a stream remembers.
 const SEEN: usize = 512;
 const ITEMS: u32 = 100;
 const ITEM_PAGES: usize = 100;
@@ -62,7 +62,7 @@ const MARK: Duration = Duration::from_secs(5);
 #[derive(Debug, Default)]
 pub(super) struct Position {
     /// Where the record ended at some time, `None` for its beginning, and the items that need not
-    /// be told since: those that were, and the one at the end.
+    /// be yielded after it: those that were, and the one at that end.
     cursor: Option<String>,
     seen: HashSet<String>,
     /// The same of a later time. NB. An item may be on record before its event comes, so the
@@ -70,12 +70,12 @@ pub(super) struct Position {
     later: Option<Mark>,
     /// The turns that have begun and not ended.
     running: HashSet<String>,
-    /// The recovered items, and the turns whose end was told: none of them is told once more.
+    /// The recovered items, and the turns whose end was yielded: none of them is yielded again.
     settled: HashSet<String>,
     /// The same, before the last [`advance`](Self::advance). NB. Live events of what was just
     /// recovered may still be unread then.
     settled_before: HashSet<String>,
-    /// How many more items are remembered, since the server did not say where its record ends.
+    /// How many more items are remembered because the server did not say where its record ends.
     put_off: usize,
 }
 
@@ -94,7 +94,7 @@ impl Position {
         })
     }
 
-    /// Whether an event was told before, as recovered.
+    /// Whether an event was already yielded as recovered.
     pub(super) fn is_repeated(&self, event: &Event) -> bool {
         if self.settled.is_empty() && self.settled_before.is_empty() {
             return false;
@@ -106,7 +106,7 @@ impl Position {
         key.is_some_and(|key| self.is_settled(&key))
     }
 
-    /// Records an event that is told.
+    /// Records an event that is yielded.
     pub(super) fn note(&mut self, event: &Event) {
         match event.method() {
             "turn/started" => {
@@ -158,8 +158,8 @@ impl Position {
         self.settled.contains(key) || self.settled_before.contains(key)
     }
 
-    /// Reads what the record has and was not told. What could be read is told even if an error
-    /// follows.
+    /// Reads what the record has and was not yielded. Whatever could be read is yielded even if an
+    /// error follows.
     pub(super) async fn recover(
         &mut self,
         thread: &Thread,
@@ -212,7 +212,7 @@ impl Position {
         Ok(())
     }
 
-    /// Tells the ends of those of these turns that have ended.
+    /// Yields the ends of those of these turns that have ended.
     async fn recover_turns(
         &mut self,
         thread: &Thread,
@@ -239,7 +239,7 @@ impl Position {
             }
         }
         for turn in ended.into_iter().rev() {
-            // Its end may have been told before its last items were lost.
+            // Its end may have been yielded before its last items were lost.
             self.running.remove(&turn.id);
             if !self.is_settled(&turn.id) {
                 self.settled.insert(turn.id.clone());
@@ -269,7 +269,7 @@ fn newest(thread: &Thread) -> Option<TurnInfo> {
     page.data.into_iter().next()
 }
 
-/// What an item is known by: the ids of items need not differ from turn to turn.
+/// The key of an item. It includes the turn, since two turns may have items with the same id.
 fn key(entry: &ThreadItemEntry) -> Option<String> {
     let item = protocol::to_value(&entry.item).ok()?;
     let id = item.get("id")?.as_str()?;

@@ -32,25 +32,24 @@ pub use gap::{Gap, Recovered};
 pub use policy::Restart;
 pub use state::{ServerState, ServerStates};
 
-/// The server writes a turn down some 40 ms after its start.
+/// The server records a turn some 40 ms after its start.
 const SETTLED: Duration = Duration::from_millis(500);
 
 /// Restarts a server when it crashes, or connects again to a server that somebody else runs, and
 /// resumes the threads that it keeps.
 ///
-/// A request that waited for its answer when the connection was lost fails with
-/// [`Error::Indeterminate`], and a turn with
-/// [`TurnErrorKind::Closed`]. Nothing is sent again: whether to
-/// repeat it is the caller's decision. [`Thread::find_message`] finds out what has become of a
-/// message, [`finish`](Self::finish) what has become of a turn, and
-/// [`thread_events`](Self::thread_events) tells what was missed.
+/// When a connection is lost, the requests in flight fail with [`Error::Indeterminate`], and the
+/// turns being read with [`TurnErrorKind::Closed`]. Nothing is sent again: whether to repeat a
+/// request is the caller's decision. [`Thread::find_message`] finds out what became of a message,
+/// [`finish`](Self::finish) waits for a turn all the same, and
+/// [`thread_events`](Self::thread_events) yields what was missed.
 ///
 /// A [`CasClient`] and a [`Thread`] belong to one connection; [`client`](Self::client) and
 /// [`thread`](Self::thread) return those of the current one and wait while there is none.
 ///
 /// Clones share one supervisor. [`shutdown`](Self::shutdown), or dropping the last clone and all
-/// clients and threads, ends a server that was started, and only the connection to a server that
-/// was joined. A shutdown by one of its clients also ends the supervisor.
+/// clients and threads, ends a server that the supervisor started. If it joined the server, only
+/// the connection ends. [`CasClient::shutdown`] on one of its clients also ends the supervisor.
 ///
 /// ```no_run
 /// # async fn run() -> Result<(), cas_sdk::Error> {
@@ -74,7 +73,7 @@ impl Builder {
     /// Starts the server as [`spawn`](Self::spawn) does, and restarts it whenever it ends by
     /// itself.
     ///
-    /// A failed first start is repeated only if its error [is retryable](Error::is_retryable), with
+    /// A failed first start is retried only if its error [is retryable](Error::is_retryable), with
     /// the attempts and pauses of the policy.
     ///
     /// # Errors
@@ -84,17 +83,16 @@ impl Builder {
     }
 
     /// Joins a server that somebody else runs as [`connect_to`](Self::connect_to) does, and
-    /// connects again whenever the connection is lost: the server has ended, or it answers no ping.
-    /// The server itself is never started and never ended.
+    /// connects again whenever the connection is lost, because the server has ended or answers no
+    /// ping. The supervisor never starts or ends the server itself.
     ///
-    /// A server that answers at the address with another home or, unless the endpoint accepts
-    /// [any version](Endpoint::any_version), another version is not the one of before: then the
-    /// supervisor gives up with
-    /// [`ConnectErrorKind::OtherServer`](crate::error::ConnectErrorKind::OtherServer). A server that
-    /// is about to shut down refuses to resume threads; the supervisor waits until it has ended,
-    /// which takes as long as its running turns, and then goes on with the next one.
+    /// If the server at the address now has another home or, unless the endpoint accepts [any
+    /// version](Endpoint::any_version), another version, the supervisor gives up with
+    /// [`ConnectErrorKind::OtherServer`](crate::error::ConnectErrorKind::OtherServer). A server
+    /// that is about to shut down refuses to resume threads. The supervisor then waits until it has
+    /// ended, which takes as long as its running turns, and goes on with the next server.
     ///
-    /// A failed first attempt is repeated only if its error [is retryable](Error::is_retryable).
+    /// A failed first attempt is retried only if its error [is retryable](Error::is_retryable).
     ///
     /// ```no_run
     /// # async fn run() -> Result<(), cas_sdk::Error> {
@@ -195,8 +193,8 @@ impl Supervisor {
         Ok(thread)
     }
 
-    /// Resumes a thread on every connection from now on, with the handlers it was opened with. They
-    /// answer for the thread if it was started by this program, or if the server was.
+    /// Resumes a thread on every later connection, with the handlers that it was opened with. These
+    /// handlers answer for the thread if this program started the thread or its server.
     ///
     /// A thread without a turn is not stored, so it is lost with its server.
     pub fn keep(&self, thread: &Thread) {
@@ -228,20 +226,19 @@ impl Supervisor {
         self.0.core.resume(&client, epoch, id, kept).await
     }
 
-    /// Waits for the end of a turn over all connections, and returns the outcome as
-    /// [`Turn::finish`] does. Keeps the thread of the turn.
+    /// Waits for the end of a turn across connections, and returns the outcome as [`Turn::finish`]
+    /// does. [Keeps](Self::keep) the thread of the turn.
     ///
-    /// If the connection is lost, the turn is looked for after the next one. If it still runs, it is
-    /// waited for; if it has ended meanwhile, its outcome comes from the server's record and is
-    /// marked as [recovered](TurnOutcome::recovered). A turn that ended with its server is
-    /// interrupted. The deadline and the idle check of the turn end with its first connection, and
-    /// so does the interrupt of a turn that is dropped.
+    /// If the connection is lost, `finish` looks for the turn on the next connection. It waits for
+    /// a turn that still runs. The outcome of a turn that has ended meanwhile comes from the
+    /// server's record and is marked as [recovered](TurnOutcome::recovered). A turn that ended with
+    /// its server counts as interrupted. The deadline and the idle check of the turn end with its
+    /// first connection. From then on, dropping the turn does not interrupt it.
     ///
     /// # Errors
-    /// Same errors as [`Turn::finish`]. [`TurnErrorKind::Closed`],
-    /// with all that was collected, if the supervisor gives up or is shut down, if the thread can't
-    /// be resumed, or if the server has no record of the turn, since it ended before it had written
-    /// anything.
+    /// Same errors as [`Turn::finish`]. [`TurnErrorKind::Closed`], with everything that was
+    /// collected, if the supervisor gives up or is shut down, if the thread can't be resumed, or if
+    /// the server ended before it had recorded the turn.
     pub async fn finish(&self, turn: Turn) -> Result<TurnOutcome, Error> {
         let (thread, id) = (turn.thread().clone(), turn.id().to_owned());
         let is_kept = self.0.core.lock().threads.contains_key(thread.id());
@@ -266,7 +263,7 @@ impl Supervisor {
             };
             match found {
                 Err(error) if error.close_reason().is_some() => {}
-                // The server ended before it had written the turn down, or is about to do so.
+                // The server ended before it had recorded the turn, or is about to record it.
                 Err(Error::Invalid(_)) if absent => return Err(cut_off),
                 Err(Error::Invalid(_)) => {
                     absent = true;
@@ -277,15 +274,14 @@ impl Supervisor {
         }
     }
 
-    /// The events of a kept thread from now on, over all connections: those that the server sends,
-    /// and in between what was missed.
+    /// The events of a kept thread from now on, across connections: those that the server sends,
+    /// and after each reconnection what was missed.
     ///
-    /// After the loss of a connection the stream tells [`Lost`](ThreadEvent::Lost). Once the thread
-    /// is resumed, it reads the server's record from the last known item on, and tells each item
-    /// and each end of a turn that it has not told before as
-    /// [`Recovered`](ThreadEvent::Recovered), exactly once. [`Reconnected`](ThreadEvent::Reconnected)
-    /// then sums up the gap, with the turn that runs. An item that was recovered is not told as a
-    /// live event too, neither whole nor in pieces.
+    /// When a connection is lost, the stream yields [`Lost`](ThreadEvent::Lost). Once the thread is
+    /// resumed, the stream reads the server's record from the last known item on, and yields each
+    /// new item and each new end of a turn as [`Recovered`](ThreadEvent::Recovered), exactly once.
+    /// Then [`Reconnected`](ThreadEvent::Reconnected) sums up the gap and has the running turn. A
+    /// recovered item is never yielded as a live event too, neither whole nor in pieces.
     ///
     /// ```no_run
     /// # async fn run(supervisor: cas_sdk::Supervisor, id: &str) -> Result<(), cas_sdk::Error> {
@@ -329,8 +325,8 @@ impl Supervisor {
         ServerStates::new(state)
     }
 
-    /// Ends the server or the connection as [`CasClient::shutdown`] does, and makes no other.
-    /// Returns when it is gone.
+    /// Ends the server or the connection as [`CasClient::shutdown`] does, and does not reconnect.
+    /// Returns when the server or the connection is gone.
     pub async fn shutdown(&self) {
         let mut state = self.0.core.state.subscribe();
         self.0.stop.send_replace(true);

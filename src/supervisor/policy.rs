@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use crate::client::backoff::Backoff;
 
-/// The policy by which a [`Supervisor`](crate::Supervisor) restarts a server, or connects to it
-/// again, and gives it up.
+/// When a [`Supervisor`](crate::Supervisor) restarts a server or connects to it again, and when it
+/// gives up.
 ///
-/// By default it gives up after 5 failures in a row. Pauses start at 200 ms and double up to 30 s,
-/// each shortened by up to half at random. A server that runs for a minute ends the row.
+/// By default it gives up after 5 attempts in a row. Pauses start at 200 ms and double up to 30 s,
+/// each shortened by up to half at random. A server that has run for a minute resets the count.
 #[derive(Debug, Clone, Copy)]
 #[must_use]
 pub struct Restart {
@@ -31,20 +31,20 @@ impl Default for Restart {
 }
 
 impl Restart {
-    /// Sets the number of restarts in a row after which the supervisor gives up.
+    /// Sets after how many attempts in a row the supervisor gives up.
     pub fn attempts(mut self, attempts: u32) -> Self {
         self.attempts = attempts;
         self
     }
 
-    /// Sets the pause before the first restart of a row, and the longest pause. In between it
-    /// doubles.
+    /// Sets the pause before the first attempt, and the longest pause. The pauses in between
+    /// double.
     pub fn backoff(mut self, first: Duration, longest: Duration) -> Self {
         self.backoff = Backoff { first, longest };
         self
     }
 
-    /// Sets the time after which a running server ends the row of failures.
+    /// Sets how long a server has to run to reset the count of attempts.
     pub fn steady(mut self, after: Duration) -> Self {
         self.steady = after;
         self

@@ -15,7 +15,7 @@ pub(super) enum Source {
     Join {
         builder: Box<Builder>,
         endpoint: Box<Endpoint>,
-        /// What the first connection was told.
+        /// What the server of the first connection said about itself.
         first: Option<ServerInfo>,
     },
 }
@@ -57,7 +57,7 @@ impl Source {
     }
 }
 
-/// Why a server is not the one of before.
+/// Why this is not the server of the first connection.
 #[cfg(feature = "ws")]
 fn other(first: &ServerInfo, client: &CasClient, any_version: bool) -> Option<ConnectErrorKind> {
     let now = client.server()?;

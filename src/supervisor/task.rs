@@ -117,8 +117,8 @@ impl Task {
             let Some((_, refusal)) = draining else {
                 return Ok((client, lost));
             };
-            // This server takes no more work and ends as soon as its turns have ended. How long
-            // they take is theirs to say; the attempt counts as none.
+            // This server takes no more work and ends once its turns have ended. That takes as long
+            // as they run, so the attempt does not count.
             *failures -= 1;
             self.core.state.send_replace(ServerState::Reconnecting {
                 attempt,

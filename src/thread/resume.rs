@@ -29,7 +29,8 @@ use crate::{
 /// that no method of this type deals with is returned as an error.
 ///
 /// On a server that other clients may use, params that would change the settings of a thread are
-/// refused with [`Error::Invalid`] if the thread is loaded: the server ignores them without a word.
+/// refused with [`Error::Invalid`] if the thread is loaded, since the server would silently ignore
+/// them.
 #[derive(Debug, Clone)]
 #[must_use = "a thread is not resumed until this is awaited"]
 pub struct Resume {
@@ -82,8 +83,8 @@ impl Resume {
     /// Forks the thread if another process has it: only one process at a time can write to a
     /// thread.
     ///
-    /// A fork can't take the `history` of the params, so with params that have one the refusal
-    /// stands. The fork leaves out the other params that `thread/fork` does not have,
+    /// A fork can't take the `history` of the params: if the params have one, the server's refusal
+    /// is returned. The fork leaves out the other params that `thread/fork` does not have,
     /// `initialTurnsPage` and `personality`.
     pub fn or_fork(mut self) -> Self {
         self.fork = true;
@@ -99,9 +100,9 @@ impl Resume {
     /// Starts a new thread if nothing is stored of this one, because it doesn't exist or has had no
     /// turn yet.
     ///
-    /// A new thread never takes the place of a history. [`Error::Invalid`] is returned and no
-    /// thread is started if a history is at stake: the thread is ephemeral and lives in this
-    /// server, its file is there and can't be read, or the params have a `history`.
+    /// A new thread never replaces an existing history. [`Error::Invalid`] is returned and no
+    /// thread is started if the thread is ephemeral and loaded in this server, if its file exists
+    /// but can't be read, or if the params have a `history`.
     pub fn or_start(mut self, params: ThreadStartParams) -> Self {
         self.start = Some(Box::new(params));
         self
@@ -183,8 +184,8 @@ impl Resume {
     }
 }
 
-/// The newest turns with their items, as a part of the response that resumes a thread. What runs is
-/// there, and only there.
+/// Asks for the newest turns with their items in the response to a resume. No other response has
+/// the items of the running turn.
 pub(crate) fn newest_turns(count: u32) -> ThreadResumeInitialTurnsPageParams {
     ThreadResumeInitialTurnsPageParams::default()
         .limit(count)
@@ -224,8 +225,7 @@ fn is_empty_file(opened: &Result<Thread, Error>) -> bool {
 /// What would be lost if a new thread took the place of one that can't be resumed.
 async fn at_stake(client: &CasClient, id: &str, opened: &Result<Thread, Error>) -> Option<String> {
     if let Some(file) = empty_file(opened) {
-        // The file is not there if the server is on another machine; then the server's word has to
-        // do.
+        // The file is missing here if the server is on another machine. Then only the server knows.
         let beginning = beginning(file.to_owned());
         if !beginning.await.trim_ascii().is_empty() {
             let file = file.display();

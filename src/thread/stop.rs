@@ -85,8 +85,8 @@ impl Thread {
     ///
     /// `stop_all` never fails as a whole: the report says what could not be stopped. Each request
     /// has the deadline of [urgent](crate::Builder::urgent_timeout) requests. After an interrupt,
-    /// the server holds the inputs in the thread's queue. `stop_all` stops the turns whoever
-    /// started them; on a server that others use, too, the turns may be theirs.
+    /// the server holds the inputs in the thread's queue. `stop_all` stops turns whoever started
+    /// them. On a shared server, that includes the turns of other clients.
     ///
     /// ```no_run
     /// # async fn run(thread: cas_sdk::Thread) {

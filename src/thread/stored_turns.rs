@@ -1,5 +1,5 @@
-//! The turns of a thread as the server stores them: one reader for threads of both history modes, and
-//! for servers without a list of turns. What reads the record of a thread reads it here.
+//! The turns of a thread as the server stores them: one reader for threads of both history modes,
+//! and for servers without a list of turns. Whatever needs the record of a thread reads it here.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -177,7 +177,7 @@ impl StoredTurns {
 }
 
 impl StoredTurn {
-    /// Takes any turn, however odd: whoever reads more of it sees what is wrong with it.
+    /// Takes any turn, even a malformed one: whoever reads more of it gets the error.
     fn new(json: Box<RawValue>) -> Self {
         #[derive(Default, Deserialize)]
         #[serde(default, rename_all = "camelCase")]

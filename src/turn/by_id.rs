@@ -166,8 +166,8 @@ impl CasClient {
 }
 
 impl Turn {
-    /// Who started the turn, as far as that is known by now: the first item of the turn may have to
-    /// come first.
+    /// Who started the turn, as far as that is known by now. It may be unknown until the first item
+    /// of the turn has come.
     #[must_use]
     pub fn started_by(&self) -> StartedBy {
         let log = self.thread().client().turn_log();

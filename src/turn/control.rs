@@ -90,12 +90,11 @@ impl TurnControl {
     /// (`thread/backgroundTerminals/terminate`, which needs the experimental API). The commands
     /// that an earlier turn has left running go on. [`Thread::stop_all`] ends all of them.
     ///
-    /// `interrupt` waits until the turn has started. It follows the server if the server calls the
-    /// turn by another name, tries again if the server refuses, and asks the server for the real
-    /// state if the refusals go on. The request has the deadline of
-    /// [urgent](crate::Builder::urgent_timeout) requests. Once the server has accepted the
-    /// interrupt, the end of the turn may take as long as other
-    /// [requests](crate::Builder::request_timeout).
+    /// `interrupt` waits until the turn has started. It follows the server to another id of the
+    /// turn, tries again if the server refuses, and asks the server for the status of the turn if
+    /// the refusals go on. The request has the deadline of [urgent](crate::Builder::urgent_timeout)
+    /// requests. Once the server has accepted it, the turn may take up to the builder's
+    /// [`request_timeout`](crate::Builder::request_timeout) to end.
     ///
     /// # Errors
     /// [`Error::Timeout`] if the server doesn't act on the request, [`Error::NotSent`] if the

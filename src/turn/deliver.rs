@@ -1,5 +1,5 @@
-//! `Thread::deliver`: one door for a message to a thread, whoever runs it, and a receipt that says
-//! what became of it.
+//! `Thread::deliver`: delivers a message to a thread, whoever runs the thread, and returns a
+//! receipt that says what became of the message.
 
 use std::time::Duration;
 
@@ -71,9 +71,10 @@ impl Thread {
     /// takes the message at the end of the running turn; if it is idle, within ten seconds. If no
     /// process has the thread loaded, the message waits until somebody resumes it.
     ///
-    /// On a server that this client joined, it has to be a `Driver` for the threads of others.
+    /// On a server that this client joined, delivering to the threads of others needs the role
+    /// [`Driver`](crate::client::Role::Driver).
     ///
-    /// A turn that the message starts is not interrupted by anything that is dropped here.
+    /// Dropping the future or the receipt never interrupts a turn that the message has started.
     ///
     /// ```no_run
     /// # async fn run(thread: cas_sdk::Thread) -> Result<(), cas_sdk::Error> {

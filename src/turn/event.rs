@@ -54,8 +54,8 @@ pub enum TurnEvent {
         steps: Vec<TurnPlanStep>,
     },
     /// A sub-agent that the turn has spawned or given work, or that one of those has spawned; once
-    /// for each, when the server has said its name. [`Turn::agents`](crate::Turn::agents) has how it
-    /// stands later. The events of the sub-agent are not among those of the turn.
+    /// for each, when its name is known. [`Turn::agents`](crate::Turn::agents) has its later
+    /// status. The events of the sub-agent are not among those of the turn.
     Agent(Box<SubAgent>),
     /// `turn/diff/updated`: all file changes of the turn so far, as a unified diff.
     Diff(String),

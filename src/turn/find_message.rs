@@ -26,11 +26,11 @@ pub enum MessageState {
     },
     /// It is in the queue of the thread.
     Queued(Box<Queued>),
-    /// It is not on record, but a turn runs, which may have it and put it on record at its next
-    /// step. Look again later.
+    /// It is not on record, but a turn runs that may have it and record it at its next step. Look
+    /// again later.
     Pending,
-    /// It is nowhere, and nothing runs that could have it: it was not delivered, or withdrawn from
-    /// the queue.
+    /// It was not found, and nothing runs that could have it: it was not delivered, or it was
+    /// withdrawn from the queue.
     Missing,
 }
 
@@ -39,8 +39,7 @@ impl Thread {
     /// any other client: in the queue of the thread, and in the last 1,000 items of its record. The
     /// thread need not be loaded.
     ///
-    /// This is how to find out about a request that failed with
-    /// [`Error::Indeterminate`], on another connection.
+    /// Use this on the next connection, after a request has failed with [`Error::Indeterminate`].
     ///
     /// ```no_run
     /// # async fn run(lost: cas_sdk::Error, supervisor: cas_sdk::Supervisor, thread: &str) -> Result<(), cas_sdk::Error> {
@@ -50,16 +49,16 @@ impl Thread {
     ///     match thread.find_message(&id).await? {
     ///         MessageState::Delivered { turn } => println!("turn {turn} has it"),
     ///         MessageState::Queued(queued) => println!("it waits as {}", queued.id()),
-    ///         MessageState::Missing => println!("it was not heard"),
+    ///         MessageState::Missing => println!("it was not delivered"),
     ///         _ => println!("a turn runs: look again later"),
     ///     }
     /// }
     /// # Ok(()) }
     /// ```
     ///
-    /// The server must have had the time to read the message: one that is still on its way is
-    /// [`MessageState::Missing`]. A process that runs the thread elsewhere puts messages on record
-    /// as its turns read them; whether one of its turns runs can't be told from here.
+    /// Give the server the time to read the message: one that is still on its way is
+    /// [`MessageState::Missing`]. If another process runs the thread, it records messages as its
+    /// turns read them, and this server does not know whether one of those turns runs.
     ///
     /// # Errors
     /// Same errors as [`CasClient::request`](crate::CasClient::request). An ephemeral thread has

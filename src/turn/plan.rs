@@ -24,8 +24,7 @@ pub struct Plan {
     pub turn_id: String,
     /// The plan, in Markdown.
     pub text: String,
-    /// Whether the server sent the plan to its end. A plan whose turn was interrupted is not
-    /// complete.
+    /// Whether the whole plan was received. A plan whose turn was interrupted is not complete.
     pub is_complete: bool,
 }
 
@@ -63,7 +62,7 @@ impl TurnOutcome {
 
 impl Ask {
     /// Makes the agent plan and not act: the agent may read and ask, and proposes a
-    /// [plan](TurnOutcome::plan). The thread stays in plan mode, also over restarts, until a turn
+    /// [plan](TurnOutcome::plan). The thread stays in plan mode, even across restarts, until a turn
     /// is started with [`execute`](Self::execute). Experimental.
     ///
     /// A running turn that the input joins keeps its mode; the next turn has this mode.

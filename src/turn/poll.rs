@@ -124,8 +124,8 @@ impl Turn {
         told.map(Ok)
     }
 
-    /// Tells of the sub-agents whose names have come, and asks for the names of those that have
-    /// begun meanwhile.
+    /// Yields the sub-agents whose names have come, and asks for the names of those that have begun
+    /// meanwhile.
     fn tell_names(&mut self) {
         let agents = self.known_agents();
         let news = self.naming.news(agents.clone());

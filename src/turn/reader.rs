@@ -220,7 +220,7 @@ impl Turn {
         self.tell(status);
     }
 
-    /// Reports the end to those who wait for it elsewhere; they can't know otherwise.
+    /// Reports the end to those who wait for it elsewhere and could not know it otherwise.
     fn tell(&self, status: Option<TurnStatus>) {
         if let Some(status) = status {
             let tracker = self.thread().client().tracker();

@@ -1,4 +1,4 @@
-//! The other ways to a turn: input for the running turn, if there is one, and a compaction.
+//! Other ways to start turns: input that steers the running turn if there is one, and a compaction.
 
 use std::pin::pin;
 

@@ -1,5 +1,5 @@
-//! Converts a type into the strict subset of JSON schema in which the model can be held to an
-//! answer.
+//! Converts a type into the strict subset of JSON schema that the model's answers can be
+//! constrained to.
 //!
 //! OpenAI documents the subset for structured outputs: the root is an object; objects have known
 //! fields, all required, and no others; `anyOf` but no other composition; a `$ref` has nothing

@@ -105,8 +105,8 @@ impl<T: DeserializeOwned + JsonSchema> StructuredTurn<T> {
     ///
     /// # Errors
     /// Same errors as [`Turn::finish`]; the kind is
-    /// [`AnswerMismatch`](TurnErrorKind::AnswerMismatch) if the answer is no `T`. This error has
-    /// the outcome, and so the answer's text and the tokens.
+    /// [`AnswerMismatch`](TurnErrorKind::AnswerMismatch) if the answer is not a `T`. This error has
+    /// the outcome, and so the text of the answer and the token usage.
     pub async fn finish(self) -> Result<(T, TurnOutcome), Error> {
         let outcome = self.turn.finish().await?;
         match parse(&outcome.text) {

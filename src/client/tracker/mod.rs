@@ -70,8 +70,8 @@ struct State {
     limits: Limits,
     /// The running turns of threads with their own handlers, and the thread of each.
     roots: HashMap<String, String>,
-    /// Unknown threads, each with the thread whose turn theirs began with: the thread that spawned
-    /// it, or has spoken to it.
+    /// Unknown threads, each with the thread whose turn caused its own: the thread that spawned it
+    /// or sent it a message.
     links: HashMap<String, String>,
     /// The most recent threads that were opened through this client and then closed. No other
     /// thread can be their parent.

@@ -23,8 +23,8 @@ pub(crate) enum Answerer {
     Known(Option<HandlerSet>),
     /// The thread is not known.
     Unknown {
-        /// The handlers of the thread whose turn this thread's own began with: the thread that
-        /// spawned it, or has spoken to it.
+        /// The handlers of the thread whose turn caused this thread's own: the thread that spawned
+        /// it or sent it a message.
         linked: Option<HandlerSet>,
         /// All handlers of known threads, each once.
         all: Vec<HandlerSet>,
@@ -180,9 +180,9 @@ impl State {
         owners.filter_map(|owner| owner.handlers.as_ref())
     }
 
-    /// Records the start of a turn. A turn names the turn that its work began with. That turn
-    /// belongs to the thread that spawned this one, or to another thread that has spoken to it, so
-    /// a policy does not depend on it.
+    /// Records the start of a turn. A turn names its root, the turn that caused it. The root
+    /// belongs to the thread that spawned this one or to any thread that has sent it a message, so
+    /// no policy depends on it.
     pub(super) fn link(&mut self, thread: &str, turn: &str, root: &str) {
         if self.handler_sets().next().is_none() {
             return;

@@ -27,8 +27,8 @@ pub enum PendingRequestChange {
 /// The requests that wait for an answer, as they come and are settled; see
 /// [`CasClient::pending_request_changes`](crate::CasClient::pending_request_changes).
 ///
-/// The stream is never behind by more than the requests that wait: a request that comes and is
-/// settled before it is read leaves no trace. The stream ends with the connection.
+/// A slow reader skips the requests that were settled before it could see them, so the stream never
+/// holds more than the requests that wait. It ends with the connection.
 #[must_use = "a stream does nothing until it is polled"]
 pub struct PendingRequestChanges {
     dispatch: Weak<Dispatch>,

@@ -17,9 +17,9 @@ use crate::{
 const MAX_PARAMS: usize = 256 * 1024;
 
 impl Dispatch {
-    /// The response that needs nobody else: a refusal, or the decision of a policy that looks only
-    /// at the request. `None` if anybody else has a say. Runs in the reader, so that the server
-    /// need not wait for a task.
+    /// The response that this crate can give by itself: a refusal, or the decision of a policy that
+    /// looks only at the request. `None` if user code or the file system has a say. Runs in the
+    /// reader, so that the server need not wait for a task.
     pub(super) fn answer_immediately(&self, message: &Incoming) -> Option<Answer> {
         let params = message.parts().params();
         if params.is_some_and(|params| params.len() > MAX_PARAMS) {

@@ -144,9 +144,9 @@ impl PendingRequest {
     /// The answer is never wider than what the server [offers](Self::offers): a decision to accept
     /// falls back to the next stricter one that accepts.
     ///
-    /// Returns when the answer is on its way. With several clients the first answer wins; which
-    /// one that was shows in the item. Once polled, the answer is sent even if the future is
-    /// dropped.
+    /// Returns when the answer is on its way. With several clients, the first answer wins; the item
+    /// shows which one that was. Once the future has been polled, the answer is sent even if the
+    /// future is dropped.
     ///
     /// ```no_run
     /// # async fn run(client: cas_sdk::CasClient) -> Result<(), cas_sdk::Error> {

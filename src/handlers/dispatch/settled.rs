@@ -5,7 +5,7 @@
 #[non_exhaustive]
 pub enum Settled {
     /// This client has sent an answer. Another client's answer may have reached the server first;
-    /// what came of the request shows in its item.
+    /// the item of the request shows the result.
     Answered,
     /// The server says that the request is settled (`serverRequest/resolved`), as by the answer of
     /// another client.

@@ -1,4 +1,4 @@
-//! Whether a path of Windows lies in a directory, by what is written alone.
+//! Whether a Windows path lies in a directory, judged by its text alone.
 //!
 //! Windows reads many spellings as the same file: either slash, any case, `\\?\`, 8.3 names, dots and spaces at the end of
 //! a name, streams. Only paths with a single reading are compared. All others are unknown.
@@ -96,7 +96,7 @@ fn strip_prefix_ignoring_case<'a>(text: &'a str, prefix: &str) -> Option<&'a str
     start.eq_ignore_ascii_case(prefix).then_some(rest)
 }
 
-/// Whether a name is that of one file and says so.
+/// Whether a name can mean one file only.
 fn is_plain(name: &str) -> bool {
     !name.is_empty()
         && !name.ends_with(['.', ' ']) // Which are dropped; `..` is among them.

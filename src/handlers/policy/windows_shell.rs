@@ -1,4 +1,5 @@
-//! The shells of Windows. Their scripts are not read, so what they would run is unknown and a person decides.
+//! The shells of Windows. Their scripts are not parsed, so what they would run is unknown and a
+//! person decides.
 
 /// Whether a program is `cmd`, Windows PowerShell or PowerShell, by whatever path and in whatever case.
 ///

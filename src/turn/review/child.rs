@@ -1,5 +1,5 @@
-//! The hidden thread on which a review is made. It has the reviewer's own words; the thread that
-//! asked has only what the server made of them.
+//! The hidden thread on which a review runs. It has the reviewer's own answer; the thread that
+//! asked for the review has only the text that the server made of it.
 
 use std::time::Duration;
 

@@ -83,8 +83,7 @@ impl Thread {
         }
     }
 
-    /// Refuses a request that would abort a running turn; the server aborts the turn without a
-    /// word.
+    /// Refuses a request that would abort a running turn; the server aborts the turn silently.
     pub(crate) async fn check_at_rest(&self, method: &str) -> Result<(), Error> {
         let Some(turn) = self.running_turn().await? else {
             return Ok(());
@@ -200,13 +199,13 @@ impl Review {
         self.turn.interrupt().await
     }
 
-    /// Waits for the end, and reads the reviewer's own words from the hidden thread of the review
+    /// Waits for the end, and reads the reviewer's own answer from the hidden thread of the review
     /// (`thread/list`, `thread/items/list`).
     ///
     /// # Errors
-    /// Same errors as [`Turn::finish`]. A reviewer that did not keep to the form is not an error
-    /// but [`Verdict::Raw`]. The same holds for a review of an ephemeral thread: the server keeps
-    /// no record of such a review.
+    /// Same errors as [`Turn::finish`]. A review that is not in the requested format is not an
+    /// error but [`Verdict::Raw`], and so is a review on an ephemeral thread, since the server
+    /// keeps no record of it.
     pub async fn finish(self) -> Result<ReviewOutcome, Error> {
         let Self { turn, reviewed } = self;
         let (thread, id) = (turn.thread().clone(), turn.id().to_owned());

@@ -8,9 +8,10 @@ use serde::Deserialize;
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Verdict {
-    /// The reviewer kept to the form.
+    /// The review is in the requested format.
     Typed(Findings),
-    /// The reviewer did not keep to the form, or the server no longer has the reviewer's answer.
+    /// The review is not in the requested format, or the server no longer has the reviewer's
+    /// answer.
     Raw {
         /// The review as the server renders it for people.
         text: String,
@@ -19,7 +20,7 @@ pub enum Verdict {
     },
 }
 
-/// The findings of a review that kept to the form.
+/// The findings of a review in the requested format.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Findings {
@@ -81,7 +82,7 @@ impl fmt::Display for Location {
 }
 
 impl Verdict {
-    /// The findings, if the reviewer kept to the form.
+    /// The findings, if the review is in the requested format.
     #[must_use]
     pub fn typed(&self) -> Option<&Findings> {
         match self {
@@ -133,7 +134,7 @@ struct Lines {
     end: u32,
 }
 
-/// Parses the form that the reviewer is asked for. Fences and words around the form are skipped.
+/// Parses the JSON that the reviewer is asked for. Fences and words around it are skipped.
 ///
 /// # Errors
 /// Says, in words, why the text is not in that form.
