@@ -19,7 +19,7 @@ use crate::error::Error;
 pub enum ServerState {
     /// The server runs, and this program is connected to it.
     Running {
-        /// The number of the connection, from 0.
+        /// The number of the connection: how often it was made anew so far.
         epoch: u64,
         /// The threads that could not be resumed, with the reasons. They are still kept:
         /// [`Supervisor::thread`](crate::Supervisor::thread) tries again.
@@ -28,12 +28,12 @@ pub enum ServerState {
     /// The connection was lost or could not be made, and another attempt is due: to start the
     /// server again, or to connect to the one that somebody else runs.
     Reconnecting {
-        /// The number of the next attempt in a row, from 1.
+        /// The number of the next attempt in this row, from 1.
         attempt: u32,
         /// The pause before that attempt.
         pause: Duration,
         /// The failure: [`Error::Closed`] with the exit status and the end of stderr, the error of
-        /// the last attempt, or the refusal of a server that shuts down once its turns have ended.
+        /// the attempt, or the refusal of a server that shuts down once its turns have ended.
         error: Error,
     },
     /// Too many attempts in a row have failed, or another server answers at the address. This state
