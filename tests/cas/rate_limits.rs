@@ -75,7 +75,7 @@ fn a_missing_login_is_reported_with_the_remedy() {
     assert_eq!(out.status.code(), Some(1));
     let text = String::from_utf8(out.stderr).unwrap();
     assert!(
-        text.contains("codex login") && text.lines().count() == 1,
+        text.contains("cas login") && text.lines().count() == 1,
         "{text}"
     );
 }

@@ -147,10 +147,10 @@ fn flags(
                     flags.push(format!("--{name}").into());
                 }
                 (Value::Boolean(false), ArgAction::SetTrue) => {}
-                (_, ArgAction::SetTrue) => return Err(wrong("it is true or false")),
+                (_, ArgAction::SetTrue) => return Err(wrong("it must be true or false")),
                 (Value::String(text), _) => flags.push(format!("--{name}={text}").into()),
                 (Value::Integer(number), _) => flags.push(format!("--{name}={number}").into()),
-                _ => return Err(wrong("it is a text, a number, or a list of these")),
+                _ => return Err(wrong("it must be a text, a number, or a list of these")),
             }
         }
     }

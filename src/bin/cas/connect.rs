@@ -13,11 +13,12 @@ const TOKEN: &str = "CAS_CONNECT_TOKEN";
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Running server")]
 pub(crate) struct Connect {
-    /// Join the server that listens here, and start none: `unix://` for that of a plain `codex`, `unix://PATH`,
-    /// `ws://HOST:PORT`, `wss://HOST`; what starts a server, as --codex and -c, has no effect then
+    /// Join the server that listens here instead of starting one: `unix://` for that of a plain
+    /// `codex`, `unix://PATH`, `ws://HOST:PORT`, `wss://HOST`; flags for starting a server, such as
+    /// --codex and -c, then have no effect
     #[arg(long = "connect", id = "connect", value_name = "URL", value_parser = address)]
     url: Option<Endpoint>,
-    /// The file with the token that the server wants [default: the token in `$CAS_CONNECT_TOKEN`]
+    /// The file with the token for the server [default: the token in `$CAS_CONNECT_TOKEN`]
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath, requires = "connect")]
     token_file: Option<PathBuf>,
     /// The file with the secret that signs a token for the server
@@ -41,7 +42,7 @@ impl Connect {
     /// The server that is named, with its token.
     ///
     /// # Errors
-    /// If the token is no text.
+    /// If the token is not UTF-8.
     pub(crate) fn endpoint(&self) -> Result<Option<Endpoint>> {
         let Some(mut endpoint) = self.url.clone() else {
             return Ok(None);
@@ -54,7 +55,7 @@ impl Connect {
                 Ok(token) => Some(Auth::token(token)),
                 Err(std::env::VarError::NotPresent) => None,
                 Err(std::env::VarError::NotUnicode(_)) => {
-                    return Err(Failure::Usage(format!("${TOKEN} is no text")));
+                    return Err(Failure::Usage(format!("${TOKEN} is not UTF-8")));
                 }
             },
         };

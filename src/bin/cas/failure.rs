@@ -21,7 +21,7 @@ pub(crate) const TIMED_OUT: u8 = 124;
 /// SIGINT came, or the turn was interrupted.
 pub(crate) const INTERRUPTED: u8 = 130;
 
-/// Why a command ends other than well.
+/// Why a command does not succeed.
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// The flags make no sense together.
@@ -92,7 +92,7 @@ pub(crate) fn reason(error: &(dyn StdError + 'static)) -> String {
     text
 }
 
-/// What is said of an error here in other words than the library says it to programmers.
+/// The text of an error for the command line, where the library's text is for programmers.
 fn told(error: &(dyn StdError + 'static)) -> Option<String> {
     if let Some(error) = error.downcast_ref::<Error>() {
         return match error {

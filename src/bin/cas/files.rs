@@ -32,7 +32,7 @@ impl NewFile {
             }
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
                 return Err(wrong(io::Error::other(
-                    "it is there already, and is left as it is; name a new file, or give --force to replace it",
+                    "it exists already, and was left unchanged; name a new file, or give --force to replace it",
                 )));
             }
             Err(e) => return Err(wrong(e)),

@@ -21,7 +21,7 @@ pub(crate) async fn piped() -> Result<String> {
     let mut stdin = stdio::stdin()?;
     let mut reading = std::pin::pin!(stdin.read_to_end(&mut bytes));
     if timeout(PATIENCE, &mut reading).await.is_err() {
-        complain("standard input is read to its end; with `< /dev/null` it is not");
+        complain("reading standard input to its end; `< /dev/null` skips this");
         reading.await?;
     }
     match String::from_utf8(bytes) {

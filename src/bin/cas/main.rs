@@ -45,7 +45,7 @@ use self::{
 #[command(name = "cas", version, args_override_self = true)]
 #[command(after_help = usage::AFTER_HELP)]
 struct Cli {
-    /// The form of the log lines on stderr; `RUST_LOG` says what is logged
+    /// The format of the log lines on stderr; `RUST_LOG` selects what is logged
     #[arg(
         long,
         value_enum,
@@ -54,7 +54,7 @@ struct Cli {
         help_heading = "Global"
     )]
     log_format: logs::Format,
-    /// When colours are used
+    /// When to use colours
     #[arg(
         long,
         value_enum,
@@ -64,7 +64,7 @@ struct Cli {
         help_heading = "Global"
     )]
     color: screen::Colour,
-    /// Take the flags of this profile of the configuration file
+    /// Use the flags of this profile in the configuration file
     #[arg(long, value_name = "NAME", global = true, help_heading = "Global")]
     #[allow(dead_code, reason = "it is looked at before clap looks at the flags")]
     config_profile: Option<String>,
@@ -73,7 +73,7 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
-    // What a shell asks on the tabulator key is answered here, and that is all then.
+    // When a shell asks for completions, this answers and exits.
     clap_complete::CompleteEnv::with_factory(Cli::command).complete();
     let cli = match parse() {
         Ok(cli) => cli,

@@ -58,7 +58,7 @@ impl Running {
     pub(crate) async fn any(server: &Server, role: Role) -> Result<Self> {
         let found = Self::find(server, |_| true, role).await?;
         Ok(found.ok_or(
-            "no server runs that can be joined; `codex` starts one, and --connect names another",
+            "no running server can be joined; start `codex`, or name a server with --connect",
         )?)
     }
 

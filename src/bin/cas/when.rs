@@ -16,9 +16,11 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         "m" => 60_000,
         "h" => 3_600_000,
         "d" => 86_400_000,
-        _ => return Err("a time is a number with ms, s, m, h or d behind it".to_owned()),
+        _ => return Err("a duration is a number followed by ms, s, m, h or d".to_owned()),
     };
-    let number: u64 = number.parse().map_err(|_| format!("{text:?} is no time"))?;
+    let number: u64 = number
+        .parse()
+        .map_err(|_| format!("{text:?} is not a duration"))?;
     number
         .checked_mul(unit)
         .map(Duration::from_millis)
@@ -41,7 +43,7 @@ pub(crate) fn since(text: &str) -> Result<i64, String> {
     if text.contains('-') {
         let day: Date = text
             .parse()
-            .map_err(|e| format!("{text:?} is no day: {e}"))?;
+            .map_err(|e| format!("{text:?} is not a date: {e}"))?;
         let start = day.to_zoned_datetime(TimeZone::system());
         return start
             .map(|start| start.timestamp().as_second())

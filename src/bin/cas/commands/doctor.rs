@@ -1,4 +1,4 @@
-//! `cas doctor`: what there is to work with.
+//! `cas doctor`: which codex is used, and whether it can be.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -21,14 +21,15 @@ use crate::{
 
 /// Show which codex is used, whether it speaks the protocol that this program was built with, and who is logged in.
 ///
-/// Drift is no failure: methods and fields that are not built in come through all the same. Exits with 1 if codex can't
-/// be found or started. Of a server that runs already (--connect), its drift can't be told.
+/// Drift is not a failure: methods and fields that are not built in are passed through. Exits with
+/// 1 if codex can't be found or started. For a running server (--connect), drift can't be
+/// determined.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Exit status: 0 codex can be used, 1 it can't be found or started, 2 wrong usage."
 )]
 pub(crate) struct Args {
-    /// List what differs
+    /// List the differences
     #[arg(long, short, help_heading = "Output")]
     verbose: bool,
     /// Report as JSON, whatever is wrong
@@ -250,7 +251,7 @@ impl Findings {
     fn protocol(&self, drift: &Drift) -> String {
         let built = built_for();
         if drift.is_empty() {
-            return format!("as built in, for codex {built}");
+            return format!("the same as built in, of codex {built}");
         }
         let yours = self.version.as_deref().unwrap_or("unknown");
         let than = match numbers(yours).cmp(&numbers(built)) {
@@ -317,7 +318,7 @@ fn login(account: &Value) -> (bool, String) {
             )
         }
         (None, Some(false)) => (true, "none, and none is needed".to_owned()),
-        (None, _) => (false, "not logged in; use `codex login`".to_owned()),
+        (None, _) => (false, "not logged in; use `cas login`".to_owned()),
     }
 }
 

@@ -1,4 +1,4 @@
-//! `cas goal`: what a thread works towards.
+//! `cas goal`: the goal of a thread.
 
 use std::time::Duration;
 
@@ -18,9 +18,9 @@ use crate::{
     when::duration,
 };
 
-/// See, set, pause or remove the goal of a thread, or wait for it.
+/// Show, set, pause or remove the goal of a thread, or wait for its end.
 ///
-/// A goal that this command works on is paused when the command ends, whichever way.
+/// When `set` or `wait` ends, for whatever reason, the goal is paused.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Exit status: 0 done or reached, 1 failed or not reached, 2 wrong usage, 124 a limit was reached, 130 interrupted."
@@ -34,11 +34,11 @@ pub(crate) struct Args {
 enum Action {
     /// Show it
     Get(OneThread),
-    /// Set it, and work on it to its end
+    /// Set it, and follow it to its end
     Set {
         #[command(flatten)]
         one: OneThread,
-        /// What is to be reached
+        /// The objective
         objective: String,
         /// How many turns it may take
         #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
@@ -54,7 +54,7 @@ enum Action {
     Pause(OneThread),
     /// Remove it
     Clear(OneThread),
-    /// Go on with it to its end
+    /// Continue it, and follow it to its end
     Wait(OneThread),
 }
 
@@ -231,9 +231,9 @@ pub(super) fn not_reached(end: &GoalEnd, turns: u64) -> String {
         GoalEnd::State(GoalState::BudgetLimited) => "its token budget is used up",
         GoalEnd::State(GoalState::Cleared) => "it was removed",
         GoalEnd::Stopped => "it was stopped",
-        GoalEnd::TurnLimit => "it may not take more; --turns allows them",
-        GoalEnd::TokenLimit => "the tokens that it may use are used up",
-        GoalEnd::TimeLimit => "its time is up",
+        GoalEnd::TurnLimit => "its limit of turns is reached; --turns raises it",
+        GoalEnd::TokenLimit => "its limit of tokens is reached; --tokens raises it",
+        GoalEnd::TimeLimit => "its time limit is reached",
         GoalEnd::Replaced => "another goal has replaced it",
         GoalEnd::ThreadClosed => "the thread was closed",
         other => end_name(other),

@@ -11,7 +11,7 @@ use crate::{
 /// The flags of both.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// One JSON object a line
+    /// Print one JSON object per line
     #[arg(long, help_heading = "Output")]
     pub(crate) json: bool,
     #[command(flatten)]

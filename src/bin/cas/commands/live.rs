@@ -1,4 +1,4 @@
-//! `cas live`: what runs, where, and what waits for somebody.
+//! `cas live`: what runs where, and what waits for an answer.
 
 use std::{env, io::IsTerminal as _, path::Path, time::Duration};
 
@@ -20,23 +20,23 @@ use crate::{
     when::duration,
 };
 
-/// List the codex servers that run, the threads that they have loaded, and what waits for somebody.
+/// List the running codex servers, the threads that they have loaded, and what waits for an answer.
 ///
-/// Looks at the server of a plain `codex`, at the one of --connect, and, on Linux, at sessions that no server shares, as
-/// those of `codex exec`. Only looks: nothing is started, changed or answered.
+/// Looks at the server of a plain `codex`, at the one of --connect, and, on Linux, at sessions that
+/// no server shares, such as those of `codex exec`. Nothing is started, changed or answered.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// The helper threads of the TUI, too
+    /// Include the helper threads of the TUI
     #[arg(long, short)]
     all: bool,
-    /// Go on looking, and show what has changed; Ctrl-C ends it
+    /// Keep watching, and show changes until Ctrl-C
     #[arg(long, short)]
     watch: bool,
-    /// The pause between two looks of --watch
+    /// The interval of --watch
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "2s", requires = "watch")]
     every: Duration,
-    /// Everything as one JSON object a line, a line for each change with --watch
+    /// Print everything as one JSON object; with --watch, one per line for each change
     #[arg(long, help_heading = "Output")]
     pub(crate) json: bool,
     #[command(flatten)]

@@ -10,18 +10,18 @@ use crate::{
     server::Server,
 };
 
-/// Log in, with a code that is entered in any browser unless told otherwise.
+/// Log in. By default with a code that you enter in any browser.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Exit status: 0 done, 1 failed or nobody is logged in, 2 wrong usage.")]
 #[allow(clippy::struct_excessive_bools, reason = "they are flags")]
 pub(crate) struct Args {
-    /// With a browser on this machine
+    /// Log in with a browser on this machine
     #[arg(long, conflicts_with_all = ["api_key", "status", "logout"])]
     browser: bool,
-    /// With an API key, which is read from standard input
+    /// Log in with an API key, which is read from standard input
     #[arg(long, conflicts_with_all = ["status", "logout"])]
     api_key: bool,
-    /// Only say who is logged in
+    /// Only print who is logged in
     #[arg(long, conflicts_with = "logout")]
     status: bool,
     /// Forget the login

@@ -47,18 +47,21 @@ const SECTIONS: [(&str, &[(&str, &str)]); 3] = [
             ),
             (
                 "2",
-                "The flags are wrong, or a file that would be overwritten is there. Nothing was started.",
+                "The flags are wrong, or the file to write exists already. Nothing was started. cas preflight: it could not be determined.",
             ),
             (
                 "3",
-                "Something that the agent wanted to do was declined, or its answer does not fit --schema.",
+                "Something that the agent wanted to do was declined, or its answer does not fit --schema. cas review: the reviewer says that the code is not right.",
             ),
             ("4", "The message of cas post waits in the queue."),
             (
                 "5",
-                "The answer to cas post was lost, so that the message may have been delivered.",
+                "The answer to cas post was lost, so the message may have been delivered.",
             ),
-            ("124", "The time of --timeout was up."),
+            (
+                "124",
+                "The time limit of --timeout passed, or a goal reached one of its limits.",
+            ),
             (
                 "129, 130, 143",
                 "It was ended by SIGHUP, SIGINT or SIGTERM; 130 also if the turn was interrupted elsewhere.",
@@ -70,23 +73,26 @@ const SECTIONS: [(&str, &[(&str, &str)]); 3] = [
         &[
             (
                 "CAS_CODEX",
-                "The codex executable, where --codex does not name one.",
+                "The codex executable, if --codex does not name one.",
             ),
             ("CAS_CONFIG", "The configuration file."),
             (
                 "CAS_CONNECT_TOKEN",
-                "The token for the server of --connect, where --token-file names none.",
+                "The token for the server of --connect, if --token-file names none.",
             ),
             (
                 "CODEX_HOME",
-                "Where codex keeps its configuration, its login and its threads; ~/.codex if it is not set.",
+                "The directory of codex's configuration, login and threads. Default: ~/.codex.",
             ),
-            ("NO_COLOR", "No colours, if it is set to anything."),
+            ("NO_COLOR", "If set to anything, no colours are used."),
             (
                 "RUST_LOG",
                 "What is logged to standard error, as in cas_sdk=debug.",
             ),
-            ("TERM", "With dumb there are no colours and no spinner."),
+            (
+                "TERM",
+                "With the value dumb, there are no colours and no spinner.",
+            ),
         ],
     ),
     (
@@ -94,7 +100,7 @@ const SECTIONS: [(&str, &[(&str, &str)]); 3] = [
         &[
             (
                 "~/.config/cas/config.toml",
-                "Flags by their long names, for every command that has them, and in [profiles.NAME] for --config-profile NAME. The commands of the cas skill don't read it.",
+                "Defaults for flags, by their long names, for every command that has them; those in [profiles.NAME] apply with --config-profile NAME. The commands of the cas skill don't read it.",
             ),
             (
                 "~/.codex/cas/state/HASH.json",
@@ -102,7 +108,7 @@ const SECTIONS: [(&str, &[(&str, &str)]); 3] = [
             ),
             (
                 "~/.codex/cas/registry/",
-                "The app-servers that run, so that what a killed instance has left is ended.",
+                "The running app-servers, so that the next start ends what a killed instance has left.",
             ),
         ],
     ),

@@ -1,4 +1,4 @@
-//! `cas post`: a message into a session that runs, wherever it runs.
+//! `cas post`: a message into a session, whichever process runs it.
 
 use std::{fs, path::PathBuf, time::Duration};
 
@@ -17,36 +17,39 @@ use crate::{
     when::duration,
 };
 
-/// Post a message into a session: the user's next input, a correction, or what an agent has to say.
+/// Post a message into a session: the user's next input, a correction, or a message of an agent.
 ///
-/// The session may be that of a `codex` in another terminal. It is reached through the server that has it loaded, the
-/// background server of `codex` or the one of --connect. A session that no such server has is reached through its queue,
-/// which the process that has it loaded looks at when it is idle, every ten seconds, and at the end of each turn.
+/// The session may be that of a `codex` in another terminal. It is reached through the server that
+/// has it loaded: the background server of `codex`, or the one of --connect. If neither has it, the
+/// message goes to its queue. The process that has the session loaded looks at the queue at the end
+/// of each turn, and every ten seconds while it is idle.
 ///
-/// Nothing is sent twice, and nothing that runs is stopped. An agent's message and a patch have no authority of the user:
-/// the model reads them as the output of a tool. They have at most 10,000 bytes; put more into a file, and name it.
+/// Nothing is sent twice, and nothing that runs is stopped. Messages of an agent and patches do not
+/// have the user's authority: the model reads them as the output of a tool. They are limited to
+/// 10,000 bytes; put longer texts into a file, and name the file in the message.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// The thread, named by its id or the beginning of it
+    /// The thread, given by its id or the beginning of its id
     #[arg(add = crate::completion::threads())]
     thread: String,
     /// What to say; `-` reads it from stdin
     #[arg(required_unless_present = "patch")]
     text: Option<String>,
-    /// Post this patch, a unified diff, for the agent to look at and apply; `-` reads it from stdin
+    /// Post this patch, a unified diff, for the agent to review and apply; `-` reads it from stdin
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath, conflicts_with_all = ["text", "now"])]
     patch: Option<PathBuf>,
     /// Speak as this agent, not as the user [default with --patch: cas]
     #[arg(long = "as", value_name = "NAME", help_heading = "How")]
     name: Option<String>,
-    /// Steer the running turn: the answer that is being written is cut off
+    /// Steer the running turn; this cuts off the answer that is being written
     #[arg(long, conflicts_with_all = ["next", "name"], help_heading = "How")]
     now: bool,
-    /// Wait in the queue for a turn of its own, as a message of the user even with --as [default without --as and --patch]
+    /// Queue the message for a turn of its own, as a message of the user even with --as [default
+    /// without --as and --patch]
     #[arg(long, conflicts_with = "patch", help_heading = "How")]
     next: bool,
-    /// Wait until a turn has taken it from the queue, so long at most
+    /// Wait at most this long until a turn has taken the message from the queue
     #[arg(long, value_name = "TIME", value_parser = duration, help_heading = "How")]
     wait: Option<Duration>,
     /// Print the receipt as JSON
@@ -65,7 +68,7 @@ Examples:
   cas post 019a2b3c-4d5e --wait 1m \"Say when you are done.\"
 
 Exit status: 0 a turn has it, 1 it was not delivered, 2 wrong usage, 4 it waits in the queue,
-5 the answer was lost, so that it may have been delivered.";
+5 the answer was lost, so the message may have been delivered.";
 
 /// It waits in the queue.
 const QUEUED: u8 = 4;
@@ -222,7 +225,7 @@ impl Told {
             "held" => "queued, and held: the queue goes on after the next turn".to_owned(),
             "gone" => "no longer in the queue, and no turn has taken it".to_owned(),
             _ => format!(
-                "unknown: the answer was lost; look for message {} before it is sent again",
+                "unknown: the answer was lost; look for message {} before you send it again",
                 self.message_id
             ),
         };

@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 
 use crate::output::{Failure, Members, Result, complain, json as json_line, line};
 
-/// Look up whether codex has the methods, fields and values that a program needs, before it is needed.
+/// Check whether codex has the methods, fields and values that a program needs.
 ///
-/// Exits with 0 if it has, 1 if it has not, 2 if that could not be found out.
+/// Exits with 0 if it has all of them, 1 if some are missing, 2 if this could not be determined.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The codex executable [default: `$CAS_CODEX`, else codex on `$PATH`]

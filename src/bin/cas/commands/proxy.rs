@@ -14,19 +14,22 @@ use crate::{
 
 /// Carry JSON lines between an orchestrator and one `codex app-server`.
 ///
-/// Starts the app-server, does the handshake, then takes commands on standard input (cas/request, cas/respond, cas/send,
-/// cas/state/get, cas/stats/get, cas/exit) and emits events on standard output (cas/ready, cas/fromServer,
-/// cas/serverRequest, …), one JSON object a line each. Approvals are answered by policy, all other server requests are
-/// passed on. The end of standard input ends the instance, once the requests that were made are answered.
+/// Starts the app-server, does the handshake, then reads commands from standard input (cas/request,
+/// cas/respond, cas/send, cas/state/get, cas/stats/get, cas/exit) and writes events to standard
+/// output (cas/ready, cas/fromServer, cas/serverRequest, …), one JSON object per line. Approvals
+/// are answered by policy; all other server requests are passed on. The end of standard input ends
+/// the instance, once all requests are answered and all running turns have ended.
 ///
-/// With --connect a server that runs already is joined, and left at the end. Its requests are other clients' too, and the
-/// first answer wins: they are passed on without a time limit, and none is answered by policy.
+/// With --connect, the proxy joins a running server and leaves it running at the end. Other clients
+/// get the same requests, and the first answer wins. So the proxy passes all of them on, without a
+/// time limit, and answers none by policy.
 ///
-/// By default every command, file change and skill is approved, and where codex proposes a rule for a command, the rule:
-/// codex writes it into `$CODEX_HOME/rules/default.rules`, and from then on every command that begins like it runs outside
-/// the sandbox, unasked, in every later process. `--exec-approval acceptForSession` is the safer way, which ends with the
-/// session; `--read-only` declines. What codex marks for a person to decide is passed on. What is approved is said once
-/// on standard error.
+/// By default every command, file change and skill is approved. If codex proposes a rule for a
+/// command, the rule is approved too: codex writes it into `$CODEX_HOME/rules/default.rules`, and
+/// from then on matching commands run outside of the sandbox in every later process, without
+/// asking. `--exec-approval acceptForSession` is the safer way, since it ends with the session;
+/// `--read-only` declines. Requests that codex reserves for a person are passed on. At the start, a
+/// line on standard error says what is approved.
 #[derive(Debug, clap::Args)]
 #[command(args_override_self = true)]
 #[command(
@@ -40,11 +43,12 @@ pub(crate) struct Args {
     /// The working directory of the app-server [default: the current one]
     #[arg(long, value_name = "DIR")]
     cwd: Option<PathBuf>,
-    /// Where the app-server is on record while it runs, so that the next start ends what a killed instance has left
-    /// [default: ~/.codex/cas/registry]
+    /// The directory that records the running app-server, so that the next start ends what a killed
+    /// instance has left running [default: ~/.codex/cas/registry]
     #[arg(long, value_name = "DIR")]
     registry: Option<PathBuf>,
-    /// Where the last thread id is kept [default: ~/.codex/cas/state/HASH-OF-THE-DIRECTORY.json]
+    /// The file that keeps the last thread id [default:
+    /// ~/.codex/cas/state/HASH-OF-THE-DIRECTORY.json]
     #[arg(long, value_name = "PATH")]
     state_file: Option<PathBuf>,
     /// `clientInfo.name` of the handshake
@@ -56,16 +60,16 @@ pub(crate) struct Args {
     /// `clientInfo.version` of the handshake
     #[arg(long, value_name = "VERSION", default_value = "0.1.0")]
     client_version: String,
-    /// Emit a cas/stats of kind heartbeat every N ms; 0 is never
+    /// Emit a cas/stats of kind heartbeat every N ms; 0 never does
     #[arg(long, value_name = "N", default_value_t = 0)]
     heartbeat_ms: u64,
-    /// How many events may wait to be written before reading pauses; 0 is never, 1 is taken as 2
+    /// How many events may wait to be written before reading pauses; 0 never pauses, 1 counts as 2
     #[arg(long, value_name = "N", default_value_t = 20_000)]
     max_out_queue: usize,
-    /// From SIGTERM to SIGKILL when the instance is to end; 0 kills at once
+    /// The time from SIGTERM to SIGKILL when the instance ends; 0 kills at once
     #[arg(long, value_name = "N", default_value_t = 2_000)]
     kill_timeout_ms: u64,
-    /// Tell a cas/request by a cas/error that was not answered in time; 0 waits for ever
+    /// Emit a cas/error for a cas/request that is not answered in time; 0 waits for ever
     #[arg(long, value_name = "N", default_value_t = 60_000)]
     request_timeout_ms: u64,
     /// Fail a forwarded server request that is not answered in time; 0 waits for ever
@@ -95,8 +99,8 @@ const OF_A_STARTED_SERVER: [&str; 8] = [
 /// The flags that say what is answered to approval requests.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Approvals {
-    /// The answer to approval requests for commands; auto also accepts proposed rules for good, acceptForSession is the
-    /// safer way
+    /// The answer to approval requests for commands; auto also accepts proposed rules permanently,
+    /// acceptForSession is safer
     #[arg(
         long,
         value_name = "DECISION",
@@ -130,7 +134,7 @@ impl Approvals {
 }
 
 impl Approvals {
-    /// What is approved without asking anybody, in a sentence; `None` if nothing is.
+    /// A sentence that says what is approved without asking; `None` if nothing is.
     pub(crate) fn warning(&self) -> Option<String> {
         let policy = self.policy();
         let accepts = |decision| !matches!(decision, Decision::Decline | Decision::Cancel);

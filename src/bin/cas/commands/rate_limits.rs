@@ -1,4 +1,5 @@
-//! `cas rate-limits`: how the account's allowance stands, and what to make of it.
+//! `cas rate-limits`: how much of the account's allowance is used, and how much work that leaves
+//! room for.
 
 use std::{
     path::PathBuf,
@@ -19,7 +20,7 @@ use crate::{
     when::length,
 };
 
-/// Show how the account's rate limits stand, and how much work they leave room for.
+/// Show the account's rate limits, and how much work they leave room for.
 ///
 /// Compares for each window how much is used with how much of its time has passed. The stricter window governs.
 #[derive(Debug, clap::Args)]
@@ -30,20 +31,20 @@ use crate::{
 pub(crate) struct Args {
     #[command(flatten)]
     server: Server,
-    /// Taken for the sake of orchestrators that give it to every command; there is no thread to remember here
+    /// Accepted and ignored, since orchestrators pass it to every command
     #[arg(long, value_name = "PATH")]
     #[allow(dead_code, reason = "see above")]
     state_file: Option<PathBuf>,
     /// Pace the work, or ignore the limits
     #[arg(long, value_enum, default_value = "paced")]
     mode: BudgetMode,
-    /// How many workers there may be at most; 0 is none
+    /// The maximum number of workers; 0 means none
     #[arg(long, value_name = "N", default_value_t = 8)]
     max_workers: usize,
     /// Report as JSON, in the shape of `cas_rate_limits.mjs`
     #[arg(long)]
     pub(crate) json: bool,
-    /// With --json: report the advice and all that the server told instead
+    /// With --json: report the advice and everything that the server sent instead
     #[arg(long, requires = "json")]
     full: bool,
 }
@@ -56,7 +57,7 @@ pub(crate) async fn run(args: Args) -> Result {
     client.shutdown().await;
     let answer = match answer {
         Err(Error::Rpc { source, .. }) if source.kind() == RpcErrorKind::AuthRequired => {
-            return Err(format!("{}; log in with `codex login`", source.message).into());
+            return Err(format!("{}; log in with `cas login`", source.message).into());
         }
         other => other?,
     };

@@ -21,22 +21,22 @@ use crate::{
 
 /// Have the working tree, a commit or a branch reviewed.
 ///
-/// Without a flag it is what is not committed.
+/// By default, the uncommitted changes are reviewed.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Exit status: 0 the reviewer says that it is right, 1 failed or there is no verdict, 2 wrong usage, 3 the reviewer says that it is not right."
 )]
 pub(crate) struct Args {
-    /// What the branch that is checked out has changed since it left this one
+    /// Review the changes of the checked-out branch since it left this branch
     #[arg(long, value_name = "BRANCH", conflicts_with_all = ["commit", "uncommitted"])]
     base: Option<String>,
-    /// What this commit changes
+    /// Review the changes of this commit
     #[arg(long, value_name = "SHA", conflicts_with = "uncommitted")]
     commit: Option<String>,
-    /// What is not committed; the default
+    /// Review the uncommitted changes; the default
     #[arg(long)]
     uncommitted: bool,
-    /// Whatever these instructions say
+    /// Review whatever these instructions describe
     #[arg(long, value_name = "TEXT", conflicts_with_all = ["base", "commit", "uncommitted"])]
     instructions: Option<String>,
     /// Print the verdict as one JSON object

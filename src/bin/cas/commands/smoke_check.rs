@@ -14,8 +14,9 @@ use crate::{
 
 /// Check that an app-server knows the methods that orchestrators need.
 ///
-/// Asks for experimentalFeature/list, thread/resume and turn/steer. A refusal that shows that the method is there passes;
-/// an unknown method fails. Exits with 0 if all checks pass, 1 if one fails, 2 for wrong flags.
+/// Calls experimentalFeature/list, thread/resume and turn/steer. A refusal that shows that the
+/// server has the method passes; an unknown method fails. Exits with 0 if all checks pass, 1 if one
+/// fails, 2 for wrong flags.
 #[derive(Debug, clap::Args)]
 #[command(args_override_self = true)]
 #[command(after_help = "Compatible with cas_smoke_check.zig.")]

@@ -8,21 +8,22 @@ use crate::{
     server::{Server, thread_named},
 };
 
-/// Add input to a turn that is running.
+/// Add input to a running turn.
 ///
-/// The turn has to run in a server that can be joined: the background server of a plain `codex`, or the one of --connect.
-/// `cas post` reaches other processes, too. The answer that is being written is cut off.
+/// The turn has to run on a server that can be joined: the background server of a plain `codex`, or
+/// the one of --connect. `cas post` reaches other processes too. Steering cuts off the answer that
+/// is being written.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Exit status: 0 done, 1 failed, 2 wrong usage.")]
 pub(crate) struct Args {
-    /// The thread, named by its id or the beginning of it
+    /// The thread, given by its id or the beginning of its id
     #[arg(add = crate::completion::threads())]
     thread: String,
     /// The turn that is expected to run
     turn: String,
     /// What to say
     text: String,
-    /// Print what the server answers, as JSON
+    /// Print the server's answer as JSON
     #[arg(long, help_heading = "Output")]
     pub(crate) json: bool,
     #[command(flatten)]

@@ -64,7 +64,7 @@ impl Schema {
         let text = fs::read_to_string(file).map_err(|e| wrong(&e))?;
         let value = serde_json::from_str(&text).map_err(|e| wrong(&e))?;
         let validator = jsonschema::validator_for(&value)
-            .map_err(|e| wrong(&format!("it is no JSON schema: {e}")))?;
+            .map_err(|e| wrong(&format!("it is not a JSON schema: {e}")))?;
         Ok(Self { value, validator })
     }
 

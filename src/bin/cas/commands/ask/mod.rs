@@ -39,10 +39,12 @@ use crate::{
 
 /// Ask the agent something and see what it does.
 ///
-/// The answer streams to stdout, the steps in between to stderr. What a terminal would obey or not show is shown, as `^[`
-/// or `<U+202E>`; --json has it to the letter. Ctrl-C interrupts the turn, and pressed again ends at once.
+/// The answer streams to stdout, the steps in between to stderr. Characters that a terminal would
+/// obey or not show are made visible, as `^[` or `<U+202E>`; --json has them unchanged. Ctrl-C
+/// interrupts the turn; a second Ctrl-C ends the command at once.
 ///
-/// What is piped in belongs to the question: it is appended to PROMPT, or is the prompt where there is none.
+/// Piped input is part of the question: it is appended to PROMPT, or is the prompt if there is
+/// none.
 #[derive(Debug, clap::Args)]
 #[command(args_override_self = true)]
 #[allow(clippy::struct_excessive_bools, reason = "they are flags")]
@@ -57,32 +59,33 @@ pub(crate) struct Args {
     #[arg(long, short, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     image: Vec<PathBuf>,
 
-    /// Go on with this thread, named by its id or the beginning of it [default: a new one]
+    /// Continue this thread, given by its id or the beginning of its id [default: a new thread]
     #[arg(long, short, value_name = "ID", add = crate::completion::threads(), help_heading = "Thread")]
     thread: Option<String>,
-    /// Go on with the thread of this directory that was updated last
+    /// Continue the most recently updated thread of this directory
     #[arg(long, conflicts_with = "thread", help_heading = "Thread")]
     last: bool,
-    /// Go on in a copy, which works while another program has the thread open
+    /// Continue in a copy, which works even while another program has the thread open
     #[arg(long, help_heading = "Thread")]
     fork: bool,
-    /// Keep the new thread out of the stored ones
+    /// Do not store the new thread
     #[arg(long, conflicts_with_all = ["thread", "last", "fork"], help_heading = "Thread")]
     ephemeral: bool,
 
     /// The model to ask
     #[arg(long, short, help_heading = "Agent")]
     model: Option<String>,
-    /// How much it reasons, as in low, medium, high
+    /// How much the model reasons: low, medium, high, …
     #[arg(long, value_name = "EFFORT", help_heading = "Agent")]
     effort: Option<String>,
     /// What its commands may do without asking
     #[arg(long, short, value_enum, value_name = "MODE", help_heading = "Agent")]
     sandbox: Option<Sandbox>,
-    /// A directory that its commands may write to beside the working directory; may be given several times
+    /// Another directory, besides the working directory, that its commands may write to; may be
+    /// given several times
     #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath, help_heading = "Agent")]
     add_dir: Vec<PathBuf>,
-    /// What is answered when the agent asks whether it may do something
+    /// How to answer when the agent asks for approval
     #[arg(
         long,
         short,
@@ -92,13 +95,13 @@ pub(crate) struct Args {
     )]
     approvals: Approvals,
 
-    /// Have a plan proposed and nothing done; the thread stays in plan mode until --execute
+    /// Make the agent propose a plan and do nothing; the thread stays in plan mode until --execute
     #[arg(long, help_heading = "Mode")]
     plan: bool,
     /// Leave plan mode, as in: cas ask --last --execute "Implement the plan."
     #[arg(long, conflicts_with = "plan", help_heading = "Mode")]
     execute: bool,
-    /// The question is a goal: turn follows turn until the agent says that it is reached
+    /// Make the question a goal: turn follows turn until the agent says that the goal is reached
     #[arg(long, help_heading = "Mode",
         conflicts_with_all = ["plan", "execute", "image", "effort", "schema", "on_timeout", "ephemeral"])]
     goal: bool,
@@ -110,13 +113,13 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", requires = "goal", help_heading = "Mode")]
     tokens: Option<u64>,
 
-    /// How long the turn may take, as in 90s, 5m, 1h; 0 is as long as it takes
+    /// How long the turn may take, as in 90s, 5m, 1h; 0 means no limit
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "0", help_heading = "Time")]
     timeout: Duration,
-    /// At the time-out, steer the turn with this and give it another chance
+    /// At the timeout, steer the turn with this text and give it more time to end
     #[arg(long, value_name = "TEXT", requires = "timeout", help_heading = "Time")]
     on_timeout: Option<String>,
-    /// How long that chance lasts
+    /// How much more time it gets
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "30s", help_heading = "Time")]
     grace: Duration,
 
@@ -126,16 +129,16 @@ pub(crate) struct Args {
     /// A file with the JSON schema that the answer has to fit
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath, help_heading = "Output")]
     schema: Option<PathBuf>,
-    /// Write the answer to this file, too
+    /// Also write the answer to this file
     #[arg(long, short, value_name = "FILE", value_hint = clap::ValueHint::FilePath, help_heading = "Output")]
     output: Option<PathBuf>,
-    /// Replace the file of --output if it is there
+    /// Replace the file of --output if it exists
     #[arg(long, requires = "output", help_heading = "Output")]
     force: bool,
-    /// On a terminal: show each message when it is whole, as Markdown looks
+    /// On a terminal: show each message once it is complete, rendered as Markdown
     #[arg(long, conflicts_with = "json", help_heading = "Output")]
     markdown: bool,
-    /// Say nothing but the answer and what went wrong
+    /// Print only the answer and errors
     #[arg(long, short, help_heading = "Output")]
     quiet: bool,
     #[command(flatten)]
@@ -157,13 +160,13 @@ or the answer does not fit the schema, 124 the time or another limit was up, 130
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Approvals {
-    /// No
+    /// Decline everything
     Decline,
-    /// No to whatever changes something
+    /// Decline everything that changes something
     ReadOnly,
-    /// You are asked, on the terminal
+    /// Ask you on the terminal
     Ask,
-    /// Yes, for this session, to commands and changes: what is accepted runs outside of the sandbox
+    /// Accept commands and changes for this session: accepted commands run outside of the sandbox
     Auto,
 }
 
@@ -171,7 +174,7 @@ enum Approvals {
 enum Sandbox {
     /// Read files
     ReadOnly,
-    /// Change files of the working directory
+    /// Change files in the working directory
     WorkspaceWrite,
     /// Everything
     DangerFullAccess,
@@ -251,7 +254,7 @@ async fn ask(
         .await?;
     show.began(thread.id(), turn.id(), 1).await?;
     if turn.has_active_goal() {
-        show.warn("the thread has an active goal, whose turns go on until the end of this command");
+        show.warn("the thread has an active goal: its turns go on until this command ends");
     }
     let end = follow(turn, args, show, signals).await?;
     show.finish(end, prepared).await

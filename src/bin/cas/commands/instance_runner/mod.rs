@@ -34,8 +34,9 @@ use crate::{
 
 /// Start many instances, make the same request to each, and report.
 ///
-/// Each instance is a proxy with an app-server of its own. A start that is too slow, or loses its home to another one, is
-/// made again up to four times. Exits with 0 only if every start and every request succeeded.
+/// Each instance is a proxy with an app-server of its own. A start that is too slow, or fails
+/// because another one uses the databases of the same home, is retried up to four times. Exits with
+/// 0 only if every start and every request succeeded.
 #[derive(Debug, clap::Args)]
 #[command(args_override_self = true)]
 #[command(after_help = "Compatible with cas_instance_runner.zig.")]
@@ -49,7 +50,7 @@ pub(crate) struct Args {
     /// How many instances
     #[arg(long, value_name = "N", default_value = "12", value_parser = positive, allow_hyphen_values = true)]
     instances: usize,
-    /// How many of them may be starting at the same time; 0 is all of them
+    /// How many instances may start at the same time; 0 means all of them
     #[arg(long, value_name = "N", default_value_t = 8)]
     max_starting: usize,
     /// The request to make
@@ -61,7 +62,7 @@ pub(crate) struct Args {
     /// A file with its params
     #[arg(long, value_name = "PATH")]
     params_file: Option<PathBuf>,
-    /// Where the instances keep their state files, one each [default: a temporary one]
+    /// The directory for the state files of the instances [default: a temporary one]
     #[arg(long, value_name = "DIR")]
     state_file_dir: Option<PathBuf>,
     /// Give each instance a `CODEX_HOME` of its own below this directory
@@ -70,7 +71,7 @@ pub(crate) struct Args {
     /// How long the request may take; 0 waits for ever
     #[arg(long, value_name = "N", default_value = "30000", value_parser = millis)]
     request_timeout_ms: Duration,
-    /// Fail server requests, which nobody answers here, after this time; 0 waits for ever
+    /// How long until a server request fails, since nobody answers it here; 0 waits for ever
     #[arg(long, value_name = "N", default_value = "30000", value_parser = millis)]
     server_request_timeout_ms: Duration,
     #[command(flatten)]
@@ -78,7 +79,7 @@ pub(crate) struct Args {
     /// Have the servers suppress a notification; may be given several times
     #[arg(long, value_name = "METHOD")]
     opt_out_notification_method: Vec<String>,
-    /// The instances are called this, a dash and their number
+    /// The prefix of the client names; a dash and the number of the instance follow
     #[arg(long, value_name = "NAME", default_value = "cas-instance")]
     client_prefix: String,
     /// How many results to show
@@ -87,10 +88,10 @@ pub(crate) struct Args {
     /// Report as JSON, in the shape of `cas_instance_runner.mjs`
     #[arg(long)]
     pub(crate) json: bool,
-    /// With --json: the samples have the whole results, too
+    /// With --json: include the whole result in each sample
     #[arg(long, requires = "json")]
     full: bool,
-    /// Tell on stderr what each instance does
+    /// Report on stderr what each instance does
     #[arg(long)]
     verbose: bool,
 }

@@ -71,7 +71,7 @@ impl Database {
             }
             _ => {
                 return Err(refuse(
-                    &"it is not a database that `cas mine` has made, and is left as it is; name one that is, or a new one",
+                    &"`cas mine` did not create this database, so it was left unchanged; name another one, or a new file",
                 ));
             }
         };
@@ -91,7 +91,7 @@ impl Database {
         let connection = Connection::open_with_flags(file, flags).map_err(|e| wrong(&e))?;
         match mark(&connection) {
             Ok((APPLICATION, _)) => Ok(Self(connection)),
-            _ => Err(wrong(&"it is not a database that `cas mine` has made").into()),
+            _ => Err(wrong(&"`cas mine` did not create this database").into()),
         }
     }
 

@@ -1,4 +1,4 @@
-//! `cas mine`: the stored threads into a file or a database, and words found in them.
+//! `cas mine`: copies stored threads into a file or a database, and searches in one.
 
 pub(crate) mod database;
 mod sink;
@@ -27,9 +27,10 @@ use crate::{
 
 /// Copy the stored threads into a JSONL file or a database, or search in one.
 ///
-/// All threads unless a flag narrows them: of every model provider and every kind of source, archived or not.
-/// A run that was broken off is continued, and a later run adds what has changed since. In the file, the last line of a
-/// thread counts. What is neither new nor made by this command is never written to.
+/// Copies all threads, of every model provider and every source, archived or not, unless a flag
+/// selects some of them. The next run continues one that was interrupted, and a later run adds what
+/// has changed since. If the file has several lines of a thread, the last one counts. An existing
+/// file or database that this command did not create is never written to.
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
 #[command(
@@ -46,15 +47,15 @@ pub(crate) struct Args {
 enum Action {
     /// Search the items of a database that was made with --include-turns
     Search {
-        /// The words, of which each has to be there; or a query of FTS5: "phrases", AND, OR, NOT, pre*
+        /// The words to find, all of them; or an FTS5 query: "phrases", AND, OR, NOT, pre*
         query: String,
         /// The database
         #[arg(long, value_name = "FILE")]
         sqlite: PathBuf,
-        /// How many hits at most; 0 is all
+        /// The maximum number of matches; 0 means all
         #[arg(long, value_name = "N", default_value_t = 20)]
         limit: u32,
-        /// One JSON object a line
+        /// Print one JSON object per line
         #[arg(long)]
         json: bool,
     },
@@ -65,7 +66,8 @@ struct Run {
     /// The codex executable [default: `$CAS_CODEX`, else codex on `$PATH`]
     #[arg(long, value_name = "PATH")]
     codex: Option<PathBuf>,
-    /// The file to write or to continue, one thread a line; `-` or a pipe is written to without being continued
+    /// The file to write or to continue, one thread per line; `-` is standard output, which like a
+    /// pipe can't be continued
     #[arg(long, value_name = "FILE", conflicts_with = "sqlite")]
     out: Option<PathBuf>,
     /// The database to write or to continue
@@ -92,10 +94,11 @@ struct Run {
     /// Only threads of this model provider; may be given several times
     #[arg(long, value_name = "NAME")]
     model_provider: Vec<String>,
-    /// Any other filter of thread/list, its value as JSON or else text, as in parentThreadId=0199…; may be given several times
+    /// Any other filter of thread/list, as in parentThreadId=0199…; the value is JSON, else text;
+    /// may be given several times
     #[arg(long, value_name = "NAME=VALUE", value_parser = filter)]
     filter: Vec<(String, Value)>,
-    /// With their turns and all items
+    /// Include the turns with all their items
     #[arg(long)]
     include_turns: bool,
 }

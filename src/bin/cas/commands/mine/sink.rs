@@ -44,7 +44,7 @@ impl Sink {
                 Ok(Self::File(file))
             }
             None => Err(Failure::Usage(format!(
-                "{} is not a file that `cas mine` has written, and is left as it is; name one that is, or a new one",
+                "`cas mine` did not write {}, so it was left unchanged; name another file, or a new one",
                 path.display()
             ))),
         }

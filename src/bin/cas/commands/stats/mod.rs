@@ -19,24 +19,25 @@ use crate::{
 
 /// Show turns, time, tools, failures and tokens by day, model, directory and kind of thread.
 ///
-/// From a database that `cas mine --include-turns --sqlite FILE` has made. The server does not tell how many tokens the
-/// turns of stored threads have used: they are added up from the threads' rollout files, as far as these are there.
+/// Reads a database that `cas mine --include-turns --sqlite FILE` has written. The server does not
+/// report how many tokens the turns of stored threads have used: they are added up from the rollout
+/// files of the threads that have one.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// The database
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     sqlite: PathBuf,
-    /// What to add up by; may be given several times
+    /// What to group by; may be given several times
     #[arg(long, value_enum, default_values = ["day", "model"])]
     by: Vec<By>,
     /// Only turns that were started since: 7d, 12h ago, a day such as 2026-01-31, or seconds since the epoch
     #[arg(long, value_name = "WHEN", value_parser = since)]
     since: Option<i64>,
-    /// Write a page with charts of all of it
+    /// Write an HTML page with charts of all groups
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath, help_heading = "Output")]
     html: Option<PathBuf>,
-    /// Replace the page if it is there
+    /// Replace the page if it exists
     #[arg(long, requires = "html", help_heading = "Output")]
     force: bool,
     /// Report as JSON
@@ -121,10 +122,10 @@ pub(crate) fn run(args: &Args) -> Result {
     }
     let missing = match groups.missing {
         0 => String::new(),
-        missing => format!("; of {missing} threads they are not there"),
+        missing => format!("; {missing} threads have none"),
     };
     line(format_args!(
-        "Tokens are added up from {} rollout files{missing}. No bill is made of them.",
+        "Tokens are added up from {} rollout files{missing}. They are not a bill.",
         groups.rollouts
     ))
 }

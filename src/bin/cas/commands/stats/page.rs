@@ -41,8 +41,8 @@ pub(super) fn html(groups: &Groups) -> String {
     let at = i64::try_from(now()).unwrap_or_default();
     let _ = write!(
         out,
-        "<footer>Made by <code>cas stats</code>, {}. Tokens are added up from {} rollout files; of {} threads there is none. \
-         No bill is made of them.</footer>\n</body></html>\n",
+        "<footer>Made by <code>cas stats</code>, {}. Tokens are added up from {} rollout files; {} threads have none. \
+         They are not a bill.</footer>\n</body></html>\n",
         moment(at),
         groups.rollouts,
         groups.missing

@@ -17,22 +17,23 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[allow(clippy::struct_excessive_bools, reason = "they are flags")]
 pub(crate) struct Args {
-    /// Only threads of the working directory
+    /// Only the threads of the working directory
     #[arg(long)]
     here: bool,
-    /// The archived ones instead
+    /// List the archived threads instead
     #[arg(long)]
     archived: bool,
-    /// Of every model provider and kind, sub-agents too, not only the interactive ones of the configured provider
+    /// List threads of every model provider and kind, sub-agents included, not only the interactive
+    /// ones of the configured provider
     #[arg(long, short)]
     all: bool,
     /// Only threads with this in their title
     #[arg(long, value_name = "TEXT")]
     search: Option<String>,
-    /// How many at most; 0 is all
+    /// The maximum number of threads; 0 means all
     #[arg(long, short = 'n', value_name = "N", default_value_t = 20)]
     limit: usize,
-    /// One JSON object a line, as the server tells it
+    /// Print one JSON object per line, as the server sent it
     #[arg(long, help_heading = "Output")]
     pub(crate) json: bool,
     #[command(flatten)]
@@ -45,9 +46,9 @@ impl Args {
     }
 }
 
-/// For more threads than these it isn't counted how many turns each has.
+/// Turns are counted only for lists of at most this many threads.
 const COUNTED: usize = 200;
-/// So many turns are counted.
+/// The maximum number of turns that are counted.
 const TURNS: usize = 100;
 
 pub(super) async fn run(client: &CasClient, args: &Args) -> Result {

@@ -1,4 +1,4 @@
-//! `cas threads`: what is stored.
+//! `cas threads`: stored threads.
 
 mod list;
 mod show;
@@ -40,7 +40,7 @@ A thread is named by its id, or by the beginning of it.";
 #[derive(Debug, clap::Subcommand)]
 enum Action {
     List(list::Args),
-    /// Show a thread: what was said, and what was done
+    /// Show a thread: its messages and its steps
     Show {
         #[command(flatten)]
         one: OneThread,
@@ -52,15 +52,15 @@ enum Action {
         /// The file [default: standard output]
         #[arg(long, short, value_name = "FILE", value_hint = clap::ValueHint::FilePath, help_heading = "Output")]
         output: Option<PathBuf>,
-        /// Replace the file if it is there
+        /// Replace the file if it exists
         #[arg(long, requires = "output", help_heading = "Output")]
         force: bool,
     },
-    /// Read what is known of a thread, without loading it
+    /// Read a stored thread without loading it
     Read {
         #[command(flatten)]
         one: OneThread,
-        /// With its turns and their items
+        /// Include its turns and their items
         #[arg(long)]
         turns: bool,
     },
@@ -71,25 +71,26 @@ enum Action {
         /// The name
         name: String,
     },
-    /// Load a stored thread, to see whether that works
+    /// Load a stored thread, to check that this works
     Resume(OneThread),
-    /// Make a new thread with the history of another; prints its id
+    /// Make a new thread with the history of another, and print its id
     Fork(OneThread),
-    /// Pause the goal of a thread, and end what runs of it in this app-server: turn, sub-agents, shells
+    /// Pause the goal of a thread, and end everything that it runs in this app-server: turn,
+    /// sub-agents, shells
     ///
-    /// A turn that runs in the app-server of another program is not reached.
+    /// A turn that runs in the app-server of another program is not stopped.
     Stop(OneThread),
-    /// Put a thread away
+    /// Archive a thread
     Archive(OneThread),
     /// Take a thread out of the archive
     Unarchive(OneThread),
-    /// Have the history of a thread summarised; waits for the end of it
+    /// Have the history of a thread summarised, and wait until that is done
     Compact(OneThread),
-    /// Delete a thread for good
+    /// Delete a thread permanently
     Delete {
         #[command(flatten)]
         one: OneThread,
-        /// Don't ask
+        /// Do not ask for confirmation
         #[arg(long, short)]
         yes: bool,
     },
@@ -221,7 +222,7 @@ async fn act(
 /// Asks whether the thread is meant.
 async fn confirm(client: &CasClient, id: &str) -> Result {
     if !io::stdin().is_terminal() {
-        let text = "a thread is deleted for good: give --yes, or a terminal to ask on";
+        let text = "deleting a thread is permanent: give --yes, or confirm it on a terminal";
         return Err(Failure::Usage(text.to_owned()));
     }
     let thread = parsed(&read(client, id, false).await?);
@@ -229,7 +230,7 @@ async fn confirm(client: &CasClient, id: &str) -> Result {
     let title = crate::output::cell(list::title(&thread), 60);
     let _ = write!(
         err,
-        "cas: delete {} \"{title}\" for good? [y/N] ",
+        "cas: delete {} \"{title}\" permanently? [y/N] ",
         field(id)
     );
     let mut typed = crate::stdio::Typed::open()?;

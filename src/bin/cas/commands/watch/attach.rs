@@ -13,22 +13,24 @@ use crate::{
     typing::Input,
 };
 
-/// Watch a session that runs, and type into it. Ctrl-C leaves, and stops nothing.
+/// Watch a running session, and type into it. Ctrl-C leaves, and stops nothing.
 ///
-/// A line is the user's next input: it waits in the queue of the session for a turn of its own. A line that begins with
-/// `!` steers the running turn, which cuts off the answer that is being written.
+/// A line is the user's next input: it waits in the queue of the session for a turn of its own. A
+/// line that begins with `!` steers the running turn, which cuts off the answer that is being
+/// written.
 ///
-/// Letters answer the oldest approval that waits, as far as the server offers them: `y` yes, for this once, `s` yes, for the
-/// session, `n` no, `t` no, and the turn stops. While a question of the agent or of an MCP server is
-/// shown, a line answers it: the number of an option, or your own words; `/skip` leaves it open, and `/decline` all of them.
-/// A line that begins with `>` is the next input even then. The first answer wins, and those who run the session may be
-/// asked, too.
+/// Letters answer the oldest pending approval, as far as the server offers them: `y` yes, this
+/// once; `s` yes, for the session; `n` no; `t` no, and stop the turn. While a question of the agent
+/// or of an MCP server is shown, a line answers it with the number of an option or with your own
+/// words; `/skip` leaves the question open, `/decline` all of them. A line that begins with `>` is
+/// the next input even then. The first answer wins, and those who run the session may be asked too.
 ///
-/// When the connection is lost, it is made again, and what was missed is shown. Nothing is sent twice.
+/// When the connection is lost, `attach` connects again and shows what was missed. Nothing is sent
+/// twice.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// The thread, named by its id or the beginning of it
+    /// The thread, given by its id or the beginning of its id
     #[arg(add = crate::completion::threads())]
     thread: String,
     #[command(flatten)]
@@ -47,7 +49,7 @@ Exit status: 0 left, 1 the session or its server has ended or can't be reached, 
 /// Returns the exit status.
 pub(crate) async fn run(args: Args, signals: &mut Signals) -> Result<u8> {
     if !io::stdout().is_terminal() {
-        let text = "attach needs a terminal; `cas watch` and `cas post` do without one";
+        let text = "attach needs a terminal; `cas watch` and `cas post` work without one";
         return Err(Failure::Usage(text.to_owned()));
     }
     let input = Input::open()?;

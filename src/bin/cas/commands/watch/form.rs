@@ -57,7 +57,7 @@ impl Form {
         let kind = match field.kind() {
             "string" => "",
             "boolean" => " (y or n)",
-            "array" => " (numbers, with commas in between)",
+            "array" => " (numbers, separated by commas)",
             _ => " (a number)",
         };
         let needed = if field.is_required {
@@ -93,7 +93,7 @@ impl Form {
     /// If it is required.
     pub(super) fn skip(&mut self, at: usize) -> Result<(), String> {
         if self.fields[at].is_required {
-            return Err("this has to be answered, or all of it declined: /decline".to_owned());
+            return Err("this has to be answered; /decline declines the whole form".to_owned());
         }
         Ok(())
     }

@@ -93,7 +93,7 @@ impl Attempt {
         let why = self.why();
         let why = field(&why);
         if self.error.rpc_kind() == Some(RpcErrorKind::Draining) {
-            return "the server is about to end: the next one is waited for".to_owned();
+            return "the server is shutting down: waiting for the next one".to_owned();
         }
         let what = if self.is_first {
             "the connection is lost"

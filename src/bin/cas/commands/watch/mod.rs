@@ -21,14 +21,16 @@ use cas_sdk::client::Role;
 use self::{session::Session, view::View};
 use crate::{output::Result, running::Reconnect, server::Server, signals::Signals, typing::Input};
 
-/// Show what happens in a session that runs, or which sessions begin, work, wait and end. Ctrl-C leaves.
+/// Show what happens in a running session, or which sessions begin, work, wait and end. Ctrl-C
+/// leaves.
 ///
-/// The session may be that of a `codex` in another terminal. Only watches: nothing is sent to the session, and what it
-/// asks is left to those who run it. When the connection is lost, it is made again, and what was missed is shown.
+/// The session may be that of a `codex` in another terminal. Nothing is sent to the session, and
+/// its questions are left to those who run it. When the connection is lost, `watch` connects again
+/// and shows what was missed.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// The thread, named by its id or the beginning of it [default: all of the server]
+    /// The thread, given by its id or the beginning of its id [default: all threads of the server]
     #[arg(add = crate::completion::threads())]
     thread: Option<String>,
     /// Emit everything as JSON lines
@@ -46,7 +48,7 @@ Examples:
   cas watch 019a2b3c-4d5e
   cas watch 019a2b3c-4d5e --json | jq -r 'select(.event == \"text\").delta'
 
-Exit status: 0 left by Ctrl-C, 1 the session or its server has ended or can't be reached (any more), 2 wrong usage.";
+Exit status: 0 left by Ctrl-C, 1 the session or its server has ended or can't be reached, 2 wrong usage.";
 
 /// Returns the exit status.
 pub(crate) async fn run(args: Args, signals: &mut Signals) -> Result<u8> {

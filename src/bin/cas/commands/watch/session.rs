@@ -228,7 +228,7 @@ impl Session {
             return Ok(());
         }
         let Some(thread) = self.live.as_ref().map(|live| live.thread.clone()) else {
-            let text = "not sent, since there is no connection";
+            let text = "not sent: there is no connection";
             self.view.remark(AnsiColor::Red.on_default(), text).await?;
             return self.view.page.put_back(line).await;
         };
