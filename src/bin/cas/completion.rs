@@ -1,4 +1,4 @@
-//! What the shell is told that only codex knows: the threads.
+//! Completions that only codex knows: the ids of threads.
 
 use std::time::Duration;
 
@@ -11,9 +11,9 @@ use crate::{
     server::{every_thread, list, parsed, short},
 };
 
-/// So long a person waits for what the tabulator key brings.
+/// How long a person waits for a completion.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// So many threads are offered.
+/// How many threads are offered.
 const OFFERED: usize = 50;
 
 /// The stored threads, last updated first.
@@ -35,7 +35,7 @@ fn candidates() -> Vec<CompletionCandidate> {
         client.shutdown().await;
         threads
     };
-    // A shell has no place for what went wrong.
+    // A shell has no place to show an error.
     let threads = runtime
         .block_on(async { timeout(PATIENCE, work).await })
         .ok()

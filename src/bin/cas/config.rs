@@ -21,7 +21,8 @@ use toml::{Table, Value};
 
 use crate::usage::FOR_PROGRAMS;
 
-/// Commands for which a default has no meaning. What [programs run](FOR_PROGRAMS) keeps the defaults of its contract.
+/// Commands for which defaults have no meaning. The commands that [programs run](FOR_PROGRAMS) keep
+/// their documented defaults.
 const WITHOUT_DEFAULTS: [&str; 2] = ["man", "completions"];
 
 /// Where the file is: `$CAS_CONFIG`, else `cas/config.toml` in `$XDG_CONFIG_HOME` or `~/.config`.
@@ -43,7 +44,8 @@ fn is_left_alone(arg: &OsString) -> bool {
     names.any(|name| arg == name)
 }
 
-/// The command line with the flags of the file before those that were given, which so win.
+/// The command line with the flags of the file before those that were given, so that the latter
+/// win.
 ///
 /// # Errors
 /// If the file can't be read, or has a flag that no command has.
@@ -80,7 +82,7 @@ pub(crate) fn with_defaults(cli: &Command, args: Vec<OsString>) -> Result<Vec<Os
     Ok(all)
 }
 
-/// The command that a command line is for, where its name stands, and the profile that is asked for.
+/// The command of a command line, the position of its name, and the requested profile.
 fn command<'a>(
     cli: &'a Command,
     args: &[OsString],

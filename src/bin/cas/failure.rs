@@ -16,7 +16,7 @@ pub(crate) const FAILED: u8 = 1;
 pub(crate) const USAGE: u8 = 2;
 /// An action was declined, or the answer does not fit the schema.
 pub(crate) const DECLINED: u8 = 3;
-/// The time is up.
+/// A time limit passed.
 pub(crate) const TIMED_OUT: u8 = 124;
 /// SIGINT came, or the turn was interrupted.
 pub(crate) const INTERRUPTED: u8 = 130;
@@ -24,9 +24,9 @@ pub(crate) const INTERRUPTED: u8 = 130;
 /// Why a command does not succeed.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// The flags make no sense together.
+    /// The flags contradict each other.
     Usage(String),
-    /// What there is to say has been said, with `--json` the last event too.
+    /// Everything was printed already, with `--json` the last event too.
     Exit(u8),
     /// A reason with an exit status of its own.
     Status(u8, String),

@@ -8,8 +8,8 @@ use std::{
 
 use crate::output::{Failure, Result};
 
-/// A file that will be written once. A new one is made at once, so that what can't be written is known before any work is
-/// done; it is taken away again if nothing is written.
+/// A file that will be written once. A new file is created at once, so that an error is known
+/// before any work is done; it is removed again if nothing is written.
 #[derive(Debug)]
 pub(crate) struct NewFile {
     path: PathBuf,
@@ -43,7 +43,7 @@ impl NewFile {
         })
     }
 
-    /// Writes all of it; whoever reads the name sees the old file or the whole new one.
+    /// Writes all of it; a reader sees the old file or the whole new one.
     pub(crate) fn write(mut self, text: &str) -> Result {
         let wrong = |path: &Path, e: io::Error| format!("{}: {e}", path.display());
         if let Some(mut file) = self.new.take() {

@@ -9,7 +9,7 @@ use crate::{
     stdio,
 };
 
-/// After so long it is said that standard input is waited for.
+/// How long standard input may take before a message says that the command waits for it.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Standard input, to its end.

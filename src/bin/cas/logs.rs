@@ -1,4 +1,4 @@
-//! Logs, to standard error: `RUST_LOG` says what of, `--log-format` in which form.
+//! Logs, to standard error: `RUST_LOG` selects them, `--log-format` sets their format.
 
 use std::io::{self, Write, stderr};
 
@@ -19,7 +19,8 @@ pub(crate) fn start(format: Format) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("off"));
     let logs = fmt().with_env_filter(filter);
     match format {
-        // Without colours: what comes from elsewhere can't be told from them in the filter.
+        // Without colours: the filter could not tell them from escape sequences that come from
+        // elsewhere.
         Format::Text => logs
             .with_ansi(false)
             .with_writer(|| EscapeWriter::new(stderr()))

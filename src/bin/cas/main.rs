@@ -81,7 +81,7 @@ fn main() -> ExitCode {
     };
     cli.color.apply();
     logs::start(cli.log_format);
-    // What a panic says may quote what came from elsewhere.
+    // The message of a panic may quote text from elsewhere.
     std::panic::set_hook(Box::new(|panic| {
         let trace = std::backtrace::Backtrace::capture();
         let trace = match trace.status() {
@@ -105,7 +105,7 @@ fn main() -> ExitCode {
                 let signals = Signals::listen()?;
                 Box::pin(cli.command.run(signals)).await
             });
-            // What still runs is dropped, and with it every server that has been started.
+            // Drops every task that still runs, and with it every server that was started.
             runtime.shutdown_timeout(Duration::from_millis(100));
             done
         }
@@ -127,7 +127,7 @@ fn main() -> ExitCode {
     ExitCode::from(status)
 }
 
-/// The command line, or the exit status after what there was to say of it.
+/// Parses the command line, or returns the exit status after an error or the help was printed.
 fn parse() -> Result<Cli, ExitCode> {
     let args: Vec<_> = std::env::args_os().collect();
     let mut command = Cli::command();

@@ -17,7 +17,7 @@ use serde_json::Value;
 pub(crate) use crate::failure::{Failure, Result};
 use crate::screen::Stream;
 
-/// A remark on standard error. If even that is gone there is nobody to tell.
+/// Writes a remark to standard error. If even that fails, nobody can be told.
 ///
 /// Further lines are indented: none of them can be taken for a remark of its own.
 pub(crate) fn complain(text: &str) {
@@ -87,12 +87,14 @@ pub(crate) fn raw_json(json: &str) -> Result {
     write(&format!("{}\n", escape_json(json)))
 }
 
-/// What is made here for a program, such as a shell, or made safe and styled already: to the letter.
+/// Writes text unchanged: text made here for a program such as a shell, or text that is already
+/// safe and styled.
 pub(crate) fn verbatim(text: &str) -> Result {
     write(text)
 }
 
-/// Text in one line with others, a title say: newlines are shown, and what is too long ends in an ellipsis.
+/// Text that shares a line with other text, such as a title: newlines are made visible, and a long
+/// text ends in an ellipsis.
 pub(crate) fn cell(text: &str, longest: usize) -> String {
     let shown = escape_line(text);
     let mut chars = shown.char_indices().map(|(at, _)| at);

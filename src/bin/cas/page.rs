@@ -9,13 +9,13 @@ use crate::{
     typing::{bottom::Bottom, keys::Key, line::Edit},
 };
 
-/// What stands before a line that is typed.
+/// The prompt of the input line.
 const LABEL: &str = "> ";
 
 pub(crate) struct Page {
     printer: Printer,
     bottom: Option<Bottom>,
-    /// Whether what was written last is not the end of a line.
+    /// Whether the last output did not end its line.
     is_mid_line: bool,
 }
 

@@ -1,4 +1,5 @@
-//! Standard output for what is written while other things are waited for: a reader that is slow holds up nothing else.
+//! Standard output for a command that waits for other things too: a slow reader holds up nothing
+//! else.
 
 use std::io;
 
@@ -13,7 +14,7 @@ use crate::{
 
 /// Standard output.
 ///
-/// A write that is given up leaves nothing half written: the rest of it goes out before whatever is written next.
+/// A write that is cancelled leaves nothing half written: the rest is written before the next text.
 pub(crate) struct Printer {
     to: Stdout,
     pending: Vec<u8>,

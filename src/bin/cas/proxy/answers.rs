@@ -103,7 +103,7 @@ fn object(
     Ok(())
 }
 
-/// Whether one of some forms fits; if not, the complaint is that of the form that was meant.
+/// Whether the value fits one of several forms. If not, the error is that of the most likely form.
 fn one_of(forms: &[Value], value: &Value, at: &str) -> Result<(), String> {
     let mut complaints = Vec::new();
     for form in forms {
@@ -136,7 +136,8 @@ fn one_of(forms: &[Value], value: &Value, at: &str) -> Result<(), String> {
     }
 }
 
-/// How much of a value speaks for a form: 2 if its `type` is the form's, 1 if it has all keys that the form requires.
+/// How likely it is that a value was meant in this form: 2 if its `type` is the form's, 1 if it has
+/// all keys that the form requires.
 fn depth(form: &Value, value: &Value) -> u8 {
     let Value::Object(members) = value else {
         return 0;

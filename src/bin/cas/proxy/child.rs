@@ -1,4 +1,4 @@
-//! The app-server: its pipes, its end, and, if it was started here, the signals that bring it to one.
+//! The app-server: its pipes, its end, and, if it was started here, the signals that end it.
 
 use std::{
     process::ExitStatus,
@@ -24,13 +24,13 @@ const MAX_STDERR_LINE: usize = 1024 * 1024;
 const DRAIN: Duration = Duration::from_millis(500);
 
 pub(super) struct Child {
-    /// `None` for a server that was joined: it is not ended, only left.
+    /// `None` for a joined server, which is not ended.
     process: Option<Process>,
     pub(super) stdin: Option<ToServer>,
     pub(super) stdout: Option<Input<FromServer>>,
     pub(super) stderr: Option<Input<ChildStderr>>,
     pub(super) status: Option<ExitStatus>,
-    /// When it ended, and until when what it left in the pipes is waited for.
+    /// When it ended, and until when to wait for what it left in the pipes.
     pub(super) drained_by: Option<Instant>,
     /// The next signal for a child that is to end.
     ladder: Option<(Instant, Signal)>,
@@ -92,7 +92,8 @@ impl Child {
         }
     }
 
-    /// Gives it the time-out to end by itself, if it has not been given one; then come the signals.
+    /// Gives it the kill timeout to end by itself, unless that has begun already; then come the
+    /// signals.
     pub(super) fn expect_end(&mut self, now: Instant) {
         if self.process.is_none() {
             return self.ended(None, now);
@@ -101,7 +102,7 @@ impl Child {
             .get_or_insert((now + self.kill_timeout, Signal::Terminate));
     }
 
-    /// Gives it the time-out to end, whatever it was given before.
+    /// Gives it the whole kill timeout to end, whatever it was given before.
     pub(super) fn wind_up(&mut self, now: Instant) {
         self.ladder = Some((now + self.kill_timeout, Signal::Terminate));
     }
@@ -149,7 +150,7 @@ impl Child {
         self.drained_by.or(self.ladder.map(|(at, _)| at))
     }
 
-    /// Brings it to its end, however long that takes within its time-outs.
+    /// Ends it, which takes as long as its timeouts allow.
     pub(super) async fn stop(&mut self) {
         self.stdin = None;
         if let Some(process) = &mut self.process {
@@ -157,14 +158,14 @@ impl Child {
         }
     }
 
-    /// It is told no more; what it has said is still read.
+    /// Nothing more is sent to it; its output is still read.
     pub(super) fn ended(&mut self, status: Option<ExitStatus>, now: Instant) {
         self.status = status;
         self.drained_by = Some(now + DRAIN);
         self.stdin = None;
     }
 
-    /// It has ended, and what it had said has been read.
+    /// It has ended, and all of its output was read.
     pub(super) fn is_over(&self) -> bool {
         self.drained_by.is_some_and(|by| {
             (self.stdout.is_none() && self.stderr.is_none()) || by <= Instant::now()

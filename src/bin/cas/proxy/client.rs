@@ -87,7 +87,7 @@ impl Session {
         self.take(line, request, frame);
     }
 
-    /// Has a request sent when it has its turn.
+    /// Queues a request; it is sent when a place is free.
     fn take(&mut self, line: &str, request: Request, frame: String) {
         let (id, now) = (request.id.clone(), self.clock(Instant::now()));
         let wrong = match self.requests.take(request, frame, now) {
@@ -173,12 +173,12 @@ impl Session {
 
 fn check(method: &str, result: &str) -> Result<(), String> {
     let method: String = serde_json::from_str(method).unwrap_or_default();
-    // Deeper than serde goes is no answer that any schema describes.
+    // No schema describes an answer that is nested deeper than serde reads.
     let result = serde_json::from_str(result).map_err(|e| format!("{method}: {e}"))?;
     answers::check(&method, &result)
 }
 
-/// Whether the server takes it for an error.
+/// Whether the server would read this as an error.
 fn check_error(error: &str) -> Result<(), String> {
     #[derive(serde::Deserialize)]
     struct Shape<'a> {

@@ -1,4 +1,4 @@
-//! The commands of the orchestrator, and the small repairs that are made to its requests.
+//! The commands of the orchestrator, and small repairs of its requests.
 
 use std::borrow::Cow;
 
@@ -114,7 +114,7 @@ pub(super) fn parse(line: &str) -> Result<Command<'_>, String> {
     })
 }
 
-/// The params to send for a request: what the server would refuse for the want of a constant gets it.
+/// The params to send for a request: adds a constant that the server requires if it is missing.
 pub(super) fn complete<'a>(method: &str, params: Option<&'a str>) -> Option<Cow<'a, str>> {
     match (method, params) {
         (r#""thread/start""#, None | Some("null")) => {

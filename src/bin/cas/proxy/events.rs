@@ -33,7 +33,7 @@ impl Events {
         events
     }
 
-    /// Sets the time that the next events bear: when what they tell of was read.
+    /// Sets the time of the next events: when the line that they report was read.
     pub(super) fn tick(&mut self) {
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
@@ -84,7 +84,7 @@ impl Members<'_> {
         self
     }
 
-    /// A member whose value is a word of ours, which needs no escapes.
+    /// A member whose value is one of our own words, which need no escapes.
     #[inline]
     pub(super) fn word(&mut self, key: &str, word: &str) -> &mut Self {
         self.0.extend_from_slice(b",\"");
@@ -130,7 +130,7 @@ impl<'a> Keys<'a> {
         }
     }
 
-    /// These, and where there are none those of the request.
+    /// These keys, and for missing ones those of the request.
     pub(super) fn or(self, request: Keys<'a>) -> Self {
         Self {
             thread: self.thread.or(request.thread),

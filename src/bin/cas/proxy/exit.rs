@@ -2,7 +2,8 @@
 
 use std::process::ExitStatus;
 
-/// How a child ended, in the words of the contract: its exit code, or the signal that ended it.
+/// How a child ended, as `cas/appServerExit` reports it: its exit code, or the signal that ended
+/// it.
 pub(super) fn told(status: Option<ExitStatus>) -> (Option<i32>, Option<String>) {
     (status.and_then(|s| s.code()), status.and_then(signal))
 }
@@ -28,7 +29,7 @@ fn signal(status: ExitStatus) -> Option<String> {
     Some(format!("SIG{name}"))
 }
 
-/// There are no signals.
+/// This platform has no signals.
 #[cfg(not(unix))]
 fn signal(_: ExitStatus) -> Option<String> {
     None

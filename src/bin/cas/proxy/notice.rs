@@ -1,8 +1,8 @@
-//! What the surroundings tell a running instance.
+//! What a running instance learns from outside: signals, and the loss of its reader.
 
 use cas_sdk::internal::Signal;
 
-/// What the surroundings tell a running instance.
+/// What a running instance learns from outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Notice {
     /// SIGINT came: it is passed on to the app-server.

@@ -41,7 +41,7 @@ pub(super) fn start(
     Ok(Child::new(process, pipes, options.kill_timeout))
 }
 
-/// Joins a server that runs already.
+/// Joins a running server.
 pub(super) async fn join(endpoint: &Endpoint, options: &Options) -> Result<Child, NoServer> {
     match open_lines(endpoint, options.handshake_timeout).await {
         Ok(lines) => Ok(Child::joined(lines, options.kill_timeout)),

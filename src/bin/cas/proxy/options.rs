@@ -1,24 +1,25 @@
-//! What a proxy is told: the flags of `cas proxy` as a value.
+//! The options of a proxy: the flags of `cas proxy` as a value.
 
 use std::{fmt, path::PathBuf, time::Duration};
 
 use cas_sdk::live::Endpoint;
 
-/// How an instance is to behave. [`Default`] is the contract's default for every field.
+/// The options of an instance. [`Default`] has the documented default of every field.
 #[derive(Clone)]
 pub(crate) struct Options {
     /// The codex executable, a path or a name on `$PATH`; started as `PATH app-server`. Default: `$CAS_CODEX`, else
     /// `codex`.
     pub(crate) codex: Option<PathBuf>,
-    /// The server to join instead of starting one. Its requests are other clients' too: they are passed on, without a time
-    /// limit, and answered by nobody but the orchestrator. Default: none.
+    /// The server to join instead of starting one. Other clients get its requests too, so they are
+    /// passed on without a time limit, and only the orchestrator answers them. Default: none.
     pub(crate) connect: Option<Endpoint>,
     /// The working directory of the app-server. Default: that of this process.
     pub(crate) cwd: Option<PathBuf>,
-    /// Environment variables for the app-server beside those of this process.
+    /// Environment variables for the app-server in addition to those of this process.
     pub(crate) env: Vec<(std::ffi::OsString, std::ffi::OsString)>,
-    /// The directory in which the app-server is on record while it runs, so that the next start with the same directory
-    /// ends what an instance that was killed has left. On Linux and macOS; elsewhere it is ignored. Default: none.
+    /// The directory that records the running app-server, so that the next start with the same
+    /// directory ends what a killed instance has left running. On Linux and macOS; elsewhere it is
+    /// ignored. Default: none.
     pub(crate) registry: Option<PathBuf>,
     /// Where the last thread id is kept; a relative path is below `cwd`. Default: `~/.codex/cas/state/<hash>.json`, the
     /// hash being the first 16 hex digits of the SHA-256 of the absolute `cwd`.
@@ -31,21 +32,22 @@ pub(crate) struct Options {
     pub(crate) client_version: String,
     /// How often to emit a `cas/stats` of kind `heartbeat`. Default: never.
     pub(crate) heartbeat: Option<Duration>,
-    /// How many events may wait to be written before reading stops. Default: 20,000. What waits is also limited to about
-    /// 256 KiB, however few events that is. 1 is taken as 2. With 0 reading never stops, and what waits has no bound.
+    /// How many events may wait to be written before reading pauses. Default: 20,000. The queue is
+    /// also limited to about 256 KiB, however few events that is. 1 counts as 2. With 0 reading
+    /// never pauses, and the queue is unbounded.
     pub(crate) max_out_queue: usize,
-    /// From SIGTERM to SIGKILL when the instance is to end; zero kills at once. Default: 2 s.
+    /// The time from SIGTERM to SIGKILL when the instance ends; zero kills at once. Default: 2 s.
     pub(crate) kill_timeout: Duration,
-    /// How long the app-server may take to answer a request of the orchestrator from when it is sent; `None` waits for
-    /// ever. Then a `cas/error` is emitted, and an answer that comes after it is marked as late. The time while reading is
-    /// paused does not count. Requests that last as long as the work does, such as `command/exec`, have no such limit.
-    /// Default: 60 s.
+    /// How long the app-server may take to answer a request of the orchestrator once it is sent;
+    /// `None` waits for ever. After that, a `cas/error` is emitted, and a later answer is marked as
+    /// late. The time while reading is paused does not count. Requests that are answered only when
+    /// their work is done, such as `command/exec`, have no limit. Default: 60 s.
     pub(crate) request_timeout: Option<Duration>,
     /// How long the orchestrator may take to answer a forwarded server request; `None` waits for ever. Default: 30 s.
     pub(crate) server_request_timeout: Option<Duration>,
     /// How long the app-server may take to answer `initialize`. Default: 10 s.
     pub(crate) handshake_timeout: Duration,
-    /// What is answered to the approval requests.
+    /// How approval requests are answered.
     pub(crate) approvals: ApprovalPolicy,
     /// Notifications that the server should not send, by their exact method.
     pub(crate) opt_out_notification_methods: Vec<String>,
@@ -92,7 +94,7 @@ impl Default for Options {
 }
 
 impl Options {
-    /// The same with times that can be added to any moment: a hundred years at most.
+    /// The same options with durations that can be added to any instant: a hundred years at most.
     pub(super) fn bounded(mut self) -> Self {
         const MOST: Duration = Duration::from_secs(100 * 365 * 86_400);
         for time in [&mut self.kill_timeout, &mut self.handshake_timeout] {
@@ -109,11 +111,13 @@ impl Options {
     }
 }
 
-/// What the proxy answers to approval requests by itself. The default is `Auto` for each: everything is approved, and
-/// what codex proposes for good is approved for good. `exec: Decision::AcceptForSession` ends with the session.
+/// How the proxy itself answers approval requests. The default is `Auto` for each: everything is
+/// approved, and permanently if codex proposes that. `exec: Decision::AcceptForSession` ends with
+/// the session.
 ///
-/// Where the server lists the decisions that it takes, the answer is one of them and no wider than this. What it marks
-/// for a person to decide, and what can't be read, is never accepted here but passed on.
+/// If the server lists the decisions that it accepts, the answer is one of them and never more
+/// permissive than this policy. A request that the server reserves for a person, or that can't be
+/// read, is passed on and never accepted here.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct ApprovalPolicy {
     /// `item/commandExecution/requestApproval`.
@@ -137,17 +141,17 @@ impl ApprovalPolicy {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
 #[value(rename_all = "camelCase")]
 pub(crate) enum Decision {
-    /// The proposed execpolicy amendment if there is one, else for the session. Codex writes an amendment into its rules,
-    /// where it outlives the process and holds for every later one.
+    /// Accept, with the proposed execpolicy amendment if there is one, else for the session. Codex
+    /// writes an amendment into its rules, where it applies to every later process.
     #[default]
     Auto,
-    /// This one.
+    /// Accept once.
     Accept,
-    /// This one and the like of it until the session ends.
+    /// Accept this request and similar ones until the session ends.
     AcceptForSession,
-    /// No; the turn goes on.
+    /// Decline; the turn goes on.
     Decline,
-    /// No, and the turn is interrupted.
+    /// Decline, and interrupt the turn.
     Cancel,
 }
 
@@ -158,9 +162,9 @@ pub(crate) enum SkillDecision {
     /// Approve.
     #[default]
     Auto,
-    /// Yes.
+    /// The same as `Auto`.
     Approve,
-    /// No.
+    /// Decline.
     Decline,
 }
 

@@ -33,7 +33,7 @@ impl<R: AsyncRead + Unpin> Input<R> {
         }
     }
 
-    /// Where an empty line says something, too.
+    /// For a side where an empty line has a meaning too.
     pub(super) fn with_empty_lines(io: R, max_line: usize) -> Self {
         let mut this = Self::new(io, max_line);
         this.lines.keep_empty();
@@ -54,7 +54,7 @@ impl<R: AsyncRead + Unpin> Input<R> {
         }
     }
 
-    /// Takes note of what [`fill`](Self::fill) said. A source that fails has ended.
+    /// Records the result of [`fill`](Self::fill). A source that fails has ended.
     pub(super) fn filled(this: &mut Option<Self>, more: &io::Result<bool>) {
         if let Some(input) = this {
             input.more = true; // At the end, too: the last line may have no terminator.
@@ -103,7 +103,8 @@ impl<O: AsyncWrite + Unpin> Output<O> {
         }
     }
 
-    /// Writes all that waits, however long the reader takes, unless he goes or the instance is told to end.
+    /// Writes everything that waits, however slow the reader is, unless the reader goes away or the
+    /// instance is told to end.
     pub(super) async fn flush(
         &mut self,
         session: &mut Session,
@@ -128,7 +129,8 @@ impl<O: AsyncWrite + Unpin> Output<O> {
     }
 }
 
-/// Writes a part of `bytes`; without any, sees to what the connection itself has to send. Cancel safe.
+/// Writes a part of `bytes`; if there are none, sends what the connection itself has to send.
+/// Cancel safe.
 pub(super) async fn write_to<W: AsyncWrite + Unpin>(
     to: &mut Option<W>,
     bytes: &[u8],

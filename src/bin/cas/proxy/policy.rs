@@ -43,7 +43,7 @@ pub(super) fn judge(policy: ApprovalPolicy, method: &str, params: Option<&str>) 
     let accepts = !matches!(answers[0], "decline" | "cancel");
     let asked = match read {
         Some(asked) if !asked.is_for_a_person() => asked,
-        // Declining needs no understanding.
+        // A request need not be understood to be declined.
         _ if !accepts => read.unwrap_or_default(),
         _ => return Verdict::Forward,
     };
@@ -63,7 +63,7 @@ pub(super) fn judge(policy: ApprovalPolicy, method: &str, params: Option<&str>) 
     Verdict::Approve(answer.unwrap_or_else(|| r#""decline""#.to_owned()))
 }
 
-/// A decision, and what takes its place where the server does not offer it: ever narrower.
+/// A decision, and the stricter ones that replace it if the server does not offer it.
 fn of_decision(decision: Decision) -> &'static [&'static str] {
     match decision {
         Decision::Auto | Decision::AcceptForSession => {
@@ -75,7 +75,7 @@ fn of_decision(decision: Decision) -> &'static [&'static str] {
     }
 }
 
-/// What an approval request says that matters here.
+/// The parts of an approval request that matter here.
 #[derive(Default)]
 struct Asked<'a> {
     kind: Option<Cow<'a, str>>,
@@ -108,7 +108,7 @@ impl<'a> Asked<'a> {
             None => None,
             Some(amendment) => {
                 let words: Vec<Cow<'_, str>> = serde_json::from_str(amendment).ok()?;
-                // One without a program allows all of them.
+                // An amendment without a program allows all programs.
                 let names_a_program = words.first().is_some_and(|word| !word.trim().is_empty());
                 names_a_program.then_some(amendment)
             }
@@ -120,7 +120,8 @@ impl<'a> Asked<'a> {
         })
     }
 
-    /// Codex marks what only a person may decide by its kind. So may a kind of a later codex be meant.
+    /// Codex marks a request that only a person may decide by its kind. An unknown kind of a later
+    /// codex may mean the same.
     fn is_for_a_person(&self) -> bool {
         !matches!(self.kind.as_deref(), None | Some("command" | "writeStdin"))
     }

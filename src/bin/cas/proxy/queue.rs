@@ -1,4 +1,4 @@
-//! What waits to be written to stdout: whole events in chunks, counted, never dropped.
+//! The output queue: whole events in chunks, counted, never dropped.
 
 use std::collections::VecDeque;
 
@@ -6,8 +6,8 @@ use std::collections::VecDeque;
 /// the cache between the two.
 const CHUNK: usize = 64 * 1024;
 
-/// The bound beside the number of events: that many may be of any size. While reading is paused, what the server asks waits
-/// until half of this is written, so it is short.
+/// The bound in bytes, since the events that the other bound counts may be of any size. While
+/// reading is paused, requests of the server wait until half of this is written, so it is small.
 const MAX_BYTES: usize = 256 * 1024;
 
 #[derive(Debug, Default)]
@@ -39,7 +39,7 @@ impl OutQueue {
             written: 0,
             events: 0,
             bytes: 0,
-            // With 1, the event that tells of a pause or of its end would be one too many itself.
+            // With 1, the event that reports a pause or its end would itself exceed the limit.
             max_events: max_events.max(2),
             bounded: max_events > 0,
             spare: None,
@@ -75,7 +75,7 @@ impl OutQueue {
         &self.chunks[0].bytes[self.written..]
     }
 
-    /// Takes note that so many bytes of [`front`](Self::front) are written.
+    /// Records that this many bytes of [`front`](Self::front) were written.
     pub(super) fn wrote(&mut self, n: usize) {
         let chunk = &mut self.chunks[0];
         let start = self.written;
@@ -94,7 +94,7 @@ impl OutQueue {
         if self.chunks.len() > 1 {
             self.chunks.pop_front();
         }
-        // What one large event has made large is given back.
+        // Frees a chunk that one large event has made large.
         if bytes.capacity() <= 2 * CHUNK {
             bytes.clear();
             self.spare = Some(bytes);

@@ -1,4 +1,5 @@
-//! The registry of an instance: what one that was killed has left is ended before the next one starts.
+//! The registry of an instance: it ends what a killed instance has left running before the next one
+//! starts.
 
 use std::error::Error as _;
 
@@ -22,7 +23,7 @@ pub(super) async fn open(options: &Options, session: &mut Session) -> Option<Reg
     }
 }
 
-/// The instance goes on without: what it needs it for is that it is killed.
+/// The instance goes on without a registry, which it would need only if it were killed.
 pub(super) fn unusable(session: &mut Session, error: &SpawnError) {
     let source = error.source().map(ToString::to_string);
     session.error("the registry can't be used", |m| {

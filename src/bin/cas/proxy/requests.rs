@@ -1,10 +1,13 @@
-//! The orchestrator's requests: which the server holds, which wait for a place, and until when each is to be answered.
+//! The orchestrator's requests: which the server holds, which wait for a place, and the deadline of
+//! each.
 //!
-//! The server takes about 160 requests at once; beyond that it refuses some and drops others without a word. So it is
+//! The server takes about 160 requests at once; beyond that it refuses some and silently drops
+//! others. So it is
 //! given a window of them, as the library does. What the library counts with semaphores and tasks is counted here in
 //! plain data, since the proxy is one task and has no caller that could wait.
 //!
-//! Every request that is taken ends once: by its answer, or by an error when its time is over or the server has ended.
+//! Every accepted request ends once: by its answer, or by an error when its time is over or the
+//! server has ended.
 
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},
@@ -17,13 +20,14 @@ use super::{command::id_key, events::OwnedKeys};
 const ORDINARY: usize = 64;
 const URGENT: usize = 16;
 const LONG: usize = 48;
-/// How many more it may hold of those that were not answered in time, while it is not known whether it has read them.
+/// How many overdue requests it may hold in addition, while it is not known whether it has read
+/// them.
 const OVERDUE: usize = 16;
-/// So many that were not answered in time are remembered, for answers that come late.
+/// How many overdue requests are remembered, for late answers.
 const REMEMBERED: usize = 1_024;
 /// Requests that may wait for a place, in all.
 const MAX_WAITING: usize = 65_536;
-/// So many bytes of requests may wait before no more commands are read.
+/// How many bytes of requests may wait before reading commands pauses.
 const MAX_WAITING_BYTES: usize = 64 * 1024 * 1024;
 
 /// Requests in the same lane wait for each other.
@@ -32,7 +36,8 @@ pub(super) enum Lane {
     Ordinary,
     /// Must not wait behind the others.
     Urgent,
-    /// Is answered when the work is done, however long that takes. Has no deadline, and is not in the others' way.
+    /// Answered only when its work is done, however long that takes. Has no deadline, and does not
+    /// hold up the others.
     Long,
 }
 
@@ -63,7 +68,7 @@ pub(super) enum Origin {
     Internal,
     /// A `cas/request`.
     Request,
-    /// A `cas/send`: its answer bears no marks of the request.
+    /// A `cas/send`: its answer carries nothing of the request.
     Raw,
 }
 
@@ -86,7 +91,7 @@ pub(super) struct Request {
 pub(super) enum Taken {
     /// It has a place or will have one: [`Requests::next`] has its frame then.
     Yes,
-    /// Another one that has no answer yet bears its id.
+    /// Another unanswered request has its id.
     IdInUse,
     /// Too many wait.
     TooMany,
@@ -120,7 +125,7 @@ enum Place {
     Waiting,
     /// The server holds it; the numbers say in which order they were sent.
     Held(u64),
-    /// The same, but an error was told in the place of its answer.
+    /// The same, but an error was emitted in place of its answer.
     Overdue(u64),
 }
 
@@ -186,7 +191,7 @@ impl Requests {
         self.entries.contains_key(&*id_key(id))
     }
 
-    /// Whether one is held or waits that takes as long as it takes.
+    /// Whether a request without a deadline is held or waits.
     pub(super) fn has_long(&self) -> bool {
         self.long > 0 || !self.waiting[Lane::Long as usize].is_empty()
     }
@@ -196,7 +201,7 @@ impl Requests {
         self.last_answer
     }
 
-    /// Whether so much waits that no more commands should be read.
+    /// Whether too much waits to read more commands.
     pub(super) fn is_full(&self) -> bool {
         self.waiting_bytes >= MAX_WAITING_BYTES
     }
@@ -328,14 +333,15 @@ impl Requests {
         waiting.chain(held).min()
     }
 
-    /// Until when the first one that waits in a lane does so: the longer, the longer something moves.
+    /// Until when the first waiting request of a lane may wait. Any progress extends this.
     fn waiting_until(&self, lane: Lane) -> Option<Duration> {
         let first = self.waiting[lane as usize].front()?;
         let since = first.since.max(self.last_answer).max(self.last_sent);
         Some(since.saturating_add(self.within?))
     }
 
-    /// The requests whose time is over; their answers are late from now on. The answer has to be told as an error.
+    /// The requests whose time is over; their answers are late from now on. The caller has to
+    /// report each as an error.
     pub(super) fn expire(&mut self, now: Duration) -> Vec<(Request, Unanswered)> {
         let mut over = Vec::new();
         while let Some((at, ..)) = self.due.front()
@@ -376,7 +382,8 @@ impl Requests {
         over
     }
 
-    /// All that have neither an answer nor an error, and will have no answer any more: those that were sent first.
+    /// All requests that have neither an answer nor an error and will get no answer any more; those
+    /// that were sent come first.
     pub(super) fn drain(&mut self) -> Vec<(Request, Unanswered)> {
         let mut waiting: Vec<_> = Lane::ALL
             .into_iter()

@@ -1,4 +1,4 @@
-//! The loop of an instance: one task that reads both sides, writes both sides and sees to the child's end.
+//! The loop of an instance: one task that reads both sides, writes both sides and ends the child.
 
 use std::{
     future::{pending, ready},
@@ -25,7 +25,7 @@ use super::{
     session::{Phase, Session},
 };
 
-/// So much may wait to be written to the server before no more commands are read.
+/// How many bytes may wait to be written to the server before reading commands pauses.
 const TO_SERVER: usize = 1024 * 1024;
 /// How long the end of the commands waits for the next answer to what was asked,
 const LAST_ANSWERS: Duration = Duration::from_secs(10);
@@ -48,7 +48,7 @@ pub(crate) async fn run(
         waited: false,
     };
     let mut notices = notices;
-    // What an instance that was killed has left is given time to end, so a signal may come meanwhile.
+    // The remains of a killed instance get time to end, so a signal may come meanwhile.
     let opened = tokio::select! {
         biased;
         Some(notice) = notices.recv() => {
@@ -137,7 +137,7 @@ impl<I: AsyncRead + Unpin, O: AsyncWrite + Unpin> Instance<I, O> {
             }
             let step = self.step().await;
             if let Err(ReaderGone) = self.take(step) {
-                // Nobody is left to tell. The end of its input is the app-server's sign to go.
+                // Nobody is left to tell. The app-server ends with its input.
                 self.server.stop().await;
                 return 0;
             }
@@ -168,7 +168,8 @@ impl<I: AsyncRead + Unpin, O: AsyncWrite + Unpin> Instance<I, O> {
             .unwrap_or_else(|| code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
     }
 
-    /// Whether lines are taken at all. What is left of a child that has ended is, however much waits already.
+    /// Whether lines are taken at all. The remaining output of an ended child always is, however
+    /// much waits already.
     fn takes_lines(&mut self) -> bool {
         !self.session.balance() || self.server.drained_by.is_some()
     }
@@ -217,7 +218,7 @@ impl<I: AsyncRead + Unpin, O: AsyncWrite + Unpin> Instance<I, O> {
         self.ends();
     }
 
-    /// Looks for sides that have come to their end, once their last line is taken.
+    /// Looks for sides that have ended, once their last line is taken.
     fn ends(&mut self) {
         let now = Instant::now();
         if Input::finish(&mut self.commands) {
@@ -225,7 +226,7 @@ impl<I: AsyncRead + Unpin, O: AsyncWrite + Unpin> Instance<I, O> {
         }
         Input::finish(&mut self.server.stderr);
         if Input::finish(&mut self.server.stdout) && self.server.drained_by.is_none() {
-            // The app-server usually ends in this moment. If it does not, it is of no use any more.
+            // The app-server usually ends at this moment. If it does not, it is no longer of use.
             self.server.expect_end(now);
         }
     }
@@ -397,7 +398,7 @@ impl<I: AsyncRead + Unpin, O: AsyncWrite + Unpin> Instance<I, O> {
                 self.server.ended(status, now);
                 self.session.server_listens = false;
                 self.session.to_server.clear();
-                // What was read of the commands is told that it comes too late.
+                // The commands that were read already get an error, since they come too late.
                 if let Some(mut commands) = self.commands.take()
                     && self.session.phase == Phase::Ready
                 {

@@ -1,8 +1,8 @@
 //! One strict pass over a line: is it JSON to the last byte, and where do the parts stand that an event repeats?
 //!
-//! The engine's own scan (`rpc::message`) is lenient, which is right for a client that keeps what it can't read. Here the
-//! line becomes a part of another JSON text, so it has to be known to be one; and asking serde first would cost as much
-//! again as all the rest.
+//! The library's own scan (`rpc::message`) is lenient, which is right for a client that keeps what
+//! it can't read. Here the line becomes part of another JSON text, so it must be valid JSON.
+//! Checking that with serde first would double the cost.
 
 use std::ops::Range;
 
@@ -62,7 +62,7 @@ pub(super) struct Message<'a> {
     keys: Keys,
 }
 
-/// What kind of message it is; the words of the contract.
+/// The kind of a message, in the words that events use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Request,

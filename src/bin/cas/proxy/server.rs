@@ -1,4 +1,5 @@
-//! The app-server's side of a session: its messages told, and its requests answered or passed on.
+//! The app-server's side of a session: its messages are emitted, and its requests answered or
+//! passed on.
 
 use std::time::Instant;
 
@@ -13,9 +14,9 @@ use super::{
     session::{Forwarded, Phase, Reason, Session, refusal},
 };
 
-/// The code of a request that the server has not taken since it has too many.
+/// The error code for a request that the server did not take because it has too many.
 const OVERLOADED: &str = "-32001";
-/// An empty id, which is none.
+/// An empty id, which counts as none.
 const NO_ID: &str = "\"\"";
 /// The methods whose answers name a turn that runs.
 const STARTS: [&str; 2] = [r#""turn/start""#, r#""review/start""#];
@@ -42,7 +43,7 @@ impl Session {
         let kind = message.kind();
         let asked = match (kind, message.id()) {
             (Kind::Response, Some(id)) => {
-                // What was refused as too much was not read.
+                // A request that was refused as one too many was not read.
                 let read = message.error().is_none_or(|e| !e.contains(OVERLOADED));
                 let now = self.clock(Instant::now());
                 self.requests.answered(id, read, now)
@@ -198,7 +199,7 @@ impl Session {
         });
     }
 
-    /// The server wants no answer any more: the turn is over, or another client was faster.
+    /// The server no longer wants an answer: the turn is over, or another client was faster.
     fn withdrawn(&mut self, message: &Message<'_>) {
         #[derive(serde::Deserialize)]
         #[serde(rename_all = "camelCase")]

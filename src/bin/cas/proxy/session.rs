@@ -21,7 +21,7 @@ use super::{
     turns::Turns,
 };
 
-/// What is to be sent to the server may keep so much memory when there is nothing to send.
+/// How much memory the empty output buffer to the server may keep.
 const KEEP: usize = 1024 * 1024;
 
 /// The id of the proxy's own request; the first that is allocated.
@@ -33,7 +33,7 @@ pub(super) enum Phase {
     /// The server has not answered `initialize` yet; commands wait.
     Handshake,
     Ready,
-    /// The orchestrator wants the end.
+    /// The orchestrator has asked for the end.
     Exit,
     /// `initialize` was refused.
     Refused,
@@ -46,11 +46,11 @@ pub(super) struct Forwarded {
     pub(super) id: Box<str>,
     pub(super) method: Box<str>,
     pub(super) keys: OwnedKeys,
-    /// Which of the deadlines is its own; an id may come again.
+    /// Which deadline is its own; the server may reuse an id.
     pub(super) deadline: u64,
 }
 
-/// Why a message goes to the server; the words of the contract.
+/// Why a message goes to the server, in the words that `cas/toServer` uses.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Reason<'a> {
     Handshake,
@@ -72,9 +72,9 @@ pub(super) struct Session {
     /// What is to be written to the server.
     pub(super) to_server: BytesMut,
     pub(super) phase: Phase,
-    /// Reading has stopped because too much waits to be written.
+    /// Reading is paused because too much waits to be written.
     pub(super) paused: bool,
-    /// Since when, and for how long it was before.
+    /// Since when reading is paused, and for how long it was paused before.
     paused_since: Option<Instant>,
     paused_for: Duration,
     /// Whether the server can still be written to.
@@ -151,7 +151,7 @@ impl Session {
         }
     }
 
-    /// Says what is about to be started.
+    /// Reports what is about to be started.
     pub(super) fn announce(&mut self) {
         self.emit_state("loaded");
         let (file, cwd) = (
@@ -218,7 +218,7 @@ impl Session {
         self.send(frame, Reason::Answer { word, method, keys });
     }
 
-    /// Sends a message, and says so.
+    /// Sends a message, and emits `cas/toServer`.
     pub(super) fn send(&mut self, frame: &str, reason: Reason<'_>) {
         let Some(message) = self.scan.message(frame.as_bytes()) else {
             debug_assert!(false, "made of JSON: {frame}");
@@ -272,8 +272,8 @@ impl Session {
         });
     }
 
-    /// Brings the state file up to date. Before the events that tell of it are written, so that whoever reads one finds
-    /// the file at least as new.
+    /// Updates the state file. Call this before the events that report a change are written, so
+    /// that a reader of such an event finds the file at least as new.
     pub(super) fn save_state(&mut self, now: Instant) {
         if let Some(error) = self.state.save(now) {
             let file = self.state.file.display().to_string();
@@ -286,12 +286,12 @@ impl Session {
     /// The same at the end, also if it was to be tried later.
     pub(super) fn save_last(&mut self) {
         let now = Instant::now();
-        // It was told when it failed first.
+        // The first failure was reported.
         let _ = self.state.save_last(now);
     }
 
-    /// How long the instance has been reading: since the start, without the time in which it was paused. What the server
-    /// has said then may wait to be read, so nothing of it is late.
+    /// How long the instance has been reading since its start, without the time in which it was
+    /// paused. Output of the server from a pause may still be unread, so it must not count as late.
     pub(super) fn clock(&self, now: Instant) -> Duration {
         let until = self.paused_since.unwrap_or(now);
         let running = until.saturating_duration_since(self.started);
@@ -306,7 +306,7 @@ impl Session {
         self.started.checked_add(self.paused_for)?.checked_add(time)
     }
 
-    /// Sends the requests that have their turn now.
+    /// Sends the requests that have a place now.
     pub(super) fn send_waiting(&mut self) {
         let now = self.clock(Instant::now());
         while let Some(next) = self.requests.next(now) {
@@ -320,7 +320,7 @@ impl Session {
         }
     }
 
-    /// Tells the requests that will not be answered any more.
+    /// Emits an error for each request that will not be answered any more.
     pub(super) fn fail_requests(&mut self, why: &str) {
         for (request, how) in self.requests.drain() {
             self.unanswered(why, &request, how);
@@ -341,10 +341,10 @@ impl Session {
         });
     }
 
-    /// So many bytes of what is to be sent were written.
+    /// Records that this many bytes were written to the server.
     pub(super) fn wrote_to_server(&mut self, n: usize) {
         self.to_server.advance(n);
-        // One large command should not be held for the rest of the session.
+        // The memory of one large command must not be kept for the rest of the session.
         if self.to_server.is_empty() && self.to_server.capacity() > KEEP {
             mem::take(&mut self.to_server);
         }

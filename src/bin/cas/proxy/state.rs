@@ -1,4 +1,4 @@
-//! The state file: the last thread id that was seen, for whoever comes after.
+//! The state file: the last thread id that was seen, for the next instance.
 
 use std::{
     ffi::OsString,
@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use cas_sdk::internal::PrivateDir;
 
-/// Far more than a state takes; a larger file is not one.
+/// Far more than a state needs; a larger file is not a state file.
 const LARGEST: u64 = 64 * 1024;
 /// How long after a failure the file is written again, at first and at most.
 const RETRY: Duration = Duration::from_millis(250);
@@ -30,12 +30,12 @@ pub(super) struct State {
     dirty: bool,
     /// Whether its directory is this program's by its name.
     own_dir: bool,
-    /// The file could not be written: when it is tried again, and how long that was put off.
+    /// If the file could not be written: when to try again, and how long the last pause was.
     retry: Option<(Instant, Duration)>,
 }
 
 impl State {
-    /// The state of a directory where it is kept unless told otherwise.
+    /// The state of a directory, in its default place.
     pub(super) fn of(cwd: &Path) -> Self {
         Self::read(default_file(cwd), true)
     }
@@ -69,7 +69,7 @@ impl State {
         state
     }
 
-    /// Takes note of a thread (a JSON string); whether it is another than before.
+    /// Records a thread (a JSON string). Returns whether it differs from the previous one.
     pub(super) fn see(&mut self, thread: &str) -> bool {
         if self.thread.as_deref() == Some(thread) {
             return false;
@@ -87,8 +87,8 @@ impl State {
         self.thread = thread;
     }
 
-    /// Brings the file up to date, if that is due. Returns the error of a first failure; the file is written again in
-    /// growing intervals until that succeeds.
+    /// Updates the file if that is due. Returns the error of a first failure; after that, writing
+    /// is retried at growing intervals until it succeeds.
     pub(super) fn save(&mut self, now: Instant) -> Option<io::Error> {
         if !self.dirty || self.next_try().is_some_and(|at| now < at) {
             return None;
@@ -123,7 +123,7 @@ impl State {
         self.save(now)
     }
 
-    /// Through a temporary file of its own, so that nobody ever reads half of one.
+    /// Writes a temporary file and renames it, so that nobody ever reads half a file.
     fn write(&self) -> io::Result<()> {
         let (dir, name) = self.dir()?;
         // A pipe, a socket or a device in its place is somebody else's, and would be gone.
@@ -148,7 +148,7 @@ impl State {
     }
 }
 
-/// Where the state of a directory is kept unless told otherwise.
+/// The default place of a directory's state file.
 pub(super) fn default_file(cwd: &Path) -> PathBuf {
     let digest = Sha256::digest(cwd.as_os_str().as_encoded_bytes());
     let hash = u64::from_be_bytes(*digest.first_chunk().expect("a SHA-256 has 32 bytes"));

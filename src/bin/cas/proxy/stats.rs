@@ -1,4 +1,4 @@
-//! What is counted, in the words of the contract.
+//! The counters that `cas/stats` reports.
 
 use serde::Serialize;
 use serde_json::value::RawValue;

@@ -2,9 +2,10 @@
 
 use std::collections::{HashSet, VecDeque};
 
-/// So many turns that have ended are remembered, since the answer to a `turn/start` may come after the turn's end.
+/// How many ended turns are remembered, since the answer to a `turn/start` may come after the
+/// turn's end.
 const REMEMBERED: usize = 64;
-/// More turns than ever run at once; what is beyond is not waited for.
+/// More turns than ever run at once; the instance does not wait for any beyond that.
 const MOST: usize = 4_096;
 
 /// The turns that run, by id (a JSON string).
