@@ -39,7 +39,7 @@ pub(crate) struct Args {
     server: Server,
 }
 
-/// How long warnings about the configuration are waited for, once the server has answered something.
+/// How long to wait for warnings about the configuration, once the server has answered something.
 const WARNINGS: Duration = Duration::from_millis(200);
 
 /// The release of codex whose schema is built in.
@@ -47,7 +47,7 @@ fn built_for() -> &'static str {
     include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/schema/VERSION")).trim()
 }
 
-/// What was found out; what could not be is an error in its place.
+/// The findings. A value that could not be determined is an error in its place.
 #[derive(Debug, Default)]
 struct Findings {
     codex: Option<PathBuf>,

@@ -88,7 +88,7 @@ pub(crate) async fn run(args: Args, signals: &mut Signals) -> Result<u8> {
 
 const SHORTEST: Duration = Duration::from_millis(100);
 
-/// Ctrl-C is how somebody who watches leaves.
+/// With --watch, Ctrl-C is a normal end.
 fn left(args: &Args, caught: Caught) -> Result<u8> {
     match caught {
         Caught::Interrupt if args.watch => Ok(DONE),
@@ -103,7 +103,7 @@ impl Args {
         }
         let redraws = self.watch && std::io::stdout().is_terminal() && !is_dumb();
         if redraws {
-            // To the upper left, and everything from there on away.
+            // Moves the cursor to the upper left and clears the screen from there.
             verbatim("\x1b[H\x1b[J")?;
         }
         let mut rows = rows(live, self.all);
@@ -129,7 +129,7 @@ impl Args {
 
 type Row = [String; 5];
 
-/// What waits for somebody stands first, then what runs.
+/// Threads that wait for an answer come first, then those that run.
 fn rows(live: &Live, all: bool) -> Vec<Row> {
     let home = env::home_dir();
     let mut rows: Vec<(u8, Row)> = Vec::new();
@@ -230,7 +230,7 @@ fn place(server: &LiveServer, home: Option<&Path>) -> String {
     address
 }
 
-/// That nobody has started a server is no news.
+/// Whether an unreachable address is worth reporting: a server that nobody has started is not.
 fn is_worth_saying(place: &Unreachable) -> bool {
     !matches!(&place.error, Error::Connect(error) if matches!(error.kind, ConnectErrorKind::NoServer))
 }

@@ -35,7 +35,7 @@ pub(crate) struct Completions {
     shell: clap_complete::Shell,
 }
 
-/// What the flags don't say; each section is its title and its entries.
+/// The sections that are not made from the flags; each has a title and entries.
 const SECTIONS: [(&str, &[(&str, &str)]); 3] = [
     (
         "EXIT STATUS",
@@ -142,7 +142,8 @@ fn write_all(command: &Command, name: &str, dir: &std::path::Path) -> Result {
     Ok(())
 }
 
-/// The page of a command. What stands after its help is its examples; the other sections are those of all.
+/// The page of a command. The text after its help has its examples; the other sections are the same
+/// on all pages.
 fn page(command: &Command, name: &str) -> io::Result<Vec<u8>> {
     let examples = command.get_after_help().map(ToString::to_string);
     let page = Page::new(command.clone().after_help("").display_name(name.to_owned()));
@@ -183,7 +184,7 @@ fn section(title: &str, out: &mut Vec<u8>) {
     out.extend(format!(".SH \"{title}\"\n").bytes());
 }
 
-/// Text that roff takes for nothing else.
+/// Escapes text for roff.
 fn roff(text: &str) -> String {
     let text = text
         .replace('\\', "\\e")

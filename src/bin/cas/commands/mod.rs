@@ -84,7 +84,7 @@ impl Command {
         }
     }
 
-    /// Whether its report has the shape of a script of the cas skill, which says nothing of failures.
+    /// Whether its report has the shape of a cas skill script, which does not report failures.
     pub(crate) fn is_node_report(&self) -> bool {
         matches!(
             self,
@@ -92,7 +92,7 @@ impl Command {
         )
     }
 
-    /// Whether the contract says how it takes signals.
+    /// Whether it handles signals itself, as the original proxy does.
     pub(crate) fn is_contract(&self) -> bool {
         matches!(self, Self::Proxy(_))
     }

@@ -162,7 +162,7 @@ async fn post(client: &CasClient, args: &Args, message: Message) -> Result<u8> {
     told.finish(args, DONE)
 }
 
-/// Why an agent's message has no way to a thread.
+/// Why an agent's message can't reach a thread.
 fn unreached(args: &Args, thread: &str) -> String {
     let thread = field(thread);
     if args.name.is_none() && args.patch.is_none() {

@@ -1,4 +1,4 @@
-//! The questions of the model, as a person is asked them.
+//! The questions of the model, as they are put to a person.
 
 use std::fmt::Write as _;
 

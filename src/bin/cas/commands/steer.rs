@@ -1,4 +1,4 @@
-//! `cas steer`: more input to a turn that runs.
+//! `cas steer`: more input for a running turn.
 
 use cas_sdk::live::LiveServer;
 use serde_json::{json, value::RawValue};

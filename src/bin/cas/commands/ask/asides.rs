@@ -126,7 +126,7 @@ impl Show {
         self.printer.json(&line).await
     }
 
-    /// Asks the person at the terminal, until he answers or the question is withdrawn.
+    /// Asks the person at the terminal, until they answer or the question is withdrawn.
     async fn ask(&mut self, question: Question) -> Result {
         use io::Write as _;
         let Question {

@@ -1,4 +1,4 @@
-//! The outcome of a turn, and the end of what is shown of it.
+//! Waits for the outcome of a turn and for the end of its output.
 
 use cas_sdk::{Error, TurnOutcome};
 use tokio::time::timeout;
@@ -6,7 +6,8 @@ use tokio::time::timeout;
 use super::LAST_WORDS;
 use crate::output::Result;
 
-/// Waits for the outcome, and until all that belongs to it has been shown. What can't be shown ends both.
+/// Waits for the outcome, and until everything that belongs to it has been shown. An error while
+/// showing it ends both.
 pub(super) async fn both(
     work: impl Future<Output = Result<TurnOutcome, Error>>,
     shown: impl Future<Output = Result>,

@@ -27,14 +27,14 @@ use crate::{
 /// A question for the terminal.
 #[derive(Debug)]
 pub(super) struct Question {
-    /// What is said before it, a line each.
+    /// The lines shown before it.
     pub(super) text: String,
-    /// What is asked in the line that is answered.
+    /// The prompt of the line that is answered.
     pub(super) prompt: String,
     pub(super) answer: oneshot::Sender<Option<String>>,
 }
 
-/// Passes questions to who asks them.
+/// Passes questions to the task that asks them.
 #[derive(Debug, Clone)]
 pub(super) struct Consent {
     ask: mpsc::Sender<Question>,
@@ -49,7 +49,7 @@ impl Consent {
         (Self { ask, notes }, questions)
     }
 
-    /// Where nobody is asked.
+    /// For a command that asks nobody.
     pub(super) fn nobody(self) -> Nobody {
         Nobody(self.notes)
     }
@@ -188,7 +188,7 @@ impl UserInput for Consent {
     }
 }
 
-/// Says of each question that nobody answered it.
+/// Reports each question as not answered.
 #[derive(Debug)]
 pub(super) struct Nobody(Arc<Notes>);
 

@@ -1,4 +1,4 @@
-//! What `cas ask --json` emits, one object a line. `docs/json.md` shows each.
+//! What `cas ask --json` emits, one object per line. `docs/json.md` shows each.
 
 use cas_sdk::{
     TurnEvent,
@@ -150,7 +150,7 @@ pub(super) struct Ended {
 #[serde(tag = "event", rename = "goalEnded", rename_all = "camelCase")]
 pub(super) struct GoalEnded<'a> {
     pub(super) thread_id: &'a str,
-    /// A status of the protocol, or what else ended it; as `cas goal` says it.
+    /// A status of the protocol, or another reason, in the words of `cas goal`.
     pub(super) end: &'a str,
     pub(super) complete: bool,
     pub(super) turns: u64,

@@ -62,7 +62,7 @@ async fn follow(
     signals: &mut Signals,
 ) -> Result<Ended> {
     let thread = goal.thread().id().to_owned();
-    // The goal has its own limit of time. A server that hangs is not waited for.
+    // The goal has its own time limit. This one is for a server that hangs.
     let patience = args.timeout.saturating_add(STOP).saturating_add(INTERRUPT);
     let too_late = Instant::now().checked_add(patience);
     let mut turns = 0;

@@ -1,4 +1,4 @@
-//! What is asked: the prompt, files, what is piped in, pictures; and what the answer goes to.
+//! The input of `cas ask` (the prompt, files, piped text, pictures), and where the answer goes.
 
 use std::{
     fs,
@@ -15,7 +15,7 @@ use crate::{
     output::{Failure, Result},
 };
 
-/// All that can be known to be wrong before a server is started is known then.
+/// The checked input. Every error that can be found before a server is started is found here.
 pub(super) struct Prepared {
     pub(super) input: Input,
     /// The text of the input.

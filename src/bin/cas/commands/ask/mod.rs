@@ -223,7 +223,7 @@ pub(crate) async fn run(args: Args, signals: &mut Signals) -> Result<u8> {
         Err(failure) => matches!(failure, Failure::Signal(_)),
     };
     if is_cut_off {
-        // What does not end in time is killed with this process.
+        // Whatever does not end in time is killed with this process.
         let _ = timeout(STOP, client.shutdown()).await;
     } else {
         signals
@@ -273,7 +273,7 @@ fn with_flags(mut ask: Ask, args: &Args) -> Result<Ask> {
         ask = ask.execute();
     }
     if let (Some(cwd), true) = (&args.server.cwd, args.thread.is_some() || args.last) {
-        // The thread has a directory of its own, which else it would keep.
+        // A stored thread has a directory of its own, which it would keep otherwise.
         ask = ask.cwd(std::path::absolute(cwd)?);
     }
     if !args.timeout.is_zero() {
@@ -374,7 +374,8 @@ async fn follow(turn: Turn, args: &Args, show: &mut Show, signals: &mut Signals)
     let too_late = async {
         match args.timeout {
             Duration::ZERO => std::future::pending().await,
-            // The server is asked how it stands; one that hangs is not waited for.
+            // Asks the server for the status of the turn, and does not wait for a server that
+            // hangs.
             after => sleep(after.saturating_add(chance).saturating_add(STOP)).await,
         }
     };
@@ -387,7 +388,7 @@ async fn follow(turn: Turn, args: &Args, show: &mut Show, signals: &mut Signals)
         }
         outcome = both(turn.finish(), show.all(watched)) => return Ok(End::Turn(Box::new(outcome?))),
     };
-    // On a server of our own the sub-agents and all shells too: nobody is left to watch them.
+    // On our own server the sub-agents and all shells too: nobody is left to watch them.
     tokio::select! {
         () = stop(INTERRUPT) => {}
         _ = signals.next() => {}
@@ -395,7 +396,7 @@ async fn follow(turn: Turn, args: &Args, show: &mut Show, signals: &mut Signals)
     Ok(End::Signal(caught))
 }
 
-/// What is told in the end, and the exit status.
+/// The last line, and the exit status.
 impl End {
     fn told(self, show: &Show) -> Result<Ended> {
         let (outcome, kind) = match self {

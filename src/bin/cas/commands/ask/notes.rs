@@ -12,7 +12,7 @@ pub(super) enum Note {
     Approval {
         method: String,
         item_id: Option<String>,
-        /// What was to be done, as the request says it; `None` if only the item says it.
+        /// What the agent wanted to do, according to the request; `None` if only the item says it.
         what: Option<String>,
         accepted: bool,
         decision: String,

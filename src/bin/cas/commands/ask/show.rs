@@ -48,7 +48,7 @@ pub(super) struct Show {
     pub(super) spins: bool,
     /// `None` while text is written: both may be on one terminal.
     spinner: Option<ProgressBar>,
-    /// Whether stdout stands in the middle of a line.
+    /// Whether the last output to stdout did not end its line.
     pub(super) mid_line: bool,
     /// Whether anything of the answer was shown.
     pub(super) shown: bool,
@@ -109,7 +109,7 @@ impl Show {
         }
     }
 
-    /// Takes the spinner away, so that what is written next stands where it was.
+    /// Removes the spinner, so that the next output takes its place.
     pub(super) fn clear(&mut self) {
         if let Some(spinner) = self.spinner.take() {
             spinner.finish_and_clear();
@@ -143,14 +143,15 @@ impl Show {
         self.remark(DIM, &text).await
     }
 
-    /// Says what may surprise, however quiet it is to be.
+    /// Prints a warning, even with --quiet.
     pub(super) fn warn(&mut self, text: &str) {
         self.clear();
         remark(AnsiColor::Yellow.on_default(), text);
         self.spin();
     }
 
-    /// Shows all events, notes and questions until the turn ends. Whoever waits for the outcome is told of errors.
+    /// Shows all events, notes and questions until the turn ends. Errors go to whoever waits for
+    /// the outcome.
     pub(super) async fn all(&mut self, mut turn: Turn) -> Result {
         loop {
             tokio::select! {
@@ -256,7 +257,7 @@ impl Show {
         self.printer.text(text).await
     }
 
-    /// A message that has come to its end: what was not shown of it is.
+    /// Ends a message: shows the part that was not shown yet.
     pub(super) async fn whole(&mut self, text: &str) -> Result {
         let Message { shown, .. } = std::mem::take(&mut self.message);
         let lagged = std::mem::take(&mut self.lagged);
@@ -294,7 +295,7 @@ impl Show {
         self.piece(is_first, delta).await
     }
 
-    /// A plan that has come to its end: what was not shown of it is.
+    /// Ends a plan: shows the part that was not shown yet.
     pub(super) async fn whole_plan(&mut self, id: &str, text: &str) -> Result {
         if self.markdown {
             self.render(text).await?;
@@ -324,7 +325,7 @@ impl Show {
         self.printer.verbatim(&rendered).await
     }
 
-    /// What stands between two messages.
+    /// Writes the blank line between two messages.
     async fn gap(&mut self) -> Result {
         if self.shown {
             self.new_line().await?;

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::output::field;
 
-/// A step in one line: what runs is not to hide below what is shown, or to look like a remark of another.
+/// A step in one line, so that a command can't hide part of itself or look like a remark of `cas`.
 pub(in crate::commands) fn step(item: &ThreadItem) -> Option<String> {
     let item = serde_json::to_value(item).ok()?;
     let text = |key: &str| field(item[key].as_str().unwrap_or_default()).into_owned();

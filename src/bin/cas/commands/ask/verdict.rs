@@ -1,4 +1,4 @@
-//! How a turn ended: what is said in the end, and the exit status.
+//! How a turn ended: the last line, and the exit status.
 
 use std::{
     io::{self, IsTerminal as _},
@@ -19,7 +19,7 @@ use crate::{
 };
 
 impl Show {
-    /// What the outcome of a turn says in the end.
+    /// The last line for the outcome of a turn.
     pub(super) fn ended(&self, outcome: TurnOutcome) -> Ended {
         Ended {
             plan: outcome.plan().map(|plan| plan.text),
@@ -37,7 +37,7 @@ impl Show {
         }
     }
 
-    /// What there is to say of a turn whose outcome was not waited for.
+    /// The last line for a turn whose outcome was not waited for.
     pub(super) fn cut_off(&self, status: &'static str, exit_status: u8, error: String) -> Ended {
         let text = if self.message.shown.is_empty() {
             self.text.clone()
@@ -125,7 +125,7 @@ impl Show {
     }
 }
 
-/// Says it. After a time-out or a signal a reader that is not there any more, or not yet, is not waited for.
+/// Writes it. After a timeout or a signal, does not wait for a reader that does not read.
 async fn patient(said: impl Future<Output = Result>, status: u8) -> Result<u8> {
     if status < TIMED_OUT {
         return said.await.map(|()| status);

@@ -15,7 +15,7 @@ use tokio::{
 
 use crate::proxy::{self, Notice, Options};
 
-/// How many lines of what an app-server said last are told.
+/// How many of an app-server's last lines an error shows.
 const LAST_WORDS: usize = 5;
 
 fn last_words(stderr: &str) -> String {
@@ -24,7 +24,7 @@ fn last_words(stderr: &str) -> String {
     lines[lines.len().saturating_sub(LAST_WORDS)..].join(" | ")
 }
 
-/// What the two sides hold for each other at most.
+/// The size of the pipes between the two sides.
 const PIPE: usize = 16 * 1024;
 
 /// An event that carries an answer, whose result is kept as it was written.
@@ -39,7 +39,7 @@ struct Message {
     error: Option<Value>,
 }
 
-/// How much is kept of what an app-server says on stderr before it is ready.
+/// How much of an app-server's stderr is kept until it is ready.
 const STDERR: usize = 64 * 1024;
 
 /// An instance that did not start.
@@ -56,7 +56,8 @@ pub(crate) struct Instance {
 }
 
 impl Instance {
-    /// An instance and the future that is its life; the one gets nowhere without the other.
+    /// An instance and the future that runs it. The instance makes no progress unless the future is
+    /// polled.
     pub(crate) fn new(
         options: Options,
         notices: mpsc::Receiver<Notice>,

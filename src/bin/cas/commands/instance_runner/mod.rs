@@ -96,7 +96,7 @@ pub(crate) struct Args {
     verbose: bool,
 }
 
-/// What an instance tells: its number, and how its start or its request went.
+/// The report of an instance: its number, and the result of its start or its request.
 enum Told {
     Started(usize, Result<(), String>),
     Answered(usize, Result<Box<RawValue>, String>),
@@ -105,7 +105,7 @@ enum Told {
 pub(crate) async fn run(args: Args, signals: &mut Signals) -> Result {
     let params = params(&args)?;
     let began = Instant::now();
-    // Of a name that nobody can have made in advance.
+    // With a name that nobody can have created in advance.
     let temporary = std::env::temp_dir().join(format!("cas-instances-{}", uuid::Uuid::new_v4()));
     let state_dir = args.state_file_dir.as_ref().unwrap_or(&temporary);
     private_dir(state_dir)?;
@@ -163,10 +163,11 @@ struct Fleet {
     notices: Vec<Notify>,
 }
 
-/// How the present attempt of an instance is told something.
+/// Sends a notice to the current attempt of an instance.
 type Notify = Arc<Mutex<Option<mpsc::Sender<Notice>>>>;
 
-/// How often an instance is started again whose start was too slow or lost its home to another one.
+/// How often a failed start of an instance is retried, if it was too slow or another one used the
+/// databases of its home.
 const START_RETRIES: u32 = 4;
 
 impl Fleet {
@@ -297,7 +298,7 @@ impl Fleet {
         outcome
     }
 
-    /// Ends all instances, politely if that takes no longer than it should.
+    /// Ends all instances, gently if that does not take too long.
     async fn end(self) {
         let Self {
             mut tasks,
@@ -310,7 +311,7 @@ impl Fleet {
         for notice in &notices {
             let notify = notice.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(notify) = &*notify {
-                // Full or closed: it has been told, or has ended.
+                // Full or closed: the instance has a notice already, or has ended.
                 let _ = notify.try_send(Notice::Terminate);
             }
         }

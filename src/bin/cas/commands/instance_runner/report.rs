@@ -109,7 +109,7 @@ impl Report<'_> {
     }
 }
 
-/// What a result says in short, by the rules of the original.
+/// A summary of a result, by the rules of the original.
 fn summary(method: &str, result: &str) -> Value {
     let value: Value = serde_json::from_str(result).unwrap_or_default();
     let count = |list: &Value| list.as_array().map(Vec::len);

@@ -10,8 +10,8 @@ use serde_json::Value;
 use super::{Store, digest, json_of, text::text};
 use crate::output::{Failure, Result};
 
-/// Times are seconds since the epoch, as the server gives them. `json` is the whole of it; the other columns are its
-/// parts that one asks for.
+/// Times are seconds since the epoch, as the server gives them. `json` has the whole object; the
+/// other columns are the parts that queries need.
 const TABLES: &str = "
     PRAGMA journal_mode = WAL;
     CREATE TABLE IF NOT EXISTS threads (
@@ -29,7 +29,7 @@ const TABLES: &str = "
     CREATE VIRTUAL TABLE IF NOT EXISTS items_fts USING fts5(text);
 ";
 
-/// Says in a database that it is one of these: `cas1`.
+/// The application id that marks a database as one of `cas mine`: `cas1`.
 const APPLICATION: i32 = 0x6361_7331;
 
 /// A database of mined threads.
@@ -47,7 +47,7 @@ impl Database {
     pub(crate) fn open(file: &Path) -> Result<Self> {
         let refuse = |e: &dyn std::fmt::Display| Failure::Usage(format!("{}: {e}", file.display()));
         let (dir, name) = PrivateDir::of_existing(file).map_err(|e| refuse(&e))?;
-        // What SQLite adds to it gets the same permissions.
+        // The files that SQLite creates beside it get the same permissions.
         drop(dir.file(&name).map_err(|e| refuse(&e))?);
         for suffix in ["-journal", "-wal", "-shm"] {
             let mut beside = name.clone();
@@ -135,7 +135,7 @@ impl Database {
     }
 }
 
-/// The query as it is if it is one of FTS5, else its words, each of which has to be there.
+/// The query itself if it is valid FTS5, else a query for all of its words.
 fn as_fts(connection: &Connection, query: &str) -> String {
     let parses = connection.query_row(
         "SELECT 1 FROM items_fts WHERE items_fts MATCH ?1 LIMIT 1",
@@ -152,7 +152,7 @@ fn as_fts(connection: &Connection, query: &str) -> String {
     }
 }
 
-/// Whose database it is, and of how many tables and the like.
+/// The application id of a database, and the number of entries in its schema.
 fn mark(connection: &Connection) -> rusqlite::Result<(i32, i64)> {
     Ok((
         connection.pragma_query_value(None, "application_id", |row| row.get(0))?,
@@ -180,7 +180,7 @@ impl Store for Database {
         if same > 0 {
             return Ok(false);
         }
-        // All of a thread or nothing: a run may be broken off at any time.
+        // All of a thread or nothing: a run may be interrupted at any time.
         let transaction = self.0.transaction()?;
         for sql in [
             "DELETE FROM items_fts WHERE rowid IN (SELECT rowid FROM items WHERE thread_id = ?1)",

@@ -185,7 +185,7 @@ async fn mine(args: &Run, signals: &mut Signals) -> Result {
     let done = loop {
         let mined = tokio::select! {
             mined = threads.next() => mined,
-            // What is written is whole, and the next run goes on from there.
+            // Everything written so far is complete, and the next run continues from there.
             caught = signals.next() => break Err(Failure::Signal(caught)),
         };
         match mined {
@@ -251,9 +251,10 @@ fn filter(text: &str) -> Result<(String, Value), String> {
 
 /// Where the threads go.
 pub(crate) trait Store {
-    /// What need not be read again: thread ids, and when each was updated. With turns, only threads that have theirs.
+    /// The threads that need not be read again: their ids, and when each was updated. With
+    /// `with_turns`, only those that are stored with their turns.
     fn known(&self, with_turns: bool) -> Result<HashMap<String, i64>>;
-    /// Adds a thread, in the place of what is known of it; whether that is anything new.
+    /// Adds a thread, or replaces its stored version. Returns whether anything has changed.
     fn add(&mut self, mined: &StoredThread) -> Result<bool>;
 }
 
@@ -266,7 +267,7 @@ pub(crate) fn json_of(stored: &StoredThread) -> Result<(Value, Option<Value>)> {
     Ok((serde_json::from_str(stored.json())?, turns.transpose()?))
 }
 
-/// Stands for all that was read of a thread.
+/// A digest of everything that was read of a thread.
 pub(crate) fn digest(thread: &Value, turns: Option<&Value>) -> i64 {
     let turns = turns.map(Value::to_string).unwrap_or_default();
     let digest = Sha256::digest(format!("{thread}\n{turns}"));
@@ -274,8 +275,8 @@ pub(crate) fn digest(thread: &Value, turns: Option<&Value>) -> i64 {
     i64::from_be_bytes(*start)
 }
 
-/// A file with a thread a line: `{"listedAt": …, "archived": …, "thread": …, "turns": […]}`; `turns` only if they were asked for and could
-/// be read.
+/// A file with one thread per line: `{"listedAt": …, "archived": …, "thread": …, "turns": […]}`;
+/// `turns` only if they were requested and could be read.
 struct Lines {
     into: Sink,
     known: HashMap<String, Entry>,

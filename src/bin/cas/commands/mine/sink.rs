@@ -11,7 +11,8 @@ use serde_json::Value;
 
 use crate::output::{Failure, Result, raw_json};
 
-/// What every record begins with; what was broken off is told from another's last line by it.
+/// The beginning of every record. By it, a record that was cut off is told from the last line of a
+/// foreign file.
 const BEGINNINGS: [&[u8]; 2] = [br#"{"archived":"#, br#"{"listedAt":"#];
 
 pub(crate) enum Sink {
@@ -24,9 +25,9 @@ pub(crate) enum Sink {
 }
 
 impl Sink {
-    /// Opens what is to be written to; `known` is given each record that is there already.
+    /// Opens the output; `known` is called with each record that is already in it.
     ///
-    /// Nothing is changed before all that is there has been seen to be records.
+    /// Nothing is changed before the whole file is known to consist of records.
     pub(crate) fn open(path: &Path, known: impl FnMut(&Value)) -> Result<Self> {
         if let Some(stream) = stream::open(path)? {
             return Ok(stream);

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-/// Members that name or mark rather than say something.
+/// Members that are names or markers, not text.
 const NAMES: [&str; 12] = [
     "id",
     "type",
@@ -18,7 +18,7 @@ const NAMES: [&str; 12] = [
     "url",
 ];
 
-/// All that is said in an item, one piece a line. Knows no item types, so new ones are read too.
+/// All text in an item, one piece per line. It knows no item types, so it reads new ones too.
 pub(crate) fn text(item: &Value) -> String {
     let mut out = String::new();
     collect(item, &mut out);

@@ -1,4 +1,4 @@
-//! Adds up what the database and the rollout files tell.
+//! Adds up the counts from the database and the rollout files.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -212,7 +212,7 @@ fn tools(from: &Connection) -> Result<HashMap<String, (u64, u64)>> {
     Ok(tools)
 }
 
-/// A source in a word.
+/// A source as one word.
 fn kind(source: &Value) -> String {
     match source {
         Value::String(kind) => kind.clone(),

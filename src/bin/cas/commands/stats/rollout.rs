@@ -1,6 +1,7 @@
-//! What a rollout file tells that the server does not: the tokens of each response, and the model of each turn.
+//! Reads from a rollout file what the server does not report: the tokens of each response, and the
+//! model of each turn.
 //!
-//! Its form is codex's own and may change; what is not understood is passed over.
+//! The format is codex's own and may change; unknown lines are skipped.
 
 use std::{
     collections::HashMap,

@@ -196,7 +196,7 @@ async fn act(
         Action::Resume(_) => opened(one, &client.resume_thread(id.as_str()).await?),
         Action::Fork(_) => opened(one, &client.fork_thread(id.as_str()).await?),
         Action::Stop(_) => {
-            // A thread that is not there has nothing to stop either.
+            // A thread that does not exist has nothing to stop.
             read(client, &id, false).await?;
             stop::run(&client.thread(id.as_str()), one.json).await
         }

@@ -11,7 +11,7 @@ use crate::{
     when::moment,
 };
 
-/// What is said of a thread, and under which name.
+/// The fields to show of a thread, and their labels.
 const FIELDS: [&str; 9] = [
     "id",
     "name",
@@ -59,7 +59,7 @@ pub(super) fn as_fields(thread: &Value) -> Result {
     Ok(())
 }
 
-/// What an item says: of a command the command, not what it printed.
+/// The text of an item; for a command, the command and not its output.
 fn said(item: &Value) -> String {
     match item["type"].as_str() {
         Some("commandExecution") => text(item, "command").to_owned(),
@@ -150,7 +150,7 @@ fn add(item: &Value, out: &mut String) {
     };
 }
 
-/// A block of code, in a fence that it does not have in it.
+/// A block of code, in a fence longer than any in it.
 fn fenced(language: &str, code: &str) -> String {
     let mut fence = "```".to_owned();
     while code.contains(&fence) {

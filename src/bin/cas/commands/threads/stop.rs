@@ -1,4 +1,4 @@
-//! `cas threads stop`: everything of a thread comes to its end.
+//! `cas threads stop`: ends everything that a thread runs.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What is asked of the person at the terminal: a decision, or questions, one after another.
+//! What the person at the terminal is asked: a decision, or questions, one after another.
 
 use cas_sdk::{
     handlers::{Answers, Decision, ElicitationAnswer, PendingRequest, RequestAnswer},
@@ -13,7 +13,7 @@ use crate::commands::{decisions, questions};
 pub(super) struct Asking {
     pub(super) request: PendingRequest,
     pub(super) kind: Kind,
-    /// Whether an answer was sent, so that what is typed is none.
+    /// Whether an answer was sent, so that a typed line is not another one.
     pub(super) is_answered: bool,
 }
 
@@ -33,15 +33,15 @@ pub(super) enum List {
     OfServer(Box<Form>),
 }
 
-/// What has become of a line.
+/// What a typed line turned out to be.
 pub(super) enum Taken {
-    /// It is an answer, and all are there.
+    /// An answer, and the last that was missing.
     Answer(RequestAnswer),
     /// The next question is due.
     Next,
-    /// It is no answer, for this reason, and the question is due once more.
+    /// Not an answer, for this reason; the question is asked again.
     Wrong(String),
-    /// It is one more answer to what was answered.
+    /// Another answer to a request that was answered already.
     Late,
     /// It has nothing to do with the question.
     No,
@@ -200,7 +200,7 @@ impl List {
         }
     }
 
-    /// Without any answer the model takes it that the user said nothing.
+    /// Without any answer, the model assumes that the user said nothing.
     fn declined(&self) -> RequestAnswer {
         match self {
             Self::OfModel(..) => Answers::new().into(),

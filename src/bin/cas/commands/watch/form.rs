@@ -18,7 +18,7 @@ struct Field {
 }
 
 impl Form {
-    /// The form of a request; `None` if it asks for nothing, or for more than a line can say.
+    /// The form of a request; `None` if it has no fields, or one that a line can't answer.
     pub(super) fn of(params: &Value) -> Option<Self> {
         if params["mode"] != "form" {
             return None;
@@ -122,7 +122,7 @@ impl Field {
         }
     }
 
-    /// What there is to choose from: the values, and what they are called.
+    /// The options: their values and their labels.
     fn options(&self) -> Vec<(Value, String)> {
         let of = match self.kind() {
             "array" => &self.schema["items"],

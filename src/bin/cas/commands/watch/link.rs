@@ -1,4 +1,4 @@
-//! The connection of a watch: when it is lost, when it is tried again, and when that is given up.
+//! The connection of a watch: its loss, each new attempt, and the end of the attempts.
 
 use std::time::Duration;
 
@@ -17,9 +17,9 @@ use crate::{
 /// The states of a connection, as changes.
 pub(super) struct Link {
     states: ServerStates,
-    /// The number of the connection that was told last.
+    /// The number of the connection that was reported last.
     epoch: u64,
-    /// Whether the loss of the connection was told, and the next one was not.
+    /// Whether the loss of the connection was reported, and the next connection was not.
     pub(super) is_lost: bool,
 }
 
@@ -81,14 +81,14 @@ impl Link {
     }
 }
 
-/// The end of a watch that was not asked for.
+/// The error that ends a watch.
 pub(super) fn over(why: &dyn std::fmt::Display) -> Failure {
     let text = format!("this can't be followed any more: {why}");
     Failure::Status(FAILED, text)
 }
 
 impl Attempt {
-    /// What people are told.
+    /// The text for people.
     pub(super) fn text(&self) -> String {
         let why = self.why();
         let why = field(&why);
@@ -103,7 +103,7 @@ impl Attempt {
         format!("{what}: {why}; trying again in {}", length(self.pause))
     }
 
-    /// What programs are told, in JSON lines.
+    /// The JSON lines for programs.
     pub(super) fn told(&self) -> Vec<Value> {
         let error = self.why();
         let pause = u64::try_from(self.pause.as_millis()).unwrap_or(u64::MAX);

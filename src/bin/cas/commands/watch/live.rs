@@ -1,4 +1,4 @@
-//! What comes of a session over one connection.
+//! A session, as one connection shows it.
 
 use cas_sdk::{
     CasClient, Error, Thread, Turn, TurnEvent,

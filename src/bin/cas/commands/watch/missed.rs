@@ -1,4 +1,4 @@
-//! What is shown when the connection is lost, and of what was missed when it is there again.
+//! What is shown when the connection is lost, and what was missed once it is back.
 
 use anstyle::AnsiColor;
 use cas_sdk::{Error, turn::StartedBy};

@@ -22,7 +22,7 @@ pub(super) struct Requests {
 }
 
 impl Requests {
-    /// Takes note of a change.
+    /// Records a change.
     pub(super) async fn changed(&mut self, change: Change, view: &mut View) -> Result {
         match change {
             Change::Added(request) => {
@@ -57,7 +57,7 @@ impl Requests {
         }
     }
 
-    /// Forgets all requests: the server tells them again, to the next connection.
+    /// Forgets all requests: the server sends them again on the next connection.
     pub(super) async fn clear(&mut self, view: &mut View) -> Result {
         self.waiting.clear();
         match self.asked.take() {
@@ -118,8 +118,8 @@ fn mark(asking: Option<&Asking>) -> String {
     asking.map(Asking::mark).unwrap_or_default()
 }
 
-/// Nothing that is typed answers it any more. NB. What was typed for a question, a secret maybe, must not be sent as
-/// something else.
+/// Ends a question: a typed line no longer answers it. NB. Text typed for a question may be a
+/// secret and must not be sent as something else.
 async fn end(asked: &Asking, view: &mut View) -> Result {
     let was_typed = !asked.is_answered && matches!(asked.kind, Kind::Questions { .. });
     if was_typed {

@@ -46,7 +46,7 @@ struct Roster {
     threads: HashMap<String, Known>,
 }
 
-/// What was told of a thread last.
+/// What was last shown of a thread.
 #[derive(Default)]
 struct Known {
     title: String,
@@ -119,7 +119,7 @@ impl Roster {
         let events = subscribed(&client);
         let threads = match loaded(&client).await {
             Ok(threads) => threads,
-            // It is lost once more, which is told next.
+            // The connection was lost again, which is reported next.
             Err(_) if is_closed(&client).await => return Ok(()),
             Err(failure) => return Err(failure),
         };

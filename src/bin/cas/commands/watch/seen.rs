@@ -1,4 +1,5 @@
-//! What was shown of a thread, so that what a lost connection has kept back is shown, once.
+//! What was shown of a thread, so that everything missed during a lost connection is shown exactly
+//! once.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -24,7 +25,7 @@ struct SeenTurn {
 }
 
 impl Seen {
-    /// Takes a snapshot for shown; what it has of a turn that runs is told with the turn.
+    /// Marks a snapshot as shown. Its part of the running turn is shown with the turn.
     pub(super) fn all(&mut self, turns: &[TurnInfo]) {
         for turn in turns {
             self.begin(&turn.id);
@@ -164,7 +165,7 @@ fn id_of(item: &ThreadItem) -> Option<String> {
     Some(item["id"].as_str()?.to_owned())
 }
 
-/// Whether nothing more comes of an item: what runs has its end told later.
+/// Whether an item is complete. The end of a running one comes later.
 fn is_complete(item: &ThreadItem) -> bool {
     let item: Value = serde_json::to_value(item).unwrap_or_default();
     item["status"] != "inProgress"

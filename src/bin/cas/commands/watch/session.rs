@@ -43,7 +43,7 @@ pub(super) struct Session {
     seen: Seen,
     view: View,
     requests: Requests,
-    /// The last turn was interrupted, and none has begun since: the server lets the queue wait.
+    /// Whether the last turn was interrupted and none has begun since: the server holds the queue.
     holds_queue: bool,
 }
 
@@ -117,7 +117,7 @@ impl Session {
             event = self.events.next() => self.told(event).await?,
             change = self.link.next() => match change? {
                 Change::Lost(attempt) => self.view.lost(&attempt).await?,
-                // Told when it is known what was missed.
+                // Reported once it is known what was missed.
                 Change::Connected => {}
             },
         }
@@ -178,7 +178,7 @@ impl Session {
         Ok(())
     }
 
-    /// Takes note of the end of a connection, and of what was missed.
+    /// Records the end of a connection, and what was missed.
     async fn told(&mut self, event: Option<Result<ThreadEvent, Error>>) -> Result {
         match event {
             Some(Ok(ThreadEvent::Lost { .. })) => {
@@ -206,7 +206,7 @@ impl Session {
         };
         let (live, turns) = match Live::join(&client, &self.id).await {
             Ok(joined) => joined,
-            // It is lost once more, which is told next.
+            // The connection was lost again, which is reported next.
             Err(error) if error.close_reason().is_some() => return Ok(()),
             Err(error) => return Err(over(&reason(&error))),
         };

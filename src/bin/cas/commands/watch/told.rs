@@ -1,4 +1,4 @@
-//! What `cas watch --json` emits beside the events of a turn. `docs/json.md` shows each.
+//! What `cas watch --json` emits besides the events of a turn. `docs/json.md` shows each.
 
 use serde::Serialize;
 use serde_json::Value;

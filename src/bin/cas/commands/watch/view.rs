@@ -152,7 +152,7 @@ impl View {
         }
     }
 
-    /// What somebody other than the agent of the session has said.
+    /// A message that is not from the agent of the session.
     async fn said(&mut self, who: &str, text: &str) -> Result {
         self.page.new_line().await?;
         let who = format!("{}:", field(who));
@@ -174,7 +174,7 @@ impl View {
         self.page.text(delta).await
     }
 
-    /// A message that is whole: what was not shown of it is.
+    /// Ends a message: shows the part that was not shown yet.
     async fn whole(&mut self, item: &str, text: &str) -> Result {
         let (id, shown) = std::mem::take(&mut self.message);
         if id != item {
