@@ -26,8 +26,8 @@ use crate::{
     protocol::{Call, InitializeParams, pointer::at},
     rpc::{
         Connection,
-        connection::OutgoingRequest,
         error::NoAnswer,
+        outgoing::OutgoingRequest,
         queue::Bounds,
         reply::{OnReply, RawReply},
         router::{Matcher, Subscription},

@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     client::{handle::CasClient, retry::Retry},
-    error::Error,
+    error::{Error, RpcErrorKind},
     protocol::{self, Call},
     rpc::reply::RawReply,
 };
@@ -224,7 +224,7 @@ impl Outgoing {
                         None => error,
                     });
                 }
-                Err(error) if error.is_retryable() => error,
+                Err(error) if error.rpc_kind() == Some(RpcErrorKind::Overloaded) => error,
                 Err(error) => return Err(error),
             };
             match pauses.next() {

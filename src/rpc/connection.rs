@@ -1,7 +1,6 @@
 //! A connection: requests, notifications and answers on their way to the server.
 
 use std::{
-    borrow::Cow,
     sync::{Arc, Mutex, TryLockError},
     time::Duration,
 };
@@ -11,6 +10,7 @@ use tokio::time::timeout;
 use super::{
     error::{Closed, NoAnswer},
     outbox::{self, Outbox},
+    outgoing::OutgoingRequest,
     pending::Slot,
     reply::{OnReply, Outcome},
     router::Router,
@@ -51,15 +51,6 @@ pub(crate) enum Write {
     Now,
     /// Now if it is the only one; else by the writer task, together with those that follow.
     Soon,
-}
-
-/// A request that is to be made.
-pub(crate) struct OutgoingRequest {
-    pub(crate) method: Cow<'static, str>,
-    /// The params as JSON text, shared with the caller: they are copied when they are sent.
-    pub(crate) params: Arc<str>,
-    pub(crate) lane: Lane,
-    pub(crate) on_reply: Option<OnReply>,
 }
 
 impl Connection {

@@ -30,6 +30,7 @@ pub(crate) mod message;
 #[cfg(test)]
 mod model_tests;
 pub(crate) mod outbox;
+pub(crate) mod outgoing;
 mod pending;
 mod protocol;
 pub(crate) mod queue;

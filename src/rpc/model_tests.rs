@@ -15,10 +15,11 @@ use tokio::io::AsyncWrite;
 use super::{
     Connection, Limits, Router,
     aside::Aside,
-    connection::{OutgoingRequest, Write},
+    connection::Write,
     error::{Closed, NoAnswer},
     line::{Line, Lines},
     outbox::Outbox,
+    outgoing::OutgoingRequest,
     reader::{Reader, ReaderState},
     reply::Outcome,
     test_protocol::{Deaf, PROTOCOL},

@@ -6,7 +6,6 @@
 //! request at a time, after pauses that double.
 
 use std::{
-    borrow::Cow,
     collections::{HashMap, VecDeque},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -22,10 +21,9 @@ use tokio::{
 
 use super::{
     aside::Aside,
-    connection::OutgoingRequest,
     error::{Closed, NoAnswer},
-    reply::{OnReply, Outcome},
-    window::{Place, Window},
+    outgoing::{Answer, OutgoingRequest, Pending, Ready, Waiting},
+    window::Window,
 };
 
 /// How long a place that was given up is kept at least, unless the answer comes.
@@ -37,44 +35,6 @@ const LONGEST: Duration = Duration::from_secs(600);
 /// How many answers are waited for whose callers have gone: the server never gives some.
 const FORGOTTEN: usize = 1_024;
 
-type Answer = Result<Outcome, NoAnswer>;
-
-/// A request that was sent and may be answered.
-pub(super) struct Pending {
-    /// `None` if only the hook waits for the answer.
-    tx: Option<oneshot::Sender<Answer>>,
-    pub(super) on_reply: Option<OnReply>,
-    pub(super) method: Cow<'static, str>,
-    /// Its caller has gone.
-    pub(super) is_forgotten: bool,
-    /// How many requests were sent up to this one.
-    order: u64,
-    /// `None` once it was given back.
-    place: Option<Place>,
-}
-
-impl Pending {
-    /// Gives the caller the answer. Returns whether it is lost, as the caller has gone.
-    pub(super) fn tell(self, answer: Answer) -> bool {
-        self.tx.is_some_and(|tx| tx.send(answer).is_err())
-    }
-}
-
-/// A request that waits in the window.
-pub(crate) struct Waiting {
-    request: OutgoingRequest,
-    tx: Option<oneshot::Sender<Answer>>,
-}
-
-/// A request that is to be sent now.
-pub(super) struct Ready {
-    pub(super) id: u64,
-    pub(super) method: Cow<'static, str>,
-    pub(super) params: Arc<str>,
-    /// There is no other one, neither sent nor waiting.
-    pub(super) alone: bool,
-}
-
 /// The requests that a connection leaves behind at its end.
 pub(super) struct Unanswered {
     sent: HashMap<u64, Pending>,
@@ -85,12 +45,18 @@ impl Unanswered {
     /// Tells the callers that no answer will come. The hooks are dropped aside: they may hold handlers.
     pub(super) fn close(self, closed: &Closed, aside: &Aside) {
         for mut pending in self.sent.into_values() {
-            pending.on_reply.take().map(|hook| aside.let_go(hook));
+            if let Some(hook) = pending.on_reply.take() {
+                aside.let_go(hook);
+            }
             pending.tell(Err(NoAnswer::Lost(closed.clone())));
         }
         for Waiting { request, tx } in self.waiting {
-            request.on_reply.map(|hook| aside.let_go(hook));
-            tx.map(|tx| tx.send(Err(NoAnswer::Closed(closed.clone()))));
+            if let Some(hook) = request.on_reply {
+                aside.let_go(hook);
+            }
+            if let Some(tx) = tx {
+                drop(tx.send(Err(NoAnswer::Closed(closed.clone()))));
+            }
         }
     }
 }

@@ -232,8 +232,14 @@ impl Queue {
     }
 
     /// Counts dropped messages by their subject from now on, until [`retain`](Self::retain) decides which of them count.
+    /// Those that were dropped before cannot be told apart.
     pub(crate) fn tally(&self) {
-        self.lock().tally.get_or_insert_default();
+        let mut state = self.lock();
+        let rest = state.lag;
+        state.tally.get_or_insert_with(|| Tally {
+            subjects: Vec::new(),
+            rest,
+        });
     }
 
     /// Keeps only the messages for which `keep` is true, and counts only the dropped ones for which `counts` is: for a
@@ -374,6 +380,15 @@ mod tests {
         let _ = queue.push_all((1..=10).map(|n| (message(n), vital.contains(&n))));
         assert_eq!(take(&queue), ["1", "lagged 4", "5", "7", "8", "9", "10"]);
         assert!(take(&queue).is_empty());
+    }
+
+    #[test]
+    fn messages_dropped_before_the_tally_began_still_count_after_it() {
+        let queue = Queue::new(BOUNDS);
+        let _ = queue.push_all((1..=5).map(|n| (message(n), false)));
+        queue.tally();
+        queue.retain(|_| true, |_| true);
+        assert_eq!(take(&queue), ["lagged 2", "3", "4", "5"]);
     }
 
     #[test]

@@ -13,11 +13,12 @@ use proptest::{collection::vec, prelude::*};
 
 use super::{
     aside::Aside,
-    connection::{Connection, Limits, OutgoingRequest},
+    connection::{Connection, Limits},
     envelope::MessageKind,
     line::{Line, Lines},
     message::Incoming,
     outbox::Outbox,
+    outgoing::OutgoingRequest,
     pending::Slot,
     queue::{Bounds, Next},
     reader::{self, Reader, ReaderState},

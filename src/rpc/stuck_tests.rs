@@ -10,9 +10,10 @@ use tokio::{
 use super::{
     Connection, Limits, Router,
     aside::Aside,
-    connection::{OutgoingRequest, Write},
+    connection::Write,
     error::{Closed, NoAnswer},
     outbox::Outbox,
+    outgoing::OutgoingRequest,
     pending::Slot,
     reader::{Reader, ReaderState},
     test_protocol::{Deaf, PROTOCOL},

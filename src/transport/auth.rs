@@ -133,7 +133,7 @@ impl Auth {
                     .unwrap_or_default();
                 let claims = Claims {
                     iat: now.as_secs(),
-                    exp: (now + *lifetime).as_secs(),
+                    exp: now.saturating_add(*lifetime).as_secs(),
                     iss: issuer.as_deref(),
                     aud: audience.as_deref(),
                 };

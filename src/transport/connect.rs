@@ -29,21 +29,23 @@ pub(crate) struct Opened {
 /// The deadline for all steps of a handshake together.
 #[derive(Clone, Copy)]
 pub(crate) struct Deadline {
-    at: Instant,
+    /// `None` beyond the range of the clock.
+    at: Option<Instant>,
     after: Duration,
 }
 
 impl Deadline {
     pub(crate) fn new(after: Duration) -> Self {
         Self {
-            at: Instant::now() + after,
+            at: Instant::now().checked_add(after),
             after,
         }
     }
 
     /// The time that is left.
     pub(crate) fn left(&self) -> Duration {
-        self.at.saturating_duration_since(Instant::now())
+        let left = |at: Instant| at.saturating_duration_since(Instant::now());
+        self.at.map_or(Duration::MAX, left)
     }
 
     /// The error for a deadline that has passed.
@@ -59,7 +61,10 @@ impl Deadline {
         waiting_for: &'static str,
         step: impl Future<Output = Result<T, Kind>>,
     ) -> Result<T, Kind> {
-        timeout_at(self.at, step)
+        let Some(at) = self.at else {
+            return step.await;
+        };
+        timeout_at(at, step)
             .await
             .unwrap_or_else(|_| Err(self.passed(waiting_for)))
     }

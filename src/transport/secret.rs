@@ -19,6 +19,11 @@ impl Secret {
         &self.0
     }
 
+    /// Hides this secret in a text that may repeat it.
+    pub(super) fn hide_in(&self, text: &str) -> String {
+        text.replace(&self.0, "[hidden]")
+    }
+
     /// Reads a file, without the white space around its text. The error shows nothing of the text.
     pub(super) fn read(path: &Path) -> Result<Self, String> {
         let shown = path.display();

@@ -56,7 +56,7 @@ where
     let (answer, rest) = read(stream, sent).await?;
     let status = answer.status().as_u16();
     if status != 101 {
-        let body = body(stream, &answer, rest).await;
+        let body = body(stream, &answer, rest, token).await;
         return Err(match status {
             401 => Kind::Unauthorized(AuthRefusal::from_body(&body)),
             _ => Kind::Http { status, body },
@@ -108,23 +108,29 @@ async fn read<S: AsyncRead + Unpin>(
     }
 }
 
-/// The first bytes of the body.
+/// The first bytes of the body, without the token: a proxy may repeat the headers of the request.
 async fn body<S: AsyncRead + Unpin>(
     stream: &mut S,
     answer: &Response,
     mut body: BytesMut,
+    token: Option<&Secret>,
 ) -> String {
     let length = answer.headers().get("content-length");
     let length = length
         .and_then(|v| v.to_str().ok()?.parse().ok())
         .unwrap_or(usize::MAX);
-    let want = BODY.min(length);
+    // So much that no token is cut off.
+    let want = (BODY + token.map_or(0, |token| token.expose().len())).min(length);
     let _ = timeout(BODY_WITHIN, async {
         while body.len() < want && matches!(stream.read_buf(&mut body).await, Ok(1..)) {}
     })
     .await;
     body.truncate(want);
-    let text = String::from_utf8_lossy(&body);
+    let mut text = String::from_utf8_lossy(&body).into_owned();
+    if let Some(token) = token {
+        text = token.hide_in(&text);
+    }
+    text.truncate(text.floor_char_boundary(BODY));
     text.trim()
         .chars()
         .map(|c| {

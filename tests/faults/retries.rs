@@ -115,6 +115,21 @@ async fn no_other_error_is_retried() {
             assert!(!error.is_retryable(), "{error:?}");
             assert_eq!(server.calls(METHOD), 1, "{message}");
         }
+        // An error that may pass is not one that says that nothing was carried out.
+        for info in [
+            "internalServerError",
+            "serverOverloaded",
+            "responseStreamDisconnected",
+        ] {
+            let refusal = move || {
+                let data = serde_json::json!({"codexErrorInfo": info});
+                RpcError::new(-32603, "it broke in the middle", Some(data))
+            };
+            let (client, server) = busy(1, refusal).await;
+            let error = request(&client).retry(Retry::default()).await.unwrap_err();
+            assert!(error.rpc().is_some(), "{error:?}");
+            assert_eq!(server.calls(METHOD), 1, "{info}");
+        }
         // Least of all what was not answered: it may have been carried out.
         let (client, server) = FakeServer::connect(CasClient::builder()).await.unwrap();
         let after = Duration::from_secs(3);

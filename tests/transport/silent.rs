@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use cas_sdk::{CasClient, Error, error::ConnectErrorKind as Kind, live::Endpoint};
+use cas_sdk::{
+    CasClient, Error,
+    error::ConnectErrorKind as Kind,
+    live::{Auth, Endpoint},
+};
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -95,6 +99,41 @@ async fn an_http_error_is_reported_with_its_status_and_its_first_line() {
             assert!(error.to_string().contains(text), "{error}");
             assert!(matches!(kind(Err(error)), Kind::Http { status: s, .. } if s == status));
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_refusal_that_repeats_the_token_does_not_show_it() {
+    const TOKEN: &str = "s3cret-T0ken";
+    let long = format!("HTTP/1.1 500 Oh\r\n\r\n{}{TOKEN}", "x".repeat(1_019));
+    within(60, async {
+        for answer in [
+            "HTTP/1.1 401 No\r\nContent-Length: 46\r\n\r\nbad header: Authorization: Bearer s3cret-T0ken",
+            "HTTP/1.1 400 No\r\n\r\nGET / Authorization: Bearer s3cret-T0ken, s3cret-T0ken\n",
+            // It would be cut in the middle of the token.
+            long.leak(),
+        ] {
+            let endpoint: Endpoint = answering(answer).await.parse().unwrap();
+            let endpoint = endpoint.auth(Auth::token(TOKEN));
+            let error = CasClient::builder().connect_to(endpoint).await.unwrap_err();
+            let shown = format!("{error} {error:?}");
+            assert!(!shown.contains("s3cre"), "{shown}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_handshake_may_take_any_time_and_a_token_live_for_any_time() {
+    within(60, async {
+        let builder = CasClient::builder().handshake_timeout(Duration::MAX);
+        let address = answering("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n").await;
+        let secret = Auth::shared_secret("a secret of more than thirty-two bytes");
+        let endpoint: Endpoint = address.parse().unwrap();
+        let endpoint = endpoint.auth(secret.lifetime(Duration::MAX));
+        let error = builder.connect_to(endpoint).await.unwrap_err();
+        assert!(matches!(kind(Err(error)), Kind::Http { status: 404, .. }));
     })
     .await;
 }
