@@ -35,7 +35,8 @@ pub(crate) async fn run() -> anyhow::Result<Vec<String>> {
         Ok(Decision::Accept)
     };
     // What is accepted runs outside of the sandbox, and what follows the words of a rule is free.
-    // So a rule names a program that runs no other, or a subcommand: `git status`, not `git`.
+    // So a rule names a program that runs no other, or a subcommand: `git status`, not `git`, and
+    // only in an `exact_cwd`, since a repository's own configuration can name programs.
     // `exact_command` takes nothing behind its words.
     let policy = Policy::from(ask)
         .rule(Rule::decline().command("rm").named("nothing is removed"))

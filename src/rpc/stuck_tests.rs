@@ -1,9 +1,16 @@
 //! Requests that wait: for what neither a caller nor an answer brings, which is time or room in a tap, and in vain.
 
-use std::{future::poll_fn, pin::pin, sync::Arc, time::Duration};
+use std::{
+    future::poll_fn,
+    io,
+    pin::{Pin, pin},
+    sync::{Arc, Mutex, OnceLock},
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use tokio::{
-    io::{AsyncBufReadExt as _, BufReader, DuplexStream, duplex},
+    io::{AsyncBufReadExt as _, AsyncWrite, BufReader, DuplexStream, duplex},
     time::timeout,
 };
 
@@ -12,7 +19,7 @@ use super::{
     aside::Aside,
     connection::Write,
     error::{Closed, NoAnswer},
-    outbox::Outbox,
+    outbox::{Outbox, Sink},
     outgoing::OutgoingRequest,
     pending::Slot,
     reader::{Reader, ReaderState},
@@ -27,6 +34,15 @@ fn rig() -> (Arc<Connection>, BufReader<DuplexStream>) {
 
 /// The same with this many places.
 fn rig_with(in_flight: usize) -> (Arc<Connection>, BufReader<DuplexStream>) {
+    let (near, far) = duplex(1_000_000);
+    let connection = connection_to(in_flight, Box::pin(near));
+    let (looking_after, writing) = (connection.clone(), connection.clone());
+    tokio::spawn(async move { looking_after.send_stuck().await });
+    tokio::spawn(async move { writing.outbox.drive().await });
+    (connection, BufReader::new(far))
+}
+
+fn connection_to(in_flight: usize, sink: Sink) -> Arc<Connection> {
     let limits = Limits {
         in_flight,
         urgent: 1,
@@ -35,19 +51,19 @@ fn rig_with(in_flight: usize) -> (Arc<Connection>, BufReader<DuplexStream>) {
     };
     let window = Window::new(limits.in_flight, limits.urgent);
     let router = Router::new(&PROTOCOL, Arc::new(Deaf), Aside::new(), window);
-    let (near, far) = duplex(1_000_000);
-    let outbox = Outbox::new(Box::pin(near));
-    let connection = Arc::new(Connection::new(Arc::new(router), outbox, limits));
-    let looking_after = connection.clone();
-    tokio::spawn(async move { looking_after.send_stuck().await });
-    (connection, BufReader::new(far))
+    let outbox = Outbox::new(sink);
+    Arc::new(Connection::new(Arc::new(router), outbox, limits))
 }
 
 fn request(connection: &Connection) -> Slot {
+    request_in(Lane::Ordinary, connection)
+}
+
+fn request_in(lane: Lane, connection: &Connection) -> Slot {
     let slot = connection.request(OutgoingRequest {
         method: "m".into(),
         params: "{}".into(),
-        lane: Lane::Ordinary,
+        lane,
         on_reply: None,
     });
     slot.expect("open")
@@ -58,6 +74,15 @@ fn answer(connection: &Connection, id: u64) {
     let line = format!(r#"{{"id":{id},"result":{id}}}"#);
     Reader::new(&connection.router, &mut ReaderState::new(&PROTOCOL)).line(line.as_bytes());
     connection.send_ready(Write::Now);
+}
+
+/// Calls a function when it is dropped.
+struct OnDrop<F: FnMut()>(F);
+
+impl<F: FnMut()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
 }
 
 /// Whether the server gets a frame within this time.
@@ -112,21 +137,19 @@ async fn requests_that_only_a_hook_waits_for_keep_no_place_for_ever() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_waits_when_a_hooked_one_takes_the_last_place_is_sent_in_time() {
+async fn a_request_that_waits_when_a_hooked_one_takes_the_place_is_sent_in_time() {
     let (connection, mut server) = rig();
     let _first = request(&connection);
+    let _urgent = request_in(Lane::Urgent, &connection);
     let _second = request(&connection);
-    assert!(hears(&mut server, 1).await);
+    connection.send_hooked("interrupt", "{}", Box::new(|_| ()));
+    assert!(hears(&mut server, 1).await && hears(&mut server, 1).await);
     settled().await;
-    // It takes the reserved place, and then the shared one.
-    connection.send_hooked("interrupt", "{}", Box::new(|_| ()));
-    connection.send_hooked("interrupt", "{}", Box::new(|_| ()));
-    assert!(hears(&mut server, 1).await);
     answer(&connection, 1);
     assert!(hears(&mut server, 1).await && !hears(&mut server, 3).await);
     assert!(
-        hears(&mut server, 10).await,
-        "the place of the first interrupt"
+        hears(&mut server, 3).await,
+        "the interrupt gives its place back"
     );
 }
 
@@ -191,17 +214,77 @@ async fn an_answered_request_is_not_counted_among_those_whose_callers_have_gone(
 }
 
 #[tokio::test]
-async fn the_end_of_a_connection_drops_hooks_on_another_thread() {
-    struct TellsThread(std::sync::mpsc::Sender<std::thread::ThreadId>);
-    impl Drop for TellsThread {
-        fn drop(&mut self) {
-            let _ = self.0.send(std::thread::current().id());
-        }
+async fn a_request_made_while_another_is_being_sent_is_sent_after_it() {
+    let (connection, mut server) = rig_with(2_000);
+    let makes_another = OnDrop({
+        let connection = connection.clone();
+        move || std::mem::forget(request(&connection))
+    });
+    // The last of these has the hook of the first dropped before it is written.
+    connection.send_hooked("m", "{}", Box::new(move |_| drop(makes_another)));
+    for _ in 0..1_024 {
+        connection.send_hooked("m", "{}", Box::new(|_| ()));
     }
+    for id in 1..=1_026 {
+        let mut line = String::new();
+        server.read_line(&mut line).await.expect("a frame");
+        assert!(line.starts_with(&format!(r#"{{"id":{id},"#)), "{line}");
+    }
+}
+
+/// A pipe that makes a request when it is written to for the first time.
+struct Reentrant {
+    connection: Arc<OnceLock<Arc<Connection>>>,
+    written: Arc<Mutex<Vec<u8>>>,
+}
+
+impl AsyncWrite for Reentrant {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let mut written = self.written.lock().expect("no panic");
+        let is_first = written.is_empty();
+        written.extend_from_slice(buf);
+        drop(written);
+        if is_first && let Some(connection) = self.connection.get() {
+            std::mem::forget(request(connection));
+        }
+        Poll::Ready(Ok(buf.len()))
+    }
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[tokio::test]
+async fn a_request_made_while_others_are_written_is_sent_without_another_push() {
+    let cell = Arc::new(OnceLock::new());
+    let written = Arc::<Mutex<Vec<u8>>>::default();
+    let pipe = Reentrant {
+        connection: cell.clone(),
+        written: written.clone(),
+    };
+    let connection = connection_to(64, Box::pin(pipe));
+    let _ = cell.set(connection.clone());
+    let _first = request(&connection);
+    // The second one is queued, for the writer that nobody drives here.
+    connection.outbox.flush();
+    let written = String::from_utf8(written.lock().expect("no panic").clone()).expect("text");
+    assert_eq!(written.lines().count(), 2, "{written}");
+}
+
+#[tokio::test]
+async fn the_end_of_a_connection_drops_hooks_on_another_thread() {
     let (connection, _server) = rig();
     let (tell, told) = std::sync::mpsc::channel();
     for _ in 0..3 {
-        let held = TellsThread(tell.clone());
+        let tell = tell.clone();
+        let held = OnDrop(move || drop(tell.send(std::thread::current().id())));
         connection.send_hooked("m", "{}", Box::new(move |_| drop(held)));
     }
     connection.close(&Closed::default());

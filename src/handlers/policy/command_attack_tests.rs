@@ -48,6 +48,11 @@ fn no_preset_but_auto_persistent_persists_anything() {
         ("python3 x.py", json!(["python3", "x.py"])),
         ("git -C . status", json!(["git", "-C"])),
         ("git status", json!(["git"])),
+        ("git status", json!(["git", "status"])),
+        ("./lint.sh", json!(["./lint.sh"])),
+        ("nodejs x.js", json!(["nodejs"])),
+        ("cargo +nightly run", json!(["cargo", "+nightly"])),
+        ("npm exec x", json!(["npm", "exec"])),
         ("touch x", json!([])),
         ("touch x", json!([""])),
         ("touch x", json!(["touch", ""])),
@@ -103,6 +108,11 @@ fn an_amendment_is_no_wider_than_the_rule_that_accepts_it() {
         ),
         (
             status().cwd("/repo"),
+            "git status",
+            json!(["git", "status"]),
+        ),
+        (
+            status().exact_cwd("/repo"),
             "git status",
             json!(["git", "status"]),
         ),
@@ -270,6 +280,13 @@ fn a_rule_that_accepts_a_program_that_runs_others_says_so() {
     for rule in [
         Rule::accept().command("git status"),
         Rule::accept().exact_command("git status"),
+        Rule::accept().exact_command("git status").cwd("/repo"),
+    ] {
+        let rule = rule.named("status");
+        assert!(warned(rule).contains("name the directory with exact_cwd"));
+    }
+    for rule in [
+        Rule::accept().command("git status").exact_cwd("/repo"),
         Rule::decline().command("git"),
         Rule::accept().on(Subject::Command),
     ] {

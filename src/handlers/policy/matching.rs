@@ -88,7 +88,7 @@ impl Rule {
     /// persisted rule holds for every thread and directory, and for all commands that begin with
     /// the amendment.
     pub(super) fn decision(&self, asked: &Asked<'_>) -> Decision {
-        let narrowed = !self.threads.is_empty() || !self.cwds.is_empty();
+        let narrowed = !self.threads.is_empty() || self.is_narrowed_to_directories();
         let is_command = asked.facts.subject == Some(Subject::Command);
         let persists = match &self.decision {
             Decision::AcceptAlways if is_command => {
@@ -118,7 +118,7 @@ impl Rule {
         };
         let named = if self.commands.is_empty() {
             // A rule for all commands must not persist one that can run all others.
-            !programs::can_run_others(amendment)
+            !programs::can_run_others(amendment) && !programs::obeys_directory(amendment)
         } else {
             self.commands.iter().any(own)
         };
@@ -262,8 +262,12 @@ impl Rule {
 
     fn paths_match(&self, facts: &Facts) -> Match {
         let cwd = match &facts.cwd {
-            _ if self.cwds.is_empty() => Match::Yes,
-            Some(cwd) => any_root(&self.cwds, cwd, path::within),
+            _ if !self.is_narrowed_to_directories() => Match::Yes,
+            Some(cwd) => any_root(&self.cwds, cwd, path::within).or(any_root(
+                &self.exact_cwds,
+                cwd,
+                path::is,
+            )),
             None => Match::Unknown,
         };
         if self.roots.is_empty() || cwd == Match::No {

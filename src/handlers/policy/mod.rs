@@ -45,7 +45,7 @@ pub use rule::{Permission, Rule, Subject};
 ///
 /// let policy = Policy::decline()
 ///     .rule(Rule::decline().command("git push").named("no pushing"))
-///     .rule(Rule::accept().command("git status").exact_command("cargo test").cwd("/repo"))
+///     .rule(Rule::accept().command("git status").exact_command("cargo test").exact_cwd("/repo"))
 ///     .rule(Rule::accept_for_session().within("/repo/src"))
 ///     .rule(Rule::accept().mcp_server("docs").mcp_tool("get_*"));
 /// let builder = CasClient::builder().approvals(policy);

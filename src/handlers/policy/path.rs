@@ -11,6 +11,17 @@ pub(super) fn within(path: &Path, root: &Path) -> Match {
     compare(path, root, starts_with)
 }
 
+/// Whether `path` is `root`.
+pub(super) fn is(path: &Path, root: &Path) -> Match {
+    compare(path, root, |path, root| {
+        match (starts_with(path, root), starts_with(root, path)) {
+            (Match::Yes, other) | (other, Match::Yes) => other,
+            (Match::No, _) | (_, Match::No) => Match::No,
+            (Match::Unknown, Match::Unknown) => Match::Unknown,
+        }
+    })
+}
+
 /// Whether `path` is `root`, below it or above it: a permission for a directory includes its
 /// contents.
 pub(super) fn overlaps(path: &Path, root: &Path) -> Match {

@@ -4,111 +4,193 @@
 /// Programs that run what their arguments name, at any position.
 const RUNNERS: &[&str] = &[
     ".",
+    "ant",
     "ash",
     "at",
     "awk",
     "bash",
     "batch",
+    "bazel",
     "builtin",
+    "bunx",
     "busybox",
+    "bwrap",
+    "caffeinate",
+    "catchsegv",
     "chroot",
+    "chrt",
     "cmake",
+    "cmd",
     "command",
     "crontab",
+    "cscript",
     "csh",
     "dash",
+    "dbus-run-session",
     "doas",
+    "dotnet",
+    "dumb-init",
     "ed",
     "emacs",
+    "entr",
     "env",
     "eval",
     "ex",
     "exec",
     "expect",
     "find",
+    "firejail",
     "fish",
     "flock",
+    "forfiles",
     "gawk",
     "gdb",
+    "genv",
+    "gfind",
+    "git-shell",
     "gmake",
+    "gnice",
+    "gnohup",
+    "gosu",
+    "groovy",
+    "gsed",
+    "gstdbuf",
+    "gtimeout",
+    "gxargs",
+    "hyperfine",
+    "i386",
     "ionice",
+    "ipython",
+    "java",
+    "jshell",
+    "julia",
     "just",
     "ksh",
+    "ld.so",
     "less",
+    "linux32",
+    "linux64",
+    "ltrace",
     "lua",
     "m4",
     "make",
     "man",
     "mawk",
+    "meson",
     "more",
+    "mshta",
+    "msiexec",
+    "nawk",
+    "newgrp",
     "nice",
     "ninja",
     "node",
+    "nodejs",
     "nohup",
-    "nsenter",
+    "nox",
     "npx",
+    "nsenter",
+    "numactl",
+    "nvim",
     "osascript",
     "parallel",
+    "perf",
     "perl",
     "php",
+    "pkexec",
     "pnpx",
     "powershell",
+    "proot",
     "pwsh",
-    "python",
     "pypy",
+    "pytest",
+    "python",
+    "r",
+    "rake",
+    "rlwrap",
+    "rscript",
     "rsync",
     "ruby",
+    "rundll",
     "runuser",
+    "scala",
+    "scons",
     "scp",
     "screen",
     "script",
     "sed",
+    "setarch",
     "setsid",
     "sftp",
+    "sg",
     "sh",
     "socat",
     "source",
+    "sqlite",
     "ssh",
+    "start",
     "stdbuf",
     "strace",
     "su",
+    "su-exec",
     "sudo",
     "systemd-run",
-    "taskset",
     "tar",
+    "taskset",
     "tclsh",
     "tcsh",
     "time",
     "timeout",
+    "tini",
     "tmux",
+    "tox",
     "trap",
+    "ts-node",
+    "tsx",
+    "unbuffer",
     "unshare",
     "uvx",
+    "valgrind",
     "vi",
-    "vim",
-    "nvim",
     "view",
+    "vim",
     "watch",
+    "wscript",
+    "wsl",
+    "x86_64",
     "xargs",
     "xonsh",
+    "xvfb-run",
     "zsh",
 ];
 
 /// Programs with subcommands, or options before the subcommand, that run others.
 const WITH_SUBCOMMANDS: &[&str] = &[
+    "ansible",
     "apt",
     "apt-get",
+    "asdf",
     "aws",
     "brew",
     "bun",
     "bundle",
     "cargo",
-    "conda",
+    "chezmoi",
     "composer",
+    "conda",
     "corepack",
+    "dart",
     "deno",
+    "devbox",
+    "direnv",
     "docker",
     "docker-compose",
+    "firebase",
+    "flatpak",
+    "flutter",
+    "fly",
+    "flyctl",
+    "fnm",
     "gcloud",
     "gem",
     "gh",
@@ -116,33 +198,82 @@ const WITH_SUBCOMMANDS: &[&str] = &[
     "go",
     "gradle",
     "gradlew",
+    "hatch",
     "helm",
+    "heroku",
     "hg",
+    "jj",
     "kubectl",
+    "lein",
+    "lerna",
+    "lxc",
+    "mamba",
+    "micromamba",
+    "minikube",
+    "mise",
     "mix",
+    "multipass",
     "mvn",
     "mvnw",
+    "nerdctl",
     "nix",
     "npm",
+    "nvm",
+    "nx",
+    "oc",
     "opam",
     "openssl",
+    "pdm",
     "pip",
     "pipx",
+    "pixi",
     "pnpm",
     "podman",
     "poetry",
+    "pyenv",
     "rails",
     "rake",
+    "rbenv",
     "rustup",
+    "rye",
+    "salt",
+    "sbt",
     "snap",
     "stack",
     "svn",
+    "swift",
     "systemctl",
+    "task",
     "terraform",
+    "turbo",
     "uv",
     "vagrant",
+    "vercel",
+    "volta",
     "yarn",
+    "zig",
 ];
+
+/// Subcommands that run what their arguments name.
+const RUN: &[&str] = &[
+    "call",
+    "develop",
+    "dlx",
+    "do",
+    "eval",
+    "exec",
+    "repl",
+    "run",
+    "run-script",
+    "shell",
+    "ssh",
+    "tool",
+    "x",
+];
+
+/// Programs that read their configuration from the directory they work in, which can name other
+/// programs: `core.fsmonitor` in the configuration of a repository runs with each `git status`.
+const CONFIGURED: &[&str] = &["git", "hg", "jj"];
 
 /// Programs that run what follows their options: the program to check is a later word.
 const PREFIXES: &[&str] = &[
@@ -158,7 +289,7 @@ const INTERPRETERS: &[&str] = &[
 
 /// The name of a program without its directory, `.exe` and version, as in `/usr/bin/python3.12`.
 fn name(program: &str) -> String {
-    let name = program.rsplit('/').next().unwrap_or(program);
+    let name = program.rsplit(['/', '\\']).next().unwrap_or(program);
     let name = name.to_ascii_lowercase();
     let name = name.strip_suffix(".exe").unwrap_or(&name);
     let bare = name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.' || c == '-');
@@ -175,9 +306,21 @@ pub(super) fn can_run_others(words: &[String]) -> bool {
     let [program, rest @ ..] = words else {
         return false;
     };
-    runs_anything(program)
-        || WITH_SUBCOMMANDS.contains(&name(program).as_str())
-            && rest.first().is_none_or(|word| word.starts_with('-'))
+    let runs = |rest: &[String]| match rest {
+        [] => true,
+        [word] if RUN.contains(&word.as_str()) => true,
+        [word, ..] => word.starts_with(['-', '+']), // An option, or a toolchain of cargo.
+    };
+    runs_anything(program) || WITH_SUBCOMMANDS.contains(&name(program).as_str()) && runs(rest)
+}
+
+/// Whether the directory that a command runs in decides what it runs: by the configuration there,
+/// or because its program is named relative to it.
+pub(super) fn obeys_directory(words: &[String]) -> bool {
+    words.first().is_some_and(|program| {
+        let is_relative = program.contains('/') && !program.starts_with('/');
+        is_relative || CONFIGURED.contains(&name(program).as_str())
+    })
 }
 
 pub(super) fn is_prefix(program: &str) -> bool {
@@ -202,6 +345,14 @@ mod tests {
             "git",
             "/usr/bin/git",
             "git -C",
+            "cargo +nightly",
+            "cargo run",
+            "npm exec",
+            "npm run",
+            "docker run",
+            "nodejs",
+            "java",
+            "C:\\\\Python\\\\python.exe",
             "find",
             "find .",
             "tar -tf",
@@ -227,7 +378,7 @@ mod tests {
         for words in [
             "git status",
             "cargo test",
-            "npm run",
+            "npm run lint",
             "ls",
             "cat",
             "echo",
@@ -235,6 +386,25 @@ mod tests {
             "rg",
         ] {
             assert!(!wide(words), "{words}");
+        }
+    }
+
+    #[test]
+    fn a_program_that_obeys_its_directory_is_told_from_one_that_does_not() {
+        let obeys = |line: &str| {
+            let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+            obeys_directory(&words)
+        };
+        for line in [
+            "git status",
+            "/usr/bin/git log",
+            "./lint.sh",
+            "scripts/lint",
+        ] {
+            assert!(obeys(line), "{line}");
+        }
+        for line in ["ls", "/bin/ls", "rg TODO"] {
+            assert!(!obeys(line), "{line}");
         }
     }
 }

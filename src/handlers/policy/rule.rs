@@ -30,15 +30,22 @@ use crate::handlers::decision::Decision;
 /// ```
 /// # use cas_sdk::policy::Rule;
 /// // Matches `git status --short`, and no other command of git.
-/// Rule::accept().command("git status");
+/// Rule::accept().command("git status").exact_cwd("/repo");
 /// // Matches `cargo test` only: not `cargo test --config …`, which can run any program.
 /// Rule::accept().exact_command("cargo test");
 /// ```
 ///
+/// A command can also run what the files of its directory say, and the model may write files. `git`
+/// runs programs that the configuration of a repository names, and `./lint.sh` is another file in
+/// each directory, so give such a rule an [`exact_cwd`](Self::exact_cwd) whose `.git` and scripts
+/// the model can't write. Build tools and test runners (`cargo test`, `npm run lint`) run code of
+/// the project in any case: accept them only if the model may run that code outside of the sandbox.
+///
 /// `Rule::accept().command("git")` accepts any program: `git -c core.sshCommand=…` runs one. For a
 /// rule that accepts such a program (`find`, `xargs`, `env`, `ssh`, `make`, `python` and others)
-/// without a subcommand, the crate logs a warning when the rule is registered, and each decision by
-/// it has the warning in its [`Audit`](super::Audit).
+/// without a subcommand, and for one that accepts `git` or a program with a relative path without
+/// an exact directory, the crate logs a warning when the rule is registered, and each decision by it
+/// has the warning in its [`Audit`](super::Audit).
 #[derive(Debug, Clone, PartialEq)]
 #[must_use = "a rule decides nothing until it is in a policy"]
 pub struct Rule {
@@ -47,6 +54,7 @@ pub struct Rule {
     pub(super) subjects: Vec<Subject>,
     pub(super) commands: Vec<Line>,
     pub(super) cwds: Vec<PathBuf>,
+    pub(super) exact_cwds: Vec<PathBuf>,
     pub(super) roots: Vec<PathBuf>,
     pub(super) hosts: Vec<String>,
     pub(super) servers: Vec<String>,
@@ -100,6 +108,7 @@ impl Rule {
             subjects: Vec::new(),
             commands: Vec::new(),
             cwds: Vec::new(),
+            exact_cwds: Vec::new(),
             roots: Vec::new(),
             hosts: Vec::new(),
             servers: Vec::new(),
@@ -129,9 +138,9 @@ impl Rule {
     /// The model can choose the amendment. The rule takes it only if it is no wider than the rule
     /// itself: the amendment must begin with the words of a [`command`](Self::command) of the rule,
     /// and each plain command of the line must begin with the amendment. A rule with a
-    /// [`cwd`](Self::cwd), a [`thread`](Self::thread) or an [`exact_command`](Self::exact_command)
+    /// [`cwd`](Self::cwd), an [`exact_cwd`](Self::exact_cwd), a [`thread`](Self::thread) or an [`exact_command`](Self::exact_command)
     /// is narrower than any amendment. A rule without commands takes no amendment for a program
-    /// that runs others. Without the amendment the request is accepted for the session.
+    /// that is known to run others, for `git`, or for a relative path. Without the amendment the request is accepted for the session.
     pub fn accept_always() -> Self {
         Self::new(Decision::AcceptAlways)
     }
@@ -180,6 +189,12 @@ impl Rule {
     /// Matches requests whose working directory is this one or below it.
     pub fn cwd(mut self, dir: impl AsRef<Path>) -> Self {
         self.cwds.push(absolute(dir.as_ref()));
+        self
+    }
+
+    /// Matches requests whose working directory is this one, and not one below it.
+    pub fn exact_cwd(mut self, dir: impl AsRef<Path>) -> Self {
+        self.exact_cwds.push(absolute(dir.as_ref()));
         self
     }
 
@@ -241,16 +256,30 @@ impl Rule {
     }
 
     pub(super) fn looks_at_files(&self) -> bool {
-        !self.cwds.is_empty() || !self.roots.is_empty()
+        self.is_narrowed_to_directories() || !self.roots.is_empty()
+    }
+
+    pub(super) fn is_narrowed_to_directories(&self) -> bool {
+        !self.cwds.is_empty() || !self.exact_cwds.is_empty()
     }
 
     /// The warning for a rule that accepts more than it seems to.
     pub(super) fn warning(&self) -> Option<String> {
+        if !self.decision.accepts() {
+            return None;
+        }
         let wide = |line: &&Line| !line.exact && programs::can_run_others(&line.words);
-        let line = self.commands.iter().find(wide)?;
-        self.decision.accepts().then(|| {
-            format!(
+        if let Some(line) = self.commands.iter().find(wide) {
+            return Some(format!(
                 "a rule accepts `{}` with any arguments, which can run any other program; name its subcommand, or use exact_command",
+                line.words.join(" ")
+            ));
+        }
+        let is_anywhere = self.exact_cwds.is_empty() || !self.cwds.is_empty();
+        let obeys = |line: &&Line| is_anywhere && programs::obeys_directory(&line.words);
+        self.commands.iter().find(obeys).map(|line| {
+            format!(
+                "a rule accepts `{}` in directories whose files decide what it runs; name the directory with exact_cwd",
                 line.words.join(" ")
             )
         })

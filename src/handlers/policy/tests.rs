@@ -350,6 +350,12 @@ fn mcp_tools_skills_threads_and_directories_are_told_apart() {
         Rule::accept().command("ls").cwd("/repo/sub/deeper"),
         &command("ls")
     ));
+    let exact = |dir: &str| Rule::accept().command("ls").exact_cwd(dir);
+    assert!(accepts(exact("/repo/sub"), &command("ls")));
+    assert!(accepts(exact("/repo/sub/."), &command("ls")));
+    assert!(!accepts(exact("/repo"), &command("ls")));
+    assert!(!accepts(exact("/repo/sub/deeper"), &command("ls")));
+    assert!(accepts(exact("/repo/sub").cwd("/other"), &command("ls")));
     assert!(accepts(Rule::accept().on(Subject::Command), &command("ls")));
     assert!(!accepts(Rule::accept().on(Subject::Skill), &command("ls")));
 }
