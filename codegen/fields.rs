@@ -40,7 +40,7 @@ const PATCH_PHRASES: [&str; 6] = [
 ];
 
 /// Names of fields whose values must not be printed.
-const SECRETS: [&str; 22] = [
+const SECRETS: [&str; 23] = [
     "accessKeyId",
     "accessToken",
     "apiKey",
@@ -49,6 +49,7 @@ const SECRETS: [&str; 22] = [
     "authorization",
     "bearerToken",
     "clientSecret",
+    "env",
     "headers",
     "httpHeaders",
     "idToken",

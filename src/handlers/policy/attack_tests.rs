@@ -371,3 +371,32 @@ fn params_that_are_null_or_absent_are_as_if_they_were_not_there() {
         "no command"
     );
 }
+
+#[test]
+fn a_rule_accepts_in_another_environment_only_if_it_names_that() {
+    let asked = |environment: Value| {
+        facts(&json!({
+            "threadId": "t", "cwd": "/repo", "command": wrapped("ls"), "environmentId": environment,
+        }))
+    };
+    let ls = || Rule::accept().command("ls");
+    for here in [json!("local"), Value::Null] {
+        assert_eq!(decided(&ls(), &asked(here.clone())), Some(Decision::Accept));
+        assert_eq!(decided(&ls().environment("build-*"), &asked(here)), None);
+    }
+    let there = asked(json!("build-1"));
+    assert_eq!(decided(&ls(), &there), None);
+    assert_eq!(decided(&ls().environment("build-2"), &there), None);
+    for named in ["build-1", "build-*"] {
+        let rule = ls().environment(named);
+        assert_eq!(decided(&rule, &there), Some(Decision::Accept));
+    }
+    let refuse = Rule::decline().command("ls");
+    assert_eq!(decided(&refuse, &there), Some(Decision::Decline));
+    assert!(
+        Policy::auto()
+            .decide(&there)
+            .is_none_or(|ruling| !ruling.decision.accepts())
+    );
+    assert_eq!(decided(&ls(), &asked(json!(7))), None, "it can't be read");
+}

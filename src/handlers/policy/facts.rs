@@ -20,6 +20,8 @@ pub(crate) struct Facts {
     pub(super) thread: Option<String>,
     pub(super) command: Option<String>,
     pub(super) cwd: Option<String>,
+    /// Where a command or a permission would have its effect, if not on the server's machine.
+    pub(super) environment: Option<String>,
     /// The host that a command wants to reach.
     pub(super) host: Option<String>,
     /// The files to change. `None` if they are unknown.
@@ -69,6 +71,9 @@ impl Facts {
             cwd: members.text("cwd")?,
             ..Self::default()
         };
+        if matches!(approval, Approval::Command | Approval::Permissions) {
+            facts.environment = members.text("environmentId")?;
+        }
         match approval {
             Approval::Command => {
                 let kind = members.text("kind")?;

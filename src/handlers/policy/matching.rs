@@ -47,6 +47,9 @@ impl<'a> Asked<'a> {
     }
 }
 
+/// The id of the environment that is the server's own machine.
+const LOCAL: &str = "local";
+
 impl Rule {
     pub(super) fn matches(&self, asked: &Asked<'_>) -> bool {
         let facts = asked.facts;
@@ -56,9 +59,10 @@ impl Rule {
         }
         // Lazily in this order, so that the file system is accessed only if the outcome depends on
         // it.
-        let conditions: [&dyn Fn() -> Match; 10] = [
+        let conditions: [&dyn Fn() -> Match; 11] = [
             &|| self.subject_matches(facts),
             &|| one_of(&self.threads, facts.thread.as_deref()),
+            &|| self.environment_matches(facts),
             &|| name_matches(Subject::Skill, &self.skills, facts.skill.as_deref(), facts),
             &|| {
                 name_matches(
@@ -88,7 +92,9 @@ impl Rule {
     /// persisted rule holds for every thread and directory, and for all commands that begin with
     /// the amendment.
     pub(super) fn decision(&self, asked: &Asked<'_>) -> Decision {
-        let narrowed = !self.threads.is_empty() || self.is_narrowed_to_directories();
+        let narrowed = !self.threads.is_empty()
+            || !self.environments.is_empty()
+            || self.is_narrowed_to_directories();
         let is_command = asked.facts.subject == Some(Subject::Command);
         let persists = match &self.decision {
             Decision::AcceptAlways if is_command => {
@@ -260,6 +266,18 @@ impl Rule {
             .into()
     }
 
+    /// A rule that accepts is about the server's machine, unless it names another environment.
+    fn environment_matches(&self, facts: &Facts) -> Match {
+        let id = facts.environment.as_deref().unwrap_or(LOCAL);
+        if self.environments.is_empty() {
+            return (!self.decision.accepts() || id == LOCAL).into();
+        }
+        self.environments
+            .iter()
+            .any(|wanted| is_named(wanted, id))
+            .into()
+    }
+
     fn paths_match(&self, facts: &Facts) -> Match {
         let cwd = match &facts.cwd {
             _ if !self.is_narrowed_to_directories() => Match::Yes,
@@ -297,14 +315,16 @@ fn name_matches(subject: Subject, wanted: &[String], got: Option<&str>, facts: &
     match got {
         _ if wanted.is_empty() => Match::Yes,
         _ if facts.subject.is_some_and(|s| s != subject) => Match::No,
-        Some(got) => wanted
-            .iter()
-            .any(|w| match w.strip_suffix('*') {
-                Some(prefix) => got.starts_with(prefix),
-                None => w == got,
-            })
-            .into(),
+        Some(got) => wanted.iter().any(|wanted| is_named(wanted, got)).into(),
         None => Match::Unknown,
+    }
+}
+
+/// Whether a name is the wanted one. A final `*` takes any ending.
+fn is_named(wanted: &str, got: &str) -> bool {
+    match wanted.strip_suffix('*') {
+        Some(prefix) => got.starts_with(prefix),
+        None => wanted == got,
     }
 }
 

@@ -63,6 +63,7 @@ pub struct Rule {
     pub(super) permissions: Vec<Permission>,
     pub(super) skills: Vec<String>,
     pub(super) threads: Vec<String>,
+    pub(super) environments: Vec<String>,
 }
 
 /// The subject of a request for approval.
@@ -117,6 +118,7 @@ impl Rule {
             permissions: Vec::new(),
             skills: Vec::new(),
             threads: Vec::new(),
+            environments: Vec::new(),
         }
     }
 
@@ -246,6 +248,13 @@ impl Rule {
     /// Matches requests of this thread.
     pub fn thread(mut self, id: impl Into<String>) -> Self {
         self.threads.push(id.into());
+        self
+    }
+
+    /// Matches commands and permissions in this environment. A final `*` matches any ending.
+    /// Default: a rule that accepts matches only in the environment `local`, the server's machine.
+    pub fn environment(mut self, id: impl Into<String>) -> Self {
+        self.environments.push(id.into());
         self
     }
 

@@ -71,7 +71,7 @@ fn is_unsafe(c: char) -> bool {
         // Separators of lines and paragraphs.
         | '\u{2028}'..='\u{2029}'
         // Fillers, which look like a space and are none.
-        | '\u{115f}'..='\u{1160}' | '\u{3164}' | '\u{ffa0}'
+        | '\u{115f}'..='\u{1160}' | '\u{2800}' | '\u{3164}' | '\u{ffa0}'
         // Variants, tags, annotations, and other characters that only format.
         | '\u{fe00}'..='\u{fe0d}' | '\u{fff0}'..='\u{fffb}' | '\u{13430}'..='\u{1343f}'
         | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
