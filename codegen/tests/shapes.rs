@@ -235,7 +235,8 @@ fn presence_says_what_absence_and_null_mean() {
 fn a_secret_is_known_by_its_name_unless_it_is_a_flag() {
     let model = good_model(&json!({ "Thing": object(&json!({
         "access_token": { "type": "string" }, "refreshToken": { "type": "boolean" }, "name": { "type": "string" },
+        "env": { "type": "object", "additionalProperties": { "type": "string" } },
     }), &[]) }));
     let secret = |wire: &str| field(&model, "Thing", wire).secret;
-    assert!(secret("access_token") && !secret("refreshToken") && !secret("name"));
+    assert!(secret("access_token") && secret("env") && !secret("refreshToken") && !secret("name"));
 }

@@ -86,6 +86,7 @@ fn every_character_that_a_terminal_obeys_is_shown_and_the_others_stay() {
 fn sequences_are_shown_as_less_shows_them() {
     for (text, shown) in [
         ("\x1b]52;c;cm0gLXJm\x07", "^[]52;c;cm0gLXJm^G"),
+        ("rm\u{2800}\u{3164}x", "rm<U+2800><U+3164>x"),
         ("\x1b]0;title\x1b\\", "^[]0;title^[\\"),
         ("\x1b]8;;http://evil\x1b\\here", "^[]8;;http://evil^[\\here"),
         ("\u{9b}2J", "<U+009B>2J"),
