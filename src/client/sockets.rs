@@ -35,7 +35,7 @@ impl Builder {
         E::Error: Into<ConnectError>,
     {
         let endpoint = endpoint.try_into().map_err(Into::into)?;
-        self.check_tools()?;
+        self.handlers.tools.check()?;
         let deadline = Deadline::new(self.handshake_timeout);
         let home = self.codex_home();
         let opened = open(&endpoint, home.as_deref(), deadline).await?;
@@ -73,7 +73,7 @@ impl Builder {
         E::Error: Into<ConnectError>,
     {
         let endpoint = endpoint.try_into().map_err(Into::into)?;
-        self.check_tools()?;
+        self.handlers.tools.check()?;
         #[cfg(unix)]
         return self.serve_at(endpoint).await;
         #[cfg(not(unix))]

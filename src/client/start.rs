@@ -131,12 +131,6 @@ impl Builder {
             .map_err(|error| Error::Handshake(Arc::new(error)))
     }
 
-    /// Fails early for a tool that the server would refuse.
-    #[cfg(feature = "ws")]
-    pub(crate) fn check_tools(&self) -> Result<(), Error> {
-        self.handlers.tools.check()
-    }
-
     /// The `CODEX_HOME` among the server's own environment variables.
     #[cfg(feature = "ws")]
     pub(crate) fn codex_home(&self) -> Option<std::path::PathBuf> {

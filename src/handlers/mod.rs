@@ -36,6 +36,7 @@ pub use elicitation::{
     Elicitation, ElicitationAnswer, ElicitationAsk, ElicitationRequest, McpToolCall, Persist,
 };
 pub use error::HandlerError;
+pub(crate) use error::with_sources;
 pub use explicit::RequestAnswer;
 pub use fallback::{Fallback, Responder, UnclaimedRequest, UnclaimedRequests};
 pub use grant::Grant;

@@ -2,7 +2,6 @@
 
 use std::{
     collections::{HashSet, VecDeque},
-    error::Error as _,
     fmt,
     pin::Pin,
     task::{Context, Poll},
@@ -11,7 +10,6 @@ use std::{
 
 use futures_core::Stream;
 use futures_util::stream::try_unfold;
-use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 
 use super::{
@@ -19,7 +17,10 @@ use super::{
     query::HistoryQuery,
     stored::{StoredThread, StoredTurn},
 };
-use crate::{CasClient, client::pager::Pager, error::Error, thread::stored_turns::StoredTurns};
+use crate::{
+    CasClient, client::pager::Pager, error::Error, protocol::pointer::Page,
+    thread::stored_turns::StoredTurns,
+};
 
 /// Threads per page.
 const THREADS: u32 = 50;
@@ -40,15 +41,6 @@ pub const EVERY_SOURCE: [&str; 10] = [
     "subAgentOther",
     "unknown",
 ];
-
-/// One page of either list.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Page {
-    data: Vec<Box<RawValue>>,
-    #[serde(default)]
-    next_cursor: Value,
-}
 
 impl CasClient {
     /// Reads the stored threads, page by page: `thread/list`, and `thread/turns/list` for the
@@ -142,7 +134,8 @@ impl State {
                 }
                 self.listed_at = now();
                 let params = list.pages.params();
-                let page: Page = self.client.call(LIST, params).timeout(self.timeout).await?;
+                let page: Page<Box<RawValue>> =
+                    self.client.call(LIST, params).timeout(self.timeout).await?;
                 list.next_cursor = Some(page.next_cursor);
                 self.page = page.data.into_iter();
                 continue;
@@ -179,7 +172,7 @@ impl State {
                         | Error::NotSent { .. }
                         | Error::Decode { .. }
                         | Error::Invalid(_)),
-                    ) => stored.turns_error = Some(with_reasons(&error)),
+                    ) => stored.turns_error = Some(error.to_string()),
                     Err(error) => return Err(error),
                 }
             }
@@ -204,21 +197,6 @@ async fn turns(
         turns.push(StoredTurn(turn.json));
     }
     Ok(turns)
-}
-
-/// The error with its sources, each once.
-fn with_reasons(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        let reason = error.to_string();
-        if !text.contains(&reason) {
-            text.push_str(": ");
-            text.push_str(&reason);
-        }
-        source = error.source();
-    }
-    text
 }
 
 /// A stream of [`StoredThread`]s; see [`CasClient::history`].

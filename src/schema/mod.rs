@@ -11,8 +11,7 @@ use std::{
     hash::{DefaultHasher, Hash, Hasher},
     io,
     path::{Path, PathBuf},
-    process::{self, ExitStatus, Stdio},
-    sync::atomic::{AtomicU64, Ordering},
+    process::{ExitStatus, Stdio},
     time::Duration,
 };
 
@@ -241,7 +240,9 @@ async fn generate(codex: &Path, out: &Path) -> Result<(), DriftError> {
     })
 }
 
-fn cache_dir() -> Option<PathBuf> {
+/// The directory for what is kept from run to run. Empty variables count as unset, as in the XDG
+/// specification.
+pub(crate) fn cache_dir() -> Option<PathBuf> {
     let dir = |variable| {
         env::var_os(variable)
             .filter(|value| !value.is_empty())
@@ -283,21 +284,12 @@ fn store(path: &Path, text: &str) -> io::Result<()> {
     dir.replace(path.file_name().unwrap_or_default(), text.as_bytes())
 }
 
-fn unique() -> String {
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    let now = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap_or_default();
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    format!("{}-{count}-{:x}", process::id(), now.as_nanos())
-}
-
 /// A directory that is removed on drop.
 struct TempDir(PathBuf);
 
 impl TempDir {
     fn new() -> Result<Self, DriftError> {
-        let path = env::temp_dir().join(format!("cas-sdk-schema-{}", unique()));
+        let path = env::temp_dir().join(format!("cas-sdk-schema-{}", private_files::unique_name()));
         match private_files::create_dir(&path) {
             Ok(()) => Ok(Self(path)),
             Err(source) => Err(DriftError::Io { path, source }),

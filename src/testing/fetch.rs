@@ -48,7 +48,8 @@ async fn find() -> Result<PathBuf, FetchError> {
         }
         return Ok(path);
     }
-    Install::new(absolute(&cache_dir()?)?)?.run().await
+    let cache = crate::schema::cache_dir().ok_or(FetchError::NoCache)?;
+    Install::new(absolute(&cache)?)?.run().await
 }
 
 /// Makes a path absolute, since codex and npm run in other working directories.
@@ -57,21 +58,4 @@ fn absolute(path: &Path) -> Result<PathBuf, FetchError> {
         path: path.to_owned(),
         source,
     })
-}
-
-/// The cache directory. Empty variables count as unset, as in the XDG specification.
-fn cache_dir() -> Result<PathBuf, FetchError> {
-    let variable = |name| {
-        env::var_os(name)
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from)
-    };
-    variable("CAS_SDK_CACHE")
-        .or_else(|| variable("XDG_CACHE_HOME").map(|path| path.join("cas-sdk")))
-        .or_else(|| {
-            let local = variable("LOCALAPPDATA").filter(|_| cfg!(windows));
-            local.map(|path| path.join("cas-sdk"))
-        })
-        .or_else(|| variable("HOME").map(|path| path.join(".cache/cas-sdk")))
-        .ok_or(FetchError::NoCache)
 }

@@ -2,7 +2,6 @@
 
 use std::{
     env,
-    error::Error,
     path::PathBuf,
     sync::atomic::{AtomicBool, Ordering},
     thread,
@@ -38,7 +37,7 @@ pub async fn codex_or_skip() -> Option<PathBuf> {
         Ok(path) => return Some(path.clone()),
         Err(error) => error,
     };
-    let reason = with_sources(error);
+    let reason = crate::handlers::with_sources(error);
     assert!(!matches!(error, FetchError::Unusable { .. }), "{reason}");
     let ci = env::var("CI").unwrap_or_default();
     assert!(
@@ -59,14 +58,4 @@ pub async fn codex_or_skip() -> Option<PathBuf> {
 
 fn counts_as_true(value: &str) -> bool {
     value == "1" || value.eq_ignore_ascii_case("true")
-}
-
-fn with_sources(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    text
 }

@@ -4,7 +4,7 @@ use std::{error::Error, fmt};
 
 use serde::Serialize;
 
-use crate::handlers::error::with_sources;
+use crate::handlers::with_sources;
 
 /// The output of a tool, for the model.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]

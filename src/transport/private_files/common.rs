@@ -44,12 +44,7 @@ impl PrivateDir {
     /// # Errors
     /// If the file can't be written. No part of the file is left then.
     pub fn replace(&self, name: impl AsRef<Path>, bytes: &[u8]) -> io::Result<()> {
-        static COUNT: AtomicU64 = AtomicU64::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let now = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .unwrap_or_default();
-        let unfinished = format!(".{}-{count}-{:x}.tmp", std::process::id(), now.as_nanos());
+        let unfinished = format!(".{}.tmp", unique_name());
         self.replace_through(unfinished, name, bytes)
     }
 
@@ -58,4 +53,14 @@ impl PrivateDir {
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// A name that no other file of this user has.
+pub(crate) fn unique_name() -> String {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
+    format!("{}-{count}-{:x}", std::process::id(), now.as_nanos())
 }

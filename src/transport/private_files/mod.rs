@@ -12,6 +12,7 @@ mod unix;
 #[cfg(windows)]
 mod windows;
 
+pub(crate) use common::unique_name;
 #[cfg(unix)]
 pub(crate) use unix::create_dir;
 #[cfg(unix)]
