@@ -284,7 +284,9 @@ async fn the_end_of_a_connection_drops_hooks_on_another_thread() {
     let (tell, told) = std::sync::mpsc::channel();
     for _ in 0..3 {
         let tell = tell.clone();
-        let held = OnDrop(move || drop(tell.send(std::thread::current().id())));
+        let held = OnDrop(move || {
+            let _ = tell.send(std::thread::current().id());
+        });
         connection.send_hooked("m", "{}", Box::new(move |_| drop(held)));
     }
     connection.close(&Closed::default());
