@@ -72,8 +72,70 @@ async fn the_sandbox_and_its_directories_are_what_the_flags_say() {
         assert!(can_write(&rig, &inside.join("2"), &workspace).await);
         assert!(!can_write(&rig, &outside, &workspace).await);
         assert!(can_write(&rig, &outside, &added).await);
+        for stored in [&["--last"][..], &["--last", "--fork"]] {
+            fs::remove_file(&outside).unwrap();
+            assert!(can_write(&rig, &outside, &[&added, stored].concat()).await);
+        }
         fs::remove_file(&outside).unwrap();
         assert!(can_write(&rig, &outside, &["-s", "danger-full-access"]).await);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_of_a_thread_has_the_sandbox_that_the_flags_say() {
+    let never = |home: cas_sdk::testing::CodexHomeBuilder| home.approval_policy("never");
+    codex_test_with(never, 180, async |rig| {
+        let file = rig.home.work_dir().join("file");
+        let strict = ["-s", "read-only"];
+        let copy = ["--last", "--fork", "--sandbox"];
+        assert!(!can_write(&rig, &file, &strict).await);
+        assert!(can_write(&rig, &file, &[&copy[..], &["danger-full-access"]].concat()).await);
+        fs::remove_file(&file).unwrap();
+        let open = ["-c", "sandbox_mode=\"danger-full-access\""];
+        assert!(can_write(&rig, &file, &open).await);
+        fs::remove_file(&file).unwrap();
+        let strict = [&open[..], &copy, &["read-only"]].concat();
+        assert!(!can_write(&rig, &file, &strict).await);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn goals_of_stored_threads_and_copies_have_the_model_and_the_directory_of_the_flags() {
+    codex_test(180, async |rig| {
+        rig.model.otherwise(Reply::text("still going"));
+        let out = run(&rig, &["ask", "go"]).await;
+        assert!(out.status.success(), "{}", stderr(&out));
+        let other = rig.home.work_dir().canonicalize().unwrap().join("other");
+        fs::create_dir(&other).unwrap();
+        let thread =
+            crate::people::lines(&run(&rig, &["threads", "list", "--json"]).await)[0]["id"]
+                .as_str()
+                .unwrap()
+                .to_owned();
+        let goal = ["ask", "--goal", "--turns", "1", "--thread", &thread];
+        let with = ["--model", "gpt-other", "-C", "other", "Talk"];
+        for flags in [&[][..], &["--fork"]] {
+            let out = run(&rig, &[&goal[..], flags, &with].concat()).await;
+            assert_eq!(out.status.code(), Some(124), "{}", stderr(&out));
+            let request = rig.model.requests().pop().unwrap();
+            assert_eq!(request.body()["model"], "gpt-other", "{flags:?}");
+            let told = format!("<cwd>{}</cwd>", other.display());
+            let asked = request.body().to_string();
+            assert!(asked.contains(&told), "{flags:?}: no {told}");
+        }
+        fs::create_dir(other.join("third")).unwrap();
+        let third = ["-C", "other/third"];
+        let set = ["goal", "set", &thread, "Talk", "--turns", "1"];
+        let out = run(&rig, &[&set[..], &third].concat()).await;
+        assert_eq!(out.status.code(), Some(124), "{}", stderr(&out));
+        let asked = rig.model.requests().pop().unwrap().body().to_string();
+        let told = format!("<cwd>{}</cwd>", other.join("third").display());
+        assert!(asked.contains(&told), "no {told}");
+        let fork = ["threads", "fork", &thread, "--json", "-C", "other"];
+        let forked = crate::people::lines(&run(&rig, &fork).await);
+        assert_eq!(forked[0]["cwd"], other.display().to_string());
     })
     .await;
 }

@@ -10,8 +10,8 @@
 //! | `fake/exit` | exits with `params.code` |
 //! | anything else | answers `{"params": …}` with the params as they came |
 //!
-//! `FAKE_ANSWERS`, a JSON object, has results by method; `{"error": …}` in the place of one is an error, and `{"exit": …}`
-//! the end. `FAKE_RAW_ANSWER` is the result of every request, to the letter. With `FAKE_MODE=congested` requests are dropped when too many come at once.
+//! `FAKE_ANSWERS`, a JSON object, has results by method; `{"error": …}` in the place of one is an error, `{"exit": …}`
+//! the end, and `{"never": …}` no answer. `FAKE_LOG` names a file that gets the method of each request. `FAKE_RAW_ANSWER` is the result of every request, to the letter. With `FAKE_MODE=congested` requests are dropped when too many come at once.
 //!
 //! Whatever is not a request is told back as `fake/heard`, to the byte.
 
@@ -125,6 +125,7 @@ struct Request<'a> {
 fn serve(input: impl BufRead, mut out: impl Write, mode: &str) -> io::Result<()> {
     let answers: Value = std::env::var("FAKE_ANSWERS")
         .map_or(Value::Null, |text| serde_json::from_str(&text).unwrap());
+    let log = std::env::var_os("FAKE_LOG");
     let raw_answer = std::env::var("FAKE_RAW_ANSWER").ok();
     for line in input.lines() {
         let line = line?;
@@ -143,6 +144,10 @@ fn serve(input: impl BufRead, mut out: impl Write, mode: &str) -> io::Result<()>
             }
             continue;
         };
+        if let Some(log) = &log {
+            let mut log = fs::File::options().create(true).append(true).open(log)?;
+            writeln!(log, "{method}")?;
+        }
         let raw = params.map_or("null", RawValue::get);
         let params: Value = serde_json::from_str(raw)?;
         if let Some(answer) = raw_answer.as_ref().filter(|_| method != "initialize") {
@@ -152,6 +157,9 @@ fn serve(input: impl BufRead, mut out: impl Write, mode: &str) -> io::Result<()>
         if let Some(answer) = answers.get(&method) {
             if let Some(code) = answer.get("exit") {
                 exit(i32::try_from(code.as_i64().unwrap()).unwrap());
+            }
+            if answer.get("never").is_some() {
+                continue;
             }
             match answer.get("error") {
                 Some(error) => writeln!(out, r#"{{"id":{id},"error":{error}}}"#)?,

@@ -19,6 +19,8 @@ fn unknown_flags_and_bad_values_are_one_line_on_stderr_and_exit_2() {
         (&["proxy", "--max-out-queue", "-1"], "-1"),
         (&["proxy", "--cwd"], "--cwd"),
         (&["proxy", "stray"], "stray"),
+        (&["--color", "never", "proxy", "--fly"], "--fly"),
+        (&["--log-format=json", "smoke_check"], "--cwd"),
         (&["instance-runner", "--instances", "3"], "--cwd"),
         (&["smoke_check"], "--cwd"),
         (
@@ -64,6 +66,64 @@ fn people_are_told_all_that_clap_knows_of_their_mistake() {
             .unwrap()
             .contains("a positive number")
     );
+}
+
+/// As those of a variable that is not set.
+#[test]
+fn names_and_texts_in_which_there_is_nothing_are_refused() {
+    for args in [
+        &["attach", ""][..],
+        &["watch", ""],
+        &["watch", " ", "--json"],
+        &["threads", "show", ""],
+        &["threads", "name", "019a", ""],
+        &["threads", "list", "--search", ""],
+        &["mine", "--out", "/dev/null", "--search-term", ""],
+        &["mine", "search", "", "--sqlite", "/dev/null"],
+        &["ask", "--thread", "", "go"],
+        &["ask", "--model", "", "go"],
+        &["ask", "--json", ""],
+        &["steer", "", "turn", "text"],
+        &["steer", "019a", "", "text"],
+        &["steer", "019a", "turn", ""],
+        &["steer", "019a", "turn", "-", "--json"],
+        &["post", "", "text"],
+        &["post", "019a", "-", "--json"],
+        &["goal", "get", "", "--json"],
+        &["goal", "set", "019a", "", "--json"],
+        &["goal", "set", "019a", "-"],
+        &["review", "--base", "", "--json"],
+        &["login", "--api-key", "--json"],
+        &["smoke-check", "--cwd", ".", "--thread-id", ""],
+    ] {
+        refused(args);
+    }
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_before_anything_is_started() {
+    for args in [
+        &["threads", "delete", "019a", "--json"][..],
+        &["ask", "--fork", "go"],
+        &["ask", "--grace", "5s", "go"],
+        &["ask", "--connect", "unix://", "--add-dir", ".", "go"],
+    ] {
+        refused(args);
+    }
+}
+
+/// Checks that the flags are told to be wrong, and that no server is started before: there is none.
+fn refused(args: &[&str]) {
+    let out = Command::new(env!("CARGO_BIN_EXE_cas"))
+        .args(args)
+        .env("CAS_CODEX", "/no/such/codex")
+        .env("CODEX_HOME", "/no/such/home")
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8(out.stderr).unwrap();
+    assert_eq!(out.status.code(), Some(2), "{args:?}: {stderr}");
+    assert!(!stderr.contains("/no/such"), "{args:?}: {stderr}");
+    assert!(out.stdout.is_empty(), "{args:?}");
 }
 
 #[test]
@@ -113,7 +173,10 @@ fn a_codex_that_is_not_there_is_an_error_event_and_exit_1() {
     assert_eq!(out.status.code(), Some(1));
     assert_eq!(last["type"], "cas/error");
     assert!(
-        last["error"].as_str().unwrap().contains("/no/such/codex"),
+        last["error"]
+            .as_str()
+            .unwrap()
+            .contains("/no/such/codex of --codex"),
         "{last}"
     );
 }

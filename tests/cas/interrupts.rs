@@ -82,6 +82,16 @@ async fn a_signal_ends_a_turn_of_a_server_that_hangs_with_a_last_event() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_signal_during_the_start_ends_what_was_started() {
+    for args in [
+        &["threads", "list", "--json"][..],
+        &["goal", "get", THREAD, "--json"],
+        &["goal", "set", THREAD, "Reach it", "--json"],
+    ] {
+        ends_during_the_start(args).await;
+    }
+}
+
+async fn ends_during_the_start(args: &[&str]) {
     within(60, async {
         let dir = tempfile::tempdir().unwrap();
         // It never answers `initialize`.
@@ -91,7 +101,7 @@ async fn a_signal_during_the_start_ends_what_was_started() {
         );
         let mut command = Command::new(env!("CARGO_BIN_EXE_cas"));
         command
-            .args(["threads", "list", "--json"])
+            .args(args)
             .env("CAS_CODEX", codex)
             .current_dir(dir.path());
         let mut child = command
@@ -112,13 +122,51 @@ async fn a_signal_during_the_start_ends_what_was_started() {
             .unwrap()
             .read_to_string(&mut text)
             .unwrap();
-        let last: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+        let last: Value = serde_json::from_str(text.lines().last().expect(args[0])).unwrap();
         assert_eq!(
             last,
             json!({"event": "failed", "error": "ended by SIGTERM", "exitStatus": 143})
         );
         assert_eq!(child.wait().unwrap().code(), Some(143));
         eventually("the server is gone", || !crate::common::is_alive(server)).await;
+    })
+    .await;
+}
+
+const THREAD: &str = "019a2b3c-4d5e-7000-8000-000000000001";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_ends_a_goal_that_the_server_does_not_stop_with_a_last_event() {
+    within(60, async {
+        let dir = tempfile::tempdir().unwrap();
+        let codex = fake::executable(dir.path(), "trap '' TERM INT HUP");
+        let goal = json!({"threadId": THREAD, "objective": "o", "status": "active", "createdAt": 0, "updatedAt": 0,
+            "timeUsedSeconds": 0, "tokensUsed": 0});
+        let answers = json!({"thread/resume": {"thread": {"id": THREAD}}, "thread/goal/get": {"goal": goal},
+            "thread/goal/set": {"goal": goal}, "turn/interrupt": {"never": true}, "thread/list": {"never": true}});
+        let log = dir.path().join("log");
+        let mut child = Command::new(env!("CARGO_BIN_EXE_cas"))
+            .args(["goal", "wait", THREAD, "--json"])
+            .env("CAS_CODEX", codex)
+            .env("FAKE_ANSWERS", answers.to_string())
+            .env("FAKE_LOG", &log)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let requests = || fs::read_to_string(&log).unwrap_or_default();
+        let resumed = || requests().matches("thread/goal/set").count();
+        eventually("the goal goes on", || resumed() > 0).await;
+        let before = resumed();
+        eventually("it is followed", || requests().lines().last() == Some("thread/goal/set")).await;
+        signal(&child, Signal::TERM);
+        let mut text = String::new();
+        let mut out = child.stdout.take().unwrap();
+        out.read_to_string(&mut text).unwrap();
+        assert!(resumed() > before, "it was paused: {}", requests());
+        let last: Value = serde_json::from_str(text.lines().last().expect("a last event")).unwrap();
+        assert_eq!(last, json!({"event": "failed", "error": "ended by SIGTERM", "exitStatus": 143}));
+        assert_eq!(child.wait().unwrap().code(), Some(143));
     })
     .await;
 }

@@ -294,3 +294,49 @@ async fn a_token_comes_from_a_file_or_the_environment_and_is_never_shown() {
     )
     .await;
 }
+
+/// `cas proxy` while it joins a server that takes the connection and says nothing; the listener keeps it waiting.
+fn joining() -> (std::os::unix::net::UnixListener, Child, tempfile::TempDir) {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("silent.sock");
+    let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let child = Command::new(env!("CARGO_BIN_EXE_cas"))
+        .args(["proxy", "--state-file", "state.json", "--connect"])
+        .arg(format!("unix://{}", socket.display()))
+        .current_dir(dir.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    (listener, child, dir)
+}
+
+#[test]
+fn while_a_server_is_joined_events_are_written_and_signals_and_a_closed_output_end_it() {
+    let types = |lines: Vec<String>| -> Vec<String> {
+        let types = lines.iter().map(|line| {
+            let event: serde_json::Value = serde_json::from_str(line).unwrap();
+            event["type"].as_str().unwrap().to_owned()
+        });
+        types.collect()
+    };
+    let (_listener, mut child, _dir) = joining();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut told = Vec::new();
+    while told
+        .last()
+        .is_none_or(|line: &String| !line.contains("cas/starting"))
+    {
+        told.push(lines.next().unwrap().unwrap());
+    }
+    crate::interrupts::signal(&child, rustix::process::Signal::TERM);
+    let rest = types(lines.map(Result::unwrap).collect());
+    assert_eq!(rest, ["cas/signal"]);
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+
+    let (_listener, mut child, _dir) = joining();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    lines.next().unwrap().unwrap();
+    drop(lines);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::{
     common::{Rig, codex_test},
-    people::{cas, lines, run, stderr, stdout},
+    people::{cas, lines, piped, run, stderr, stdout},
 };
 
 /// A server at the address of a plain `codex`, with a thread that has had a turn.
@@ -245,7 +245,7 @@ async fn commands_work_on_a_server_that_runs_already_and_leave_it_running() {
 
         let (turn, _gate) = busy(&rig, &thread).await;
         rig.model.reply(Reply::text("steered"));
-        let out = run(&rig, &["steer", &thread.id()[..13], turn.id(), "stop"]).await;
+        let out = piped(&rig, &["steer", &thread.id()[..13], turn.id(), "-"], "stop").await;
         assert!(out.status.success(), "found by itself: {}", stderr(&out));
         assert_eq!(turn.finish().await.unwrap().text, "steered");
 
@@ -263,6 +263,54 @@ async fn commands_work_on_a_server_that_runs_already_and_leave_it_running() {
         let out = run(&rig, &[&["doctor", "--json"][..], &on].concat()).await;
         assert_eq!(out.status.code(), Some(1));
         assert_eq!(lines(&out)[0]["ok"], false);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_review_on_a_server_that_runs_already_is_of_the_working_directory() {
+    codex_test(120, async |rig| {
+        let (client, _thread) = served(&rig).await;
+        let other = rig.home.work_dir().join("other");
+        std::fs::create_dir(&other).unwrap();
+        let here = rig.home.work_dir().canonicalize().unwrap();
+        for (flags, dir) in [
+            (&[][..], here.clone()),
+            (&["-C", "other"], here.join("other")),
+        ] {
+            rig.model.reply(Reply::text("I like it."));
+            let args = ["review", "--instructions", "look", "--connect", "unix://"];
+            let out = run(&rig, &[&args, flags].concat()).await;
+            assert_eq!(stdout(&out), "I like it.\n", "{}", stderr(&out));
+            let asked = rig.model.requests().pop().unwrap().body().to_string();
+            let told = format!("<cwd>{}</cwd>", dir.display());
+            assert!(asked.contains(&told), "no {told}");
+        }
+        client.shutdown().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_beginning_that_several_sessions_have_joins_none_of_them() {
+    codex_test(120, async |rig| {
+        let (client, thread) = served(&rig).await;
+        let params = ThreadStartParams::default();
+        let other = client.start_thread(params).await.unwrap();
+        // Both are of the same year.
+        let both = &thread.id()[..3];
+        for args in [
+            &["watch", "--json", both][..],
+            &["watch", "--json", "--connect", "unix://", both],
+        ] {
+            let out = run(&rig, args).await;
+            assert_eq!(out.status.code(), Some(1), "{}", stdout(&out));
+            let told = stderr(&out);
+            for id in [thread.id(), other.id()] {
+                assert!(told.contains(id), "{told}");
+            }
+        }
+        client.shutdown().await;
     })
     .await;
 }

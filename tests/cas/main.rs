@@ -8,6 +8,7 @@ mod ask_flags;
 mod back;
 #[path = "../common/mod.rs"]
 mod common;
+mod config;
 #[path = "../transport/cut.rs"]
 #[allow(dead_code, reason = "each test binary uses a part of it")]
 mod cut;

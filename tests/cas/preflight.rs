@@ -1,4 +1,4 @@
-//! `cas preflight` and its three exits.
+//! `cas preflight` and its exits.
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
@@ -67,13 +67,13 @@ async fn a_codex_that_has_all_exits_with_0_and_one_that_lacks_something_with_1()
 }
 
 #[tokio::test]
-async fn a_codex_that_cannot_be_asked_exits_with_2() {
+async fn a_codex_that_cannot_be_asked_exits_with_1() {
     let (code, _, err) = preflight(Path::new("/nonexistent/codex"), &[]).await;
-    assert_eq!(code, Some(2), "{err}");
+    assert_eq!(code, Some(1), "{err}");
     assert!(err.contains("/nonexistent/codex"), "{err}");
     let (code, out, _) = preflight(Path::new("/bin/false"), &["--json"]).await;
     let report: Value = serde_json::from_str(&out).unwrap();
-    assert_eq!((code, &report["ok"]), (Some(2), &Value::Null));
+    assert_eq!((code, &report["ok"]), (Some(1), &Value::Null));
     assert!(
         report["error"].as_str().unwrap().contains("/bin/false"),
         "{report}"

@@ -179,3 +179,17 @@ fn people_are_told_the_plan_and_when_each_window_begins_anew() {
     assert!(text.contains("(pro plan)"), "{text}");
     assert!(text.contains("resets in 2 h 10 min"), "{text}");
 }
+
+#[test]
+fn the_full_report_has_what_the_server_told_to_the_letter() {
+    let name = "codex\u{202e}\x1b[2J\n";
+    let answer = json!({"rateLimits": {"limitId": "codex", "limitName": name}});
+    let out = limits(&answer, &["--json", "--full"]);
+    let text = String::from_utf8(out.stdout).unwrap();
+    assert!(
+        !text.contains('\u{202e}') && !text.contains('\x1b'),
+        "{text}"
+    );
+    let report: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(report["rate_limits"], answer);
+}

@@ -121,6 +121,52 @@ async fn the_doctor_says_that_codex_rejects_its_configuration() {
 }
 
 #[test]
+fn a_server_that_was_named_and_is_not_there_is_told_by_every_look_at_what_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let address = format!("unix://{}", dir.path().join("gone.sock").display());
+    for args in [&["live", "--connect"][..], &["live", "--json", "--connect"]] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cas"));
+        command.args(args).arg(&address).env("HOME", dir.path());
+        let out = command.env_remove("CODEX_HOME").output().unwrap();
+        assert_eq!(out.status.code(), Some(1));
+        let told = stderr(&out);
+        assert!(
+            told.contains(&address) && told.contains("no server is there"),
+            "{told}"
+        );
+        assert!(!stdout(&out).contains("nothing runs"), "{}", stdout(&out));
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn the_script_of_npm_without_node_is_told_in_the_words_of_the_command_line() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("node_modules/@openai/codex");
+    let codex = root.join("bin/codex.js");
+    fs::create_dir_all(root.join("bin")).unwrap();
+    fs::write(root.join("package.json"), "{}").unwrap();
+    fs::write(&codex, "#!/usr/bin/env node\n").unwrap();
+    fs::set_permissions(&codex, fs::Permissions::from_mode(0o755)).unwrap();
+    for args in [
+        &["models", "--codex"][..],
+        &["proxy", "--state-file", "/dev/null", "--codex"],
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cas"));
+        command.args(args).arg(&codex).env("HOME", dir.path());
+        let out = command.env("PATH", "/nowhere").output().unwrap();
+        let told = stderr(&out) + &stdout(&out);
+        assert!(
+            told.contains("needs Node") && told.contains("with --codex or"),
+            "{told}"
+        );
+        assert!(!told.contains("builder"), "{told}");
+    }
+}
+
+#[test]
 fn a_codex_that_is_not_there_is_told_in_the_words_of_the_command_line() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cas"));
     let out = command

@@ -267,3 +267,26 @@ async fn ctrl_c_ends_all_that_was_started() {
     .await;
     assert_eq!(status.unwrap().code(), Some(130));
 }
+
+#[test]
+fn a_run_that_can_not_start_leaves_no_directory() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, temporary) = (dir.path().join("file"), dir.path().join("tmp"));
+    fs::write(&file, "").unwrap();
+    fs::create_dir(&temporary).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cas"));
+    command.args([
+        "instance-runner",
+        "--cwd",
+        ".",
+        "--read-only",
+        "--codex-home-dir",
+    ]);
+    let out = command
+        .arg(&file)
+        .env("TMPDIR", &temporary)
+        .output()
+        .unwrap();
+    assert_eq!(out.status.code(), Some(1));
+    assert_eq!(fs::read_dir(&temporary).unwrap().count(), 0);
+}

@@ -293,3 +293,41 @@ async fn bash_completes_commands_flags_and_the_ids_of_threads() {
     .await;
 }).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thread_that_is_not_kept_is_not_offered_to_go_on_with() {
+    codex_test(60, async |rig| {
+        for (args, is_kept) in [
+            (&["ask", "go"][..], true),
+            (&["ask", "go", "--ephemeral"], false),
+        ] {
+            let Some(terminal) = Terminal::new() else {
+                return;
+            };
+            rig.model.reply(Reply::text("It is red."));
+            start(&terminal, &rig, 120, &[], args);
+            terminal.shows("exit 0").await;
+            let shown = shown(&terminal).join("\n");
+            assert!(shown.contains(" in / "), "{shown}");
+            assert_eq!(shown.contains("continue:"), is_kept, "{shown}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_is_not_read_where_it_would_be_seen() {
+    codex_test(60, async |rig| {
+        let Some(terminal) = Terminal::new() else {
+            return;
+        };
+        start(&terminal, &rig, 120, &[], &["login", "--api-key"]);
+        terminal.shows("exit 2").await;
+        assert!(
+            terminal.screen().contains("< key.txt"),
+            "{}",
+            terminal.screen()
+        );
+    })
+    .await;
+}

@@ -194,7 +194,7 @@ async fn goal_is_set_worked_on_and_shown() {
             json!({"status": "complete"}),
         ));
         rig.model.reply(Reply::text("reached"));
-        let out = run(&rig, &["goal", "set", &id, "Reach it"]).await;
+        let out = piped(&rig, &["goal", "set", &id, "-"], "Reach it").await;
         assert_eq!(out.status.code(), Some(0), "{out:?}");
         assert_eq!(String::from_utf8_lossy(&out.stdout), "reached\n");
         let out = run(&rig, &["goal", "get", "--json", &id]).await;
@@ -210,8 +210,13 @@ async fn goal_is_set_worked_on_and_shown() {
         )
         .await;
         assert_eq!(out.status.code(), Some(124), "{out:?}");
-        let out = run(&rig, &["goal", "clear", &id]).await;
-        assert_eq!(out.status.code(), Some(0), "{out:?}");
+        let out = run(&rig, &["goal", "pause", &id, "--json"]).await;
+        assert_eq!(lines(&out)[0]["goal"]["status"], "paused", "{out:?}");
+        let out = run(&rig, &["goal", "pause", &id]).await;
+        let told = format!("the goal of {id} is paused: it does not go on by itself\n");
+        assert_eq!(String::from_utf8_lossy(&out.stdout), told);
+        let out = run(&rig, &["goal", "clear", &id, "--json"]).await;
+        assert_eq!(lines(&out)[0]["cleared"], true, "{out:?}");
         let out = run(&rig, &["goal", "get", &id]).await;
         assert_eq!(out.status.code(), Some(1), "{out:?}");
     })

@@ -253,3 +253,32 @@ async fn a_terminal_that_cannot_move_its_cursor_hands_out_lines() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_paste_is_not_drawn_for_each_of_its_characters() {
+    codex_test(120, async |rig| {
+        let Some(terminal) = Terminal::new() else {
+            return;
+        };
+        within(120, async {
+            let (owner, _thread) = attached(&rig, &terminal, 40).await;
+            let written = rig.home.path().join("written");
+            terminal.record(&written);
+            let text = "word ".repeat(2_000);
+            terminal.paste(&format!("{text}the end"));
+            terminal.shows("word the end").await;
+            let drawn = || {
+                let written = std::fs::read_to_string(&written).unwrap_or_default();
+                (
+                    written.matches("\x1b[J").count(),
+                    written.contains("the end"),
+                )
+            };
+            eventually("it is written", || drawn().1).await;
+            assert!(drawn().0 < text.len() / 4, "{} times", drawn().0);
+            owner.shutdown().await;
+        })
+        .await;
+    })
+    .await;
+}

@@ -103,6 +103,12 @@ impl Terminal {
         self.tmux(&["paste-buffer", "-p"]);
     }
 
+    /// Writes all that the program writes from now on into a file.
+    #[allow(dead_code, reason = "not every test binary looks at it")]
+    pub(crate) fn record(&self, file: &Path) {
+        self.tmux(&["pipe-pane", "-o", &format!("cat > '{}'", file.display())]);
+    }
+
     /// Gives the screen another size.
     pub(crate) fn resize(&self, columns: u16, rows: u16) {
         let (columns, rows) = (columns.to_string(), rows.to_string());

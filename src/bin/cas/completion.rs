@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use crate::{
     output::{Failure, cell},
-    server::{every_thread, list, parsed, short},
+    server::{every_thread, list, parsed, short, title},
 };
 
 /// How long a person waits for a completion.
@@ -42,13 +42,8 @@ fn candidates() -> Vec<CompletionCandidate> {
         .and_then(Result::ok);
     let threads = threads.unwrap_or_default();
     let threads = threads.iter().map(|thread| parsed(thread)).map(|thread| {
-        let text = |key: &str| thread[key].as_str().unwrap_or_default();
-        let title = if text("name").is_empty() {
-            text("preview")
-        } else {
-            text("name")
-        };
-        CompletionCandidate::new(short(text("id")).to_owned()).help(Some(cell(title, 60).into()))
+        let id = thread["id"].as_str().unwrap_or_default();
+        CompletionCandidate::new(short(id).to_owned()).help(Some(cell(title(&thread), 60).into()))
     });
     threads.collect()
 }

@@ -105,16 +105,11 @@ fn told(error: &(dyn StdError + 'static)) -> Option<String> {
         };
     }
     match error.downcast_ref::<SpawnError>()? {
-        SpawnError::NotFound { looked } => {
-            let looked: Vec<_> = looked
-                .iter()
-                .map(|place| place.replace("of the builder's `codex`", "of --codex"))
-                .collect();
-            Some(format!(
-                "codex was not found: {}; install it with `npm install -g @openai/codex`, or name it with --codex or $CAS_CODEX",
-                looked.join("; ")
-            ))
-        }
+        error @ (SpawnError::NotFound { .. } | SpawnError::NodeMissing { .. }) => Some(
+            error
+                .to_string()
+                .replace("the builder's `codex`", "--codex"),
+        ),
         _ => None,
     }
 }

@@ -9,7 +9,7 @@ use std::{
 use crate::output::{Failure, Result};
 
 /// A file that will be written once. A new file is created at once, so that an error is known
-/// before any work is done; it is removed again if nothing is written.
+/// before any work is done; it is removed again if it is not written, or not to its end.
 #[derive(Debug)]
 pub(crate) struct NewFile {
     path: PathBuf,
@@ -46,9 +46,10 @@ impl NewFile {
     /// Writes all of it; a reader sees the old file or the whole new one.
     pub(crate) fn write(mut self, text: &str) -> Result {
         let wrong = |path: &Path, e: io::Error| format!("{}: {e}", path.display());
-        if let Some(mut file) = self.new.take() {
+        if let Some(file) = &mut self.new {
             file.write_all(text.as_bytes())
                 .map_err(|e| wrong(&self.path, e))?;
+            self.new = None;
             return Ok(());
         }
         let mut beside = self.path.clone().into_os_string();
@@ -71,7 +72,7 @@ impl NewFile {
 impl Drop for NewFile {
     fn drop(&mut self) {
         if self.new.is_some() {
-            // It is empty, and was made here.
+            // It was made here, and has nothing or a part of what was to be written.
             let _ = fs::remove_file(&self.path);
         }
     }
@@ -117,6 +118,25 @@ mod tests {
             .write("text")
             .unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "text");
+    }
+
+    #[test]
+    fn a_new_file_that_can_not_be_written_to_its_end_is_not_left() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("new.txt");
+        fs::write(&path, "half of").unwrap();
+        let full = NewFile {
+            path: path.clone(),
+            // It may only be read.
+            new: Some(File::open(&path).unwrap()),
+        };
+        assert!(
+            full.write("the text")
+                .unwrap_err()
+                .text()
+                .contains("new.txt")
+        );
+        assert!(!path.exists());
     }
 
     #[cfg(unix)]

@@ -12,6 +12,32 @@ use crate::{
 /// How long standard input may take before a message says that the command waits for it.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// A name or a text on the command line, which has to say something: that of a variable which is not set says nothing.
+///
+/// # Errors
+/// If there is nothing in it.
+pub(crate) fn given(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() {
+        return Err("it is empty".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+/// The text that was given, or where that is `-` what is piped in.
+///
+/// # Errors
+/// If there is nothing in it, or it is not UTF-8.
+pub(crate) async fn text(what: &str, given: &str) -> Result<String> {
+    let text = match given {
+        "-" => piped().await?,
+        text => text.to_owned(),
+    };
+    if text.trim().is_empty() {
+        return Err(Failure::Usage(format!("{what} is empty")));
+    }
+    Ok(text)
+}
+
 /// Standard input, to its end.
 ///
 /// # Errors

@@ -26,6 +26,7 @@ mod signals;
 mod stdio;
 mod typing;
 mod usage;
+mod waiting;
 mod when;
 
 use std::{process::ExitCode, time::Duration};
@@ -75,8 +76,8 @@ struct Cli {
 fn main() -> ExitCode {
     // When a shell asks for completions, this answers and exits.
     clap_complete::CompleteEnv::with_factory(Cli::command).complete();
-    let cli = match parse() {
-        Ok(cli) => cli,
+    let (cli, defaults) = match parse() {
+        Ok(parsed) => parsed,
         Err(code) => return code,
     };
     cli.color.apply();
@@ -118,30 +119,38 @@ fn main() -> ExitCode {
     let status = failure.status();
     if !failure.is_silent() {
         let text = failure.text();
-        if json && (!is_node_report || matches!(failure, Failure::Signal(_))) {
+        // Where the flags are wrong, nothing is written to standard output.
+        let has_event = match failure {
+            Failure::Usage(_) => false,
+            Failure::Signal(_) => true,
+            _ => !is_node_report,
+        };
+        if json && has_event {
             // If it can't be written, the exit status says so.
             let _ = output::json(&json!({"event": "failed", "error": text, "exitStatus": status}));
         }
         fail(&text);
+        if let (Failure::Usage(_), Some(defaults)) = (&failure, defaults.remark()) {
+            complain(&defaults);
+        }
     }
     ExitCode::from(status)
 }
 
-/// Parses the command line, or returns the exit status after an error or the help was printed.
-fn parse() -> Result<Cli, ExitCode> {
+/// Parses the command line. Returns it and what of it comes from the file, or the exit status after
+/// an error or the help was printed.
+fn parse() -> Result<(Cli, config::Defaults), ExitCode> {
     let args: Vec<_> = std::env::args_os().collect();
     let mut command = Cli::command();
-    let name = args
-        .get(1)
-        .and_then(|name| name.to_str())
-        .unwrap_or_default()
-        .to_owned();
-    let with_defaults = config::with_defaults(&command, args).map_err(|text| {
+    let is_for_programs =
+        config::Typed::of(&command, &args).is_some_and(|typed| typed.is_for_programs());
+    let (args, defaults) = config::with_defaults(&command, args).map_err(|text| {
         fail(&text);
         ExitCode::from(failure::USAGE)
     })?;
-    command
-        .try_get_matches_from_mut(with_defaults)
+    let cli = command
+        .try_get_matches_from_mut(args)
         .and_then(|matches| Cli::from_arg_matches(&matches))
-        .map_err(|error| usage::report(&error, &name))
+        .map_err(|error| usage::report(&error, is_for_programs))?;
+    Ok((cli, defaults))
 }

@@ -17,6 +17,8 @@ pub(crate) struct Page {
     bottom: Option<Bottom>,
     /// Whether the last output did not end its line.
     is_mid_line: bool,
+    /// Whether the line that is typed has changed since it was drawn.
+    is_stale: bool,
 }
 
 /// What was typed with a key.
@@ -35,6 +37,7 @@ impl Page {
             printer: Printer::stdout()?,
             bottom: None,
             is_mid_line: false,
+            is_stale: false,
         })
     }
 
@@ -98,8 +101,8 @@ impl Page {
         self.redraw().await
     }
 
-    /// Does what a key is for.
-    pub(crate) async fn key(&mut self, key: Key) -> Result<Typing> {
+    /// Does what a key is for. If there are more, as of what is pasted, what they change is drawn with the last of them.
+    pub(crate) async fn key(&mut self, key: Key, more: bool) -> Result<Typing> {
         let Some(bottom) = &mut self.bottom else {
             return Ok(Typing::More);
         };
@@ -112,8 +115,8 @@ impl Page {
                 crate::stdio::mode::suspend()?;
             }
             key => match bottom.line.key(key) {
-                Edit::Changed => {}
-                Edit::Nothing => return Ok(Typing::More),
+                Edit::Changed => self.is_stale = true,
+                Edit::Nothing => {}
                 Edit::End => return Ok(Typing::End),
                 Edit::Entered(line) => {
                     let entered = bottom.entered(&line).filter(|_| !line.trim().is_empty());
@@ -125,7 +128,10 @@ impl Page {
                 }
             },
         }
-        self.redraw().await?;
+        let must_draw = matches!(key, Key::Redraw | Key::Suspend);
+        if must_draw || self.is_stale && !more {
+            self.redraw().await?;
+        }
         Ok(Typing::More)
     }
 
@@ -138,6 +144,7 @@ impl Page {
     }
 
     async fn redraw(&mut self) -> Result {
+        self.is_stale = false;
         match &mut self.bottom {
             Some(bottom) => {
                 let text = bottom.redrawn(columns());

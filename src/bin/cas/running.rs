@@ -8,10 +8,11 @@ use cas_sdk::{
     live::{Endpoint, LiveServer},
     supervisor::Restart,
 };
+use serde_json::Map;
 
 use crate::{
     output::Result,
-    server::{Server, thread_named},
+    server::{Server, list, parsed, the_one, thread_named},
 };
 
 /// The pause before the first attempt, and the longest one. In between it doubles, and each is shortened at random.
@@ -30,7 +31,6 @@ pub(crate) struct Reconnect {
 pub(crate) struct Running {
     builder: Builder,
     endpoint: Endpoint,
-    found: Option<LiveServer>,
 }
 
 impl Running {
@@ -82,16 +82,11 @@ impl Running {
             // Only a connection that was there once is waited for.
             return Err(unreachable.error.into());
         }
-        let found = { live.servers }.into_iter().find(|server| match &address {
-            Some(address) => server.endpoint.to_string() == *address,
-            None => is_of_use(server),
+        let endpoint = named.or_else(|| {
+            let mut servers = live.servers.into_iter();
+            Some(servers.find(is_of_use)?.endpoint)
         });
-        let endpoint = named.or_else(|| Some(found.as_ref()?.endpoint.clone()));
-        Ok(endpoint.map(|endpoint| Self {
-            builder,
-            endpoint,
-            found,
-        }))
+        Ok(endpoint.map(|endpoint| Self { builder, endpoint }))
     }
 
     /// Joins the server, and joins it again whenever the connection is lost.
@@ -105,16 +100,17 @@ impl Running {
         let (builder, endpoint) = (self.builder.clone(), self.endpoint.clone());
         Ok(Box::pin(builder.supervise_connection(endpoint, policy)).await?)
     }
+}
 
-    /// The id of the thread that is named by the beginning of it: of one that is loaded there, or else of a stored one.
-    ///
-    /// # Errors
-    /// If there is none, or more than one.
-    pub(crate) async fn id_of(&self, client: &CasClient, name: &str) -> Result<String> {
-        let mut loaded = self.found.iter().flat_map(|server| &server.threads);
-        match loaded.find(|one| one.id.starts_with(name)) {
-            Some(found) => Ok(found.id.clone()),
-            None => thread_named(client, name).await,
-        }
+/// The id of the thread that is named by the beginning of it: of one that is loaded there, or else of a stored one.
+///
+/// # Errors
+/// If there is none, or more than one.
+pub(crate) async fn id_of(client: &CasClient, name: &str) -> Result<String> {
+    let loaded = list(client, "thread/loaded/list", Map::new(), usize::MAX).await?;
+    let loaded: Vec<_> = loaded.iter().map(|id| parsed(id)).collect();
+    match the_one(loaded.iter().filter_map(|id| id.as_str()), name)? {
+        Some(id) => Ok(id.to_owned()),
+        None => thread_named(client, name).await,
     }
 }

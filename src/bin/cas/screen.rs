@@ -70,35 +70,33 @@ pub(crate) fn is_dumb() -> bool {
 }
 
 /// How many columns standard output has; `None` if it is no terminal.
-#[cfg(unix)]
 pub(crate) fn width() -> Option<usize> {
-    let size = rustix::termios::tcgetwinsize(rustix::stdio::stdout()).ok()?;
-    match usize::from(size.ws_col) {
-        0 => Some(80),
-        columns => Some(columns),
-    }
+    Some(size()?.0)
 }
 
 /// How many rows standard output has; `None` if it is no terminal.
+pub(crate) fn height() -> Option<usize> {
+    Some(size()?.1)
+}
+
+/// What a terminal has that doesn't say it.
+const USUAL: (usize, usize) = (80, 24);
+
+/// The columns and rows of standard output; `None` if it is no terminal.
 #[cfg(unix)]
-pub(crate) fn height() -> Option<usize> {
+fn size() -> Option<(usize, usize)> {
     let size = rustix::termios::tcgetwinsize(rustix::stdio::stdout()).ok()?;
-    match usize::from(size.ws_row) {
-        0 => Some(24),
-        rows => Some(rows),
-    }
+    let told = |cells: u16, usual| match usize::from(cells) {
+        0 => usual,
+        cells => cells,
+    };
+    Some((told(size.ws_col, USUAL.0), told(size.ws_row, USUAL.1)))
 }
 
-/// How many rows standard output is taken to have; `None` if it is no terminal.
+/// The columns and rows that standard output is taken to have; `None` if it is no terminal.
 #[cfg(not(unix))]
-pub(crate) fn height() -> Option<usize> {
-    std::io::IsTerminal::is_terminal(&std::io::stdout()).then_some(24)
-}
-
-/// How many columns standard output is taken to have; `None` if it is no terminal.
-#[cfg(not(unix))]
-pub(crate) fn width() -> Option<usize> {
-    std::io::IsTerminal::is_terminal(&std::io::stdout()).then_some(80)
+fn size() -> Option<(usize, usize)> {
+    std::io::IsTerminal::is_terminal(&io::stdout()).then_some(USUAL)
 }
 
 /// Rows under a header, each column as wide as its widest cell. The last one is cut where the terminal ends.

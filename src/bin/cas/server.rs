@@ -7,14 +7,17 @@ use cas_sdk::{
     client::Role,
     internal::{EVERY_SOURCE, Pager},
     live::{Endpoint, LiveServer},
+    protocol::ThreadStartParams,
 };
 use serde::Deserialize;
 use serde_json::{Map, Value, json, value::RawValue};
+use tokio::time::timeout;
 
 use crate::{
     connect::Connect,
-    output::{Failure, Result},
-    signals,
+    input::given,
+    output::{Failure, Result, line, raw_json},
+    signals::{self, STOP, Signals},
 };
 
 /// Which codex to start, and where.
@@ -70,6 +73,30 @@ impl Server {
         Ok(std::path::absolute(dir)?)
     }
 
+    /// The directory that was asked for, for a thread that has one of its own and would keep it else.
+    ///
+    /// # Errors
+    /// If it is relative, and there is no working directory.
+    pub(crate) fn other_dir(&self) -> Result<Option<String>> {
+        match self.cwd {
+            Some(_) => Ok(Some(self.dir()?.display().to_string())),
+            None => Ok(None),
+        }
+    }
+
+    /// The params of a new thread in the working directory. A server that is joined has a directory of its own, where the
+    /// thread would be else.
+    ///
+    /// # Errors
+    /// If there is no working directory.
+    pub(crate) fn new_thread(&self) -> Result<ThreadStartParams> {
+        let mut params = ThreadStartParams::default();
+        if self.connect.is_given() {
+            params.cwd = Some(self.dir()?.display().to_string());
+        }
+        Ok(params)
+    }
+
     /// Joins the server that is named, or starts one. What a command does there it was asked for, so it drives.
     pub(crate) async fn open(&self, builder: Builder) -> Result<CasClient> {
         match self.connect.endpoint()? {
@@ -89,6 +116,34 @@ pub(crate) async fn start(builder: Builder) -> Result<CasClient> {
     let client = builder.spawn().await?;
     signals::started(client.pid());
     Ok(client)
+}
+
+/// Ends the connection, and the server if it was started here.
+pub(crate) async fn close(client: &CasClient) {
+    let pid = client.pid();
+    client.shutdown().await;
+    signals::ended(pid);
+}
+
+/// The same; after a signal or a time limit it is not waited for long, and else it can be cut off by a signal.
+///
+/// # Errors
+/// [`Failure::Signal`].
+pub(crate) async fn close_in_time(
+    client: &CasClient,
+    is_late: bool,
+    signals: &mut Signals,
+) -> Result {
+    if is_late {
+        // What does not end in time is killed with this process.
+        let _ = timeout(STOP, close(client)).await;
+        return Ok(());
+    }
+    let closed = async {
+        close(client).await;
+        Ok::<_, Failure>(())
+    };
+    signals.or(closed).await
 }
 
 fn override_of(text: &str) -> Result<(String, String), String> {
@@ -153,34 +208,53 @@ pub(crate) fn short(id: &str) -> &str {
     id.get(..SHORT).unwrap_or(id)
 }
 
+/// What a thread is called: its name, or how it began.
+pub(crate) fn title(thread: &Value) -> &str {
+    let text = |key: &str| thread[key].as_str().filter(|text| !text.is_empty());
+    text("name").or_else(|| text("preview")).unwrap_or_default()
+}
+
 /// The id of the thread that is named: by its id, or by the beginning of it.
 ///
 /// # Errors
 /// If no stored thread begins like that, or more than one does.
 pub(crate) async fn thread_named(client: &CasClient, name: &str) -> Result<String> {
     let is_whole = name.len() >= 36 || !name.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
-    if is_whole || name.is_empty() {
+    if is_whole {
         return Ok(name.to_owned());
     }
-    let mut found: Vec<String> = Vec::new();
+    let mut ids: Vec<String> = Vec::new();
     for archived in [false, true] {
         for thread in list(client, "thread/list", every_thread(archived), usize::MAX).await? {
-            let thread = parsed(&thread);
-            let id = thread["id"].as_str().unwrap_or_default();
-            if id.starts_with(name) {
-                found.push(id.to_owned());
-            }
+            ids.extend(parsed(&thread)["id"].as_str().map(str::to_owned));
         }
     }
-    match &found[..] {
-        [id] => Ok(id.clone()),
-        [] => Err(Failure::from(format!(
-            "no stored thread has an id that begins with {name}"
-        ))),
-        many => Err(Failure::from(format!(
+    match the_one(ids.iter().map(String::as_str), name)? {
+        Some(id) => Ok(id.to_owned()),
+        None => Err(format!("no stored thread has an id that begins with {name}").into()),
+    }
+}
+
+/// The id that is named among these: by all of it, or by its beginning.
+///
+/// # Errors
+/// If more than one begins like that.
+pub(crate) fn the_one<'a>(
+    ids: impl Iterator<Item = &'a str>,
+    name: &str,
+) -> Result<Option<&'a str>> {
+    let mut found: Vec<&str> = ids.filter(|id| id.starts_with(name)).collect();
+    found.sort_unstable();
+    found.dedup();
+    match found[..] {
+        [] => Ok(None),
+        [id] => Ok(Some(id)),
+        // As they are sorted, one that is the whole name comes first.
+        [id, ..] if id == name => Ok(Some(id)),
+        _ => Err(Failure::from(format!(
             "{} threads have an id that begins with {name}: {}",
-            many.len(),
-            many.join(", ")
+            found.len(),
+            found.join(", ")
         ))),
     }
 }
@@ -189,11 +263,42 @@ pub(crate) async fn thread_named(client: &CasClient, name: &str) -> Result<Strin
 #[derive(Debug, clap::Args)]
 pub(crate) struct OneThread {
     /// The thread, named by its id or the beginning of it
-    #[arg(value_name = "ID", add = crate::completion::threads())]
+    #[arg(value_name = "ID", value_parser = given, add = crate::completion::threads())]
     pub(crate) thread: String,
     /// Print what the server answers, as JSON
     #[arg(long, help_heading = "Output")]
     pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) server: Server,
+}
+
+impl OneThread {
+    /// What was done, or with --json what the server has answered.
+    pub(crate) fn told(&self, answer: &RawValue, text: std::fmt::Arguments<'_>) -> Result {
+        if self.json {
+            raw_json(answer.get())
+        } else {
+            line(text)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_named_by_all_of_it_or_by_a_beginning_that_no_other_has() {
+        let one = |ids: &[&'static str], name| the_one(ids.iter().copied(), name);
+        assert_eq!(one(&["abc", "abd"], "abd").unwrap(), Some("abd"));
+        assert_eq!(one(&["abc", "abd", "xy"], "x").unwrap(), Some("xy"));
+        assert_eq!(one(&["abc", "ab"], "ab").unwrap(), Some("ab"));
+        assert_eq!(one(&["abc", "abc"], "a").unwrap(), Some("abc"));
+        assert_eq!(one(&["abc"], "b").unwrap(), None);
+        let several = one(&["abd", "abc", "x"], "ab").unwrap_err().text();
+        assert_eq!(
+            several,
+            "2 threads have an id that begins with ab: abc, abd"
+        );
+    }
 }

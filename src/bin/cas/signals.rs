@@ -15,6 +15,11 @@ const GRACE: Duration = Duration::from_millis(1_800);
 /// How long it has after the second one.
 const HURRY: Duration = Duration::from_millis(300);
 
+/// How long what runs may take to stop after a signal,
+pub(crate) const INTERRUPT: Duration = Duration::from_secs(1);
+/// and the server to end. Both together are less than [`GRACE`].
+pub(crate) const STOP: Duration = Duration::from_millis(500);
+
 /// A signal that came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Caught {
@@ -29,6 +34,17 @@ impl Caught {
             Self::Interrupt => "SIGINT",
             Self::Terminate => "SIGTERM",
             Self::Hangup => "SIGHUP",
+        }
+    }
+
+    /// The end of a command that goes on looking: Ctrl-C is how somebody leaves it.
+    ///
+    /// # Errors
+    /// [`Failure::Signal`] for the other signals.
+    pub(crate) fn leaves(self) -> Result<u8> {
+        match self {
+            Self::Interrupt => Ok(crate::failure::DONE),
+            other => Err(Failure::Signal(other)),
         }
     }
 
@@ -81,6 +97,7 @@ mod platform {
     use tokio::signal::unix::{Signal, SignalKind, signal};
 
     use super::Caught;
+    use crate::waiting::or_never;
 
     pub(super) struct Signals {
         interrupt: Signal,
@@ -102,12 +119,7 @@ mod platform {
         }
 
         pub(super) async fn next(&mut self) -> Caught {
-            let hangup = async {
-                match &mut self.hangup {
-                    Some(hangup) => hangup.recv().await,
-                    None => std::future::pending().await,
-                }
-            };
+            let hangup = or_never(self.hangup.as_mut().map(Signal::recv));
             tokio::select! {
                 biased; // See `Signals::next`.
                 _ = self.interrupt.recv() => Caught::Interrupt,
@@ -184,6 +196,12 @@ pub(crate) fn started(pid: Option<u32>) {
     servers.extend(pid);
 }
 
+/// Forgets a server that is gone: the system may give its id to another process group.
+pub(crate) fn ended(pid: Option<u32>) {
+    let mut servers = SERVERS.lock().unwrap_or_else(PoisonError::into_inner);
+    servers.retain(|server| Some(*server) != pid);
+}
+
 /// Ends the process if it has not ended some time after a signal, or soon after a second one.
 ///
 /// The command itself may be stuck: in a write to a pipe that nobody reads, or with a server that does not answer. So this
@@ -210,4 +228,23 @@ pub(crate) fn guard() {
     let _ = std::thread::Builder::new()
         .name("signals".to_owned())
         .spawn(move || -> io::Result<()> { watch() });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_is_gone_is_not_killed_by_a_late_signal() {
+        let known = || SERVERS.lock().unwrap().clone();
+        started(Some(u32::MAX));
+        started(Some(u32::MAX - 1));
+        started(None);
+        ended(None);
+        assert_eq!(known(), [u32::MAX, u32::MAX - 1]);
+        ended(Some(u32::MAX));
+        assert_eq!(known(), [u32::MAX - 1]);
+        ended(Some(u32::MAX - 1));
+        assert!(known().is_empty());
+    }
 }

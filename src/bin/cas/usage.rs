@@ -32,12 +32,12 @@ pub(crate) const FOR_PROGRAMS: [&str; 7] = [
 ];
 
 /// Says what is wrong, or the help; returns the exit status.
-pub(crate) fn report(error: &clap::Error, command: &str) -> ExitCode {
+pub(crate) fn report(error: &clap::Error, is_for_programs: bool) -> ExitCode {
     let is_help = matches!(
         error.kind(),
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
     );
-    if !is_help && FOR_PROGRAMS.contains(&command) {
+    if !is_help && is_for_programs {
         let text = error.render().to_string();
         let lines = text
             .lines()

@@ -16,7 +16,7 @@ use crate::{
     failure::{self, FAILED},
     output::{Failure, Result, Styled, json as json_line, line},
     screen::{BOLD, DIM},
-    server::{Server, join},
+    server::{Server, close, join},
 };
 
 /// Show which codex is used, whether it speaks the protocol that this program was built with, and who is logged in.
@@ -88,7 +88,7 @@ async fn look(args: &Args, found: &mut Findings) -> Result {
         let needs = (Profile::ALL.iter()).fold(Needs::new(), |needs, one| needs.profile(*one));
         let contract = schema::contract_of(&client, needs).await;
         found.contract = Some(contract.map_err(|error| error.to_string()));
-        client.shutdown().await;
+        close(&client).await;
         return rejected(found);
     }
     let program = find_codex(args.server.codex.as_deref())?;
@@ -96,7 +96,7 @@ async fn look(args: &Args, found: &mut Findings) -> Result {
     let started = args.server.client().await;
     if let Ok(client) = &started {
         with_server(client, found).await;
-        client.shutdown().await;
+        close(client).await;
     }
     // The schema can be had from a codex whose server does not start.
     let drift = schema::drift(&program).await;

@@ -4,17 +4,20 @@ use std::time::Duration;
 
 use cas_sdk::{
     CasClient, Thread,
-    protocol::{ThreadGoal, ThreadGoalStatus},
+    protocol::{ThreadGoal, ThreadResumeParams},
     thread::GoalOnResume,
     turn::{Goal, GoalEnd, GoalEvent, GoalOutcome, GoalState, SetGoal},
 };
 use serde::Serialize;
+use serde_json::{Value, json, value::RawValue};
+use tokio::time::timeout;
 
 use crate::{
     failure::{DONE, FAILED, TIMED_OUT},
-    output::{Result, complain, field, json as json_line, line},
-    server::{OneThread, thread_named},
-    signals::Signals,
+    input::text,
+    output::{Failure, Result, complain, field, json as json_line, line},
+    server::{OneThread, close_in_time, parsed, thread_named},
+    signals::{INTERRUPT, Signals},
     when::duration,
 };
 
@@ -38,7 +41,7 @@ enum Action {
     Set {
         #[command(flatten)]
         one: OneThread,
-        /// The objective
+        /// The objective; `-` reads it from stdin
         objective: String,
         /// How many turns it may take
         #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
@@ -84,40 +87,38 @@ impl Args {
 }
 
 /// Returns the exit status.
-pub(crate) async fn run(args: Args, signals: &mut Signals) -> Result<u8> {
-    let client = args.one().server.client().await?;
+pub(crate) async fn run(mut args: Args, signals: &mut Signals) -> Result<u8> {
+    if let Action::Set { objective, .. } = &mut args.action {
+        *objective = signals.or(text("the objective", objective)).await?;
+    }
+    let client = signals.or(args.one().server.client()).await?;
     let done = act(&args, &client, signals).await;
-    client.shutdown().await;
+    let is_late = matches!(done, Err(Failure::Signal(_)));
+    close_in_time(&client, is_late, signals).await?;
     done
 }
 
 async fn act(args: &Args, client: &CasClient, signals: &mut Signals) -> Result<u8> {
+    match signals.or(begin(args, client)).await? {
+        Some(goal) => follow(goal, args.one().json, signals).await,
+        None => Ok(DONE),
+    }
+}
+
+/// Does what is done at once; returns the goal that is to be followed to its end.
+async fn begin(args: &Args, client: &CasClient) -> Result<Option<Goal>> {
     let one = args.one();
     let id = thread_named(client, &one.thread).await?;
-    let stored = client.thread(id.as_str());
     match &args.action {
-        Action::Get(_) => match stored.goal().await? {
-            Some(goal) => show(goal.info(), one.json).map(|()| DONE),
-            None => Err("the thread has no goal".into()),
+        Action::Get(_) => match client.thread(id.as_str()).goal().await? {
+            Some(goal) => show(goal.info(), one.json)?,
+            None => return Err(NO_GOAL.into()),
         },
-        Action::Pause(_) => {
-            let goal = stored.goal().await?.ok_or("the thread has no goal")?;
-            let status = &goal.info().status;
-            let text = if *status == ThreadGoalStatus::Active {
-                goal.pause().await?;
-                format!("paused the goal of {}", field(&id))
-            } else {
-                format!(
-                    "the goal of {} is {status}: it does not go on by itself",
-                    field(&id)
-                )
-            };
-            told(one, &text)
-        }
+        Action::Pause(_) => pause(client, one, &id).await?,
         Action::Clear(_) => {
-            let goal = stored.goal().await?.ok_or("the thread has no goal")?;
-            goal.clear().await?;
-            told(one, &format!("removed the goal of {}", field(&id)))
+            present(client, &id).await?;
+            let answer = call(client, "thread/goal/clear", &json!({"threadId": id})).await?;
+            one.told(&answer, format_args!("removed the goal of {}", field(&id)))?;
         }
         Action::Set {
             objective,
@@ -126,32 +127,61 @@ async fn act(args: &Args, client: &CasClient, signals: &mut Signals) -> Result<u
             time,
             ..
         } => {
-            let thread = resumed(client, &id).await?;
+            let thread = resumed(client, one, &id).await?;
             let mut goal = limited(thread.set_goal(objective).replace(), *turns, *tokens);
             if let Some(time) = time {
                 goal = goal.max_time(*time);
             }
-            follow(goal.await?, one.json, signals).await
+            return Ok(Some(goal.await?));
         }
         Action::Wait(_) => {
-            let thread = resumed(client, &id).await?;
-            let goal = thread.goal().await?.ok_or("the thread has no goal")?;
+            let thread = resumed(client, one, &id).await?;
+            let goal = thread.goal().await?.ok_or(NO_GOAL)?;
             goal.resume().await?;
-            follow(goal, one.json, signals).await
+            return Ok(Some(goal));
         }
+    }
+    Ok(None)
+}
+
+const NO_GOAL: &str = "the thread has no goal";
+
+async fn call(client: &CasClient, method: &str, params: &Value) -> Result<Box<RawValue>> {
+    Ok(client.call(method, params).await?)
+}
+
+/// The goal of the thread, as the server tells it, and its status.
+async fn present(client: &CasClient, id: &str) -> Result<(Box<RawValue>, String)> {
+    let answer = call(client, "thread/goal/get", &json!({"threadId": id})).await?;
+    match parsed(&answer)["goal"]["status"].as_str() {
+        Some(status) => Ok((answer, status.to_owned())),
+        None => Err(NO_GOAL.into()),
     }
 }
 
-fn told(one: &OneThread, text: &str) -> Result<u8> {
-    if !one.json {
-        line(text)?;
+async fn pause(client: &CasClient, one: &OneThread, id: &str) -> Result {
+    let (answer, status) = present(client, id).await?;
+    if status != "active" {
+        let text = format_args!(
+            "the goal of {} is {}: it does not go on by itself",
+            field(id),
+            field(&status)
+        );
+        return one.told(&answer, text);
     }
-    Ok(DONE)
+    let params = json!({"threadId": id, "status": "paused"});
+    let answer = call(client, "thread/goal/set", &params).await?;
+    one.told(&answer, format_args!("paused the goal of {}", field(id)))
 }
 
 /// The thread, with a goal that does not go on before it is asked to.
-async fn resumed(client: &CasClient, id: &str) -> Result<Thread> {
-    Ok(client.resume_thread(id).goal(GoalOnResume::Pause).await?)
+async fn resumed(client: &CasClient, one: &OneThread, id: &str) -> Result<Thread> {
+    let mut params = ThreadResumeParams::new(id);
+    params.cwd = one.server.other_dir()?;
+    Ok(client
+        .resume_thread(params)
+        .goal(GoalOnResume::Pause)
+        .await?)
 }
 
 async fn follow(mut goal: Goal, json: bool, signals: &mut Signals) -> Result<u8> {
@@ -159,11 +189,14 @@ async fn follow(mut goal: Goal, json: bool, signals: &mut Signals) -> Result<u8>
         let event = tokio::select! {
             biased;
             caught = signals.next() => {
-                let report = goal.stop().await;
-                for failure in report.failures {
+                let stopped = tokio::select! {
+                    stopped = timeout(INTERRUPT, goal.stop()) => stopped,
+                    _ = signals.next() => return Err(Failure::Signal(caught)),
+                };
+                for failure in stopped.into_iter().flat_map(|report| report.failures) {
                     complain(&format!("{}: {}", failure.thread_id, failure.error));
                 }
-                return Err(crate::failure::Failure::Signal(caught));
+                return Err(Failure::Signal(caught));
             }
             event = goal.next() => event,
         };

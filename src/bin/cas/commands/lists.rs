@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use crate::{
     output::{Result, raw_json},
     screen::Table,
-    server::{Server, list, parsed},
+    server::{Server, close, list, parsed},
 };
 
 /// The flags of both.
@@ -57,7 +57,7 @@ async fn show(
 ) -> Result {
     let client = args.server.client().await?;
     let items = list(&client, method, Map::new(), usize::MAX).await;
-    client.shutdown().await;
+    close(&client).await;
     let mut table = Table::new(columns);
     for item in items? {
         if args.json {

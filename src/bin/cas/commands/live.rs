@@ -12,8 +12,8 @@ use tokio::time::sleep;
 use super::threads::tilde;
 use crate::{
     connect::Connect,
-    failure::{DONE, FAILED},
-    output::{Failure, Result, cell, json as json_line, line, verbatim},
+    failure::{DONE, FAILED, reason},
+    output::{Failure, Result, cell, fail, json as json_line, line, verbatim},
     screen::{Table, height, is_dumb},
     server::short,
     signals::{Caught, Signals},
@@ -53,6 +53,7 @@ Exit status: 0 done, 1 the server of --connect can't be reached, 2 wrong usage."
 
 pub(crate) async fn run(args: Args, signals: &mut Signals) -> Result<u8> {
     let endpoint = args.connect.endpoint()?;
+    let named = endpoint.as_ref().map(ToString::to_string);
     let mut shown = None;
     loop {
         let mut discover = Live::discover();
@@ -66,17 +67,18 @@ pub(crate) async fn run(args: Args, signals: &mut Signals) -> Result<u8> {
         };
         let text = serde_json::to_string(&live)?;
         if shown.as_ref() != Some(&text) {
-            args.show(&live)?;
+            args.show(&live, named.as_deref())?;
             shown = Some(text);
         }
         if !args.watch {
-            let given = endpoint.as_ref().map(ToString::to_string);
-            let lost = given.is_some_and(|address| {
-                live.unreachable
-                    .iter()
-                    .any(|place| place.address == address)
+            let lost = { live.unreachable.iter() }.find(|place| is_named(place, named.as_deref()));
+            return Ok(match lost {
+                Some(place) => {
+                    fail(&reason(&place.error));
+                    FAILED
+                }
+                None => DONE,
             });
-            return Ok(if lost { FAILED } else { DONE });
         }
         tokio::select! {
             biased;
@@ -88,16 +90,16 @@ pub(crate) async fn run(args: Args, signals: &mut Signals) -> Result<u8> {
 
 const SHORTEST: Duration = Duration::from_millis(100);
 
-/// With --watch, Ctrl-C is a normal end.
 fn left(args: &Args, caught: Caught) -> Result<u8> {
-    match caught {
-        Caught::Interrupt if args.watch => Ok(DONE),
-        other => Err(Failure::Signal(other)),
+    if args.watch {
+        caught.leaves()
+    } else {
+        Err(Failure::Signal(caught))
     }
 }
 
 impl Args {
-    fn show(&self, live: &Live) -> Result {
+    fn show(&self, live: &Live, named: Option<&str>) -> Result {
         if self.json {
             return json_line(live);
         }
@@ -106,8 +108,21 @@ impl Args {
             // Moves the cursor to the upper left and clears the screen from there.
             verbatim("\x1b[H\x1b[J")?;
         }
-        let mut rows = rows(live, self.all);
+        // Where it is looked at once, that the named server can't be reached is why the command fails.
+        let is_told = |place: &&Unreachable| {
+            if is_named(place, named) {
+                self.watch
+            } else {
+                !is_nobody(place)
+            }
+        };
+        let unreachable = live.unreachable.iter().filter(is_told).collect();
+        let mut rows = rows(live, unreachable, self.all);
         if rows.is_empty() {
+            let mut unreachable = live.unreachable.iter();
+            if unreachable.any(|place| is_named(place, named)) {
+                return Ok(());
+            }
             return line("nothing runs");
         }
         let room = height()
@@ -130,7 +145,7 @@ impl Args {
 type Row = [String; 5];
 
 /// Threads that wait for an answer come first, then those that run.
-fn rows(live: &Live, all: bool) -> Vec<Row> {
+fn rows(live: &Live, unreachable: Vec<&Unreachable>, all: bool) -> Vec<Row> {
     let home = env::home_dir();
     let mut rows: Vec<(u8, Row)> = Vec::new();
     for server in &live.servers {
@@ -178,11 +193,7 @@ fn rows(live: &Live, all: bool) -> Vec<Row> {
             ],
         ));
     }
-    for place in live
-        .unreachable
-        .iter()
-        .filter(|place| is_worth_saying(place))
-    {
+    for place in unreachable {
         let empty = String::new;
         let row = [
             empty(),
@@ -230,7 +241,12 @@ fn place(server: &LiveServer, home: Option<&Path>) -> String {
     address
 }
 
-/// Whether an unreachable address is worth reporting: a server that nobody has started is not.
-fn is_worth_saying(place: &Unreachable) -> bool {
-    !matches!(&place.error, Error::Connect(error) if matches!(error.kind, ConnectErrorKind::NoServer))
+/// Whether it is the server of --connect.
+fn is_named(place: &Unreachable, named: Option<&str>) -> bool {
+    named == Some(place.address.as_str())
+}
+
+/// Whether nobody has started a server there, which is no news.
+fn is_nobody(place: &Unreachable) -> bool {
+    matches!(&place.error, Error::Connect(error) if matches!(error.kind, ConnectErrorKind::NoServer))
 }

@@ -1,13 +1,14 @@
 //! `cas login`: the account that turns are charged to.
 
-use std::io::Read as _;
+use std::io::{self, IsTerminal as _};
 
 use cas_sdk::{CasClient, protocol::Account};
 use serde_json::json;
 
 use crate::{
+    input::piped,
     output::{Failure, Result, complain, field, json as json_line, line},
-    server::Server,
+    server::{Server, close},
 };
 
 /// Log in. By default with a code that you enter in any browser.
@@ -35,13 +36,33 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args) -> Result {
+    let key = if args.api_key {
+        Some(key().await?)
+    } else {
+        None
+    };
     let client = args.server.client().await?;
-    let done = log_in(&args, &client).await;
-    client.shutdown().await;
+    let done = log_in(&args, key, &client).await;
+    close(&client).await;
     done
 }
 
-async fn log_in(args: &Args, client: &CasClient) -> Result {
+/// The API key, which is piped in: what is typed could be read on the screen.
+async fn key() -> Result<String> {
+    if io::stdin().is_terminal() {
+        let text = "--api-key reads the key from standard input, where it would be seen as it is typed: give it a file or a \
+                    pipe, as in `cas login --api-key < key.txt`";
+        return Err(Failure::Usage(text.to_owned()));
+    }
+    match piped().await?.trim() {
+        "" => Err(Failure::Usage(
+            "there is no key on standard input".to_owned(),
+        )),
+        key => Ok(key.to_owned()),
+    }
+}
+
+async fn log_in(args: &Args, key: Option<String>, client: &CasClient) -> Result {
     if args.logout {
         client.logout().await?;
         return Ok(());
@@ -50,15 +71,8 @@ async fn log_in(args: &Args, client: &CasClient) -> Result {
         client.account().await?
     } else {
         let login = client.login();
-        let login = if args.api_key {
-            let mut key = String::new();
-            std::io::stdin().read_to_string(&mut key)?;
-            if key.trim().is_empty() {
-                return Err(Failure::Usage(
-                    "there is no key on standard input".to_owned(),
-                ));
-            }
-            login.api_key(key.trim()).await?
+        let login = if let Some(key) = key {
+            login.api_key(key).await?
         } else if args.browser {
             login.chatgpt().await?
         } else {

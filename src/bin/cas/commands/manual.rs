@@ -100,7 +100,7 @@ const SECTIONS: [(&str, &[(&str, &str)]); 3] = [
         &[
             (
                 "~/.config/cas/config.toml",
-                "Defaults for flags, by their long names, for every command that has them; those in [profiles.NAME] apply with --config-profile NAME. The commands of the cas skill don't read it.",
+                "Defaults for flags, by their long names, for every command that has them; those in [profiles.NAME] apply with --config-profile NAME. A flag that is typed wins, and a default that does not go with it is ignored. The commands of the cas skill don't read it.",
             ),
             (
                 "~/.codex/cas/state/HASH.json",

@@ -11,9 +11,9 @@ use tokio::time::timeout;
 
 use crate::{
     failure::{DONE, FAILED},
-    input::piped,
+    input::{given, piped, text},
     output::{Failure, Result, field, json as json_line, line},
-    server::{Server, thread_named},
+    server::{Server, close, thread_named},
     when::duration,
 };
 
@@ -31,7 +31,7 @@ use crate::{
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// The thread, given by its id or the beginning of its id
-    #[arg(add = crate::completion::threads())]
+    #[arg(value_parser = given, add = crate::completion::threads())]
     thread: String,
     /// What to say; `-` reads it from stdin
     #[arg(required_unless_present = "patch")]
@@ -93,7 +93,7 @@ pub(crate) async fn run(args: Args) -> Result<u8> {
     // Any server of the same home has the same queues.
     let client = args.server.near(|_| true).await?;
     let done = post(&client, &args, message).await;
-    client.shutdown().await;
+    close(&client).await;
     done
 }
 
@@ -101,16 +101,15 @@ impl Args {
     async fn message(&self) -> Result<Message> {
         let patch = self.patch.is_some();
         let text = match (&self.text, &self.patch) {
-            (Some(text), _) if text != "-" => text.clone(),
+            (Some(given), _) => text("the message", given).await?,
             (None, Some(file)) if file.as_os_str() != "-" => {
                 let wrong = |e| Failure::Usage(format!("{}: {e}", file.display()));
                 fs::read_to_string(file).map_err(wrong)?
             }
-            _ => piped().await?,
+            (None, _) => piped().await?,
         };
         if text.trim().is_empty() {
-            let what = if patch { "the patch" } else { "the message" };
-            return Err(Failure::Usage(format!("{what} is empty")));
+            return Err(Failure::Usage("the patch is empty".to_owned()));
         }
         let message = match &self.name {
             name if patch => Message::patch(name.as_deref().unwrap_or("cas"), text),

@@ -8,11 +8,14 @@ use cas_sdk::{
 };
 use serde_json::{Value, json};
 
-use crate::output::{Failure, Members, Result, complain, json as json_line, line};
+use crate::{
+    failure::FAILED,
+    output::{Failure, Members, Result, complain, json as json_line, line},
+};
 
 /// Check whether codex has the methods, fields and values that a program needs.
 ///
-/// Exits with 0 if it has all of them, 1 if some are missing, 2 if this could not be determined.
+/// Exits with 0 if it has all of them, with 1 if some are missing or this could not be determined.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The codex executable [default: `$CAS_CODEX`, else codex on `$PATH`]
@@ -91,7 +94,7 @@ pub(crate) async fn run(args: Args) -> Result {
     if contract.is_met() {
         Ok(())
     } else {
-        Err(Failure::Exit(1))
+        Err(Failure::Exit(FAILED))
     }
 }
 
@@ -110,7 +113,7 @@ fn could_not(failure: &Failure, json: bool) -> Result {
     } else {
         complain(&text);
     }
-    Err(Failure::Exit(2))
+    Err(Failure::Exit(FAILED))
 }
 
 /// For reports.

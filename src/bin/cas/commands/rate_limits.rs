@@ -3,7 +3,7 @@
 
 use std::{
     path::PathBuf,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, UNIX_EPOCH},
 };
 
 use cas_sdk::{
@@ -15,9 +15,9 @@ use serde::{Deserialize as _, Serialize};
 use serde_json::{Value, json};
 
 use crate::{
-    output::{Result, field, line, pretty_json},
-    server::Server,
-    when::length,
+    output::{Result, field, json as json_line, line, pretty_json},
+    server::{Server, close},
+    when::{length, now},
 };
 
 /// Show the account's rate limits, and how much work they leave room for.
@@ -54,17 +54,14 @@ pub(crate) async fn run(args: Args) -> Result {
     let answer = client
         .call::<Value>("account/rateLimits/read", &Value::Null)
         .await;
-    client.shutdown().await;
+    close(&client).await;
     let answer = match answer {
         Err(Error::Rpc { source, .. }) if source.kind() == RpcErrorKind::AuthRequired => {
             return Err(format!("{}; log in with `cas login`", source.message).into());
         }
         other => other?,
     };
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_secs();
+    let now = now();
     let limits = if answer["rateLimits"].is_null() {
         RateLimits::default()
     } else {
@@ -84,7 +81,7 @@ pub(crate) async fn run(args: Args) -> Result {
         let report = Report::new(&answer, bucket, &pace, now);
         return pretty_json(&report);
     }
-    line(json!({
+    json_line(&json!({
         "limit_id": pace.limit_id,
         "tier": pace.tier(),
         "governing_window": pace.governing().map(|window| window.window),

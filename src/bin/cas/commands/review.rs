@@ -6,7 +6,7 @@ use std::{
 };
 
 use cas_sdk::{
-    protocol::{ReviewTarget, ThreadStartParams},
+    protocol::ReviewTarget,
     turn::{Finding, ReviewOutcome, Verdict},
 };
 use indicatif::ProgressBar;
@@ -14,9 +14,10 @@ use serde::Serialize;
 
 use crate::{
     failure::{DECLINED, DONE, FAILED},
+    input::given,
     output::{Result, complain, field, json as json_line, line},
     screen::is_dumb,
-    server::Server,
+    server::{Server, close},
 };
 
 /// Have the working tree, a commit or a branch reviewed.
@@ -28,16 +29,16 @@ use crate::{
 )]
 pub(crate) struct Args {
     /// Review the changes of the checked-out branch since it left this branch
-    #[arg(long, value_name = "BRANCH", conflicts_with_all = ["commit", "uncommitted"])]
+    #[arg(long, value_name = "BRANCH", value_parser = given, conflicts_with_all = ["commit", "uncommitted"])]
     base: Option<String>,
     /// Review the changes of this commit
-    #[arg(long, value_name = "SHA", conflicts_with = "uncommitted")]
+    #[arg(long, value_name = "SHA", value_parser = given, conflicts_with = "uncommitted")]
     commit: Option<String>,
     /// Review the uncommitted changes; the default
     #[arg(long)]
     uncommitted: bool,
     /// Review whatever these instructions describe
-    #[arg(long, value_name = "TEXT", conflicts_with_all = ["base", "commit", "uncommitted"])]
+    #[arg(long, value_name = "TEXT", value_parser = given, conflicts_with_all = ["base", "commit", "uncommitted"])]
     instructions: Option<String>,
     /// Print the verdict as one JSON object
     #[arg(long, help_heading = "Output")]
@@ -59,9 +60,10 @@ impl Args {
 
 /// Returns the exit status.
 pub(crate) async fn run(args: Args) -> Result<u8> {
+    let params = args.server.new_thread()?;
     let client = args.server.client().await?;
     let reviewed = async {
-        let thread = client.start_thread(ThreadStartParams::default()).await?;
+        let thread = client.start_thread(params).await?;
         let outcome = thread.review(args.target()).await?.finish().await?;
         Ok::<_, cas_sdk::Error>(outcome)
     };
@@ -74,7 +76,7 @@ pub(crate) async fn run(args: Args) -> Result<u8> {
     if let Some(spinner) = spinner {
         spinner.finish_and_clear();
     }
-    client.shutdown().await;
+    close(&client).await;
     let outcome = reviewed?;
     if args.json {
         json_line(&Report::new(&outcome))?;

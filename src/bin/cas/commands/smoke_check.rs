@@ -7,8 +7,9 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{
+    input::given,
     output::{Failure, Result, field, json as json_line, line},
-    server::{Server, start},
+    server::{Server, close, start},
     when::millis,
 };
 
@@ -28,7 +29,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "PATH")]
     codex: Option<PathBuf>,
     /// The thread to resume [default: one that is started for the check]
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = given)]
     thread_id: Option<String>,
     /// How long each request may take; 0 waits for ever
     #[arg(long, value_name = "N", default_value = "15000", value_parser = millis)]
@@ -86,7 +87,7 @@ pub(crate) async fn run(args: Args) -> Result {
     match client {
         Ok(client) => {
             check(&client, &mut report).await;
-            client.shutdown().await;
+            close(&client).await;
         }
         Err(error) => report.checks.push(Check {
             name: "initialize",

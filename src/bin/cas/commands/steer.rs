@@ -4,8 +4,9 @@ use cas_sdk::live::LiveServer;
 use serde_json::{json, value::RawValue};
 
 use crate::{
+    input::{given, text},
     output::{Result, field, line, raw_json},
-    server::{Server, thread_named},
+    server::{Server, close, thread_named},
 };
 
 /// Add input to a running turn.
@@ -17,11 +18,12 @@ use crate::{
 #[command(after_help = "Exit status: 0 done, 1 failed, 2 wrong usage.")]
 pub(crate) struct Args {
     /// The thread, given by its id or the beginning of its id
-    #[arg(add = crate::completion::threads())]
+    #[arg(value_parser = given, add = crate::completion::threads())]
     thread: String,
     /// The turn that is expected to run
+    #[arg(value_parser = given)]
     turn: String,
-    /// What to say
+    /// What to say; `-` reads it from stdin
     text: String,
     /// Print the server's answer as JSON
     #[arg(long, help_heading = "Output")]
@@ -31,6 +33,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args) -> Result {
+    let text = text("the text", &args.text).await?;
     let has_it = |server: &LiveServer| {
         let mut threads = server.threads.iter();
         threads.any(|thread| thread.id.starts_with(&args.thread))
@@ -41,7 +44,7 @@ pub(crate) async fn run(args: Args) -> Result {
         if client.connection_kind().is_own_server() {
             client.resume_thread(thread.as_str()).await?;
         }
-        let input = json!([{"type": "text", "text": args.text, "text_elements": []}]);
+        let input = json!([{"type": "text", "text": text, "text_elements": []}]);
         let params = json!({"threadId": thread, "expectedTurnId": args.turn, "input": input});
         let answer: Box<RawValue> = client.call("turn/steer", &params).await?;
         if args.json {
@@ -51,6 +54,6 @@ pub(crate) async fn run(args: Args) -> Result {
         }
     };
     let done = steered.await;
-    client.shutdown().await;
+    close(&client).await;
     done
 }

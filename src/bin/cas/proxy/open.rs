@@ -8,6 +8,8 @@ use cas_sdk::{
     live::Endpoint,
 };
 
+use crate::failure::reason;
+
 use super::{child::Child, options::Options, registry, session::Session};
 
 /// What could not be done, and why.
@@ -33,7 +35,7 @@ pub(super) fn start(
     let spawned = find_codex(Some(Path::new(&session.codex)))
         .and_then(|program| Process::spawn(&program, &launch));
     let (mut process, pipes) =
-        spawned.map_err(|error| ("the app-server can't be started", error.to_string()))?;
+        spawned.map_err(|error| ("the app-server can't be started", reason(&error)))?;
     if let Some(Err(error)) = registry.map(|registry| process.register(&registry)) {
         registry::unusable(session, &error);
     }
@@ -45,6 +47,6 @@ pub(super) fn start(
 pub(super) async fn join(endpoint: &Endpoint, options: &Options) -> Result<Child, NoServer> {
     match open_lines(endpoint, options.handshake_timeout).await {
         Ok(lines) => Ok(Child::joined(lines, options.kill_timeout)),
-        Err(error) => Err(("the server can't be joined", error.to_string())),
+        Err(error) => Err(("the server can't be joined", reason(&error))),
     }
 }

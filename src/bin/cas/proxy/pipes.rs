@@ -3,7 +3,7 @@
 use std::{
     future::{pending, poll_fn},
     io,
-    pin::Pin,
+    pin::{Pin, pin},
     task::{Poll, ready},
 };
 
@@ -100,6 +100,28 @@ impl<O: AsyncWrite + Unpin> Output<O> {
         match wrote {
             Ok(0) => Err(io::ErrorKind::WriteZero.into()),
             other => other,
+        }
+    }
+
+    /// Writes what waits until the work is done; `None` if nobody reads it. As cancel safe as the
+    /// work.
+    pub(super) async fn write_during<T>(
+        &mut self,
+        session: &mut Session,
+        work: impl Future<Output = T>,
+    ) -> Option<T> {
+        let mut work = pin!(work);
+        let Session { events, counts, .. } = session;
+        loop {
+            tokio::select! {
+                biased;
+                wrote = self.write(events.queue.front(), counts) => {
+                    let wrote = wrote.ok()?;
+                    counts.stdout_writes += 1;
+                    events.queue.wrote(wrote);
+                }
+                done = &mut work => return Some(done),
+            }
         }
     }
 

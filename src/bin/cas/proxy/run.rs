@@ -52,19 +52,23 @@ pub(crate) async fn run(
     let opened = tokio::select! {
         biased;
         Some(notice) = notices.recv() => {
-            if let Some((name, _)) = notice.signal() {
-                session.events.emit("signal", |m| {
-                    m.word("signal", name);
-                });
-                output.flush(&mut session, &mut notices).await;
-                return 1;
-            }
-            return 0;
+            return ended_early(notice, session, output, notices).await;
         }
         opened = registry::open(&options, &mut session) => opened,
     };
     let server = match &options.connect {
-        Some(endpoint) => join(endpoint, &options).await,
+        Some(endpoint) => {
+            tokio::select! {
+                biased;
+                Some(notice) = notices.recv() => {
+                    return ended_early(notice, session, output, notices).await;
+                }
+                joined = output.write_during(&mut session, join(endpoint, &options)) => match joined {
+                    Some(joined) => joined,
+                    None => return 0,
+                },
+            }
+        }
         None => start(&options, &mut session, opened),
     };
     let server = match server {
@@ -93,6 +97,23 @@ pub(crate) async fn run(
         wanted: None,
     };
     instance.run().await
+}
+
+/// The end of an instance that has no server yet; returns the exit code.
+async fn ended_early<O: AsyncWrite + Unpin>(
+    notice: Notice,
+    mut session: Session,
+    mut output: Output<O>,
+    mut notices: mpsc::Receiver<Notice>,
+) -> u8 {
+    let Some((name, _)) = notice.signal() else {
+        return 0;
+    };
+    session.events.emit("signal", |m| {
+        m.word("signal", name);
+    });
+    output.flush(&mut session, &mut notices).await;
+    1
 }
 
 struct Instance<I, O> {

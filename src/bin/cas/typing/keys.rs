@@ -56,6 +56,10 @@ impl Decoder {
         self.keys.pop_front()
     }
 
+    pub(crate) fn has_more(&self) -> bool {
+        !self.keys.is_empty()
+    }
+
     pub(crate) fn feed(&mut self, bytes: &[u8]) {
         for byte in bytes {
             self.byte(*byte);

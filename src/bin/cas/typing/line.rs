@@ -5,6 +5,9 @@ use unicode_width::UnicodeWidthStr as _;
 use super::keys::Key;
 use crate::output::field;
 
+/// How many characters are shown for each column, of which all but one take no room.
+const MARKS: usize = 16;
+
 #[derive(Debug, Default)]
 pub(crate) struct Line {
     chars: Vec<char>,
@@ -76,35 +79,34 @@ impl Line {
     pub(crate) fn shown(&self, columns: usize, is_secret: bool) -> (String, usize) {
         // The cursor takes a column, too.
         let room = columns.saturating_sub(1);
-        let cells: Vec<String> = { self.chars.iter() }
-            .map(|c| {
-                if is_secret {
-                    "*".to_owned()
-                } else {
-                    field(c.encode_utf8(&mut [0; 4])).into_owned()
-                }
-            })
-            .collect();
-        let mut before = 0;
-        let mut from = self.at;
-        while let Some(cell) = from.checked_sub(1).map(|at| &cells[at]) {
-            if before + cell.width() > room {
-                break;
+        let cell = |c: &char| {
+            if is_secret {
+                "*".to_owned()
+            } else {
+                field(c.encode_utf8(&mut [0; 4])).into_owned()
             }
-            before += cell.width();
-            from -= 1;
-        }
-        let mut text: String = cells[from..self.at].concat();
-        let mut used = before;
-        for cell in &cells[self.at..] {
-            used += cell.width();
-            if used > room {
-                break;
-            }
-            text.push_str(cell);
-        }
-        (text, before)
+        };
+        let (before, after) = self.chars.split_at(self.at);
+        // NB. A line may be as long as what was pasted into it, so only what is shown of it is looked at.
+        let (mut left, at) = fitting(before.iter().rev().map(cell), room);
+        left.reverse();
+        let (right, _) = fitting(after.iter().map(cell), room - at);
+        (left.concat() + &right.concat(), at)
     }
+}
+
+/// The first of these cells that fit into so many columns, and how many columns they take.
+fn fitting(cells: impl Iterator<Item = String>, room: usize) -> (Vec<String>, usize) {
+    let (mut fitting, mut used) = (Vec::new(), 0);
+    // What takes no room, as an accent, is bounded with the rest.
+    for cell in cells.take(room.saturating_mul(MARKS)) {
+        if used + cell.width() > room {
+            break;
+        }
+        used += cell.width();
+        fitting.push(cell);
+    }
+    (fitting, used)
 }
 
 #[cfg(test)]
@@ -170,5 +172,9 @@ mod tests {
         assert_eq!(line.shown(80, false), ("a^J^[<U+202E>b".to_owned(), 14));
         assert_eq!(line.shown(80, true), ("*****".to_owned(), 5));
         assert_eq!(line.shown(0, false), (String::new(), 0));
+        line.set("e\u{301}e\u{301}");
+        assert_eq!(line.shown(80, false), ("e\u{301}e\u{301}".to_owned(), 2));
+        line.set(&"\u{301}".repeat(10_000));
+        assert!(line.shown(80, false).0.chars().count() < 2_000);
     }
 }

@@ -30,7 +30,8 @@ pub(crate) enum Input {
 /// What was typed.
 pub(crate) enum Entry {
     Line(String),
-    Key(Key),
+    /// A key, and whether the next one is there already.
+    Key(Key, bool),
     End,
 }
 
@@ -90,12 +91,12 @@ impl Keys {
         let mut bytes = [0; 1024];
         loop {
             if let Some(key) = self.decoder.next() {
-                return Entry::Key(key);
+                return Entry::Key(key, self.decoder.has_more());
             }
             tokio::select! {
                 biased;
-                _ = self.resized.recv() => return Entry::Key(Key::Redraw),
-                _ = self.suspended.recv() => return Entry::Key(Key::Suspend),
+                _ = self.resized.recv() => return Entry::Key(Key::Redraw, false),
+                _ = self.suspended.recv() => return Entry::Key(Key::Suspend, false),
                 // Cancel safe: what was read is fed at once.
                 read = self.terminal.read(&mut bytes) => match read {
                     Ok(0) | Err(_) => return Entry::End,

@@ -9,14 +9,15 @@ use cas_sdk::{
 };
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::{Args, INTERRUPT, STOP, events::GoalEnded, input::Prepared, show::Show};
+use super::{Args, events::GoalEnded, input::Prepared, show::Show};
 use crate::{
     commands::goal::{end_name, limited, not_reached, status},
     failure::{DECLINED, DONE, FAILED, TIMED_OUT},
     output::{Failure, Result, fail, field, remark},
     screen::DIM,
     server::short,
-    signals::Signals,
+    signals::{INTERRUPT, STOP, Signals},
+    waiting::or_never,
 };
 
 pub(super) async fn run(
@@ -64,15 +65,12 @@ async fn follow(
     let thread = goal.thread().id().to_owned();
     // The goal has its own time limit. This one is for a server that hangs.
     let patience = args.timeout.saturating_add(STOP).saturating_add(INTERRUPT);
-    let too_late = Instant::now().checked_add(patience);
+    let too_late = Instant::now()
+        .checked_add(patience)
+        .filter(|_| !args.timeout.is_zero());
     let mut turns = 0;
     loop {
-        let late = async {
-            match too_late {
-                Some(at) if !args.timeout.is_zero() => sleep_until(at).await,
-                _ => std::future::pending().await,
-            }
-        };
+        let late = or_never(too_late.map(sleep_until));
         let event = tokio::select! {
             biased;
             caught = signals.next() => {

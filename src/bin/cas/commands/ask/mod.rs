@@ -18,10 +18,11 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use cas_sdk::{
     Ask, CasClient, Error, Handlers, Thread, Turn, TurnOutcome,
     policy::Policy,
-    protocol::{SandboxMode, ThreadResumeParams, ThreadStartParams},
+    protocol::{SandboxMode, ThreadForkParams, ThreadResumeParams},
     thread::GoalOnResume,
     turn::{Deadline, TurnErrorKind},
 };
+use clap::ArgGroup;
 use serde_json::Value;
 use tokio::time::{sleep, timeout};
 
@@ -30,10 +31,11 @@ use self::{
 };
 use crate::{
     failure::{DECLINED, DONE, FAILED, INTERRUPTED, TIMED_OUT},
+    input::given,
     output::{Failure, Result},
     screen::is_dumb,
-    server::{Server, every_thread, list, parsed, thread_named},
-    signals::{Caught, Signals},
+    server::{Server, close_in_time, every_thread, list, parsed, thread_named},
+    signals::{Caught, INTERRUPT, STOP, Signals},
     when::duration,
 };
 
@@ -47,6 +49,7 @@ use crate::{
 /// none.
 #[derive(Debug, clap::Args)]
 #[command(args_override_self = true)]
+#[command(group = ArgGroup::new("stored").args(["thread", "last"]))]
 #[allow(clippy::struct_excessive_bools, reason = "they are flags")]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -60,30 +63,30 @@ pub(crate) struct Args {
     image: Vec<PathBuf>,
 
     /// Continue this thread, given by its id or the beginning of its id [default: a new thread]
-    #[arg(long, short, value_name = "ID", add = crate::completion::threads(), help_heading = "Thread")]
+    #[arg(long, short, value_name = "ID", value_parser = given, add = crate::completion::threads(), help_heading = "Thread")]
     thread: Option<String>,
     /// Continue the most recently updated thread of this directory
-    #[arg(long, conflicts_with = "thread", help_heading = "Thread")]
+    #[arg(long, help_heading = "Thread")]
     last: bool,
     /// Continue in a copy, which works even while another program has the thread open
-    #[arg(long, help_heading = "Thread")]
+    #[arg(long, requires = "stored", help_heading = "Thread")]
     fork: bool,
     /// Do not store the new thread
     #[arg(long, conflicts_with_all = ["thread", "last", "fork"], help_heading = "Thread")]
     ephemeral: bool,
 
     /// The model to ask
-    #[arg(long, short, help_heading = "Agent")]
+    #[arg(long, short, value_parser = given, help_heading = "Agent")]
     model: Option<String>,
     /// How much the model reasons: low, medium, high, …
-    #[arg(long, value_name = "EFFORT", help_heading = "Agent")]
+    #[arg(long, value_name = "EFFORT", value_parser = given, help_heading = "Agent")]
     effort: Option<String>,
     /// What its commands may do without asking
     #[arg(long, short, value_enum, value_name = "MODE", help_heading = "Agent")]
     sandbox: Option<Sandbox>,
     /// Another directory, besides the working directory, that its commands may write to; may be
     /// given several times
-    #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath, help_heading = "Agent")]
+    #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath, conflicts_with = "connect", help_heading = "Agent")]
     add_dir: Vec<PathBuf>,
     /// How to answer when the agent asks for approval
     #[arg(
@@ -120,7 +123,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TEXT", requires = "timeout", help_heading = "Time")]
     on_timeout: Option<String>,
     /// How much more time it gets
-    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "30s", help_heading = "Time")]
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "30s", requires = "on_timeout", help_heading = "Time")]
     grace: Duration,
 
     /// Emit everything as JSON lines instead of text
@@ -180,11 +183,7 @@ enum Sandbox {
     DangerFullAccess,
 }
 
-/// How long an interrupt may take,
-const INTERRUPT: Duration = Duration::from_secs(1);
-/// the server's end after a signal,
-const STOP: Duration = Duration::from_millis(500);
-/// and what is still written to a reader that is slow.
+/// How long what is still written in the end may take where the reader is slow.
 const LAST_WORDS: Duration = Duration::from_millis(300);
 
 pub(crate) async fn run(args: Args, signals: &mut Signals) -> Result<u8> {
@@ -207,10 +206,6 @@ pub(crate) async fn run(args: Args, signals: &mut Signals) -> Result<u8> {
     };
     let mut builder = args.server.builder().handlers(handlers);
     if !args.add_dir.is_empty() {
-        if args.server.connect.is_given() {
-            let text = "--add-dir is for a server that is started, and --connect joins one";
-            return Err(Failure::Usage(text.to_owned()));
-        }
         let dirs: Result<Vec<_>, _> = args.add_dir.iter().map(std::path::absolute).collect();
         let dirs = serde_json::to_string(&dirs?)?;
         builder = builder.config("sandbox_workspace_write.writable_roots", &dirs);
@@ -222,14 +217,7 @@ pub(crate) async fn run(args: Args, signals: &mut Signals) -> Result<u8> {
         Ok(status) => *status >= TIMED_OUT,
         Err(failure) => matches!(failure, Failure::Signal(_)),
     };
-    if is_cut_off {
-        // Whatever does not end in time is killed with this process.
-        let _ = timeout(STOP, client.shutdown()).await;
-    } else {
-        signals
-            .or(async { Ok::<_, Failure>(client.shutdown().await) })
-            .await?;
-    }
+    close_in_time(&client, is_cut_off, signals).await?;
     done
 }
 
@@ -272,9 +260,9 @@ fn with_flags(mut ask: Ask, args: &Args) -> Result<Ask> {
     } else if args.execute {
         ask = ask.execute();
     }
-    if let (Some(cwd), true) = (&args.server.cwd, args.thread.is_some() || args.last) {
-        // A stored thread has a directory of its own, which it would keep otherwise.
-        ask = ask.cwd(std::path::absolute(cwd)?);
+    let is_stored = args.thread.is_some() || args.last;
+    if let (Some(dir), true) = (args.server.other_dir()?, is_stored) {
+        ask = ask.cwd(dir);
     }
     if !args.timeout.is_zero() {
         let mut deadline = Deadline::after(args.timeout);
@@ -292,30 +280,33 @@ async fn thread(client: &CasClient, args: &Args) -> Result<Thread> {
         Sandbox::WorkspaceWrite => SandboxMode::WorkspaceWrite,
         Sandbox::DangerFullAccess => SandboxMode::DangerFullAccess,
     });
-    // Turns that are asked for name it themselves.
-    let goal_model = args.model.clone().filter(|_| args.goal);
+    // Turns that are asked for name these themselves, and those of a goal take what the thread has.
+    let (model, cwd) = if args.goal {
+        (args.model.clone(), args.server.other_dir()?)
+    } else {
+        (None, None)
+    };
     let id = match &args.thread {
         Some(name) => Some(thread_named(client, name).await?),
         None if args.last => Some(last(client, args).await?),
         None => None,
     };
     let Some(id) = id else {
-        let mut params = ThreadStartParams::default();
-        if args.server.connect.is_given() {
-            // The server has a directory of its own, where the thread would be.
-            params.cwd = Some(args.server.dir()?.display().to_string());
-        }
+        let mut params = args.server.new_thread()?;
         params.sandbox = sandbox;
-        params.model = goal_model;
+        params.model = model;
         params.ephemeral = args.ephemeral.then_some(true);
         return Ok(client.start_thread(params).await?);
     };
     if args.fork {
-        return Ok(client.fork_thread(id.as_str()).await?);
+        let mut params = ThreadForkParams::new(id);
+        params.sandbox = sandbox;
+        (params.model, params.cwd) = (model, cwd);
+        return Ok(client.fork_thread(params).await?);
     }
     let mut params = ThreadResumeParams::new(id);
     params.sandbox = sandbox;
-    params.model = goal_model;
+    (params.model, params.cwd) = (model, cwd);
     let resume = client.resume_thread(params);
     Ok(if args.goal {
         // It is replaced, and should not begin before that.
@@ -327,12 +318,7 @@ async fn thread(client: &CasClient, args: &Args) -> Result<Thread> {
 
 /// The thread of the directory that was updated last.
 async fn last(client: &CasClient, args: &Args) -> Result<String> {
-    let here = args
-        .server
-        .cwd
-        .clone()
-        .map_or_else(std::env::current_dir, Ok)?;
-    let here = std::path::absolute(here)?;
+    let here = args.server.dir()?;
     let mut params = every_thread(false);
     params.insert("cwd".into(), here.display().to_string().into());
     let found = list(client, "thread/list", params, 1).await?;

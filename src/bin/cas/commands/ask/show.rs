@@ -44,6 +44,8 @@ pub(super) struct Show {
     pub(super) json: bool,
     pub(super) quiet: bool,
     markdown: bool,
+    /// Whether the thread is gone with its server, so that nobody can go on with it.
+    pub(super) is_ephemeral: bool,
     /// Whether there is somebody to show the spinner to.
     pub(super) spins: bool,
     /// `None` while text is written: both may be on one terminal.
@@ -81,6 +83,7 @@ impl Show {
             json: args.json,
             quiet: args.quiet || args.json,
             markdown: args.markdown && io::stdout().is_terminal(),
+            is_ephemeral: args.ephemeral,
             spins: spins(args),
             spinner: None,
             mid_line: false,

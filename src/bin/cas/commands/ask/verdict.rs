@@ -104,7 +104,10 @@ impl Show {
         }
         self.say_declined();
         if !self.quiet && io::stderr().is_terminal() {
-            remark(DIM, &footer(&ended));
+            let footer = footer(&ended, self.is_ephemeral);
+            if !footer.is_empty() {
+                remark(DIM, &footer);
+            }
         }
         Ok(())
     }
@@ -136,7 +139,7 @@ async fn patient(said: impl Future<Output = Result>, status: u8) -> Result<u8> {
     }
 }
 
-fn footer(ended: &Ended) -> String {
+fn footer(ended: &Ended, is_ephemeral: bool) -> String {
     let mut parts = Vec::new();
     if let Some(took) = ended.duration_ms {
         parts.push(length(Duration::from_millis(took)));
@@ -146,6 +149,9 @@ fn footer(ended: &Ended) -> String {
             "{} in / {} out",
             usage.input_tokens, usage.output_tokens
         ));
+    }
+    if is_ephemeral {
+        return parts.join(" · ");
     }
     let thread = field(short(&ended.thread_id)).into_owned();
     parts.push(match ended.plan {

@@ -7,7 +7,7 @@ use std::{
     collections::BTreeMap,
     fs,
     io::IsTerminal as _,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -105,24 +105,19 @@ enum Told {
 pub(crate) async fn run(args: Args, signals: &mut Signals) -> Result {
     let params = params(&args)?;
     let began = Instant::now();
-    // With a name that nobody can have created in advance.
-    let temporary = std::env::temp_dir().join(format!("cas-instances-{}", uuid::Uuid::new_v4()));
-    let state_dir = args.state_file_dir.as_ref().unwrap_or(&temporary);
-    private_dir(state_dir)?;
+    let state_dir = StateDir::new(args.state_file_dir.as_deref());
+    private_dir(&state_dir.path)?;
     if let Some(warning) = args.approvals.warning() {
         complain(&warning);
     }
 
-    let mut fleet = Fleet::start(&args, &params, state_dir)?;
+    let mut fleet = Fleet::start(&args, &params, &state_dir.path)?;
     let done = tokio::select! {
         done = fleet.collect(&args) => Ok(done),
         caught = signals.next() => Err(caught),
     };
     fleet.end().await;
-    if args.state_file_dir.is_none() {
-        // Only what the instances of this run have written is in it.
-        let _ = fs::remove_dir_all(&temporary);
-    }
+    drop(state_dir);
     let outcome = match done {
         Ok(outcome) => outcome,
         Err(caught) => {
@@ -133,8 +128,35 @@ pub(crate) async fn run(args: Args, signals: &mut Signals) -> Result {
     outcome.report(&args, &params, began.elapsed())
 }
 
+/// Where the state files are. A directory of this run alone is gone with it.
+struct StateDir {
+    path: PathBuf,
+    is_temporary: bool,
+}
+
+impl StateDir {
+    fn new(given: Option<&Path>) -> Self {
+        let path = given.map_or_else(
+            // Of a name that nobody can have made in advance.
+            || std::env::temp_dir().join(format!("cas-instances-{}", uuid::Uuid::new_v4())),
+            Path::to_owned,
+        );
+        let is_temporary = given.is_none();
+        Self { path, is_temporary }
+    }
+}
+
+impl Drop for StateDir {
+    fn drop(&mut self) {
+        if self.is_temporary {
+            // Only what the instances of this run have written is in it.
+            let _ = fs::remove_dir_all(&self.path);
+        }
+    }
+}
+
 /// Makes a directory for this user alone, or takes one where nobody else can put anything.
-fn private_dir(path: &std::path::Path) -> Result {
+fn private_dir(path: &Path) -> Result {
     match PrivateDir::own(path) {
         Ok(_) => Ok(()),
         Err(e) => Err(format!("{}: {e}", path.display()).into()),
@@ -171,7 +193,7 @@ type Notify = Arc<Mutex<Option<mpsc::Sender<Notice>>>>;
 const START_RETRIES: u32 = 4;
 
 impl Fleet {
-    fn start(args: &Args, params: &Value, state_dir: &std::path::Path) -> Result<Self> {
+    fn start(args: &Args, params: &Value, state_dir: &Path) -> Result<Self> {
         let (tell, told) = mpsc::channel(16);
         let (go, begin) = watch::channel(false);
         let starting = Arc::new(Semaphore::new(match args.max_starting {

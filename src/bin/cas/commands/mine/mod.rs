@@ -19,8 +19,9 @@ use tokio::time::timeout;
 
 use self::{database::Database, sink::Sink};
 use crate::{
+    input::given,
     output::{Failure, Members, Result, complain, field, json as json_line, line},
-    server::Server,
+    server::{Server, close},
     signals::Signals,
     when::since,
 };
@@ -48,6 +49,7 @@ enum Action {
     /// Search the items of a database that was made with --include-turns
     Search {
         /// The words to find, all of them; or an FTS5 query: "phrases", AND, OR, NOT, pre*
+        #[arg(value_parser = given)]
         query: String,
         /// The database
         #[arg(long, value_name = "FILE")]
@@ -86,13 +88,13 @@ struct Run {
     #[arg(long, conflicts_with = "archived")]
     no_archived: bool,
     /// Only threads with this in their title
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = given)]
     search_term: Option<String>,
     /// Only threads of this kind, such as cli, vscode, exec, appServer or subAgent; may be given several times
-    #[arg(long, value_name = "KIND")]
+    #[arg(long, value_name = "KIND", value_parser = given)]
     source_kind: Vec<String>,
     /// Only threads of this model provider; may be given several times
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = given)]
     model_provider: Vec<String>,
     /// Any other filter of thread/list, as in parentThreadId=0199…; the value is JSON, else text;
     /// may be given several times
@@ -207,7 +209,7 @@ async fn mine(args: &Run, signals: &mut Signals) -> Result {
     };
     bar.finish_and_clear();
     // A server that hangs is killed with this process.
-    let _ = timeout(Duration::from_secs(1), client.shutdown()).await;
+    let _ = timeout(Duration::from_secs(1), close(&client)).await;
     complain(&format!(
         "{count} threads written, {broken} of them without their turns"
     ));

@@ -3,7 +3,7 @@
 use std::{
     fs::File,
     io::{self, BufRead as _, BufReader, Seek as _, SeekFrom, Write as _},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use cas_sdk::internal::PrivateDir;
@@ -16,11 +16,11 @@ use crate::output::{Failure, Result, raw_json};
 const BEGINNINGS: [&[u8]; 2] = [br#"{"archived":"#, br#"{"listedAt":"#];
 
 pub(crate) enum Sink {
-    /// A file of records, with those it has been read.
-    File(File),
-    /// A pipe or a device: nothing is read from it.
+    /// A file of records, which have been read, and its name.
+    File(File, PathBuf),
+    /// A pipe or a device, from which nothing is read, and its name.
     #[cfg(unix)]
-    Stream(File),
+    Stream(File, PathBuf),
     Stdout,
 }
 
@@ -42,7 +42,7 @@ impl Sink {
                 if !ends_well {
                     file.write_all(b"\n").map_err(wrong)?;
                 }
-                Ok(Self::File(file))
+                Ok(Self::File(file, path.to_owned()))
             }
             None => Err(Failure::Usage(format!(
                 "`cas mine` did not write {}, so it was left unchanged; name another file, or a new one",
@@ -54,12 +54,17 @@ impl Sink {
     pub(crate) fn write(&mut self, record: &Value) -> Result {
         match self {
             Self::Stdout => raw_json(&record.to_string()),
-            Self::File(file) => Ok(file.write_all(format!("{record}\n").as_bytes())?),
+            Self::File(file, path) => file
+                .write_all(format!("{record}\n").as_bytes())
+                .map_err(|e| format!("{}: {e}", path.display()).into()),
             #[cfg(unix)]
-            Self::Stream(file) => {
+            Self::Stream(file, path) => {
                 // It may be a terminal.
                 let line = format!("{}\n", cas_sdk::terminal::escape_json(&record.to_string()));
-                file.write_all(line.as_bytes()).map_err(Failure::Output)
+                file.write_all(line.as_bytes()).map_err(|e| match e.kind() {
+                    io::ErrorKind::BrokenPipe => Failure::Output(e),
+                    _ => format!("{}: {e}", path.display()).into(),
+                })
             }
         }
     }
@@ -117,7 +122,7 @@ mod stream {
         }
         let flags = fcntl_getfl(&file).map_err(|e| wrong(e.into()))?;
         fcntl_setfl(&file, flags - OFlags::NONBLOCK).map_err(|e| wrong(e.into()))?;
-        Ok(Sink::Stream(file))
+        Ok(Sink::Stream(file, path.to_owned()))
     }
 }
 

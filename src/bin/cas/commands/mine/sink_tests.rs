@@ -122,7 +122,7 @@ fn a_pipe_is_a_stream_and_one_without_a_reader_is_refused_at_once() {
     assert_eq!(serde_json::from_str::<Value>(&line).unwrap(), record(1));
     assert!(matches!(
         open(Path::new("/dev/null")).unwrap().0,
-        Sink::Stream(_)
+        Sink::Stream(..)
     ));
     for path in ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"] {
         assert!(
@@ -130,4 +130,15 @@ fn a_pipe_is_a_stream_and_one_without_a_reader_is_refused_at_once() {
             "{path}"
         );
     }
+}
+
+#[test]
+fn a_file_that_can_not_be_written_to_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("full.jsonl");
+    std::fs::write(&path, "").unwrap();
+    // It may only be read.
+    let mut sink = Sink::File(File::open(&path).unwrap(), path);
+    let error = sink.write(&Value::Null).unwrap_err();
+    assert!(error.text().contains("full.jsonl"), "{}", error.text());
 }

@@ -7,9 +7,10 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::{
+    input::given,
     output::{Result, cell, raw_json},
     screen::Table,
-    server::{Server, list, parsed, short},
+    server::{Server, list, parsed, short, title},
     when::ago,
 };
 
@@ -28,7 +29,7 @@ pub(crate) struct Args {
     #[arg(long, short)]
     all: bool,
     /// Only threads with this in their title
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = given)]
     search: Option<String>,
     /// The maximum number of threads; 0 means all
     #[arg(long, short = 'n', value_name = "N", default_value_t = 20)]
@@ -63,12 +64,7 @@ pub(super) async fn run(client: &CasClient, args: &Args) -> Result {
         serde_json::Map::new()
     };
     if args.here {
-        let cwd = args
-            .server
-            .cwd
-            .clone()
-            .map_or_else(std::env::current_dir, Ok)?;
-        let cwd = std::path::absolute(cwd)?.display().to_string();
+        let cwd = args.server.dir()?.display().to_string();
         params.insert("cwd".into(), cwd.into());
     }
     params.insert("archived".into(), args.archived.into());
@@ -113,16 +109,6 @@ async fn turns(client: &CasClient, thread: &Value) -> String {
         (None, _) => "?".to_owned(),
         (Some(turns), Value::Null) => turns.len().to_string(),
         (Some(turns), _) => format!("{}+", turns.len()),
-    }
-}
-
-/// The name, or how it began.
-pub(super) fn title(thread: &Value) -> &str {
-    let text = |key: &str| thread[key].as_str().unwrap_or_default();
-    if text("name").is_empty() {
-        text("preview")
-    } else {
-        text("name")
     }
 }
 

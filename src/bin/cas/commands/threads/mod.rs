@@ -11,13 +11,14 @@ use std::{
     path::PathBuf,
 };
 
-use cas_sdk::{CasClient, Thread};
+use cas_sdk::{CasClient, Thread, protocol::ThreadForkParams};
 use serde_json::{Value, json, value::RawValue};
 
 use crate::{
     files::NewFile,
+    input::given,
     output::{Failure, Result, field, json as json_line, line, raw_json},
-    server::{OneThread, list as all_of, parsed, thread_named},
+    server::{OneThread, close, list as all_of, parsed, thread_named, title},
 };
 
 /// List, show, export, name, resume, fork, stop, archive, compact and delete threads.
@@ -69,6 +70,7 @@ enum Action {
         #[command(flatten)]
         one: OneThread,
         /// The name
+        #[arg(value_parser = given)]
         name: String,
     },
     /// Load a stored thread, to check that this works
@@ -138,6 +140,10 @@ pub(crate) async fn run(args: Args) -> Result {
         } => Some(NewFile::create(path, *force)?),
         _ => None,
     };
+    if matches!(args.action, Action::Delete { yes: false, .. }) && !io::stdin().is_terminal() {
+        let text = "deleting a thread is permanent: give --yes, or confirm it on a terminal";
+        return Err(Failure::Usage(text.to_owned()));
+    }
     let client = server.client().await?;
     let done = match &args.action {
         Action::List(args) => list::run(&client, args).await,
@@ -146,7 +152,7 @@ pub(crate) async fn run(args: Args) -> Result {
             None => Ok(()),
         },
     };
-    client.shutdown().await;
+    close(&client).await;
     done
 }
 
@@ -191,10 +197,14 @@ async fn act(
         Action::Name { name, .. } => {
             let params = json!({"threadId": id, "name": name});
             let answer: Box<RawValue> = client.call("thread/name/set", &params).await?;
-            told(one, &answer, format_args!("named {}", field(&id)))
+            one.told(&answer, format_args!("named {}", field(&id)))
         }
         Action::Resume(_) => opened(one, &client.resume_thread(id.as_str()).await?),
-        Action::Fork(_) => opened(one, &client.fork_thread(id.as_str()).await?),
+        Action::Fork(_) => {
+            let mut params = ThreadForkParams::new(id);
+            params.cwd = one.server.other_dir()?;
+            opened(one, &client.fork_thread(params).await?)
+        }
         Action::Stop(_) => {
             // A thread that does not exist has nothing to stop.
             read(client, &id, false).await?;
@@ -221,13 +231,9 @@ async fn act(
 
 /// Asks whether the thread is meant.
 async fn confirm(client: &CasClient, id: &str) -> Result {
-    if !io::stdin().is_terminal() {
-        let text = "deleting a thread is permanent: give --yes, or confirm it on a terminal";
-        return Err(Failure::Usage(text.to_owned()));
-    }
     let thread = parsed(&read(client, id, false).await?);
     let mut err = io::stderr();
-    let title = crate::output::cell(list::title(&thread), 60);
+    let title = crate::output::cell(title(&thread), 60);
     let _ = write!(
         err,
         "cas: delete {} \"{title}\" permanently? [y/N] ",
@@ -282,15 +288,7 @@ async fn read(client: &CasClient, id: &str, turns: bool) -> Result<Box<RawValue>
 async fn plain(client: &CasClient, one: &OneThread, id: &str, method: &str, done: &str) -> Result {
     let params = json!({"threadId": id});
     let answer: Box<RawValue> = client.call(method, &params).await?;
-    told(one, &answer, format_args!("{done} {}", field(id)))
-}
-
-fn told(one: &OneThread, answer: &RawValue, text: std::fmt::Arguments<'_>) -> Result {
-    if one.json {
-        raw_json(answer.get())
-    } else {
-        line(text)
-    }
+    one.told(&answer, format_args!("{done} {}", field(id)))
 }
 
 fn opened(one: &OneThread, thread: &Thread) -> Result {

@@ -8,6 +8,7 @@ use crate::{
     markdown,
     output::{Failure, Result, field, line, verbatim},
     screen::{Stream, width},
+    server::title,
     when::moment,
 };
 
@@ -86,7 +87,7 @@ pub(super) fn on_terminal(thread: &Value) -> Result {
 
 /// The whole thread.
 pub(super) fn as_markdown(thread: &Value) -> String {
-    let title = super::list::title(thread);
+    let title = title(thread);
     let mut out = format!("# {}\n\n", field(title.lines().next().unwrap_or_default()));
     for key in FIELDS {
         let shown = match &thread[key] {

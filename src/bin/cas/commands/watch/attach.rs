@@ -6,6 +6,7 @@ use cas_sdk::client::Role;
 
 use super::{session::Session, view::View};
 use crate::{
+    input::given,
     output::{Failure, Result},
     running::Reconnect,
     server::Server,
@@ -31,7 +32,7 @@ use crate::{
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// The thread, given by its id or the beginning of its id
-    #[arg(add = crate::completion::threads())]
+    #[arg(value_parser = given, add = crate::completion::threads())]
     thread: String,
     #[command(flatten)]
     server: Server,

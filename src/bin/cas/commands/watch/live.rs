@@ -7,6 +7,8 @@ use cas_sdk::{
     turn::Turns,
 };
 
+use crate::waiting::or_never;
+
 /// A session as one connection shows it.
 pub(super) struct Live {
     pub(super) thread: Thread,
@@ -54,11 +56,11 @@ impl Live {
         loop {
             tokio::select! {
                 biased;
-                event = event(&mut self.turn) => match (event, &self.turn) {
-                    (Some(event), Some(turn)) => return News::Event(turn.id().to_owned(), event),
+                event = or_never(self.turn.as_mut().map(Turn::next)) => match (event, &self.turn) {
+                    (Some(Ok(event)), Some(turn)) => return News::Event(turn.id().to_owned(), event),
                     _ => self.turn = None,
                 },
-                turn = begun(&mut self.turns), if self.turn.is_none() => match turn {
+                turn = or_never(self.turns.as_mut().map(Turns::next)), if self.turn.is_none() => match turn {
                     Some(Ok(turn)) if self.last == turn.id() => {}
                     Some(Ok(turn)) => {
                         turn.id().clone_into(&mut self.last);
@@ -68,35 +70,11 @@ impl Live {
                     Some(Err(_)) | None => self.turns = None,
                 },
                 // NB. After the events: the item that a request is about was told before it.
-                change = change(&mut self.requests) => match change {
+                change = or_never(self.requests.as_mut().map(PendingRequestChanges::next)) => match change {
                     Some(change) => return News::Request(change),
                     None => self.requests = None,
                 },
             }
         }
-    }
-}
-
-/// The next event of the turn; `None` at its end. Cancel safe.
-async fn event(turn: &mut Option<Turn>) -> Option<TurnEvent> {
-    match turn {
-        Some(turn) => turn.next().await.and_then(Result::ok),
-        None => std::future::pending().await,
-    }
-}
-
-/// The next turn. Cancel safe.
-async fn begun(turns: &mut Option<Turns>) -> Option<Result<Turn, Error>> {
-    match turns {
-        Some(turns) => turns.next().await,
-        None => std::future::pending().await,
-    }
-}
-
-/// The next change of the requests that wait. Cancel safe.
-async fn change(requests: &mut Option<PendingRequestChanges>) -> Option<PendingRequestChange> {
-    match requests {
-        Some(requests) => requests.next().await,
-        None => std::future::pending().await,
     }
 }

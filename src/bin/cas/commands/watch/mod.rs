@@ -19,7 +19,10 @@ pub(super) use attach::run as attach;
 use cas_sdk::client::Role;
 
 use self::{session::Session, view::View};
-use crate::{output::Result, running::Reconnect, server::Server, signals::Signals, typing::Input};
+use crate::{
+    input::given, output::Result, running::Reconnect, server::Server, signals::Signals,
+    typing::Input,
+};
 
 /// Show what happens in a running session, or which sessions begin, work, wait and end. Ctrl-C
 /// leaves.
@@ -31,7 +34,7 @@ use crate::{output::Result, running::Reconnect, server::Server, signals::Signals
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// The thread, given by its id or the beginning of its id [default: all threads of the server]
-    #[arg(add = crate::completion::threads())]
+    #[arg(value_parser = given, add = crate::completion::threads())]
     thread: Option<String>,
     /// Emit everything as JSON lines
     #[arg(long, help_heading = "Output")]

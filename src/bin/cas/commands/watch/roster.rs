@@ -14,11 +14,11 @@ use super::{
     told::VERSION,
 };
 use crate::{
-    failure::DONE,
-    output::{Failure, Result, cell, complain, json as json_line, line},
+    output::{Result, cell, complain, json as json_line, line},
     running::Running,
-    server::{list, parsed, short},
-    signals::{Caught, Signals},
+    server::{list, parsed, short, title},
+    signals::Signals,
+    waiting::or_never,
 };
 
 /// Returns the exit status.
@@ -28,10 +28,7 @@ pub(super) async fn run(args: &Args, signals: &mut Signals) -> Result<u8> {
     loop {
         tokio::select! {
             biased;
-            caught = signals.next() => return match caught {
-                Caught::Interrupt => Ok(DONE),
-                other => Err(Failure::Signal(other)),
-            },
+            caught = signals.next() => return caught.leaves(),
             done = roster.step() => done?,
         }
     }
@@ -85,7 +82,7 @@ impl Roster {
     async fn step(&mut self) -> Result {
         tokio::select! {
             biased;
-            event = next(&mut self.events) => match event {
+            event = or_never(self.events.as_mut().map(Events::next)) => match event {
                 Some(Ok(event)) => self.event(&event),
                 Some(Err(Error::Lagged { skipped })) => {
                     complain(&format!("{skipped} events were dropped"));
@@ -204,13 +201,8 @@ impl Roster {
 impl Known {
     /// By what `thread/read` and `thread/started` say of a thread.
     fn of(thread: &Value) -> Self {
-        let name = text(&thread["name"]);
         Self {
-            title: if name.is_empty() {
-                text(&thread["preview"])
-            } else {
-                name
-            },
+            title: title(thread).to_owned(),
             stands: stands(&thread["status"]),
         }
     }
@@ -218,14 +210,6 @@ impl Known {
 
 fn subscribed(client: &CasClient) -> Events {
     client.events(Filter::all().method("thread/*"))
-}
-
-/// The next event, while there is a connection. Cancel safe.
-async fn next(events: &mut Option<Events>) -> Option<Result<Event, Error>> {
-    match events {
-        Some(events) => events.next().await,
-        None => std::future::pending().await,
-    }
 }
 
 async fn is_closed(client: &CasClient) -> bool {

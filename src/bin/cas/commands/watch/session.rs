@@ -19,13 +19,14 @@ use super::{
 };
 use crate::{
     failure::{DONE, reason},
-    output::{Failure, Result, field},
+    output::{Result, field},
     page::Typing,
-    running::{Reconnect, Running},
+    running::{Reconnect, Running, id_of},
     screen::DIM,
     server::Server,
-    signals::{Caught, Signals},
+    signals::Signals,
     typing::{Entry, Input},
+    waiting::or_never,
 };
 
 /// What becomes of an input after an interrupted turn.
@@ -59,7 +60,7 @@ impl Session {
         let running = Running::with_thread(server, thread, role).await?;
         let supervisor = running.join(reconnect).await?;
         let client = supervisor.client().await?;
-        let id = running.id_of(&client, thread).await?;
+        let id = id_of(&client, thread).await?;
         let (live, turns) = Live::join(&client, &id).await?;
         supervisor.keep(&live.thread);
         let events = supervisor.thread_events(&id).await?;
@@ -95,10 +96,7 @@ impl Session {
         loop {
             tokio::select! {
                 biased;
-                caught = signals.next() => return match caught {
-                    Caught::Interrupt => Ok(DONE),
-                    other => Err(Failure::Signal(other)),
-                },
+                caught = signals.next() => return caught.leaves(),
                 end = self.step(&mut input) => if let Some(status) = end? {
                     return Ok(status);
                 },
@@ -113,7 +111,7 @@ impl Session {
             entry = input.next() => if self.entry(entry).await? {
                 return Ok(Some(DONE));
             },
-            news = news(&mut self.live) => self.news(news).await?,
+            news = or_never(self.live.as_mut().map(Live::next)) => self.news(news).await?,
             event = self.events.next() => self.told(event).await?,
             change = self.link.next() => match change? {
                 Change::Lost(attempt) => self.view.lost(&attempt).await?,
@@ -128,7 +126,7 @@ impl Session {
     async fn entry(&mut self, entry: Entry) -> Result<bool> {
         let line = match entry {
             Entry::Line(line) => line,
-            Entry::Key(key) => match self.view.page.key(key).await? {
+            Entry::Key(key, more) => match self.view.page.key(key, more).await? {
                 Typing::Line(line) => line,
                 Typing::End => return Ok(true),
                 Typing::More => return Ok(false),
@@ -256,13 +254,5 @@ impl Session {
             }
         };
         self.view.remark(DIM, &text).await
-    }
-}
-
-/// What comes next over the connection, while there is one. Cancel safe.
-async fn news(live: &mut Option<Live>) -> News {
-    match live {
-        Some(live) => live.next().await,
-        None => std::future::pending().await,
     }
 }
