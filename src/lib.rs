@@ -121,7 +121,7 @@ pub mod internal {
         rpc::line::{Line, Lines},
         transport::{
             private_files::{PrivateDir, open_regular},
-            stdio::{Launch, Pipes, Process, Registry, Signal},
+            stdio::{CONNECT_TOKEN, Launch, Pipes, Process, Registry, Signal},
         },
     };
 

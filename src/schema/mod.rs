@@ -23,7 +23,7 @@ use crate::{
     error::{Error, rounded::Rounded},
     transport::{
         private_files::{self, PrivateDir},
-        stdio::without_window,
+        stdio::{CONNECT_TOKEN, without_window},
     },
 };
 pub use contract::{Contract, Problem, Unmet};
@@ -214,6 +214,7 @@ async fn generate(codex: &Path, out: &Path) -> Result<(), DriftError> {
             "--out",
         ])
         .arg(out)
+        .env_remove(CONNECT_TOKEN)
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output();

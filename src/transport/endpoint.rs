@@ -273,12 +273,16 @@ impl Tcp {
 /// Shows an address, which may be malformed in any way, without any part that may be a secret.
 fn shown(text: &str) -> String {
     let end = text.find(['?', '#']).unwrap_or(text.len());
-    let mut text = text[..end].to_owned();
-    if let Some(at) = text.rfind('@') {
-        let start = text.find("://").map_or(0, |scheme| scheme + 3).min(at);
-        text.replace_range(start..at, "…");
+    let start = text.find("://").map_or(0, |scheme| scheme + 3);
+    let (mut shown, rest) = (text[..end].to_owned(), &text[end..]);
+    if rest.contains('@') {
+        // What looks like a query may be part of a password.
+        shown.replace_range(start.min(end).., "…");
+    } else if let Some(at) = shown.rfind('@') {
+        shown.replace_range(start.min(at)..at, "…");
     }
-    text.chars()
+    shown
+        .chars()
         .map(|c| if c.is_control() { '\u{fffd}' } else { c })
         .collect()
 }
@@ -376,6 +380,8 @@ mod tests {
             ("ws://a:80/\r\nX: y", "visible"),
             ("ws://a:80/?token=s3cret", "no query"),
             ("ws://user:s3cret@a:80", "auth"),
+            ("ws://user:s3cret#x@a:80", "auth"),
+            ("ws://a:80/?x@s3cret", "no query"),
             ("unix:///a\0b", "zero bytes"),
         ] {
             let error = text.parse::<Endpoint>().unwrap_err();

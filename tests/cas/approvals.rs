@@ -46,6 +46,15 @@ fn the_proxy_answers_within_what_is_offered_and_leaves_to_people_what_is_marked_
             json!({"proposedExecpolicyAmendment": [""]}),
             json!("acceptForSession"),
         ),
+        // The contract has commands approved whatever they ask for beside.
+        (
+            json!({"networkApprovalContext": {"host": "x.org", "protocol": "https"}}),
+            json!("acceptForSession"),
+        ),
+        (
+            json!({"additionalPermissions": {"network": {"enabled": true}}}),
+            json!("acceptForSession"),
+        ),
     ] {
         assert_eq!(answer(&mut auto, &params), Some(decision), "{params}");
     }
@@ -132,6 +141,7 @@ fn many_instances_say_it_once_and_the_help_says_it_too() {
         "By default every command, file change and skill is approved",
         "in every later process",
         "`--exec-approval acceptForSession` is the safer way",
+        "to reach a host, or to write elsewhere",
     ] {
         assert!(help.contains(part), "{part}: {help}");
     }

@@ -37,7 +37,9 @@ mod real;
 mod reasons;
 mod runner;
 mod screens;
+mod scripted;
 mod search;
+mod secrets;
 mod smoke;
 mod state;
 mod stats;
@@ -46,7 +48,9 @@ mod threads;
 #[path = "../common/terminal.rs"]
 mod tmux;
 mod turns;
+mod typed_ahead;
 mod typing;
+mod wanted;
 mod watch;
 mod window;
 

@@ -248,3 +248,47 @@ async fn a_secret_is_not_shown_and_goes_nowhere_else() {
     )
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_approval_of_a_tool_is_told_from_a_form_that_poses_as_one() {
+    attached(
+        async |Attached {
+                   rig,
+                   terminal,
+                   thread,
+                   ..
+               }| {
+            let asked = async |call: &str, tool: &str, arguments: Value| {
+                rig.model
+                    .reply(Reply::new().namespaced_call(call, "mcp__tiny", tool, arguments));
+                rig.model.reply(Reply::text(format!("done with {call}")));
+                thread.ask("go").await.unwrap()
+            };
+            for (call, arguments) in [("c-1", json!({})), ("c-2", json!({"path": "/x", "n": 1.5}))]
+            {
+                let turn = asked(call, "rw", arguments.clone()).await;
+                terminal.shows(&format!("with {arguments}")).await;
+                terminal.shows("[y/").await;
+                let screen = terminal.screen();
+                let tool = "an approval to call rw of the MCP server tiny";
+                assert!(screen.contains(tool), "{screen}");
+                terminal.enter("y").await;
+                terminal.shows(&format!("done with {call}")).await;
+                turn.finish().await.unwrap();
+                let answer = told(rig, call);
+                assert!(answer.contains("did it"), "{answer}");
+            }
+
+            let turn = asked("c-3", "forged_call", json!({})).await;
+            terminal.shows("no such call was seen").await;
+            terminal.enter("y").await;
+            terminal.shows("only n/t is taken").await;
+            terminal.enter("n").await;
+            terminal.shows("done with c-3").await;
+            turn.finish().await.unwrap();
+            let answer = told(rig, "c-3").replace('\\', "");
+            assert!(answer.contains(r#""action":"decline""#), "{answer}");
+        },
+    )
+    .await;
+}

@@ -277,3 +277,108 @@ async fn an_answer_on_a_terminal_stands_there_whole_and_without_the_spinner() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_session_says_of_itself_is_inert_in_watch_and_attach() {
+    use crate::{
+        common::{eventually, within},
+        scripted::{COMMAND, Scripted, THREAD},
+        tmux::Terminal,
+    };
+
+    /// Has the server say everything in which a text may stand.
+    async fn play(server: &Scripted) {
+        server.turn("turn/started", EVIL);
+        server.item(
+            "item/started",
+            &json!({"type": "commandExecution", "id": EVIL, "command": EVIL, "cwd": EVIL, "commandActions": [], "status": EVIL}),
+        );
+        server.item(
+            "item/started",
+            &json!({"type": "mcpToolCall", "id": "m", "server": EVIL, "tool": EVIL, "status": EVIL, "arguments": EVIL}),
+        );
+        let output = json!({"type": "functionCallOutput", "id": "o", "name": EVIL, "output": EVIL});
+        server.item("item/completed", &output);
+        for (id, method) in (100..).zip([
+            COMMAND,
+            "item/fileChange/requestApproval",
+            "item/permissions/requestApproval",
+            "mcpServer/elicitation/request",
+            "skill/requestApproval",
+            EVIL,
+        ]) {
+            let more = json!({
+                "command": EVIL, "cwd": EVIL, "reason": EVIL, "grantRoot": EVIL, "kind": EVIL, "environmentId": EVIL,
+                "permissions": {EVIL: EVIL}, "networkApprovalContext": {"host": EVIL, "protocol": EVIL, EVIL: EVIL},
+                "skillName": EVIL, "serverName": EVIL, "message": EVIL, "mode": "url", "url": EVIL, EVIL: EVIL,
+            });
+            server.asks(id, method, &more);
+        }
+        server.notifies(
+            "error",
+            json!({"turnId": "turn-1", "willRetry": true, "error": {"message": EVIL}}),
+        );
+        // The end of the turn would take back what is not shown yet.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        server.turn("turn/completed", &format!("done{EVIL}\n· it goes on"));
+    }
+    let shown = "the turn is done^[]52;c;cm0=^G";
+    within(120, async {
+        let server = Scripted::start().await;
+        let mut watch = Command::new(env!("CARGO_BIN_EXE_cas"));
+        watch.args(["watch", THREAD, "--connect", &server.address]);
+        let watch = watch.env("CODEX_HOME", server.dir()).stdout(Stdio::piped());
+        let mut watch = watch.spawn().unwrap();
+        let mut out = watch.stdout.take().unwrap();
+        let written = thread::spawn(move || {
+            let mut all = Vec::new();
+            let _ = out.read_to_end(&mut all);
+            all
+        });
+        server.is_followed().await;
+        play(&server).await;
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        watch.kill().unwrap();
+        watch.wait().unwrap();
+        let text = inert(&written.join().unwrap());
+        assert!(text.contains(shown), "{text}");
+        assert_eq!(text.matches("· waits: ").count(), 6, "{text}");
+        assert!(
+            text.contains("· runs ^[]52") && text.contains("· calls ^[]52"),
+            "{text}"
+        );
+        assert!(
+            !text.lines().any(|line| line.starts_with("· it goes on")),
+            "{text}"
+        );
+
+        let Some(terminal) = Terminal::new() else {
+            return;
+        };
+        let server = Scripted::start().await;
+        server.cas(&terminal, &[], &["attach", THREAD]);
+        server.is_followed().await;
+        let file = server.dir().join("written");
+        terminal.record(&file);
+        eventually("it is recorded", || file.exists()).await;
+        play(&server).await;
+        let written = || String::from_utf8_lossy(&std::fs::read(&file).unwrap()).into_owned();
+        eventually("all is shown", || written().contains(shown)).await;
+        let written = written();
+        assert_eq!(written.matches("· waits: ").count(), 6, "{written}");
+        for obeyed in [
+            "\x1b]",
+            "\x07",
+            "\u{9b}",
+            "\x1b[2J",
+            "\x1b[2K",
+            "\u{202e}",
+            "\u{2066}",
+            "\x08",
+            "\u{e0041}",
+        ] {
+            assert!(!written.contains(obeyed), "{obeyed:?} in {written:?}");
+        }
+    })
+    .await;
+}

@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use cas_sdk::CasClient;
 use clap_complete::{ArgValueCandidates, CompletionCandidate};
 use tokio::time::timeout;
 
 use crate::{
     output::{Failure, cell},
-    server::{every_thread, list, parsed, short, title},
+    server::{builder, every_thread, list, parsed, short, title},
 };
 
 /// How long a person waits for a completion.
@@ -29,8 +28,7 @@ fn candidates() -> Vec<CompletionCandidate> {
         return Vec::new();
     };
     let work = async {
-        let client = CasClient::builder().client_info("cas", "cas", env!("CARGO_PKG_VERSION"));
-        let client = client.spawn().await.map_err(Failure::from)?;
+        let client = builder().spawn().await.map_err(Failure::from)?;
         let threads = list(&client, "thread/list", every_thread(false), OFFERED).await;
         client.shutdown().await;
         threads

@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use cas_sdk::live::{Auth, Endpoint};
+use cas_sdk::{
+    internal::CONNECT_TOKEN as TOKEN,
+    live::{Auth, Endpoint},
+};
 
 use crate::output::{Failure, Result};
-
-/// The variable with the token. A token on the command line could be read by every process.
-const TOKEN: &str = "CAS_CONNECT_TOKEN";
 
 /// Which server to join instead of starting one.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -50,6 +50,7 @@ impl Connect {
         let auth = match (&self.token_file, &self.secret_file) {
             (Some(file), _) => Some(Auth::token_file(file)),
             (None, Some(file)) => Some(Auth::shared_secret_file(file)),
+            // A token on the command line could be read by every process.
             (None, None) => match std::env::var(TOKEN) {
                 Ok(token) if token.is_empty() => None,
                 Ok(token) => Some(Auth::token(token)),

@@ -151,6 +151,6 @@ fn parse() -> Result<(Cli, config::Defaults), ExitCode> {
     let cli = command
         .try_get_matches_from_mut(args)
         .and_then(|matches| Cli::from_arg_matches(&matches))
-        .map_err(|error| usage::report(&error, is_for_programs))?;
+        .map_err(|error| usage::report(error, is_for_programs))?;
     Ok((cli, defaults))
 }

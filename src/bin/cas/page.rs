@@ -19,11 +19,15 @@ pub(crate) struct Page {
     is_mid_line: bool,
     /// Whether the line that is typed has changed since it was drawn.
     is_stale: bool,
+    /// The number of what is asked now, and of what was asked when the line that is typed was begun.
+    asked: u64,
+    begun: u64,
 }
 
 /// What was typed with a key.
 pub(crate) enum Typing {
-    Line(String),
+    /// A line, with the number of what was asked when it was begun.
+    Line(String, u64),
     End,
     /// Nothing that is complete.
     More,
@@ -38,6 +42,8 @@ impl Page {
             bottom: None,
             is_mid_line: false,
             is_stale: false,
+            asked: 0,
+            begun: 0,
         })
     }
 
@@ -93,8 +99,26 @@ impl Page {
         self.redraw().await
     }
 
+    /// Something else is asked from now on, or nothing; returns its number.
+    pub(crate) fn asks_next(&mut self) -> u64 {
+        self.asked += 1;
+        self.asked
+    }
+
+    /// The number of what is asked.
+    pub(crate) fn asked(&self) -> u64 {
+        self.asked
+    }
+
+    /// The line that is being typed.
+    pub(crate) fn typed(&self) -> String {
+        let bottom = self.bottom.as_ref();
+        bottom.map_or_else(String::new, |bottom| bottom.line.text())
+    }
+
     /// Gives back a line that could not be taken, to be edited.
     pub(crate) async fn put_back(&mut self, line: &str) -> Result {
+        self.begun = self.asked;
         if let Some(bottom) = &mut self.bottom {
             bottom.line.set(line);
         }
@@ -106,6 +130,9 @@ impl Page {
         let Some(bottom) = &mut self.bottom else {
             return Ok(Typing::More);
         };
+        if bottom.line.is_empty() {
+            self.begun = self.asked;
+        }
         match key {
             Key::Redraw => {}
             Key::Suspend => {
@@ -124,7 +151,7 @@ impl Page {
                         Some(text) => return self.entered(line, &text).await,
                         None => self.redraw().await?,
                     }
-                    return Ok(Typing::Line(line));
+                    return Ok(Typing::Line(line, self.begun));
                 }
             },
         }
@@ -140,7 +167,7 @@ impl Page {
         self.new_line().await?;
         let shown = Stream::Out.paint(DIM, shown);
         self.verbatim(&format!("{shown}\n")).await?;
-        Ok(Typing::Line(line))
+        Ok(Typing::Line(line, self.begun))
     }
 
     async fn redraw(&mut self) -> Result {

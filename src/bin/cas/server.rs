@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use cas_sdk::{
     Builder, CasClient, Live,
     client::Role,
-    internal::{EVERY_SOURCE, Pager},
+    internal::{CONNECT_TOKEN, EVERY_SOURCE, Pager},
     live::{Endpoint, LiveServer},
     protocol::ThreadStartParams,
 };
@@ -39,7 +39,7 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn builder(&self) -> Builder {
-        let mut builder = CasClient::builder().client_info("cas", "cas", env!("CARGO_PKG_VERSION"));
+        let mut builder = builder();
         if let Some(codex) = &self.codex {
             builder = builder.codex(codex);
         }
@@ -104,6 +104,13 @@ impl Server {
             None => start(builder).await,
         }
     }
+}
+
+/// What each client begins with. The token for another server stays here.
+pub(crate) fn builder() -> Builder {
+    CasClient::builder()
+        .client_info("cas", "cas", env!("CARGO_PKG_VERSION"))
+        .env_remove(CONNECT_TOKEN)
 }
 
 /// Joins a server that runs already.

@@ -2,7 +2,7 @@
 
 use std::{io, process::ExitCode};
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::{failure::USAGE, output::complain};
 
@@ -31,8 +31,46 @@ pub(crate) const FOR_PROGRAMS: [&str; 7] = [
     "rate_limits",
 ];
 
+/// The options whose values may hold a secret: none of it is repeated.
+const SECRET: [&str; 2] = ["--connect", "--config"];
+
+/// The same error, which repeats no value that may hold a secret, wherever on the command line that stood.
+fn without_secrets(mut error: clap::Error) -> clap::Error {
+    let is_secret = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(arg)) => {
+            let name = arg.split_whitespace().next();
+            SECRET.iter().any(|secret| name == Some(secret))
+        }
+        _ => false,
+    };
+    let kinds: Vec<_> = error.context().map(|(kind, _)| kind).collect();
+    for kind in kinds {
+        let hidden = match error.get(kind) {
+            Some(ContextValue::String(text)) => {
+                let is_value = kind == ContextKind::InvalidValue;
+                (is_secret && is_value || may_have_password(text)).then(|| "…".to_owned())
+            }
+            _ => None,
+        };
+        if let Some(hidden) = hidden {
+            // What clap suggests may quote it, too.
+            for kind in [ContextKind::Suggested, ContextKind::SuggestedArg] {
+                error.remove(kind);
+            }
+            error.insert(kind, ContextValue::String(hidden));
+        }
+    }
+    error
+}
+
+/// Whether a text may be an address with a password or a token in it.
+fn may_have_password(text: &str) -> bool {
+    text.contains("://") && text.contains(['@', '?', '#'])
+}
+
 /// Says what is wrong, or the help; returns the exit status.
-pub(crate) fn report(error: &clap::Error, is_for_programs: bool) -> ExitCode {
+pub(crate) fn report(error: clap::Error, is_for_programs: bool) -> ExitCode {
+    let error = &without_secrets(error);
     let is_help = matches!(
         error.kind(),
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion

@@ -10,5 +10,5 @@ mod spawn;
 mod stderr;
 
 pub use find::find_codex;
-pub use spawn::{Launch, Pipes, Process, Registry, Signal};
+pub use spawn::{CONNECT_TOKEN, Launch, Pipes, Process, Registry, Signal};
 pub(crate) use {find::find_codex_for, spawn::without_window, stderr::Tail};

@@ -20,6 +20,7 @@ mod smoke_check;
 mod stats;
 mod steer;
 mod threads;
+mod wanted;
 mod watch;
 
 use crate::{

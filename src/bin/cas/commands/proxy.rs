@@ -30,6 +30,10 @@ use crate::{
 /// asking. `--exec-approval acceptForSession` is the safer way, since it ends with the session;
 /// `--read-only` declines. Requests that codex reserves for a person are passed on. At the start, a
 /// line on standard error says what is approved.
+///
+/// The request to approve a command may ask for more than the sandbox allows: to reach a host, or to
+/// write elsewhere (`networkApprovalContext`, `additionalPermissions`). It is approved like any other
+/// command. Requests for permissions alone and those of MCP servers are passed on.
 #[derive(Debug, clap::Args)]
 #[command(args_override_self = true)]
 #[command(

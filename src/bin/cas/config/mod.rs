@@ -84,7 +84,7 @@ pub(crate) fn with_defaults(
         }
         Err(e) => return Err(wrong(&e)),
     };
-    let mut table: Table = text.parse().map_err(|e| wrong(&e))?;
+    let mut table: Table = text.parse().map_err(|e| wrong(&at_its_line(&text, &e)))?;
     let profiles = table.remove("profiles");
     let flags = |table: &Table| flags(cli, typed.command, table).map_err(|e| wrong(&e));
     let mut layers = vec![flags(&table)?];
@@ -97,6 +97,15 @@ pub(crate) fn with_defaults(
     let flags = fit::fitting(cli, &args, typed.at, layers).map_err(|e| wrong(&e))?;
     let args = fit::line(&args, typed.at, &flags);
     Ok((args, Defaults { path, flags }))
+}
+
+/// What is wrong with a file, and in which line. The line is not quoted: it may hold a secret.
+fn at_its_line(text: &str, error: &toml::de::Error) -> String {
+    let message = error.message();
+    match error.span().and_then(|span| text.get(..span.start)) {
+        Some(before) => format!("line {}: {message}", before.matches('\n').count() + 1),
+        None => message.to_owned(),
+    }
 }
 
 /// What a command line is for.

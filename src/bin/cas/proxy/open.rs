@@ -4,7 +4,7 @@ use std::path::Path;
 
 use cas_sdk::{
     find_codex,
-    internal::{Launch, Process, Registry, open_lines},
+    internal::{CONNECT_TOKEN, Launch, Process, Registry, open_lines},
     live::Endpoint,
 };
 
@@ -26,10 +26,8 @@ pub(super) fn start(
         args: vec!["app-server".into()],
         cwd: Some(session.cwd.clone()),
         env_clear: false,
-        env: options
-            .env
-            .iter()
-            .map(|(k, v)| (k.clone(), Some(v.clone())))
+        env: std::iter::once((CONNECT_TOKEN.into(), None))
+            .chain({ options.env.iter() }.map(|(k, v)| (k.clone(), Some(v.clone()))))
             .collect(),
     };
     let spawned = find_codex(Some(Path::new(&session.codex)))

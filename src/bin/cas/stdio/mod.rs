@@ -38,6 +38,12 @@ impl Typed {
         })
     }
 
+    /// Drops what was typed so far, entered or not: it was not meant for what is asked next.
+    pub(crate) async fn discard(&mut self) {
+        self.terminal.discard_input().await;
+        self.line.clear();
+    }
+
     /// The next line; `None` at the end. Cancel safe.
     pub(crate) async fn line(&mut self) -> Option<String> {
         loop {

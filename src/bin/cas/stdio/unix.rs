@@ -11,7 +11,10 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use rustix::fs::{FileType, Mode, OFlags, fcntl_getfl, fcntl_setfl, fstat};
+use rustix::{
+    fs::{FileType, Mode, OFlags, fcntl_getfl, fcntl_setfl, fstat},
+    termios::{QueueSelector, tcflush},
+};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, unix::AsyncFd};
 
 /// The most that one read takes; a pipe holds no more.
@@ -113,6 +116,15 @@ impl Stdio {
             io: Io::Ready(AsyncFd::with_interest(file, interest)?),
             restore,
         })
+    }
+
+    /// Drops what was typed on a terminal and not read; nothing else has it.
+    pub(crate) fn discard_input(&mut self) -> impl Future<Output = ()> + use<> {
+        if let Io::Ready(file) = &self.io {
+            // There is nobody to tell.
+            let _ = tcflush(file.get_ref(), QueueSelector::IFlush);
+        }
+        std::future::ready(())
     }
 
     /// Waits until the other side has closed its end; `false` if that can't be known.

@@ -7,9 +7,16 @@ use std::{
     io::{self, IsTerminal as _},
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf},
+    time::timeout,
+};
+
+/// After so long nothing more is taken to have been typed before.
+const SILENCE: Duration = Duration::from_millis(50);
 
 /// Standard input.
 #[expect(clippy::unnecessary_wraps, reason = "as on Unix")]
@@ -53,6 +60,14 @@ impl Stdout {
     /// That the other side has closed its end shows only when something is written.
     pub(crate) fn watch_closed(&self) -> io::Result<impl Future<Output = bool> + use<>> {
         Ok(std::future::ready(false))
+    }
+}
+
+impl Stdin {
+    /// Drops what was typed and not read: a console says that there is no more only by its silence.
+    pub(crate) async fn discard_input(&mut self) {
+        let mut bytes = [0; 1024];
+        while let Ok(Ok(1..)) = timeout(SILENCE, self.read(&mut bytes)).await {}
     }
 }
 

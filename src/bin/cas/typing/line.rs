@@ -31,6 +31,14 @@ impl Line {
         self.at = self.chars.len();
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.chars.is_empty()
+    }
+
+    pub(crate) fn text(&self) -> String {
+        self.chars.iter().collect()
+    }
+
     pub(crate) fn key(&mut self, key: Key) -> Edit {
         let len = self.chars.len();
         match key {
@@ -122,10 +130,6 @@ mod tests {
         line
     }
 
-    fn text(line: &Line) -> String {
-        line.chars.iter().collect()
-    }
-
     #[test]
     fn a_line_is_edited_where_the_cursor_stands() {
         for (keys, left) in [
@@ -147,7 +151,7 @@ mod tests {
                 "one two  thre",
             ),
         ] {
-            assert_eq!(text(&typed(keys)), left, "{keys:?}");
+            assert_eq!(typed(keys).text(), left, "{keys:?}");
         }
         assert_eq!(typed(&[]).key(Key::EndOfInput), Edit::Nothing);
         assert_eq!(typed(&[Key::CutBefore]).key(Key::EndOfInput), Edit::End);

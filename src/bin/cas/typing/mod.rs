@@ -52,6 +52,13 @@ impl Input {
         !matches!(self, Self::Nobody | Self::Lines(_))
     }
 
+    /// Drops what was typed so far, where it is handed out as lines.
+    pub(crate) async fn discard_lines(&mut self) {
+        if let Self::Lines(typed) = self {
+            typed.discard().await;
+        }
+    }
+
     /// What is typed next. Cancel safe.
     pub(crate) async fn next(&mut self) -> Entry {
         match self {

@@ -35,7 +35,11 @@ use self::platform::{Child, Tree};
 use super::stderr::Tail;
 use crate::error::SpawnError;
 
-pub use {launch::Launch, platform::Registry, signal::Signal};
+pub use {
+    launch::{CONNECT_TOKEN, Launch},
+    platform::Registry,
+    signal::Signal,
+};
 
 /// A running child: the leader of a process group of its own, or of a job.
 ///

@@ -138,18 +138,20 @@ impl Show {
         if io::stdout().is_terminal() {
             self.new_line().await?;
         }
-        complain(&text);
-        let _ = write!(
-            io::stderr(),
-            "cas: {}",
-            Stream::Err.paint(crate::screen::BOLD, &prompt)
-        );
         if self.typed.is_none() {
             self.typed = Some(Typed::open()?);
         }
         let Some(typed) = &mut self.typed else {
             return Ok(());
         };
+        // NB. What was typed before this was asked answers something else: a question that was withdrawn, say.
+        typed.discard().await;
+        complain(&text);
+        let _ = write!(
+            io::stderr(),
+            "cas: {}",
+            Stream::Err.paint(crate::screen::BOLD, &prompt)
+        );
         tokio::select! {
             line = typed.line() => {
                 if line.is_none() {

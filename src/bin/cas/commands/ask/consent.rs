@@ -7,20 +7,15 @@ use std::sync::Arc;
 
 use cas_sdk::{
     handlers::{
-        Answers, Approvals, Decision, FileChangeApproval, Grant, HandlerError, RequestContext,
-        SkillApproval, UserInput,
+        Answers, ApprovalRequest, Approvals, Decision, HandlerError, RequestContext, UserInput,
     },
-    protocol::{
-        CommandExecutionRequestApprovalParams, PermissionsRequestApprovalParams,
-        ToolRequestUserInputParams,
-    },
+    protocol::ToolRequestUserInputParams,
 };
 use tokio::sync::{mpsc, oneshot};
 
 use super::notes::{Note, Notes};
 use crate::{
-    commands::{decisions, questions},
-    output::field,
+    commands::{decisions, questions, wanted::Wanted},
     stdio,
 };
 
@@ -42,6 +37,8 @@ pub(super) struct Consent {
 }
 
 const CHOICES: &str = "[y]es, yes for the [s]ession, [n]o, no and s[t]op the turn? ";
+/// For what can't be told in full.
+const REFUSALS: &str = "[n]o, no and s[t]op the turn? ";
 
 impl Consent {
     pub(super) fn new(notes: Arc<Notes>) -> (Self, mpsc::Receiver<Question>) {
@@ -66,8 +63,29 @@ impl Consent {
         answered.await.ok()?
     }
 
-    async fn decide(&self, text: String) -> Decision {
-        let mut prompt = CHOICES.to_owned();
+    /// Asks about the requests for approval.
+    pub(super) fn approvals(self) -> impl Approvals {
+        move |_: ApprovalRequest, context: RequestContext| {
+            let consent = self.clone();
+            async move { Ok::<_, HandlerError>(consent.decide(&context).await) }
+        }
+    }
+
+    async fn decide(&self, context: &RequestContext) -> Decision {
+        let pending = context.client.pending_requests();
+        let request = { pending.iter() }.find(|request| request.id == context.request_id);
+        let Some(request) = request else {
+            // It waits no longer.
+            return Decision::Decline;
+        };
+        let wanted = Wanted::of(request, Vec::new(), |_| false);
+        let text = format!("wants to {}", wanted.told());
+        let (choices, letters) = if wanted.is_clear() {
+            (CHOICES, "y, s, n or t")
+        } else {
+            (REFUSALS, "n or t")
+        };
+        let mut prompt = choices.to_owned();
         loop {
             let Some(typed) = self.ask(text.clone(), prompt).await else {
                 return Decision::Decline;
@@ -81,85 +99,10 @@ impl Consent {
                 letter => letter,
             };
             match decisions::of(letter) {
-                Some(decision) => return decision,
-                None => prompt = format!("y, s, n or t: {CHOICES}"),
+                Some(decision) if wanted.is_clear() || !decision.accepts() => return decision,
+                _ => prompt = format!("{letters}: {choices}"),
             }
         }
-    }
-}
-
-impl Approvals for Consent {
-    async fn command(
-        &self,
-        request: CommandExecutionRequestApprovalParams,
-        _: RequestContext,
-    ) -> Result<Decision, HandlerError> {
-        let mut text = match &request.command {
-            Some(command) => format!("wants to run {}", field(command)),
-            None => "wants to do something outside of the sandbox".to_owned(),
-        };
-        if let Some(context) = &request.network_approval_context {
-            let context = serde_json::to_string(context)?;
-            text = format!("wants to use the network: {}", field(&context));
-        }
-        if let Some(cwd) = &request.cwd {
-            let cwd = serde_json::to_value(cwd)?;
-            text.push_str("\nin ");
-            text.push_str(&field(cwd.as_str().unwrap_or_default()));
-        }
-        Ok(self
-            .decide(with_reason(text, request.reason.as_deref()))
-            .await)
-    }
-
-    async fn file_change(
-        &self,
-        request: FileChangeApproval,
-        _: RequestContext,
-    ) -> Result<Decision, HandlerError> {
-        let paths = request
-            .changes
-            .iter()
-            .map(|change| field(&change.path).into_owned());
-        let mut text = format!("wants to change {}", paths.collect::<Vec<_>>().join(", "));
-        for change in &request.changes {
-            text.push('\n');
-            text.push_str(change.diff.trim_end());
-        }
-        Ok(self
-            .decide(with_reason(text, request.params.reason.as_deref()))
-            .await)
-    }
-
-    async fn permissions(
-        &self,
-        request: PermissionsRequestApprovalParams,
-        _: RequestContext,
-    ) -> Result<Grant, HandlerError> {
-        let wanted = serde_json::to_string(&request.permissions)?;
-        let text = format!("wants permissions: {}", field(&wanted));
-        let text = with_reason(text, request.reason.as_deref());
-        Ok(match self.decide(text).await {
-            Decision::Accept => Grant::all(&request),
-            Decision::AcceptForSession => Grant::all(&request).for_session(),
-            _ => Grant::nothing(),
-        })
-    }
-
-    async fn skill(
-        &self,
-        request: SkillApproval,
-        _: RequestContext,
-    ) -> Result<Decision, HandlerError> {
-        let text = format!("wants to use the skill {}", field(&request.skill_name));
-        Ok(self.decide(text).await)
-    }
-}
-
-fn with_reason(text: String, reason: Option<&str>) -> String {
-    match reason.filter(|reason| !reason.is_empty()) {
-        Some(reason) => format!("{text}\nbecause: {}", field(reason)),
-        None => text,
     }
 }
 

@@ -194,7 +194,7 @@ pub(crate) async fn run(args: Args, signals: &mut Signals) -> Result<u8> {
         Approvals::Decline => Policy::decline(),
         Approvals::ReadOnly => Policy::read_only(),
         Approvals::Auto => Policy::auto(),
-        Approvals::Ask => Policy::decline().handler(consent.clone()),
+        Approvals::Ask => Policy::decline().handler(consent.clone().approvals()),
     };
     let audited = notes.clone();
     let handlers = Handlers::new()

@@ -6,19 +6,21 @@ use cas_sdk::{
 };
 use serde_json::Value;
 
-use super::form::Form;
+use super::{form::Form, requests::Waiting};
 use crate::commands::{decisions, questions};
 
 /// A request that the person can answer.
 pub(super) struct Asking {
-    pub(super) request: PendingRequest,
+    pub(super) waiting: Waiting,
+    /// What is typed belongs to what was asked when it was begun: this, if it has this number.
+    pub(super) number: u64,
     pub(super) kind: Kind,
     /// Whether an answer was sent, so that a typed line is not another one.
     pub(super) is_answered: bool,
 }
 
 pub(super) enum Kind {
-    /// One of the decisions that the server accepts, by its letter.
+    /// One of the decisions that the server accepts, by its letter. None of them accepts what can't be told in full.
     Decision(Vec<Decision>),
     Questions {
         list: List,
@@ -41,6 +43,10 @@ pub(super) enum Taken {
     Next,
     /// Not an answer, for this reason; the question is asked again.
     Wrong(String),
+    /// It was begun before this was asked, and decides nothing.
+    Stale,
+    /// The same, and it can be edited: entering it once more means this.
+    Unsent,
     /// Another answer to a request that was answered already.
     Late,
     /// It has nothing to do with the question.
@@ -49,21 +55,26 @@ pub(super) enum Taken {
 
 impl Asking {
     /// `None` for what a person can't answer here. A secret is asked only where it is not shown.
-    pub(super) fn of(request: &PendingRequest, hides: bool) -> Option<Self> {
+    pub(super) fn of(waiting: &Waiting, hides: bool) -> Option<Self> {
+        let request = &waiting.request;
         let kind = if let Some(list) = List::of(request) {
             if list.has_secrets() && !hides {
                 return None;
             }
             Kind::Questions { list, at: 0 }
         } else {
-            let offers = request.offers();
+            let mut offers = request.offers();
             if !offers.iter().any(Decision::accepts) {
                 return None;
+            }
+            if !waiting.wanted.is_clear() {
+                offers.retain(|decision| !decision.accepts());
             }
             Kind::Decision(offers)
         };
         Some(Self {
-            request: request.clone(),
+            waiting: waiting.clone(),
+            number: 0,
             kind,
             is_answered: false,
         })
@@ -94,28 +105,27 @@ impl Asking {
         Some((format!("{text}\n  ({how}; /skip, /decline)"), is_secret))
     }
 
-    /// Takes a line that was typed.
-    pub(super) fn take(&mut self, line: &str) -> Taken {
+    /// Takes a line that was typed, and begun when what has this number was asked.
+    pub(super) fn take(&mut self, line: &str, begun: u64) -> Taken {
+        let is_stale = begun != self.number;
         match &mut self.kind {
-            Kind::Decision(offers) => {
-                let typed = line.to_lowercase();
-                let letter = match typed.as_str() {
-                    "yes" => "y",
-                    "no" => "n",
-                    letter => letter,
-                };
-                match decisions::of(letter) {
-                    None => Taken::No,
-                    Some(_) if self.is_answered => Taken::Late,
-                    Some(decision) if offers.contains(&decision) => Taken::Answer(decision.into()),
-                    // NB. It must not become the next input, either.
-                    Some(_) => Taken::Wrong(format!(
-                        "the server does not offer {letter}: {}",
-                        decisions::letters(offers)
-                    )),
+            Kind::Decision(offers) => match decision(line) {
+                None => Taken::No,
+                Some(_) if self.is_answered => Taken::Late,
+                // NB. It must not become the next input, either, and neither must what is not offered.
+                Some(_) if is_stale => Taken::Stale,
+                Some(decision) if offers.contains(&decision) => Taken::Answer(decision.into()),
+                Some(_) => {
+                    let letters = decisions::letters(offers);
+                    Taken::Wrong(if self.waiting.wanted.is_clear() {
+                        format!("the server does not offer {line}: {letters}")
+                    } else {
+                        format!("not all of it can be told here, so only {letters} is taken")
+                    })
                 }
-            }
+            },
             Kind::Questions { .. } if self.is_answered => Taken::No,
+            Kind::Questions { .. } if is_stale => Taken::Unsent,
             Kind::Questions { list, .. } if line == "/decline" => Taken::Answer(list.declined()),
             Kind::Questions { list, at } => {
                 let done = match line {
@@ -139,6 +149,22 @@ impl Asking {
             }
         }
     }
+}
+
+/// The decision that a line stands for.
+fn decision(line: &str) -> Option<Decision> {
+    let typed = line.to_lowercase();
+    decisions::of(match typed.as_str() {
+        "yes" => "y",
+        "no" => "n",
+        letter => letter,
+    })
+}
+
+/// Whether a line that is not complete may become a decision.
+pub(super) fn may_decide(line: &str) -> bool {
+    let typed = line.trim().to_lowercase();
+    decision(&typed).is_some() || "yes".starts_with(&typed)
 }
 
 impl List {

@@ -21,10 +21,14 @@ use crate::{
 /// written.
 ///
 /// Letters answer the oldest pending approval, as far as the server offers them: `y` yes, this
-/// once; `s` yes, for the session; `n` no; `t` no, and stop the turn. While a question of the agent
-/// or of an MCP server is shown, a line answers it with the number of an option or with your own
-/// words; `/skip` leaves the question open, `/decline` all of them. A line that begins with `>` is
-/// the next input even then. The first answer wins, and those who run the session may be asked too.
+/// once; `s` yes, for the session; `n` no; `t` no, and stop the turn. Before, everything is shown
+/// that the request grants; if not all of it is known here, it can only be declined. A letter that
+/// was typed before its request was shown answers nothing.
+///
+/// While a question of the agent or of an MCP server is shown, a line answers it with the number of
+/// an option or with your own words; `/skip` leaves the question open, `/decline` all of them. A
+/// line that begins with `>` is the next input even then. The first answer wins, and those who run
+/// the session may be asked too.
 ///
 /// When the connection is lost, `attach` connects again and shows what was missed. Nothing is sent
 /// twice.

@@ -3,6 +3,7 @@
 mod asking;
 mod attach;
 mod form;
+mod items;
 mod link;
 mod live;
 mod missed;

@@ -1,24 +1,32 @@
 //! The requests of a session that wait for somebody, and which of them the person at the terminal is asked.
 
+use std::sync::Arc;
+
 use cas_sdk::handlers::{PendingRequest, PendingRequestChange as Change, Settled};
 
 use super::{
-    asking::{Asking, Kind, Taken},
-    view::{View, what},
+    asking::{Asking, Kind, Taken, may_decide},
+    items::Items,
+    view::View,
 };
-use crate::{
-    output::{Result, field},
-    screen::DIM,
-};
+use crate::{commands::wanted::Wanted, output::Result, screen::DIM};
 
 #[derive(Default)]
 pub(super) struct Requests {
     /// Whether somebody is there to be asked.
     pub(super) asks: bool,
+    pub(super) items: Items,
     /// The oldest first.
-    waiting: Vec<PendingRequest>,
+    waiting: Vec<Waiting>,
     /// The one that is asked: the oldest that the person can answer.
     asked: Option<Asking>,
+}
+
+/// A request that waits, and what it is about.
+#[derive(Clone)]
+pub(super) struct Waiting {
+    pub(super) request: PendingRequest,
+    pub(super) wanted: Arc<Wanted>,
 }
 
 impl Requests {
@@ -26,30 +34,37 @@ impl Requests {
     pub(super) async fn changed(&mut self, change: Change, view: &mut View) -> Result {
         match change {
             Change::Added(request) => {
+                let waiting = self.about(request);
+                self.waiting.push(waiting.clone());
                 let asking = match self.asked {
-                    None => self.asking(&request, view),
+                    None => self.asking(&waiting, view),
                     Some(_) => None,
                 };
-                view.pending(&request, &mark(asking.as_ref())).await?;
-                self.waiting.push(request);
+                view.pending(&waiting, asking.as_ref()).await?;
                 self.ask(asking, view).await
             }
             // The connection has ended, and the request may wait on.
             Change::Settled(request) if request.settled() == Some(Settled::Closed) => Ok(()),
             Change::Settled(request) => {
-                self.waiting.retain(|waiting| waiting.settled().is_none());
-                let asked = self.asked.take_if(|asked| asked.request.id == request.id);
-                if let Some(asked) = &asked {
-                    end(asked, view).await?;
-                }
-                view.settled(&request).await?;
-                let mut waiting = self.waiting.iter();
+                let at = { self.waiting.iter() }.position(|one| one.request.id == request.id);
+                let waiting = match at {
+                    Some(at) => self.waiting.remove(at),
+                    None => self.about(request),
+                };
+                let id = &waiting.request.id;
+                let asked = self.asked.take_if(|asked| asked.waiting.request.id == *id);
+                let how = match &asked {
+                    Some(asked) => end(asked, view).await?,
+                    None => End::Unasked,
+                };
+                view.settled(&waiting, how).await?;
+                let mut all = self.waiting.iter();
                 let next = match asked {
-                    Some(_) => waiting.find_map(|request| self.asking(request, view)),
+                    Some(_) => all.find_map(|waiting| self.asking(waiting, view)),
                     None => None,
                 };
                 if let Some(next) = &next {
-                    view.pending(&next.request, &next.mark()).await?;
+                    view.pending(&next.waiting, Some(next)).await?;
                 }
                 self.ask(next, view).await
             }
@@ -60,10 +75,10 @@ impl Requests {
     /// Forgets all requests: the server sends them again on the next connection.
     pub(super) async fn clear(&mut self, view: &mut View) -> Result {
         self.waiting.clear();
-        match self.asked.take() {
-            Some(asked) => end(&asked, view).await,
-            None => Ok(()),
+        if let Some(asked) = self.asked.take() {
+            end(&asked, view).await?;
         }
+        Ok(())
     }
 
     /// Whether the question that is due asks for a secret.
@@ -73,25 +88,31 @@ impl Requests {
         question.is_some_and(|(_, is_secret)| is_secret)
     }
 
-    /// Takes a line that was typed as an answer; returns whether it is one.
-    pub(super) async fn typed(&mut self, line: &str, view: &mut View) -> Result<bool> {
+    /// Takes a line that was typed as an answer, and begun when what has this number was asked; returns whether it is one.
+    pub(super) async fn typed(&mut self, line: &str, begun: u64, view: &mut View) -> Result<bool> {
         let Some(asking) = &mut self.asked else {
             return Ok(false);
         };
-        match asking.take(line) {
+        match asking.take(line, begun) {
             Taken::No => return Ok(false),
             Taken::Late => {}
             Taken::Next => view.ask(asking).await?,
             Taken::Wrong(why) => {
-                view.remark(DIM, &field(&why)).await?;
+                view.remark(DIM, &why).await?;
                 view.ask(asking).await?;
+            }
+            Taken::Stale => view.remark(DIM, STALE).await?,
+            Taken::Unsent => {
+                view.remark(DIM, UNSENT).await?;
+                view.page.put_back(line).await?;
             }
             Taken::Answer(answer) => {
                 asking.is_answered = true;
                 view.page.label(None, false).await?;
-                let text = match asking.request.answer(answer).await {
-                    Ok(()) => format!("answered: {}", field(&what(&asking.request))),
-                    Err(error) => field(&error.to_string()).into_owned(),
+                let Waiting { request, wanted } = &asking.waiting;
+                let text = match request.answer(answer).await {
+                    Ok(()) => format!("answered: {}", wanted.subject()),
+                    Err(error) => error.to_string(),
                 };
                 view.remark(DIM, &text).await?;
             }
@@ -99,31 +120,63 @@ impl Requests {
         Ok(true)
     }
 
-    fn asking(&self, request: &PendingRequest, view: &View) -> Option<Asking> {
-        let waits = self.asks && request.settled().is_none();
-        waits.then(|| Asking::of(request, view.page.hides()))?
+    fn about(&mut self, request: PendingRequest) -> Waiting {
+        let changes = self.items.changes(request.item_id.as_deref());
+        let wanted = Wanted::of(&request, changes, |call| self.items.take_call(call));
+        Waiting {
+            wanted: Arc::new(wanted),
+            request,
+        }
+    }
+
+    fn asking(&self, waiting: &Waiting, view: &View) -> Option<Asking> {
+        let waits = self.asks && waiting.request.settled().is_none();
+        waits.then(|| Asking::of(waiting, view.page.hides()))?
     }
 
     async fn ask(&mut self, asking: Option<Asking>, view: &mut View) -> Result {
-        if let Some(asking) = asking {
+        if let Some(mut asking) = asking {
             view.ask(&asking).await?;
+            asking.number = view.page.asks_next();
             self.asked = Some(asking);
         }
         Ok(())
     }
 }
 
-/// Marks the request that a typed letter answers.
-fn mark(asking: Option<&Asking>) -> String {
-    asking.map(Asking::mark).unwrap_or_default()
+/// What is said of a letter that was typed for something else.
+const STALE: &str = "not taken: it was typed before this was asked";
+/// What is said of a line that may be an answer, or something else.
+const UNSENT: &str = "not sent: it was begun before this was asked; Enter makes it the answer";
+
+/// How it was with a request that was settled.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// The person was not asked, or had answered.
+    Unasked,
+    /// Somebody else has settled it,
+    Elsewhere,
+    /// and what the person was typing for it is dropped.
+    Dropped,
 }
 
 /// Ends a question: a typed line no longer answers it. NB. Text typed for a question may be a
-/// secret and must not be sent as something else.
-async fn end(asked: &Asking, view: &mut View) -> Result {
-    let was_typed = !asked.is_answered && matches!(asked.kind, Kind::Questions { .. });
-    if was_typed {
-        view.page.put_back("").await?;
+/// secret and must not be sent as something else, and text typed for a decision must not decide
+/// about what is asked next.
+async fn end(asked: &Asking, view: &mut View) -> Result<End> {
+    view.page.asks_next();
+    view.page.label(None, false).await?;
+    if asked.is_answered {
+        return Ok(End::Unasked);
     }
-    view.page.label(None, false).await
+    let typed = view.page.typed();
+    let is_for_it = match asked.kind {
+        Kind::Questions { .. } => true,
+        Kind::Decision(_) => may_decide(&typed),
+    };
+    if typed.is_empty() || !is_for_it {
+        return Ok(End::Elsewhere);
+    }
+    view.page.put_back("").await?;
+    Ok(End::Dropped)
 }

@@ -72,6 +72,8 @@ impl Session {
         }
         let mut seen = Seen::default();
         seen.all(&turns);
+        let mut requests = Requests::default();
+        requests.items.snapshot(&turns);
         Ok(Self {
             id,
             link: Link::new(&supervisor),
@@ -81,7 +83,7 @@ impl Session {
             recovered: Vec::new(),
             seen,
             view,
-            requests: Requests::default(),
+            requests,
             holds_queue: false,
         })
     }
@@ -106,6 +108,7 @@ impl Session {
 
     /// Waits for what happens next, and shows it; returns the exit status at the end.
     async fn step(&mut self, input: &mut Input) -> Result<Option<u8>> {
+        let asked = self.view.page.asked();
         tokio::select! {
             biased;
             entry = input.next() => if self.entry(entry).await? {
@@ -119,21 +122,25 @@ impl Session {
                 Change::Connected => {}
             },
         }
+        if self.view.page.asked() != asked {
+            // Lines don't tell when they were begun: what was typed before is no answer to what is asked now.
+            input.discard_lines().await;
+        }
         Ok(None)
     }
 
     /// Takes what is typed; returns whether it is the end, which leaves.
     async fn entry(&mut self, entry: Entry) -> Result<bool> {
-        let line = match entry {
-            Entry::Line(line) => line,
+        let (line, begun) = match entry {
+            Entry::Line(line) => (line, self.view.page.asked()),
             Entry::Key(key, more) => match self.view.page.key(key, more).await? {
-                Typing::Line(line) => line,
+                Typing::Line(line, begun) => (line, begun),
                 Typing::End => return Ok(true),
                 Typing::More => return Ok(false),
             },
             Entry::End => return Ok(true),
         };
-        self.typed(line.trim()).await?;
+        self.typed(line.trim(), begun).await?;
         Ok(false)
     }
 
@@ -149,6 +156,7 @@ impl Session {
                 }
             }
             News::Event(turn, event) => {
+                self.requests.items.event(&event);
                 if let TurnEvent::Completed(outcome) = &event {
                     self.holds_queue = outcome.status == TurnStatus::Interrupted;
                 }
@@ -208,6 +216,7 @@ impl Session {
             Err(error) if error.close_reason().is_some() => return Ok(()),
             Err(error) => return Err(over(&reason(&error))),
         };
+        self.requests.items.snapshot(&turns);
         let recovered = std::mem::take(&mut self.recovered);
         let missed = Missed::of(recovered, &turns, &mut self.seen);
         self.link.is_lost = false;
@@ -221,7 +230,7 @@ impl Session {
     }
 
     /// A line that was typed: an answer to what is asked, a correction, or the next input.
-    async fn typed(&mut self, line: &str) -> Result {
+    async fn typed(&mut self, line: &str, begun: u64) -> Result {
         if line.is_empty() {
             return Ok(());
         }
@@ -235,7 +244,7 @@ impl Session {
         let (is_correction, text) = match (line.strip_prefix('!'), line.strip_prefix('>')) {
             (Some(text), _) if !is_plain => (true, text.trim()),
             (_, Some(text)) if !is_plain => (false, text.trim()),
-            _ if self.requests.typed(line, &mut self.view).await? => return Ok(()),
+            _ if self.requests.typed(line, begun, &mut self.view).await? => return Ok(()),
             _ => (false, line),
         };
         let message = match text {

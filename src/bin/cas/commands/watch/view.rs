@@ -1,16 +1,8 @@
 //! What is shown of a session that others run, as text or as JSON lines.
 
-use anstyle::{AnsiColor, Style};
-use cas_sdk::{
-    Thread, TurnEvent,
-    handlers::PendingRequest,
-    protocol::{self, ThreadItem},
-    terminal::escape,
-};
-use serde_json::Value;
-
 use super::{
     asking::Asking,
+    requests::{End, Waiting},
     told::{Told, VERSION},
 };
 use crate::{
@@ -18,6 +10,12 @@ use crate::{
     output::{Result, field},
     page::Page,
     screen::{BOLD, DIM, Stream},
+};
+use anstyle::{AnsiColor, Style};
+use cas_sdk::{
+    Thread, TurnEvent,
+    protocol::{self, ThreadItem},
+    terminal::escape,
 };
 
 pub(super) struct View {
@@ -190,30 +188,34 @@ impl View {
         self.page.new_line().await
     }
 
-    /// A line about what happens.
+    /// A line about what happens, in which a terminal obeys nothing. Further lines are indented: none of them can be taken
+    /// for a remark of its own.
     pub(super) async fn remark(&mut self, style: Style, text: &str) -> Result {
         if self.json {
             return Ok(());
         }
         self.page.new_line().await?;
+        let text = escape(text.trim_end()).replace('\n', "\n  ");
         let text = Stream::Out.paint(style, &format!("· {text}"));
         self.page.verbatim(&format!("{text}\n")).await
     }
 
-    /// A request of the server that waits for somebody.
-    pub(super) async fn pending(&mut self, request: &PendingRequest, how: &str) -> Result {
-        let what = what(request);
+    /// A request of the server that waits for somebody, and the letters that answer it if it is asked.
+    pub(super) async fn pending(&mut self, waiting: &Waiting, asked: Option<&Asking>) -> Result {
+        let Waiting { request, wanted } = waiting;
         if self.json {
             let id = serde_json::to_value(&request.id)?;
             let told = Told::RequestPending {
                 id: &id,
                 method: &request.method,
                 item_id: request.item_id.as_deref(),
-                what: &what,
+                what: &wanted.line(),
             };
             return self.page.json(&told).await;
         }
-        let text = format!("waits: {}{how}", field(&what));
+        let shown = wanted.shown(asked.is_some());
+        let mark = asked.map(Asking::mark).unwrap_or_default();
+        let text = format!("waits: {shown}{mark}");
         self.remark(AnsiColor::Yellow.on_default(), &text).await
     }
 
@@ -222,15 +224,14 @@ impl View {
         let Some((text, is_secret)) = asking.question() else {
             return Ok(());
         };
-        // Indented, so that no line of it can be taken for a remark of its own.
-        let text = escape(&text).replace('\n', "\n  ");
         self.remark(BOLD, &text).await?;
         let label = if is_secret { "secret: " } else { "answer: " };
         self.page.label(Some(label), is_secret).await
     }
 
     /// A request that waits no longer.
-    pub(super) async fn settled(&mut self, request: &PendingRequest) -> Result {
+    pub(super) async fn settled(&mut self, waiting: &Waiting, how: End) -> Result {
+        let Waiting { request, wanted } = waiting;
         if self.json {
             let id = serde_json::to_value(&request.id)?;
             let told = Told::RequestSettled {
@@ -239,28 +240,12 @@ impl View {
             };
             return self.page.json(&told).await;
         }
-        self.remark(DIM, &format!("settled: {}", field(&what(request))))
-            .await
+        let settled = match how {
+            End::Unasked => "settled",
+            End::Elsewhere => "settled elsewhere",
+            End::Dropped => "settled elsewhere, and what was typed for it is dropped",
+        };
+        let text = format!("{settled}: {}", field(&wanted.subject()));
+        self.remark(DIM, &text).await
     }
-}
-
-/// What a request is about, in a line.
-pub(super) fn what(request: &PendingRequest) -> String {
-    let params: Value = serde_json::from_str(request.json()).unwrap_or_default();
-    let text = |key: &str| params[key].as_str().filter(|text| !text.is_empty());
-    if let Some(question) = params["questions"][0]["question"].as_str() {
-        return format!("a question: {question}");
-    }
-    let command = text("command").map(|command| format!("an approval to run {command}"));
-    let url = text("url").map(|url| format!(" ({url})"));
-    let url = url.unwrap_or_default();
-    let message = || text("message").map(|text| format!("an answer to: {text}{url}"));
-    let changes = || {
-        let is_change = request.method.contains("fileChange");
-        is_change.then(|| "an approval to change files".to_owned())
-    };
-    command
-        .or_else(message)
-        .or_else(changes)
-        .unwrap_or_else(|| request.method.clone())
 }

@@ -1,0 +1,111 @@
+//! The permissions of a profile, each in words.
+
+use std::collections::HashSet;
+
+use serde_json::Value;
+
+use super::members::Members;
+
+/// What a profile grants, one after another. What it has beside that is unclear.
+pub(super) fn granted(profile: Value, unclear: &mut Vec<String>) -> Vec<String> {
+    let mut grants = Vec::new();
+    let mut profile = Members::of(profile, unclear);
+    let network = profile.take("network");
+    if !network.is_null() {
+        let mut network = Members::of(network, unclear);
+        match network.take("enabled") {
+            Value::Bool(false) => {}
+            Value::Bool(true) | Value::Null => grants.push("may use the network".to_owned()),
+            other => unclear.push(format!("the network is {other}, which is not known here")),
+        }
+        network.unknown(unclear);
+    }
+    let mut files = Members::of(profile.take("fileSystem"), unclear);
+    for (key, verb) in [("read", "may read"), ("write", "may write to")] {
+        for path in list(files.take(key), unclear) {
+            match path.as_str() {
+                Some(path) => grants.push(format!("{verb} {path}")),
+                None => unclear.push(format!("{verb} {path}, which is not known here")),
+            }
+        }
+    }
+    for entry in list(files.take("entries"), unclear) {
+        grants.push(access(entry, unclear));
+    }
+    match files.take("globScanMaxDepth") {
+        Value::Null => {}
+        depth => grants.push(format!("patterns reach {depth} directories deep")),
+    }
+    files.unknown(unclear);
+    profile.unknown(unclear);
+    // Codex tells paths in two ways at once.
+    let mut told = HashSet::new();
+    grants.retain(|grant| told.insert(grant.clone()));
+    grants
+}
+
+fn list(value: Value, unclear: &mut Vec<String>) -> Vec<Value> {
+    match value {
+        Value::Null => Vec::new(),
+        Value::Array(all) => all,
+        other => {
+            unclear.push(format!("{other} is not known here"));
+            Vec::new()
+        }
+    }
+}
+
+/// The access to one place.
+fn access(entry: Value, unclear: &mut Vec<String>) -> String {
+    let mut entry = Members::of(entry, unclear);
+    let verb = match entry.text("access", unclear).as_deref() {
+        Some("read") => "may read".to_owned(),
+        Some("write") => "may write to".to_owned(),
+        Some("deny") => "has no access to".to_owned(),
+        other => {
+            let access = other.unwrap_or("no access");
+            unclear.push(format!("`{access}` is not known here"));
+            format!("may {access}")
+        }
+    };
+    let path = entry.take("path");
+    entry.unknown(unclear);
+    let told = path.to_string();
+    let mut path = Members::of(path, unclear);
+    let kind = path.text("type", unclear);
+    let place = match kind.as_deref() {
+        Some("path") => path.text("path", unclear),
+        Some("glob_pattern") => {
+            let pattern = path.text("pattern", unclear);
+            pattern.map(|pattern| format!("all that matches {pattern}"))
+        }
+        Some("special") => special(path.take("value"), unclear),
+        _ => None,
+    };
+    path.unknown(unclear);
+    let place = place.unwrap_or_else(|| {
+        unclear.push(format!("{told} is not known here"));
+        told
+    });
+    format!("{verb} {place}")
+}
+
+/// A place that codex has a name for.
+fn special(value: Value, unclear: &mut Vec<String>) -> Option<String> {
+    let mut value = Members::of(value, unclear);
+    let kind = value.text("kind", unclear)?;
+    let below = value.text("subpath", unclear);
+    let place = match kind.as_str() {
+        "root" => "all files",
+        "minimal" => "the files that programs need to run",
+        "project_roots" => "the roots of the project",
+        "tmpdir" => "the directory for temporary files",
+        "slash_tmp" => "/tmp",
+        _ => return None,
+    };
+    value.unknown(unclear);
+    Some(match below {
+        Some(below) => format!("{below} below {place}"),
+        None => place.to_owned(),
+    })
+}
