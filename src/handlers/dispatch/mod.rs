@@ -144,14 +144,16 @@ impl Dispatch {
     /// stream.
     pub(crate) fn take_unclaimed(&self) -> mpsc::Receiver<Responder> {
         let (sender, receiver) = mpsc::channel(MAX_CONCURRENT);
-        if !self.lock().closed {
-            let before = self
-                .unclaimed
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .replace(sender);
-            drop(before);
-        }
+        let mut unclaimed = self
+            .unclaimed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        // NB. Under the lock: the end of the connection takes the sender out after it has closed the
+        // table, so a sender that is put here before the table is closed is taken out.
+        let closed = self.lock().closed;
+        let before = (!closed).then(|| unclaimed.replace(sender));
+        drop(unclaimed);
+        drop(before);
         receiver
     }
 
@@ -389,4 +391,42 @@ fn is_decision(message: &Incoming) -> bool {
 
 fn call_id(params: &str) -> Option<String> {
     at(params, &["callId"]).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Barrier, thread};
+
+    use super::*;
+
+    #[test]
+    fn a_stream_of_requests_that_is_asked_for_during_the_end_ends() {
+        for _ in 0..300 {
+            let aside = Aside::new();
+            let tracker = Tracker::new(aside.clone());
+            let dispatch = Dispatch::new(Handlers::new(), tracker, aside, Role::Owner);
+            let both = Barrier::new(2);
+            let mut stream = thread::scope(|scope| {
+                let held = dispatch.unclaimed.lock().unwrap();
+                let taking = scope.spawn(|| {
+                    both.wait();
+                    dispatch.take_unclaimed()
+                });
+                let closing = scope.spawn(|| {
+                    both.wait();
+                    dispatch.close();
+                });
+                while !dispatch.lock().closed {
+                    thread::yield_now();
+                }
+                drop(held);
+                closing.join().unwrap();
+                taking.join().unwrap()
+            });
+            assert!(matches!(
+                stream.try_recv(),
+                Err(mpsc::error::TryRecvError::Disconnected)
+            ));
+        }
+    }
 }
