@@ -84,7 +84,7 @@ impl CasClient {
         handlers.warn_of_uncalled(self.server().and_then(ServerInfo::version));
     }
 
-    fn dispatch(&self) -> &Dispatch {
+    pub(super) fn dispatch(&self) -> &Dispatch {
         let answering: &dyn Any = self.answering();
         let dispatch = answering.downcast_ref();
         dispatch.expect("a client is built with a dispatch")

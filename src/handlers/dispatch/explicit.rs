@@ -6,6 +6,7 @@ use serde::Deserialize;
 use super::{
     Dispatch,
     call::ServerCall,
+    claim::{Claim, Unclaimable},
     decide::{decide, granted},
     pending::not_pending,
 };
@@ -87,33 +88,23 @@ impl Dispatch {
             return Err(gone("the connection has ended"));
         };
         let answer = self.explicit(&call, answer).map_err(Error::Invalid)?;
-        let handler = {
-            // NB. From here on only this answer takes the request out of the table.
-            let mut table = self.lock();
-            let id = message.parts().id().unwrap_or_default();
-            match table.open.get_mut(id) {
-                Some(open) if open.message.seq() == message.seq() && !open.settling => {
-                    open.settling = true;
-                    open.task.take()
-                }
-                Some(_) => return Err(gone("it is being answered")),
-                None => return Err(gone("it was answered or withdrawn")),
-            }
+        // NB. From here on only this answer takes the request out of the table.
+        let handler = match self.claim(message, Claim::Caller) {
+            Ok(handler) => handler,
+            Err(Unclaimable::Claimed) => return Err(gone("it is being answered")),
+            Err(Unclaimable::Settled) => return Err(gone("it was answered or withdrawn")),
         };
         if let Some(handler) = handler {
             handler.abort();
         }
         if !self.is_audited(message, &answer) {
-            self.settle(message, &answer);
+            self.send(message, &answer);
             return Ok(());
         }
         let message = message.clone();
         // Deliberately detached: the answer is sent as soon as the audit, which is called once,
         // knows of it.
-        let sent = tokio::spawn(async move {
-            myself.audit(&message, &answer).await;
-            myself.settle(&message, &answer);
-        });
+        let sent = tokio::spawn(async move { myself.audit_and_send(&message, &answer).await });
         let _ = sent.await;
         Ok(())
     }

@@ -1,12 +1,15 @@
 //! Server requests: each runs in a task of its own and is answered exactly once.
 //!
-//! The table of open requests decides: whoever takes an entry out of it settles the request. A
+//! The table of open requests decides: whoever claims an entry of it settles the request. A
 //! handler's answer, a handler's panic, the server's notice that somebody else has answered, the
 //! end of the turn and the end of the connection all go through the table.
 
 mod approval;
 mod call;
 mod changes;
+mod claim;
+#[cfg(all(test, feature = "testing"))]
+mod claim_tests;
 mod decide;
 mod explicit;
 mod guarded;
@@ -36,16 +39,10 @@ use tokio::{
 };
 use tracing::Level;
 
-use self::{items::Items, login::Login, refresh::Refresher};
+use self::{claim::Claim, items::Items, login::Login, refresh::Refresher};
 use super::{
-    answer::Answer,
-    context::RequestContext,
-    fallback::Responder,
-    method::ServerMethod,
-    policy::{Audit, AuditFn},
-    request::request_id,
-    set::Handlers,
-    user_code::Handler,
+    answer::Answer, context::RequestContext, fallback::Responder, method::ServerMethod,
+    policy::AuditFn, request::request_id, set::Handlers, user_code::Handler,
 };
 use crate::protocol::routing::RoutingKeys as _;
 use crate::{
@@ -99,8 +96,8 @@ struct Open {
     /// The item of a tool call. The completion of the item withdraws the call.
     call_id: Option<String>,
     task: Option<AbortHandle>,
-    /// Whether the answer is decided. It is sent as soon as the audit knows it.
-    settling: bool,
+    /// Who answers the request. The answer is sent as soon as the audit knows it.
+    claim: Option<Claim>,
     /// Says why the request no longer waits, once it does not.
     settled: watch::Sender<Option<Settled>>,
 }
@@ -195,7 +192,7 @@ impl Dispatch {
                     is_ours,
                     call_id,
                     task: None,
-                    settling: false,
+                    claim: None,
                     settled: watch::Sender::default(),
                 },
             );
@@ -212,7 +209,7 @@ impl Dispatch {
 
     /// Answers an open request of this client: at once, or in a task.
     fn start(&self, message: &Incoming) {
-        let (id, Some(myself)) = (message.parts().id(), self.myself.upgrade()) else {
+        let Some(myself) = self.myself.upgrade() else {
             return;
         };
         // Only this crate's own code and the rules of a policy run here, in the reader.
@@ -234,97 +231,10 @@ impl Dispatch {
                     let answer = AssertUnwindSafe(myself.answer(&message)).catch_unwind();
                     answer.await.unwrap_or_else(|_| myself.failed())
                 };
-                if myself.is_audited(&message, &answer) && !myself.audit(&message, &answer).await {
-                    return;
-                }
-                myself.settle(&message, &answer);
+                myself.audit_and_settle(&message, &answer).await;
             }
         });
-        // The task is owned by its entry, unless the task has settled already or the connection has
-        // just ended.
-        let task = task.abort_handle();
-        let owned = match self.lock().open.get_mut(id.unwrap_or_default()) {
-            Some(open) if open.message.seq() == message.seq() => {
-                open.task = Some(task.clone());
-                true
-            }
-            _ => false,
-        };
-        if !owned {
-            task.abort();
-        }
-    }
-
-    /// Whether the audit is called with this answer before the answer is sent.
-    fn is_audited(&self, message: &Incoming, answer: &Answer) -> bool {
-        self.audit.is_some() && answer.decided.is_some() && is_decision(message)
-    }
-
-    /// Calls the audit, which may block, on a thread where blocking is allowed. `false` if the
-    /// request is no longer open.
-    async fn audit(&self, message: &Incoming, answer: &Answer) -> bool {
-        let Some(decided) = answer.decided.clone() else {
-            return true;
-        };
-        let turn = self.auditing.lock().await;
-        {
-            // From here on only its answer takes the request out of the table: what the audit was
-            // called with is sent.
-            let mut table = self.lock();
-            let id = message.parts().id().unwrap_or_default();
-            match table.open.get_mut(id) {
-                Some(open) if open.message.seq() == message.seq() => open.settling = true,
-                _ => return false,
-            }
-        }
-        self.call_audit(decided.into_audit(message, &answer.body))
-            .await;
-        drop(turn);
-        true
-    }
-
-    /// Calls the user's audit on a thread where blocking is allowed.
-    async fn call_audit(&self, event: Audit) {
-        let Some(audit) = self.audit.clone() else {
-            return;
-        };
-        let told = audit.run_blocking(move |audit| audit(&event)).await;
-        // An audit that panics must not keep the answer from the server.
-        if told.is_err_and(|error| error.is_panic()) {
-            tracing::error!(target: "cas_sdk", "the audit panicked");
-        }
-    }
-
-    /// Answers an open request; does nothing if it is no longer open.
-    fn settle(&self, message: &Incoming, answer: &Answer) {
-        let Some(id) = message.parts().id() else {
-            return;
-        };
-        let settled = {
-            let mut table = self.lock();
-            // The server may reuse the id of a withdrawn request for another request.
-            if table
-                .open
-                .get(id)
-                .is_none_or(|open| open.message.seq() != message.seq())
-            {
-                return;
-            }
-            table.open.remove(id)
-        };
-        // With its task, so not under the lock.
-        if let Some(open) = settled {
-            open.settled.send_replace(Some(Settled::Answered));
-        }
-        self.changes.send_replace(());
-        if let Some(decided) = &answer.decided
-            && is_decision(message)
-        {
-            decided.log(message, &self.aside);
-        }
-        if let Some(connection) = self.connection.get().and_then(Weak::upgrade) {
-            connection.reply(id, answer.key, &answer.body);
-        }
+        self.own(message, task.abort_handle());
     }
 
     /// Ends the handlers of requests that nobody waits for any more.
@@ -332,7 +242,7 @@ impl Dispatch {
         let withdrawn: Vec<_> = self
             .lock()
             .open
-            .extract_if(|id, open| !open.settling && gone(id, open))
+            .extract_if(|id, open| open.claim.is_none() && gone(id, open))
             .collect();
         if withdrawn.is_empty() {
             return;
