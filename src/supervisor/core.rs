@@ -43,8 +43,15 @@ pub(super) struct KeptThread {
 /// Where a stream gets the next connection from.
 pub(super) struct Slot {
     thread: String,
-    next: Mutex<Option<NextConnection>>,
+    place: Mutex<Place>,
     pub(super) filled: Notify,
+}
+
+struct Place {
+    /// The last connection that the stream goes on with. NB. A thread may be resumed several times
+    /// on one connection; its stream has all of the connection the first time.
+    live: u64,
+    next: Option<NextConnection>,
 }
 
 /// A connection for a stream.
@@ -65,8 +72,21 @@ pub(super) struct NextConnection {
 }
 
 impl Slot {
+    fn new(thread: &str, live: u64) -> Self {
+        Self {
+            thread: thread.to_owned(),
+            place: Mutex::new(Place { live, next: None }),
+            filled: Notify::new(),
+        }
+    }
+
     pub(super) fn take(&self) -> Option<NextConnection> {
-        self.lock().take()
+        let mut place = self.lock();
+        let next = place.next.take()?;
+        if next.resumed.is_ok() {
+            place.live = next.epoch;
+        }
+        Some(next)
     }
 
     fn put(&self, next: NextConnection) {
@@ -75,8 +95,24 @@ impl Slot {
         self.filled.notify_one();
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<NextConnection>> {
-        self.next.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Place> {
+        self.place.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Place {
+    /// Keeps the better of the next connection and the one that is here, and returns the other one,
+    /// which the caller has to drop.
+    fn replace(&mut self, next: NextConnection) -> Option<NextConnection> {
+        let is_better = next.epoch > self.live
+            && self.next.as_ref().is_none_or(|kept| {
+                next.epoch > kept.epoch || next.epoch == kept.epoch && kept.resumed.is_err()
+            });
+        if is_better {
+            self.next.replace(next)
+        } else {
+            Some(next)
+        }
     }
 }
 
@@ -110,13 +146,9 @@ impl Core {
     /// Makes a stream of a thread go on with the next connection. Returns the current one; `None`
     /// if there is none.
     pub(super) fn add_stream(&self, thread: &str) -> Option<(Arc<Slot>, Connection)> {
-        let slot = Arc::new(Slot {
-            thread: thread.to_owned(),
-            next: Mutex::default(),
-            filled: Notify::new(),
-        });
         let mut current = self.lock();
         let client = current.client.clone()?;
+        let slot = Arc::new(Slot::new(thread, current.epoch));
         current.streams.retain(|slot| slot.strong_count() > 0);
         current.streams.push(Arc::downgrade(&slot));
         let connection = Connection {

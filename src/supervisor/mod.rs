@@ -14,7 +14,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use tokio::{sync::watch, time::sleep};
 
 use self::{
-    core::{Core, is_open, shut_down},
+    core::{Core, Current, is_open, shut_down},
     source::Source,
     task::Task,
 };
@@ -162,6 +162,11 @@ impl Supervisor {
     /// # Errors
     /// The last failure if the supervisor has given up; [`Error::Closed`] after a shutdown.
     pub async fn client(&self) -> Result<CasClient, Error> {
+        self.current(|client, _| client.clone()).await
+    }
+
+    /// Waits for an open connection, and returns what is wanted of it.
+    async fn current<T>(&self, get: impl Fn(&CasClient, &Current) -> T) -> Result<T, Error> {
         let core = &self.0.core;
         let mut state = core.state.subscribe();
         loop {
@@ -174,8 +179,11 @@ impl Supervisor {
             if let Some(error) = end {
                 return Err(error);
             }
-            if let Some(client) = core.lock().client.clone().filter(is_open) {
-                return Ok(client);
+            {
+                let current = core.lock();
+                if let Some(client) = current.client.as_ref().filter(|client| is_open(client)) {
+                    return Ok(get(client, &current));
+                }
             }
             if state.changed().await.is_err() {
                 return Err(shut_down());
@@ -214,11 +222,12 @@ impl Supervisor {
     /// Same errors as [`client`](Self::client) and [`CasClient::resume_thread`]. [`Error::Invalid`]
     /// if the thread is not kept.
     pub async fn thread(&self, id: &str) -> Result<Thread, Error> {
-        let client = self.client().await?;
-        let (epoch, kept) = {
-            let current = self.0.core.lock();
-            (current.epoch, current.threads.get(id).cloned())
-        };
+        // NB. All at once: the next connection has another number and other threads.
+        let current = self.current(|client, current| {
+            let kept = current.threads.get(id).cloned();
+            (client.clone(), current.epoch, kept)
+        });
+        let (client, epoch, kept) = current.await?;
         let kept = kept.ok_or_else(|| not_kept(id))?;
         if let Some(thread) = kept.thread.as_ref().filter(|t| is_open(t.client())) {
             return Ok(thread.clone());

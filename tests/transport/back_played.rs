@@ -16,12 +16,12 @@ use tokio_tungstenite::tungstenite::Message;
 use crate::{back::quick, common::within, frames::Server};
 
 const AGENT: &str = "x/0.171.0";
-const THREAD: &str = "t1";
+pub(crate) const THREAD: &str = "t1";
 
 impl Server {
     /// Answers requests until the client is done. The messages after an answer come in one read
     /// with it.
-    async fn plays<T>(
+    pub(crate) async fn plays<T>(
         &mut self,
         mut answer: impl FnMut(&str, &Value) -> Answer,
         client: impl IntoFuture<Output = T>,
@@ -48,22 +48,22 @@ impl Server {
     }
 
     /// Sends notifications about the thread.
-    async fn notifies(&mut self, all: impl IntoIterator<Item = Value>) {
+    pub(crate) async fn notifies(&mut self, all: impl IntoIterator<Item = Value>) {
         for notification in all {
             self.say(&notification).await;
         }
     }
 
     /// Loses the connection, and accepts the next one.
-    async fn comes_back(&mut self) {
+    pub(crate) async fn comes_back(&mut self) {
         self.socket = None;
         self.greets(AGENT).await;
     }
 }
 
-struct Answer {
-    said: Result<Value, Value>,
-    then: Vec<Value>,
+pub(crate) struct Answer {
+    pub(crate) said: Result<Value, Value>,
+    pub(crate) then: Vec<Value>,
 }
 
 impl From<Value> for Answer {
@@ -83,7 +83,7 @@ fn refuses(message: &str) -> Answer {
 }
 
 /// What a server with an empty record answers.
-fn plain(method: &str) -> Answer {
+pub(crate) fn plain(method: &str) -> Answer {
     match method {
         "thread/resume" => FakeServer::thread_opened(THREAD),
         "thread/items/list" | "thread/turns/list" => page(&[], None),
@@ -113,7 +113,7 @@ fn notification(method: &str, mut params: Value) -> Value {
     json!({"method": method, "params": params})
 }
 
-fn completed(turn: &str, item: &str) -> Value {
+pub(crate) fn completed(turn: &str, item: &str) -> Value {
     let params = json!({"turnId": turn, "item": message(item), "completedAtMs": 1});
     notification("item/completed", params)
 }
@@ -122,7 +122,7 @@ fn turn_ends(id: &str) -> Value {
     notification("turn/completed", json!({"turn": turn(id, "completed")}))
 }
 
-async fn supervised(server: &mut Server, policy: Restart) -> (Supervisor, Thread) {
+pub(crate) async fn supervised(server: &mut Server, policy: Restart) -> (Supervisor, Thread) {
     let address = server.address();
     let driver = CasClient::builder().role(Role::Driver);
     let supervising = driver.supervise_connection(&*address, policy);
@@ -137,14 +137,14 @@ async fn supervised(server: &mut Server, policy: Restart) -> (Supervisor, Thread
 }
 
 /// The events of the thread, of which nothing is on record.
-async fn opened(server: &mut Server, supervisor: &Supervisor) -> ThreadEvents {
+pub(crate) async fn opened(server: &mut Server, supervisor: &Supervisor) -> ThreadEvents {
     let opening = supervisor.thread_events(THREAD);
     let opened = server.plays(|method, _| plain(method), opening).await;
     opened.unwrap()
 }
 
 /// What is told until the stream has come back.
-async fn until_back(events: &mut ThreadEvents) -> Vec<ThreadEvent> {
+pub(crate) async fn until_back(events: &mut ThreadEvents) -> Vec<ThreadEvent> {
     let mut told = Vec::new();
     loop {
         told.push(events.next().await.unwrap().unwrap());
@@ -162,7 +162,7 @@ fn last_gap(told: &[ThreadEvent]) -> &Gap {
     }
 }
 
-async fn lives(events: &mut ThreadEvents) -> String {
+pub(crate) async fn lives(events: &mut ThreadEvents) -> String {
     match events.next().await.unwrap().unwrap() {
         ThreadEvent::Live { event, .. } => event.item_id().unwrap_or_default().to_owned(),
         other => panic!("{other:?}"),

@@ -17,6 +17,7 @@ mod back;
 mod back_load;
 mod back_missed;
 mod back_played;
+mod back_raced;
 mod cut;
 mod discover;
 mod frames;
