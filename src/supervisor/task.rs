@@ -108,7 +108,18 @@ impl Task {
                 }
             };
             self.epoch += 1;
-            let lost = self.resume_threads(&client).await;
+            let resumed = {
+                let stopped = pin!(told_to_stop(&mut self.stopped));
+                let resumed = pin!(resume_threads(&self.core, &client, self.epoch));
+                match select(resumed, stopped).await {
+                    Either::Left((lost, _)) => Some(lost),
+                    Either::Right(_) => None,
+                }
+            };
+            let Some(lost) = resumed else {
+                client.shutdown().await;
+                return Err(ServerState::Stopped);
+            };
             if let Some(reason) = client.close_reason() {
                 error = Error::Closed(reason);
                 continue;
@@ -132,23 +143,23 @@ impl Task {
             error = Error::Closed(reason);
         }
     }
+}
 
-    /// Resumes all kept threads at once. Returns those that cannot be resumed.
-    async fn resume_threads(&self, client: &CasClient) -> Vec<(String, Error)> {
-        let kept: Vec<(String, KeptThread)> = {
-            let current = self.core.lock();
-            let kept = current.threads.iter();
-            kept.map(|(id, kept)| (id.clone(), kept.clone())).collect()
-        };
-        let resumed = join_all(kept.into_iter().map(|(id, kept)| async move {
-            let resumed = self.core.resume(client, self.epoch, &id, kept).await;
-            (id, resumed)
-        }));
-        let resumed = resumed.await.into_iter();
-        resumed
-            .filter_map(|(id, resumed)| Some((id, resumed.err()?)))
-            .collect()
-    }
+/// Resumes all kept threads at once. Returns those that cannot be resumed.
+async fn resume_threads(core: &Core, client: &CasClient, epoch: u64) -> Vec<(String, Error)> {
+    let kept: Vec<(String, KeptThread)> = {
+        let current = core.lock();
+        let kept = current.threads.iter();
+        kept.map(|(id, kept)| (id.clone(), kept.clone())).collect()
+    };
+    let resumed = join_all(kept.into_iter().map(|(id, kept)| async move {
+        let resumed = core.resume(client, epoch, &id, kept).await;
+        (id, resumed)
+    }));
+    let resumed = resumed.await.into_iter();
+    resumed
+        .filter_map(|(id, resumed)| Some((id, resumed.err()?)))
+        .collect()
 }
 
 /// Waits until the supervisor is told to stop. Cancel safe.

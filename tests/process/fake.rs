@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `initialize` | answers, unless `FAKE_MODE` is `silent` or deaf, `refuse`, `garbage` |
 //! | `thread/start`, `turn/start` | answer with the thread `t` and the turn `u` |
+//! | `thread/resume` | nothing if it is `forgetful` |
 //! | `fake/never` | nothing |
 //! | `fake/die` | writes `params.lines`, then `params.stderr` to stderr, and exits with `params.code` |
 //! | `fake/child` | starts a child of the sort `params.sort` and answers when it runs |
@@ -170,6 +171,11 @@ fn serve(mode: &str) -> io::Result<()> {
             ("initialize", _) => json!({"userAgent": "cas/9.9.9 (fake)"}),
             ("thread/start", _) => json!({"thread": {"id": "t"}}),
             ("turn/start", _) => json!({"turn": {"id": "u", "items": [], "status": "inProgress"}}),
+            ("thread/resume", "forgetful") => {
+                let dir = PathBuf::from(std::env::var("FAKE_DIR").unwrap());
+                fs::write(dir.join("asked-to-resume"), "")?;
+                continue;
+            }
             ("fake/die", _) => {
                 for line in params["lines"].as_array().into_iter().flatten() {
                     writeln!(out, "{line}")?;

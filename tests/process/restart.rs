@@ -295,6 +295,20 @@ async fn a_supervisor_ends_when_it_is_told_to_whatever_it_is_doing() {
         supervisor.shutdown().await;
         assert!(fake.left().is_empty(), "when it returns, nothing is left");
 
+        // While the next server has not resumed its threads.
+        let fake = Fake::new();
+        let builder = fake.builder("forgetful").request_timeout(Duration::MAX);
+        let supervisor = builder.supervise(quick()).await.unwrap();
+        let params = ThreadStartParams::default();
+        let thread = supervisor.start_thread(params).await.unwrap();
+        crash(&supervisor).await;
+        let asked = fake.file("asked-to-resume");
+        eventually("the next server is asked", || asked.exists()).await;
+        supervisor.shutdown().await;
+        assert!(matches!(supervisor.state(), ServerState::Stopped));
+        assert!(fake.left().is_empty(), "when it returns, nothing is left");
+        drop(thread);
+
         // By a client.
         let fake = Fake::new();
         let supervisor = fake.builder("").supervise(slow).await.unwrap();

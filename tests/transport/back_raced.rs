@@ -3,7 +3,7 @@
 use std::pin::pin;
 
 use cas_sdk::{
-    Supervisor,
+    Error, Supervisor,
     supervisor::{ServerState, ThreadEvent},
 };
 use serde_json::json;
@@ -87,6 +87,21 @@ async fn a_thread_that_is_resumed_twice_at_once_is_told_once() {
             ),
             "{told:?}"
         );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_shutdown_does_not_wait_for_threads_that_the_server_does_not_resume() {
+    within(30, async {
+        let mut server = Server::start().await;
+        let (supervisor, thread) = supervised(&mut server, quick()).await;
+        server.comes_back().await;
+        resume(&mut server).await;
+        supervisor.shutdown().await;
+        assert!(matches!(supervisor.state(), ServerState::Stopped));
+        let end = supervisor.thread(thread.id()).await.unwrap_err();
+        assert!(matches!(end, Error::Closed(_)), "{end:?}");
     })
     .await;
 }
