@@ -25,6 +25,9 @@ const AGAIN: Duration = Duration::from_millis(250);
 const SETTLED: Duration = Duration::from_millis(60);
 /// The pause before the server is asked again.
 const SHORT: Duration = Duration::from_millis(20);
+/// How often the server has to say in a row that nothing runs until an end of a turn that it has not
+/// told is no longer waited for.
+const SILENCES: usize = 3;
 /// The number of searches for sub-agents: a sub-agent that is being stopped may just have spawned
 /// another.
 const ROUNDS: usize = 4;
@@ -133,6 +136,7 @@ impl Thread {
         }
         let ids: Vec<String> = tree.iter().map(|thread| thread.id().to_owned()).collect();
         let had_goal = !report.goals.is_empty();
+        let mut silences = 0;
         loop {
             let patience = deadline.min(Instant::now() + AGAIN);
             if timeout_at(patience, log.idle(&ids)).await.is_ok() && had_goal {
@@ -140,16 +144,25 @@ impl Thread {
                 let begun = log.until(|log| ids.iter().find_map(|id| log.running(id)));
                 let _ = timeout(SETTLED, begun).await;
             }
-            let mut active = Vec::new();
+            let (mut active, mut silent) = (Vec::new(), Vec::new());
             for thread in &tree {
-                if log.running(thread.id()).is_some() || matches!(is_active(thread).await, Ok(true))
-                {
-                    active.push(thread);
+                let is_active = is_active(thread).await;
+                match (is_active, log.running(thread.id())) {
+                    (Ok(false) | Err(_), None) => {}
+                    (Ok(false), Some(turn)) => silent.push((thread, turn)),
+                    (Ok(true), _) | (Err(_), Some(_)) => active.push(thread),
                 }
             }
-            if active.is_empty() {
+            // A turn ends just after its thread is idle, unless the server forgets to tell.
+            silences = if active.is_empty() { silences + 1 } else { 0 };
+            let patient = silences <= SILENCES && Instant::now() < deadline;
+            if active.is_empty() && (silent.is_empty() || !patient) {
+                for (thread, turn) in silent {
+                    self.client().tracker().lost_end(thread.id(), &turn);
+                }
                 break;
             }
+            active.extend(silent.into_iter().map(|(thread, _)| thread));
             if Instant::now() >= deadline {
                 for thread in active {
                     let method = "turn/completed".to_owned();

@@ -55,7 +55,7 @@ fn status(standing: Option<&Standing>, agent: &Agent) -> SubAgentStatus {
         Some(Standing::Ended(TurnStatus::Failed)) => SubAgentStatus::Failed,
         Some(Standing::Ended(_) | Standing::Lost) => SubAgentStatus::Interrupted,
         // This connection gets none of the agent's own events, so the parent's report has to do.
-        None => match agent.told_status.as_deref() {
+        None | Some(Standing::Unseen) => match agent.told_status.as_deref() {
             Some("running") => SubAgentStatus::Running,
             Some("completed") => SubAgentStatus::Completed,
             Some("errored") => SubAgentStatus::Failed,

@@ -77,21 +77,28 @@ impl Thread {
     /// interrupt the turn.
     ///
     /// The server is asked if this connection has seen no turn begin, as after a
-    /// [resume](CasClient::resume_thread) of an active thread.
+    /// [resume](CasClient::resume_thread) of an active thread, and if the thread is idle though no
+    /// end of its turn was seen.
     ///
     /// # Errors
     /// Same errors as [`CasClient::request`], where the server has to be asked. [`Error::Timeout`]
     /// if the server says that a turn runs, and names none within 5 s.
     pub async fn running_turn(&self) -> Result<Option<Turn>, Error> {
         let client = self.client();
-        let known = || client.turn_log().running(self.id());
-        if let Some(id) = known().or_else(|| client.tracker().running(self.id())) {
-            return Ok(Some(self.watch(&id, None)));
-        }
-        if client.tracker().is_at_rest(self.id()) {
+        let (log, tracker) = (client.turn_log(), client.tracker());
+        let known = log.running(self.id());
+        if let Some(id) = known.or_else(|| tracker.running(self.id())) {
+            // The end may be on its way, or the server has forgotten to tell it.
+            if !log.lacks_end(self.id(), &id) || is_active(self).await? {
+                return Ok(Some(self.watch(&id, None)));
+            }
+            tracker.lost_end(self.id(), &id);
             return Ok(None);
         }
-        let named = client.turn_log().until(|log| log.running(self.id()));
+        if tracker.is_at_rest(self.id()) {
+            return Ok(None);
+        }
+        let named = log.until(|log| log.running(self.id()));
         if !is_active(self).await? {
             return Ok(None);
         }
@@ -305,7 +312,7 @@ impl Turns {
             // A late event of a turn that is over begins no turn.
             let late = event.method() != "turn/started"
                 && match log.standing(self.thread.id(), &id) {
-                    Some(Standing::Running) => false,
+                    Some(Standing::Running | Standing::Unseen) => false,
                     Some(Standing::Ended(_)) => !log.is_first(self.thread.id(), &id, event.seq()),
                     Some(Standing::Lost) | None => true,
                 };
@@ -342,7 +349,7 @@ impl Turns {
     fn begin(&self, id: &str, first: Event) -> Turn {
         let (thread, client) = (&self.thread, self.thread.client());
         let whole = first.method() == "turn/started"
-            || client.turn_log().is_first(thread.id(), id, first.seq());
+            || client.turn_log().begins_with(thread.id(), id, first.seq());
         let mut events = self.events.fork();
         events.subscription().rebind().to(&of_turn(thread.id(), id));
         events.unread(vec![first]);

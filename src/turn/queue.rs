@@ -225,7 +225,12 @@ impl Queued {
     pub async fn withdraw(&self) -> Result<bool, Error> {
         let client = self.thread.client();
         let params = ThreadQueueDeleteParams::new(self.thread.id(), self.id());
-        Ok(client.request(params).urgent().await?.deleted)
+        let deleted = client.request(params).urgent().await?.deleted;
+        if deleted {
+            let log = client.turn_log();
+            log.dequeued(self.thread.id(), &self.message_id);
+        }
+        Ok(deleted)
     }
 
     /// `thread/queue/start`: starts a turn with the input now, where the queue is held.

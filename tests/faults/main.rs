@@ -7,6 +7,7 @@ mod asked;
 mod bounds;
 mod ends;
 mod interrupts;
+mod log;
 mod pages;
 mod readers;
 mod refusals;

@@ -5,7 +5,7 @@ use std::{pin::pin, sync::Arc};
 
 use serde::Deserialize;
 
-use super::Tracker;
+use super::{Tracker, TurnTrack};
 use crate::{error::TokenUsage, protocol::pointer::at, rpc::reply::OnReply};
 
 impl Tracker {
@@ -101,18 +101,25 @@ impl Tracker {
             return;
         }
         let track = state.threads.entry(thread.to_owned()).or_default();
-        track.followed = true;
+        let was_followed = std::mem::replace(&mut track.followed, true);
         if is_new {
             track.total.get_or_insert_with(TokenUsage::default);
         }
-        if !is_active {
-            track.active = None; // It may have ended while the thread was not followed.
+        if !is_active || !was_followed {
+            // It may have ended while the thread was not followed, and another may have begun.
+            track.active = None;
         }
-        track.busy = is_active && track.active.is_none() && track.turns.is_empty();
+        let starts = track.turns.values().any(TurnTrack::is_about_to_start);
+        track.busy = is_active && track.active.is_none() && !starts;
+        drop(state);
+        if !was_followed {
+            self.log.followed(thread, is_active);
+        }
     }
 
     /// The turns of the thread go on, unseen.
     fn let_go(&self, thread: &str) {
+        self.log.let_go(thread);
         let mut state = self.lock();
         if let Some(track) = state.threads.get_mut(thread) {
             track.followed = false;

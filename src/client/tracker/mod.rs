@@ -160,6 +160,10 @@ impl TurnTrack {
         self.phase.borrow().is_over()
     }
 
+    fn is_about_to_start(&self) -> bool {
+        self.ours && *self.phase.borrow() == Phase::Accepted
+    }
+
     /// Whether nothing depends on the turn any more.
     fn is_spent(&self) -> bool {
         self.guards == 0 && (self.is_over() || !(self.ours || self.unwanted))
@@ -277,15 +281,12 @@ impl Tracker {
     pub(crate) fn running(&self, thread: &str) -> Option<String> {
         let state = self.lock();
         let track = state.threads.get(thread)?;
-        let accepted = || {
-            let mut turns = track.turns.iter();
-            turns.find(|(_, turn)| turn.ours && !turn.is_over())
-        };
-        track
-            .active
-            .as_ref()
-            .map(|active| active.id.clone())
-            .or_else(|| accepted().map(|(id, _)| id.clone()))
+        if let Some(active) = &track.active {
+            return Some(active.id.clone());
+        }
+        let mut turns = track.turns.iter().filter(|_| !track.busy);
+        let accepted = turns.find(|(_, turn)| turn.is_about_to_start());
+        accepted.map(|(id, _)| id.clone())
     }
 
     /// The id by which the server knows this turn. The id of a review changes as the review starts.
@@ -314,9 +315,20 @@ impl Tracker {
 
     /// Records the end of a turn that the server reported only when asked.
     pub(crate) fn recovered(&self, thread: &str, turn: &str, status: &TurnStatus) {
+        self.log.recovered(thread, turn, status.clone());
         let state = &mut *self.lock();
         if let Some(track) = state.threads.get_mut(thread) {
             track.end(turn, status, &mut state.news);
+        }
+        state.tidy(thread);
+    }
+
+    /// Records that a turn does not run, though the server has not told its end.
+    pub(crate) fn lost_end(&self, thread: &str, turn: &str) {
+        self.log.lost(thread, turn);
+        let state = &mut *self.lock();
+        if let Some(track) = state.threads.get_mut(thread) {
+            track.active.take_if(|active| active.is(turn));
         }
         state.tidy(thread);
     }

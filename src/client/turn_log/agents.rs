@@ -1,9 +1,10 @@
 //! The sub-agents of turns: their threads, their tokens, and their last messages.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde::Deserialize;
 
+use super::entry::{Standing, ThreadEntry, TurnEntry};
 use crate::{error::TokenUsage, protocol::pointer::at};
 
 /// How many sub-agents are tracked.
@@ -34,7 +35,22 @@ impl Agent {
     pub(crate) fn used(&self) -> TokenUsage {
         self.total.since(self.before)
     }
+
+    /// Whether the agent has done its work, as far as is known.
+    fn is_over(&self, threads: &Threads) -> bool {
+        let turn = threads.get(&self.thread).and_then(|of| of.turns.back());
+        match turn.map(|turn| &turn.standing) {
+            Some(Standing::Running) => false,
+            Some(Standing::Ended(_) | Standing::Lost) => true,
+            None | Some(Standing::Unseen) => matches!(
+                self.told_status.as_deref(),
+                Some("completed" | "errored" | "interrupted" | "shutdown" | "notFound")
+            ),
+        }
+    }
 }
+
+type Threads = HashMap<String, ThreadEntry>;
 
 #[derive(Debug, Default)]
 pub(super) struct Agents {
@@ -109,9 +125,12 @@ impl Agents {
     }
 
     /// Records that an agent works for a turn from now on.
-    pub(super) fn works_for(&mut self, child: &str, parent: &str, turn: &str) {
-        if child == parent || !self.known.contains_key(child) && self.known.len() >= MOST {
+    pub(super) fn works_for(&mut self, threads: &Threads, child: &str, parent: &str, turn: &str) {
+        if child == parent {
             return;
+        }
+        if !self.known.contains_key(child) && self.known.len() >= MOST {
+            self.make_room(threads);
         }
         let order = self.next;
         self.next += 1;
@@ -130,14 +149,44 @@ impl Agents {
         }
     }
 
+    /// Forgets the agent that is missed least: the oldest of those whose work and turn are over,
+    /// closed ones first; else of those whose work is over; else of all. The work of an agent
+    /// includes that of the agents that it has spawned.
+    fn make_room(&mut self, threads: &Threads) {
+        let mut at_work = HashSet::new();
+        for agent in self.known.values().filter(|agent| !agent.is_over(threads)) {
+            let mut next = Some(agent);
+            while let Some(agent) = next.filter(|agent| at_work.insert(&*agent.thread)) {
+                next = self.known.get(&agent.parent);
+            }
+        }
+        let rank = |agent: &Agent| {
+            if at_work.contains(&*agent.thread) {
+                return 3;
+            }
+            let parent = threads.get(&agent.parent);
+            let turn = parent.and_then(|parent| parent.find(&agent.turn));
+            if turn.is_some_and(TurnEntry::is_running) {
+                return 2;
+            }
+            let of = threads.get(&agent.thread);
+            u8::from(!of.is_some_and(|of| of.is_closed))
+        };
+        let agents = self.known.values();
+        let least = agents.min_by_key(|agent| (rank(agent), agent.order));
+        if let Some(thread) = least.map(|agent| agent.thread.clone()) {
+            self.known.remove(&thread);
+        }
+    }
+
     /// `item/started` or `item/completed` of a call that involves agents.
-    pub(super) fn item(&mut self, thread: &str, turn: &str, params: &str) {
+    pub(super) fn item(&mut self, threads: &Threads, thread: &str, turn: &str, params: &str) {
         let Ok(item) = at::<Item>(params, &["item"]) else {
             return;
         };
         if let Some(child) = &item.agent_thread_id {
             if item.kind == "started" || item.kind == "interacted" {
-                self.works_for(child, thread, turn);
+                self.works_for(threads, child, thread, turn);
             }
             if let Some(agent) = self.known.get_mut(child) {
                 agent.path = item.agent_path.or(agent.path.take());
@@ -149,7 +198,7 @@ impl Agents {
         }
         if matches!(item.tool.as_str(), "spawnAgent" | "sendInput") {
             for child in &item.receiver_thread_ids {
-                self.works_for(child, thread, turn);
+                self.works_for(threads, child, thread, turn);
             }
         }
         for (child, state) in item.agents_states {
@@ -196,4 +245,64 @@ fn shortened(mut text: String) -> String {
         text.truncate(end);
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::TurnStatus;
+
+    /// A thread on which a turn of this name has begun, and perhaps ended.
+    fn thread(turn: &str, is_over: bool) -> ThreadEntry {
+        let mut thread = ThreadEntry::default();
+        thread.started(turn, None, 1);
+        if is_over {
+            thread.completed(turn, TurnStatus::Completed, 2);
+        }
+        thread
+    }
+
+    /// As many agents as there is room for. The first has spawned the second, which is at work. The
+    /// third works for a turn that runs, and the closed one is the last.
+    fn full() -> (Threads, Agents) {
+        let (mut threads, mut agents) = (Threads::new(), Agents::default());
+        threads.insert("root".to_owned(), thread("now", false));
+        for n in 0..MOST {
+            let (parent, turn) = match n {
+                1 => ("0", "0"),
+                2 => ("root", "now"),
+                _ => ("root", "before"),
+            };
+            let id = n.to_string();
+            agents.works_for(&threads, &id, parent, turn);
+            let mut of = thread(&id, n != 1);
+            if n == MOST - 1 {
+                of.close();
+            }
+            threads.insert(id, of);
+        }
+        (threads, agents)
+    }
+
+    #[test]
+    fn the_agents_that_are_missed_least_are_forgotten_first() {
+        let (mut threads, mut agents) = full();
+        let mut forgotten = Vec::new();
+        for n in MOST..2 * MOST {
+            let id = n.to_string();
+            let before: HashSet<String> = agents.known.keys().cloned().collect();
+            agents.works_for(&threads, &id, "root", "now");
+            threads.insert(id.clone(), thread(&id, false));
+            assert!(agents.is_agent(&id));
+            assert_eq!(agents.known.len(), MOST);
+            let gone = before.into_iter().find(|id| !agents.is_agent(id));
+            forgotten.push(gone.unwrap());
+        }
+        let last = (MOST - 1).to_string();
+        let over = (3..MOST - 1).map(|n| n.to_string());
+        let order: Vec<_> = [last].into_iter().chain(over).collect();
+        let (first, rest) = forgotten.split_at(order.len());
+        assert_eq!(first, order, "the closed one, then the oldest");
+        assert_eq!(rest, ["2", "0", "1"], "what is at work is the last");
+    }
 }

@@ -9,21 +9,25 @@ use crate::protocol::TurnStatus;
 const CLOSED: usize = 64;
 /// How many commands of one turn are tracked.
 const COMMANDS: usize = 1024;
+/// How many messages are tracked that this client enqueued and no turn has taken.
+const QUEUED: usize = 1024;
 
 /// The state of a turn.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Standing {
     Running,
+    /// The turn ran when this connection stopped following the thread.
+    Unseen,
     Ended(TurnStatus),
-    /// The turn's thread was closed, or the connection has ended.
+    /// The turn is over, and nothing said how: its thread was closed, another turn has begun, or
+    /// the connection has ended.
     Lost,
 }
 
 /// What a turn began with.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FirstItem {
-    /// A user message, with the id that its client gave it.
-    Message(Option<String>),
+    UserMessage,
     Shell,
     Compaction,
     Review,
@@ -36,39 +40,50 @@ pub(super) struct TurnEntry {
     /// The id under which a review was started, which is not the id of its items.
     pub(super) also: Option<String>,
     pub(super) root: Option<String>,
-    /// The line that first named the turn.
-    pub(super) seq: u64,
+    /// The line that first named the turn; `None` as long as only a response has named it.
+    seq: Option<u64>,
+    /// Whether no event of the turn was missed.
+    is_whole: bool,
     pub(super) standing: Standing,
     /// What a request of this client said about the turn.
     pub(super) cause: Option<StartedBy>,
     pub(super) first: Option<FirstItem>,
     /// Whether a goal was active when the turn began.
-    pub(super) under_goal: bool,
+    under_goal: bool,
     /// The items of the turn's commands that have not completed.
     pub(super) commands: HashSet<String>,
 }
 
 impl TurnEntry {
-    fn new(id: &str, seq: u64, under_goal: bool) -> Self {
-        Self {
-            id: id.to_owned(),
-            also: None,
-            root: None,
-            seq,
-            standing: Standing::Running,
-            cause: None,
-            first: None,
-            under_goal,
-            commands: HashSet::new(),
-        }
-    }
-
     pub(super) fn is(&self, turn: &str) -> bool {
         self.id == turn || self.also.as_deref() == Some(turn)
     }
 
     pub(super) fn is_running(&self) -> bool {
         self.standing == Standing::Running
+    }
+
+    fn may_run(&self) -> bool {
+        matches!(self.standing, Standing::Running | Standing::Unseen)
+    }
+
+    /// Whether no line has named the turn before this one.
+    pub(super) fn is_first(&self, seq: u64) -> bool {
+        self.seq.is_none_or(|first| seq <= first)
+    }
+
+    /// Whether nothing of the turn was there before this line.
+    pub(super) fn begins_with(&self, seq: u64) -> bool {
+        self.is_whole && self.is_first(seq)
+    }
+
+    /// Records the end of the turn that no event has told. What comes of the turn from now on comes
+    /// late.
+    pub(super) fn recovered(&mut self, status: TurnStatus) {
+        self.seq.get_or_insert(0);
+        if !matches!(self.standing, Standing::Ended(_)) {
+            self.standing = Standing::Ended(status);
+        }
     }
 
     pub(super) fn command_started(&mut self, item: &str) {
@@ -85,11 +100,16 @@ pub(super) struct ThreadEntry {
     pub(super) turns: VecDeque<TurnEntry>,
     pub(super) goal_active: bool,
     /// Whether the server last said that nothing runs on the thread.
-    pub(super) rests: bool,
+    rests: bool,
+    /// Whether a turn runs that began before this connection followed the thread, and that no event
+    /// has named.
+    is_joined: bool,
+    /// Whether the thread is closed, archived, deleted or unloaded.
+    pub(super) is_closed: bool,
     /// The model, if the server reported the settings.
     pub(super) model: Option<String>,
-    /// The ids of the messages that this client enqueued.
-    pub(super) queued: HashSet<String>,
+    /// The ids of the messages that this client enqueued and no turn has taken, the oldest first.
+    queued: VecDeque<String>,
 }
 
 impl ThreadEntry {
@@ -97,20 +117,46 @@ impl ThreadEntry {
         self.turns.iter().rev().find(|known| known.is(turn))
     }
 
-    /// The entry of a turn, added if it is not known yet.
-    pub(super) fn turn(&mut self, turn: &str, seq: u64) -> &mut TurnEntry {
+    /// The entry of a turn that a response names, added if it is not known yet.
+    pub(super) fn named(&mut self, turn: &str) -> &mut TurnEntry {
         let at = if let Some(at) = self.turns.iter().rposition(|known| known.is(turn)) {
             at
         } else {
             self.make_room();
-            let mut entry = TurnEntry::new(turn, seq, self.goal_active);
-            if self.rests && seq != u64::MAX {
-                entry.standing = Standing::Lost; // What comes late of a turn that was not seen.
-            }
-            self.turns.push_back(entry);
+            self.turns.push_back(TurnEntry {
+                id: turn.to_owned(),
+                also: None,
+                root: None,
+                seq: None,
+                is_whole: true,
+                standing: Standing::Running,
+                cause: None,
+                first: None,
+                under_goal: self.goal_active,
+                commands: HashSet::new(),
+            });
             self.turns.len() - 1
         };
         &mut self.turns[at]
+    }
+
+    /// The entry of a turn that this line names, added if it is not known yet.
+    pub(super) fn seen(&mut self, turn: &str, seq: u64) -> &mut TurnEntry {
+        let (rests, is_joined) = (self.rests, self.is_joined);
+        let is_new = self.find(turn).is_none();
+        let entry = self.named(turn);
+        entry.seq.get_or_insert(seq);
+        if is_new {
+            entry.is_whole = !is_joined;
+        }
+        if is_new || entry.standing == Standing::Unseen {
+            entry.standing = if rests {
+                Standing::Lost // What comes late of a turn that was not seen.
+            } else {
+                Standing::Running
+            };
+        }
+        entry
     }
 
     /// `turn/started`. A review is started under the id of a hidden turn. The root of that turn is
@@ -120,26 +166,91 @@ impl ThreadEntry {
             && let Some(known) = self.turns.iter_mut().rev().find(|known| known.id == review)
             && known.is_running()
         {
+            known.seq.get_or_insert(seq);
             known.also = Some(turn.to_owned());
             known.cause.get_or_insert(StartedBy::Review);
             return;
         }
         // One turn runs at a time, whether the server reported the end of the previous turn or not.
-        for known in &mut self.turns {
-            if known.is_running() && !known.is(turn) && known.seq < seq {
-                known.standing = Standing::Lost;
-            }
-        }
+        // A turn that only a response has named is about to begin.
+        self.lose(|known| !known.is(turn) && known.seq.is_some());
         self.rests = false;
-        self.turn(turn, seq).root = root;
+        self.is_joined = false;
+        self.is_closed = false;
+        let entry = self.seen(turn, seq);
+        entry.root = root;
+        if entry.standing == Standing::Lost {
+            entry.standing = Standing::Running;
+        }
     }
 
-    pub(super) fn lose(&mut self) {
+    /// `turn/completed`.
+    pub(super) fn completed(&mut self, turn: &str, status: TurnStatus, seq: u64) {
+        self.seen(turn, seq).standing = Standing::Ended(status);
+        self.is_joined = false;
+    }
+
+    /// `thread/status/changed`.
+    pub(super) fn is_now(&mut self, status: &str) {
+        self.rests = status != "active";
+        match status {
+            "active" => {}
+            "notLoaded" => self.close(),
+            _ => self.lose_unseen(),
+        }
+    }
+
+    /// Records that the thread is closed, archived, deleted or unloaded.
+    pub(super) fn close(&mut self) {
+        self.is_closed = true;
+        self.is_joined = false;
+        self.lose(|_| true);
+    }
+
+    /// Records that this connection follows the thread again, or for the first time.
+    pub(super) fn followed(&mut self, is_active: bool) {
+        self.is_closed = false;
+        if !is_active {
+            self.lose_unseen();
+            return;
+        }
+        self.rests = false;
+        self.is_joined = true;
+        // The first events may have come before the response to the resume.
+        for turn in &mut self.turns {
+            turn.is_whole &= !turn.is_running();
+        }
+    }
+
+    /// Records that this connection no longer follows the thread. Its turns go on unseen.
+    pub(super) fn let_go(&mut self) {
+        self.is_joined = false;
         for turn in &mut self.turns {
             if turn.is_running() {
+                turn.standing = Standing::Unseen;
+                turn.is_whole = false;
+            }
+        }
+    }
+
+    /// Records that these turns are over if they run.
+    pub(super) fn lose(&mut self, which: impl Fn(&TurnEntry) -> bool) {
+        for turn in &mut self.turns {
+            if turn.may_run() && which(turn) {
                 turn.standing = Standing::Lost;
             }
         }
+    }
+
+    /// Nothing runs: what went on unseen is over.
+    fn lose_unseen(&mut self) {
+        self.is_joined = false;
+        self.lose(|turn| !turn.is_running());
+    }
+
+    pub(super) fn lacks_end(&self, turn: &str) -> bool {
+        let found = self.find(turn);
+        self.rests && found.is_some_and(|turn| turn.is_running() && turn.seq.is_some())
     }
 
     fn make_room(&mut self) {
@@ -151,6 +262,24 @@ impl ThreadEntry {
         }
     }
 
+    pub(super) fn enqueue(&mut self, message: &str) {
+        self.dequeue(message);
+        if self.queued.len() == QUEUED {
+            self.queued.pop_front();
+        }
+        self.queued.push_back(message.to_owned());
+    }
+
+    /// Forgets an enqueued message. Returns whether it was known.
+    pub(super) fn dequeue(&mut self, message: &str) -> bool {
+        let at = self.queued.iter().position(|queued| queued == message);
+        at.is_some_and(|at| self.queued.remove(at).is_some())
+    }
+
+    pub(super) fn has_queued(&self) -> bool {
+        !self.queued.is_empty()
+    }
+
     pub(super) fn started_by(&self, turn: &TurnEntry, is_agent: bool) -> StartedBy {
         if let Some(cause) = turn.cause {
             return cause;
@@ -159,11 +288,44 @@ impl ThreadEntry {
             Some(FirstItem::Review) => StartedBy::Review,
             Some(FirstItem::Compaction) => StartedBy::Compaction,
             Some(FirstItem::Shell) => StartedBy::Shell,
-            Some(FirstItem::Message(Some(id))) if self.queued.contains(id) => StartedBy::Queue,
             _ if is_agent => StartedBy::SubAgent,
-            Some(FirstItem::Message(_)) => StartedBy::OtherClient,
+            Some(FirstItem::UserMessage) => StartedBy::OtherClient,
             Some(FirstItem::Other) if turn.under_goal => StartedBy::Goal,
             Some(FirstItem::Other) | None => StartedBy::Unknown,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_that_no_turn_takes_are_forgotten_the_oldest_first() {
+        let mut thread = ThreadEntry::default();
+        for n in 0..=QUEUED {
+            thread.enqueue(&n.to_string());
+        }
+        thread.enqueue("1"); // Again.
+        thread.enqueue("new");
+        assert_eq!(thread.queued.len(), QUEUED);
+        assert!(!thread.dequeue("0") && !thread.dequeue("2"));
+        assert!(thread.dequeue("1") && !thread.dequeue("1"));
+        assert!(thread.dequeue("new"));
+    }
+
+    #[test]
+    fn a_turn_that_only_a_response_has_named_is_not_over_when_another_one_begins() {
+        let mut thread = ThreadEntry::default();
+        thread.started("a", None, 1);
+        thread.named("b");
+        thread.started("c", None, 2);
+        let standing = |turn| thread.find(turn).unwrap().standing.clone();
+        assert_eq!(standing("a"), Standing::Lost);
+        assert_eq!(standing("b"), Standing::Running);
+        thread.started("b", None, 3);
+        assert_eq!(thread.find("c").unwrap().standing, Standing::Lost);
+        assert!(thread.find("b").unwrap().begins_with(3));
+        assert!(!thread.find("b").unwrap().begins_with(4));
     }
 }

@@ -16,6 +16,8 @@ use std::{
 
 use tokio::sync::Notify;
 
+use crate::protocol::TurnStatus;
+
 pub(crate) use agents::Agent;
 use agents::Agents;
 pub(crate) use entry::Standing;
@@ -45,22 +47,63 @@ impl TurnLog {
 
     /// Records that a request of this client started a turn.
     pub(crate) fn began(&self, thread: &str, turn: &str, by: StartedBy) {
-        let mut state = self.lock();
-        let entry = state.thread(thread);
         // NB. The response to `turn/start` may come before or after the events of the turn, and is
         // not an event itself.
-        entry.turn(turn, u64::MAX).cause = Some(by);
+        self.lock().thread(thread).named(turn).cause = Some(by);
+    }
+
+    /// Records the end of a turn that the server reported only when asked.
+    pub(crate) fn recovered(&self, thread: &str, turn: &str, status: TurnStatus) {
+        self.lock().thread(thread).named(turn).recovered(status);
+        self.changed.notify_waiters();
+    }
+
+    /// Records that a turn is over whose end the server has not told, and does not know either.
+    pub(crate) fn lost(&self, thread: &str, turn: &str) {
+        if let Some(entry) = self.lock().threads.get_mut(thread) {
+            entry.lose(|known| known.is(turn));
+        }
+        self.changed.notify_waiters();
+    }
+
+    /// Whether the server has said that nothing runs on the thread, though the turn has begun and
+    /// its end was not told.
+    pub(crate) fn lacks_end(&self, thread: &str, turn: &str) -> bool {
+        let state = self.lock();
+        let entry = state.threads.get(thread);
+        entry.is_some_and(|entry| entry.lacks_end(turn))
+    }
+
+    /// Records that this connection follows a thread that it did not follow before, and whether a
+    /// turn runs on it.
+    pub(crate) fn followed(&self, thread: &str, is_active: bool) {
+        let mut state = self.lock();
+        if is_active {
+            state.thread(thread).followed(true);
+        } else if let Some(entry) = state.threads.get_mut(thread) {
+            entry.followed(false);
+        }
+        drop(state);
+        self.changed.notify_waiters();
+    }
+
+    /// Records that this connection no longer follows a thread, whose turns go on unseen.
+    pub(crate) fn let_go(&self, thread: &str) {
+        if let Some(entry) = self.lock().threads.get_mut(thread) {
+            entry.let_go();
+        }
+        self.changed.notify_waiters();
     }
 
     /// Records that this client enqueued a message.
     pub(crate) fn enqueued(&self, thread: &str, message: &str) {
-        self.lock().thread(thread).queued.insert(message.to_owned());
+        self.lock().thread(thread).enqueue(message);
     }
 
-    /// Records that the queue has passed a message on, or dropped it.
+    /// Records that the queue has dropped a message.
     pub(crate) fn dequeued(&self, thread: &str, message: &str) {
         if let Some(entry) = self.lock().threads.get_mut(thread) {
-            entry.queued.remove(message);
+            entry.dequeue(message);
         }
     }
 
@@ -77,7 +120,13 @@ impl TurnLog {
 
     /// Whether this line was the first to name the turn.
     pub(crate) fn is_first(&self, thread: &str, turn: &str, seq: u64) -> bool {
-        self.with(thread, turn, |turn| seq <= turn.seq)
+        self.with(thread, turn, |turn| turn.is_first(seq))
+            .unwrap_or(false)
+    }
+
+    /// Whether nothing of the turn was there before this line.
+    pub(crate) fn begins_with(&self, thread: &str, turn: &str, seq: u64) -> bool {
+        self.with(thread, turn, |turn| turn.begins_with(seq))
             .unwrap_or(false)
     }
 

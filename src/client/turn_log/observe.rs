@@ -1,12 +1,7 @@
 //! Updates the log from notifications. Runs in the reader, in order, before any stream sees the
 //! event.
 
-use serde::Deserialize;
-
-use super::{
-    TurnLog,
-    entry::{FirstItem, Standing},
-};
+use super::{StartedBy, State, TurnLog, entry::FirstItem};
 use crate::{
     protocol::pointer::at,
     protocol::{Name, TurnStatus, routing::RoutingKeys as _},
@@ -38,12 +33,13 @@ impl TurnLog {
             }
             ("thread/status/changed", _) => {
                 if let Ok(Name(status)) = at(params, &["status", "type"]) {
-                    self.lock().thread(thread).rests = status != "active";
+                    self.lock().thread(thread).is_now(&status);
+                    self.changed.notify_waiters();
                 }
             }
             ("thread/closed" | "thread/archived" | "thread/deleted", _) => {
                 if let Some(entry) = self.lock().threads.get_mut(thread) {
-                    entry.lose();
+                    entry.close();
                 }
                 self.changed.notify_waiters();
             }
@@ -54,30 +50,31 @@ impl TurnLog {
     /// Records the end of the connection.
     pub(crate) fn close(&self) {
         for entry in self.lock().threads.values_mut() {
-            entry.lose();
+            entry.lose(|_| true);
         }
         self.changed.notify_waiters();
     }
 
     fn started(&self, thread: &str, turn: &str, params: &str, seq: u64) {
         let root: Option<String> = at(params, &["turn", "rootTurnId"]).ok().flatten();
-        let mut state = self.lock();
-        state.thread(thread).started(turn, root.clone(), seq);
+        let mut locked = self.lock();
+        locked.thread(thread).started(turn, root.clone(), seq);
         if let Some(root) = root.filter(|root| root != turn) {
-            let mut threads = state.threads.iter();
-            let home = threads.find(|(of, entry)| *of != thread && entry.find(&root).is_some());
-            if let Some(home) = home.map(|(of, _)| of.clone()) {
-                state.agents.works_for(thread, &home, &root);
+            let State { threads, agents } = &mut *locked;
+            let mut homes = threads.iter();
+            let home = homes.find(|(of, entry)| *of != thread && entry.find(&root).is_some());
+            if let Some((home, _)) = home {
+                agents.works_for(threads, thread, home, &root);
             }
         }
-        drop(state);
+        drop(locked);
         self.changed.notify_waiters();
     }
 
     fn completed(&self, thread: &str, turn: &str, params: &str, seq: u64) {
         // The turn is over, even if its status can't be read.
         let status = at(params, &["turn", "status"]).unwrap_or(TurnStatus::Completed);
-        self.lock().thread(thread).turn(turn, seq).standing = Standing::Ended(status);
+        self.lock().thread(thread).completed(turn, status, seq);
         self.changed.notify_waiters();
     }
 
@@ -86,13 +83,21 @@ impl TurnLog {
         let params = parts.params().unwrap_or_default();
         let completed = parts.method() == Some("item/completed");
         let item_type = parts.item_type().unwrap_or_default();
-        let mut state = self.lock();
+        let mut locked = self.lock();
+        let State { threads, agents } = &mut *locked;
         match item_type {
-            "collabAgentToolCall" | "subAgentActivity" => state.agents.item(thread, turn, params),
-            "agentMessage" if completed => state.agents.message(thread, params),
+            "collabAgentToolCall" | "subAgentActivity" => {
+                agents.item(threads, thread, turn, params);
+            }
+            "agentMessage" if completed => agents.message(thread, params),
             _ => {}
         }
-        let entry = state.thread(thread).turn(turn, message.seq());
+        let of = locked.thread(thread);
+        // A message is delivered once, so it need not be known any longer.
+        let delivered = item_type == "userMessage"
+            && of.has_queued()
+            && client_id(params).is_some_and(|id| of.dequeue(&id));
+        let entry = of.seen(turn, message.seq());
         if item_type == "commandExecution"
             && let Some(item) = parts.item()
         {
@@ -104,25 +109,31 @@ impl TurnLog {
         }
         if entry.first.is_none() {
             entry.first = Some(first_item(item_type, params));
-            drop(state);
+            if delivered {
+                entry.cause.get_or_insert(StartedBy::Queue);
+            }
+            drop(locked);
             self.changed.notify_waiters();
         }
     }
 }
 
+/// The id that the client of a user message gave it.
+fn client_id(params: &str) -> Option<String> {
+    at::<Option<String>>(params, &["item", "clientId"])
+        .ok()
+        .flatten()
+}
+
 fn first_item(item_type: &str, params: &str) -> FirstItem {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Item {
-        source: Option<String>,
-        client_id: Option<String>,
-    }
-    let item = || at::<Item>(params, &["item"]).ok();
+    let source = || {
+        at::<Option<String>>(params, &["item", "source"])
+            .ok()
+            .flatten()
+    };
     match item_type {
-        "userMessage" => FirstItem::Message(item().and_then(|item| item.client_id)),
-        "commandExecution" if item().and_then(|i| i.source).as_deref() == Some("userShell") => {
-            FirstItem::Shell
-        }
+        "userMessage" => FirstItem::UserMessage,
+        "commandExecution" if source().as_deref() == Some("userShell") => FirstItem::Shell,
         "contextCompaction" => FirstItem::Compaction,
         "enteredReviewMode" => FirstItem::Review,
         _ => FirstItem::Other,
