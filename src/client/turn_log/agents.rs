@@ -170,7 +170,7 @@ impl Agents {
                 return 2;
             }
             let of = threads.get(&agent.thread);
-            u8::from(!of.is_some_and(|of| of.is_closed))
+            u8::from(!of.is_some_and(ThreadEntry::is_closed))
         };
         let agents = self.known.values();
         let least = agents.min_by_key(|agent| (rank(agent), agent.order));

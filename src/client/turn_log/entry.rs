@@ -86,11 +86,40 @@ impl TurnEntry {
         }
     }
 
+    pub(super) fn started_by(&self, is_agent: bool) -> StartedBy {
+        if let Some(cause) = self.cause {
+            return cause;
+        }
+        match &self.first {
+            Some(FirstItem::Review) => StartedBy::Review,
+            Some(FirstItem::Compaction) => StartedBy::Compaction,
+            Some(FirstItem::Shell) => StartedBy::Shell,
+            _ if is_agent => StartedBy::SubAgent,
+            Some(FirstItem::UserMessage) => StartedBy::OtherClient,
+            Some(FirstItem::Other) if self.under_goal => StartedBy::Goal,
+            Some(FirstItem::Other) | None => StartedBy::Unknown,
+        }
+    }
+
     pub(super) fn command_started(&mut self, item: &str) {
         if self.commands.len() < COMMANDS {
             self.commands.insert(item.to_owned());
         }
     }
+}
+
+/// Whether anything runs on a thread, as the server last said.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Activity {
+    #[default]
+    Unknown,
+    Active,
+    /// A turn runs that began before this connection followed the thread, and that no event has
+    /// named yet.
+    Joined,
+    Rests,
+    /// The thread is closed, archived, deleted or unloaded.
+    Closed,
 }
 
 /// What is known about one thread.
@@ -99,13 +128,7 @@ pub(super) struct ThreadEntry {
     /// The turns, in the order in which they were first named.
     pub(super) turns: VecDeque<TurnEntry>,
     pub(super) goal_active: bool,
-    /// Whether the server last said that nothing runs on the thread.
-    rests: bool,
-    /// Whether a turn runs that began before this connection followed the thread, and that no event
-    /// has named.
-    is_joined: bool,
-    /// Whether the thread is closed, archived, deleted or unloaded.
-    pub(super) is_closed: bool,
+    activity: Activity,
     /// The model, if the server reported the settings.
     pub(super) model: Option<String>,
     /// The ids of the messages that this client enqueued and no turn has taken, the oldest first.
@@ -142,18 +165,18 @@ impl ThreadEntry {
 
     /// The entry of a turn that this line names, added if it is not known yet.
     pub(super) fn seen(&mut self, turn: &str, seq: u64) -> &mut TurnEntry {
-        let (rests, is_joined) = (self.rests, self.is_joined);
+        let activity = self.activity;
         let is_new = self.find(turn).is_none();
         let entry = self.named(turn);
         entry.seq.get_or_insert(seq);
         if is_new {
-            entry.is_whole = !is_joined;
+            entry.is_whole = activity != Activity::Joined;
         }
         if is_new || entry.standing == Standing::Unseen {
-            entry.standing = if rests {
-                Standing::Lost // What comes late of a turn that was not seen.
-            } else {
-                Standing::Running
+            entry.standing = match activity {
+                // What comes late of a turn that was not seen.
+                Activity::Rests | Activity::Closed => Standing::Lost,
+                Activity::Unknown | Activity::Active | Activity::Joined => Standing::Running,
             };
         }
         entry
@@ -174,9 +197,7 @@ impl ThreadEntry {
         // One turn runs at a time, whether the server reported the end of the previous turn or not.
         // A turn that only a response has named is about to begin.
         self.lose(|known| !known.is(turn) && known.seq.is_some());
-        self.rests = false;
-        self.is_joined = false;
-        self.is_closed = false;
+        self.activity = Activity::Active;
         let entry = self.seen(turn, seq);
         entry.root = root;
         if entry.standing == Standing::Lost {
@@ -187,35 +208,39 @@ impl ThreadEntry {
     /// `turn/completed`.
     pub(super) fn completed(&mut self, turn: &str, status: TurnStatus, seq: u64) {
         self.seen(turn, seq).standing = Standing::Ended(status);
-        self.is_joined = false;
+        if self.activity == Activity::Joined {
+            self.activity = Activity::Active;
+        }
     }
 
     /// `thread/status/changed`.
     pub(super) fn is_now(&mut self, status: &str) {
-        self.rests = status != "active";
         match status {
-            "active" => {}
+            "active" if self.activity == Activity::Joined => {}
+            "active" => self.activity = Activity::Active,
             "notLoaded" => self.close(),
-            _ => self.lose_unseen(),
+            _ => {
+                self.activity = Activity::Rests;
+                self.lose(|turn| !turn.is_running());
+            }
         }
     }
 
     /// Records that the thread is closed, archived, deleted or unloaded.
     pub(super) fn close(&mut self) {
-        self.is_closed = true;
-        self.is_joined = false;
+        self.activity = Activity::Closed;
         self.lose(|_| true);
     }
 
     /// Records that this connection follows the thread again, or for the first time.
     pub(super) fn followed(&mut self, is_active: bool) {
-        self.is_closed = false;
         if !is_active {
-            self.lose_unseen();
+            // NB. Not at rest: an event that follows may be the first sign of a turn.
+            self.activity = Activity::Unknown;
+            self.lose(|turn| !turn.is_running());
             return;
         }
-        self.rests = false;
-        self.is_joined = true;
+        self.activity = Activity::Joined;
         // The first events may have come before the response to the resume.
         for turn in &mut self.turns {
             turn.is_whole &= !turn.is_running();
@@ -224,7 +249,7 @@ impl ThreadEntry {
 
     /// Records that this connection no longer follows the thread. Its turns go on unseen.
     pub(super) fn let_go(&mut self) {
-        self.is_joined = false;
+        self.activity = Activity::Unknown;
         for turn in &mut self.turns {
             if turn.is_running() {
                 turn.standing = Standing::Unseen;
@@ -242,15 +267,10 @@ impl ThreadEntry {
         }
     }
 
-    /// Nothing runs: what went on unseen is over.
-    fn lose_unseen(&mut self) {
-        self.is_joined = false;
-        self.lose(|turn| !turn.is_running());
-    }
-
     pub(super) fn lacks_end(&self, turn: &str) -> bool {
         let found = self.find(turn);
-        self.rests && found.is_some_and(|turn| turn.is_running() && turn.seq.is_some())
+        self.activity == Activity::Rests
+            && found.is_some_and(|turn| turn.is_running() && turn.seq.is_some())
     }
 
     fn make_room(&mut self) {
@@ -280,19 +300,8 @@ impl ThreadEntry {
         !self.queued.is_empty()
     }
 
-    pub(super) fn started_by(&self, turn: &TurnEntry, is_agent: bool) -> StartedBy {
-        if let Some(cause) = turn.cause {
-            return cause;
-        }
-        match &turn.first {
-            Some(FirstItem::Review) => StartedBy::Review,
-            Some(FirstItem::Compaction) => StartedBy::Compaction,
-            Some(FirstItem::Shell) => StartedBy::Shell,
-            _ if is_agent => StartedBy::SubAgent,
-            Some(FirstItem::UserMessage) => StartedBy::OtherClient,
-            Some(FirstItem::Other) if turn.under_goal => StartedBy::Goal,
-            Some(FirstItem::Other) | None => StartedBy::Unknown,
-        }
+    pub(super) fn is_closed(&self) -> bool {
+        self.activity == Activity::Closed
     }
 }
 

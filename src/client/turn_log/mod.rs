@@ -134,8 +134,8 @@ impl TurnLog {
         let state = self.lock();
         let is_agent = state.agents.is_agent(thread);
         let entry = state.threads.get(thread);
-        let found = entry.and_then(|entry| Some(entry.started_by(entry.find(turn)?, is_agent)));
-        found.unwrap_or(StartedBy::Unknown)
+        let found = entry.and_then(|entry| entry.find(turn));
+        found.map_or(StartedBy::Unknown, |turn| turn.started_by(is_agent))
     }
 
     /// The running turn of a thread.
