@@ -1,22 +1,11 @@
-//! Who settles an open request. Whoever claims it answers it, and nobody else does: what the audit
-//! is called with is what is sent.
-
-use std::sync::Weak;
-
-use tokio::task::AbortHandle;
-
-use super::{Dispatch, Open, Settled, is_decision};
-use crate::{
-    handlers::{answer::Answer, policy::Audit},
-    rpc::Incoming,
-};
+//! The claim of an open request: whoever has it answers the request, and nobody else does.
 
 /// Who answers a request. A claim is never given back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Claim {
     /// This crate or a handler.
     Handlers,
-    /// The caller of [`PendingRequest::answer`](super::PendingRequest::answer).
+    /// The caller of `PendingRequest::answer`.
     Caller,
 }
 
@@ -27,124 +16,4 @@ pub(super) enum Unclaimable {
     Claimed,
     /// It is no longer open.
     Settled,
-}
-
-impl Dispatch {
-    /// Claims an open request. From then on only [`send`](Self::send) takes it out of the table.
-    /// Returns the task of its handler, for a caller that answers in the handler's place.
-    pub(super) fn claim(
-        &self,
-        message: &Incoming,
-        claim: Claim,
-    ) -> Result<Option<AbortHandle>, Unclaimable> {
-        let mut table = self.lock();
-        let open = table.open_mut(message).ok_or(Unclaimable::Settled)?;
-        if open.claim.is_some() {
-            return Err(Unclaimable::Claimed);
-        }
-        open.claim = Some(claim);
-        Ok(open.task.take())
-    }
-
-    /// Hands the task that runs a request's handler to the request, which owns it from then on.
-    pub(super) fn own(&self, message: &Incoming, task: AbortHandle) {
-        let mut table = self.lock();
-        match table.open_mut(message).map(|open| (open.claim, open)) {
-            Some((None, open)) => open.task = Some(task),
-            // The task itself has claimed the request already.
-            Some((Some(Claim::Handlers), _)) => {}
-            // Somebody else answers, the task has settled the request already, or the connection
-            // has just ended.
-            Some((Some(Claim::Caller), _)) | None => {
-                drop(table);
-                task.abort();
-            }
-        }
-    }
-
-    /// Claims a request for the handlers and answers it, after the audit. Does nothing if the
-    /// request can't be claimed.
-    pub(super) async fn audit_and_settle(&self, message: &Incoming, answer: &Answer) {
-        if !self.is_audited(message, answer) {
-            self.settle(message, answer);
-            return;
-        }
-        let turn = self.auditing.lock().await;
-        // NB. Not before it is this request's turn: until then it may be withdrawn.
-        if self.claim(message, Claim::Handlers).is_ok() {
-            self.audit(message, answer).await;
-            drop(turn);
-            self.send(message, answer);
-        }
-    }
-
-    /// Claims a request for the handlers and answers it, without an audit. Does nothing if the
-    /// request can't be claimed.
-    pub(super) fn settle(&self, message: &Incoming, answer: &Answer) {
-        if self.claim(message, Claim::Handlers).is_ok() {
-            self.send(message, answer);
-        }
-    }
-
-    /// Answers a request that the caller has claimed, after the audit.
-    pub(super) async fn audit_and_send(&self, message: &Incoming, answer: &Answer) {
-        let turn = self.auditing.lock().await;
-        self.audit(message, answer).await;
-        drop(turn);
-        self.send(message, answer);
-    }
-
-    /// Sends the answer to a request that the caller has claimed.
-    pub(super) fn send(&self, message: &Incoming, answer: &Answer) {
-        let Some(id) = message.parts().id() else {
-            return;
-        };
-        let settled = self.lock().open.remove(id);
-        // With its task, so not under the lock.
-        if let Some(open) = settled {
-            open.settled.send_replace(Some(Settled::Answered));
-        }
-        self.changes.send_replace(());
-        if let Some(decided) = &answer.decided
-            && is_decision(message)
-        {
-            decided.log(message, &self.aside);
-        }
-        if let Some(connection) = self.connection.get().and_then(Weak::upgrade) {
-            connection.reply(id, answer.key, &answer.body);
-        }
-    }
-
-    /// Whether the audit is called with this answer before the answer is sent.
-    pub(super) fn is_audited(&self, message: &Incoming, answer: &Answer) -> bool {
-        self.audit.is_some() && answer.decided.is_some() && is_decision(message)
-    }
-
-    /// Calls the audit with an answer that is about to be sent.
-    async fn audit(&self, message: &Incoming, answer: &Answer) {
-        if let Some(decided) = answer.decided.clone() {
-            let event = decided.into_audit(message, &answer.body);
-            self.call_audit(event).await;
-        }
-    }
-
-    /// Calls the user's audit, which may block, on a thread where blocking is allowed.
-    pub(super) async fn call_audit(&self, event: Audit) {
-        let Some(audit) = self.audit.clone() else {
-            return;
-        };
-        let told = audit.run_blocking(move |audit| audit(&event)).await;
-        // An audit that panics must not keep the answer from the server.
-        if told.is_err_and(|error| error.is_panic()) {
-            tracing::error!(target: "cas_sdk", "the audit panicked");
-        }
-    }
-}
-
-impl super::Table {
-    /// The entry of a request. The server may reuse the id of a withdrawn request for another one.
-    fn open_mut(&mut self, message: &Incoming) -> Option<&mut Open> {
-        let open = self.open.get_mut(message.parts().id()?)?;
-        (open.message.seq() == message.seq()).then_some(open)
-    }
 }

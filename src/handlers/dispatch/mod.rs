@@ -8,7 +8,7 @@ mod approval;
 mod call;
 mod changes;
 mod claim;
-#[cfg(all(test, feature = "testing"))]
+#[cfg(test)]
 mod claim_tests;
 mod decide;
 mod explicit;
@@ -23,6 +23,7 @@ mod refresh;
 mod route;
 mod sending;
 mod settings;
+mod settle;
 mod settled;
 mod threads;
 
