@@ -23,7 +23,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             }
         };
         match event.transpose()? {
-            Some(GoalEvent::TurnBegan(id)) => println!("-- turn {id}"),
+            Some(GoalEvent::TurnStarted(id)) => println!("-- turn {id}"),
             Some(GoalEvent::Turn {
                 event: TurnEvent::Text { delta, .. },
                 ..

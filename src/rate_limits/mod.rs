@@ -98,7 +98,7 @@ impl RateLimits {
     /// Among limits by id, that is `codex`, else the only one, else one whose id contains `codex`,
     /// else the first. Without limits by id, it is the single one.
     #[must_use]
-    pub fn bucket(&self) -> Option<(&str, &RateLimitSnapshot)> {
+    pub fn governing_limit(&self) -> Option<(&str, &RateLimitSnapshot)> {
         let mut ids = self.by_id.iter();
         let found = self
             .by_id
@@ -107,7 +107,7 @@ impl RateLimits {
             .or_else(|| self.by_id.iter().find(|(id, _)| id.contains(CODEX)))
             .or_else(|| self.by_id.iter().next());
         match found {
-            Some((id, bucket)) => Some((id, bucket)),
+            Some((id, limit)) => Some((id, limit)),
             None => Some((self.single_id().unwrap_or(CODEX), self.single.as_ref()?)),
         }
     }
@@ -124,16 +124,13 @@ impl RateLimits {
         let now = now
             .duration_since(UNIX_EPOCH)
             .map_or(0.0, |since| since.as_secs_f64());
-        let Some((id, bucket)) = self.bucket() else {
+        let Some((id, limit)) = self.governing_limit() else {
             return Pace {
                 limit_id: None,
                 windows: Vec::new(),
             };
         };
-        let windows = [
-            ("primary", &bucket.primary),
-            ("secondary", &bucket.secondary),
-        ];
+        let windows = [("primary", &limit.primary), ("secondary", &limit.secondary)];
         let windows = windows
             .into_iter()
             .filter_map(|(name, window)| Some(WindowPace::of(name, window.as_ref()?, now)));

@@ -120,11 +120,12 @@ fn the_advice_follows_the_tier_and_all_out_ignores_it() {
 }
 
 #[test]
-fn the_bucket_is_codex_else_the_only_one_else_one_like_it_else_the_first_else_the_single_one() {
+fn the_governing_limit_is_codex_else_the_only_one_else_one_like_it_else_the_first_else_the_single_one()
+ {
     let chosen = |by_id: Value| {
         let response = json!({"rateLimits": {"limitId": "single"}, "rateLimitsByLimitId": by_id});
         limits(response)
-            .bucket()
+            .governing_limit()
             .map(|(id, _)| id.to_owned())
             .unwrap()
     };
@@ -137,7 +138,7 @@ fn the_bucket_is_codex_else_the_only_one_else_one_like_it_else_the_first_else_th
     assert_eq!(chosen(json!({"a": {}, "z": {}})), "a");
     assert_eq!(chosen(json!({})), "single");
     assert_eq!(chosen(Value::Null), "single");
-    assert!(RateLimits::default().bucket().is_none());
+    assert!(RateLimits::default().governing_limit().is_none());
 }
 
 #[test]
@@ -155,7 +156,7 @@ fn an_update_changes_what_it_tells_and_leaves_the_rest() {
     let expected = json!({"limitId": "codex", "primary": {"usedPercent": 13, "resetsAt": 5, "windowDurationMins": 300},
         "secondary": {"usedPercent": 20}, "planType": "pro", "credits": {"hasCredits": false, "unlimited": false, "balance": "5"}});
     let codex = |limits: &RateLimits| {
-        let (id, bucket) = limits.bucket().unwrap();
+        let (id, bucket) = limits.governing_limit().unwrap();
         assert_eq!(id, "codex");
         told(bucket)
     };
@@ -175,7 +176,7 @@ fn an_update_changes_what_it_tells_and_leaves_the_rest() {
 
     let mut fresh = RateLimits::default();
     merge(&mut fresh, json!({"primary": {"usedPercent": 7}}));
-    assert_eq!(used(fresh.bucket().unwrap().1), Some(7));
+    assert_eq!(used(fresh.governing_limit().unwrap().1), Some(7));
 }
 
 #[test]
@@ -186,10 +187,10 @@ fn an_update_of_another_limit_does_not_replace_a_single_one() {
         &mut limits,
         json!({"limitId": "codex_other", "primary": {"usedPercent": 99}}),
     );
-    assert_eq!(limits.bucket().unwrap().0, "codex");
+    assert_eq!(limits.governing_limit().unwrap().0, "codex");
     merge(
         &mut limits,
         json!({"limitId": "codex", "primary": {"usedPercent": 2}}),
     );
-    assert_eq!(used(limits.bucket().unwrap().1), Some(2));
+    assert_eq!(used(limits.governing_limit().unwrap().1), Some(2));
 }

@@ -458,6 +458,7 @@ fn requests_of_one_caller_are_written_in_their_order_whoever_sends_them() {
         });
         let mut answered = 0;
         while answered < MANY {
+            connection.outbox.flush(); // There is no writer task here.
             let frames = std::mem::take(&mut pipe.0.lock().unwrap().0);
             for frame in frames.split_inclusive(|byte| *byte == b'\n') {
                 answered += 1;

@@ -48,7 +48,7 @@ pub enum Problem {
     /// The server refuses the value.
     Refused {
         /// The values that it accepts.
-        takes: Vec<String>,
+        accepted: Vec<String>,
     },
 }
 
@@ -83,10 +83,10 @@ impl fmt::Display for Unmet {
         match &self.problem {
             Problem::Missing => write!(f, "{need} is missing")?,
             Problem::Renamed { to } => write!(f, "{need} is missing; it may now be {to}")?,
-            Problem::Refused { takes } => write!(
+            Problem::Refused { accepted } => write!(
                 f,
                 "{need} is refused; the server takes {}",
-                takes.join(", ")
+                accepted.join(", ")
             )?,
         }
         match (self.since, self.until) {
@@ -313,15 +313,15 @@ fn unmet(name: &str, theirs: &Summary, ours: &Summary) -> Unmet {
     let problem = match name.split_once(" = ") {
         Some((ty, _)) => {
             let start = format!("{ty} = ");
-            let takes: Vec<String> = theirs
+            let accepted: Vec<String> = theirs
                 .range(start.clone()..)
                 .take_while(|(name, _)| name.starts_with(&start))
                 .map(|(name, _)| name[start.len()..].to_owned())
                 .collect();
-            if takes.is_empty() {
+            if accepted.is_empty() {
                 Problem::Missing
             } else {
-                Problem::Refused { takes }
+                Problem::Refused { accepted }
             }
         }
         None => match successor(name, theirs, ours) {

@@ -14,7 +14,7 @@ use crate::client::backoff::Backoff;
 pub struct Restart {
     pub(super) attempts: u32,
     pub(super) backoff: Backoff,
-    pub(super) steady: Duration,
+    pub(super) reset_after: Duration,
 }
 
 impl Default for Restart {
@@ -25,7 +25,7 @@ impl Default for Restart {
                 first: Duration::from_millis(200),
                 longest: Duration::from_secs(30),
             },
-            steady: Duration::from_secs(60),
+            reset_after: Duration::from_secs(60),
         }
     }
 }
@@ -45,8 +45,8 @@ impl Restart {
     }
 
     /// Sets how long a server has to run to reset the count of attempts.
-    pub fn steady(mut self, after: Duration) -> Self {
-        self.steady = after;
+    pub fn reset_after(mut self, after: Duration) -> Self {
+        self.reset_after = after;
         self
     }
 }

@@ -36,7 +36,7 @@ impl Task {
             if reason.cause == CloseCause::Shutdown || *self.stopped.borrow() {
                 return self.core.end(ServerState::Stopped);
             }
-            if since.elapsed() >= self.policy.steady {
+            if since.elapsed() >= self.policy.reset_after {
                 failures = 0;
             }
             let lost;

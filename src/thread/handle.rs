@@ -43,7 +43,7 @@ pub enum OpenedBy {
     /// `thread/fork`: the thread is a copy of another thread, with its own id.
     Forked,
     /// [`CasClient::thread`]: nothing was sent.
-    Named,
+    ById,
 }
 
 impl CasClient {
@@ -54,7 +54,7 @@ impl CasClient {
     /// response](crate::events::MessageKind::LateResponse).
     #[must_use]
     pub fn thread(&self, id: impl Into<String>) -> Thread {
-        Thread::new(self, id.into(), OpenedBy::Named, "null".to_owned())
+        Thread::new(self, id.into(), OpenedBy::ById, "null".to_owned())
     }
 }
 
@@ -93,7 +93,7 @@ impl Thread {
         self.client().tracker().follows(self.id())
     }
 
-    /// The JSON text of the response that opened the thread; `null` for [`OpenedBy::Named`].
+    /// The JSON text of the response that opened the thread; `null` for [`OpenedBy::ById`].
     #[must_use]
     pub fn json(&self) -> &str {
         &self.0.opened
@@ -104,7 +104,7 @@ impl Thread {
     ///
     /// # Errors
     /// [`Error::Decode`] if the response doesn't fit the schema, or if the thread was only
-    /// [named](OpenedBy::Named).
+    /// [named](OpenedBy::ById).
     pub fn opened_as(&self) -> Result<protocol::ThreadInfo, Error> {
         let path = &["thread"];
         at(self.json(), path).map_err(|e| Error::decode_at("thread/start", self.json(), path, &e))

@@ -20,7 +20,7 @@ const PAGE: u32 = 20;
 /// The next page is fetched once all turns of the previous page have been read. An error ends the
 /// stream.
 #[must_use = "nothing is fetched until it is read"]
-pub struct History {
+pub struct ThreadHistory {
     thread: Thread,
     newest_first: bool,
     turns: Option<Turns>,
@@ -50,8 +50,8 @@ impl Thread {
     /// # Errors
     /// The stream yields the errors of [`CasClient::request`](crate::CasClient::request). It yields [`Error::Invalid`] for an
     /// ephemeral thread, which has no history.
-    pub fn history(&self) -> History {
-        History {
+    pub fn history(&self) -> ThreadHistory {
+        ThreadHistory {
             thread: self.clone(),
             newest_first: false,
             turns: None,
@@ -59,7 +59,7 @@ impl Thread {
     }
 }
 
-impl History {
+impl ThreadHistory {
     /// Yields the newest turn first. Default: the oldest turn first.
     pub fn newest_first(mut self) -> Self {
         self.newest_first = true;
@@ -108,7 +108,7 @@ impl History {
     }
 }
 
-impl Stream for History {
+impl Stream for ThreadHistory {
     type Item = Result<TurnInfo, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -116,9 +116,9 @@ impl Stream for History {
     }
 }
 
-impl fmt::Debug for History {
+impl fmt::Debug for ThreadHistory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("History")
+        f.debug_struct("ThreadHistory")
             .field("thread", &self.thread.id())
             .field("newest_first", &self.newest_first)
             .finish_non_exhaustive()

@@ -13,7 +13,7 @@ pub(crate) mod stored_turns;
 pub(crate) mod terminals;
 
 pub use handle::{OpenedBy, Thread};
-pub use history::History;
+pub use history::ThreadHistory;
 pub use input::Input;
 pub use resume::{GoalOnResume, Resume};
 pub use stop::{StopFailure, StopReport};

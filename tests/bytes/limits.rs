@@ -165,7 +165,7 @@ async fn no_time_limit_of_a_handler_panics() {
             let call = json!({"threadId": "t", "turnId": "u", "callId": "c", "tool": "t", "arguments": {}});
             server.call(2, "item/tool/call", call);
             assert!(server.reply_to(2).await.get("result").is_some());
-            let _ = Restart::default().backoff(time, time).steady(time).attempts(u32::MAX);
+            let _ = Restart::default().backoff(time, time).reset_after(time).attempts(u32::MAX);
         }
     }))
     .await;

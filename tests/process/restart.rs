@@ -240,7 +240,7 @@ async fn crashes_in_a_row_count_and_a_steady_server_ends_the_row() {
     within(60, async {
         for (steady, goes_on) in [(Duration::from_secs(60), false), (Duration::ZERO, true)] {
             let fake = Fake::new();
-            let policy = quick().attempts(2).steady(steady);
+            let policy = quick().attempts(2).reset_after(steady);
             let supervisor = fake.builder("").supervise(policy).await.unwrap();
             for _ in 0..2 {
                 crash(&supervisor).await;

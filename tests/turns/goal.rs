@@ -29,7 +29,7 @@ async fn a_goal_is_one_stream_over_its_turns_and_ends_when_the_model_says_so() {
         let mut told = Vec::new();
         let outcome = loop {
             match goal.next().await.unwrap().unwrap() {
-                GoalEvent::TurnBegan(_) => told.push("began".to_owned()),
+                GoalEvent::TurnStarted(_) => told.push("began".to_owned()),
                 GoalEvent::TurnEnded(outcome) => told.push(outcome.text),
                 GoalEvent::Ended(outcome) => break outcome,
                 _ => {}

@@ -43,7 +43,10 @@ async fn a_goal_that_another_client_replaces_has_ended_and_the_other_is_let_run(
         server.notify("thread/goal/cleared", json!({"threadId": "thr"}));
         tell(&server, 1, "active");
         server.turn_started("thr", "turn-1");
-        while !matches!(set.next().await.unwrap().unwrap(), GoalEvent::TurnBegan(_)) {}
+        while !matches!(
+            set.next().await.unwrap().unwrap(),
+            GoalEvent::TurnStarted(_)
+        ) {}
         tell(&server, 2, "active");
         server.turn_completed("thr", "turn-1", "completed");
         assert_eq!(set.finish().await.unwrap().end, GoalEnd::Replaced);

@@ -197,7 +197,7 @@ async fn threads_and_turns_are_listed_page_by_page_with_filters() {
         assert_eq!(found, [ids[0].clone(), ids[4].clone()]);
 
         let thread = client.thread(&ids[0]);
-        assert_eq!(thread.opened_by(), OpenedBy::Named);
+        assert_eq!(thread.opened_by(), OpenedBy::ById);
         rig.model.reply(Reply::text("twice"));
         thread
             .ask("more")

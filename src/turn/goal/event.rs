@@ -13,7 +13,7 @@ pub enum GoalEvent {
     /// A turn with this id has begun. Usually the goal started it, but every turn that runs on the
     /// thread meanwhile belongs to the goal. [`Goal::turn`](crate::turn::Goal::turn) returns the
     /// turn.
-    TurnBegan(String),
+    TurnStarted(String),
     /// An event of a turn. The end of a turn is [`TurnEnded`](Self::TurnEnded) instead.
     Turn {
         /// The id of the turn.

@@ -66,7 +66,7 @@ impl Goal {
                 Poll::Ready(Some(Ok(Found::Turn(turn)))) => {
                     self.dormancy.reset();
                     let turn_id = turn.id().to_owned();
-                    self.told.push_back(GoalEvent::TurnBegan(turn_id));
+                    self.told.push_back(GoalEvent::TurnStarted(turn_id));
                     self.running.push_back(turn);
                     continue;
                 }

@@ -122,7 +122,7 @@ pub(crate) fn unmet(contract: &Contract) -> Vec<Value> {
         let mut report = json!({ "need": unmet.need, "since": unmet.since, "until": unmet.until, "text": unmet.to_string() });
         match &unmet.problem {
             Problem::Renamed { to } => report["renamedTo"] = to.as_str().into(),
-            Problem::Refused { takes } => report["takes"] = json!(takes),
+            Problem::Refused { accepted } => report["takes"] = json!(accepted),
             _ => {}
         }
         report

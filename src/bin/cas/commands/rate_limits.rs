@@ -72,13 +72,13 @@ pub(crate) async fn run(args: Args) -> Result {
     let pace = limits.pace_at(UNIX_EPOCH + Duration::from_secs(now));
     if !args.json {
         let plan = limits
-            .bucket()
-            .and_then(|(_, bucket)| Some(bucket.plan_type.as_ref()?.as_str()));
+            .governing_limit()
+            .and_then(|(_, limit)| Some(limit.plan_type.as_ref()?.as_str()));
         return show(&pace, plan, now, &args);
     }
     if !args.full {
-        let bucket = limits.bucket().map(|(_, bucket)| bucket);
-        let report = Report::new(&answer, bucket, &pace, now);
+        let limit = limits.governing_limit().map(|(_, limit)| limit);
+        let report = Report::new(&answer, limit, &pace, now);
         return pretty_json(&report);
     }
     json_line(&json!({
@@ -133,12 +133,7 @@ struct Window {
 }
 
 impl<'a> Report<'a> {
-    fn new(
-        answer: &Value,
-        bucket: Option<&'a RateLimitSnapshot>,
-        pace: &'a Pace,
-        now: u64,
-    ) -> Self {
+    fn new(answer: &Value, limit: Option<&'a RateLimitSnapshot>, pace: &'a Pace, now: u64) -> Self {
         let by_id = answer["rateLimitsByLimitId"]
             .as_object()
             .is_some_and(|buckets| !buckets.is_empty());
@@ -151,15 +146,15 @@ impl<'a> Report<'a> {
         let governing = pace.governing();
         Self {
             ok: governing.is_some(),
-            bucket_source: match bucket {
+            bucket_source: match limit {
                 None => "missing",
                 Some(_) if by_id => "by_limit_id",
                 Some(_) => "single_bucket",
             },
             bucket_key: pace.limit_id.as_deref().filter(|_| by_id),
-            limit_id: bucket.and_then(|bucket| bucket.limit_id.as_deref()),
-            limit_name: bucket.and_then(|bucket| bucket.limit_name.as_deref()),
-            plan_type: bucket.and_then(|bucket| bucket.plan_type.as_ref()?.as_str().into()),
+            limit_id: limit.and_then(|limit| limit.limit_id.as_deref()),
+            limit_name: limit.and_then(|limit| limit.limit_name.as_deref()),
+            plan_type: limit.and_then(|limit| limit.plan_type.as_ref()?.as_str().into()),
             window_kind: governing.map(|pace| pace.window),
             now_sec: now,
             governing: governing.map_or_else(Window::missing, |pace| Window::new(pace, now)),

@@ -93,7 +93,7 @@ async fn follow(
             event = goal.next() => event,
         };
         match event.transpose()? {
-            Some(GoalEvent::TurnBegan(turn)) => show.began(&thread, &turn, turns + 1).await?,
+            Some(GoalEvent::TurnStarted(turn)) => show.began(&thread, &turn, turns + 1).await?,
             Some(GoalEvent::Turn { event, .. }) => show.event(event).await?,
             Some(GoalEvent::TurnEnded(turn)) => {
                 turns += 1;
