@@ -255,11 +255,11 @@ async fn nothing_is_written_to_but_what_this_command_has_made() {
         symlink(&notes, dir.join("new.db-wal")).unwrap();
         let (text, database) = (fs::read(&notes).unwrap(), fs::read(&other).unwrap());
         for (flag, file, why) in [
-            ("--out", "notes.txt", "left as it is"),
-            ("--out", "other.db", "left as it is"),
+            ("--out", "notes.txt", "left unchanged"),
+            ("--out", "other.db", "left unchanged"),
             ("--out", "link", "is a link"),
-            ("--sqlite", "other.db", "left as it is"),
-            ("--sqlite", "notes.txt", "left as it is"),
+            ("--sqlite", "other.db", "left unchanged"),
+            ("--sqlite", "notes.txt", "left unchanged"),
             ("--sqlite", "link.db", "is a link"),
             ("--sqlite", "new.db", "its -wal file"),
         ] {

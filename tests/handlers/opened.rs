@@ -210,7 +210,7 @@ async fn a_rule_that_accepts_a_program_that_runs_others_is_warned_of_once_when_i
     let log = Log::start();
     let policy = Policy::decline()
         .rule(Rule::accept().command("git").named("all of git"))
-        .rule(Rule::accept().command("git status"))
+        .rule(Rule::accept().command("git status").exact_cwd("/repo"))
         .rule(Rule::accept().exact_command("make"))
         .rule(Rule::decline().command("find"));
     let builder = cas_sdk::CasClient::builder().approvals(policy);

@@ -3,7 +3,7 @@
 use std::{
     fmt::Debug,
     io,
-    sync::{Arc, Mutex},
+    sync::{Arc, LazyLock, Mutex},
     time::Duration,
 };
 
@@ -51,6 +51,16 @@ impl Log {
 
     /// All traces of this thread, of every level, while the guard lives.
     fn traces(&self) -> tracing::subscriber::DefaultGuard {
+        // Another subscriber that stays: while those of other tests come and go, `tracing` may take
+        // a callsite for one that nobody listens to.
+        static STAYS: LazyLock<tracing::Dispatch> = LazyLock::new(|| {
+            let subscriber = tracing_subscriber::fmt()
+                .with_max_level(tracing::Level::TRACE)
+                .with_writer(std::io::sink)
+                .finish();
+            tracing::Dispatch::new(subscriber)
+        });
+        LazyLock::force(&STAYS);
         let subscriber = tracing_subscriber::fmt()
             .with_max_level(tracing::Level::TRACE)
             .with_writer(self.clone())

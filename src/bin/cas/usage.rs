@@ -35,7 +35,7 @@ pub(crate) const FOR_PROGRAMS: [&str; 7] = [
 const SECRET: [&str; 2] = ["--connect", "--config"];
 
 /// The same error, which repeats no value that may hold a secret, wherever on the command line that stood.
-fn without_secrets(mut error: clap::Error) -> clap::Error {
+pub(crate) fn without_secrets(mut error: clap::Error) -> clap::Error {
     let is_secret = match error.get(ContextKind::InvalidArg) {
         Some(ContextValue::String(arg)) => {
             let name = arg.split_whitespace().next();

@@ -16,7 +16,7 @@ use crate::{
 ///
 /// Starts the app-server, does the handshake, then reads commands from standard input (cas/request,
 /// cas/respond, cas/send, cas/state/get, cas/stats/get, cas/exit) and writes events to standard
-/// output (cas/ready, cas/fromServer, cas/serverRequest, …), one JSON object per line. Approvals
+/// output (cas/ready, cas/fromServer, cas/serverRequest and others), one JSON object per line. Approvals
 /// are answered by policy; all other server requests are passed on. The end of standard input ends
 /// the instance, once all requests are answered and all running turns have ended.
 ///

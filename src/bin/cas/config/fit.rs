@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use clap::{Command, Error, error::ErrorKind};
 
 use super::Flag;
+use crate::usage::without_secrets;
 
 /// The flags of the file that go with the command line, of layers of which the later ones count for more.
 ///
@@ -69,7 +70,7 @@ pub(super) fn line(args: &[OsString], at: usize, flags: &[OsString]) -> Vec<OsSt
 
 fn verdict(cli: &Command, args: Vec<OsString>) -> Result<(), Error> {
     match cli.clone().try_get_matches_from(args) {
-        Err(error) if error.use_stderr() => Err(error),
+        Err(error) if error.use_stderr() => Err(without_secrets(error)),
         // The help and the version are no errors.
         _ => Ok(()),
     }

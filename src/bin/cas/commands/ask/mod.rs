@@ -78,7 +78,7 @@ pub(crate) struct Args {
     /// The model to ask
     #[arg(long, short, value_parser = given, help_heading = "Agent")]
     model: Option<String>,
-    /// How much the model reasons: low, medium, high, …
+    /// How much the model reasons, such as low, medium or high
     #[arg(long, value_name = "EFFORT", value_parser = given, help_heading = "Agent")]
     effort: Option<String>,
     /// What its commands may do without asking

@@ -96,7 +96,7 @@ struct Run {
     /// Only threads of this model provider; may be given several times
     #[arg(long, value_name = "NAME", value_parser = given)]
     model_provider: Vec<String>,
-    /// Any other filter of thread/list, as in parentThreadId=0199…; the value is JSON, else text;
+    /// Any other filter of thread/list, as in parentThreadId=ID; the value is JSON, else text;
     /// may be given several times
     #[arg(long, value_name = "NAME=VALUE", value_parser = filter)]
     filter: Vec<(String, Value)>,

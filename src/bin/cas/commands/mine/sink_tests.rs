@@ -49,7 +49,7 @@ fn a_file_that_is_anything_but_records_is_refused_and_stays_as_it_is() {
         "SQLite format 3\0\u{10}\n\0".to_owned(),
     ] {
         fs::write(&file, &content).unwrap();
-        assert!(refused(&file).contains("left as it is"), "{content:?}");
+        assert!(refused(&file).contains("left unchanged"), "{content:?}");
         assert_eq!(fs::read_to_string(&file).unwrap(), content);
     }
     let bytes = b"\xff\xd8\xff\xe0 a picture \n\xff";
