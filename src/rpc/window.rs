@@ -136,7 +136,7 @@ mod tests {
             window.wait(Urgent, id + 10, ());
             window.wait(Long, id + 20, ());
         }
-        let (_, _, first) = window.next().expect("a place");
+        let (_, (), first) = window.next().expect("a place");
         assert_eq!(ids(&mut window), [12, 21, 22, 23]);
         assert!(window.is_awaited() && !window.is_ready());
         window.give_back(first);

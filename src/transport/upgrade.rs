@@ -130,7 +130,11 @@ async fn body<S: AsyncRead + Unpin>(
     if let Some(token) = token {
         text = token.hide_in(&text);
     }
-    text.truncate(text.floor_char_boundary(BODY));
+    let mut end = BODY.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.truncate(end);
     text.trim()
         .chars()
         .map(|c| {
