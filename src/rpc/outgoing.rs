@@ -1,4 +1,4 @@
-//! A request at each step of its way: to be made, waiting for a place, sent, answered.
+//! The states of a request: to be made, waiting for a place, sent, answered.
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -12,47 +12,47 @@ use super::{
 
 pub(super) type Answer = Result<Outcome, NoAnswer>;
 
-/// A request that is to be made.
+/// A request to be made.
 pub(crate) struct OutgoingRequest {
     pub(crate) method: Cow<'static, str>,
-    /// The params as JSON text, shared with the caller: they are copied when they are sent.
+    /// The params as JSON text, shared with the caller and copied when the request is sent.
     pub(crate) params: Arc<str>,
     pub(crate) lane: Lane,
     pub(crate) on_reply: Option<OnReply>,
 }
 
-/// A request that was sent and may be answered.
+/// A request that was sent and may still be answered.
 pub(super) struct Pending {
     /// `None` if only the hook waits for the answer.
     pub(super) tx: Option<oneshot::Sender<Answer>>,
     pub(super) on_reply: Option<OnReply>,
     pub(super) method: Cow<'static, str>,
-    /// Its caller has gone.
+    /// Whether the caller has gone.
     pub(super) is_forgotten: bool,
-    /// How many requests were sent up to this one.
+    /// How many requests had been sent, including this one.
     pub(super) order: u64,
-    /// `None` once it was given back.
+    /// `None` once the place has been given back.
     pub(super) place: Option<Place>,
 }
 
 impl Pending {
-    /// Gives the caller the answer. Returns whether it is lost, as the caller has gone.
+    /// Passes the answer to the caller. Returns whether it is lost because the caller has gone.
     pub(super) fn tell(self, answer: Answer) -> bool {
         self.tx.is_some_and(|tx| tx.send(answer).is_err())
     }
 }
 
-/// A request that waits in the window.
+/// A request that waits for a place in the window.
 pub(crate) struct Waiting {
     pub(super) request: OutgoingRequest,
     pub(super) tx: Option<oneshot::Sender<Answer>>,
 }
 
-/// A request that is to be sent now.
+/// A request to be sent now.
 pub(super) struct Ready {
     pub(super) id: u64,
     pub(super) method: Cow<'static, str>,
     pub(super) params: Arc<str>,
-    /// There is no other one, neither sent nor waiting.
+    /// Whether there is no other request, neither sent nor waiting.
     pub(super) alone: bool,
 }

@@ -232,7 +232,7 @@ impl Queue {
     }
 
     /// Counts dropped messages by their subject from now on, until [`retain`](Self::retain) decides which of them count.
-    /// Those that were dropped before cannot be told apart.
+    /// Messages that were dropped before all count, since their subjects are unknown.
     pub(crate) fn tally(&self) {
         let mut state = self.lock();
         let rest = state.lag;

@@ -76,7 +76,7 @@ fn answer(connection: &Connection, id: u64) {
     connection.send_ready(Write::Now);
 }
 
-/// Calls a function when it is dropped.
+/// Calls a function on drop.
 struct OnDrop<F: FnMut()>(F);
 
 impl<F: FnMut()> Drop for OnDrop<F> {
@@ -220,7 +220,7 @@ async fn a_request_made_while_another_is_being_sent_is_sent_after_it() {
         let connection = connection.clone();
         move || std::mem::forget(request(&connection))
     });
-    // The last of these has the hook of the first dropped before it is written.
+    // The last of these requests causes the first one's hook to be dropped before it is written.
     connection.send_hooked("m", "{}", Box::new(move |_| drop(makes_another)));
     for _ in 0..1_024 {
         connection.send_hooked("m", "{}", Box::new(|_| ()));
@@ -232,7 +232,7 @@ async fn a_request_made_while_another_is_being_sent_is_sent_after_it() {
     }
 }
 
-/// A pipe that makes a request when it is written to for the first time.
+/// A pipe that makes a request on its first write.
 struct Reentrant {
     connection: Arc<OnceLock<Arc<Connection>>>,
     written: Arc<Mutex<Vec<u8>>>,
@@ -272,7 +272,7 @@ async fn a_request_made_while_others_are_written_is_sent_without_another_push() 
     let connection = connection_to(64, Box::pin(pipe));
     let _ = cell.set(connection.clone());
     let _first = request(&connection);
-    // The second one is queued, for the writer that nobody drives here.
+    // The second request is queued for the writer, which nobody drives here.
     connection.outbox.flush();
     let written = String::from_utf8(written.lock().expect("no panic").clone()).expect("text");
     assert_eq!(written.lines().count(), 2, "{written}");

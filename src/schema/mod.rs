@@ -241,7 +241,7 @@ async fn generate(codex: &Path, out: &Path) -> Result<(), DriftError> {
     })
 }
 
-/// The directory for what is kept from run to run. Empty variables count as unset, as in the XDG
+/// The directory for files kept from run to run. Empty variables count as unset, as in the XDG
 /// specification.
 pub(crate) fn cache_dir() -> Option<PathBuf> {
     let dir = |variable| {

@@ -48,8 +48,8 @@ pub(super) struct Slot {
 }
 
 struct Place {
-    /// The last connection that the stream goes on with. NB. A thread may be resumed several times
-    /// on one connection; its stream has all of the connection the first time.
+    /// The last connection that the stream continued on. NB. A thread may be resumed several times
+    /// on one connection; the stream gets the whole connection with the first one.
     live: u64,
     next: Option<NextConnection>,
 }
@@ -101,8 +101,8 @@ impl Slot {
 }
 
 impl Place {
-    /// Keeps the better of the next connection and the one that is here, and returns the other one,
-    /// which the caller has to drop.
+    /// Keeps the better of the stored connection and `next`. Returns the other one, which the
+    /// caller must drop.
     fn replace(&mut self, next: NextConnection) -> Option<NextConnection> {
         let is_better = next.epoch > self.live
             && self.next.as_ref().is_none_or(|kept| {

@@ -165,7 +165,7 @@ impl Supervisor {
         self.current(|client, _| client.clone()).await
     }
 
-    /// Waits for an open connection, and returns what is wanted of it.
+    /// Waits for an open connection and returns what `get` reads from it.
     async fn current<T>(&self, get: impl Fn(&CasClient, &Current) -> T) -> Result<T, Error> {
         let core = &self.0.core;
         let mut state = core.state.subscribe();
@@ -222,7 +222,7 @@ impl Supervisor {
     /// Same errors as [`client`](Self::client) and [`CasClient::resume_thread`]. [`Error::Invalid`]
     /// if the thread is not kept.
     pub async fn thread(&self, id: &str) -> Result<Thread, Error> {
-        // NB. All at once: the next connection has another number and other threads.
+        // NB. Read these together: the next connection has another number and other threads.
         let current = self.current(|client, current| {
             let kept = current.threads.get(id).cloned();
             (client.clone(), current.epoch, kept)

@@ -145,7 +145,7 @@ impl Task {
     }
 }
 
-/// Resumes all kept threads at once. Returns those that cannot be resumed.
+/// Resumes all kept threads concurrently. Returns those that could not be resumed.
 async fn resume_threads(core: &Core, client: &CasClient, epoch: u64) -> Vec<(String, Error)> {
     let kept: Vec<(String, KeptThread)> = {
         let current = core.lock();

@@ -25,8 +25,8 @@ const AGAIN: Duration = Duration::from_millis(250);
 const SETTLED: Duration = Duration::from_millis(60);
 /// The pause before the server is asked again.
 const SHORT: Duration = Duration::from_millis(20);
-/// How often the server has to say in a row that nothing runs until an end of a turn that it has not
-/// told is no longer waited for.
+/// How many times in a row the server may report that nothing runs before a turn's missing end is
+/// no longer waited for.
 const SILENCES: usize = 3;
 /// The number of searches for sub-agents: a sub-agent that is being stopped may just have spawned
 /// another.
@@ -153,7 +153,8 @@ impl Thread {
                     (Ok(true), _) | (Err(_), Some(_)) => active.push(thread),
                 }
             }
-            // A turn ends just after its thread is idle, unless the server forgets to tell.
+            // A turn ends just after its thread becomes idle, unless the server fails to report the
+            // end.
             silences = if active.is_empty() { silences + 1 } else { 0 };
             let patient = silences <= SILENCES && Instant::now() < deadline;
             if active.is_empty() && (silent.is_empty() || !patient) {

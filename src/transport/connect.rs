@@ -29,7 +29,7 @@ pub(crate) struct Opened {
 /// The deadline for all steps of a handshake together.
 #[derive(Clone, Copy)]
 pub(crate) struct Deadline {
-    /// `None` beyond the range of the clock.
+    /// `None` if the deadline is beyond the range of the clock.
     at: Option<Instant>,
     after: Duration,
 }

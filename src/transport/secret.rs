@@ -19,7 +19,7 @@ impl Secret {
         &self.0
     }
 
-    /// Hides this secret in a text that may repeat it.
+    /// Replaces this secret in a text that may repeat it.
     pub(super) fn hide_in(&self, text: &str) -> String {
         text.replace(&self.0, "[hidden]")
     }

@@ -108,7 +108,7 @@ async fn read<S: AsyncRead + Unpin>(
     }
 }
 
-/// The first bytes of the body, without the token: a proxy may repeat the headers of the request.
+/// The first bytes of the body without the token: a proxy may repeat the headers of the request.
 async fn body<S: AsyncRead + Unpin>(
     stream: &mut S,
     answer: &Response,
@@ -119,7 +119,7 @@ async fn body<S: AsyncRead + Unpin>(
     let length = length
         .and_then(|v| v.to_str().ok()?.parse().ok())
         .unwrap_or(usize::MAX);
-    // So much that no token is cut off.
+    // Read enough that no token is cut off.
     let want = (BODY + token.map_or(0, |token| token.expose().len())).min(length);
     let _ = timeout(BODY_WITHIN, async {
         while body.len() < want && matches!(stream.read_buf(&mut body).await, Ok(1..)) {}

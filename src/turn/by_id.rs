@@ -76,9 +76,9 @@ impl Thread {
     /// [`turn`](Self::turn), nothing is sent to the turn, and dropping the returned value doesn't
     /// interrupt the turn.
     ///
-    /// The server is asked if this connection has seen no turn begin, as after a
-    /// [resume](CasClient::resume_thread) of an active thread, and if the thread is idle though no
-    /// end of its turn was seen.
+    /// Asks the server if this connection has seen no turn begin, as after a
+    /// [resume](CasClient::resume_thread) of an active thread, and if the thread is idle although
+    /// no end of its turn was seen.
     ///
     /// # Errors
     /// Same errors as [`CasClient::request`], where the server has to be asked. [`Error::Timeout`]
@@ -88,7 +88,7 @@ impl Thread {
         let (log, tracker) = (client.turn_log(), client.tracker());
         let known = log.running(self.id());
         if let Some(id) = known.or_else(|| tracker.running(self.id())) {
-            // The end may be on its way, or the server has forgotten to tell it.
+            // The end may be on its way, or the server has failed to report it.
             if !log.lacks_end(self.id(), &id) || is_active(self).await? {
                 return Ok(Some(self.watch(&id, None)));
             }

@@ -50,7 +50,7 @@ impl Connect {
         let auth = match (&self.token_file, &self.secret_file) {
             (Some(file), _) => Some(Auth::token_file(file)),
             (None, Some(file)) => Some(Auth::shared_secret_file(file)),
-            // A token on the command line could be read by every process.
+            // Every process could read a token on the command line.
             (None, None) => match std::env::var(TOKEN) {
                 Ok(token) if token.is_empty() => None,
                 Ok(token) => Some(Auth::token(token)),

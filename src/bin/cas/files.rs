@@ -9,7 +9,7 @@ use std::{
 use crate::output::{Failure, Result};
 
 /// A file that will be written once. A new file is created at once, so that an error is known
-/// before any work is done; it is removed again if it is not written, or not to its end.
+/// before any work is done. It is removed again if it is not written completely.
 #[derive(Debug)]
 pub(crate) struct NewFile {
     path: PathBuf,
@@ -72,7 +72,7 @@ impl NewFile {
 impl Drop for NewFile {
     fn drop(&mut self) {
         if self.new.is_some() {
-            // It was made here, and has nothing or a part of what was to be written.
+            // This process created the file, and it is empty or incomplete.
             let _ = fs::remove_file(&self.path);
         }
     }
@@ -127,7 +127,7 @@ mod tests {
         fs::write(&path, "half of").unwrap();
         let full = NewFile {
             path: path.clone(),
-            // It may only be read.
+            // The file is open for reading only.
             new: Some(File::open(&path).unwrap()),
         };
         assert!(

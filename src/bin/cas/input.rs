@@ -12,10 +12,11 @@ use crate::{
 /// How long standard input may take before a message says that the command waits for it.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// A name or a text on the command line, which has to say something: that of a variable which is not set says nothing.
+/// Parses a name or a text of the command line, which must not be blank: an unset shell variable
+/// expands to nothing.
 ///
 /// # Errors
-/// If there is nothing in it.
+/// If it is blank.
 pub(crate) fn given(text: &str) -> Result<String, String> {
     if text.trim().is_empty() {
         return Err("it is empty".to_owned());
@@ -23,10 +24,10 @@ pub(crate) fn given(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// The text that was given, or where that is `-` what is piped in.
+/// Returns the given text, or standard input if that is `-`.
 ///
 /// # Errors
-/// If there is nothing in it, or it is not UTF-8.
+/// If the text is blank or not UTF-8.
 pub(crate) async fn text(what: &str, given: &str) -> Result<String> {
     let text = match given {
         "-" => piped().await?,

@@ -119,7 +119,7 @@ fn main() -> ExitCode {
     let status = failure.status();
     if !failure.is_silent() {
         let text = failure.text();
-        // Where the flags are wrong, nothing is written to standard output.
+        // If the flags are wrong, nothing is written to standard output.
         let has_event = match failure {
             Failure::Usage(_) => false,
             Failure::Signal(_) => true,
@@ -137,8 +137,8 @@ fn main() -> ExitCode {
     ExitCode::from(status)
 }
 
-/// Parses the command line. Returns it and what of it comes from the file, or the exit status after
-/// an error or the help was printed.
+/// Parses the command line. Returns it with the flags that come from the file, or returns the exit
+/// status after printing an error or the help.
 fn parse() -> Result<(Cli, config::Defaults), ExitCode> {
     let args: Vec<_> = std::env::args_os().collect();
     let mut command = Cli::command();

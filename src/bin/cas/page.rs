@@ -17,16 +17,17 @@ pub(crate) struct Page {
     bottom: Option<Bottom>,
     /// Whether the last output did not end its line.
     is_mid_line: bool,
-    /// Whether the line that is typed has changed since it was drawn.
+    /// Whether the typed line has changed since it was drawn.
     is_stale: bool,
-    /// The number of what is asked now, and of what was asked when the line that is typed was begun.
+    /// The number of the current question, and of the one that was current when the typed line was
+    /// begun.
     asked: u64,
     begun: u64,
 }
 
 /// What was typed with a key.
 pub(crate) enum Typing {
-    /// A line, with the number of what was asked when it was begun.
+    /// A line, with the number of the question that was current when the line was begun.
     Line(String, u64),
     End,
     /// Nothing that is complete.
@@ -99,18 +100,18 @@ impl Page {
         self.redraw().await
     }
 
-    /// Something else is asked from now on, or nothing; returns its number.
+    /// Moves on to the next question, or to none, and returns its number.
     pub(crate) fn asks_next(&mut self) -> u64 {
         self.asked += 1;
         self.asked
     }
 
-    /// The number of what is asked.
+    /// The number of the current question.
     pub(crate) fn asked(&self) -> u64 {
         self.asked
     }
 
-    /// The line that is being typed.
+    /// The line being typed.
     pub(crate) fn typed(&self) -> String {
         let bottom = self.bottom.as_ref();
         bottom.map_or_else(String::new, |bottom| bottom.line.text())
@@ -125,7 +126,7 @@ impl Page {
         self.redraw().await
     }
 
-    /// Does what a key is for. If there are more, as of what is pasted, what they change is drawn with the last of them.
+    /// Handles a key. If more keys follow, as after a paste, the last one redraws the line.
     pub(crate) async fn key(&mut self, key: Key, more: bool) -> Result<Typing> {
         let Some(bottom) = &mut self.bottom else {
             return Ok(Typing::More);

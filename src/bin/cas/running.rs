@@ -102,10 +102,10 @@ impl Running {
     }
 }
 
-/// The id of the thread that is named by the beginning of it: of one that is loaded there, or else of a stored one.
+/// The id of the thread that `name` is the beginning of: a loaded thread, or else a stored one.
 ///
 /// # Errors
-/// If there is none, or more than one.
+/// If there is no such thread, or more than one.
 pub(crate) async fn id_of(client: &CasClient, name: &str) -> Result<String> {
     let loaded = list(client, "thread/loaded/list", Map::new(), usize::MAX).await?;
     let loaded: Vec<_> = loaded.iter().map(|id| parsed(id)).collect();

@@ -79,7 +79,7 @@ pub(crate) fn height() -> Option<usize> {
     Some(size()?.1)
 }
 
-/// What a terminal has that doesn't say it.
+/// The assumed size of a terminal that doesn't report its own.
 const USUAL: (usize, usize) = (80, 24);
 
 /// The columns and rows of standard output; `None` if it is no terminal.
@@ -93,7 +93,7 @@ fn size() -> Option<(usize, usize)> {
     Some((told(size.ws_col, USUAL.0), told(size.ws_row, USUAL.1)))
 }
 
-/// The columns and rows that standard output is taken to have; `None` if it is no terminal.
+/// The assumed columns and rows of standard output; `None` if it is no terminal.
 #[cfg(not(unix))]
 fn size() -> Option<(usize, usize)> {
     std::io::IsTerminal::is_terminal(&io::stdout()).then_some(USUAL)

@@ -73,10 +73,10 @@ impl Server {
         Ok(std::path::absolute(dir)?)
     }
 
-    /// The directory that was asked for, for a thread that has one of its own and would keep it else.
+    /// The directory that was given, for a thread that otherwise keeps its own.
     ///
     /// # Errors
-    /// If it is relative, and there is no working directory.
+    /// If it is relative and there is no working directory.
     pub(crate) fn other_dir(&self) -> Result<Option<String>> {
         match self.cwd {
             Some(_) => Ok(Some(self.dir()?.display().to_string())),
@@ -84,8 +84,8 @@ impl Server {
         }
     }
 
-    /// The params of a new thread in the working directory. A server that is joined has a directory of its own, where the
-    /// thread would be else.
+    /// The params of a new thread in the working directory. They name it if a server is joined,
+    /// which would otherwise use its own directory.
     ///
     /// # Errors
     /// If there is no working directory.
@@ -106,7 +106,8 @@ impl Server {
     }
 }
 
-/// What each client begins with. The token for another server stays here.
+/// The builder that every client starts from. A server that it starts does not inherit the token
+/// for another server.
 pub(crate) fn builder() -> Builder {
     CasClient::builder()
         .client_info("cas", "cas", env!("CARGO_PKG_VERSION"))
@@ -125,14 +126,15 @@ pub(crate) async fn start(builder: Builder) -> Result<CasClient> {
     Ok(client)
 }
 
-/// Ends the connection, and the server if it was started here.
+/// Closes the connection, and stops the server if it was started here.
 pub(crate) async fn close(client: &CasClient) {
     let pid = client.pid();
     client.shutdown().await;
     signals::ended(pid);
 }
 
-/// The same; after a signal or a time limit it is not waited for long, and else it can be cut off by a signal.
+/// Like [`close`]. After a signal or a time limit it waits only briefly; otherwise a signal can cut
+/// it short.
 ///
 /// # Errors
 /// [`Failure::Signal`].
@@ -142,7 +144,7 @@ pub(crate) async fn close_in_time(
     signals: &mut Signals,
 ) -> Result {
     if is_late {
-        // What does not end in time is killed with this process.
+        // A server that does not stop in time is killed with this process.
         let _ = timeout(STOP, close(client)).await;
         return Ok(());
     }
@@ -215,7 +217,7 @@ pub(crate) fn short(id: &str) -> &str {
     id.get(..SHORT).unwrap_or(id)
 }
 
-/// What a thread is called: its name, or how it began.
+/// The title of a thread: its name, or else how it began.
 pub(crate) fn title(thread: &Value) -> &str {
     let text = |key: &str| thread[key].as_str().filter(|text| !text.is_empty());
     text("name").or_else(|| text("preview")).unwrap_or_default()
@@ -242,10 +244,10 @@ pub(crate) async fn thread_named(client: &CasClient, name: &str) -> Result<Strin
     }
 }
 
-/// The id that is named among these: by all of it, or by its beginning.
+/// Finds the id that `name` is, or is the beginning of.
 ///
 /// # Errors
-/// If more than one begins like that.
+/// If several ids begin with `name`.
 pub(crate) fn the_one<'a>(
     ids: impl Iterator<Item = &'a str>,
     name: &str,
@@ -256,7 +258,7 @@ pub(crate) fn the_one<'a>(
     match found[..] {
         [] => Ok(None),
         [id] => Ok(Some(id)),
-        // As they are sorted, one that is the whole name comes first.
+        // The ids are sorted, so an exact match comes first.
         [id, ..] if id == name => Ok(Some(id)),
         _ => Err(Failure::from(format!(
             "{} threads have an id that begins with {name}: {}",
@@ -280,7 +282,7 @@ pub(crate) struct OneThread {
 }
 
 impl OneThread {
-    /// What was done, or with --json what the server has answered.
+    /// Prints what was done, or with `--json` the server's response.
     pub(crate) fn told(&self, answer: &RawValue, text: std::fmt::Arguments<'_>) -> Result {
         if self.json {
             raw_json(answer.get())

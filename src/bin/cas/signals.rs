@@ -15,9 +15,9 @@ const GRACE: Duration = Duration::from_millis(1_800);
 /// How long it has after the second one.
 const HURRY: Duration = Duration::from_millis(300);
 
-/// How long what runs may take to stop after a signal,
+/// How long running work may take to stop after a signal.
 pub(crate) const INTERRUPT: Duration = Duration::from_secs(1);
-/// and the server to end. Both together are less than [`GRACE`].
+/// How long the server may take to stop then. With [`INTERRUPT`], this is less than [`GRACE`].
 pub(crate) const STOP: Duration = Duration::from_millis(500);
 
 /// A signal that came.
@@ -37,7 +37,7 @@ impl Caught {
         }
     }
 
-    /// The end of a command that goes on looking: Ctrl-C is how somebody leaves it.
+    /// The result of a command that watches until the user leaves: Ctrl-C is how to leave.
     ///
     /// # Errors
     /// [`Failure::Signal`] for the other signals.
@@ -196,7 +196,7 @@ pub(crate) fn started(pid: Option<u32>) {
     servers.extend(pid);
 }
 
-/// Forgets a server that is gone: the system may give its id to another process group.
+/// Removes a server that has exited: the system may reuse its id for another process group.
 pub(crate) fn ended(pid: Option<u32>) {
     let mut servers = SERVERS.lock().unwrap_or_else(PoisonError::into_inner);
     servers.retain(|server| Some(*server) != pid);

@@ -31,10 +31,11 @@ pub(crate) const FOR_PROGRAMS: [&str; 7] = [
     "rate_limits",
 ];
 
-/// The options whose values may hold a secret: none of it is repeated.
+/// Options whose values may contain a secret. Error messages never repeat the values.
 const SECRET: [&str; 2] = ["--connect", "--config"];
 
-/// The same error, which repeats no value that may hold a secret, wherever on the command line that stood.
+/// Removes from the error every value that may contain a secret, wherever it stood on the command
+/// line.
 pub(crate) fn without_secrets(mut error: clap::Error) -> clap::Error {
     let is_secret = match error.get(ContextKind::InvalidArg) {
         Some(ContextValue::String(arg)) => {
@@ -53,7 +54,7 @@ pub(crate) fn without_secrets(mut error: clap::Error) -> clap::Error {
             _ => None,
         };
         if let Some(hidden) = hidden {
-            // What clap suggests may quote it, too.
+            // The suggestions of clap may quote the value, too.
             for kind in [ContextKind::Suggested, ContextKind::SuggestedArg] {
                 error.remove(kind);
             }
@@ -63,7 +64,7 @@ pub(crate) fn without_secrets(mut error: clap::Error) -> clap::Error {
     error
 }
 
-/// Whether a text may be an address with a password or a token in it.
+/// Whether the text may be an address that contains a password or a token.
 fn may_have_password(text: &str) -> bool {
     text.contains("://") && text.contains(['@', '?', '#'])
 }

@@ -1,6 +1,6 @@
-//! Waiting for what there may be.
+//! Waiting for optional work.
 
-/// What the work gives; without any, this waits for ever. As cancel safe as the work is.
+/// Returns the output of the work; without any, waits forever. As cancel safe as the work.
 pub(crate) async fn or_never<T>(work: Option<impl Future<Output = T>>) -> T {
     match work {
         Some(work) => work.await,

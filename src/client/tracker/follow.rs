@@ -106,7 +106,8 @@ impl Tracker {
             track.total.get_or_insert_with(TokenUsage::default);
         }
         if !is_active || !was_followed {
-            // It may have ended while the thread was not followed, and another may have begun.
+            // The turn may have ended while the thread was not followed, and another may have
+            // begun.
             track.active = None;
         }
         let starts = track.turns.values().any(TurnTrack::is_about_to_start);

@@ -323,7 +323,7 @@ impl Tracker {
         state.tidy(thread);
     }
 
-    /// Records that a turn does not run, though the server has not told its end.
+    /// Records that a turn is not running, although the server has not reported its end.
     pub(crate) fn lost_end(&self, thread: &str, turn: &str) {
         self.log.lost(thread, turn);
         let state = &mut *self.lock();

@@ -36,7 +36,7 @@ impl Agent {
         self.total.since(self.before)
     }
 
-    /// Whether the agent has done its work, as far as is known.
+    /// Whether the agent has finished its work, as far as is known.
     fn is_over(&self, threads: &Threads) -> bool {
         let turn = threads.get(&self.thread).and_then(|of| of.turns.back());
         match turn.map(|turn| &turn.standing) {
@@ -149,9 +149,9 @@ impl Agents {
         }
     }
 
-    /// Forgets the agent that is missed least: the oldest of those whose work and turn are over,
-    /// closed ones first; else of those whose work is over; else of all. The work of an agent
-    /// includes that of the agents that it has spawned.
+    /// Forgets the least relevant agent: the oldest of those whose work and turn are over, closed
+    /// ones first; else the oldest whose work is over; else the oldest of all. The work of an agent
+    /// includes that of the agents it has spawned.
     fn make_room(&mut self, threads: &Threads) {
         let mut at_work = HashSet::new();
         for agent in self.known.values().filter(|agent| !agent.is_over(threads)) {
@@ -252,7 +252,7 @@ mod tests {
     use super::*;
     use crate::protocol::TurnStatus;
 
-    /// A thread on which a turn of this name has begun, and perhaps ended.
+    /// A thread on which the turn `turn` has begun, and has ended if `is_over`.
     fn thread(turn: &str, is_over: bool) -> ThreadEntry {
         let mut thread = ThreadEntry::default();
         thread.started(turn, None, 1);
@@ -263,7 +263,7 @@ mod tests {
     }
 
     /// As many agents as there is room for. The first has spawned the second, which is at work. The
-    /// third works for a turn that runs, and the closed one is the last.
+    /// third works for a running turn, and the last is closed.
     fn full() -> (Threads, Agents) {
         let (mut threads, mut agents) = (Threads::new(), Agents::default());
         threads.insert("root".to_owned(), thread("now", false));

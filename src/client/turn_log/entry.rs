@@ -9,7 +9,7 @@ use crate::protocol::TurnStatus;
 const CLOSED: usize = 64;
 /// How many commands of one turn are tracked.
 const COMMANDS: usize = 1024;
-/// How many messages are tracked that this client enqueued and no turn has taken.
+/// The maximum number of tracked messages that this client enqueued and no turn has taken.
 const QUEUED: usize = 1024;
 
 /// The state of a turn.
@@ -19,8 +19,8 @@ pub(crate) enum Standing {
     /// The turn ran when this connection stopped following the thread.
     Unseen,
     Ended(TurnStatus),
-    /// The turn is over, and nothing said how: its thread was closed, another turn has begun, or
-    /// the connection has ended.
+    /// The turn is over, but nothing reported how: its thread was closed, another turn has begun,
+    /// or the connection has ended.
     Lost,
 }
 
@@ -40,7 +40,7 @@ pub(super) struct TurnEntry {
     /// The id under which a review was started, which is not the id of its items.
     pub(super) also: Option<String>,
     pub(super) root: Option<String>,
-    /// The line that first named the turn; `None` as long as only a response has named it.
+    /// The line that first named the turn; `None` while only a response has named it.
     seq: Option<u64>,
     /// Whether no event of the turn was missed.
     is_whole: bool,
@@ -67,18 +67,17 @@ impl TurnEntry {
         matches!(self.standing, Standing::Running | Standing::Unseen)
     }
 
-    /// Whether no line has named the turn before this one.
+    /// Whether no earlier line named the turn.
     pub(super) fn is_first(&self, seq: u64) -> bool {
         self.seq.is_none_or(|first| seq <= first)
     }
 
-    /// Whether nothing of the turn was there before this line.
+    /// Whether the turn had no events before this line.
     pub(super) fn begins_with(&self, seq: u64) -> bool {
         self.is_whole && self.is_first(seq)
     }
 
-    /// Records the end of the turn that no event has told. What comes of the turn from now on comes
-    /// late.
+    /// Records the end of a turn that no event reported. Later events of the turn are late ones.
     pub(super) fn recovered(&mut self, status: TurnStatus) {
         self.seq.get_or_insert(0);
         if !matches!(self.standing, Standing::Ended(_)) {
@@ -108,14 +107,14 @@ impl TurnEntry {
     }
 }
 
-/// Whether anything runs on a thread, as the server last said.
+/// What the server last reported about activity on a thread.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum Activity {
     #[default]
     Unknown,
     Active,
-    /// A turn runs that began before this connection followed the thread, and that no event has
-    /// named yet.
+    /// A turn is running that began before this connection followed the thread, and no event has
+    /// named it yet.
     Joined,
     Rests,
     /// The thread is closed, archived, deleted or unloaded.
@@ -131,7 +130,7 @@ pub(super) struct ThreadEntry {
     activity: Activity,
     /// The model, if the server reported the settings.
     pub(super) model: Option<String>,
-    /// The ids of the messages that this client enqueued and no turn has taken, the oldest first.
+    /// The ids of the messages that this client enqueued and no turn has taken, oldest first.
     queued: VecDeque<String>,
 }
 
@@ -140,7 +139,7 @@ impl ThreadEntry {
         self.turns.iter().rev().find(|known| known.is(turn))
     }
 
-    /// The entry of a turn that a response names, added if it is not known yet.
+    /// Returns the entry of a turn that a response names. Adds it if it is unknown.
     pub(super) fn named(&mut self, turn: &str) -> &mut TurnEntry {
         let at = if let Some(at) = self.turns.iter().rposition(|known| known.is(turn)) {
             at
@@ -163,7 +162,7 @@ impl ThreadEntry {
         &mut self.turns[at]
     }
 
-    /// The entry of a turn that this line names, added if it is not known yet.
+    /// Returns the entry of a turn that this line names. Adds it if it is unknown.
     pub(super) fn seen(&mut self, turn: &str, seq: u64) -> &mut TurnEntry {
         let activity = self.activity;
         let is_new = self.find(turn).is_none();
@@ -174,7 +173,7 @@ impl ThreadEntry {
         }
         if is_new || entry.standing == Standing::Unseen {
             entry.standing = match activity {
-                // What comes late of a turn that was not seen.
+                // A late event of a turn that was not seen.
                 Activity::Rests | Activity::Closed => Standing::Lost,
                 Activity::Unknown | Activity::Active | Activity::Joined => Standing::Running,
             };
@@ -194,7 +193,7 @@ impl ThreadEntry {
             known.cause.get_or_insert(StartedBy::Review);
             return;
         }
-        // One turn runs at a time, whether the server reported the end of the previous turn or not.
+        // One turn runs at a time, whether or not the server reported the end of the previous turn.
         // A turn that only a response has named is about to begin.
         self.lose(|known| !known.is(turn) && known.seq.is_some());
         self.activity = Activity::Active;
@@ -232,22 +231,22 @@ impl ThreadEntry {
         self.lose(|_| true);
     }
 
-    /// Records that this connection follows the thread again, or for the first time.
+    /// Records that this connection follows the thread, again or for the first time.
     pub(super) fn followed(&mut self, is_active: bool) {
         if !is_active {
-            // NB. Not at rest: an event that follows may be the first sign of a turn.
+            // NB. Not `Rests`: the next event may be the first sign of a turn.
             self.activity = Activity::Unknown;
             self.lose(|turn| !turn.is_running());
             return;
         }
         self.activity = Activity::Joined;
-        // The first events may have come before the response to the resume.
+        // The first events may have arrived before the response to the resume.
         for turn in &mut self.turns {
             turn.is_whole &= !turn.is_running();
         }
     }
 
-    /// Records that this connection no longer follows the thread. Its turns go on unseen.
+    /// Records that this connection no longer follows the thread. Its turns continue unseen.
     pub(super) fn let_go(&mut self) {
         self.activity = Activity::Unknown;
         for turn in &mut self.turns {
@@ -258,7 +257,7 @@ impl ThreadEntry {
         }
     }
 
-    /// Records that these turns are over if they run.
+    /// Records that the matching turns are over, if they may still run.
     pub(super) fn lose(&mut self, which: impl Fn(&TurnEntry) -> bool) {
         for turn in &mut self.turns {
             if turn.may_run() && which(turn) {

@@ -58,7 +58,8 @@ impl TurnLog {
         self.changed.notify_waiters();
     }
 
-    /// Records that a turn is over whose end the server has not told, and does not know either.
+    /// Records that a turn is over although the server has not reported its end and does not know
+    /// it.
     pub(crate) fn lost(&self, thread: &str, turn: &str) {
         if let Some(entry) = self.lock().threads.get_mut(thread) {
             entry.lose(|known| known.is(turn));
@@ -66,16 +67,15 @@ impl TurnLog {
         self.changed.notify_waiters();
     }
 
-    /// Whether the server has said that nothing runs on the thread, though the turn has begun and
-    /// its end was not told.
+    /// Whether the server has reported that nothing runs on the thread, although the turn has begun
+    /// and its end was not reported.
     pub(crate) fn lacks_end(&self, thread: &str, turn: &str) -> bool {
         let state = self.lock();
         let entry = state.threads.get(thread);
         entry.is_some_and(|entry| entry.lacks_end(turn))
     }
 
-    /// Records that this connection follows a thread that it did not follow before, and whether a
-    /// turn runs on it.
+    /// Records that this connection begins to follow a thread, and whether a turn is running on it.
     pub(crate) fn followed(&self, thread: &str, is_active: bool) {
         let mut state = self.lock();
         if is_active {
@@ -87,7 +87,7 @@ impl TurnLog {
         self.changed.notify_waiters();
     }
 
-    /// Records that this connection no longer follows a thread, whose turns go on unseen.
+    /// Records that this connection no longer follows a thread, whose turns continue unseen.
     pub(crate) fn let_go(&self, thread: &str) {
         if let Some(entry) = self.lock().threads.get_mut(thread) {
             entry.let_go();
@@ -124,7 +124,7 @@ impl TurnLog {
             .unwrap_or(false)
     }
 
-    /// Whether nothing of the turn was there before this line.
+    /// Whether the turn had no events before this line.
     pub(crate) fn begins_with(&self, thread: &str, turn: &str, seq: u64) -> bool {
         self.with(thread, turn, |turn| turn.begins_with(seq))
             .unwrap_or(false)

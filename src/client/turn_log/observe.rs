@@ -93,7 +93,7 @@ impl TurnLog {
             _ => {}
         }
         let of = locked.thread(thread);
-        // A message is delivered once, so it need not be known any longer.
+        // A message is delivered only once, so it can be forgotten.
         let delivered = item_type == "userMessage"
             && of.has_queued()
             && client_id(params).is_some_and(|id| of.dequeue(&id));
@@ -118,7 +118,7 @@ impl TurnLog {
     }
 }
 
-/// The id that the client of a user message gave it.
+/// The id that the client gave to its user message.
 fn client_id(params: &str) -> Option<String> {
     at::<Option<String>>(params, &["item", "clientId"])
         .ok()

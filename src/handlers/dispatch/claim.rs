@@ -1,4 +1,4 @@
-//! The claim of an open request: whoever has it answers the request, and nobody else does.
+//! The claim of an open request. Whoever holds it answers the request, and nobody else does.
 
 /// Who answers a request. A claim is never given back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! Several parties that would answer one request at the same moment.
+//! Several parties try to answer one request at the same moment.
 
 use std::{
     sync::{
@@ -38,7 +38,7 @@ fn decision(answer: &Value) -> String {
     decision.unwrap_or("none").to_owned()
 }
 
-/// What an audit was told: the item and the answer.
+/// The item and the answer of each call of the audit.
 type Told = Arc<Mutex<Vec<(String, String)>>>;
 
 fn audited(told: &Told, audit: &Audit) {
@@ -56,7 +56,7 @@ fn pair(item: &str, decision: &str) -> (String, String) {
     (item.to_owned(), decision.to_owned())
 }
 
-/// A handler that runs, counted.
+/// Counts a handler while it runs.
 struct Running(Arc<AtomicUsize>);
 
 impl Running {
@@ -101,8 +101,8 @@ async fn a_handler_that_returns_after_the_callers_answer_is_neither_sent_nor_aud
     assert_eq!(told(&audits), [pair("i", "decline")]);
 }
 
-/// A request of another client's thread that this client is just answering by hand: the audit is
-/// called, and goes on when something is sent to it.
+/// A request of another client's thread that this client is answering by hand. The audit has been
+/// called and waits for a message on `go_on`.
 struct Answering {
     client: CasClient,
     server: FakeServer,
@@ -110,7 +110,7 @@ struct Answering {
     answer: tokio::task::JoinHandle<Result<(), Error>>,
     audits: Told,
     go_on: mpsc::Sender<()>,
-    /// How many handlers run.
+    /// The number of running handlers.
     running: Arc<AtomicUsize>,
 }
 

@@ -88,7 +88,7 @@ impl Dispatch {
             return Err(gone("the connection has ended"));
         };
         let answer = self.explicit(&call, answer).map_err(Error::Invalid)?;
-        // NB. From here on only this answer takes the request out of the table.
+        // NB. From here on, only this answer removes the request from the table.
         let handler = match self.claim(message, Claim::Caller) {
             Ok(handler) => handler,
             Err(Unclaimable::Claimed) => return Err(gone("it is being answered")),

@@ -1,8 +1,8 @@
 //! Server requests: each runs in a task of its own and is answered exactly once.
 //!
-//! The table of open requests decides: whoever claims an entry of it settles the request. A
-//! handler's answer, a handler's panic, the server's notice that somebody else has answered, the
-//! end of the turn and the end of the connection all go through the table.
+//! The table of open requests decides: whoever claims an entry settles the request. A handler's
+//! answer, a handler's panic, the server's notice that somebody else has answered, the end of the
+//! turn and the end of the connection all go through the table.
 
 mod approval;
 mod call;
@@ -97,7 +97,7 @@ struct Open {
     /// The item of a tool call. The completion of the item withdraws the call.
     call_id: Option<String>,
     task: Option<AbortHandle>,
-    /// Who answers the request. The answer is sent as soon as the audit knows it.
+    /// Who answers the request. The answer is sent as soon as the audit has returned.
     claim: Option<Claim>,
     /// Says why the request no longer waits, once it does not.
     settled: watch::Sender<Option<Settled>>,
@@ -146,8 +146,9 @@ impl Dispatch {
             .unclaimed
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        // NB. Under the lock: the end of the connection takes the sender out after it has closed the
-        // table, so a sender that is put here before the table is closed is taken out.
+        // NB. This holds the lock of `unclaimed`. The end of the connection closes the table before
+        // it takes the sender out, so it takes out every sender that is stored before the table is
+        // closed.
         let closed = self.lock().closed;
         let before = (!closed).then(|| unclaimed.replace(sender));
         drop(unclaimed);

@@ -1,5 +1,5 @@
-//! Who settles an open request. Whoever claims it answers it, and nobody else does: what the audit
-//! is called with is what is sent.
+//! Settles open requests. Whoever claims a request answers it, and nobody else does, so the audit
+//! is called with the answer that is sent.
 
 use std::sync::Weak;
 
@@ -16,7 +16,7 @@ use crate::{
 };
 
 impl Dispatch {
-    /// Claims an open request. From then on only [`send`](Self::send) takes it out of the table.
+    /// Claims an open request. From then on, only [`send`](Self::send) removes it from the table.
     /// Returns the task of its handler, for a caller that answers in the handler's place.
     pub(super) fn claim(
         &self,
@@ -32,15 +32,16 @@ impl Dispatch {
         Ok(open.task.take())
     }
 
-    /// Hands the task that runs a request's handler to the request, which owns it from then on.
+    /// Stores the task of a request's handler in the entry of the request, which owns it from then
+    /// on.
     pub(super) fn own(&self, message: &Incoming, task: AbortHandle) {
         let mut table = self.lock();
         match table.open_mut(message).map(|open| (open.claim, open)) {
             Some((None, open)) => open.task = Some(task),
             // The task itself has claimed the request already.
             Some((Some(Claim::Handlers), _)) => {}
-            // Somebody else answers, the task has settled the request already, or the connection
-            // has just ended.
+            // Somebody else is answering, the task has already settled the request, or the
+            // connection has just ended.
             Some((Some(Claim::Caller), _)) | None => {
                 drop(table);
                 task.abort();
@@ -56,7 +57,7 @@ impl Dispatch {
             return;
         }
         let turn = self.auditing.lock().await;
-        // NB. Not before it is this request's turn: until then it may be withdrawn.
+        // NB. Not before this request's turn: until then the request may be withdrawn.
         if self.claim(message, Claim::Handlers).is_ok() {
             self.audit(message, answer).await;
             drop(turn);
@@ -86,7 +87,7 @@ impl Dispatch {
             return;
         };
         let settled = self.lock().open.remove(id);
-        // With its task, so not under the lock.
+        // The entry drops its task, so not under the lock.
         if let Some(open) = settled {
             open.settled.send_replace(Some(Settled::Answered));
         }
@@ -101,7 +102,7 @@ impl Dispatch {
         }
     }
 
-    /// Whether the audit is called with this answer before the answer is sent.
+    /// Whether the audit is called with this answer before it is sent.
     pub(super) fn is_audited(&self, message: &Incoming, answer: &Answer) -> bool {
         self.audit.is_some() && answer.decided.is_some() && is_decision(message)
     }
@@ -114,7 +115,7 @@ impl Dispatch {
         }
     }
 
-    /// Calls the user's audit, which may block, on a thread where blocking is allowed.
+    /// Calls the user's audit, which may block, on a thread that may block.
     pub(super) async fn call_audit(&self, event: Audit) {
         let Some(audit) = self.audit.clone() else {
             return;
@@ -128,7 +129,8 @@ impl Dispatch {
 }
 
 impl super::Table {
-    /// The entry of a request. The server may reuse the id of a withdrawn request for another one.
+    /// Returns the entry of a request. The server may reuse the id of a withdrawn request for
+    /// another one.
     fn open_mut(&mut self, message: &Incoming) -> Option<&mut Open> {
         let open = self.open.get_mut(message.parts().id()?)?;
         (open.message.seq() == message.seq()).then_some(open)

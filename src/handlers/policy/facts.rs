@@ -20,7 +20,7 @@ pub(crate) struct Facts {
     pub(super) thread: Option<String>,
     pub(super) command: Option<String>,
     pub(super) cwd: Option<String>,
-    /// Where a command or a permission would have its effect, if not on the server's machine.
+    /// The environment that a command or a permission affects, if not the server's machine.
     pub(super) environment: Option<String>,
     /// The host that a command wants to reach.
     pub(super) host: Option<String>,

@@ -266,7 +266,8 @@ impl Rule {
             .into()
     }
 
-    /// A rule that accepts is about the server's machine, unless it names another environment.
+    /// Matches the server's machine for a rule that accepts, unless the rule names another
+    /// environment.
     fn environment_matches(&self, facts: &Facts) -> Match {
         let id = facts.environment.as_deref().unwrap_or(LOCAL);
         if self.environments.is_empty() {
@@ -320,7 +321,7 @@ fn name_matches(subject: Subject, wanted: &[String], got: Option<&str>, facts: &
     }
 }
 
-/// Whether a name is the wanted one. A final `*` takes any ending.
+/// Whether a name matches the wanted one. A final `*` matches any ending.
 fn is_named(wanted: &str, got: &str) -> bool {
     match wanted.strip_suffix('*') {
         Some(prefix) => got.starts_with(prefix),

@@ -271,8 +271,8 @@ const RUN: &[&str] = &[
     "x",
 ];
 
-/// Programs that read their configuration from the directory they work in, which can name other
-/// programs: `core.fsmonitor` in the configuration of a repository runs with each `git status`.
+/// Programs that read configuration from their working directory, which can name other programs:
+/// `git status` runs the `core.fsmonitor` of the repository's configuration each time.
 const CONFIGURED: &[&str] = &["git", "hg", "jj"];
 
 /// Programs that run what follows their options: the program to check is a later word.
@@ -314,8 +314,8 @@ pub(super) fn can_run_others(words: &[String]) -> bool {
     runs_anything(program) || WITH_SUBCOMMANDS.contains(&name(program).as_str()) && runs(rest)
 }
 
-/// Whether the directory that a command runs in decides what it runs: by the configuration there,
-/// or because its program is named relative to it.
+/// Whether the working directory of a command decides what it runs, by its configuration or because
+/// the path of the program is relative.
 pub(super) fn obeys_directory(words: &[String]) -> bool {
     words.first().is_some_and(|program| {
         let is_relative = program.contains('/') && !program.starts_with('/');

@@ -35,17 +35,18 @@ use crate::handlers::decision::Decision;
 /// Rule::accept().exact_command("cargo test");
 /// ```
 ///
-/// A command can also run what the files of its directory say, and the model may write files. `git`
-/// runs programs that the configuration of a repository names, and `./lint.sh` is another file in
-/// each directory, so give such a rule an [`exact_cwd`](Self::exact_cwd) whose `.git` and scripts
-/// the model can't write. Build tools and test runners (`cargo test`, `npm run lint`) run code of
-/// the project in any case: accept them only if the model may run that code outside of the sandbox.
+/// A command can also run what the files in its directory specify, and the model may write files.
+/// `git` runs the programs that a repository's configuration names, and `./lint.sh` is a different
+/// file in each directory, so give such a rule an [`exact_cwd`](Self::exact_cwd) whose `.git` and
+/// scripts the model can't write. Build tools and test runners (`cargo test`, `npm run lint`) run
+/// the project's code in any case: accept them only if the model may run that code outside of the
+/// sandbox.
 ///
-/// `Rule::accept().command("git")` accepts any program: `git -c core.sshCommand=…` runs one. For a
-/// rule that accepts such a program (`find`, `xargs`, `env`, `ssh`, `make`, `python` and others)
-/// without a subcommand, and for one that accepts `git` or a program with a relative path without
-/// an exact directory, the crate logs a warning when the rule is registered, and each decision by it
-/// has the warning in its [`Audit`](super::Audit).
+/// `Rule::accept().command("git")` accepts any program: `git -c core.sshCommand=…` runs one. The
+/// crate warns about a rule that accepts such a program (`find`, `xargs`, `env`, `ssh`, `make`,
+/// `python` and others) without a subcommand, and about one that accepts `git` or a program with a
+/// relative path without an exact directory. It logs the warning when the rule is registered, and
+/// each decision by the rule has it in its [`Audit`](super::Audit).
 #[derive(Debug, Clone, PartialEq)]
 #[must_use = "a rule decides nothing until it is in a policy"]
 pub struct Rule {
@@ -140,9 +141,10 @@ impl Rule {
     /// The model can choose the amendment. The rule takes it only if it is no wider than the rule
     /// itself: the amendment must begin with the words of a [`command`](Self::command) of the rule,
     /// and each plain command of the line must begin with the amendment. A rule with a
-    /// [`cwd`](Self::cwd), an [`exact_cwd`](Self::exact_cwd), a [`thread`](Self::thread) or an [`exact_command`](Self::exact_command)
-    /// is narrower than any amendment. A rule without commands takes no amendment for a program
-    /// that is known to run others, for `git`, or for a relative path. Without the amendment the request is accepted for the session.
+    /// [`cwd`](Self::cwd), an [`exact_cwd`](Self::exact_cwd), a [`thread`](Self::thread) or an
+    /// [`exact_command`](Self::exact_command) is narrower than any amendment. A rule without
+    /// commands takes no amendment for a program that is known to run others, for `git`, or for a
+    /// relative path. Without the amendment the request is accepted for the session.
     pub fn accept_always() -> Self {
         Self::new(Decision::AcceptAlways)
     }
@@ -194,7 +196,7 @@ impl Rule {
         self
     }
 
-    /// Matches requests whose working directory is this one, and not one below it.
+    /// Matches requests with exactly this working directory, not one below it.
     pub fn exact_cwd(mut self, dir: impl AsRef<Path>) -> Self {
         self.exact_cwds.push(absolute(dir.as_ref()));
         self

@@ -55,7 +55,7 @@ impl PrivateDir {
     }
 }
 
-/// A name that no other file of this user has.
+/// Returns a name that no other file of this user has.
 pub(crate) fn unique_name() -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);

@@ -105,7 +105,7 @@ async fn act(args: &Args, client: &CasClient, signals: &mut Signals) -> Result<u
     }
 }
 
-/// Does what is done at once; returns the goal that is to be followed to its end.
+/// Performs the action. Returns the goal if the command then follows it to its end.
 async fn begin(args: &Args, client: &CasClient) -> Result<Option<Goal>> {
     let one = args.one();
     let id = thread_named(client, &one.thread).await?;
@@ -150,7 +150,7 @@ async fn call(client: &CasClient, method: &str, params: &Value) -> Result<Box<Ra
     Ok(client.call(method, params).await?)
 }
 
-/// The goal of the thread, as the server tells it, and its status.
+/// The server's response with the goal of the thread, and the status of the goal.
 async fn present(client: &CasClient, id: &str) -> Result<(Box<RawValue>, String)> {
     let answer = call(client, "thread/goal/get", &json!({"threadId": id})).await?;
     match parsed(&answer)["goal"]["status"].as_str() {

@@ -108,7 +108,8 @@ impl Args {
             // Moves the cursor to the upper left and clears the screen from there.
             verbatim("\x1b[H\x1b[J")?;
         }
-        // Where it is looked at once, that the named server can't be reached is why the command fails.
+        // Without --watch, the command fails if the named server can't be reached, so the table
+        // does not list it.
         let is_told = |place: &&Unreachable| {
             if is_named(place, named) {
                 self.watch
@@ -241,12 +242,12 @@ fn place(server: &LiveServer, home: Option<&Path>) -> String {
     address
 }
 
-/// Whether it is the server of --connect.
+/// Whether this is the server named by --connect.
 fn is_named(place: &Unreachable, named: Option<&str>) -> bool {
     named == Some(place.address.as_str())
 }
 
-/// Whether nobody has started a server there, which is no news.
+/// Whether no server was started there, which is not worth reporting.
 fn is_nobody(place: &Unreachable) -> bool {
     matches!(&place.error, Error::Connect(error) if matches!(error.kind, ConnectErrorKind::NoServer))
 }

@@ -47,7 +47,7 @@ pub(crate) async fn run(args: Args) -> Result {
     done
 }
 
-/// The API key, which is piped in: what is typed could be read on the screen.
+/// Reads the API key from a pipe: a typed key would be visible on the screen.
 async fn key() -> Result<String> {
     if io::stdin().is_terminal() {
         let text = "--api-key reads the key from standard input, where it would be seen as it is typed: give it a file or a \

@@ -1,4 +1,4 @@
-//! Which flags of the file go with those that were typed.
+//! Selects the flags of the file that fit the typed ones.
 
 use std::ffi::OsString;
 
@@ -7,12 +7,13 @@ use clap::{Command, Error, error::ErrorKind};
 use super::Flag;
 use crate::usage::without_secrets;
 
-/// The flags of the file that go with the command line, of layers of which the later ones count for more.
+/// Returns the flags of the file that fit the command line. Later layers take precedence.
 ///
-/// A flag that excludes one that counts for more, or that wants one which is not there, is left out.
+/// Leaves out a flag that conflicts with one of higher precedence, or that requires one that is
+/// missing.
 ///
 /// # Errors
-/// If a flag is wrong, or if two of one layer exclude each other.
+/// If a flag is wrong, or if two flags of one layer conflict.
 pub(super) fn fitting(
     cli: &Command,
     args: &[OsString],
@@ -25,7 +26,7 @@ pub(super) fn fitting(
     if all.is_empty() || parse(&all).is_ok() {
         return Ok(all);
     }
-    // What is wrong with the command line itself is what has to be told.
+    // If the command line itself is wrong, that error is the one to report.
     if parse(&[]).is_err() {
         return Ok(Vec::new());
     }
@@ -47,7 +48,7 @@ pub(super) fn fitting(
                 }
                 !fits
             });
-            // One that was taken may be what another one wants.
+            // A flag that was just taken may be the one that another flag requires.
             if open.is_empty() || open.len() == before {
                 break;
             }
@@ -63,7 +64,7 @@ pub(super) fn fitting(
     Ok(taken)
 }
 
-/// The command line with flags behind the name of the command, which stands there.
+/// The command line with `flags` inserted after the name of the command, which is at `at`.
 pub(super) fn line(args: &[OsString], at: usize, flags: &[OsString]) -> Vec<OsString> {
     [&args[..=at], flags, &args[at + 1..]].concat()
 }
@@ -71,12 +72,12 @@ pub(super) fn line(args: &[OsString], at: usize, flags: &[OsString]) -> Vec<OsSt
 fn verdict(cli: &Command, args: Vec<OsString>) -> Result<(), Error> {
     match cli.clone().try_get_matches_from(args) {
         Err(error) if error.use_stderr() => Err(without_secrets(error)),
-        // The help and the version are no errors.
+        // The help and the version are not errors.
         _ => Ok(()),
     }
 }
 
-/// Whether a flag is right in itself.
+/// Whether the error is about other flags, so that this one is valid in itself.
 fn is_about_others(error: &Error) -> bool {
     matches!(
         error.kind(),
@@ -84,7 +85,7 @@ fn is_about_others(error: &Error) -> bool {
     )
 }
 
-/// What is wrong, in a line.
+/// The error in one line.
 fn told(error: &Error) -> String {
     let text = error.render().to_string();
     let first = text.lines().next().unwrap_or_default();
@@ -97,7 +98,7 @@ mod tests {
 
     use super::*;
 
-    /// What goes with a command line, of a file and of a profile in it.
+    /// The flags that fit a command line, from a file and a profile in it.
     fn with(typed: &[&str], layers: [&[&str]; 2]) -> Result<Vec<String>, String> {
         let args: Vec<OsString> = ["cas"].iter().chain(typed).map(OsString::from).collect();
         let layers = layers.map(|layer| layer.iter().map(|flag| vec![flag.into()]).collect());
@@ -160,7 +161,7 @@ mod tests {
             error.contains("'--last'") && error.contains("'--ephemeral'"),
             "{error}"
         );
-        // Of a command line that is wrong itself, clap says what is.
+        // If the command line itself is wrong, clap reports that.
         let none: [String; 0] = [];
         assert_eq!(
             with(&["ask", "--fly"], [&["--sandbox=nope"], &[]]).unwrap(),

@@ -1,4 +1,4 @@
-//! The user's defaults: flags in a file, as they are or by the name of a profile.
+//! The user's defaults: flags in a file, at its top level or in a named profile.
 //!
 //! ```toml
 //! approvals = "ask"            # for every command that has --approvals
@@ -18,10 +18,12 @@ use toml::{Table, Value};
 
 use crate::usage::FOR_PROGRAMS;
 
-/// Commands for which a default has no meaning. What [programs run](FOR_PROGRAMS) keeps the defaults of its contract.
+/// Commands that have no use for defaults. Commands [for programs](FOR_PROGRAMS) keep the defaults
+/// of their contract.
 const WITHOUT_DEFAULTS: [&str; 2] = ["man", "completions"];
 
-/// Where the file is: `$CAS_CONFIG`, else `cas/config.toml` in `$XDG_CONFIG_HOME` or `~/.config`.
+/// The path of the file: `$CAS_CONFIG`, else `cas/config.toml` in `$XDG_CONFIG_HOME` or
+/// `~/.config`.
 pub(crate) fn path() -> Option<PathBuf> {
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
     if let Some(path) = set("CAS_CONFIG") {
@@ -34,7 +36,7 @@ pub(crate) fn path() -> Option<PathBuf> {
     Some(dir.join("cas/config.toml"))
 }
 
-/// The flags of the file that a command line was given.
+/// The flags of the file that were added to a command line.
 #[derive(Debug, Default)]
 pub(crate) struct Defaults {
     path: PathBuf,
@@ -42,7 +44,8 @@ pub(crate) struct Defaults {
 }
 
 impl Defaults {
-    /// What there is to know of the flags where they make no sense: nobody has typed these. Their values may be secrets.
+    /// Names the flags of the file, for an error about flags: the user did not type these. Leaves
+    /// out their values, which may be secrets.
     pub(crate) fn remark(&self) -> Option<String> {
         if self.flags.is_empty() {
             return None;
@@ -56,12 +59,14 @@ impl Defaults {
     }
 }
 
-/// The command line with the flags of the file before those that were given, which so win.
+/// Inserts the flags of the file before the flags that were given, so that the given ones win.
 ///
-/// What does not go with the flags that were given is left out, and of the file's the profile's win.
+/// Leaves out flags that don't fit the given ones. A profile's flags win over the others of the
+/// file.
 ///
 /// # Errors
-/// If the file can't be read, has a flag that no command has, or flags that are wrong or exclude each other.
+/// If the file can't be read, has a flag that no command has, or has flags that are wrong or
+/// exclude each other.
 pub(crate) fn with_defaults(
     cli: &Command,
     args: Vec<OsString>,
@@ -99,7 +104,8 @@ pub(crate) fn with_defaults(
     Ok((args, Defaults { path, flags }))
 }
 
-/// What is wrong with a file, and in which line. The line is not quoted: it may hold a secret.
+/// Describes an error in the file and names its line. The line is not quoted: it may contain a
+/// secret.
 fn at_its_line(text: &str, error: &toml::de::Error) -> String {
     let message = error.message();
     match error.span().and_then(|span| text.get(..span.start)) {
@@ -108,19 +114,19 @@ fn at_its_line(text: &str, error: &toml::de::Error) -> String {
     }
 }
 
-/// What a command line is for.
+/// The command that a command line names.
 #[derive(Debug)]
 pub(crate) struct Typed<'a> {
     command: &'a Command,
-    /// The first of the names that lead to the command, as it was typed.
+    /// The first word of the command's name, as it was typed.
     first: &'a str,
-    /// Where the last of them stands.
+    /// The index of the last word of the name.
     at: usize,
     profile: Option<String>,
 }
 
 impl<'a> Typed<'a> {
-    /// `None` if no command is named.
+    /// Returns `None` if no command is named.
     pub(crate) fn of(cli: &'a Command, args: &'a [OsString]) -> Option<Self> {
         let (mut command, mut at, mut first, mut profile) = (cli, 0, None, None);
         let mut open = true;
@@ -158,7 +164,7 @@ impl<'a> Typed<'a> {
         })
     }
 
-    /// Whether it is for [what programs run](FOR_PROGRAMS).
+    /// Whether the command is [for programs](FOR_PROGRAMS).
     pub(crate) fn is_for_programs(&self) -> bool {
         FOR_PROGRAMS.contains(&self.first)
     }
@@ -173,10 +179,10 @@ fn takes_value(cli: &Command, flag: &str) -> bool {
         .any(|arg| arg.get_long() == Some(flag) && arg.get_action().takes_values())
 }
 
-/// A flag as it stands in the file: once, or once for each value of a list.
+/// A flag of the file: given once, or once for each value of a list.
 pub(super) type Flag = Vec<OsString>;
 
-/// The flags of a table that the command has.
+/// The flags of the table that the command accepts.
 fn flags(cli: &Command, command: &Command, table: &Table) -> Result<Vec<Flag>, String> {
     let mut flags = Vec::new();
     for (name, value) in table {
@@ -249,7 +255,7 @@ mod tests {
             found(&["cas", "threads", "list", "--config-profile", "x"]),
             Some(("list".into(), 2, Some("x".into())))
         );
-        // A prompt that is the name of a command is a prompt.
+        // A prompt that is also the name of a command is a prompt.
         assert_eq!(
             found(&["cas", "ask", "threads", "--", "--config-profile=y"]),
             Some(("ask".into(), 1, None))

@@ -103,8 +103,8 @@ impl<O: AsyncWrite + Unpin> Output<O> {
         }
     }
 
-    /// Writes what waits until the work is done; `None` if nobody reads it. As cancel safe as the
-    /// work.
+    /// Writes waiting events until the work is done; returns `None` if nobody reads them. As cancel
+    /// safe as the work.
     pub(super) async fn write_during<T>(
         &mut self,
         session: &mut Session,

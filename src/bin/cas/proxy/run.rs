@@ -99,7 +99,7 @@ pub(crate) async fn run(
     instance.run().await
 }
 
-/// The end of an instance that has no server yet; returns the exit code.
+/// Ends an instance that has no server yet; returns the exit code.
 async fn ended_early<O: AsyncWrite + Unpin>(
     notice: Notice,
     mut session: Session,

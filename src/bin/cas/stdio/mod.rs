@@ -38,7 +38,7 @@ impl Typed {
         })
     }
 
-    /// Drops what was typed so far, entered or not: it was not meant for what is asked next.
+    /// Discards what was typed so far, entered or not: it was not meant for the next question.
     pub(crate) async fn discard(&mut self) {
         self.terminal.discard_input().await;
         self.line.clear();

@@ -118,10 +118,10 @@ impl Stdio {
         })
     }
 
-    /// Drops what was typed on a terminal and not read; nothing else has it.
+    /// Discards what was typed and not read. Only a terminal has such input.
     pub(crate) fn discard_input(&mut self) -> impl Future<Output = ()> + use<> {
         if let Io::Ready(file) = &self.io {
-            // There is nobody to tell.
+            // There is nobody to report an error to.
             let _ = tcflush(file.get_ref(), QueueSelector::IFlush);
         }
         std::future::ready(())

@@ -15,7 +15,7 @@ use tokio::{
     time::timeout,
 };
 
-/// After so long nothing more is taken to have been typed before.
+/// After this long without input, everything typed earlier has been discarded.
 const SILENCE: Duration = Duration::from_millis(50);
 
 /// Standard input.
@@ -64,7 +64,8 @@ impl Stdout {
 }
 
 impl Stdin {
-    /// Drops what was typed and not read: a console says that there is no more only by its silence.
+    /// Discards what was typed and not read. Only its silence shows that a console has no more
+    /// input.
     pub(crate) async fn discard_input(&mut self) {
         let mut bytes = [0; 1024];
         while let Ok(Ok(1..)) = timeout(SILENCE, self.read(&mut bytes)).await {}

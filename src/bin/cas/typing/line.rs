@@ -5,7 +5,7 @@ use unicode_width::UnicodeWidthStr as _;
 use super::keys::Key;
 use crate::output::field;
 
-/// How many characters are shown for each column, of which all but one take no room.
+/// The maximum number of characters shown for each column; all but one of them have no width.
 const MARKS: usize = 16;
 
 #[derive(Debug, Default)]
@@ -95,7 +95,7 @@ impl Line {
             }
         };
         let (before, after) = self.chars.split_at(self.at);
-        // NB. A line may be as long as what was pasted into it, so only what is shown of it is looked at.
+        // NB. A pasted line may be of any length, so only the part that is shown is examined.
         let (mut left, at) = fitting(before.iter().rev().map(cell), room);
         left.reverse();
         let (right, _) = fitting(after.iter().map(cell), room - at);
@@ -103,10 +103,10 @@ impl Line {
     }
 }
 
-/// The first of these cells that fit into so many columns, and how many columns they take.
+/// The leading cells that fit into `room` columns, and how many columns they take.
 fn fitting(cells: impl Iterator<Item = String>, room: usize) -> (Vec<String>, usize) {
     let (mut fitting, mut used) = (Vec::new(), 0);
-    // What takes no room, as an accent, is bounded with the rest.
+    // Characters without a width, such as accents, are limited too.
     for cell in cells.take(room.saturating_mul(MARKS)) {
         if used + cell.width() > room {
             break;

@@ -30,7 +30,7 @@ pub(crate) enum Input {
 /// What was typed.
 pub(crate) enum Entry {
     Line(String),
-    /// A key, and whether the next one is there already.
+    /// A key, and whether the next one is already available.
     Key(Key, bool),
     End,
 }
@@ -52,7 +52,7 @@ impl Input {
         !matches!(self, Self::Nobody | Self::Lines(_))
     }
 
-    /// Drops what was typed so far, where it is handed out as lines.
+    /// Discards what was typed so far, if it is handed out as lines.
     pub(crate) async fn discard_lines(&mut self) {
         if let Self::Lines(typed) = self {
             typed.discard().await;

@@ -2,8 +2,8 @@
 
 use std::{ffi::OsString, fmt, path::PathBuf};
 
-/// The variable with the token of `cas --connect`. A codex that the command starts must not inherit
-/// it: what its agent runs could read it, and the token is for another server.
+/// The variable with the token of `cas --connect`. A codex that `cas` starts must not inherit it:
+/// the programs that its agent runs could read it, and the token is for another server.
 pub const CONNECT_TOKEN: &str = "CAS_CONNECT_TOKEN";
 
 /// The program, arguments and environment of a child.

@@ -144,7 +144,8 @@ impl Show {
         let Some(typed) = &mut self.typed else {
             return Ok(());
         };
-        // NB. What was typed before this was asked answers something else: a question that was withdrawn, say.
+        // NB. Whatever was typed before this prompt answers something else, such as a withdrawn
+        // question.
         typed.discard().await;
         complain(&text);
         let _ = write!(

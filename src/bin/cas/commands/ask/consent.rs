@@ -37,7 +37,7 @@ pub(super) struct Consent {
 }
 
 const CHOICES: &str = "[y]es, yes for the [s]ession, [n]o, no and s[t]op the turn? ";
-/// For what can't be told in full.
+/// The choices for a request that can't be shown in full.
 const REFUSALS: &str = "[n]o, no and s[t]op the turn? ";
 
 impl Consent {
@@ -63,7 +63,7 @@ impl Consent {
         answered.await.ok()?
     }
 
-    /// Asks about the requests for approval.
+    /// Returns a handler that asks the user about approvals.
     pub(super) fn approvals(self) -> impl Approvals {
         move |_: ApprovalRequest, context: RequestContext| {
             let consent = self.clone();
@@ -75,7 +75,7 @@ impl Consent {
         let pending = context.client.pending_requests();
         let request = { pending.iter() }.find(|request| request.id == context.request_id);
         let Some(request) = request else {
-            // It waits no longer.
+            // The request is no longer pending.
             return Decision::Decline;
         };
         let wanted = Wanted::of(request, Vec::new(), |_| false);

@@ -183,7 +183,7 @@ enum Sandbox {
     DangerFullAccess,
 }
 
-/// How long what is still written in the end may take where the reader is slow.
+/// How long the last output may take to write if the reader is slow.
 const LAST_WORDS: Duration = Duration::from_millis(300);
 
 pub(crate) async fn run(args: Args, signals: &mut Signals) -> Result<u8> {
@@ -280,7 +280,7 @@ async fn thread(client: &CasClient, args: &Args) -> Result<Thread> {
         Sandbox::WorkspaceWrite => SandboxMode::WorkspaceWrite,
         Sandbox::DangerFullAccess => SandboxMode::DangerFullAccess,
     });
-    // Turns that are asked for name these themselves, and those of a goal take what the thread has.
+    // A turn started here names its own model and directory; the turns of a goal use the thread's.
     let (model, cwd) = if args.goal {
         (args.model.clone(), args.server.other_dir()?)
     } else {

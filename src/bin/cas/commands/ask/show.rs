@@ -44,7 +44,7 @@ pub(super) struct Show {
     pub(super) json: bool,
     pub(super) quiet: bool,
     markdown: bool,
-    /// Whether the thread is gone with its server, so that nobody can go on with it.
+    /// Whether the thread ends with its server, so that it can't be continued.
     pub(super) is_ephemeral: bool,
     /// Whether there is somebody to show the spinner to.
     pub(super) spins: bool,

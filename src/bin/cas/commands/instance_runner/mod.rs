@@ -128,7 +128,7 @@ pub(crate) async fn run(args: Args, signals: &mut Signals) -> Result {
     outcome.report(&args, &params, began.elapsed())
 }
 
-/// Where the state files are. A directory of this run alone is gone with it.
+/// The directory of the state files. A directory created for this run is removed at its end.
 struct StateDir {
     path: PathBuf,
     is_temporary: bool,
@@ -137,7 +137,7 @@ struct StateDir {
 impl StateDir {
     fn new(given: Option<&Path>) -> Self {
         let path = given.map_or_else(
-            // Of a name that nobody can have made in advance.
+            // Nobody can have created this name in advance.
             || std::env::temp_dir().join(format!("cas-instances-{}", uuid::Uuid::new_v4())),
             Path::to_owned,
         );
@@ -149,7 +149,7 @@ impl StateDir {
 impl Drop for StateDir {
     fn drop(&mut self) {
         if self.is_temporary {
-            // Only what the instances of this run have written is in it.
+            // The directory contains only what the instances of this run wrote.
             let _ = fs::remove_dir_all(&self.path);
         }
     }

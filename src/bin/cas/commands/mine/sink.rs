@@ -16,9 +16,9 @@ use crate::output::{Failure, Result, raw_json};
 const BEGINNINGS: [&[u8]; 2] = [br#"{"archived":"#, br#"{"listedAt":"#];
 
 pub(crate) enum Sink {
-    /// A file of records, which have been read, and its name.
+    /// A file whose records have been read, and its name.
     File(File, PathBuf),
-    /// A pipe or a device, from which nothing is read, and its name.
+    /// A pipe or a device, which is never read, and its name.
     #[cfg(unix)]
     Stream(File, PathBuf),
     Stdout,

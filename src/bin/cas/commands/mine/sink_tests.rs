@@ -137,7 +137,7 @@ fn a_file_that_can_not_be_written_to_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("full.jsonl");
     std::fs::write(&path, "").unwrap();
-    // It may only be read.
+    // The file is open for reading only.
     let mut sink = Sink::File(File::open(&path).unwrap(), path);
     let error = sink.write(&Value::Null).unwrap_err();
     assert!(error.text().contains("full.jsonl"), "{}", error.text());

@@ -1,11 +1,11 @@
-//! The members of a JSON object, each taken once: what is left was not understood.
+//! The members of a JSON object. Each is taken once; whatever is left was not understood.
 
 use serde_json::{Map, Value};
 
 pub(super) struct Members(Map<String, Value>);
 
 impl Members {
-    /// What is neither an object nor `null` is unclear.
+    /// Adds `value` to `unclear` if it is neither an object nor `null`.
     pub(super) fn of(value: Value, unclear: &mut Vec<String>) -> Self {
         match value {
             Value::Object(members) => Self(members),
@@ -17,12 +17,12 @@ impl Members {
         }
     }
 
-    /// `null` if there is none.
+    /// Returns `null` if there is no such member.
     pub(super) fn take(&mut self, key: &str) -> Value {
         self.0.remove(key).unwrap_or_default()
     }
 
-    /// A text that says something; any other value is unclear.
+    /// Returns a string that is not blank. A value other than a string or `null` is unclear.
     pub(super) fn text(&mut self, key: &str, unclear: &mut Vec<String>) -> Option<String> {
         match self.take(key) {
             Value::Null => None,
@@ -34,7 +34,8 @@ impl Members {
         }
     }
 
-    /// Whatever says something and was not taken is unclear.
+    /// Adds the members that were not taken to `unclear`, except those that are empty, `null` or
+    /// `false`.
     pub(super) fn unknown(&mut self, unclear: &mut Vec<String>) {
         for (key, value) in std::mem::take(&mut self.0) {
             if !says_nothing(&value) {

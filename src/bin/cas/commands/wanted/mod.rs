@@ -1,7 +1,8 @@
-//! What a request for approval would allow, as a person is told it before the decision: in `ask`, `attach` and `watch`.
+//! What a request for approval would allow, as `ask`, `attach` and `watch` show it to the user
+//! before the decision.
 //!
-//! All that is granted is told. A request that asks for something which can't be told, or which this version does not
-//! know, is told as far as it can be, and nobody is offered to accept it.
+//! They show everything that would be granted. If part of a request can't be shown, or this version
+//! does not know it, they show the rest and don't offer to accept the request.
 
 mod members;
 mod permissions;
@@ -14,25 +15,25 @@ pub(super) use self::tool_call::ToolCall;
 use self::{members::Members, permissions::granted};
 use crate::output::field;
 
-/// What a request is about. The texts are those of the request: they are made safe where they are shown.
+/// What a request is about. The texts come from the request; they are escaped where they are shown.
 #[derive(Debug, Default)]
 pub(super) struct Wanted {
-    /// What stands before [`act`](Self::act) where it is not "wants to".
+    /// The words before [`act`](Self::act), unless those are "wants to".
     lead: &'static str,
-    /// What is to be done, as in `run ls`.
+    /// The action, such as `run ls`.
     act: String,
-    /// What that allows beside it, as in `may write to /`.
+    /// What the request also allows, such as `may write to /`.
     grants: Vec<String>,
-    /// Where, and with what.
+    /// Where the action happens, and with what arguments.
     circumstances: Vec<String>,
-    /// What is changed in files.
+    /// The text of the file changes.
     diffs: Vec<String>,
     reason: Option<String>,
-    /// Why nobody is offered to accept it.
+    /// Why the request can't be accepted here.
     unclear: Vec<String>,
 }
 
-/// What each request of a turn has, and what only decisions are about that no letter stands for.
+/// Keys that every request of a turn has, and keys that matter only for decisions without a letter.
 const HARMLESS: [&str; 9] = [
     "threadId",
     "turnId",
@@ -46,8 +47,8 @@ const HARMLESS: [&str; 9] = [
 ];
 
 impl Wanted {
-    /// By a request that waits. `changes` are those of its item, if the client has not seen it; `is_called` says whether a
-    /// call of a tool is in progress.
+    /// Describes a pending request. `changes` are the file changes of its item, for a client that
+    /// has not seen the item; `is_called` returns whether a tool call is in progress.
     pub(super) fn of(
         request: &PendingRequest,
         changes: Vec<FileUpdateChange>,
@@ -178,7 +179,7 @@ impl Wanted {
     }
 
     fn elicitation(&mut self, mut members: Members, is_called: impl FnOnce(&ToolCall) -> bool) {
-        // None of these is about more than an answer to the server that asks.
+        // Not checked: these texts concern only the answer to the server that asks.
         let mut text = |key: &str| members.text(key, &mut Vec::new()).unwrap_or_default();
         let (server, message, url) = (text("serverName"), text("message"), text("url"));
         let meta = members.take("_meta");
@@ -210,7 +211,7 @@ impl Wanted {
         }
     }
 
-    /// Where it is done.
+    /// Adds where the action happens.
     fn place(&mut self, members: &mut Members) {
         if let Some(cwd) = members.text("cwd", &mut self.unclear) {
             self.circumstances.push(format!("in {cwd}"));
@@ -227,17 +228,17 @@ impl Wanted {
             .push(format!("the request does not say {what}"));
     }
 
-    /// Whether a person may be offered to accept it: all of it is known and told.
+    /// Whether the user may be offered to accept the request: all of it is known and shown.
     pub(super) fn is_clear(&self) -> bool {
         self.unclear.is_empty()
     }
 
-    /// What it is about, in a line that may be followed by others: `an approval to run ls`.
+    /// The action in one line, which others may follow: `an approval to run ls`.
     pub(super) fn subject(&self) -> String {
         format!("{}{}", self.lead, self.act)
     }
 
-    /// The same with all that is granted, for programs.
+    /// The action and everything that would be granted, in one line for programs.
     pub(super) fn line(&self) -> String {
         let all = std::iter::once(self.subject());
         all.chain(self.grants.iter().cloned())
@@ -245,12 +246,14 @@ impl Wanted {
             .join("; ")
     }
 
-    /// All of it for the person who decides, after "wants to": no part of it can begin a line of its own.
+    /// The whole request, to follow "wants to", for the user who decides. No text of the request
+    /// can begin a line of its own.
     pub(super) fn told(&self) -> String {
         self.lines(field(&self.act).into_owned(), true)
     }
 
-    /// All of it for the person who decides or who watches, a line each; with the changes of files, or without.
+    /// The whole request for the user who decides or watches, one fact a line, with or without the
+    /// text of file changes.
     pub(super) fn shown(&self, with_diffs: bool) -> String {
         self.lines(field(&self.subject()).into_owned(), with_diffs)
     }
@@ -268,7 +271,7 @@ impl Wanted {
         for line in diffs.flat_map(|diff| diff.lines()) {
             add("| ", line);
         }
-        // Last, so that nothing long can move it off the screen.
+        // Grants come last, so that no long text can move them off the screen.
         for text in &self.grants {
             add("+ ", text);
         }

@@ -1,4 +1,4 @@
-//! The permissions of a profile, each in words.
+//! The permissions of a profile in plain words.
 
 use std::collections::HashSet;
 
@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use super::members::Members;
 
-/// What a profile grants, one after another. What it has beside that is unclear.
+/// Returns the permissions that a profile grants, one by one. Anything else in the profile is
+/// unclear.
 pub(super) fn granted(profile: Value, unclear: &mut Vec<String>) -> Vec<String> {
     let mut grants = Vec::new();
     let mut profile = Members::of(profile, unclear);
@@ -38,7 +39,7 @@ pub(super) fn granted(profile: Value, unclear: &mut Vec<String>) -> Vec<String> 
     }
     files.unknown(unclear);
     profile.unknown(unclear);
-    // Codex tells paths in two ways at once.
+    // Codex reports paths in two forms at once.
     let mut told = HashSet::new();
     grants.retain(|grant| told.insert(grant.clone()));
     grants
@@ -55,7 +56,7 @@ fn list(value: Value, unclear: &mut Vec<String>) -> Vec<Value> {
     }
 }
 
-/// The access to one place.
+/// Describes the access to one place.
 fn access(entry: Value, unclear: &mut Vec<String>) -> String {
     let mut entry = Members::of(entry, unclear);
     let verb = match entry.text("access", unclear).as_deref() {
@@ -90,7 +91,7 @@ fn access(entry: Value, unclear: &mut Vec<String>) -> String {
     format!("{verb} {place}")
 }
 
-/// A place that codex has a name for.
+/// Describes a place that codex has a name for.
 fn special(value: Value, unclear: &mut Vec<String>) -> Option<String> {
     let mut value = Members::of(value, unclear);
     let kind = value.text("kind", unclear)?;

@@ -1,8 +1,8 @@
-//! The call of a tool of an MCP server, as a request for its approval tells it.
+//! The call of an MCP server's tool, as the request for its approval describes it.
 
 use serde_json::Value;
 
-/// NB. Whatever it says may come from the MCP server itself.
+/// NB. Every field may come from the MCP server itself.
 #[derive(Debug, PartialEq)]
 pub(in crate::commands) struct ToolCall {
     pub(in crate::commands) server: String,
@@ -11,7 +11,7 @@ pub(in crate::commands) struct ToolCall {
 }
 
 impl ToolCall {
-    /// By the `_meta` of a request.
+    /// Reads the call from the `_meta` of a request.
     pub(super) fn of(server: String, meta: &Value) -> Self {
         Self {
             server,
@@ -20,7 +20,7 @@ impl ToolCall {
         }
     }
 
-    /// By the item of a call.
+    /// Reads the call from its item.
     pub(in crate::commands) fn of_item(item: &Value) -> Self {
         let text = |key: &str| super::text_of(&item[key]);
         Self {

@@ -12,7 +12,8 @@ use crate::commands::{decisions, questions};
 /// A request that the person can answer.
 pub(super) struct Asking {
     pub(super) waiting: Waiting,
-    /// What is typed belongs to what was asked when it was begun: this, if it has this number.
+    /// The number of this question. A typed line answers it only if this question was the current
+    /// one when the line was begun.
     pub(super) number: u64,
     pub(super) kind: Kind,
     /// Whether an answer was sent, so that a typed line is not another one.
@@ -20,7 +21,8 @@ pub(super) struct Asking {
 }
 
 pub(super) enum Kind {
-    /// One of the decisions that the server accepts, by its letter. None of them accepts what can't be told in full.
+    /// One of the decisions that the server accepts, chosen by its letter. None of them accepts a
+    /// request that can't be shown in full.
     Decision(Vec<Decision>),
     Questions {
         list: List,
@@ -43,9 +45,9 @@ pub(super) enum Taken {
     Next,
     /// Not an answer, for this reason; the question is asked again.
     Wrong(String),
-    /// It was begun before this was asked, and decides nothing.
+    /// The line was begun before this question was asked, and decides nothing.
     Stale,
-    /// The same, and it can be edited: entering it once more means this.
+    /// Like `Stale`, but the line can be edited: entering it again makes it the answer.
     Unsent,
     /// Another answer to a request that was answered already.
     Late,
@@ -105,14 +107,16 @@ impl Asking {
         Some((format!("{text}\n  ({how}; /skip, /decline)"), is_secret))
     }
 
-    /// Takes a line that was typed, and begun when what has this number was asked.
+    /// Takes a typed line. `begun` is the number of the question that was current when the line was
+    /// begun.
     pub(super) fn take(&mut self, line: &str, begun: u64) -> Taken {
         let is_stale = begun != self.number;
         match &mut self.kind {
             Kind::Decision(offers) => match decision(line) {
                 None => Taken::No,
                 Some(_) if self.is_answered => Taken::Late,
-                // NB. It must not become the next input, either, and neither must what is not offered.
+                // NB. The letter must not become the next input either, and neither must one that
+                // is not offered.
                 Some(_) if is_stale => Taken::Stale,
                 Some(decision) if offers.contains(&decision) => Taken::Answer(decision.into()),
                 Some(_) => {
@@ -151,7 +155,7 @@ impl Asking {
     }
 }
 
-/// The decision that a line stands for.
+/// The decision that a line stands for, if any.
 fn decision(line: &str) -> Option<Decision> {
     let typed = line.to_lowercase();
     decisions::of(match typed.as_str() {
@@ -161,7 +165,7 @@ fn decision(line: &str) -> Option<Decision> {
     })
 }
 
-/// Whether a line that is not complete may become a decision.
+/// Whether an incomplete line may still become a decision.
 pub(super) fn may_decide(line: &str) -> bool {
     let typed = line.trim().to_lowercase();
     decision(&typed).is_some() || "yes".starts_with(&typed)

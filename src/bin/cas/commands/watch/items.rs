@@ -1,5 +1,5 @@
-//! The items in progress that requests are about: the changes of files, which a request does not repeat, and the calls of
-//! tools, without which a request to approve one proves nothing.
+//! The items in progress that requests refer to: file changes, which a request does not repeat, and
+//! tool calls, without which a request to approve one proves nothing.
 
 use std::collections::HashMap;
 
@@ -12,12 +12,12 @@ use cas_sdk::{
 #[derive(Default)]
 pub(super) struct Items {
     changes: HashMap<String, Vec<FileUpdateChange>>,
-    /// With whether its approval was requested: codex requests it once.
+    /// Each call, and whether its approval was requested: codex requests it once.
     calls: HashMap<String, (ToolCall, bool)>,
 }
 
 impl Items {
-    /// Begins anew with a snapshot, which has the items of a turn that runs.
+    /// Starts over from a snapshot, which contains the items of a running turn.
     pub(super) fn snapshot(&mut self, turns: &[TurnInfo]) {
         *self = Self::default();
         let running = { turns.iter() }.filter(|turn| turn.status == TurnStatus::InProgress);
@@ -58,13 +58,13 @@ impl Items {
         }
     }
 
-    /// The changes of an item.
+    /// The file changes of an item.
     pub(super) fn changes(&self, item: Option<&str>) -> Vec<FileUpdateChange> {
         let changes = item.and_then(|item| self.changes.get(item));
         changes.cloned().unwrap_or_default()
     }
 
-    /// Whether this very call is in progress, and its approval was not requested before.
+    /// Returns whether exactly this call is in progress and its approval was not requested before.
     pub(super) fn take_call(&mut self, call: &ToolCall) -> bool {
         let mut calls = self.calls.values_mut();
         let found = calls.find(|(known, is_asked)| !is_asked && known == call);

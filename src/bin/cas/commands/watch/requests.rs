@@ -22,7 +22,7 @@ pub(super) struct Requests {
     asked: Option<Asking>,
 }
 
-/// A request that waits, and what it is about.
+/// A pending request, and what it is about.
 #[derive(Clone)]
 pub(super) struct Waiting {
     pub(super) request: PendingRequest,
@@ -88,7 +88,8 @@ impl Requests {
         question.is_some_and(|(_, is_secret)| is_secret)
     }
 
-    /// Takes a line that was typed as an answer, and begun when what has this number was asked; returns whether it is one.
+    /// Takes a typed line as an answer. `begun` is the number of the question that was current when
+    /// the line was begun. Returns `false` if the line is something else.
     pub(super) async fn typed(&mut self, line: &str, begun: u64, view: &mut View) -> Result<bool> {
         let Some(asking) = &mut self.asked else {
             return Ok(false);
@@ -144,25 +145,25 @@ impl Requests {
     }
 }
 
-/// What is said of a letter that was typed for something else.
+/// Shown for a letter that was typed for something else.
 const STALE: &str = "not taken: it was typed before this was asked";
-/// What is said of a line that may be an answer, or something else.
+/// Shown for a line that may be an answer or something else.
 const UNSENT: &str = "not sent: it was begun before this was asked; Enter makes it the answer";
 
-/// How it was with a request that was settled.
+/// What the settling of a request means for the user.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
-    /// The person was not asked, or had answered.
+    /// The user was not asked, or had answered.
     Unasked,
-    /// Somebody else has settled it,
+    /// Somebody else settled the request.
     Elsewhere,
-    /// and what the person was typing for it is dropped.
+    /// Somebody else settled the request, and what the user was typing for it is discarded.
     Dropped,
 }
 
 /// Ends a question: a typed line no longer answers it. NB. Text typed for a question may be a
-/// secret and must not be sent as something else, and text typed for a decision must not decide
-/// about what is asked next.
+/// secret and must not be sent as something else, and text typed for a decision must not decide the
+/// next request.
 async fn end(asked: &Asking, view: &mut View) -> Result<End> {
     view.page.asks_next();
     view.page.label(None, false).await?;

@@ -123,7 +123,8 @@ impl Session {
             },
         }
         if self.view.page.asked() != asked {
-            // Lines don't tell when they were begun: what was typed before is no answer to what is asked now.
+            // Lines don't record when they were begun, so what was typed before must not answer the
+            // new question.
             input.discard_lines().await;
         }
         Ok(None)

@@ -188,8 +188,8 @@ impl View {
         self.page.new_line().await
     }
 
-    /// A line about what happens, in which a terminal obeys nothing. Further lines are indented: none of them can be taken
-    /// for a remark of its own.
+    /// Prints a remark about an event, escaped for the terminal. Further lines are indented, so
+    /// that none of them can pass for a remark of its own.
     pub(super) async fn remark(&mut self, style: Style, text: &str) -> Result {
         if self.json {
             return Ok(());
@@ -200,7 +200,7 @@ impl View {
         self.page.verbatim(&format!("{text}\n")).await
     }
 
-    /// A request of the server that waits for somebody, and the letters that answer it if it is asked.
+    /// Shows a pending request of the server, with the letters that answer it if the user is asked.
     pub(super) async fn pending(&mut self, waiting: &Waiting, asked: Option<&Asking>) -> Result {
         let Waiting { request, wanted } = waiting;
         if self.json {
