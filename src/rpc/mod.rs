@@ -26,6 +26,8 @@ pub(crate) mod connection;
 mod envelope;
 pub(crate) mod error;
 pub(crate) mod line;
+#[cfg(test)]
+mod line_model_tests;
 pub(crate) mod message;
 #[cfg(test)]
 mod model_tests;

@@ -86,8 +86,13 @@ impl PendingRequests {
     /// Has a request wait for its turn, and makes room for its answer.
     pub(super) fn add(self: &Arc<Self>, id: u64, request: OutgoingRequest) -> Result<Slot, Closed> {
         let (tx, rx) = oneshot::channel();
-        let tx = Some(tx);
-        self.insert(id, Waiting { request, tx })?;
+        self.insert(
+            id,
+            Waiting {
+                request,
+                tx: Some(tx),
+            },
+        )?;
         Ok(Slot {
             id,
             rx,

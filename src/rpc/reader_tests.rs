@@ -14,7 +14,6 @@ use proptest::{collection::vec, prelude::*};
 use super::{
     aside::Aside,
     connection::{Connection, Limits},
-    envelope::MessageKind,
     line::{Line, Lines},
     message::Incoming,
     outbox::Outbox,
@@ -294,21 +293,6 @@ fn a_subscription_made_while_a_line_is_looked_at_gets_that_line_and_those_after_
     read(&router, &mut state, &lines);
     assert_eq!(seqs(&early), [1, 2, 3, 4, 5]);
     assert_eq!(seqs(late.lock().unwrap().as_ref().unwrap()), [3, 4, 5]);
-}
-
-#[test]
-fn an_answer_whose_caller_goes_while_it_is_routed_is_an_event() {
-    let (router, _, mut state) = rig();
-    let all = subscribe(&router, only(None, None));
-    let caller = Arc::new(Mutex::new(None));
-    let goes = caller.clone();
-    let hook: OnReply = Box::new(move |_| drop(goes.lock().unwrap().take()));
-    *caller.lock().unwrap() = Some(sent(&router, Some(hook)));
-    read(&router, &mut state, &[r#"{"id":1,"result":7}"#.to_owned()]);
-    let events = take(&all);
-    assert_eq!(events.len(), 1);
-    assert_eq!(events[0].kind(), MessageKind::LateResponse);
-    assert_eq!(events[0].parts().method(), Some("m"));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Requests that wait: for what neither a caller nor an answer brings, which is time or room in a tap, and in vain.
 
 use std::{
+    collections::VecDeque,
     future::poll_fn,
     io,
     pin::{Pin, pin},
@@ -18,12 +19,14 @@ use super::{
     Connection, Limits, Router,
     aside::Aside,
     connection::Write,
+    envelope::MessageKind,
     error::{Closed, NoAnswer},
     outbox::{Outbox, Sink},
     outgoing::OutgoingRequest,
     pending::Slot,
+    queue::{Bounds, Next},
     reader::{Reader, ReaderState},
-    test_protocol::{Deaf, PROTOCOL},
+    test_protocol::{Deaf, PROTOCOL, only},
     window::{Lane, Window},
 };
 
@@ -324,6 +327,37 @@ async fn an_answer_to_a_request_that_was_not_sent_yet_is_none() {
     answer(&connection, 2);
     let reply = second.answer().await.expect("an answer");
     assert_eq!(reply.expect("no error").result(), "2");
+}
+
+#[tokio::test]
+async fn an_answer_whose_caller_goes_while_it_is_routed_is_an_event() {
+    let (connection, _server) = rig();
+    let bounds = Bounds {
+        events: 10,
+        bytes: usize::MAX,
+    };
+    let all = connection.router.subscribe(only(None, None), bounds);
+    let caller = Arc::new(Mutex::new(None));
+    let goes = caller.clone();
+    let slot = connection.request(OutgoingRequest {
+        method: "m".into(),
+        params: "{}".into(),
+        lane: Lane::Ordinary,
+        on_reply: Some(Box::new(move |_| {
+            drop(goes.lock().expect("no panic").take());
+        })),
+    });
+    *caller.lock().expect("no panic") = Some(slot.expect("open"));
+    answer(&connection, 1);
+    let mut out = VecDeque::new();
+    poll_fn(|cx| all.queue.poll_take(cx, &mut out, usize::MAX)).await;
+    let Some(Next::Messages(mut run)) = out.pop_front() else {
+        panic!("no event")
+    };
+    let event = run.pop().expect("an event");
+    assert_eq!(event.kind(), MessageKind::LateResponse);
+    assert_eq!(event.parts().method(), Some("m"));
+    assert!(run.pop().is_none() && out.is_empty());
 }
 
 #[tokio::test]

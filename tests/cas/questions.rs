@@ -1,9 +1,9 @@
-//! The questions of the agent and of MCP servers, answered in `cas attach`.
+//! The questions of the agent and of MCP servers, answered in `cas attach` and `cas ask`.
 
 #![allow(clippy::large_futures, reason = "a test has several turns in flight")]
 
 use cas_sdk::{
-    CasClient, Handlers, Thread,
+    CasClient, Handlers, Thread, Turn,
     handlers::{Answers, ElicitationAnswer, ElicitationRequest, HandlerError},
     protocol::{ThreadStartParams, ToolRequestUserInputParams},
     testing::{CodexHomeBuilder, Reply},
@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use crate::{
     common::{Rig, codex_test_with, eventually},
     screens::{shown, start},
+    scripted::in_ask,
     tmux::Terminal,
 };
 
@@ -57,6 +58,14 @@ fn told(rig: &Rig, call: &str) -> String {
     let requests = rig.model.requests();
     let mut outputs = requests.iter().rev().filter_map(|r| r.tool_output(call));
     outputs.next().unwrap().to_string()
+}
+
+/// A turn in which the model calls a tool of the MCP server.
+async fn called(rig: &Rig, thread: &Thread, call: &str, tool: &str, arguments: Value) -> Turn {
+    let calls = Reply::new().namespaced_call(call, "mcp__tiny", tool, arguments);
+    rig.model.reply(calls);
+    rig.model.reply(Reply::text(format!("done with {call}")));
+    thread.ask("go").await.unwrap()
 }
 
 /// A session, and a terminal in which `cas attach` has joined it.
@@ -171,12 +180,7 @@ async fn the_form_of_an_mcp_server_is_filled_in_or_declined() {
                    thread,
                    ..
                }| {
-            let asked = async |call: &str, tool: &str| {
-                rig.model
-                    .reply(Reply::new().namespaced_call(call, "mcp__tiny", tool, json!({})));
-                rig.model.reply(Reply::text(format!("done with {call}")));
-                thread.ask("go").await.unwrap()
-            };
+            let asked = async |id: &str, tool: &str| called(rig, thread, id, tool, json!({})).await;
             let turn = asked("c-1", "ask").await;
             terminal.shows("Confirm please").await;
             terminal.shows("asks: confirmed (y or n)").await;
@@ -250,6 +254,28 @@ async fn a_secret_is_not_shown_and_goes_nowhere_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn ask_does_not_ask_for_a_secret_which_it_would_show() {
+    in_ask(120, async |terminal, server| {
+        let of = |id: &str, is_secret: bool| {
+            json!({
+                "id": id, "header": id, "question": format!("Which {id}?"), "isOther": true, "isSecret": is_secret,
+                "options": null,
+            })
+        };
+        let questions = [of("password", true), of("colour", false)];
+        let method = "item/tool/requestUserInput";
+        server.asks(100, method, &json!({"questions": questions, "isBlocking": true}));
+        terminal.shows("asks: Which colour?").await;
+        terminal.enter("blue").await;
+        let answer = server.answered(100).await;
+        assert_eq!(answer["answers"]["colour"]["answers"], json!(["blue"]));
+        assert_eq!(answer["answers"].get("password"), None, "{answer}");
+        assert!(!terminal.screen().contains("asks: Which password?"));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_approval_of_a_tool_is_told_from_a_form_that_poses_as_one() {
     attached(
         async |Attached {
@@ -258,15 +284,9 @@ async fn the_approval_of_a_tool_is_told_from_a_form_that_poses_as_one() {
                    thread,
                    ..
                }| {
-            let asked = async |call: &str, tool: &str, arguments: Value| {
-                rig.model
-                    .reply(Reply::new().namespaced_call(call, "mcp__tiny", tool, arguments));
-                rig.model.reply(Reply::text(format!("done with {call}")));
-                thread.ask("go").await.unwrap()
-            };
             for (call, arguments) in [("c-1", json!({})), ("c-2", json!({"path": "/x", "n": 1.5}))]
             {
-                let turn = asked(call, "rw", arguments.clone()).await;
+                let turn = called(rig, thread, call, "rw", arguments.clone()).await;
                 terminal.shows(&format!("with {arguments}")).await;
                 terminal.shows("[y/").await;
                 let screen = terminal.screen();
@@ -279,7 +299,7 @@ async fn the_approval_of_a_tool_is_told_from_a_form_that_poses_as_one() {
                 assert!(answer.contains("did it"), "{answer}");
             }
 
-            let turn = asked("c-3", "forged_call", json!({})).await;
+            let turn = called(rig, thread, "c-3", "forged_call", json!({})).await;
             terminal.shows("no such call was seen").await;
             terminal.enter("y").await;
             terminal.shows("only n/t is taken").await;

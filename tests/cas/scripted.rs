@@ -14,7 +14,10 @@ use tempfile::TempDir;
 use tokio::{net::TcpListener, sync::mpsc, time::sleep};
 use tokio_tungstenite::{accept_async, tungstenite::Message};
 
-use crate::{common::eventually, tmux::Terminal};
+use crate::{
+    common::{eventually, within},
+    tmux::Terminal,
+};
 
 pub const THREAD: &str = "019a2b3c-4d5e-7000-8000-000000000001";
 pub const TURN: &str = "turn-1";
@@ -184,6 +187,35 @@ impl Scripted {
         terminal.shows("thread 019a2b3c").await;
         self.turn("turn/started", "inProgress");
     }
+}
+
+/// Runs a test within so many seconds with `cas ask --approvals ask` in a terminal, which follows the
+/// thread. Does nothing without a terminal.
+pub async fn in_ask(seconds: u64, test: impl AsyncFnOnce(&Terminal, &Scripted)) {
+    let Some(terminal) = Terminal::new() else {
+        return;
+    };
+    within(seconds, async {
+        let server = Scripted::start().await;
+        server.cas(&terminal, &[], &["ask", "--approvals", "ask", "go"]);
+        server.is_followed().await;
+        test(&terminal, &server).await;
+    })
+    .await;
+}
+
+/// Runs a test within so many seconds with `cas attach` in a terminal, see [`Scripted::attached`]. Does
+/// nothing without a terminal.
+pub async fn in_attach(seconds: u64, test: impl AsyncFnOnce(&Terminal, &Scripted)) {
+    let Some(terminal) = Terminal::new() else {
+        return;
+    };
+    within(seconds, async {
+        let server = Scripted::start().await;
+        server.attached(&terminal).await;
+        test(&terminal, &server).await;
+    })
+    .await;
 }
 
 impl Shared {

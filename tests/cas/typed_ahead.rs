@@ -8,7 +8,7 @@ use tokio::time::sleep;
 use crate::{
     common::{eventually, within},
     screens::shown,
-    scripted::{COMMAND, Scripted, THREAD},
+    scripted::{COMMAND, Scripted, THREAD, in_ask, in_attach},
     tmux::Terminal,
 };
 
@@ -19,13 +19,7 @@ async fn a_while() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn in_ask_what_is_typed_ahead_does_not_accept_what_is_asked_later() {
-    let Some(terminal) = Terminal::new() else {
-        return;
-    };
-    within(120, async {
-        let server = Scripted::start().await;
-        server.cas(&terminal, &[], &["ask", "--approvals", "ask", "go"]);
-        server.is_followed().await;
+    in_ask(120, async |terminal, server| {
         server.asks(100, COMMAND, &json!({"command": "ls"}));
         terminal.shows("run ls").await;
         terminal.shows("turn?").await;
@@ -50,13 +44,7 @@ async fn in_ask_what_is_typed_ahead_does_not_accept_what_is_asked_later() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn in_ask_the_answer_to_a_question_that_was_withdrawn_goes_to_no_other() {
-    let Some(terminal) = Terminal::new() else {
-        return;
-    };
-    within(120, async {
-        let server = Scripted::start().await;
-        server.cas(&terminal, &[], &["ask", "--approvals", "ask", "go"]);
-        server.is_followed().await;
+    in_ask(120, async |terminal, server| {
         server.asks(100, COMMAND, &json!({"command": "ls"}));
         terminal.shows("turn?").await;
         terminal.text("y");
@@ -77,13 +65,8 @@ async fn in_ask_the_answer_to_a_question_that_was_withdrawn_goes_to_no_other() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn in_attach_a_letter_that_was_typed_for_a_request_accepts_no_other() {
-    let Some(terminal) = Terminal::new() else {
-        return;
-    };
-    within(120, async {
-        let server = Scripted::start().await;
-        server.attached(&terminal).await;
-        let last = || shown(&terminal).last().unwrap().clone();
+    in_attach(120, async |terminal, server| {
+        let last = || shown(terminal).last().unwrap().clone();
         for (round, typed) in ["y", "ye", " Y", "no"].into_iter().enumerate() {
             let id = 100 + 2 * round as u64;
             server.asks(id, COMMAND, &json!({"command": format!("first-{round}")}));
@@ -144,12 +127,7 @@ async fn in_attach_a_letter_that_was_typed_for_a_request_accepts_no_other() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn in_attach_a_line_that_was_begun_before_a_question_is_no_answer_to_it() {
-    let Some(terminal) = Terminal::new() else {
-        return;
-    };
-    within(120, async {
-        let server = Scripted::start().await;
-        server.attached(&terminal).await;
+    in_attach(120, async |terminal, server| {
         terminal.text("please go on");
         terminal.shows("> please go on").await;
         let question = json!({"id": "q", "header": "q", "question": "Which one?", "isOther": true, "options": null});

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::{
     common::{codex_test_with, eventually, within},
     screens::{shown, start},
-    scripted::{COMMAND, Scripted, THREAD},
+    scripted::{COMMAND, Scripted, THREAD, in_ask, in_attach},
     tmux::Terminal,
 };
 
@@ -36,6 +36,18 @@ fn case(
         params,
         told,
         is_clear,
+    }
+}
+
+impl Case {
+    fn label(&self) -> String {
+        format!("{} {}", self.method, self.params)
+    }
+
+    fn is_told_in(&self, asked: &str) {
+        for told in self.told {
+            assert!(asked.contains(told), "{}: {told} in {asked}", self.label());
+        }
     }
 }
 
@@ -163,23 +175,16 @@ fn cases() -> Vec<Case> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn attach_tells_all_that_an_approval_grants_and_takes_no_yes_to_what_it_can_not_tell() {
-    let Some(terminal) = Terminal::new() else {
-        return;
-    };
-    within(180, async {
-        let server = Scripted::start().await;
-        server.attached(&terminal).await;
+    in_attach(180, async |terminal, server| {
         for (id, case) in (100..).zip(cases()) {
-            let label = format!("{} {}", case.method, case.params);
+            let label = case.label();
             server.asks(id, case.method, &case.params);
             let mark = DECISIONS[usize::from(!case.is_clear)];
-            let last = || shown(&terminal).into_iter().nth_back(1).unwrap_or_default();
+            let last = || shown(terminal).into_iter().nth_back(1).unwrap_or_default();
             eventually(&label, || last().ends_with(mark)).await;
             let screen = terminal.screen();
             let asked = screen.rsplit("\n· waits: ").next().unwrap();
-            for told in case.told {
-                assert!(asked.contains(told), "{label}: {told} in {asked}");
-            }
+            case.is_told_in(asked);
             if !case.is_clear {
                 terminal.enter("y").await;
                 terminal.shows("only n/t is taken").await;
@@ -196,29 +201,21 @@ async fn attach_tells_all_that_an_approval_grants_and_takes_no_yes_to_what_it_ca
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ask_tells_all_that_an_approval_grants_and_takes_no_yes_to_what_it_can_not_tell() {
-    let Some(terminal) = Terminal::new() else {
-        return;
-    };
-    within(180, async {
-        let server = Scripted::start().await;
-        server.cas(&terminal, &[], &["ask", "--approvals", "ask", "go"]);
-        server.is_followed().await;
+    in_ask(180, async |terminal, server| {
         terminal.shows("thread 019a2b3c").await;
         for (id, case) in (100..).zip(cases()) {
-            let label = format!("{} {}", case.method, case.params);
+            let label = case.label();
             server.asks(id, case.method, &case.params);
             let choices = if case.is_clear { "[y]es" } else { "[n]o" };
             eventually(&label, || {
-                shown(&terminal).last().is_some_and(|line| {
+                shown(terminal).last().is_some_and(|line| {
                     line.starts_with(&format!("cas: {choices}")) && line.ends_with("turn?")
                 })
             })
             .await;
             let screen = terminal.screen();
             let asked = screen.rsplit("wants to ").next().unwrap();
-            for told in case.told {
-                assert!(asked.contains(told), "{label}: {told} in {asked}");
-            }
+            case.is_told_in(asked);
             if !case.is_clear {
                 terminal.enter("y").await;
                 terminal.shows("n or t: ").await;
@@ -276,12 +273,7 @@ async fn a_change_of_files_is_told_with_its_paths_and_its_text_also_to_who_joins
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_form_that_poses_as_the_approval_of_a_tool_is_not_offered_to_be_accepted() {
-    let Some(terminal) = Terminal::new() else {
-        return;
-    };
-    within(120, async {
-        let server = Scripted::start().await;
-        server.attached(&terminal).await;
+    in_attach(120, async |terminal, server| {
         let asks = |id, tool: &str, arguments: &Value| {
             let meta = json!({
                 "codex_approval_kind": "mcp_tool_call", "tool_name": tool, "tool_params": arguments,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cas_sdk::{
-    Thread, TurnOutcome,
+    CasClient, Thread, TurnOutcome,
     error::RpcError,
     protocol::TurnStatus,
     testing::FakeServer,
@@ -23,6 +23,14 @@ fn command() -> Value {
         "type": "commandExecution", "id": "c", "command": "sleep 9", "cwd": "/", "status": "inProgress",
         "commandActions": [],
     })
+}
+
+/// A turn that runs and that nobody reads.
+async fn unread() -> (CasClient, FakeServer, Thread) {
+    let (client, server, turn) = running().await;
+    let thread = turn.thread().clone();
+    let _ = turn.detach();
+    (client, server, thread)
 }
 
 /// Answers what a stop asks for.
@@ -97,9 +105,7 @@ async fn a_turn_whose_end_is_known_only_to_its_interrupt_runs_no_more() {
 #[tokio::test(start_paused = true)]
 async fn a_turn_whose_end_was_not_told_is_over_when_its_thread_rests_though_nobody_reads_it() {
     within(600, async {
-        let (client, server, turn) = running().await;
-        let thread = turn.thread().clone();
-        let _control = turn.detach();
+        let (client, server, thread) = unread().await;
         server.status(T, "idle");
         thread_is(&server, "active");
         server.settled(&client).await;
@@ -117,9 +123,7 @@ async fn a_turn_whose_end_was_not_told_is_over_when_its_thread_rests_though_nobo
 async fn a_stop_does_not_wait_for_an_end_that_the_server_forgot() {
     within(600, async {
         for grace in [Duration::from_millis(100), Duration::from_secs(60)] {
-            let (client, server, turn) = running().await;
-            let thread = turn.thread().clone();
-            let _control = turn.detach();
+            let (client, server, thread) = unread().await;
             thread_is(&server, "idle");
             stops(&server);
             let begun = tokio::time::Instant::now();
@@ -136,9 +140,7 @@ async fn a_stop_does_not_wait_for_an_end_that_the_server_forgot() {
 #[tokio::test(start_paused = true)]
 async fn a_turn_whose_end_was_not_told_is_over_when_the_next_one_begins() {
     within(600, async {
-        let (client, server, turn) = running().await;
-        let thread = turn.thread().clone();
-        let _control = turn.detach();
+        let (client, server, thread) = unread().await;
         server.turn_started(T, NEXT);
         server.turn_completed(T, NEXT, "completed");
         server.settled(&client).await;
@@ -151,9 +153,7 @@ async fn a_turn_whose_end_was_not_told_is_over_when_the_next_one_begins() {
 #[tokio::test(start_paused = true)]
 async fn a_turn_that_ended_while_its_thread_was_not_followed_runs_no_more() {
     within(600, async {
-        let (client, server, turn) = running().await;
-        let thread = turn.thread().clone();
-        let _control = turn.detach();
+        let (client, server, thread) = unread().await;
         server.answer("thread/unsubscribe", |_| {
             Ok(json!({"status": "unsubscribed"}))
         });
@@ -181,9 +181,7 @@ async fn resumed_busy(server: &FakeServer, thread: &Thread) {
 #[tokio::test(start_paused = true)]
 async fn a_turn_that_went_on_unseen_is_the_running_one_again_with_what_was_missed() {
     within(600, async {
-        let (client, server, turn) = running().await;
-        let thread = turn.thread().clone();
-        let _control = turn.detach();
+        let (client, server, thread) = unread().await;
         server.item_completed(T, U, message("m1", "seen"));
         resumed_busy(&server, &thread).await;
         let mut turns = thread.turns();
@@ -207,9 +205,7 @@ async fn a_turn_that_went_on_unseen_is_the_running_one_again_with_what_was_misse
 #[tokio::test(start_paused = true)]
 async fn the_turn_that_runs_when_a_thread_is_followed_again_is_not_the_one_of_before() {
     within(600, async {
-        let (client, server, turn) = running().await;
-        let thread = turn.thread().clone();
-        let _control = turn.detach();
+        let (client, server, thread) = unread().await;
         resumed_busy(&server, &thread).await;
         thread_is(&server, "active");
         let listed = json!({"id": NEXT, "items": [], "status": "inProgress"});
@@ -229,9 +225,7 @@ async fn the_turn_that_runs_when_a_thread_is_followed_again_is_not_the_one_of_be
 async fn a_turn_found_in_the_middle_has_what_was_there_before() {
     within(600, async {
         // The answer to `turn/start` comes before the events.
-        let (_client, server, turn) = running().await;
-        let thread = turn.thread().clone();
-        let _control = turn.detach();
+        let (_client, server, thread) = unread().await;
         server.item_completed(T, U, message("m1", "first"));
         server.settled(thread.client()).await;
         let mut turns = thread.turns();

@@ -143,7 +143,7 @@ fn parse() -> Result<(Cli, config::Defaults), ExitCode> {
     let args: Vec<_> = std::env::args_os().collect();
     let mut command = Cli::command();
     let is_for_programs =
-        config::Typed::of(&command, &args).is_some_and(|typed| typed.is_for_programs());
+        config::Invocation::of(&command, &args).is_some_and(|typed| typed.is_for_programs());
     let (args, defaults) = config::with_defaults(&command, args).map_err(|text| {
         fail(&text);
         ExitCode::from(failure::USAGE)

@@ -271,7 +271,7 @@ pub(crate) fn the_one<'a>(
 /// The thread that a command is for.
 #[derive(Debug, clap::Args)]
 pub(crate) struct OneThread {
-    /// The thread, named by its id or the beginning of it
+    /// The thread, given by its id or the beginning of its id
     #[arg(value_name = "ID", value_parser = given, add = crate::completion::threads())]
     pub(crate) thread: String,
     /// Print what the server answers, as JSON

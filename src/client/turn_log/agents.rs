@@ -8,7 +8,7 @@ use super::entry::{Standing, ThreadEntry, TurnEntry};
 use crate::{error::TokenUsage, protocol::pointer::at};
 
 /// How many sub-agents are tracked.
-const MOST: usize = 1024;
+const MAX_AGENTS: usize = 1024;
 /// How much of an agent's last message is kept, in bytes.
 const RESULT: usize = 64 * 1024;
 
@@ -129,7 +129,7 @@ impl Agents {
         if child == parent {
             return;
         }
-        if !self.known.contains_key(child) && self.known.len() >= MOST {
+        if !self.known.contains_key(child) && self.known.len() >= MAX_AGENTS {
             self.make_room(threads);
         }
         let order = self.next;
@@ -267,7 +267,7 @@ mod tests {
     fn full() -> (Threads, Agents) {
         let (mut threads, mut agents) = (Threads::new(), Agents::default());
         threads.insert("root".to_owned(), thread("now", false));
-        for n in 0..MOST {
+        for n in 0..MAX_AGENTS {
             let (parent, turn) = match n {
                 1 => ("0", "0"),
                 2 => ("root", "now"),
@@ -276,7 +276,7 @@ mod tests {
             let id = n.to_string();
             agents.works_for(&threads, &id, parent, turn);
             let mut of = thread(&id, n != 1);
-            if n == MOST - 1 {
+            if n == MAX_AGENTS - 1 {
                 of.close();
             }
             threads.insert(id, of);
@@ -288,18 +288,18 @@ mod tests {
     fn the_agents_that_are_missed_least_are_forgotten_first() {
         let (mut threads, mut agents) = full();
         let mut forgotten = Vec::new();
-        for n in MOST..2 * MOST {
+        for n in MAX_AGENTS..2 * MAX_AGENTS {
             let id = n.to_string();
             let before: HashSet<String> = agents.known.keys().cloned().collect();
             agents.works_for(&threads, &id, "root", "now");
             threads.insert(id.clone(), thread(&id, false));
             assert!(agents.is_agent(&id));
-            assert_eq!(agents.known.len(), MOST);
+            assert_eq!(agents.known.len(), MAX_AGENTS);
             let gone = before.into_iter().find(|id| !agents.is_agent(id));
             forgotten.push(gone.unwrap());
         }
-        let last = (MOST - 1).to_string();
-        let over = (3..MOST - 1).map(|n| n.to_string());
+        let last = (MAX_AGENTS - 1).to_string();
+        let over = (3..MAX_AGENTS - 1).map(|n| n.to_string());
         let order: Vec<_> = [last].into_iter().chain(over).collect();
         let (first, rest) = forgotten.split_at(order.len());
         assert_eq!(first, order, "the closed one, then the oldest");

@@ -38,7 +38,7 @@ pub(super) enum FirstItem {
 pub(super) struct TurnEntry {
     pub(super) id: String,
     /// The id under which a review was started, which is not the id of its items.
-    pub(super) also: Option<String>,
+    pub(super) review_id: Option<String>,
     pub(super) root: Option<String>,
     /// The line that first named the turn; `None` while only a response has named it.
     seq: Option<u64>,
@@ -56,7 +56,7 @@ pub(super) struct TurnEntry {
 
 impl TurnEntry {
     pub(super) fn is(&self, turn: &str) -> bool {
-        self.id == turn || self.also.as_deref() == Some(turn)
+        self.id == turn || self.review_id.as_deref() == Some(turn)
     }
 
     pub(super) fn is_running(&self) -> bool {
@@ -147,7 +147,7 @@ impl ThreadEntry {
             self.make_room();
             self.turns.push_back(TurnEntry {
                 id: turn.to_owned(),
-                also: None,
+                review_id: None,
                 root: None,
                 seq: None,
                 is_whole: true,
@@ -189,7 +189,7 @@ impl ThreadEntry {
             && known.is_running()
         {
             known.seq.get_or_insert(seq);
-            known.also = Some(turn.to_owned());
+            known.review_id = Some(turn.to_owned());
             known.cause.get_or_insert(StartedBy::Review);
             return;
         }

@@ -96,7 +96,7 @@ impl TurnLog {
         // A message is delivered only once, so it can be forgotten.
         let delivered = item_type == "userMessage"
             && of.has_queued()
-            && client_id(params).is_some_and(|id| of.dequeue(&id));
+            && text_at(params, &["item", "clientId"]).is_some_and(|id| of.dequeue(&id));
         let entry = of.seen(turn, message.seq());
         if item_type == "commandExecution"
             && let Some(item) = parts.item()
@@ -118,19 +118,13 @@ impl TurnLog {
     }
 }
 
-/// The id that the client gave to its user message.
-fn client_id(params: &str) -> Option<String> {
-    at::<Option<String>>(params, &["item", "clientId"])
-        .ok()
-        .flatten()
+/// Returns the text at this path, if there is one.
+fn text_at(params: &str, path: &'static [&'static str]) -> Option<String> {
+    at::<Option<String>>(params, path).ok().flatten()
 }
 
 fn first_item(item_type: &str, params: &str) -> FirstItem {
-    let source = || {
-        at::<Option<String>>(params, &["item", "source"])
-            .ok()
-            .flatten()
-    };
+    let source = || text_at(params, &["item", "source"]);
     match item_type {
         "userMessage" => FirstItem::UserMessage,
         "commandExecution" if source().as_deref() == Some("userShell") => FirstItem::Shell,

@@ -287,18 +287,19 @@ const INTERPRETERS: &[&str] = &[
     ".", "ash", "bash", "csh", "dash", "eval", "fish", "ksh", "sh", "source", "tcsh", "trap", "zsh",
 ];
 
-/// The name of a program without its directory, `.exe` and version, as in `/usr/bin/python3.12`.
-fn name(program: &str) -> String {
+/// Whether the list has a program, without its directory and `.exe`, and with or without its
+/// version: `/usr/bin/python3.12` is `python`, and `m4` is `m4`.
+fn is_in(list: &[&str], program: &str) -> bool {
     let name = program.rsplit(['/', '\\']).next().unwrap_or(program);
     let name = name.to_ascii_lowercase();
     let name = name.strip_suffix(".exe").unwrap_or(&name);
     let bare = name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.' || c == '-');
-    if bare.is_empty() { name } else { bare }.to_owned()
+    list.contains(&name) || list.contains(&bare)
 }
 
 /// Whether the program runs whatever its arguments name.
 pub(super) fn runs_anything(program: &str) -> bool {
-    RUNNERS.contains(&name(program).as_str())
+    is_in(RUNNERS, program)
 }
 
 /// Whether commands that begin with these words can run any other program.
@@ -311,7 +312,7 @@ pub(super) fn can_run_others(words: &[String]) -> bool {
         [word] if RUN.contains(&word.as_str()) => true,
         [word, ..] => word.starts_with(['-', '+']), // An option, or a toolchain of cargo.
     };
-    runs_anything(program) || WITH_SUBCOMMANDS.contains(&name(program).as_str()) && runs(rest)
+    runs_anything(program) || is_in(WITH_SUBCOMMANDS, program) && runs(rest)
 }
 
 /// Whether the working directory of a command decides what it runs, by its configuration or because
@@ -319,16 +320,16 @@ pub(super) fn can_run_others(words: &[String]) -> bool {
 pub(super) fn obeys_directory(words: &[String]) -> bool {
     words.first().is_some_and(|program| {
         let is_relative = program.contains('/') && !program.starts_with('/');
-        is_relative || CONFIGURED.contains(&name(program).as_str())
+        is_relative || is_in(CONFIGURED, program)
     })
 }
 
 pub(super) fn is_prefix(program: &str) -> bool {
-    PREFIXES.contains(&name(program).as_str())
+    is_in(PREFIXES, program)
 }
 
 pub(super) fn is_interpreter(program: &str) -> bool {
-    INTERPRETERS.contains(&name(program).as_str())
+    is_in(INTERPRETERS, program)
 }
 
 #[cfg(test)]
@@ -367,6 +368,9 @@ mod tests {
             "python",
             "python3",
             "python3.12",
+            "m4",
+            "x86_64 sh",
+            "linux32",
             "/usr/bin/python3.12",
             "GIT.exe",
             ".",

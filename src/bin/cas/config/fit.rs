@@ -56,7 +56,7 @@ pub(super) fn fitting(
         for flag in open {
             match parse(&with(&taken, &flag)) {
                 Err(error) if is_about_others(&error) && parse(&with(&above, &flag)).is_err() => {}
-                Err(error) => return Err(told(&error)),
+                Err(error) => return Err(told(error)),
                 Ok(()) => {}
             }
         }
@@ -71,7 +71,7 @@ pub(super) fn line(args: &[OsString], at: usize, flags: &[OsString]) -> Vec<OsSt
 
 fn verdict(cli: &Command, args: Vec<OsString>) -> Result<(), Error> {
     match cli.clone().try_get_matches_from(args) {
-        Err(error) if error.use_stderr() => Err(without_secrets(error)),
+        Err(error) if error.use_stderr() => Err(error),
         // The help and the version are not errors.
         _ => Ok(()),
     }
@@ -86,8 +86,8 @@ fn is_about_others(error: &Error) -> bool {
 }
 
 /// The error in one line.
-fn told(error: &Error) -> String {
-    let text = error.render().to_string();
+fn told(error: Error) -> String {
+    let text = without_secrets(error).render().to_string();
     let first = text.lines().next().unwrap_or_default();
     first.trim_start_matches("error: ").to_owned()
 }

@@ -72,7 +72,7 @@ pub(crate) fn with_defaults(
     args: Vec<OsString>,
 ) -> Result<(Vec<OsString>, Defaults), String> {
     let none = Defaults::default();
-    let Some(typed) = Typed::of(cli, &args) else {
+    let Some(typed) = Invocation::of(cli, &args) else {
         return Ok((args, none));
     };
     if typed.takes_no_defaults() {
@@ -116,7 +116,7 @@ fn at_its_line(text: &str, error: &toml::de::Error) -> String {
 
 /// The command that a command line names.
 #[derive(Debug)]
-pub(crate) struct Typed<'a> {
+pub(crate) struct Invocation<'a> {
     command: &'a Command,
     /// The first word of the command's name, as it was typed.
     first: &'a str,
@@ -125,7 +125,7 @@ pub(crate) struct Typed<'a> {
     profile: Option<String>,
 }
 
-impl<'a> Typed<'a> {
+impl<'a> Invocation<'a> {
     /// Returns `None` if no command is named.
     pub(crate) fn of(cli: &'a Command, args: &'a [OsString]) -> Option<Self> {
         let (mut command, mut at, mut first, mut profile) = (cli, 0, None, None);
@@ -242,7 +242,7 @@ mod tests {
         let cli = crate::Cli::command();
         let found = |args: &[&str]| {
             let args = line(args);
-            Typed::of(&cli, &args).map(|typed| {
+            Invocation::of(&cli, &args).map(|typed| {
                 let name = typed.command.get_name().to_owned();
                 (name, typed.at, typed.profile)
             })
@@ -269,7 +269,7 @@ mod tests {
             "--config-profile",
             "ask",
         ]);
-        assert!(Typed::of(&cli, &line).unwrap().is_for_programs());
+        assert!(Invocation::of(&cli, &line).unwrap().is_for_programs());
     }
 
     #[test]

@@ -175,3 +175,20 @@ pub(super) async fn write_to<W: AsyncWrite + Unpin>(
     })
     .await
 }
+
+/// Ends an instance that has no server yet; returns the exit code.
+pub(super) async fn ended_early<O: AsyncWrite + Unpin>(
+    notice: Notice,
+    mut session: Session,
+    mut output: Output<O>,
+    mut notices: mpsc::Receiver<Notice>,
+) -> u8 {
+    let Some((name, _)) = notice.signal() else {
+        return 0;
+    };
+    session.events.emit("signal", |m| {
+        m.word("signal", name);
+    });
+    output.flush(&mut session, &mut notices).await;
+    1
+}

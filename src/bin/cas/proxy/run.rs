@@ -20,7 +20,7 @@ use super::{
     notice::Notice,
     open::{join, start},
     options::Options,
-    pipes::{Input, Output, write_to},
+    pipes::{Input, Output, ended_early, write_to},
     registry,
     session::{Phase, Session},
 };
@@ -97,23 +97,6 @@ pub(crate) async fn run(
         wanted: None,
     };
     instance.run().await
-}
-
-/// Ends an instance that has no server yet; returns the exit code.
-async fn ended_early<O: AsyncWrite + Unpin>(
-    notice: Notice,
-    mut session: Session,
-    mut output: Output<O>,
-    mut notices: mpsc::Receiver<Notice>,
-) -> u8 {
-    let Some((name, _)) = notice.signal() else {
-        return 0;
-    };
-    session.events.emit("signal", |m| {
-        m.word("signal", name);
-    });
-    output.flush(&mut session, &mut notices).await;
-    1
 }
 
 struct Instance<I, O> {

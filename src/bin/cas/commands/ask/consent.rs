@@ -114,8 +114,14 @@ impl UserInput for Consent {
     ) -> Result<Answers, HandlerError> {
         let mut answers = Answers::new();
         for question in &request.questions {
-            let prompt = format!("{}: ", questions::how(questions::has_options(question)));
-            let typed = self.ask(questions::text(question), prompt).await;
+            // A typed secret would be shown, so a secret is not asked for.
+            let typed = if question.is_secret {
+                None
+            } else {
+                let how = questions::how(questions::has_options(question));
+                self.ask(questions::text(question), format!("{how}: "))
+                    .await
+            };
             let typed = typed.unwrap_or_default();
             let answer = questions::answer(question, typed.trim());
             self.notes.add(Note::Question {
