@@ -16,7 +16,8 @@ async fn gone(pid: u32) {
     eventually("the app-server is gone", || !is_alive(pid)).await;
 }
 
-fn hangup_is_ignored() -> bool {
+/// Whether what runs the tests ignores SIGHUP, as under nohup. Then so does all that they start.
+pub fn hangup_is_ignored() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
@@ -30,7 +31,6 @@ async fn a_signal_is_told_and_passed_on() {
         (Signal::TERM, "SIGTERM"),
         (Signal::HUP, "SIGHUP"),
     ] {
-        // What runs this test may ignore it, and then so does all that it starts.
         if signal == Signal::HUP && hangup_is_ignored() {
             continue;
         }

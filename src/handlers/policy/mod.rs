@@ -10,6 +10,7 @@ mod lexer;
 mod matching;
 mod members;
 mod path;
+mod program_lists;
 mod programs;
 mod rule;
 mod scan;

@@ -150,6 +150,8 @@ fn a_command_is_refused_wherever_the_words_stand() {
         "$(echo rm) x",
         "env $X x",
         "sudo -n $X",
+        "caffeinate -i $X",
+        "linux32 $X",
         "eval \"$X\"",
         "git $X",
         "git -C . p${E}ush",
