@@ -35,6 +35,7 @@ mod questions;
 mod rate_limits;
 mod real;
 mod reasons;
+mod request_summary;
 mod runner;
 mod screens;
 mod scripted;
@@ -50,7 +51,6 @@ mod tmux;
 mod turns;
 mod typed_ahead;
 mod typing;
-mod wanted;
 mod watch;
 mod window;
 

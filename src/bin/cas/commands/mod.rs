@@ -15,12 +15,12 @@ mod preflight;
 mod proxy;
 mod questions;
 mod rate_limits;
+mod request_summary;
 mod review;
 mod smoke_check;
 mod stats;
 mod steer;
 mod threads;
-mod wanted;
 mod watch;
 
 use crate::{

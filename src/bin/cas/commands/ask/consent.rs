@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::notes::{Note, Notes};
 use crate::{
-    commands::{decisions, questions, wanted::Wanted},
+    commands::{decisions, questions, request_summary::RequestSummary},
     stdio,
 };
 
@@ -78,9 +78,10 @@ impl Consent {
             // The request is no longer pending.
             return Decision::Decline;
         };
-        let wanted = Wanted::of(request, Vec::new(), |_| false);
-        let text = format!("wants to {}", wanted.told());
-        let (choices, letters) = if wanted.is_clear() {
+        // The approval of an MCP server's tool is no matter of this handler.
+        let summary = RequestSummary::of(request, Vec::new(), |_| false);
+        let text = format!("wants to {}", summary.told());
+        let (choices, letters) = if summary.is_clear() {
             (CHOICES, "y, s, n or t")
         } else {
             (REFUSALS, "n or t")
@@ -99,7 +100,7 @@ impl Consent {
                 letter => letter,
             };
             match decisions::of(letter) {
-                Some(decision) if wanted.is_clear() || !decision.accepts() => return decision,
+                Some(decision) if summary.is_clear() || !decision.accepts() => return decision,
                 _ => prompt = format!("{letters}: {choices}"),
             }
         }

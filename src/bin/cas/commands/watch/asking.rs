@@ -69,7 +69,7 @@ impl Asking {
             if !offers.iter().any(Decision::accepts) {
                 return None;
             }
-            if !waiting.wanted.is_clear() {
+            if !waiting.summary.is_clear() {
                 offers.retain(|decision| !decision.accepts());
             }
             Kind::Decision(offers)
@@ -121,7 +121,7 @@ impl Asking {
                 Some(decision) if offers.contains(&decision) => Taken::Answer(decision.into()),
                 Some(_) => {
                     let letters = decisions::letters(offers);
-                    Taken::Wrong(if self.waiting.wanted.is_clear() {
+                    Taken::Wrong(if self.waiting.summary.is_clear() {
                         format!("the server does not offer {line}: {letters}")
                     } else {
                         format!("not all of it can be told here, so only {letters} is taken")

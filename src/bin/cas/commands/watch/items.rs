@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use crate::commands::wanted::ToolCall;
+use crate::commands::request_summary::ToolCall;
 use cas_sdk::{
     TurnEvent,
     protocol::{FileUpdateChange, ThreadItem, TurnInfo, TurnStatus},

@@ -9,7 +9,7 @@ use super::{
     items::Items,
     view::View,
 };
-use crate::{commands::wanted::Wanted, output::Result, screen::DIM};
+use crate::{commands::request_summary::RequestSummary, output::Result, screen::DIM};
 
 #[derive(Default)]
 pub(super) struct Requests {
@@ -26,7 +26,7 @@ pub(super) struct Requests {
 #[derive(Clone)]
 pub(super) struct Waiting {
     pub(super) request: PendingRequest,
-    pub(super) wanted: Arc<Wanted>,
+    pub(super) summary: Arc<RequestSummary>,
 }
 
 impl Requests {
@@ -110,9 +110,9 @@ impl Requests {
             Taken::Answer(answer) => {
                 asking.is_answered = true;
                 view.page.label(None, false).await?;
-                let Waiting { request, wanted } = &asking.waiting;
+                let Waiting { request, summary } = &asking.waiting;
                 let text = match request.answer(answer).await {
-                    Ok(()) => format!("answered: {}", wanted.subject()),
+                    Ok(()) => format!("answered: {}", summary.subject()),
                     Err(error) => error.to_string(),
                 };
                 view.remark(DIM, &text).await?;
@@ -123,9 +123,9 @@ impl Requests {
 
     fn about(&mut self, request: PendingRequest) -> Waiting {
         let changes = self.items.changes(request.item_id.as_deref());
-        let wanted = Wanted::of(&request, changes, |call| self.items.take_call(call));
+        let summary = RequestSummary::of(&request, changes, |call| self.items.take_call(call));
         Waiting {
-            wanted: Arc::new(wanted),
+            summary: Arc::new(summary),
             request,
         }
     }

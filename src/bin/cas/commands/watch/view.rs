@@ -202,18 +202,18 @@ impl View {
 
     /// Shows a pending request of the server, with the letters that answer it if the user is asked.
     pub(super) async fn pending(&mut self, waiting: &Waiting, asked: Option<&Asking>) -> Result {
-        let Waiting { request, wanted } = waiting;
+        let Waiting { request, summary } = waiting;
         if self.json {
             let id = serde_json::to_value(&request.id)?;
             let told = Told::RequestPending {
                 id: &id,
                 method: &request.method,
                 item_id: request.item_id.as_deref(),
-                what: &wanted.line(),
+                what: &summary.line(),
             };
             return self.page.json(&told).await;
         }
-        let shown = wanted.shown(asked.is_some());
+        let shown = summary.shown(asked.is_some());
         let mark = asked.map(Asking::mark).unwrap_or_default();
         let text = format!("waits: {shown}{mark}");
         self.remark(AnsiColor::Yellow.on_default(), &text).await
@@ -231,7 +231,7 @@ impl View {
 
     /// A request that waits no longer.
     pub(super) async fn settled(&mut self, waiting: &Waiting, how: End) -> Result {
-        let Waiting { request, wanted } = waiting;
+        let Waiting { request, summary } = waiting;
         if self.json {
             let id = serde_json::to_value(&request.id)?;
             let told = Told::RequestSettled {
@@ -245,7 +245,7 @@ impl View {
             End::Elsewhere => "settled elsewhere",
             End::Dropped => "settled elsewhere, and what was typed for it is dropped",
         };
-        let text = format!("{settled}: {}", field(&wanted.subject()));
+        let text = format!("{settled}: {}", field(&summary.subject()));
         self.remark(DIM, &text).await
     }
 }

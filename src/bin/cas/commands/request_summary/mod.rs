@@ -17,7 +17,7 @@ use crate::output::field;
 
 /// What a request is about. The texts come from the request; they are escaped where they are shown.
 #[derive(Debug, Default)]
-pub(super) struct Wanted {
+pub(super) struct RequestSummary {
     /// The words before [`act`](Self::act), unless those are "wants to".
     lead: &'static str,
     /// The action, such as `run ls`.
@@ -46,7 +46,7 @@ const HARMLESS: [&str; 9] = [
     "proposedNetworkPolicyAmendments",
 ];
 
-impl Wanted {
+impl RequestSummary {
     /// Describes a pending request. `changes` are the file changes of its item, for a client that
     /// has not seen the item; `is_called` returns whether a tool call is in progress.
     pub(super) fn of(
@@ -66,46 +66,48 @@ impl Wanted {
         changes: &[FileUpdateChange],
         is_called: impl FnOnce(&ToolCall) -> bool,
     ) -> Self {
-        let mut wanted = Self {
+        let mut summary = Self {
             lead: "an approval to ",
             ..Self::default()
         };
-        let mut members = Members::of(params, &mut wanted.unclear);
+        let mut members = Members::of(params, &mut summary.unclear);
         match method {
-            "item/commandExecution/requestApproval" => wanted.command(&mut members),
-            "item/fileChange/requestApproval" => wanted.files(&mut members, changes),
+            "item/commandExecution/requestApproval" => summary.command(&mut members),
+            "item/fileChange/requestApproval" => summary.files(&mut members, changes),
             "item/permissions/requestApproval" => {
-                "have more permissions".clone_into(&mut wanted.act);
-                wanted.place(&mut members);
+                "have more permissions".clone_into(&mut summary.act);
+                summary.place(&mut members);
                 let profile = members.take("permissions");
-                wanted.grants.extend(granted(profile, &mut wanted.unclear));
+                summary
+                    .grants
+                    .extend(granted(profile, &mut summary.unclear));
             }
-            "skill/requestApproval" => match members.text("skillName", &mut wanted.unclear) {
-                Some(name) => wanted.act = format!("use the skill {name}"),
-                None => wanted.untold("use a skill", "which skill"),
+            "skill/requestApproval" => match members.text("skillName", &mut summary.unclear) {
+                Some(name) => summary.act = format!("use the skill {name}"),
+                None => summary.untold("use a skill", "which skill"),
             },
             "mcpServer/elicitation/request" => {
-                wanted.elicitation(members, is_called);
-                return wanted;
+                summary.elicitation(members, is_called);
+                return summary;
             }
             "item/tool/requestUserInput" => {
                 let questions = members.take("questions");
-                wanted.lead = "a question: ";
-                wanted.act = text_of(&questions[0]["question"]);
-                return wanted;
+                summary.lead = "a question: ";
+                summary.act = text_of(&questions[0]["question"]);
+                return summary;
             }
             method => {
-                wanted.lead = "";
-                method.clone_into(&mut wanted.act);
-                return wanted;
+                summary.lead = "";
+                method.clone_into(&mut summary.act);
+                return summary;
             }
         }
-        wanted.reason = members.text("reason", &mut wanted.unclear);
+        summary.reason = members.text("reason", &mut summary.unclear);
         for key in HARMLESS {
             members.take(key);
         }
-        members.unknown(&mut wanted.unclear);
-        wanted
+        members.unknown(&mut summary.unclear);
+        summary
     }
 
     fn command(&mut self, members: &mut Members) {
