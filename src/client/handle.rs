@@ -20,7 +20,6 @@ use crate::{
         role::Role,
         server_info::ServerInfo,
         tracker::{HandlerSet, Tracker},
-        turn_log::TurnLog,
     },
     error::{CloseCause, CloseReason, Error},
     protocol::{Call, InitializeParams, pointer::at},
@@ -232,10 +231,6 @@ impl CasClient {
 
     pub(crate) fn connection(&self) -> &Arc<Connection> {
         &self.shared.connection
-    }
-
-    pub(crate) fn turn_log(&self) -> &Arc<TurnLog> {
-        self.shared.tracker.log()
     }
 
     pub(crate) fn subscribe(&self, matcher: Matcher) -> Subscription {

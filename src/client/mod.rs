@@ -18,7 +18,6 @@ mod sockets;
 mod start;
 pub(crate) mod time;
 pub(crate) mod tracker;
-pub(crate) mod turn_log;
 
 pub use crate::transport::ConnectionKind;
 pub use builder::Builder;

@@ -89,7 +89,7 @@ impl Position {
         Ok(Self {
             cursor,
             seen,
-            running: client.turn_log().running(thread).into_iter().collect(),
+            running: client.tracker().running(thread).into_iter().collect(),
             ..Self::default()
         })
     }

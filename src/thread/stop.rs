@@ -102,7 +102,7 @@ impl Thread {
     /// ```
     pub async fn stop_all(&self, grace: Duration) -> StopReport {
         let deadline = time::deadline(grace);
-        let log = self.client().turn_log();
+        let tracker = self.client().tracker();
         let mut report = StopReport::default();
         match pause_goal(self).await {
             Ok(true) => report.goals.push(self.id().to_owned()),
@@ -116,7 +116,8 @@ impl Thread {
         for _ in 0..ROUNDS {
             for thread in &tree[done..] {
                 ran.extend(
-                    log.running(thread.id())
+                    tracker
+                        .running(thread.id())
                         .map(|turn| (thread.id().to_owned(), turn)),
                 );
                 if let Err(error) = interrupt(thread).await {
@@ -139,15 +140,15 @@ impl Thread {
         let mut silences = 0;
         loop {
             let patience = deadline.min(Instant::now() + AGAIN);
-            if timeout_at(patience, log.idle(&ids)).await.is_ok() && had_goal {
+            if timeout_at(patience, tracker.idle(&ids)).await.is_ok() && had_goal {
                 // Another turn may have been about to begin when the goal was paused.
-                let begun = log.until(|log| ids.iter().find_map(|id| log.running(id)));
+                let begun = tracker.until(|_| ids.iter().find_map(|id| tracker.running(id)));
                 let _ = timeout(SETTLED, begun).await;
             }
             let (mut active, mut silent) = (Vec::new(), Vec::new());
             for thread in &tree {
                 let is_active = is_active(thread).await;
-                match (is_active, log.running(thread.id())) {
+                match (is_active, tracker.running(thread.id())) {
                     (Ok(false) | Err(_), None) => {}
                     (Ok(false), Some(turn)) => silent.push((thread, turn)),
                     (Ok(true), _) | (Err(_), Some(_)) => active.push(thread),
@@ -179,7 +180,8 @@ impl Thread {
             }
             for thread in active {
                 ran.extend(
-                    log.running(thread.id())
+                    tracker
+                        .running(thread.id())
                         .map(|turn| (thread.id().to_owned(), turn)),
                 );
                 // The turn may have begun since. A failed interrupt shows in what still runs.
@@ -191,7 +193,7 @@ impl Thread {
         }
         ran.sort();
         ran.dedup();
-        ran.retain(|(thread, turn)| log.running(thread).as_ref() != Some(turn));
+        ran.retain(|(thread, turn)| tracker.running(thread).as_ref() != Some(turn));
         report.turns = ran;
         for thread in &tree {
             match end_terminals(thread).await {
@@ -251,7 +253,7 @@ pub(crate) async fn interrupt(thread: &Thread) -> Result<(), Error> {
 /// The threads of the sub-agents that are known here, and of those that the server says are active.
 async fn agents(thread: &Thread) -> (Vec<String>, Option<Error>) {
     let client = thread.client();
-    let known = client.turn_log().agents_of_thread(thread.id());
+    let known = client.tracker().agents_of_thread(thread.id());
     let mut agents: Vec<String> = known.into_iter().map(|agent| agent.thread).collect();
     let params = ThreadListParams::default().ancestor_thread_id(thread.id());
     let listed = client.pages(params).timeout(client.urgent_timeout()).all();

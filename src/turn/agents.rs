@@ -7,7 +7,7 @@ use tokio::time::timeout;
 
 use crate::{
     client::handle::CasClient,
-    client::turn_log::{Agent, Standing},
+    client::tracker::{Agent, Standing},
     error::{SubAgent, SubAgentStatus},
     protocol::{ThreadReadParams, TurnStatus},
 };
@@ -17,10 +17,10 @@ const NAMING: Duration = Duration::from_secs(1);
 
 /// The agents that a turn has spawned or given work, as far as the log knows them.
 pub(super) fn known(client: &CasClient, thread: &str, turn: &str) -> Vec<SubAgent> {
-    let log = client.turn_log();
-    let agents = log.agents_of_turn(thread, turn).into_iter();
+    let tracker = client.tracker();
+    let agents = tracker.agents_of_turn(thread, turn).into_iter();
     let agents = agents.map(|agent| {
-        let standing = log.last_standing(&agent.thread);
+        let standing = tracker.last_standing(&agent.thread);
         SubAgent {
             status: status(standing.as_ref(), &agent),
             usage: agent.used(),
@@ -34,14 +34,14 @@ pub(super) fn known(client: &CasClient, thread: &str, turn: &str) -> Vec<SubAgen
     agents.collect()
 }
 
-/// Fetches the names of agents into the log.
+/// Fetches the names of agents into the tracker.
 pub(super) async fn name(client: &CasClient, agents: &[SubAgent]) {
     let unnamed = agents.iter().filter(|agent| agent.nickname.is_none());
     let reads = unnamed.map(|agent| async {
         let params = ThreadReadParams::new(agent.thread_id.as_str());
         if let Ok(read) = client.request(params).urgent().await {
-            let log = client.turn_log();
-            log.agent_named(&agent.thread_id, read.thread.agent_nickname);
+            let tracker = client.tracker();
+            tracker.agent_named(&agent.thread_id, read.thread.agent_nickname);
         }
     });
     // The log keeps the names that came in time.
@@ -55,7 +55,7 @@ fn status(standing: Option<&Standing>, agent: &Agent) -> SubAgentStatus {
         Some(Standing::Ended(TurnStatus::Failed)) => SubAgentStatus::Failed,
         Some(Standing::Ended(_) | Standing::Lost) => SubAgentStatus::Interrupted,
         // This connection gets none of the agent's own events, so the parent's report has to do.
-        None | Some(Standing::Unseen) => match agent.told_status.as_deref() {
+        None | Some(Standing::Unknown | Standing::Unseen) => match agent.told_status.as_deref() {
             Some("running") => SubAgentStatus::Running,
             Some("completed") => SubAgentStatus::Completed,
             Some("errored") => SubAgentStatus::Failed,

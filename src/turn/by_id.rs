@@ -20,8 +20,7 @@ use super::{
 use crate::{
     client::{
         handle::CasClient,
-        tracker::GuardRole,
-        turn_log::{Standing, StartedBy},
+        tracker::{GuardRole, Standing, StartedBy},
     },
     error::Error,
     events::{Event, Events},
@@ -57,9 +56,9 @@ impl Thread {
     /// ephemeral thread, so only the connection that saw its turns can return them.
     pub async fn turn(&self, id: impl Into<String>) -> Result<Turn, Error> {
         let id = id.into();
-        let log = self.client().turn_log();
-        let id = log.canonical(self.id(), &id);
-        if let Some(Standing::Running | Standing::Ended(_)) = log.standing(self.id(), &id) {
+        let tracker = self.client().tracker();
+        let id = tracker.canonical(self.id(), &id);
+        if let Some(Standing::Running | Standing::Ended(_)) = tracker.standing(self.id(), &id) {
             return Ok(self.watch(&id, None));
         }
         match find(self, &id).await? {
@@ -85,11 +84,10 @@ impl Thread {
     /// if the server says that a turn runs, and names none within 5 s.
     pub async fn running_turn(&self) -> Result<Option<Turn>, Error> {
         let client = self.client();
-        let (log, tracker) = (client.turn_log(), client.tracker());
-        let known = log.running(self.id());
-        if let Some(id) = known.or_else(|| tracker.running(self.id())) {
+        let tracker = client.tracker();
+        if let Some(id) = tracker.running(self.id()) {
             // The end may be on its way, or the server has failed to report it.
-            if !log.lacks_end(self.id(), &id) || is_active(self).await? {
+            if !tracker.lacks_end(self.id(), &id) || is_active(self).await? {
                 return Ok(Some(self.watch(&id, None)));
             }
             tracker.lost_end(self.id(), &id);
@@ -98,7 +96,7 @@ impl Thread {
         if tracker.is_at_rest(self.id()) {
             return Ok(None);
         }
-        let named = log.until(|log| log.running(self.id()));
+        let named = tracker.until(|tracker| tracker.running(self.id()));
         if !is_active(self).await? {
             return Ok(None);
         }
@@ -150,7 +148,7 @@ impl Thread {
         // NB. A guard of this role neither keeps a turn alive nor has it interrupted.
         let guard = client.tracker().guard(self.id(), id, GuardRole::Control);
         let mut progress = Progress::shared(&guard).unwrap_or_else(|| Progress::late(self, id));
-        let known = match client.turn_log().standing(self.id(), id) {
+        let known = match client.tracker().standing(self.id(), id) {
             Some(Standing::Ended(status)) => Some(status),
             _ => over,
         };
@@ -166,7 +164,7 @@ impl CasClient {
     /// sub-agents, in no particular order. As with [`Thread::turn`], nothing is sent to the turns.
     #[must_use]
     pub fn running_turns(&self) -> Vec<Turn> {
-        let running = self.turn_log().all_running().into_iter();
+        let running = self.tracker().all_running().into_iter();
         let turns = running.map(|(thread, turn)| self.thread(thread).watch(&turn, None));
         turns.collect()
     }
@@ -177,16 +175,16 @@ impl Turn {
     /// of the turn has come.
     #[must_use]
     pub fn started_by(&self) -> StartedBy {
-        let log = self.thread().client().turn_log();
-        log.started_by(self.thread().id(), self.id())
+        let tracker = self.thread().client().tracker();
+        tracker.started_by(self.thread().id(), self.id())
     }
 
     /// Whether the thread has an active goal, as the server last reported it. The server then
     /// starts another turn when this one has ended. See [`Thread::goal`](crate::Thread::goal).
     #[must_use]
     pub fn has_active_goal(&self) -> bool {
-        let log = self.thread().client().turn_log();
-        log.is_goal_active(self.thread().id())
+        let tracker = self.thread().client().tracker();
+        tracker.is_goal_active(self.thread().id())
     }
 }
 
@@ -290,7 +288,7 @@ impl Turns {
             let event = match ready!(self.events.poll_event(cx)) {
                 Some(Ok(event)) => event,
                 Some(Err(Error::Lagged { .. })) => {
-                    let running = self.thread.client().turn_log().running(self.thread.id());
+                    let running = self.thread.client().tracker().running(self.thread.id());
                     if let Some(id) = running.filter(|id| self.is_new(id)) {
                         return Poll::Ready(Some(Ok(Found::Turn(self.thread.watch(&id, None)))));
                     }
@@ -307,14 +305,16 @@ impl Turns {
             let Some(turn) = turn else {
                 return Poll::Ready(Some(Ok(Found::Event(event))));
             };
-            let log = self.thread.client().turn_log();
-            let id = log.canonical(self.thread.id(), turn);
+            let tracker = self.thread.client().tracker();
+            let id = tracker.canonical(self.thread.id(), turn);
             // A late event of a turn that is over begins no turn.
             let late = event.method() != "turn/started"
-                && match log.standing(self.thread.id(), &id) {
+                && match tracker.standing(self.thread.id(), &id) {
                     Some(Standing::Running | Standing::Unseen) => false,
-                    Some(Standing::Ended(_)) => !log.is_first(self.thread.id(), &id, event.seq()),
-                    Some(Standing::Lost) | None => true,
+                    Some(Standing::Ended(_)) => {
+                        !tracker.is_first(self.thread.id(), &id, event.seq())
+                    }
+                    Some(Standing::Lost | Standing::Unknown) | None => true,
                 };
             if late || !self.is_new(&id) {
                 return Poll::Ready(Some(Ok(Found::Event(event))));
@@ -349,7 +349,7 @@ impl Turns {
     fn begin(&self, id: &str, first: Event) -> Turn {
         let (thread, client) = (&self.thread, self.thread.client());
         let whole = first.method() == "turn/started"
-            || client.turn_log().begins_with(thread.id(), id, first.seq());
+            || client.tracker().begins_with(thread.id(), id, first.seq());
         let mut events = self.events.fork();
         events.subscription().rebind().to(&of_turn(thread.id(), id));
         events.unread(vec![first]);

@@ -129,7 +129,7 @@ impl TurnControl {
             }
             let turn = named
                 .clone()
-                .unwrap_or_else(|| tracker.alias(self.thread.id(), self.turn_id()));
+                .unwrap_or_else(|| tracker.server_id(self.thread.id(), self.turn_id()));
             let params = TurnInterruptParams::new(self.thread.id(), turn);
             let left = deadline.saturating_duration_since(Instant::now());
             let Err(error) = self.urgent(params, left).await else {
@@ -139,7 +139,7 @@ impl TurnControl {
                 // Old servers answer `turn/start` with an id that is not the id of the running
                 // turn. But a turn that is known here is another turn, and this turn has ended.
                 Some(RpcErrorKind::TurnMismatch { actual, .. })
-                    if named.is_none() && !tracker.knows(self.thread.id(), &actual) =>
+                    if named.is_none() && !tracker.holds(self.thread.id(), &actual) =>
                 {
                     named = Some(actual);
                     continue;
@@ -173,7 +173,7 @@ impl TurnControl {
     /// only traced.
     async fn end_shells(&self) {
         let (thread, client) = (&self.thread, self.thread.client());
-        let commands = client.turn_log().commands(thread.id(), self.turn_id());
+        let commands = client.tracker().commands(thread.id(), self.turn_id());
         if commands.is_empty() || !client.experimental_api() {
             return;
         }

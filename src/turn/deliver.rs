@@ -12,7 +12,7 @@ use super::{
     queue::Queued,
 };
 use crate::{
-    client::turn_log::StartedBy,
+    client::tracker::StartedBy,
     error::{Error, RpcErrorKind},
     protocol::{TurnStartParams, TurnSteerParams, TurnToolOutput, UserInput},
     thread::{Thread, status::is_active},
@@ -173,19 +173,17 @@ impl Thread {
     /// Records that this client has started a turn.
     fn began(&self, turn: &str) {
         if self.is_followed() {
-            let log = self.client().turn_log();
-            log.began(self.id(), turn, StartedBy::Us);
+            let tracker = self.client().tracker();
+            tracker.began(self.id(), turn, StartedBy::Us);
         }
     }
 
     /// The id of the running turn, as far as it can be known: the server is asked if this
     /// connection does not see the turns.
     async fn running_id(&self) -> Result<Option<String>, Error> {
-        let (tracker, log) = (self.client().tracker(), self.client().turn_log());
         if self.is_followed() {
-            let known = log
-                .running(self.id())
-                .or_else(|| tracker.running(self.id()));
+            let tracker = self.client().tracker();
+            let known = tracker.running(self.id());
             if known.is_some() || tracker.is_at_rest(self.id()) {
                 return Ok(known);
             }

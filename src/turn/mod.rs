@@ -34,7 +34,7 @@ mod structured;
 pub mod terminal;
 mod watchdog;
 
-pub use crate::client::turn_log::StartedBy;
+pub use crate::client::tracker::StartedBy;
 pub use crate::error::{
     Item, SubAgent, SubAgentStatus, TokenUsage, TurnError, TurnErrorKind, TurnFailure, TurnOutcome,
 };

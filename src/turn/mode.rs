@@ -25,7 +25,7 @@ pub(super) fn complete(thread: &Thread, fields: &mut Map<String, Value>) -> Resu
     let told = fields.get("model").and_then(Value::as_str);
     let told = told.map(str::to_owned);
     let model = told
-        .or_else(|| thread.client().turn_log().model(thread.id()))
+        .or_else(|| thread.client().tracker().model(thread.id()))
         .or_else(|| at::<String>(thread.json(), &["model"]).ok())
         .filter(|model| !model.is_empty());
     let Some(model) = model else {

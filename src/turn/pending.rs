@@ -8,10 +8,7 @@ use super::{
     reader::Turn,
 };
 use crate::{
-    client::{
-        tracker::{PendingStart, TurnGuard},
-        turn_log::StartedBy,
-    },
+    client::tracker::{PendingStart, StartedBy, TurnGuard},
     events::{Event, Events},
     protocol::pointer::at,
     rpc::reply::OnReply,
@@ -50,23 +47,19 @@ impl PendingTurn {
         let rebind = self.events.subscription().rebind();
         let (named, thread) = (self.named.clone(), self.thread.id().to_owned());
         let fresh = self.fresh;
-        let log = self.thread.client().turn_log().clone();
         Some(Box::new(move |outcome| {
             let Ok(reply) = outcome else { return };
             let Ok(turn) = at::<String>(reply.result(), &["turn", "id"]) else {
                 return;
             };
             rebind.to(&of_turn(&thread, &turn));
-            let guard = starting.claim(&turn, fresh);
-            if !guard.1 {
-                // A turn that can't join another, and that the response names, is a review.
-                let by = if fresh {
-                    StartedBy::Review
-                } else {
-                    StartedBy::Us
-                };
-                log.began(&thread, &turn, by);
-            }
+            // A turn that can't join another, and that the response names, is a review.
+            let by = if fresh {
+                StartedBy::Review
+            } else {
+                StartedBy::Us
+            };
+            let guard = starting.claim(&turn, by, fresh);
             *named.lock().unwrap_or_else(PoisonError::into_inner) = Some(guard);
         }))
     }
@@ -80,9 +73,7 @@ impl PendingTurn {
             .to(&of_turn(thread.id(), turn));
         events.unread(seen);
         let starting = thread.client().tracker().starting(thread.id());
-        let (guard, _) = starting.claim(turn, true);
-        let log = thread.client().turn_log();
-        log.began(thread.id(), turn, StartedBy::Compaction);
+        let (guard, _) = starting.claim(turn, StartedBy::Compaction, true);
         let control = TurnControl::of(thread, turn);
         Turn::new(control, guard, Progress::new(events), false)
     }

@@ -23,6 +23,8 @@ pub(crate) struct Progress {
     /// Read by [`Progress::poll`] alone.
     events: Events,
     pub(super) collector: Collector,
+    /// Whether the turn may have ended before `events` began.
+    pub(super) is_late: bool,
 }
 
 /// A received event: what the user gets, `None` if that is nothing, and what the event says about
@@ -46,6 +48,7 @@ impl Progress {
         Self {
             events,
             collector: Collector::default(),
+            is_late: false,
         }
     }
 
@@ -93,6 +96,7 @@ impl Progress {
             thread.client().subscribe(of_turn(thread.id(), turn)),
         ));
         progress.collector.gaps = true;
+        progress.is_late = true;
         progress
     }
 
@@ -121,6 +125,7 @@ impl Progress {
         Self {
             events: self.events.fork(),
             collector: self.collector.clone(),
+            is_late: false, // Its end, if it is over, was collected or is among the events to come.
         }
     }
 }

@@ -99,16 +99,16 @@ impl Thread {
         // NB. Subscribe before the request is sent: an idle thread takes the input before the
         // response is here.
         let turns = self.turns();
-        let log = self.is_followed().then(|| self.client().turn_log());
-        if let Some(log) = log {
-            log.enqueued(self.id(), message);
+        let tracker = self.is_followed().then(|| self.client().tracker());
+        if let Some(tracker) = tracker {
+            tracker.enqueued(self.id(), message);
         }
         let params = ThreadQueueAddParams::new(self.id(), message, input);
         match self.send_once(params, message).await {
             Ok(added) => Ok(Queued::new(turns, added.queued_submission)),
             Err(error) => {
-                if let (Some(log), Some(_)) = (log, error.rpc()) {
-                    log.dequeued(self.id(), message);
+                if let (Some(tracker), Some(_)) = (tracker, error.rpc()) {
+                    tracker.dequeued(self.id(), message);
                 }
                 Err(error)
             }
@@ -227,8 +227,8 @@ impl Queued {
         let params = ThreadQueueDeleteParams::new(self.thread.id(), self.id());
         let deleted = client.request(params).urgent().await?.deleted;
         if deleted {
-            let log = client.turn_log();
-            log.dequeued(self.thread.id(), &self.message_id);
+            let tracker = client.tracker();
+            tracker.dequeued(self.thread.id(), &self.message_id);
         }
         Ok(deleted)
     }
@@ -240,7 +240,7 @@ impl Queued {
     pub async fn release(&self) -> Result<(), Error> {
         let client = self.thread.client();
         client
-            .turn_log()
+            .tracker()
             .enqueued(self.thread.id(), &self.message_id);
         let params = ThreadQueueStartParams::new(self.thread.id()).queued_submission_id(self.id());
         client.request(params).await.map(drop)

@@ -288,7 +288,7 @@ impl Turn {
     ) -> Self {
         let mut progress = progress;
         let phase = guard.phase();
-        let over = progress.collector.gaps && progress.collector.end().is_none() && phase.is_over();
+        let over = progress.is_late && progress.collector.end().is_none() && phase.is_over();
         if let (true, Phase::Ended(status)) = (over, &phase) {
             // The turn ended before this reader began to listen, so the end will not come.
             progress.collector.ended(status.clone());

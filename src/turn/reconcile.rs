@@ -112,7 +112,8 @@ async fn ask(thread: &Thread, turn: &str) -> Result<Standing, Error> {
         Err(error) => return Err(error),
     };
     let tracker = thread.client().tracker();
-    if is_active && tracker.running(thread.id()) == Some(tracker.alias(thread.id(), turn)) {
+    let turn_id = tracker.canonical(thread.id(), turn);
+    if is_active && tracker.running(thread.id()) == Some(turn_id) {
         return Ok(Standing::Known(Verdict::Running));
     }
     match find(thread, turn).await {

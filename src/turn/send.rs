@@ -99,11 +99,11 @@ impl Thread {
             }
             Ok(None)
         };
-        let let_go = self.client().tracker().let_go_of(self.id());
-        // The events from before the thread was let go are read first.
+        let unfollowed = self.client().tracker().unfollowed(self.id());
+        // The events from before the thread was unfollowed are read first.
         let first = {
-            let (begun, let_go) = (pin!(begun), pin!(let_go));
-            let first = timeout_at(deadline, select(begun, let_go)).await;
+            let (begun, unfollowed) = (pin!(begun), pin!(unfollowed));
+            let first = timeout_at(deadline, select(begun, unfollowed)).await;
             first.map(|first| match first {
                 Either::Left((begun, _)) => Some(begun),
                 Either::Right(_) => None,
@@ -133,7 +133,7 @@ impl Thread {
             "turn/started" => {
                 started.push(turn.to_owned());
                 let tracker = self.client().tracker();
-                !tracker.is_starting(self.id()) && !tracker.knows(self.id(), turn)
+                !tracker.is_starting(self.id()) && !tracker.holds(self.id(), turn)
             }
             "item/started" | "item/completed" => {
                 event.item_type() == Some("contextCompaction") && started.iter().any(|t| t == turn)

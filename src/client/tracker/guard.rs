@@ -7,19 +7,22 @@ use std::{
 
 use tokio::sync::watch;
 
-use super::{Phase, Tracker, TurnTrack, Used};
+use super::{
+    Phase, StartedBy, Tracker, Used,
+    turn::{Held, Standing},
+};
 
 impl Tracker {
     /// Call this before sending `turn/start`, and keep the result until the response has been
     /// routed.
     pub(crate) fn starting(self: &Arc<Self>, thread: &str) -> PendingStart {
         let mut state = self.lock();
-        let track = state.threads.entry(thread.to_owned()).or_default();
-        track.starting += 1;
+        let entry = state.thread(thread);
+        entry.starting += 1;
         PendingStart {
             tracker: self.clone(),
             thread: thread.to_owned(),
-            active: track.active.as_ref().map(|active| active.id.clone()),
+            running: entry.seen_running().map(|turn| turn.id.clone()),
         }
     }
 
@@ -27,14 +30,13 @@ impl Tracker {
     pub(crate) fn guard(self: &Arc<Self>, thread: &str, turn: &str, role: GuardRole) -> TurnGuard {
         let mut state = self.lock();
         let closed = state.closed;
-        let track = state.threads.entry(thread.to_owned()).or_default();
-        let turn_track = track.turn(turn, closed);
-        turn_track.guards += 1;
+        let held = state.thread(thread).turn(turn).hold(closed);
+        held.guards += 1;
         if role == GuardRole::Reader {
-            turn_track.readers += 1;
-            turn_track.unwanted = false;
+            held.readers += 1;
+            held.unwanted = false;
         }
-        let phase = turn_track.phase.subscribe();
+        let phase = held.phase.subscribe();
         drop(state);
         TurnGuard {
             tracker: self.clone(),
@@ -51,26 +53,28 @@ pub(crate) struct PendingStart {
     tracker: Arc<Tracker>,
     thread: String,
     /// The turn that ran when the request was sent.
-    active: Option<String>,
+    running: Option<String>,
 }
 
 impl PendingStart {
-    /// Takes the turn that the response names. Returns a reader's guard of the turn, and whether
-    /// the turn ran before this request. A `fresh` turn can't have run before.
-    pub(crate) fn claim(self, turn: &str, fresh: bool) -> (TurnGuard, bool) {
+    /// Takes the turn that the response names, which is started `by` this client unless it ran
+    /// before this request. Returns a reader's guard of the turn, and whether the turn ran before.
+    /// A `fresh` turn can't have run before.
+    pub(crate) fn claim(self, turn: &str, by: StartedBy, fresh: bool) -> (TurnGuard, bool) {
         let guard = self.tracker.guard(&self.thread, turn, GuardRole::Reader);
         let mut state = self.tracker.lock();
-        let Some(track) = state.threads.get_mut(&self.thread) else {
-            return (guard, false);
-        };
+        let thread = state.thread(&self.thread);
         // A thread that was resumed while it was busy stops being busy when its turn ends or
         // another turn begins.
-        let mut joined = track.busy || self.active.as_deref() == Some(turn);
-        if let Some(known) = track.turns.get_mut(turn) {
-            // If several requests were sent at once, the one that is answered first started the
-            // turn.
-            joined = !fresh && (joined || known.guards > 1 || known.ours);
-            known.ours |= !joined;
+        let ran_before = thread.is_joined() || self.running.as_deref() == Some(turn);
+        let Some(held) = thread.find_mut(turn).and_then(|turn| turn.held.as_mut()) else {
+            return (guard, false);
+        };
+        // If several requests were sent at once, the one that is answered first started the turn.
+        let joined = !fresh && (ran_before || held.guards > 1 || held.ours);
+        if !joined {
+            held.ours = true;
+            thread.named(turn).cause = Some(by);
         }
         drop(state);
         (guard, joined)
@@ -80,13 +84,7 @@ impl PendingStart {
 impl Drop for PendingStart {
     fn drop(&mut self) {
         let mut state = self.tracker.lock();
-        if let Some(track) = state.threads.get_mut(&self.thread) {
-            track.starting -= 1;
-            if track.starting == 0 {
-                track.ended.clear();
-            }
-        }
-        state.tidy(&self.thread);
+        state.thread(&self.thread).starting -= 1;
     }
 }
 
@@ -120,32 +118,32 @@ impl TurnGuard {
 
     /// What the turn has used so far; after the turn's end, all that it used.
     pub(crate) fn used(&self) -> Used {
-        self.with(|turn| turn.used).unwrap_or_default()
+        self.with(|held| held.used).unwrap_or_default()
     }
 
     /// Lets the turn run on when the last reader is dropped.
     pub(crate) fn detach(&self) {
-        self.with(|turn| turn.detached = true);
+        self.with(|held| held.detached = true);
     }
 
     /// Shares this reader's data with others, for as long as the data is kept alive.
     pub(crate) fn share(&self, shared: Weak<Shared>) {
-        self.with(|turn| {
-            turn.shared.retain(|other| other.strong_count() > 0);
-            turn.shared.push(shared);
+        self.with(|held| {
+            held.shared.retain(|other| other.strong_count() > 0);
+            held.shared.push(shared);
         });
     }
 
     /// What the readers of the turn share.
     pub(crate) fn shared(&self) -> Vec<Arc<Shared>> {
-        self.with(|turn| turn.shared.iter().filter_map(Weak::upgrade).collect())
+        self.with(|held| held.shared.iter().filter_map(Weak::upgrade).collect())
             .unwrap_or_default()
     }
 
-    fn with<T>(&self, act: impl FnOnce(&mut TurnTrack) -> T) -> Option<T> {
+    fn with<T>(&self, act: impl FnOnce(&mut Held) -> T) -> Option<T> {
         let mut state = self.tracker.lock();
-        let track = state.threads.get_mut(&self.thread)?;
-        track.turns.get_mut(&self.turn).map(act)
+        let turn = state.threads.get_mut(&self.thread)?.find_mut(&self.turn)?;
+        turn.held.as_mut().map(act)
     }
 }
 
@@ -153,25 +151,27 @@ impl Drop for TurnGuard {
     fn drop(&mut self) {
         let interrupt = {
             let mut state = self.tracker.lock();
-            let Some(track) = state.threads.get_mut(&self.thread) else {
+            let Some(thread) = state.threads.get_mut(&self.thread) else {
                 return;
             };
-            let Some(turn) = track.turns.get_mut(&self.turn) else {
+            let Some(turn) = thread.find_mut(&self.turn) else {
                 return;
             };
-            turn.guards -= 1;
-            if self.role == GuardRole::Reader {
-                turn.readers -= 1;
-                turn.unwanted |=
-                    turn.readers == 0 && turn.ours && !turn.detached && !turn.is_over();
+            let Some(held) = turn.held.as_mut() else {
+                return;
+            };
+            held.guards -= 1;
+            let is_reader = self.role == GuardRole::Reader;
+            if is_reader {
+                held.readers -= 1;
+                held.unwanted |=
+                    held.readers == 0 && held.ours && !held.detached && !held.is_over();
             }
-            let interrupt = self.role == GuardRole::Reader
-                && turn.unwanted
-                && *turn.phase.borrow() == Phase::Started;
-            if turn.is_spent() {
-                track.turns.remove(&self.turn);
+            let interrupt = is_reader && held.unwanted && *held.phase.borrow() == Phase::Started;
+            turn.release();
+            if turn.held.is_none() && turn.standing == Standing::Unknown {
+                thread.forget(&self.turn);
             }
-            state.tidy(&self.thread);
             interrupt
         };
         // The server refuses an interrupt until it has said that the turn has started. The reader

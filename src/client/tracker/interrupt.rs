@@ -5,7 +5,7 @@ use std::sync::Weak;
 
 use tracing::Level;
 
-use super::Tracker;
+use super::{Tracker, turn::Held};
 use crate::{
     error::{RpcError, RpcErrorKind},
     protocol::{Call, TurnInterruptParams},
@@ -17,8 +17,8 @@ const TRIES: usize = 5;
 
 impl Tracker {
     pub(super) fn interrupt(&self, thread: &str, turn: &str, attempt: usize) {
-        let alias = self.alias(thread, turn);
-        self.interrupt_as(thread, turn, &alias, attempt);
+        let id = self.server_id(thread, turn);
+        self.interrupt_as(thread, turn, &id, attempt);
     }
 
     fn interrupt_as(&self, thread: &str, turn: &str, id: &str, attempt: usize) {
@@ -39,7 +39,7 @@ impl Tracker {
             match again.then(|| error.kind()) {
                 // The turn has another id, unless this is another turn.
                 Some(RpcErrorKind::TurnMismatch { actual, .. })
-                    if !tracker.knows(&thread, &actual) =>
+                    if !tracker.holds(&thread, &actual) =>
                 {
                     tracker.interrupt_as(&thread, &turn, &actual, attempt + 1);
                 }
@@ -56,9 +56,11 @@ impl Tracker {
         connection.send_hooked(TurnInterruptParams::METHOD, &params, Box::new(on_reply));
     }
 
-    pub(crate) fn is_unwanted(&self, thread: &str, turn: &str) -> bool {
-        let state = self.lock();
-        let track = state.threads.get(thread).and_then(|t| t.turns.get(turn));
-        track.is_some_and(|track| track.unwanted && !track.is_over())
+    pub(super) fn is_unwanted(&self, thread: &str, turn: &str) -> bool {
+        self.turn(thread, turn, |turn| {
+            let unwanted = |held: &Held| held.unwanted && !held.is_over();
+            turn.held.as_ref().is_some_and(unwanted)
+        })
+        .unwrap_or(false)
     }
 }

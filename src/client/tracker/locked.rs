@@ -1,25 +1,26 @@
-//! The tracker's lock. Tasks that wait for a phase are woken only after the lock is released,
+//! The tracker's lock. Tasks that wait for a change are woken only after the lock is released,
 //! because a waker is foreign code.
 
 use std::{
     ops::{Deref, DerefMut},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{MutexGuard, PoisonError},
 };
 
-use super::{State, Tracker, news::News};
+use super::{State, Tracker};
 
 /// The locked state.
-pub(super) struct Locked<'a>(Option<MutexGuard<'a, State>>);
-
-impl<'a> Locked<'a> {
-    fn new(state: &'a Mutex<State>) -> Self {
-        Self(Some(state.lock().unwrap_or_else(PoisonError::into_inner)))
-    }
+pub(super) struct Locked<'a> {
+    tracker: &'a Tracker,
+    state: Option<MutexGuard<'a, State>>,
 }
 
 impl Tracker {
     pub(super) fn lock(&self) -> Locked<'_> {
-        Locked::new(&self.state)
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        Locked {
+            tracker: self,
+            state: Some(state),
+        }
     }
 }
 
@@ -27,22 +28,26 @@ impl Deref for Locked<'_> {
     type Target = State;
 
     fn deref(&self) -> &State {
-        self.0.as_ref().expect("it is locked until it is dropped")
+        self.state
+            .as_ref()
+            .expect("it is locked until it is dropped")
     }
 }
 
 impl DerefMut for Locked<'_> {
     fn deref_mut(&mut self) -> &mut State {
-        self.0.as_mut().expect("it is locked until it is dropped")
+        self.state
+            .as_mut()
+            .expect("it is locked until it is dropped")
     }
 }
 
 impl Drop for Locked<'_> {
     fn drop(&mut self) {
-        if let Some(mut state) = self.0.take() {
-            let news: News = std::mem::take(&mut state.news);
+        if let Some(mut state) = self.state.take() {
+            let changes = std::mem::take(&mut state.changes);
             drop(state);
-            news.announce();
+            changes.announce(&self.tracker.changed);
         }
     }
 }

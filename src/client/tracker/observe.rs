@@ -1,12 +1,10 @@
-//! Updates the tracker from notifications. Runs in the reader, in order.
+//! Updates the tracker from notifications. Runs in the reader, in order, before any stream sees the
+//! event.
 
-use std::sync::Weak;
-
-use super::{Active, Phase, Tracker};
-use crate::protocol::routing::RoutingKeys as _;
+use super::{Phase, StartedBy, State, Tracker, turn::FirstItem};
 use crate::{
     protocol::pointer::at,
-    protocol::{Name, TurnStatus},
+    protocol::{Name, TurnStatus, routing::RoutingKeys as _},
     rpc::Incoming,
 };
 
@@ -14,14 +12,6 @@ impl Tracker {
     pub(crate) fn observe(&self, message: &Incoming) {
         let parts = message.parts();
         let params = parts.params().unwrap_or_default();
-        self.log.observe(message);
-        if parts.method() == Some("turn/completed")
-            && let (Some(thread), Some(turn)) = (parts.thread(), parts.turn())
-            && self.is_unwanted(thread, turn)
-            && let Some(connection) = self.connection.get().and_then(Weak::upgrade)
-        {
-            self.log.end_shells(&connection, thread, turn);
-        }
         match parts.method() {
             Some("account/rateLimits/updated") => return self.lock().limits.updated(params),
             Some("thread/started") => return self.thread_started(params),
@@ -31,105 +21,164 @@ impl Tracker {
             return;
         };
         match (method, parts.turn()) {
-            ("turn/started", Some(turn)) => self.started(thread, turn, params),
-            ("turn/completed", Some(turn)) => self.completed(thread, turn, params),
+            ("turn/started", Some(turn)) => self.started(thread, turn, params, message.seq()),
+            ("turn/completed", Some(turn)) => self.completed(thread, turn, params, message.seq()),
+            ("item/started", Some(turn)) => self.item(message, thread, turn, false),
             ("item/completed", turn) => {
                 self.agent_spawned(&parts);
                 if let Some(turn) = turn {
-                    self.item(thread, turn, parts.item_type(), params);
+                    self.item(message, thread, turn, true);
                 }
             }
-            ("thread/tokenUsage/updated", Some(turn)) => self.used(thread, turn, params),
-            ("thread/status/changed", _) => self.status(thread, params),
-            ("thread/closed", _) => {
-                self.disown(thread);
-                self.unfollow(thread);
+            ("thread/tokenUsage/updated", turn) => self.used(thread, turn, params),
+            ("thread/goal/updated", _) => {
+                let status = at::<Name<'_>>(params, &["goal", "status"]);
+                let is_active = status.is_ok_and(|Name(status)| status == "active");
+                self.lock().thread(thread).goal_active = is_active;
             }
-            ("thread/archived" | "thread/deleted", _) => self.unfollow(thread),
+            ("thread/goal/cleared", _) => self.lock().thread(thread).goal_active = false,
+            ("thread/settings/updated", _) => {
+                if let Ok(model) = at(params, &["threadSettings", "model"]) {
+                    self.lock().thread(thread).model = Some(model);
+                }
+            }
+            ("thread/status/changed", _) => self.status(thread, params),
+            ("thread/closed" | "thread/archived" | "thread/deleted", _) => {
+                if method == "thread/closed" {
+                    self.disown(thread);
+                }
+                let state = &mut *self.lock();
+                if let Some(entry) = state.threads.get_mut(thread) {
+                    entry.close(&mut state.changes);
+                }
+            }
             _ => {}
         }
     }
 
-    fn started(&self, thread: &str, turn: &str, params: &str) {
-        let root = at::<Option<String>>(params, &["turn", "rootTurnId"]);
-        let root = root.ok().flatten().unwrap_or_else(|| turn.to_owned());
-        let unwanted = {
-            let state = &mut *self.lock();
-            state.link(thread, turn, &root);
-            let track = state.threads.entry(thread.to_owned()).or_default();
-            // The server sends a turn's events only to connections that follow the thread, so this
-            // connection follows it.
-            track.followed = true;
-            track.busy = false;
-            let active = Active {
-                id: turn.to_owned(),
-                root,
-            };
-            // One turn runs at a time: earlier turns have ended, whether the server reported it or
-            // not.
-            track
-                .turns
-                .retain(|id, old| active.is(id) || old.guards > 0 || old.unwanted);
-            let mut unwanted = Vec::new();
-            for (id, known) in track.turns.iter().filter(|(id, _)| active.is(id)) {
-                if !known.is_over() {
-                    known.enter(Phase::Started, &mut state.news);
-                    unwanted.extend(known.unwanted.then(|| id.clone()));
-                }
-            }
-            track.active = Some(active);
-            unwanted
-        };
-        for id in unwanted {
+    fn started(&self, thread: &str, turn: &str, params: &str, seq: u64) {
+        let root: Option<String> = at(params, &["turn", "rootTurnId"]).ok().flatten();
+        let mut locked = self.lock();
+        let state = &mut *locked;
+        let cause = root.as_deref().filter(|root| *root != turn);
+        let cause = cause.and_then(|root| Some((state.home_of(root, thread)?, root.to_owned())));
+        if let Some((home, root)) = &cause {
+            state.link(thread, home);
+            state.agents.works_for(&state.threads, thread, home, root);
+        }
+        let (entry, changes) = state.thread_and_changes(thread);
+        let begun = entry.started(turn, root.as_deref(), seq);
+        begun.caused_by = cause;
+        let id = begun.id.clone();
+        begun.enter(Phase::Started, changes);
+        changes.note();
+        let is_unwanted = begun
+            .held
+            .as_ref()
+            .is_some_and(|held| held.unwanted && !held.is_over());
+        // Earlier turns have ended, whether the server reported it or not.
+        for other in entry.turns.iter_mut().filter(|other| other.id != id) {
+            other
+                .held
+                .take_if(|held| held.guards == 0 && !held.unwanted);
+        }
+        drop(locked);
+        if is_unwanted {
             self.interrupt(thread, &id, 0);
         }
     }
 
-    fn completed(&self, thread: &str, turn: &str, params: &str) {
+    fn completed(&self, thread: &str, turn: &str, params: &str, seq: u64) {
+        if self.is_unwanted(thread, turn) {
+            self.end_shells(thread, turn);
+        }
         // The turn is over, even if its status can't be read.
         let status = at(params, &["turn", "status"]).unwrap_or(TurnStatus::Completed);
-        let state = &mut *self.lock();
-        state.roots.remove(turn);
-        if let Some(track) = state.threads.get_mut(thread) {
-            track.end(turn, &status, &mut state.news);
-        }
-        state.tidy(thread);
+        let mut state = self.lock();
+        let (entry, changes) = state.thread_and_changes(thread);
+        entry.end(turn, &status, seq, changes);
     }
 
-    fn item(&self, thread: &str, turn: &str, item_type: Option<&str>, params: &str) {
-        if item_type == Some("collabAgentToolCall") {
-            self.agents(thread, turn, params);
-        }
-        let unwanted = {
-            let state = &mut *self.lock();
-            let track = state.threads.get(thread);
-            let Some(known) = track.and_then(|track| track.turns.get(turn)) else {
-                return;
-            };
-            // A review has items before the server says that the review has started.
-            let accepted = *known.phase.borrow() == Phase::Accepted;
-            if accepted {
-                known.enter(Phase::Started, &mut state.news);
+    fn item(&self, message: &Incoming, thread: &str, turn: &str, completed: bool) {
+        let parts = message.parts();
+        let params = parts.params().unwrap_or_default();
+        let item_type = parts.item_type().unwrap_or_default();
+        let mut locked = self.lock();
+        let State {
+            threads, agents, ..
+        } = &mut *locked;
+        match item_type {
+            "collabAgentToolCall" | "subAgentActivity" => {
+                agents.item(threads, thread, turn, params);
             }
-            accepted && known.unwanted
-        };
-        if unwanted {
+            "agentMessage" if completed => agents.message(thread, params),
+            _ => {}
+        }
+        let (of, changes) = locked.thread_and_changes(thread);
+        // A message is delivered only once, so it can be forgotten.
+        let delivered = item_type == "userMessage"
+            && of.has_queued()
+            && text_at(params, &["item", "clientId"]).is_some_and(|id| of.dequeue(&id));
+        let entry = of.seen(turn, message.seq());
+        if item_type == "commandExecution"
+            && let Some(item) = parts.item()
+        {
+            if completed {
+                entry.commands.remove(item);
+            } else {
+                entry.command_started(item);
+            }
+        }
+        if entry.first.is_none() {
+            entry.first = Some(first_item(item_type, params));
+            if delivered {
+                entry.cause.get_or_insert(StartedBy::Queue);
+            }
+            changes.note();
+        }
+        // A review has items before the server says that the review has started.
+        let held = entry.held.as_ref().filter(|_| completed);
+        let accepted = held.filter(|held| *held.phase.borrow() == Phase::Accepted);
+        let is_unwanted = accepted.is_some_and(|held| held.unwanted);
+        if accepted.is_some() {
+            entry.enter(Phase::Started, changes);
+        }
+        drop(locked);
+        if is_unwanted {
             self.interrupt(thread, turn, 0);
         }
     }
 
     fn status(&self, thread: &str, params: &str) {
-        let Ok(Name(status)) = at(params, &["status", "type"]) else {
-            return;
-        };
-        match &*status {
-            "notLoaded" => self.unfollow(thread),
-            "idle" | "systemError" => {
-                if let Some(track) = self.lock().threads.get_mut(thread) {
-                    track.busy = false;
-                }
-            }
-            _ => {}
+        if let Ok(Name(status)) = at(params, &["status", "type"]) {
+            let mut state = self.lock();
+            let (entry, changes) = state.thread_and_changes(thread);
+            entry.is_now(&status, changes);
         }
+    }
+}
+
+impl State {
+    /// The thread of a turn, if that is another thread than `but`.
+    fn home_of(&self, turn: &str, but: &str) -> Option<String> {
+        let mut homes = self.threads.iter();
+        let home = homes.find(|(id, entry)| *id != but && entry.find(turn).is_some());
+        home.map(|(id, _)| id.clone())
+    }
+}
+
+/// Returns the text at this path, if there is one.
+fn text_at(params: &str, path: &'static [&'static str]) -> Option<String> {
+    at::<Option<String>>(params, path).ok().flatten()
+}
+
+fn first_item(item_type: &str, params: &str) -> FirstItem {
+    let source = || text_at(params, &["item", "source"]);
+    match item_type {
+        "userMessage" => FirstItem::UserMessage,
+        "commandExecution" if source().as_deref() == Some("userShell") => FirstItem::Shell,
+        "contextCompaction" => FirstItem::Compaction,
+        "enteredReviewMode" => FirstItem::Review,
+        _ => FirstItem::Other,
     }
 }

@@ -3,19 +3,30 @@
 //!
 //! A thread is known if it was opened through this client, or spawned by a known thread.
 
-use std::sync::Arc;
+use std::{any::Any, sync::Arc};
 
 use serde::Deserialize;
 
-use super::{
-    State, Tracker,
-    owner::{HandlerSet, Owner},
-};
+use super::{State, Tracker};
 use crate::protocol::routing::RoutingKeys as _;
 use crate::{protocol::pointer::at, rpc::Parts};
 
 /// How many closed threads are remembered.
 const MAX_CLOSED: usize = 1024;
+
+/// The handlers of a thread or of a client's handle. Only the `handlers` module, which is above
+/// this one, knows their type.
+pub(crate) type HandlerSet = Arc<dyn Any + Send + Sync>;
+
+/// The owner of a known thread, until `thread/closed`.
+pub(super) struct Owner {
+    /// The thread's own handlers, if they are not the client's.
+    handlers: Option<HandlerSet>,
+    /// Whether the thread was opened through this client, and not spawned.
+    opened: bool,
+    /// Whether the thread was started or forked through this client, or spawned by such a thread.
+    started: bool,
+}
 
 /// The handlers that answer for a thread.
 pub(crate) enum Answerer {
@@ -36,7 +47,7 @@ impl Tracker {
     /// says that the thread is new, and not another client's that is resumed.
     pub(crate) fn opened(&self, thread: &str, handlers: Option<HandlerSet>, started: bool) {
         let before = self.lock().set_owner(thread, handlers, started);
-        self.let_go_of_handlers(before);
+        self.drop_handlers(before);
     }
 
     /// A known thread's own handlers, if it has any.
@@ -78,7 +89,7 @@ impl Tracker {
         if let Ok(thread) = at::<Child>(params, &["thread"])
             && let Some(parent) = thread.parent_thread_id
         {
-            self.lock().inherit(&parent, thread.id);
+            self.lock().inherit(&parent, &thread.id);
         }
     }
 
@@ -116,18 +127,18 @@ impl Tracker {
         };
         let mut state = self.lock();
         for child in spawned {
-            state.inherit(parent, child);
+            state.inherit(parent, &child);
         }
     }
 
     /// `thread/closed`: from now on the thread has no owner.
     pub(super) fn disown(&self, thread: &str) {
         let owner = self.lock().disown(thread);
-        self.let_go_of_handlers(owner);
+        self.drop_handlers(owner);
     }
 
     /// Drops handlers, which are user code, neither in the reader nor under the lock.
-    pub(crate) fn let_go_of_handlers<T: Send + 'static>(&self, handlers: Option<T>) {
+    pub(crate) fn drop_handlers<T: Send + 'static>(&self, handlers: Option<T>) {
         if let Some(handlers) = handlers {
             self.aside.let_go(handlers);
         }
@@ -152,19 +163,16 @@ impl State {
         if self.closed {
             return Some(owner);
         }
-        let track = self.threads.entry(thread.to_owned()).or_default();
-        track.owner.replace(owner)
+        self.thread(thread).owner.replace(owner)
     }
 
     fn disown(&mut self, thread: &str) -> Option<Owner> {
-        self.roots.retain(|_, of| of != thread);
         self.links.remove(thread);
         let owner = self.threads.get_mut(thread)?.owner.take();
         if owner.as_ref().is_some_and(|owner| owner.opened) {
             self.closed_threads.truncate(MAX_CLOSED - 1);
             self.closed_threads.push_front(thread.to_owned());
         }
-        self.tidy(thread);
         owner
     }
 
@@ -173,40 +181,26 @@ impl State {
     }
 
     fn handler_sets(&self) -> impl Iterator<Item = &HandlerSet> {
-        let owners = self
-            .threads
-            .values()
-            .filter_map(|track| track.owner.as_ref());
+        let owners = self.threads.values().filter_map(|of| of.owner.as_ref());
         owners.filter_map(|owner| owner.handlers.as_ref())
     }
 
-    /// Records the start of a turn. A turn names its root, the turn that caused it. The root
-    /// belongs to the thread that spawned this one or to any thread that has sent it a message, so
-    /// no policy depends on it.
-    pub(super) fn link(&mut self, thread: &str, turn: &str, root: &str) {
-        if self.handler_sets().next().is_none() {
-            return;
-        }
-        match self.owner(thread) {
-            Some(owner) if owner.handlers.is_some() => {
-                self.roots.insert(turn.to_owned(), thread.to_owned());
-            }
-            Some(_) => {}
-            None => {
-                if let Some(parent) = self.roots.get(root).cloned() {
-                    self.links.insert(thread.to_owned(), parent);
-                }
-            }
+    /// Records that a turn of another thread has caused a turn of this one: the other thread has
+    /// spawned this one, or is any thread that has sent it a message. So no policy depends on it.
+    pub(super) fn link(&mut self, thread: &str, cause: &str) {
+        let has_handlers = |owner: &Owner| owner.handlers.is_some();
+        if self.owner(thread).is_none() && self.owner(cause).is_some_and(has_handlers) {
+            self.links.insert(thread.to_owned(), cause.to_owned());
         }
     }
 
     /// Gives a spawned thread the handlers of its parent: what the parent may not do, the child may
     /// not either. A thread that is already known is nobody's child.
-    fn inherit(&mut self, parent: &str, child: String) {
+    fn inherit(&mut self, parent: &str, child: &str) {
         let Some(parent) = self.owner(parent) else {
             return;
         };
-        if self.owner(&child).is_some() || self.closed_threads.contains(&child) {
+        if self.owner(child).is_some() || self.closed_threads.iter().any(|closed| closed == child) {
             return;
         }
         let owner = Owner {
@@ -214,7 +208,7 @@ impl State {
             opened: false,
             started: parent.started,
         };
-        self.links.remove(&child);
-        self.threads.entry(child).or_default().owner = Some(owner);
+        self.links.remove(child);
+        self.thread(child).owner = Some(owner);
     }
 }

@@ -3,87 +3,72 @@
 
 use serde::Deserialize;
 
-use super::{State, Tracker, TurnTrack};
+use super::{State, Tracker};
 use crate::{error::TokenUsage, protocol::pointer::at};
 
-/// Whether tokens count as the turn's own or as its sub-agents'.
-enum Share {
-    Own,
-    Agent,
+/// The tokens that a turn has used.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Used {
+    /// The turn's own tokens; `None` if the server has not reported them.
+    pub(crate) own: Option<TokenUsage>,
+    /// The tokens of the sub-agents that the turn started, and of their sub-agents.
+    pub(crate) agents: TokenUsage,
 }
+
+/// How deep the tree of sub-agents may be.
+const DEPTH: usize = 64;
 
 impl Tracker {
     /// `thread/tokenUsage/updated`: the total of the thread, and what the last response took.
-    pub(super) fn used(&self, thread: &str, turn: &str, params: &str) {
+    pub(super) fn used(&self, thread: &str, turn: Option<&str>, params: &str) {
         #[derive(Deserialize)]
         struct Usage {
             total: TokenUsage,
             last: TokenUsage,
         }
-        let Ok(token_usage) = at::<Usage>(params, &["tokenUsage"]) else {
+        let Ok(usage) = at::<Usage>(params, &["tokenUsage"]) else {
             return;
         };
-        let mut state = self.lock();
-        let Some(track) = state.threads.get_mut(thread) else {
+        let state = &mut *self.lock();
+        state.agents.used(thread, usage.total);
+        let Some(entry) = state.threads.get_mut(thread) else {
             return;
         };
         // The difference of two totals neither counts a repeated notification twice nor misses a
         // dropped one. The difference needs an earlier total, which a thread that was forked, or
         // resumed in the middle of a turn, doesn't have.
-        let before = track.total.replace(token_usage.total);
-        let added = before.map_or(token_usage.last, |before| token_usage.total.since(before));
-        let Some((owner, share)) = state.turn_counted_for(thread, turn) else {
-            return;
-        };
-        if owner.is_over() {
-            return; // What an outcome says must not depend on when it is read.
-        }
-        match share {
-            Share::Own => owner.used.own = Some(owner.used.own.unwrap_or_default() + added),
-            Share::Agent => owner.used.agents = owner.used.agents + added,
-        }
-    }
-
-    /// A call that names the threads of sub-agents.
-    pub(super) fn agents(&self, thread: &str, turn: &str, params: &str) {
-        let Ok(called) = at::<Vec<String>>(params, &["item", "receiverThreadIds"]) else {
-            return;
-        };
-        let mut state = self.lock();
-        // A sub-agent's own sub-agents count towards the same turn as the sub-agent.
-        if let Some((owner, _)) = state.turn_counted_for(thread, turn) {
-            owner.agents.extend(called);
+        let before = entry.total.replace(usage.total);
+        let added = before.map_or(usage.last, |before| usage.total.since(before));
+        if let Some(turn) = turn {
+            state.charge(thread, turn, added);
         }
     }
 }
 
 impl State {
-    /// The turn that a turn's tokens count towards: itself, or the turn that its sub-agent works
-    /// for.
-    fn turn_counted_for(&mut self, thread: &str, turn: &str) -> Option<(&mut TurnTrack, Share)> {
-        let track = self.threads.get(thread)?;
-        if track.turns.contains_key(turn) {
-            let own = self.threads.get_mut(thread)?.turns.get_mut(turn)?;
-            return Some((own, Share::Own));
-        }
-        let root = track
-            .active
-            .as_ref()
-            .filter(|active| active.id == turn)
-            .map(|active| active.root.clone());
-        for (home, track) in &mut self.threads {
-            for (id, candidate) in &mut track.turns {
-                if root.as_ref() == Some(id) || candidate.agents.contains(thread) {
-                    // The root of a review is in the same thread.
-                    let share = if home == thread {
-                        Share::Own
-                    } else {
-                        Share::Agent
-                    };
-                    return Some((candidate, share));
+    /// Adds tokens to the turn that used them, and to the turns for which it works.
+    fn charge(&mut self, thread: &str, turn: &str, added: TokenUsage) {
+        let mut next = Some((thread.to_owned(), turn.to_owned()));
+        for depth in 0..DEPTH {
+            let Some((thread, turn)) = next.take() else {
+                return;
+            };
+            let entry = self.threads.get_mut(&thread);
+            let mut entry = entry.and_then(|entry| entry.find_mut(&turn));
+            // What an outcome says must not depend on when it is read.
+            let held = entry.as_mut().and_then(|entry| entry.held.as_mut());
+            if let Some(held) = held.filter(|held| !held.is_over()) {
+                if depth == 0 {
+                    held.used.own = Some(held.used.own.unwrap_or_default() + added);
+                } else {
+                    held.used.agents = held.used.agents + added;
                 }
             }
+            if entry.as_ref().is_some_and(|entry| entry.cause.is_some()) {
+                return; // This client started the turn, not an agent.
+            }
+            let caused_by = entry.and_then(|entry| entry.caused_by.clone());
+            next = caused_by.or_else(|| self.agents.task(&thread));
         }
-        None
     }
 }

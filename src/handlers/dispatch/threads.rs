@@ -74,7 +74,7 @@ impl Threads {
                     threads.closing(&thread);
                     threads.tracker.opened(&thread, handlers, started);
                 }
-                None => threads.tracker.let_go_of_handlers(handlers),
+                None => threads.tracker.drop_handlers(handlers),
             }
         })
     }

@@ -282,12 +282,10 @@ fn stop_unwatched(thread: &Thread) {
         };
         let params = serde_json::json!({"threadId": id, "turnId": ""}).to_string();
         let weak = client.weak();
-        let running = client.turn_log().running(&id);
+        let running = client.tracker().running(&id);
         let end_shells = move |_: &_| {
             if let (Some(client), Some(turn)) = (weak.upgrade(), running) {
-                client
-                    .turn_log()
-                    .end_shells(client.connection(), &id, &turn);
+                client.tracker().end_shells(&id, &turn);
             }
         };
         client

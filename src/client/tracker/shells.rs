@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::json;
 use tracing::Level;
 
-use super::TurnLog;
+use super::Tracker;
 use crate::{error::RpcError, rpc::Connection};
 
 #[derive(Deserialize)]
@@ -22,14 +22,17 @@ pub(crate) struct Terminal {
     pub(crate) process_id: String,
 }
 
-impl TurnLog {
+impl Tracker {
     /// Ends the commands of a finished turn that still run.
-    pub(crate) fn end_shells(&self, connection: &Arc<Connection>, thread: &str, turn: &str) {
+    pub(crate) fn end_shells(&self, thread: &str, turn: &str) {
+        let Some(connection) = self.connection.get().and_then(Weak::upgrade) else {
+            return;
+        };
         let commands = self.commands(thread, turn);
         if commands.is_empty() {
             return;
         }
-        let weak = Arc::downgrade(connection);
+        let weak = Arc::downgrade(&connection);
         let thread = thread.to_owned();
         let params = json!({"threadId": thread}).to_string();
         let on_list = move |outcome: &crate::rpc::reply::Outcome| {

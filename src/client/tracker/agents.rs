@@ -4,7 +4,10 @@ use std::collections::{HashMap, HashSet};
 
 use serde::Deserialize;
 
-use super::entry::{Standing, ThreadEntry, TurnEntry};
+use super::{
+    thread::ThreadEntry,
+    turn::{Standing, TurnEntry},
+};
 use crate::{error::TokenUsage, protocol::pointer::at};
 
 /// How many sub-agents are tracked.
@@ -38,11 +41,11 @@ impl Agent {
 
     /// Whether the agent has finished its work, as far as is known.
     fn is_over(&self, threads: &Threads) -> bool {
-        let turn = threads.get(&self.thread).and_then(|of| of.turns.back());
-        match turn.map(|turn| &turn.standing) {
+        let last = threads.get(&self.thread).and_then(ThreadEntry::last);
+        match last.map(|turn| &turn.standing) {
             Some(Standing::Running) => false,
             Some(Standing::Ended(_) | Standing::Lost) => true,
-            None | Some(Standing::Unseen) => matches!(
+            None | Some(Standing::Unknown | Standing::Unseen) => matches!(
                 self.told_status.as_deref(),
                 Some("completed" | "errored" | "interrupted" | "shutdown" | "notFound")
             ),
@@ -82,6 +85,12 @@ struct State {
 }
 
 impl Agents {
+    /// The thread that spawned an agent, and the turn of that thread for which the agent works.
+    pub(super) fn task(&self, thread: &str) -> Option<(String, String)> {
+        let agent = self.known.get(thread)?;
+        Some((agent.parent.clone(), agent.turn.clone()))
+    }
+
     pub(super) fn is_agent(&self, thread: &str) -> bool {
         self.known.contains_key(thread)
     }
@@ -227,10 +236,8 @@ impl Agents {
         }
     }
 
-    pub(super) fn used(&mut self, thread: &str, params: &str) {
-        if let Some(agent) = self.known.get_mut(thread)
-            && let Ok(total) = at(params, &["tokenUsage", "total"])
-        {
+    pub(super) fn used(&mut self, thread: &str, total: TokenUsage) {
+        if let Some(agent) = self.known.get_mut(thread) {
             agent.total = total;
         }
     }
@@ -250,14 +257,14 @@ fn shortened(mut text: String) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::TurnStatus;
+    use crate::{client::tracker::changes::Changes, protocol::TurnStatus};
 
     /// A thread on which the turn `turn` has begun, and has ended if `is_over`.
     fn thread(turn: &str, is_over: bool) -> ThreadEntry {
         let mut thread = ThreadEntry::default();
         thread.started(turn, None, 1);
         if is_over {
-            thread.completed(turn, TurnStatus::Completed, 2);
+            thread.end(turn, &TurnStatus::Completed, 2, &mut Changes::default());
         }
         thread
     }
@@ -277,7 +284,7 @@ mod tests {
             agents.works_for(&threads, &id, parent, turn);
             let mut of = thread(&id, n != 1);
             if n == MAX_AGENTS - 1 {
-                of.close();
+                of.close(&mut Changes::default());
             }
             threads.insert(id, of);
         }
