@@ -79,6 +79,54 @@ async fn sub_agents_are_found_by_the_calls_that_made_them_where_the_server_names
 }
 
 #[tokio::test]
+async fn the_tokens_of_a_sub_agent_count_also_while_somebody_watches_its_turn() {
+    within(20, async {
+        let (client, server, turn) = running().await;
+        server.usage(T, U, (10, 5), (10, 5));
+        let started =
+            json!({"id": "child-turn", "rootTurnId": U, "items": [], "status": "inProgress"});
+        server.notify(
+            "turn/started",
+            json!({"threadId": "child", "turn": started}),
+        );
+        server.settled(&client).await;
+        let watched = client.thread("child").turn("child-turn").await.unwrap();
+        server.usage("child", "child-turn", (100, 50), (100, 50));
+        server.turn_completed("child", "child-turn", "completed");
+        server.turn_completed(T, U, "completed");
+        let outcome = turn.finish().await.unwrap();
+        assert_eq!(outcome.usage.unwrap().total, 15);
+        assert_eq!(outcome.usage_with_agents.unwrap().total, 15 + 150);
+        assert_eq!(watched.finish().await.unwrap().usage.unwrap().total, 150);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_a_thread_used_while_nobody_followed_it_belongs_to_no_later_turn() {
+    within(20, async {
+        let (client, server, turn) = running().await;
+        server.usage(T, U, (10, 5), (10, 5));
+        server.turn_completed(T, U, "completed");
+        let thread = turn.thread().clone();
+        turn.finish().await.unwrap();
+        server.answer("thread/unsubscribe", |_| {
+            Ok(json!({"status": "unsubscribed"}))
+        });
+        thread.unsubscribe().await.unwrap();
+        server.opens(T);
+        let thread = client.resume_thread(T).await.unwrap();
+        server.starts("turn-2");
+        let turn = thread.ask("more").await.unwrap();
+        server.turn_started(T, "turn-2");
+        server.usage(T, "turn-2", (7, 1), (500, 500));
+        server.turn_completed(T, "turn-2", "completed");
+        assert_eq!(turn.finish().await.unwrap().usage.unwrap().total, 8);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_thread_taken_up_in_the_middle_counts_from_there() {
     within(20, async {
         let (client, server, _) = rig().await;

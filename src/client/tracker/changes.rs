@@ -2,7 +2,7 @@
 
 use tokio::sync::{Notify, watch};
 
-use super::turn::Phase;
+use super::phase::Phase;
 
 /// What has changed and has not been announced.
 #[derive(Default)]

@@ -1,15 +1,12 @@
 //! The guards: for a `turn/start` in flight, and for a turn that somebody reads or controls.
 
-use std::{
-    any::Any,
-    sync::{Arc, Weak},
-};
+use std::sync::{Arc, Weak};
 
 use tokio::sync::watch;
 
 use super::{
-    Phase, StartedBy, Tracker, Used,
-    turn::{Held, Standing},
+    Phase, StartedBy, Tracker,
+    turn::{Held, Shared, Standing, Used},
 };
 
 impl Tracker {
@@ -87,9 +84,6 @@ impl Drop for PendingStart {
         state.thread(&self.thread).starting -= 1;
     }
 }
-
-/// What a reader of a turn shares with others.
-pub(crate) type Shared = dyn Any + Send + Sync;
 
 /// What a guard's holder does with a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -15,7 +15,9 @@ mod interrupt;
 mod limits;
 mod locked;
 mod observe;
+mod owner;
 mod ownership;
+mod phase;
 mod queries;
 mod responses;
 mod shells;
@@ -35,13 +37,14 @@ use crate::rpc::{Aside, Connection};
 pub(crate) use agents::Agent;
 use agents::Agents;
 use changes::Changes;
-pub(crate) use guard::{GuardRole, PendingStart, Shared, TurnGuard};
+pub(crate) use guard::{GuardRole, PendingStart, TurnGuard};
 use limits::Limits;
-pub(crate) use ownership::{Answerer, HandlerSet};
+pub(crate) use owner::HandlerSet;
+pub(crate) use ownership::Answerer;
+pub(crate) use phase::Phase;
 pub use started_by::StartedBy;
 use thread::ThreadEntry;
-pub(crate) use turn::{Phase, Standing};
-pub(crate) use usage::Used;
+pub(crate) use turn::Standing;
 
 /// How many threads are kept before the first look for threads that can be forgotten.
 const THREADS: usize = 4096;

@@ -3,30 +3,19 @@
 //!
 //! A thread is known if it was opened through this client, or spawned by a known thread.
 
-use std::{any::Any, sync::Arc};
+use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::{State, Tracker};
+use super::{
+    State, Tracker,
+    owner::{HandlerSet, Owner},
+};
 use crate::protocol::routing::RoutingKeys as _;
 use crate::{protocol::pointer::at, rpc::Parts};
 
 /// How many closed threads are remembered.
 const MAX_CLOSED: usize = 1024;
-
-/// The handlers of a thread or of a client's handle. Only the `handlers` module, which is above
-/// this one, knows their type.
-pub(crate) type HandlerSet = Arc<dyn Any + Send + Sync>;
-
-/// The owner of a known thread, until `thread/closed`.
-pub(super) struct Owner {
-    /// The thread's own handlers, if they are not the client's.
-    handlers: Option<HandlerSet>,
-    /// Whether the thread was opened through this client, and not spawned.
-    opened: bool,
-    /// Whether the thread was started or forked through this client, or spawned by such a thread.
-    started: bool,
-}
 
 /// The handlers that answer for a thread.
 pub(crate) enum Answerer {

@@ -3,10 +3,11 @@
 use std::collections::VecDeque;
 
 use super::{
-    StartedBy,
     changes::Changes,
-    ownership::Owner,
-    turn::{Phase, Standing, TurnEntry},
+    owner::Owner,
+    phase::Phase,
+    started_by::StartedBy,
+    turn::{Standing, TurnEntry},
 };
 use crate::{error::TokenUsage, protocol::TurnStatus};
 

@@ -1,33 +1,14 @@
 //! What is known about one turn.
 
-use std::{collections::HashSet, sync::Weak};
+use std::{any::Any, collections::HashSet, sync::Weak};
 
 use tokio::sync::watch;
 
-use super::{Shared, StartedBy, Used, changes::Changes};
-use crate::protocol::TurnStatus;
+use super::{changes::Changes, phase::Phase, started_by::StartedBy};
+use crate::{error::TokenUsage, protocol::TurnStatus};
 
 /// How many commands of one turn are tracked.
 const COMMANDS: usize = 1024;
-
-/// How far a turn has progressed, for those who wait for it.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Phase {
-    /// The server has accepted the turn, and would refuse an interrupt that names it.
-    Accepted,
-    /// `turn/started` has come.
-    Started,
-    /// The turn has ended with this status.
-    Ended(TurnStatus),
-    /// The thread or the connection is gone.
-    Lost,
-}
-
-impl Phase {
-    pub(crate) fn is_over(&self) -> bool {
-        matches!(self, Self::Ended(_) | Self::Lost)
-    }
-}
 
 /// What the events and the responses say about a turn.
 #[derive(Debug, Clone, PartialEq)]
@@ -184,6 +165,18 @@ impl TurnEntry {
         }
     }
 }
+
+/// The tokens that a turn has used.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Used {
+    /// The turn's own tokens; `None` if the server has not reported them.
+    pub(crate) own: Option<TokenUsage>,
+    /// The tokens of the sub-agents that the turn started, and of their sub-agents.
+    pub(crate) agents: TokenUsage,
+}
+
+/// What a reader of a turn shares with others.
+pub(crate) type Shared = dyn Any + Send + Sync;
 
 /// What is kept of a turn for the holders of its guards.
 #[derive(Debug)]

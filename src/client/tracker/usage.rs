@@ -6,15 +6,6 @@ use serde::Deserialize;
 use super::{State, Tracker};
 use crate::{error::TokenUsage, protocol::pointer::at};
 
-/// The tokens that a turn has used.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Used {
-    /// The turn's own tokens; `None` if the server has not reported them.
-    pub(crate) own: Option<TokenUsage>,
-    /// The tokens of the sub-agents that the turn started, and of their sub-agents.
-    pub(crate) agents: TokenUsage,
-}
-
 /// How deep the tree of sub-agents may be.
 const DEPTH: usize = 64;
 
