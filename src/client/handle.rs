@@ -279,7 +279,6 @@ impl CasClient {
         self.check_role(&method, &params)?;
         let answering = &self.shared.answering;
         let on_reply = answering.sending(&method, &params, self.handlers.as_ref(), on_reply);
-        let on_reply = self.tracker().hook(&method, &params, on_reply);
         let lane = if urgent {
             Lane::Urgent
         } else if deadline.is_none_or(|after| after > self.request_timeout()) {

@@ -142,7 +142,7 @@ impl Thread {
             let patience = deadline.min(Instant::now() + AGAIN);
             if timeout_at(patience, tracker.idle(&ids)).await.is_ok() && had_goal {
                 // Another turn may have been about to begin when the goal was paused.
-                let begun = tracker.until(|_| ids.iter().find_map(|id| tracker.running(id)));
+                let begun = tracker.until(|| ids.iter().find_map(|id| tracker.running(id)));
                 let _ = timeout(SETTLED, begun).await;
             }
             let (mut active, mut silent) = (Vec::new(), Vec::new());

@@ -96,7 +96,7 @@ impl Thread {
         if tracker.is_at_rest(self.id()) {
             return Ok(None);
         }
-        let named = tracker.until(|tracker| tracker.running(self.id()));
+        let named = tracker.until(|| tracker.running(self.id()));
         if !is_active(self).await? {
             return Ok(None);
         }

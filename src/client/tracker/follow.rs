@@ -1,13 +1,10 @@
 //! Which threads this connection follows. A turn on any other thread would run unseen: the server
 //! accepts the turn, and sends no events of it.
 
-use std::sync::Arc;
-
 use super::{ThreadEntry, Tracker};
 use crate::{
     error::TokenUsage,
     protocol::{Name, pointer::at},
-    rpc::reply::OnReply,
 };
 
 impl Tracker {
@@ -33,65 +30,30 @@ impl Tracker {
 
     /// Waits until this connection no longer follows this thread.
     pub(crate) async fn unfollowed(&self, thread: &str) {
-        self.until(|tracker| (!tracker.follows(thread)).then_some(()))
-            .await;
+        self.until(|| (!self.follows(thread)).then_some(())).await;
     }
 
-    /// Records how a request changes which threads are followed, whoever makes the request; `then`
-    /// runs afterwards.
-    pub(crate) fn hook(
-        self: &Arc<Self>,
-        method: &str,
-        params: &str,
-        then: Option<OnReply>,
-    ) -> Option<OnReply> {
-        let tracker = self.clone();
-        match method {
-            "thread/start" | "thread/resume" | "thread/fork" => {
-                let is_new = method == "thread/start";
-                Some(Box::new(move |outcome| {
-                    if let Ok(reply) = outcome
-                        && let Ok(thread) = at::<String>(reply.result(), &["thread", "id"])
-                    {
-                        let status = at(reply.result(), &["thread", "status", "type"]);
-                        let is_active = status.is_ok_and(|Name(status)| status == "active");
-                        tracker.follow(&thread, is_new, is_active);
-                    }
-                    if let Some(then) = then {
-                        then(outcome);
-                    }
-                }))
-            }
-            "thread/unsubscribe" => {
-                let named = at::<String>(params, &["threadId"]).ok();
-                Some(Box::new(move |outcome| {
-                    if let (Ok(_), Some(named)) = (outcome, named) {
-                        tracker.unfollow(&named);
-                    }
-                    if let Some(then) = then {
-                        then(outcome);
-                    }
-                }))
-            }
-            _ => then,
-        }
-    }
-
-    fn follow(&self, thread: &str, is_new: bool, is_active: bool) {
+    /// Records the response to a request that opens a thread: from now on this connection follows
+    /// the thread. Returns the id of the thread.
+    pub(crate) fn follow(&self, response: &str, is_new: bool) -> Option<String> {
+        let thread: String = at(response, &["thread", "id"]).ok()?;
+        let status = at(response, &["thread", "status", "type"]);
+        let is_active = status.is_ok_and(|Name(status)| status == "active");
         let mut state = self.lock();
-        if state.closed {
-            return;
+        if !state.closed {
+            let entry = state.thread(&thread);
+            entry.follow(is_active);
+            if is_new {
+                entry.total.get_or_insert_with(TokenUsage::default);
+            }
+            state.changes.note();
         }
-        let entry = state.thread(thread);
-        entry.follow(is_active);
-        if is_new {
-            entry.total.get_or_insert_with(TokenUsage::default);
-        }
-        state.changes.note();
+        Some(thread)
     }
 
-    /// The turns of the thread go on, unseen.
-    fn unfollow(&self, thread: &str) {
+    /// Records that the server has ended the subscription to a thread. The thread's turns go on,
+    /// unseen.
+    pub(crate) fn unfollow(&self, thread: &str) {
         let state = &mut *self.lock();
         if let Some(entry) = state.threads.get_mut(thread) {
             entry.unfollow();

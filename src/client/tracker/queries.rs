@@ -113,18 +113,18 @@ impl Tracker {
     /// Waits until no known turn runs on any of these threads.
     pub(crate) async fn idle(&self, threads: &[String]) {
         let is_idle = |thread: &String| self.running(thread).is_none();
-        self.until(|_| threads.iter().all(is_idle).then_some(()))
+        self.until(|| threads.iter().all(is_idle).then_some(()))
             .await;
     }
 
     /// Waits until `holds` returns a value. Checks again whenever a turn begins, ends or shows its
     /// first item, and whenever a thread is no longer followed.
-    pub(crate) async fn until<T>(&self, holds: impl Fn(&Self) -> Option<T>) -> T {
+    pub(crate) async fn until<T>(&self, holds: impl Fn() -> Option<T>) -> T {
         loop {
             // NB. Register first: a change after this line wakes the wait below.
             let mut changed = pin!(self.changed.notified());
             changed.as_mut().enable();
-            if let Some(found) = holds(self) {
+            if let Some(found) = holds() {
                 return found;
             }
             changed.await;

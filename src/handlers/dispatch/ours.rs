@@ -52,12 +52,15 @@ impl Dispatch {
     }
 
     /// What runs when the server has ended a subscription: it no longer tells what becomes of the
-    /// requests of others.
+    /// turns, and of the requests of others.
     pub(super) fn unfollowing(&self, params: &str) -> OnReply {
         let thread = at::<String>(params, &["threadId"]).ok();
         let dispatch = self.myself.clone();
         Box::new(move |outcome: &Outcome| {
             if let (Ok(_), Some(dispatch)) = (outcome, dispatch.upgrade()) {
+                if let Some(thread) = &thread {
+                    dispatch.tracker.unfollow(thread);
+                }
                 dispatch.withdraw(Settled::Unfollowed, |_, open| {
                     !open.is_ours && open.message.parts().thread() == thread.as_deref()
                 });

@@ -1,4 +1,4 @@
-//! How this client's own requests change who answers the server.
+//! How this client's own requests change what is known of threads, and who answers the server.
 
 use super::Dispatch;
 use crate::{
@@ -25,9 +25,7 @@ impl Answering for Dispatch {
             // NB. A thread gets its handlers before anything else about it is routed, however it
             // was opened.
             "thread/start" | "thread/resume" | "thread/fork" => {
-                let opening = self
-                    .threads()
-                    .opening(handlers.cloned(), method != "thread/resume");
+                let opening = self.threads().opening(method, handlers.cloned());
                 Some(before(opening, then))
             }
             "account/login/start" | "account/login/cancel" | "account/logout" => {

@@ -9,8 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::{
     client::tracker::{Answerer, HandlerSet, Tracker},
     handlers::{policy::Policy, set::Handlers},
-    protocol::pointer::at,
-    rpc::reply::{OnReply, Outcome},
+    rpc::reply::{OnReply, Outcome, RawReply},
 };
 
 /// How many different policies of closed threads are remembered. Beyond that, requests of unknown
@@ -56,19 +55,14 @@ impl Threads {
     }
 
     /// What runs when a thread has been opened, before anything else about it is routed: from then
-    /// on the thread has these handlers, or those of the client.
-    ///
-    /// `started` says that the thread is new, and not another client's that is resumed.
-    pub(super) fn opening(
-        self: &Arc<Self>,
-        handlers: Option<HandlerSet>,
-        started: bool,
-    ) -> OnReply {
+    /// on this connection follows the thread, and the thread has these handlers, or those of the
+    /// client.
+    pub(super) fn opening(self: &Arc<Self>, method: &str, handlers: Option<HandlerSet>) -> OnReply {
         let threads = self.clone();
+        let (is_new, started) = (method == "thread/start", method != "thread/resume");
         Box::new(move |outcome: &Outcome| {
-            let reply = outcome.as_ref().ok();
-            let thread =
-                reply.and_then(|reply| at::<String>(reply.result(), &["thread", "id"]).ok());
+            let response = outcome.as_ref().ok().map(RawReply::result);
+            let thread = response.and_then(|text| threads.tracker.follow(text, is_new));
             match thread {
                 Some(thread) => {
                     threads.closing(&thread);
