@@ -106,6 +106,11 @@ pub(crate) struct TurnGuard {
 }
 
 impl TurnGuard {
+    #[cfg(test)]
+    pub(super) fn role(&self) -> GuardRole {
+        self.role
+    }
+
     pub(crate) fn phase(&self) -> Phase {
         self.phase.borrow().clone()
     }

@@ -14,6 +14,8 @@ mod guard;
 mod interrupt;
 mod limits;
 mod locked;
+#[cfg(test)]
+mod model_tests;
 mod observe;
 mod owner;
 mod ownership;

@@ -56,7 +56,7 @@ impl Tracker {
         }
     }
 
-    fn started(&self, thread: &str, turn: &str, params: &str, seq: u64) {
+    pub(super) fn started(&self, thread: &str, turn: &str, params: &str, seq: u64) {
         let root: Option<String> = at(params, &["turn", "rootTurnId"]).ok().flatten();
         let mut locked = self.lock();
         let state = &mut *locked;
@@ -88,7 +88,7 @@ impl Tracker {
         }
     }
 
-    fn completed(&self, thread: &str, turn: &str, params: &str, seq: u64) {
+    pub(super) fn completed(&self, thread: &str, turn: &str, params: &str, seq: u64) {
         if self.is_unwanted(thread, turn) {
             self.end_shells(thread, turn);
         }
@@ -149,7 +149,7 @@ impl Tracker {
         }
     }
 
-    fn status(&self, thread: &str, params: &str) {
+    pub(super) fn status(&self, thread: &str, params: &str) {
         if let Ok(Name(status)) = at(params, &["status", "type"]) {
             let mut state = self.lock();
             let (entry, changes) = state.thread_and_changes(thread);
