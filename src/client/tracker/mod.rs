@@ -21,7 +21,7 @@ mod owner;
 mod ownership;
 mod phase;
 mod queries;
-mod responses;
+mod reports;
 mod shells;
 mod started_by;
 mod thread;

@@ -153,7 +153,7 @@ impl Tracker {
         if let Ok(Name(status)) = at(params, &["status", "type"]) {
             let mut state = self.lock();
             let (entry, changes) = state.thread_and_changes(thread);
-            entry.is_now(&status, changes);
+            entry.set_status(&status, changes);
         }
     }
 }

@@ -187,7 +187,7 @@ impl ThreadEntry {
     }
 
     /// `thread/status/changed`.
-    pub(super) fn is_now(&mut self, status: &str, changes: &mut Changes) {
+    pub(super) fn set_status(&mut self, status: &str, changes: &mut Changes) {
         match status {
             "active" if self.activity == Activity::Joined => {}
             "active" => self.activity = Activity::Active,

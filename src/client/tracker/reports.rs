@@ -1,4 +1,5 @@
-//! What callers have learned about threads and turns from the responses to their requests.
+//! What callers tell the tracker: what the responses to their requests say, and what they have
+//! enqueued.
 
 use super::{Standing, StartedBy, Tracker};
 use crate::protocol::TurnStatus;
