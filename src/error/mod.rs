@@ -232,6 +232,13 @@ impl Error {
         self
     }
 
+    pub(crate) fn timeout(method: &str, after: Duration) -> Self {
+        Self::Timeout {
+            method: method.to_owned(),
+            after,
+        }
+    }
+
     pub(crate) fn encode(method: &str, error: &serde_json::Error) -> Self {
         Self::Encode {
             method: method.to_owned(),
@@ -274,76 +281,49 @@ impl Error {
     }
 }
 
+/// As derived, except that long texts are shortened.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        macro_rules! show {
+            ($name:literal, $($field:ident),*) => {
+                f.debug_struct($name)
+                    $(.field(stringify!($field), $field))*
+                    .finish()
+            };
+        }
         match self {
             Self::Spawn(error) => f.debug_tuple("Spawn").field(error).finish(),
             Self::Connect(error) => f.debug_tuple("Connect").field(error).finish(),
             Self::Handshake(error) => f.debug_tuple("Handshake").field(error).finish(),
-            Self::Rpc { method, source } => f
-                .debug_struct("Rpc")
-                .field("method", method)
-                .field("source", source)
-                .finish(),
-            Self::Timeout { method, after } => f
-                .debug_struct("Timeout")
-                .field("method", method)
-                .field("after", after)
-                .finish(),
+            Self::Rpc { method, source } => show!("Rpc", method, source),
+            Self::Timeout { method, after } => show!("Timeout", method, after),
             Self::NotSent {
                 method,
                 after,
                 reason,
-            } => f
-                .debug_struct("NotSent")
-                .field("method", method)
-                .field("after", after)
-                .field("reason", reason)
-                .finish(),
-            Self::Encode { method, reason } => f
-                .debug_struct("Encode")
-                .field("method", method)
-                .field("reason", &Shortened(reason))
-                .finish(),
+            } => show!("NotSent", method, after, reason),
+            Self::Encode { method, reason } => {
+                let reason = &Shortened(reason);
+                show!("Encode", method, reason)
+            }
             Self::Decode {
                 method,
                 raw,
                 reason,
-            } => f
-                .debug_struct("Decode")
-                .field("method", method)
-                .field("raw", raw)
-                .field("reason", &Shortened(reason))
-                .finish(),
-            Self::Lagged { skipped } => f.debug_struct("Lagged").field("skipped", skipped).finish(),
+            } => {
+                let reason = &Shortened(reason);
+                show!("Decode", method, raw, reason)
+            }
+            Self::Lagged { skipped } => show!("Lagged", skipped),
             Self::Closed(reason) => f.debug_tuple("Closed").field(reason).finish(),
-            Self::Indeterminate { method, id, reason } => f
-                .debug_struct("Indeterminate")
-                .field("method", method)
-                .field("id", id)
-                .field("reason", reason)
-                .finish(),
+            Self::Indeterminate { method, id, reason } => {
+                show!("Indeterminate", method, id, reason)
+            }
             Self::Turn(error) => f.debug_tuple("Turn").field(error).finish(),
-            Self::NotFollowed { thread_id } => f
-                .debug_struct("NotFollowed")
-                .field("thread_id", thread_id)
-                .finish(),
-            Self::Observer { method, thread_id } => f
-                .debug_struct("Observer")
-                .field("method", method)
-                .field("thread_id", thread_id)
-                .finish(),
-            Self::NotJoinable { thread_id, reason } => f
-                .debug_struct("NotJoinable")
-                .field("thread_id", thread_id)
-                .field("reason", reason)
-                .finish(),
-            Self::NotPending { method, id, reason } => f
-                .debug_struct("NotPending")
-                .field("method", method)
-                .field("id", id)
-                .field("reason", reason)
-                .finish(),
+            Self::NotFollowed { thread_id } => show!("NotFollowed", thread_id),
+            Self::Observer { method, thread_id } => show!("Observer", method, thread_id),
+            Self::NotJoinable { thread_id, reason } => show!("NotJoinable", thread_id, reason),
+            Self::NotPending { method, id, reason } => show!("NotPending", method, id, reason),
             Self::Invalid(text) => f.debug_tuple("Invalid").field(&Shortened(text)).finish(),
         }
     }

@@ -16,18 +16,15 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::json;
-use tokio::{
-    task::JoinHandle,
-    time::{Instant, sleep},
-};
+use tokio::time::{Instant, sleep};
 
 use crate::{
-    client::handle::CasClient,
+    client::{connection_task::AbortOnDrop, handle::CasClient},
     error::{CloseReason, Error},
     events::Events,
     events::Filter,
     protocol::{
-        CommandExecOutputDeltaNotification, CommandExecOutputStream, CommandExecParams,
+        Call, CommandExecOutputDeltaNotification, CommandExecOutputStream, CommandExecParams,
         CommandExecResizeParams, CommandExecResponse, CommandExecTerminalSize,
         CommandExecTerminateParams, CommandExecWriteParams, SandboxPolicy,
     },
@@ -190,7 +187,7 @@ impl Exec {
             client,
             id,
             events,
-            done: Done(done),
+            done: AbortOnDrop(done),
             told: VecDeque::new(),
             exited: None,
             ended: false,
@@ -241,19 +238,11 @@ pub struct ExecProcess {
     client: CasClient,
     id: String,
     events: Events,
-    done: Done,
+    /// The request that lasts as long as the process.
+    done: AbortOnDrop<Result<CommandExecResponse, Error>>,
     told: VecDeque<ExecEvent>,
     exited: Option<Result<ExecOutput, Error>>,
     ended: bool,
-}
-
-/// The request that lasts as long as the process.
-struct Done(JoinHandle<Result<CommandExecResponse, Error>>);
-
-impl Drop for Done {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }
 
 impl ExecProcess {
@@ -348,8 +337,7 @@ impl ExecProcess {
     /// Same errors as [`CasClient::request`]; [`Error::Rpc`] if the process has exited.
     pub async fn write(&self, bytes: impl AsRef<[u8]>) -> Result<(), Error> {
         let params = CommandExecWriteParams::new(self.id.as_str());
-        self.input(params.delta_base64(STANDARD.encode(bytes)))
-            .await
+        self.send(params.delta_base64(STANDARD.encode(bytes))).await
     }
 
     /// Closes the input of the process. A terminal's input can't be closed; write its end-of-file
@@ -359,7 +347,7 @@ impl ExecProcess {
     /// Same errors as [`write`](Self::write).
     pub async fn close_stdin(&self) -> Result<(), Error> {
         let params = CommandExecWriteParams::new(self.id.as_str());
-        self.input(params.close_stdin(true)).await
+        self.send(params.close_stdin(true)).await
     }
 
     /// `command/exec/resize`: changes the size of the terminal, in characters.
@@ -368,10 +356,8 @@ impl ExecProcess {
     /// Same errors as [`write`](Self::write).
     pub async fn resize(&self, cols: u16, rows: u16) -> Result<(), Error> {
         let size = CommandExecTerminalSize::new(cols, rows);
-        let params = CommandExecResizeParams::new(self.id.as_str(), size);
-        self.known(|| self.client.request(params.clone()).urgent().into_future())
+        self.send(CommandExecResizeParams::new(self.id.as_str(), size))
             .await
-            .map(drop)
     }
 
     /// `command/exec/terminate`: ends the process. Its exit is still reported.
@@ -379,27 +365,16 @@ impl ExecProcess {
     /// # Errors
     /// Same errors as [`write`](Self::write).
     pub async fn terminate(&self) -> Result<(), Error> {
-        let params = CommandExecTerminateParams::new(self.id.as_str());
-        self.known(|| self.client.request(params.clone()).urgent().into_future())
+        self.send(CommandExecTerminateParams::new(self.id.as_str()))
             .await
-            .map(drop)
-    }
-
-    async fn input(&self, params: CommandExecWriteParams) -> Result<(), Error> {
-        self.known(|| self.client.request(params.clone()).urgent().into_future())
-            .await
-            .map(drop)
     }
 
     /// Makes a request about the process. The request is retried for a while if the server does not
     /// know the process yet.
-    async fn known<T, F>(&self, request: impl Fn() -> F) -> Result<T, Error>
-    where
-        F: Future<Output = Result<T, Error>>,
-    {
+    async fn send<C: Call + Clone>(&self, params: C) -> Result<(), Error> {
         let begun = Instant::now();
         loop {
-            match request().await {
+            match self.client.request(params.clone()).urgent().await {
                 Err(error)
                     if error
                         .rpc()
@@ -409,7 +384,7 @@ impl ExecProcess {
                 {
                     sleep(Duration::from_millis(20)).await;
                 }
-                other => return other,
+                other => return other.map(drop),
             }
         }
     }

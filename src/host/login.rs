@@ -187,10 +187,7 @@ impl PendingLogin {
         let deadline = time::deadline(self.patience);
         let completed = loop {
             let Ok(event) = timeout_at(deadline, self.events.next()).await else {
-                return Err(Error::Timeout {
-                    method: COMPLETED.to_owned(),
-                    after: self.patience,
-                });
+                return Err(Error::timeout(COMPLETED, self.patience));
             };
             let Some(event) = event else {
                 return Err(Error::Closed(self.client.closed().await));

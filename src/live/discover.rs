@@ -118,7 +118,11 @@ impl Discover {
             let found = find(&endpoint, deadline).await;
             found.map_err(|error| Unreachable {
                 address: endpoint.to_string(),
-                error,
+                error: match error {
+                    // Nothing depends on whether a server that is gone has heard a question.
+                    Error::Indeterminate { reason, .. } => Error::clone(&reason),
+                    other => other,
+                },
             })
         });
         let (mut servers, mut unreachable) = (Vec::new(), Vec::new());
@@ -132,8 +136,9 @@ impl Discover {
         }
         let mut held = Vec::new();
         for home in &homes {
-            held.extend(held_threads(home, &mut servers, deadline).await);
+            held.extend(held_threads(home, &servers, deadline).await);
         }
+        join_all(servers.iter().map(|(_, probe)| probe.client.shutdown())).await;
         Live {
             servers: servers.into_iter().map(|(server, _)| server).collect(),
             unreachable,
@@ -150,8 +155,8 @@ fn is_known(servers: &[(LiveServer, Probe)], server: &LiveServer) -> bool {
 }
 
 async fn find(endpoint: &Endpoint, deadline: Deadline) -> Result<(LiveServer, Probe), Error> {
-    let mut probe = Probe::open(endpoint, deadline).await?;
-    let server = inspect(endpoint, &mut probe).await?;
+    let probe = Probe::open(endpoint, deadline).await?;
+    let server = inspect(endpoint, &probe).await?;
     Ok((server, probe))
 }
 

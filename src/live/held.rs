@@ -10,9 +10,9 @@ use serde::Serialize;
 use super::{
     locks::{command_line, locked},
     probe::Probe,
-    server::{LiveServer, thread_of},
+    server::{LiveServer, ReadThread},
 };
-use crate::{protocol::ThreadReadParams, transport::Deadline};
+use crate::transport::Deadline;
 
 /// A thread that a process without a socket has loaded.
 #[derive(Debug, Clone, Serialize)]
@@ -49,7 +49,7 @@ pub enum Holder {
 /// The held threads of a home that none of `servers` has loaded.
 pub(super) async fn held_threads(
     home: &Path,
-    servers: &mut [(LiveServer, Probe)],
+    servers: &[(LiveServer, Probe)],
     deadline: Deadline,
 ) -> Vec<HeldThread> {
     let mut held: Vec<_> = locked(home)
@@ -70,22 +70,18 @@ pub(super) async fn held_threads(
         .collect();
     held.sort_by(|a, b| a.id.cmp(&b.id));
     let same_home = |server: &LiveServer| same_file(&server.home, home);
-    let Some((_, probe)) = servers.iter_mut().find(|(server, _)| same_home(server)) else {
+    let Some((_, probe)) = servers.iter().find(|(server, _)| same_home(server)) else {
         return held;
     };
     if held.is_empty() || deadline.left().is_zero() {
         return held;
     }
     // A server of the same home can read what is stored, though it has not loaded the thread.
-    let read: Vec<_> = held
-        .iter()
-        .map(|thread| ThreadReadParams::new(&thread.id))
-        .collect();
-    let Ok(answers) = probe.call_each(&read).await else {
-        return held;
-    };
-    for (thread, answer) in held.iter_mut().zip(answers) {
-        if let Some(read) = answer.ok().and_then(thread_of) {
+    let reads = probe
+        .read::<ReadThread>(held.iter().map(|thread| &thread.id))
+        .await;
+    for (thread, read) in held.iter_mut().zip(reads) {
+        if let Ok(read) = read {
             let name = read.name.unwrap_or(read.preview);
             let line = name.trim().lines().next().unwrap_or_default();
             thread.title = (!line.is_empty()).then(|| line.to_owned());

@@ -10,13 +10,15 @@ use std::{
 };
 
 use futures_core::Stream;
-use serde::Deserialize;
 
 use crate::{
     CasClient, Error, Event, Events, Filter, Thread,
     error::{JoinRefusal, RpcErrorKind},
     events::MessageKind,
-    protocol::{self, Call as _, ThreadResumeParams, ThreadStatus, TurnStatus, pointer::at},
+    protocol::{
+        self, Call as _, ThreadResumeParams, ThreadStatus, TurnStatus,
+        pointer::{Page, at},
+    },
     thread::resume::newest_turns,
     turn::Turn,
 };
@@ -169,20 +171,14 @@ struct Snapshot {
 
 impl Snapshot {
     fn read(thread: &Thread) -> Result<Self, Error> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Page {
-            data: Vec<protocol::TurnInfo>,
-            next_cursor: Option<String>,
-        }
         const PAGE: &[&str] = &["initialTurnsPage"];
         let decode = |path, e| Error::decode_at("thread/resume", thread.json(), path, &e);
-        match at::<Option<Page>>(thread.json(), PAGE) {
+        match at::<Option<Page<_>>>(thread.json(), PAGE) {
             Ok(Some(mut page)) => {
                 page.data.reverse();
                 Ok(Self {
                     turns: page.data,
-                    more: page.next_cursor.is_some(),
+                    more: !page.next_cursor.is_null(),
                 })
             }
             Err(error) if at::<serde::de::IgnoredAny>(thread.json(), PAGE).is_ok() => {

@@ -1,17 +1,12 @@
 //! `LiveServer`: a server that answered, and the threads that it has loaded.
 
-use std::{collections::HashSet, fs, path::PathBuf};
+use std::{fs, path::PathBuf};
 
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
 use super::{locks::command_line, probe::Probe};
-use crate::{
-    Error,
-    client::ServerInfo,
-    live::Endpoint,
-    protocol::{Call as _, ThreadLoadedListParams, ThreadLoadedListResponse, ThreadReadParams},
-};
+use crate::{Error, live::Endpoint};
 
 /// A running server that can be joined.
 #[derive(Debug, Clone, Serialize)]
@@ -209,14 +204,13 @@ impl From<ReadThread> for LiveThread {
 const READS: usize = 4;
 
 /// Asks a server for its loaded threads.
-pub(super) async fn inspect(endpoint: &Endpoint, probe: &mut Probe) -> Result<LiveServer, Error> {
-    let info: ServerInfo = serde_json::from_value(probe.greeting.clone())
-        .map_err(|e| Error::decode("initialize", &probe.greeting.to_string(), &e))?;
+pub(super) async fn inspect(endpoint: &Endpoint, probe: &Probe) -> Result<LiveServer, Error> {
     let threads = threads(probe).await?;
+    let info = probe.client.server().cloned().unwrap_or_default();
     Ok(LiveServer {
         endpoint: endpoint.clone(),
         version: info.version().map(str::to_owned),
-        home: info.codex_home.clone().into(),
+        home: info.codex_home.into(),
         user_agent: info.user_agent,
         owner: probe.pid.map_or(ServerOwner::Other, owner),
         pid: probe.pid,
@@ -229,10 +223,10 @@ pub(super) async fn inspect(endpoint: &Endpoint, probe: &mut Probe) -> Result<Li
 /// The server refuses to read a thread that was unloaded in between, and sometimes one whose first
 /// turn it is storing. A refused read is repeated. A thread that stays refused is shown without
 /// details.
-async fn threads(probe: &mut Probe) -> Result<Vec<LiveThread>, Error> {
+async fn threads(probe: &Probe) -> Result<Vec<LiveThread>, Error> {
     let mut threads: Vec<(String, LiveThread)> = Vec::new();
     for attempt in 1..=READS {
-        let ids = loaded(probe).await?;
+        let ids = probe.loaded().await?;
         threads.retain(|(id, _)| ids.contains(id));
         let unread: Vec<String> = ids
             .into_iter()
@@ -241,18 +235,16 @@ async fn threads(probe: &mut Probe) -> Result<Vec<LiveThread>, Error> {
         if unread.is_empty() {
             break;
         }
-        let params: Vec<_> = unread.iter().map(ThreadReadParams::new).collect();
-        let answers = probe.call_each(&params).await?;
-        for (id, answer) in unread.into_iter().zip(answers) {
-            let refused = match answer {
-                Ok(answer) => match thread_of(answer) {
-                    Some(read) => {
-                        threads.push((id, read.into()));
-                        continue;
-                    }
-                    None => "the answer to thread/read has no thread".to_owned(),
-                },
-                Err(error) => error.message,
+        let reads = probe.read::<ReadThread>(unread.iter()).await;
+        for (id, read) in unread.into_iter().zip(reads) {
+            let refused = match read {
+                Ok(read) => {
+                    threads.push((id, read.into()));
+                    continue;
+                }
+                Err(Error::Rpc { source, .. }) => source.message,
+                Err(error @ Error::Decode { .. }) => error.to_string(),
+                Err(error) => return Err(error),
             };
             if attempt == READS {
                 threads.push((id.clone(), LiveThread::unreadable(id, refused)));
@@ -260,33 +252,6 @@ async fn threads(probe: &mut Probe) -> Result<Vec<LiveThread>, Error> {
         }
     }
     Ok(threads.into_iter().map(|(_, thread)| thread).collect())
-}
-
-pub(super) fn thread_of(answer: Value) -> Option<ReadThread> {
-    let Value::Object(mut answer) = answer else {
-        return None;
-    };
-    serde_json::from_value(answer.remove("thread")?).ok()
-}
-
-/// `thread/loaded/list`, all pages.
-async fn loaded(probe: &mut Probe) -> Result<Vec<String>, Error> {
-    let (mut ids, mut cursor) = (Vec::new(), None::<String>);
-    let mut used = HashSet::new();
-    loop {
-        let mut params = ThreadLoadedListParams::default();
-        params.cursor.clone_from(&cursor);
-        let answer = probe.call(params).await?;
-        let page = ThreadLoadedListResponse::deserialize(&answer)
-            .map_err(|e| Error::decode(ThreadLoadedListParams::METHOD, &answer.to_string(), &e))?;
-        let is_last = page.data.is_empty();
-        ids.extend(page.data);
-        // A cursor that repeats would loop forever.
-        match page.next_cursor {
-            Some(next) if !is_last && used.insert(next.clone()) => cursor = Some(next),
-            _ => return Ok(ids),
-        }
-    }
 }
 
 /// Determined by the ancestors and the command line of the process, on Linux.

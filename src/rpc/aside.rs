@@ -7,13 +7,14 @@
 use std::{
     any::Any,
     collections::VecDeque,
-    fmt,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, MutexGuard},
 };
 
 use tokio::runtime::Handle;
 use tracing::{Dispatch, Level, dispatcher, level_filters::LevelFilter};
+
+use super::lock::Lock;
 
 /// How many traces may wait for a slow subscriber. Further ones are dropped and counted.
 const MAX_TRACES: usize = 1_024;
@@ -25,7 +26,7 @@ pub(crate) struct Aside(Arc<Inner>);
 struct Inner {
     /// Without one, foreign code runs at once, where it is handed in.
     runtime: Option<Handle>,
-    state: Mutex<State>,
+    state: Lock<State>,
 }
 
 #[derive(Default)]
@@ -50,7 +51,7 @@ impl Aside {
     pub(crate) fn new() -> Self {
         Self(Arc::new(Inner {
             runtime: Handle::try_current().ok(),
-            state: Mutex::default(),
+            state: Lock::default(),
         }))
     }
 
@@ -63,7 +64,7 @@ impl Aside {
             subscriber: dispatcher::get_default(Dispatch::clone),
             emit: Box::new(emit),
         };
-        let mut state = self.0.lock();
+        let mut state = self.0.state.lock();
         if state.traces.len() < MAX_TRACES {
             state.traces.push_back(trace);
             self.start(state);
@@ -76,7 +77,7 @@ impl Aside {
 
     /// Drops a value whose `Drop` may be a user's.
     pub(crate) fn let_go(&self, what: impl Any + Send) {
-        let mut state = self.0.lock();
+        let mut state = self.0.state.lock();
         state.gone.push(Box::new(what));
         self.start(state);
     }
@@ -95,12 +96,6 @@ impl Aside {
     }
 }
 
-impl Inner {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// The work of the thread; `None` once it has begun.
 struct Drain(Option<Arc<Inner>>);
 
@@ -108,7 +103,7 @@ impl Drain {
     fn run(mut self) {
         let Some(inner) = self.0.take() else { return };
         loop {
-            let mut state = inner.lock();
+            let mut state = inner.state.lock();
             let gone = std::mem::take(&mut state.gone);
             let trace = state.traces.pop_front();
             let lost = if trace.is_some() {
@@ -141,7 +136,7 @@ impl Drain {
 impl Drop for Drain {
     fn drop(&mut self) {
         if let Some(never_run) = self.0.take() {
-            never_run.lock().running = false;
+            never_run.state.lock().running = false;
         }
     }
 }
@@ -151,15 +146,13 @@ fn guarded(run: impl FnOnce()) {
     let _ = catch_unwind(AssertUnwindSafe(run));
 }
 
-impl fmt::Debug for Aside {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Aside").finish_non_exhaustive()
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::{fmt::Write as _, sync::mpsc, time::Duration};
+    use std::{
+        fmt::Write as _,
+        sync::{Mutex, mpsc},
+        time::Duration,
+    };
 
     use tokio::sync::oneshot;
     use tracing::{Metadata, Subscriber, field::Visit, span};
@@ -184,7 +177,7 @@ mod tests {
     }
 
     impl Visit for Text {
-        fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn fmt::Debug) {
+        fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
             let _ = write!(self.0, "{}={value:?} ", field.name());
         }
     }
@@ -228,7 +221,7 @@ mod tests {
         say_go.send(()).unwrap();
         let (over, is_over) = oneshot::channel();
         // All that was queued is told in the end, and then this.
-        while !aside.0.lock().traces.is_empty() {
+        while !aside.0.state.lock().traces.is_empty() {
             tokio::task::yield_now().await;
         }
         aside.let_go(Tells(Some(over)));
@@ -255,7 +248,7 @@ mod tests {
         let aside = Aside::new();
         let (tell, told) = oneshot::channel();
         aside.let_go(Panics);
-        while !aside.0.lock().gone.is_empty() {
+        while !aside.0.state.lock().gone.is_empty() {
             tokio::task::yield_now().await;
         }
         aside.let_go(Tells(Some(tell)));

@@ -216,9 +216,3 @@ fn push_head(frame: &mut Vec<u8>, id: u64, method: &str) {
 fn push_json(frame: &mut Vec<u8>, value: &(impl serde::Serialize + ?Sized)) {
     drop(serde_json::to_writer(frame, value));
 }
-
-impl std::fmt::Debug for Connection {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Connection").finish_non_exhaustive()
-    }
-}

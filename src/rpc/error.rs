@@ -1,6 +1,6 @@
 //! What the engine has to say of failures. What they mean is for the protocol on top to tell.
 
-use std::{any::Any, fmt, sync::Arc};
+use std::{any::Any, sync::Arc};
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -28,7 +28,7 @@ impl ErrorObject {
 }
 
 /// Why a connection has ended, as its owner put it. The engine passes it on unread.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub(crate) struct Closed(Arc<dyn Any + Send + Sync>);
 
 impl Closed {
@@ -45,12 +45,6 @@ impl Closed {
 impl Default for Closed {
     fn default() -> Self {
         Self(Arc::new(()))
-    }
-}
-
-impl fmt::Debug for Closed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Closed").finish_non_exhaustive()
     }
 }
 

@@ -28,6 +28,7 @@ pub(crate) mod error;
 pub(crate) mod line;
 #[cfg(test)]
 mod line_model_tests;
+mod lock;
 pub(crate) mod message;
 #[cfg(test)]
 mod model_tests;
@@ -57,6 +58,7 @@ pub(crate) use aside::Aside;
 pub(crate) use connection::{Connection, Limits};
 pub use envelope::MessageKind;
 pub(crate) use envelope::{Parts, Route};
+pub(crate) use lock::Lock;
 pub(crate) use message::Incoming;
 pub(crate) use protocol::{Class, Member, Protocol};
 pub(crate) use recycle::Value;

@@ -8,17 +8,14 @@ use std::{
     future::poll_fn,
     io,
     pin::Pin,
-    sync::{Arc, PoisonError},
+    sync::Arc,
     task::{Context, Poll, Waker, ready},
 };
 
 use bytes::{Buf as _, BytesMut};
 use tokio::io::AsyncWrite;
 
-use super::{
-    sync::{Mutex, MutexGuard},
-    tap::Taps,
-};
+use super::{lock::Lock, tap::Taps};
 
 pub(crate) type Sink = Pin<Box<dyn AsyncWrite + Send>>;
 
@@ -31,7 +28,7 @@ pub(crate) enum Lane {
 }
 
 pub(crate) struct Outbox {
-    state: Mutex<State>,
+    state: Lock<State>,
     taps: Arc<Taps>,
 }
 
@@ -67,7 +64,7 @@ const KEEP: usize = 1024 * 1024;
 
 impl Outbox {
     pub(crate) fn new(sink: Sink) -> Self {
-        let state = Mutex::new(State {
+        let state = Lock::new(State {
             pipe: Pipe::Idle(sink),
             current: BytesMut::new(),
             replies: BytesMut::new(),
@@ -98,7 +95,7 @@ impl Outbox {
     /// Queues one frame with its newline, to be written by the next [`flush`](Self::flush) or the writer task once it is
     /// [woken](Self::wake_writer).
     pub(crate) fn queue(&self, lane: Lane, frame: &[u8]) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.closing || matches!(state.pipe, Pipe::Closed) {
             return;
         }
@@ -121,7 +118,7 @@ impl Outbox {
 
     /// Writes what is queued, unless somebody else does. The writer task writes what the pipe does not take.
     pub(crate) fn flush(&self) {
-        let state = self.lock();
+        let state = self.state.lock();
         // A frame that has begun waits for the pipe, and the writer task with it.
         if !matches!(state.pipe, Pipe::Idle(_)) || !state.current.is_empty() || state.is_empty() {
             return;
@@ -134,7 +131,7 @@ impl Outbox {
 
     /// Has the writer task write what is queued.
     pub(crate) fn wake_writer(&self) {
-        let state = self.lock();
+        let state = self.state.lock();
         // Whoever writes, or waits for the pipe, goes on with what came meanwhile.
         let is_idle = matches!(state.pipe, Pipe::Idle(_)) && state.current.is_empty();
         let writer = is_idle.then(|| state.writer.clone());
@@ -148,7 +145,7 @@ impl Outbox {
     pub(crate) async fn drive(&self) -> io::Result<()> {
         poll_fn(|cx| {
             let waker = cx.waker().clone();
-            let mut state = self.lock();
+            let mut state = self.state.lock();
             state.polls += 1;
             let polls = state.polls;
             let before = std::mem::replace(&mut state.writer, waker);
@@ -157,7 +154,7 @@ impl Outbox {
             if self.write(cx, polls, true).is_pending() {
                 return Poll::Pending;
             }
-            let mut state = self.lock();
+            let mut state = self.state.lock();
             let end = match state.error.take() {
                 Some(error) => Err(error),
                 None if state.closing => Ok(()),
@@ -174,7 +171,7 @@ impl Outbox {
 
     /// Takes no more frames. The writer task ends when the queued ones are written.
     pub(crate) fn close(&self) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.closing = true;
         let waker = state.writer.clone();
         drop(state);
@@ -184,7 +181,7 @@ impl Outbox {
     /// Drops the pipe at once if it takes what is queued. Does not need the writer task, whose runtime may not be driven.
     pub(crate) fn close_if_idle(&self) {
         self.flush();
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if !state.is_empty() || !matches!(state.pipe, Pipe::Idle(_)) {
             return;
         }
@@ -196,7 +193,7 @@ impl Outbox {
 
     /// Drops the pipe with whatever is still queued.
     pub(crate) fn abandon(&self) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.closing = true;
         let pipe = std::mem::replace(&mut state.pipe, Pipe::Closed);
         drop(state);
@@ -208,7 +205,7 @@ impl Outbox {
     ///
     /// The waker is the one that the writer task had at its poll number `polls`.
     fn write(&self, cx: &mut Context<'_>, polls: u64, is_writer: bool) -> Poll<()> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.error.is_some() {
             return Poll::Ready(());
         }
@@ -230,7 +227,7 @@ impl Outbox {
                 Poll::Ready(Ok(())) if is_writer => {}
                 written => break written,
             }
-            let mut state = self.lock();
+            let mut state = self.state.lock();
             if !state.next() {
                 break Poll::Ready(Ok(()));
             }
@@ -246,7 +243,7 @@ impl Outbox {
         written: Poll<io::Result<()>>,
         polls: u64,
     ) -> Poll<()> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let mut wake = state.closing;
         let gone = if matches!(state.pipe, Pipe::Closed) {
             Some(sink)
@@ -281,10 +278,6 @@ impl Outbox {
             writer.wake();
         }
         ended
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -374,7 +367,7 @@ mod tests {
     async fn a_server_that_does_not_read_ends_the_writer_before_memory_does() {
         let (near, mut far) = tokio::io::duplex(4);
         let outbox = Arc::new(Outbox::new(Box::pin(near)));
-        outbox.lock().max_waiting = 1_000;
+        outbox.state.lock().max_waiting = 1_000;
         let driver = tokio::spawn({
             let outbox = outbox.clone();
             async move { outbox.drive().await }
@@ -382,7 +375,7 @@ mod tests {
         for _ in 0..10_000 {
             outbox.send(Lane::Reply, b"{\"id\":1,\"result\":{}}\n");
         }
-        assert!(outbox.lock().replies.capacity() < 4_000);
+        assert!(outbox.state.lock().replies.capacity() < 4_000);
         let end = timeout(Duration::from_secs(5), driver)
             .await
             .unwrap()

@@ -8,7 +8,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -22,6 +22,7 @@ use tokio::{
 use super::{
     aside::Aside,
     error::{Closed, NoAnswer},
+    lock::Lock,
     outgoing::{Answer, OutgoingRequest, Pending, Ready, Waiting},
     window::Window,
 };
@@ -63,7 +64,7 @@ impl Unanswered {
 
 /// All of them, and their ids. Apart from the subscriptions, so that callers do not wait while a flood is routed.
 pub(super) struct PendingRequests {
-    table: Mutex<Table>,
+    table: Lock<Table>,
     next_id: AtomicU64,
     /// A request waits for what only time, or a tap, can bring.
     stuck: Notify,
@@ -72,7 +73,7 @@ pub(super) struct PendingRequests {
 impl PendingRequests {
     pub(super) fn new(window: Window<Waiting>) -> Self {
         Self {
-            table: Mutex::new(Table::new(window)),
+            table: Lock::new(Table::new(window)),
             next_id: AtomicU64::new(1),
             stuck: Notify::new(),
         }
@@ -107,7 +108,7 @@ impl PendingRequests {
     }
 
     fn insert(&self, id: u64, waiting: Waiting) -> Result<(), Closed> {
-        let mut table = self.lock();
+        let mut table = self.table.lock();
         if let Some(closed) = table.closed.clone() {
             drop(table);
             drop(waiting); // With its hook, so not under the lock.
@@ -124,12 +125,12 @@ impl PendingRequests {
 
     /// Whether a request waits although there is a place for it.
     pub(super) fn is_ready(&self) -> bool {
-        self.lock().window.is_ready()
+        self.table.lock().window.is_ready()
     }
 
     /// Takes out the next request that has a place now. It counts as sent.
     pub(super) fn next(&self) -> Option<Ready> {
-        let mut table = self.lock();
+        let mut table = self.table.lock();
         let held = table.held.len();
         let (ready, given_up) = table.next()?;
         let is_stuck = table.held.len() > held && table.may_be_stuck();
@@ -153,7 +154,7 @@ impl PendingRequests {
 
     /// Takes out the request that an answer is for.
     pub(super) fn answer(&self, id: u64) -> Option<Pending> {
-        let mut table = self.lock();
+        let mut table = self.table.lock();
         let was_tried = table.next_try.is_some();
         let pending = table.answer(id)?;
         // A server that answers again is not spared any longer.
@@ -169,7 +170,7 @@ impl PendingRequests {
     /// would help a request that waits.
     pub(super) fn reclaim(&self) -> Option<Duration> {
         let now = Instant::now();
-        let mut table = self.lock();
+        let mut table = self.table.lock();
         table.reclaim(now);
         table.idle_for(now)
     }
@@ -182,19 +183,19 @@ impl PendingRequests {
     /// How many requests were sent and wait for an answer.
     #[cfg(test)]
     pub(super) fn sent(&self) -> usize {
-        self.lock().sent.len()
+        self.table.lock().sent.len()
     }
 
     /// Whether a request waits, for a place or for an answer.
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
-        let table = self.lock();
+        let table = self.table.lock();
         table.sent.is_empty() && !table.window.is_awaited()
     }
 
     /// Takes no more requests, and returns those that wait.
     pub(super) fn close(&self, closed: &Closed) -> Unanswered {
-        let mut table = self.lock();
+        let mut table = self.table.lock();
         table.closed = Some(closed.clone());
         table.forgotten.clear();
         table.held.clear();
@@ -206,12 +207,12 @@ impl PendingRequests {
 
     /// Why the connection has ended, for a caller who knows that it has.
     fn closed(&self) -> Closed {
-        self.lock().closed.clone().unwrap_or_default()
+        self.table.lock().closed.clone().unwrap_or_default()
     }
 
     /// The caller has gone. Returns whether the request had been sent.
     fn give_up(&self, id: u64) -> bool {
-        let mut table = self.lock();
+        let mut table = self.table.lock();
         let withdrawn = table.window.withdraw(id);
         let was_sent = withdrawn.is_none();
         let oldest = if was_sent { table.forget(id) } else { None };
@@ -222,10 +223,6 @@ impl PendingRequests {
             self.notify_stuck();
         }
         was_sent
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Table> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

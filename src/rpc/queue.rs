@@ -5,12 +5,12 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
 };
 
 use super::{
     error::Closed,
+    lock::Lock,
     message::{Incoming, Run},
     protocol::Subject,
 };
@@ -32,10 +32,8 @@ pub(crate) enum Next {
     Closed(Closed),
 }
 
-#[derive(Debug)]
-pub(crate) struct Queue(Mutex<State>);
+pub(crate) struct Queue(Lock<State>);
 
-#[derive(Debug)]
 struct State {
     vital: Ring,
     ordinary: Ring,
@@ -48,7 +46,7 @@ struct State {
 }
 
 /// Messages that were dropped.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 struct Lag {
     count: u64,
     /// The sequence number of the first.
@@ -56,7 +54,7 @@ struct Lag {
 }
 
 /// The dropped messages by subject.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 struct Tally {
     subjects: Vec<(OwnedSubject, Lag)>,
     /// Those of subjects that there was no more room for.
@@ -117,7 +115,7 @@ fn borrowed(subject: &OwnedSubject) -> Subject<'_> {
     subject.each_ref().map(Option::as_deref)
 }
 
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 struct Ring {
     bounds: Bounds,
     /// None of them is empty.
@@ -185,7 +183,7 @@ impl Ring {
 
 impl Queue {
     pub(crate) fn new(bounds: Bounds) -> Self {
-        Self(Mutex::new(State {
+        Self(Lock::new(State {
             vital: Ring::new(bounds),
             ordinary: Ring::new(bounds),
             lag: None,
@@ -198,7 +196,7 @@ impl Queue {
     /// Adds a batch, each with its `vital` mark. Returns the reader's waker, to be woken once no lock is held.
     #[must_use = "the reader waits"]
     pub(crate) fn push_all(&self, batch: impl IntoIterator<Item = (Run, bool)>) -> Option<Waker> {
-        let mut guard = self.lock();
+        let mut guard = self.0.lock();
         let state = &mut *guard;
         for (run, vital) in batch {
             let ring = if vital {
@@ -220,8 +218,8 @@ impl Queue {
 
     /// Another queue with the same content.
     pub(crate) fn copy(&self) -> Self {
-        let state = self.lock();
-        Self(Mutex::new(State {
+        let state = self.0.lock();
+        Self(Lock::new(State {
             vital: state.vital.clone(),
             ordinary: state.ordinary.clone(),
             lag: state.lag,
@@ -234,7 +232,7 @@ impl Queue {
     /// Counts dropped messages by their subject from now on, until [`retain`](Self::retain) decides which of them count.
     /// Messages that were dropped before all count, since their subjects are unknown.
     pub(crate) fn tally(&self) {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         let rest = state.lag;
         state.tally.get_or_insert_with(|| Tally {
             subjects: Vec::new(),
@@ -249,7 +247,7 @@ impl Queue {
         mut keep: impl FnMut(&Incoming) -> bool,
         counts: impl Fn(Subject<'_>) -> bool,
     ) {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         state.vital.retain(&mut keep);
         state.ordinary.retain(keep);
         if let Some(tally) = state.tally.take() {
@@ -259,7 +257,7 @@ impl Queue {
 
     /// Nothing more will come. What is queued can still be read.
     pub(crate) fn close(&self, closed: &Closed) {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         state.closed.get_or_insert_with(|| closed.clone());
         let waker = state.waker.take();
         drop(state);
@@ -277,7 +275,7 @@ impl Queue {
     ) -> Poll<()> {
         let mut ours = None;
         loop {
-            let mut state = self.lock();
+            let mut state = self.0.lock();
             let mut left = max;
             while left > 0
                 && let Some(next) = state.pop(left)
@@ -311,10 +309,6 @@ impl Queue {
             drop(state);
             ours = Some(cx.waker().clone());
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

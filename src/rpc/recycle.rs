@@ -3,10 +3,9 @@
 //! Large buffers are dear to allocate, and so are small ones that one thread allocates and another one frees. A value that
 //! nobody holds any more is overwritten with the next one, so a flood of deltas allocates no strings.
 
-use std::{
-    any::Any,
-    sync::{Mutex, PoisonError},
-};
+use std::any::Any;
+
+use super::lock::Lock;
 
 /// What was decoded of a line.
 pub(crate) type Value = Box<dyn Any + Send + Sync>;
@@ -15,7 +14,7 @@ pub(crate) type Value = Box<dyn Any + Send + Sync>;
 const KEPT: usize = 16;
 
 /// Used buffers of full blocks. `E` is what a block keeps of a line.
-pub(super) struct BufferPool<E>(Mutex<Vec<Buffers<E>>>);
+pub(super) struct BufferPool<E>(Lock<Vec<Buffers<E>>>);
 
 /// What a full block is made of.
 pub(super) struct Buffers<E> {
@@ -27,24 +26,20 @@ pub(super) struct Buffers<E> {
 impl<E> BufferPool<E> {
     /// Used buffers, if there are any.
     pub(super) fn take(&self) -> Option<Buffers<E>> {
-        self.lock().pop()
+        self.0.lock().pop()
     }
 
     pub(super) fn put(&self, buffers: Buffers<E>) {
-        let mut kept = self.lock();
+        let mut kept = self.0.lock();
         if kept.len() < KEPT {
             kept.push(buffers);
         }
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Buffers<E>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl<E> Default for BufferPool<E> {
     fn default() -> Self {
-        Self(Mutex::default())
+        Self(Lock::default())
     }
 }
 
@@ -60,26 +55,21 @@ impl<E> Default for Buffers<E> {
 
 /// Decoded values that nobody holds any more.
 #[derive(Default)]
-pub(super) struct SpareValues(Mutex<Vec<Value>>);
+pub(super) struct SpareValues(Lock<Vec<Value>>);
 
 impl SpareValues {
     pub(super) fn pop(&self) -> Option<Value> {
-        let mut values = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        values.pop()
+        self.0.lock().pop()
     }
 
     pub(super) fn push(&mut self, value: Value) {
-        self.get_mut().push(value);
+        self.0.get_mut().push(value);
     }
 
     /// Adds values, and keeps no more than `max`.
     pub(super) fn extend(&mut self, values: impl Iterator<Item = Value>, max: usize) {
-        let kept = self.get_mut();
+        let kept = self.0.get_mut();
         kept.extend(values);
         kept.truncate(max);
-    }
-
-    fn get_mut(&mut self) -> &mut Vec<Value> {
-        self.0.get_mut().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,6 +1,6 @@
 //! The answer to a request.
 
-use std::{fmt, ops::Range};
+use std::ops::Range;
 
 use super::{envelope::Parts, error::ErrorObject};
 
@@ -33,12 +33,5 @@ impl RawReply {
         // An answer without a result has an error, and that is told apart before.
         let result = self.line.get(self.result.clone());
         result.filter(|text| !text.is_empty()).unwrap_or("null")
-    }
-}
-
-impl fmt::Debug for RawReply {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Not the text: it may hold a token.
-        f.debug_struct("RawReply").finish_non_exhaustive()
     }
 }

@@ -3,7 +3,8 @@
 //! One lock guards them. The reader task takes it, and waits for nobody under it; it is let go before foreign code runs.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    fmt,
+    sync::{Arc, MutexGuard, Weak},
     task::Waker,
 };
 
@@ -11,6 +12,7 @@ use super::{
     aside::Aside,
     envelope::Route,
     error::Closed,
+    lock::Lock,
     message::{Incoming, Run},
     outgoing::Waiting,
     pending::PendingRequests,
@@ -37,7 +39,7 @@ pub(crate) trait Dialect: Send + Sync + 'static {
 pub(crate) type Matcher = Arc<dyn Fn(&Route<'_>) -> bool + Send + Sync>;
 
 pub(crate) struct Router {
-    state: Mutex<State>,
+    state: Lock<State>,
     pub(super) protocol: &'static Protocol,
     pub(super) dialect: Arc<dyn Dialect>,
     pub(super) requests: Arc<PendingRequests>,
@@ -116,7 +118,7 @@ impl Router {
         window: Window<Waiting>,
     ) -> Self {
         Self {
-            state: Mutex::new(State {
+            state: Lock::new(State {
                 seq: 0,
                 subscribers: Vec::new(),
                 next_id: 0,
@@ -183,12 +185,11 @@ impl Router {
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 
 /// A live subscription; dropping it ends it.
-#[derive(Debug)]
 pub(crate) struct Subscription {
     id: u64,
     pub(crate) queue: Arc<Queue>,
@@ -230,6 +231,14 @@ impl Subscription {
             queue: self.queue.clone(),
             router: Arc::downgrade(&self.router),
         }
+    }
+}
+
+impl fmt::Debug for Subscription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subscription")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -276,11 +285,5 @@ impl Rebind {
         if let Some(reader) = reader {
             reader.wake();
         }
-    }
-}
-
-impl std::fmt::Debug for Router {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Router").finish_non_exhaustive()
     }
 }

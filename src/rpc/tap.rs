@@ -5,13 +5,16 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, PoisonError},
+    sync::Arc,
     task::{Context, Poll, Waker},
 };
 
 use tokio::sync::Notify;
 
-use super::sync::{AtomicBool, Mutex, MutexGuard, Ordering};
+use super::{
+    lock::Lock,
+    sync::{AtomicBool, Ordering},
+};
 
 /// A line as a tap keeps it.
 #[derive(Clone)]
@@ -26,7 +29,7 @@ pub(crate) struct Tapped {
 pub(crate) struct Taps {
     /// Whether there are taps; read on every line.
     any: AtomicBool,
-    state: Mutex<State>,
+    state: Lock<State>,
     /// A tap has room again, or is gone.
     room: Notify,
 }
@@ -90,7 +93,7 @@ pub(crate) struct Tap {
 impl Taps {
     /// Opens a tap, which makes the reader and the requests wait while `bound` lines, or 16 MiB, wait in it.
     pub(crate) fn open(self: &Arc<Self>, bound: usize) -> Tap {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let id = state.next_id;
         state.next_id += 1;
         state.taps.push(Lines {
@@ -114,13 +117,13 @@ impl Taps {
             return Wakers::default();
         }
         let line = text(line);
-        self.lock().push(to_server, &line)
+        self.state.lock().push(to_server, &line)
     }
 
     /// Leaves out the number of a line that was too long to keep.
     pub(crate) fn skip(&self) {
         if self.any.load(Ordering::Acquire) {
-            self.lock().number += 1;
+            self.state.lock().number += 1;
         }
     }
 
@@ -138,12 +141,12 @@ impl Taps {
 
     /// Whether a tap is full.
     pub(crate) fn is_full(&self) -> bool {
-        self.any.load(Ordering::Acquire) && self.lock().taps.iter().any(Lines::is_full)
+        self.any.load(Ordering::Acquire) && self.state.lock().taps.iter().any(Lines::is_full)
     }
 
     /// Ends all taps: nothing more will come.
     pub(crate) fn end(&self) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.ended = true;
         let wakers: Wakers = state
             .taps
@@ -152,10 +155,6 @@ impl Taps {
             .collect();
         drop(state);
         wakers.wake();
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -183,7 +182,7 @@ fn text(line: &[u8]) -> Arc<str> {
 impl Tap {
     /// How many lines wait to be read.
     pub(crate) fn waiting(&self) -> usize {
-        let state = self.owner.lock();
+        let state = self.owner.state.lock();
         let tap = state.taps.iter().find(|tap| tap.id == self.id);
         tap.map_or(0, |tap| tap.queue.len())
     }
@@ -191,7 +190,7 @@ impl Tap {
     pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Poll<Option<Tapped>> {
         let mut ours = None;
         loop {
-            let mut state = self.owner.lock();
+            let mut state = self.owner.state.lock();
             let ended = state.ended;
             // The entry lives as long as `self`.
             let Some(tap) = state.taps.iter_mut().find(|tap| tap.id == self.id) else {
@@ -228,7 +227,7 @@ impl Tap {
 
 impl Drop for Tap {
     fn drop(&mut self) {
-        let mut state = self.owner.lock();
+        let mut state = self.owner.state.lock();
         let at = state.taps.iter().position(|tap| tap.id == self.id);
         let gone = at.map(|at| state.taps.remove(at));
         let any = !state.taps.is_empty();

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, MutexGuard, Weak},
 };
 
 use tokio::sync::{Notify, watch};
@@ -14,11 +14,12 @@ use crate::{
     error::{CloseReason, Error},
     events::{Events, Filter},
     protocol::ThreadResumeParams,
+    rpc::Lock,
     thread::resume::newest_turns,
 };
 
 pub(super) struct Core {
-    pub(super) current: Mutex<Current>,
+    pub(super) current: Lock<Current>,
     pub(super) state: watch::Sender<ServerState>,
 }
 
@@ -43,7 +44,7 @@ pub(super) struct KeptThread {
 /// Where a stream gets the next connection from.
 pub(super) struct Slot {
     thread: String,
-    place: Mutex<Place>,
+    place: Lock<Place>,
     pub(super) filled: Notify,
 }
 
@@ -75,13 +76,13 @@ impl Slot {
     fn new(thread: &str, live: u64) -> Self {
         Self {
             thread: thread.to_owned(),
-            place: Mutex::new(Place { live, next: None }),
+            place: Lock::new(Place { live, next: None }),
             filled: Notify::new(),
         }
     }
 
     pub(super) fn take(&self) -> Option<NextConnection> {
-        let mut place = self.lock();
+        let mut place = self.place.lock();
         let next = place.next.take()?;
         if next.resumed.is_ok() {
             place.live = next.epoch;
@@ -90,13 +91,9 @@ impl Slot {
     }
 
     fn put(&self, next: NextConnection) {
-        let before = self.lock().replace(next);
+        let before = self.place.lock().replace(next);
         drop(before);
         self.filled.notify_one();
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Place> {
-        self.place.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -127,7 +124,7 @@ impl Core {
             ..Current::default()
         };
         Self {
-            current: Mutex::new(current),
+            current: Lock::new(current),
             state,
         }
     }
@@ -221,7 +218,7 @@ impl Core {
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Current> {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+        self.current.lock()
     }
 }
 

@@ -4,14 +4,14 @@
 use std::{
     collections::{HashMap, VecDeque},
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, MutexGuard},
 };
 
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use super::fake_wire::{Input, Output, Wire};
-use crate::{Builder, CasClient, Error, error::RpcError, protocol::ClientRequest};
+use crate::{Builder, CasClient, Error, error::RpcError, protocol::ClientRequest, rpc::Lock};
 
 /// A `codex app-server` in memory, played by the test: a turn that never ends, a process that dies
 /// in the middle of a sentence, events that come too early, too late or from elsewhere, a refusal,
@@ -51,12 +51,12 @@ pub struct FakeServer(Arc<Shared>);
 
 struct Shared {
     wire: Wire,
-    state: Mutex<State>,
+    state: Lock<State>,
     /// Notified when a message of the client arrives.
     arrival: Notify,
 }
 
-type Answer = Arc<Mutex<dyn FnMut(&Value) -> Result<Value, RpcError> + Send>>;
+type Answer = Arc<Lock<dyn FnMut(&Value) -> Result<Value, RpcError> + Send>>;
 
 #[derive(Default)]
 struct State {
@@ -80,7 +80,7 @@ impl FakeServer {
     pub async fn connect(builder: Builder) -> Result<(CasClient, Self), Error> {
         let server = Self(Arc::new(Shared {
             wire: Wire::default(),
-            state: Mutex::default(),
+            state: Lock::default(),
             arrival: Notify::new(),
         }));
         server.answer("initialize", |_| {
@@ -141,7 +141,7 @@ impl FakeServer {
     ) {
         self.state()
             .answers
-            .insert(method.to_owned(), Arc::new(Mutex::new(answer)));
+            .insert(method.to_owned(), Arc::new(Lock::new(answer)));
     }
 
     /// Undoes [`answer`](Self::answer). Requests of this method wait for [`next`](Self::next)
@@ -257,7 +257,7 @@ impl FakeServer {
                     answer
                 };
                 if let Some(answer) = answer {
-                    let answer = answer.lock().unwrap_or_else(PoisonError::into_inner)(&params);
+                    let answer = answer.lock()(&params);
                     self.settle(&id, answer);
                 }
             }
@@ -282,8 +282,7 @@ impl FakeServer {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Every change under the lock is complete in itself.
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.state.lock()
     }
 }
 

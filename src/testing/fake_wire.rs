@@ -5,18 +5,20 @@ use std::{
     collections::VecDeque,
     io,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, MutexGuard},
     task::{Context, Poll, Waker},
 };
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::rpc::Lock;
 
 /// Handles a line of the client, in the task that writes it.
 pub(super) type OnLine = Box<dyn Fn(&str) + Send + Sync>;
 
 /// Both directions. Each end holds a clone.
 #[derive(Clone, Default)]
-pub(super) struct Wire(Arc<Mutex<State>>);
+pub(super) struct Wire(Arc<Lock<State>>);
 
 #[derive(Default)]
 struct State {
@@ -30,7 +32,7 @@ struct State {
 impl Wire {
     /// Writes a line to the client.
     pub(super) fn say(&self, line: &str) {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         if state.closed {
             return;
         }
@@ -41,17 +43,13 @@ impl Wire {
 
     /// Closes both directions. The client can still read what was written.
     pub(super) fn close(&self) {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         state.closed = true;
         wake(state);
     }
 
     pub(super) fn is_closed(&self) -> bool {
-        self.lock().closed
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().closed
     }
 }
 
@@ -72,7 +70,7 @@ impl AsyncRead for Output {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let mut state = self.0.lock();
+        let mut state = self.0.0.lock();
         if state.to_client.is_empty() {
             if state.closed {
                 return Poll::Ready(Ok(()));
@@ -100,7 +98,7 @@ impl AsyncWrite for Input {
         _: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let mut state = self.wire.lock();
+        let mut state = self.wire.0.lock();
         if state.closed {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }

@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, MutexGuard},
 };
 
 use axum::http::Method;
@@ -11,10 +11,11 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use super::{record::Record, reply::Reply, request::ModelRequest, routes::Routes};
+use crate::rpc::Lock;
 
 /// The script and the record of a model, which its handle and its server share.
 pub(super) struct Script {
-    state: Mutex<State>,
+    state: Lock<State>,
     /// The number of recorded requests.
     pub(super) arrivals: watch::Sender<usize>,
 }
@@ -50,15 +51,13 @@ impl Script {
             unexpected: Vec::new(),
         };
         Self {
-            state: Mutex::new(state),
+            state: Lock::new(state),
             arrivals: watch::Sender::new(0),
         }
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
-        // Every change under the lock is complete in itself, so a panic elsewhere in a test cannot
-        // leave it inconsistent.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// Records a model request and finds its reply.

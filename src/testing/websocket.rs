@@ -4,7 +4,7 @@
 use std::{
     env, io,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -14,7 +14,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::{
     Builder, CasClient, Error,
-    transport::websocket::{Reader, Role, Writer, pair},
+    rpc::Lock,
+    transport::websocket::{Reader, Side, Writer, pair},
 };
 
 /// Connects as [`Builder::connect`] does. With `CAS_TEST_TRANSPORT=websocket` in the environment,
@@ -55,7 +56,7 @@ fn framed(
     const SELDOM: Duration = Duration::from_secs(3600 * 24 * 365);
     let (sent, heard) = (Pipe::default(), Pipe::default());
     let (reader, writer) = pair(
-        Role::Server,
+        Side::Server,
         heard.clone(),
         sent.clone(),
         BytesMut::new(),
@@ -73,16 +74,16 @@ fn framed(
         unwritten: BytesMut::new(),
     };
     let every = Duration::from_secs(20);
-    pair(Role::Client, frames, lines, BytesMut::new(), every)
+    pair(Side::Client, frames, lines, BytesMut::new(), every)
 }
 
 /// Bytes in transit. One of the halves below uses each end, so no waker is needed.
 #[derive(Clone, Default)]
-struct Pipe(Arc<Mutex<BytesMut>>);
+struct Pipe(Arc<Lock<BytesMut>>);
 
 impl Pipe {
     fn with<T>(&self, f: impl FnOnce(&mut BytesMut) -> T) -> T {
-        f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        f(&mut self.0.lock())
     }
 }
 

@@ -65,10 +65,7 @@ impl Thread {
                 return Err(error);
             }
             if tokio::time::Instant::now() >= deadline {
-                return Err(Error::Timeout {
-                    method: "mcpServer/startupStatus/updated".to_owned(),
-                    after: within,
-                });
+                return Err(Error::timeout("mcpServer/startupStatus/updated", within));
             }
         }
     }

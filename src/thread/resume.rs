@@ -2,7 +2,7 @@
 
 use std::{
     future::{Future, IntoFuture},
-    io::{self, BufReader, Read as _},
+    io::{self, Read as _},
     path::{Path, PathBuf},
     pin::Pin,
     time::Duration,
@@ -22,6 +22,7 @@ use crate::{
         Call, SortDirection, ThreadForkParams, ThreadResumeInitialTurnsPageParams,
         ThreadResumeParams, ThreadStartParams, ThreadUnarchiveParams, TurnItemsView,
     },
+    transport::private_files::open_regular,
 };
 
 /// A thread about to be resumed, with fallbacks in case the thread can't be resumed; see
@@ -243,12 +244,12 @@ async fn at_stake(client: &CasClient, id: &str, opened: &Result<Thread, Error>) 
     })
 }
 
-/// The first bytes of a file; empty if the file can't be read here.
+/// The first bytes of a file; empty if the file can't be read here, as a pipe can't.
 async fn beginning(file: PathBuf) -> Vec<u8> {
     let read = move || {
         let mut bytes = Vec::new();
-        let file = std::fs::File::open(file)?.take(64 * 1024);
-        BufReader::new(file).read_to_end(&mut bytes)?;
+        let file = open_regular(&file)?;
+        file.take(64 * 1024).read_to_end(&mut bytes)?;
         Ok::<_, io::Error>(bytes)
     };
     let read = tokio::task::spawn_blocking(read).await;
@@ -267,5 +268,25 @@ impl IntoFuture for Resume {
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(self.run())
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use rustix::fs::{CWD, Mode, mkfifoat};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_file_that_is_a_pipe_is_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pipe");
+        mkfifoat(CWD, &path, Mode::RWXU).unwrap();
+        let read = tokio::spawn(beginning(path.clone()));
+        // A reader that waits gets a writer, so that it does not keep the test from ending.
+        let other = move || std::fs::File::options().read(true).write(true).open(path);
+        let waits = tokio::time::timeout(Duration::from_secs(20), read).await;
+        drop(other());
+        assert_eq!(waits.expect("a pipe was waited for").unwrap(), b"");
     }
 }

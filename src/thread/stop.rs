@@ -110,31 +110,7 @@ impl Thread {
             Err(error) => report.fail(self, error),
         }
         let mut ran = Vec::new();
-        let mut tree = vec![self.clone()];
-        let mut known = HashSet::from([self.id().to_owned()]);
-        let mut done = 0;
-        for _ in 0..ROUNDS {
-            for thread in &tree[done..] {
-                ran.extend(
-                    tracker
-                        .running(thread.id())
-                        .map(|turn| (thread.id().to_owned(), turn)),
-                );
-                if let Err(error) = interrupt(thread).await {
-                    report.fail(thread, error);
-                }
-            }
-            done = tree.len();
-            let (agents, error) = agents(self).await;
-            if let Some(error) = error {
-                report.fail(self, error);
-            }
-            let new = agents.into_iter().filter(|id| known.insert(id.clone()));
-            tree.extend(new.map(|id| self.client().thread(id)));
-            if tree.len() == done {
-                break;
-            }
-        }
+        let tree = interrupt_tree(self, &mut ran, &mut report).await;
         let ids: Vec<String> = tree.iter().map(|thread| thread.id().to_owned()).collect();
         let had_goal = !report.goals.is_empty();
         let mut silences = 0;
@@ -167,25 +143,13 @@ impl Thread {
             active.extend(silent.into_iter().map(|(thread, _)| thread));
             if Instant::now() >= deadline {
                 for thread in active {
-                    let method = "turn/completed".to_owned();
-                    report.fail(
-                        thread,
-                        Error::Timeout {
-                            method,
-                            after: grace,
-                        },
-                    );
+                    report.fail(thread, Error::timeout("turn/completed", grace));
                 }
                 break;
             }
             for thread in active {
-                ran.extend(
-                    tracker
-                        .running(thread.id())
-                        .map(|turn| (thread.id().to_owned(), turn)),
-                );
                 // The turn may have begun since. A failed interrupt shows in what still runs.
-                let _ = interrupt(thread).await;
+                let _ = interrupt_noted(thread, &mut ran).await;
             }
             // The server says that a thread is active before it names the turn, and after that
             // turn's end.
@@ -250,6 +214,43 @@ pub(crate) async fn interrupt(thread: &Thread) -> Result<(), Error> {
     }
 }
 
+/// Interrupts a thread, and adds its running turn to those that `ran`.
+async fn interrupt_noted(thread: &Thread, ran: &mut Vec<(String, String)>) -> Result<(), Error> {
+    let running = thread.client().tracker().running(thread.id());
+    ran.extend(running.map(|turn| (thread.id().to_owned(), turn)));
+    interrupt(thread).await
+}
+
+/// Interrupts a thread and the threads of its sub-agents, and returns them. Agents that start
+/// meanwhile are found in a further round.
+async fn interrupt_tree(
+    thread: &Thread,
+    ran: &mut Vec<(String, String)>,
+    report: &mut StopReport,
+) -> Vec<Thread> {
+    let mut tree = vec![thread.clone()];
+    let mut known = HashSet::from([thread.id().to_owned()]);
+    let mut done = 0;
+    for _ in 0..ROUNDS {
+        for thread in &tree[done..] {
+            if let Err(error) = interrupt_noted(thread, ran).await {
+                report.fail(thread, error);
+            }
+        }
+        done = tree.len();
+        let (agents, error) = agents(thread).await;
+        if let Some(error) = error {
+            report.fail(thread, error);
+        }
+        let new = agents.into_iter().filter(|id| known.insert(id.clone()));
+        tree.extend(new.map(|id| thread.client().thread(id)));
+        if tree.len() == done {
+            break;
+        }
+    }
+    tree
+}
+
 /// The threads of the sub-agents that are known here, and of those that the server says are active.
 async fn agents(thread: &Thread) -> (Vec<String>, Option<Error>) {
     let client = thread.client();
@@ -268,10 +269,7 @@ async fn agents(thread: &Thread) -> (Vec<String>, Option<Error>) {
         // A thread that is not stored has no stored children.
         Ok(Err(error)) if error.rpc().is_some() => None,
         Ok(Err(error)) => Some(error),
-        Err(_) => Some(Error::Timeout {
-            method: "thread/list".to_owned(),
-            after: client.urgent_timeout(),
-        }),
+        Err(_) => Some(Error::timeout("thread/list", client.urgent_timeout())),
     };
     (agents, error)
 }

@@ -1,7 +1,6 @@
 //! The token that opens a connection.
 
 use std::{
-    fmt,
     path::PathBuf,
     time::{Duration, SystemTime},
 };
@@ -17,7 +16,7 @@ use super::{
 #[derive(Clone, Debug)]
 pub struct Auth(Source);
 
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 enum Source {
     Token(Secret),
     TokenFile(PathBuf),
@@ -29,7 +28,7 @@ enum Source {
     },
 }
 
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 enum Key {
     Text(Secret),
     File(PathBuf),
@@ -150,32 +149,6 @@ impl Auth {
             );
         }
         Ok(token)
-    }
-}
-
-impl fmt::Debug for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Token(secret) => f.debug_tuple("Token").field(secret).finish(),
-            Self::TokenFile(path) => f.debug_tuple("TokenFile").field(path).finish(),
-            Self::Signed {
-                secret,
-                issuer,
-                audience,
-                lifetime,
-            } => {
-                let mut shown = f.debug_struct("Signed");
-                match secret {
-                    Key::Text(secret) => shown.field("secret", secret),
-                    Key::File(path) => shown.field("secret", path),
-                };
-                shown
-                    .field("issuer", issuer)
-                    .field("audience", audience)
-                    .field("lifetime", lifetime)
-                    .finish()
-            }
-        }
     }
 }
 

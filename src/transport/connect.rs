@@ -14,7 +14,7 @@ use super::{
     endpoint::{Endpoint, Place, Tcp},
     tcp, tls,
     upgrade::upgrade,
-    websocket::{Reader, Role, Writer, pair},
+    websocket::{Reader, Side, Writer, pair},
 };
 use crate::error::{ConnectError, ConnectErrorKind as Kind};
 
@@ -113,7 +113,7 @@ pub(crate) async fn open_unix(
     let Connected { mut stream, pid } = connected;
     let early = handshake(endpoint, &mut stream, "localhost", "/", deadline).await?;
     let (read, write) = stream.into_split();
-    let (reader, writer) = pair(Role::Client, read, write, early, endpoint.ping_every);
+    let (reader, writer) = pair(Side::Client, read, write, early, endpoint.ping_every);
     Ok(Opened {
         reader,
         writer,
@@ -136,11 +136,11 @@ async fn open_tcp(endpoint: &Endpoint, to: &Tcp, deadline: Deadline) -> Result<O
             .await?;
         let early = handshake(endpoint, &mut stream, &authority, path, deadline).await?;
         let (read, write) = split(stream);
-        pair(Role::Client, read, write, early, endpoint.ping_every)
+        pair(Side::Client, read, write, early, endpoint.ping_every)
     } else {
         let early = handshake(endpoint, &mut stream, &authority, path, deadline).await?;
         let (read, write) = stream.into_split();
-        pair(Role::Client, read, write, early, endpoint.ping_every)
+        pair(Side::Client, read, write, early, endpoint.ping_every)
     };
     Ok(Opened {
         reader,

@@ -1,7 +1,11 @@
 //! Secret texts that are never shown, and the files that hold them. A file is read only if no other
 //! user may read it.
 
-use std::{fmt, fs::File, io::Read as _, path::Path};
+#[cfg(unix)]
+use std::fs::File;
+use std::{fmt, io::Read as _, path::Path};
+
+use super::private_files::open_regular;
 
 /// A text that `Debug` hides.
 #[derive(Clone)]
@@ -27,7 +31,10 @@ impl Secret {
     /// Reads a file, without the white space around its text. The error shows nothing of the text.
     pub(super) fn read(path: &Path) -> Result<Self, String> {
         let shown = path.display();
-        let file = open(path)?;
+        let file =
+            open_regular(path).map_err(|e| format!("the file {shown} cannot be read: {e}"))?;
+        #[cfg(unix)]
+        check_private(path, &file)?;
         let mut text = String::new();
         let read = file.take(LARGEST + 1).read_to_string(&mut text);
         if read.is_err() || text.len() as u64 > LARGEST {
@@ -43,26 +50,16 @@ impl Secret {
     }
 }
 
-/// Opens a file that only this user can read.
+/// Refuses a file that another user can read. On Windows the access list of its directory decides
+/// who can.
 #[cfg(unix)]
-fn open(path: &Path) -> Result<File, String> {
-    use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+fn check_private(path: &Path, file: &File) -> Result<(), String> {
+    use std::os::unix::fs::MetadataExt as _;
 
     let shown = path.display();
-    // Does not wait, as opening a pipe that nobody writes to would.
-    let mut options = File::options();
-    options
-        .read(true)
-        .custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
-    let file = options
-        .open(path)
-        .map_err(|e| format!("the file {shown} cannot be read: {e}"))?;
     let about = file
         .metadata()
         .map_err(|e| format!("the file {shown} cannot be read: {e}"))?;
-    if !about.is_file() {
-        return Err(format!("{shown} is not a regular file"));
-    }
     let uid = rustix::process::geteuid().as_raw();
     if about.uid() != uid && about.uid() != 0 {
         return Err(format!(
@@ -76,14 +73,7 @@ fn open(path: &Path) -> Result<File, String> {
             "the file {shown} has the mode {mode:03o}, so others may read the secret in it; `chmod 600` it"
         ));
     }
-    Ok(file)
-}
-
-/// Opens a regular file. The access list of its directory decides who can read it.
-#[cfg(not(unix))]
-fn open(path: &Path) -> Result<File, String> {
-    super::private_files::open_regular(path)
-        .map_err(|e| format!("the file {} cannot be read: {e}", path.display()))
+    Ok(())
 }
 
 impl fmt::Debug for Secret {

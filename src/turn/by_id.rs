@@ -107,10 +107,7 @@ impl Thread {
         // it.
         match timeout(NAMING, named).await {
             Ok(id) => Ok(Some(self.watch(&id, None))),
-            Err(_) if is_active(self).await? => Err(Error::Timeout {
-                method: "turn/started".to_owned(),
-                after: NAMING,
-            }),
+            Err(_) if is_active(self).await? => Err(Error::timeout("turn/started", NAMING)),
             Err(_) => Ok(None),
         }
     }

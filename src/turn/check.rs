@@ -1,9 +1,6 @@
 //! A request to the server for the status of a turn, while the turn is still being read.
 
 use std::{
-    future::Future,
-    pin::Pin,
-    sync::{Mutex, PoisonError},
     task::{Context, Poll},
     time::Duration,
 };
@@ -12,6 +9,7 @@ use tokio::time::{Instant, timeout};
 
 use super::{
     reconcile::{self, RECORD, Verdict},
+    sync_future::SyncFuture,
     watchdog::Why,
 };
 use crate::thread::Thread;
@@ -22,8 +20,7 @@ const DRAIN: Duration = Duration::from_secs(1);
 /// A pending request for the status of a turn.
 pub(super) struct Check {
     pub(super) why: Why,
-    /// Never locked: the mutex makes the turn `Sync`, for `turn.steer(…)` in a spawned task.
-    verdict: Mutex<Pin<Box<dyn Future<Output = Verdict> + Send>>>,
+    verdict: SyncFuture<Verdict>,
     /// The answer, and when it came. The answer is kept until the events before it are read.
     answer: Option<(Verdict, Instant)>,
 }
@@ -31,32 +28,28 @@ pub(super) struct Check {
 impl Check {
     pub(super) fn new(why: Why, thread: &Thread, turn: &str) -> Self {
         let (thread, turn) = (thread.clone(), turn.to_owned());
-        let verdict: Pin<Box<dyn Future<Output = Verdict> + Send>> = match why {
-            Why::Gaps => Box::pin(async move {
-                match timeout(RECORD, reconcile::record(&thread, &turn)).await {
-                    Ok(Ok(record)) => Verdict::Over(record),
-                    Ok(Err(error)) => Verdict::Unknown(error),
-                    Err(_) => Verdict::Idle,
-                }
-            }),
-            _ => Box::pin(async move { reconcile::verdict(&thread, &turn).await }),
+        let verdict = async move {
+            if why != Why::Gaps {
+                return reconcile::verdict(&thread, &turn).await;
+            }
+            match timeout(RECORD, reconcile::record(&thread, &turn)).await {
+                Ok(Ok(record)) => Verdict::Over(record),
+                Ok(Err(error)) => Verdict::Unknown(error),
+                Err(_) => Verdict::Idle,
+            }
         };
         Self {
             why,
-            verdict: Mutex::new(verdict),
+            verdict: SyncFuture::new(verdict),
             answer: None,
         }
     }
 
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) {
-        if self.answer.is_none() {
-            let verdict = self
-                .verdict
-                .get_mut()
-                .unwrap_or_else(PoisonError::into_inner);
-            if let Poll::Ready(verdict) = verdict.as_mut().poll(cx) {
-                self.answer = Some((verdict, Instant::now()));
-            }
+        if self.answer.is_none()
+            && let Poll::Ready(verdict) = self.verdict.poll(cx)
+        {
+            self.answer = Some((verdict, Instant::now()));
         }
     }
 

@@ -166,16 +166,9 @@ impl Collector {
     }
 
     fn error(&mut self, event: &Event) -> Option<TurnEvent> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Failed {
-            error: Failure,
-            #[serde(default)]
-            will_retry: bool,
-        }
-        let failed = event.params_as::<Failed>().ok()?;
-        let failure = TurnFailure::from(failed.error);
-        if failed.will_retry {
+        let failure: Failure = at(event.json(), &["error"]).ok()?;
+        let failure = TurnFailure::from(failure);
+        if at(event.json(), &["willRetry"]).unwrap_or(false) {
             return Some(TurnEvent::Retrying(failure));
         }
         self.failure = Some(failure);

@@ -160,10 +160,7 @@ impl TurnControl {
                 return Ok(status);
             }
             if Instant::now() >= deadline {
-                return Err(Error::Timeout {
-                    method: METHOD.to_owned(),
-                    after: within,
-                });
+                return Err(Error::timeout(METHOD, within));
             }
         }
         self.end(end, client.request_timeout()).await
@@ -251,10 +248,7 @@ impl TurnControl {
                 return Ok(status);
             }
             if Instant::now() >= deadline {
-                return Err(Error::Timeout {
-                    method: "turn/completed".to_owned(),
-                    after: within,
-                });
+                return Err(Error::timeout("turn/completed", within));
             }
         }
     }

@@ -1,17 +1,15 @@
 //! A time limit of a turn, and what is tried before the turn fails.
 
 use std::{
-    fmt,
     future::Future,
     pin::Pin,
-    sync::{Mutex, PoisonError},
     task::{Context, Poll},
     time::Duration,
 };
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::control::TurnControl;
+use super::{control::TurnControl, sync_future::SyncFuture};
 use crate::{error::Error, thread::Input};
 
 /// A time limit of a turn, and what is tried before the turn fails; see
@@ -66,11 +64,8 @@ pub(super) struct Expiry {
     begun: Instant,
     stage: Stage,
     timer: Option<Pin<Box<Sleep>>>,
-    /// Never locked: the mutex makes the turn `Sync`.
-    steering: Option<Mutex<Steering>>,
+    steering: Option<SyncFuture<Result<(), Error>>>,
 }
-
-type Steering = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
 
 #[derive(Debug, Clone, Copy)]
 enum Stage {
@@ -118,9 +113,7 @@ impl Expiry {
                 Stage::InTime => {
                     self.steering = self.deadline.steer.take().map(|input| {
                         let control = control.clone();
-                        let steering: Steering =
-                            Box::pin(async move { control.steer(input).await });
-                        Mutex::new(steering)
+                        SyncFuture::new(async move { control.steer(input).await })
                     });
                     Stage::Grace
                 }
@@ -133,8 +126,7 @@ impl Expiry {
         let Some(steering) = &mut self.steering else {
             return;
         };
-        let steering = steering.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if let Poll::Ready(steered) = steering.as_mut().poll(cx) {
+        if let Poll::Ready(steered) = steering.poll(cx) {
             self.steering = None;
             if let Err(error) = steered {
                 // The turn takes no input, or is just ending; the grace period shows which.
@@ -142,14 +134,5 @@ impl Expiry {
                 tracing::debug!(target: "cas_sdk", turn, %error, "the turn was not steered at its deadline");
             }
         }
-    }
-}
-
-impl fmt::Debug for Expiry {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Expiry")
-            .field("deadline", &self.deadline)
-            .field("stage", &self.stage)
-            .finish_non_exhaustive()
     }
 }

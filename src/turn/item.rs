@@ -59,7 +59,6 @@ struct Message {
     kind: String,
     text: String,
     phase: Option<String>,
-    delivery: Option<String>,
 }
 
 impl Step {
@@ -167,7 +166,6 @@ impl Step {
                 kind: self.pieces_of()?.to_owned(),
                 text: String::new(),
                 phase: None,
-                delivery: None,
             },
         };
         if told.kind != "agentMessage" {
@@ -183,10 +181,8 @@ impl Step {
     /// Whether this is a message that the agent has sent on the way. Such a message is no answer,
     /// though it may be marked as one.
     pub(super) fn is_aside(&self) -> bool {
-        let told = self
-            .raw()
-            .map(|raw| serde_json::from_str::<Message>(raw.get()));
-        told.is_some_and(|told| told.is_ok_and(|m| m.delivery.as_deref() == Some("async")))
+        let delivery = self.raw().map(|raw| at::<String>(raw.get(), &["delivery"]));
+        delivery.is_some_and(|told| told.is_ok_and(|delivery| delivery == "async"))
     }
 
     pub(super) fn phase(&self) -> Option<MessagePhase> {

@@ -1,6 +1,6 @@
 //! A turn that was found running in a snapshot of its thread.
 
-use serde_json::value::to_raw_value;
+use serde_json::value::{RawValue, to_raw_value};
 
 use super::{
     control::TurnControl,
@@ -10,7 +10,7 @@ use super::{
 use crate::{
     client::tracker::GuardRole,
     events::Events,
-    protocol::{self, ThreadItem},
+    protocol::{self, ThreadItem, pointer::at},
     thread::Thread,
 };
 
@@ -31,13 +31,9 @@ impl Thread {
 }
 
 /// The id of an item, its text, and whether it is complete.
-fn item(item: &ThreadItem) -> Option<(String, Box<serde_json::value::RawValue>, bool)> {
-    #[derive(serde::Deserialize)]
-    struct Known {
-        id: String,
-        status: Option<String>,
-    }
+fn item(item: &ThreadItem) -> Option<(String, Box<RawValue>, bool)> {
     let raw = to_raw_value(item).ok()?;
-    let Known { id, status } = serde_json::from_str(raw.get()).ok()?;
-    Some((id, raw, status.as_deref() != Some("inProgress")))
+    let id = at(raw.get(), &["id"]).ok()?;
+    let runs = at::<String>(raw.get(), &["status"]).is_ok_and(|status| status == "inProgress");
+    Some((id, raw, !runs))
 }

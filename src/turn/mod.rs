@@ -31,6 +31,7 @@ mod send;
 mod start;
 pub(crate) mod strict_schema;
 mod structured;
+mod sync_future;
 pub mod terminal;
 mod watchdog;
 

@@ -1,20 +1,13 @@
 //! The names of a turn's sub-agents, which the server is asked for while the turn goes on.
 
-use std::{
-    collections::HashSet,
-    future::Future,
-    pin::Pin,
-    sync::{Mutex, PoisonError},
-    task::Context,
-};
+use std::{collections::HashSet, task::Context};
 
-use super::agents;
+use super::{agents, sync_future::SyncFuture};
 use crate::{client::handle::CasClient, error::SubAgent};
 
 #[derive(Default)]
 pub(super) struct Naming {
-    /// Never locked: the mutex makes the turn `Sync`.
-    pending: Option<Mutex<Pin<Box<dyn Future<Output = ()> + Send>>>>,
+    pending: Option<SyncFuture<()>>,
     /// The threads of the agents whose names were asked for.
     asked: HashSet<String>,
     /// The threads of the agents that the reader was told of.
@@ -37,7 +30,7 @@ impl Naming {
         if !unnamed.is_empty() {
             let client = client.clone();
             let ask = async move { agents::name(&client, &unnamed).await };
-            self.pending = Some(Mutex::new(Box::pin(ask)));
+            self.pending = Some(SyncFuture::new(ask));
         }
     }
 
@@ -55,8 +48,7 @@ impl Naming {
         let Some(pending) = &mut self.pending else {
             return false;
         };
-        let pending = pending.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let is_done = pending.as_mut().poll(cx).is_ready();
+        let is_done = pending.poll(cx).is_ready();
         if is_done {
             self.pending = None;
         }

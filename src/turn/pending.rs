@@ -1,6 +1,6 @@
 //! From a request that starts a turn to the turn itself, without a gap in between.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use super::{
     control::TurnControl,
@@ -11,6 +11,7 @@ use crate::{
     client::tracker::{PendingStart, StartedBy, TurnGuard},
     events::{Event, Events},
     protocol::pointer::at,
+    rpc::Lock,
     rpc::reply::OnReply,
     thread::Thread,
 };
@@ -27,7 +28,7 @@ pub(crate) struct PendingTurn {
 
 /// The guard of the turn, as soon as the response has named the turn. Whoever drops the guard last
 /// leaves the turn. So a turn whose `ask` was dropped before the response came is interrupted.
-type Named = Arc<Mutex<Option<(TurnGuard, bool)>>>;
+type Named = Arc<Lock<Option<(TurnGuard, bool)>>>;
 
 impl PendingTurn {
     pub(crate) fn new(thread: &Thread, fresh: bool) -> Self {
@@ -60,7 +61,7 @@ impl PendingTurn {
                 StartedBy::Us
             };
             let guard = starting.claim(&turn, by, fresh);
-            *named.lock().unwrap_or_else(PoisonError::into_inner) = Some(guard);
+            *named.lock() = Some(guard);
         }))
     }
 
@@ -80,7 +81,7 @@ impl PendingTurn {
 
     /// The turn that the response named; `None` if it named none.
     pub(crate) fn into_turn(self) -> Option<Turn> {
-        let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut named = self.named.lock();
         let (guard, joined) = named.take()?;
         drop(named);
         let control = TurnControl::of(&self.thread, &guard.turn);

@@ -2,7 +2,7 @@
 //! far.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -14,6 +14,7 @@ use crate::{
     events::{Events, Filter},
     protocol::Name,
     protocol::pointer::at,
+    rpc::Lock,
     rpc::{MessageKind, Route, router::Matcher},
     thread::Thread,
 };
@@ -104,10 +105,10 @@ impl Progress {
     pub(super) fn shared(guard: &TurnGuard) -> Option<Self> {
         let mut best: Option<Self> = None;
         for other in guard.shared() {
-            let Ok(other) = Arc::downcast::<Mutex<Self>>(other) else {
+            let Ok(other) = Arc::downcast::<Lock<Self>>(other) else {
                 continue;
             };
-            let fork = other.lock().unwrap_or_else(PoisonError::into_inner).fork();
+            let fork = other.lock().fork();
             let whole = !fork.collector.gaps;
             if whole || best.is_none() {
                 best = Some(fork);

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
 use tokio::time::{sleep, timeout};
 
 use super::{message_id::message_id, message_record::turn_of};
@@ -255,11 +254,6 @@ impl Queued {
 
     /// The turn with the message. Cancel safe.
     async fn taken(&mut self) -> Result<Turn, Error> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Message {
-            client_id: Option<String>,
-        }
         loop {
             let found = std::future::poll_fn(|cx| self.turns.poll_found(cx)).await;
             let Some(found) = found else {
@@ -271,9 +265,8 @@ impl Queued {
                     self.begun = Some(turn);
                 }
                 Found::Event(event) if event.item_type() == Some("userMessage") => {
-                    let message = at::<Message>(event.json(), &["item"]);
-                    let is_it =
-                        message.is_ok_and(|m| m.client_id.as_deref() == Some(&self.message_id));
+                    let message = at::<String>(event.json(), &["item", "clientId"]);
+                    let is_it = message.is_ok_and(|id| id == self.message_id);
                     let turn = event.turn_id().unwrap_or_default();
                     if is_it {
                         let begun = self.begun.take_if(|begun| begun.id() == turn);

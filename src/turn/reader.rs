@@ -3,14 +3,14 @@
 use std::{
     collections::VecDeque,
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, MutexGuard, Weak},
     time::Duration,
 };
 
 use super::{
     agents,
     check::Check,
-    collect::Record,
+    collect::{Collector, Record},
     control::TurnControl,
     deadline::{Deadline, Expiry},
     event::TurnEvent,
@@ -23,6 +23,7 @@ use crate::{
     client::tracker::{GuardRole, Phase, TurnGuard},
     error::{Error, class::ErrorClass},
     protocol::{TurnId, TurnStatus},
+    rpc::Lock,
     thread::{Input, Thread},
 };
 
@@ -44,7 +45,7 @@ pub(super) const IDLE_CHECK: Duration = Duration::from_secs(60);
 pub struct Turn {
     pub(super) control: TurnControl,
     guard: TurnGuard,
-    progress: Arc<Mutex<Progress>>,
+    progress: Arc<Lock<Progress>>,
     /// The events before this reader came.
     pub(super) replay: VecDeque<TurnEvent>,
     pub(super) watchdog: Watchdog,
@@ -203,25 +204,20 @@ impl Turn {
     }
 
     pub(super) fn recover(&self, record: Record) {
-        let status = {
-            let mut progress = self.progress();
-            progress.collector.recover(record);
-            progress.collector.end().map(|end| end.status.clone())
-        };
-        self.tell(status);
+        self.settle(|collector| collector.recover(record));
     }
 
     pub(super) fn conclude(&self) {
-        let status = {
-            let mut progress = self.progress();
-            progress.collector.conclude();
-            progress.collector.end().map(|end| end.status.clone())
-        };
-        self.tell(status);
+        self.settle(Collector::conclude);
     }
 
     /// Reports the end to those who wait for it elsewhere and could not know it otherwise.
-    fn tell(&self, status: Option<TurnStatus>) {
+    fn settle(&self, change: impl FnOnce(&mut Collector)) {
+        let status = {
+            let collector = &mut self.progress().collector;
+            change(collector);
+            collector.end().map(|end| end.status.clone())
+        };
         if let Some(status) = status {
             let tracker = self.thread().client().tracker();
             tracker.recovered(self.thread().id(), self.id(), &status);
@@ -262,7 +258,7 @@ impl Turn {
     }
 
     pub(super) fn progress(&self) -> MutexGuard<'_, Progress> {
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+        self.progress.lock()
     }
 }
 
@@ -294,8 +290,8 @@ impl Turn {
             progress.collector.ended(status.clone());
         }
         let replay = progress.collector.replay().into();
-        let progress = Arc::new(Mutex::new(progress));
-        let shared: Weak<Mutex<Progress>> = Arc::downgrade(&progress);
+        let progress = Arc::new(Lock::new(progress));
+        let shared: Weak<Lock<Progress>> = Arc::downgrade(&progress);
         guard.share(shared);
         let mut turn = Self {
             control,

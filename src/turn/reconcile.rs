@@ -82,10 +82,7 @@ pub(super) async fn verdict(thread: &Thread, turn: &str) -> Verdict {
         Ok(Ok(Standing::Known(verdict))) => return verdict,
         Ok(Err(error)) => return Verdict::Unknown(error),
         Err(_) => {
-            return Verdict::Unknown(Error::Timeout {
-                method: "thread/read".to_owned(),
-                after: LOOK_UP,
-            });
+            return Verdict::Unknown(Error::timeout("thread/read", LOOK_UP));
         }
     };
     match timeout(RECORD, items(thread, turn)).await {

@@ -119,10 +119,7 @@ impl Thread {
                     thread_id: self.id().to_owned(),
                 },
             }),
-            Err(_) => Err(Error::Timeout {
-                method: METHOD.to_owned(),
-                after: within,
-            }),
+            Err(_) => Err(Error::timeout(METHOD, within)),
         }
     }
 

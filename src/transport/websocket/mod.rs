@@ -20,7 +20,7 @@ use self::shared::Shared;
 
 /// One end of the connection. A client masks its frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Role {
+pub(crate) enum Side {
     Client,
     /// A server; only tests use it.
     #[cfg(feature = "testing")]
@@ -30,15 +30,15 @@ pub(crate) enum Role {
 /// Both directions of a connection after the upgrade. `early` holds the bytes that came with the
 /// response to the upgrade.
 pub(crate) fn pair(
-    role: Role,
+    side: Side,
     read: impl AsyncRead + Send + Unpin + 'static,
     write: impl AsyncWrite + Send + Unpin + 'static,
     early: BytesMut,
     ping_every: Duration,
 ) -> (Reader, Writer) {
     let shared = Arc::new(Shared::default());
-    let reader = Reader::new(role, Box::new(read), early, shared.clone(), ping_every);
-    (reader, Writer::new(role, Box::new(write), shared))
+    let reader = Reader::new(side, Box::new(read), early, shared.clone(), ping_every);
+    (reader, Writer::new(side, Box::new(write), shared))
 }
 
 #[cfg(test)]

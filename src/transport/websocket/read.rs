@@ -20,7 +20,7 @@ use tungstenite::protocol::frame::{
     coding::{Control, Data, OpCode},
 };
 
-use super::{Role, shared::Shared};
+use super::{Side, shared::Shared};
 
 /// The size of the buffer for one read.
 const READ: usize = 256 * 1024;
@@ -38,7 +38,7 @@ pub(crate) struct Reader {
     in_message: bool,
     /// Whether a message has ended without room for the end of its line.
     line_end: bool,
-    role: Role,
+    side: Side,
     shared: Arc<Shared>,
     silence: Silence,
     /// The error that ended the connection, returned when everything before it has been read.
@@ -64,7 +64,7 @@ struct Silence {
 
 impl Reader {
     pub(super) fn new(
-        role: Role,
+        side: Side,
         io: Box<dyn AsyncRead + Send + Unpin>,
         raw: BytesMut,
         shared: Arc<Shared>,
@@ -76,7 +76,7 @@ impl Reader {
             frame: None,
             in_message: false,
             line_end: false,
-            role,
+            side,
             shared,
             silence: Silence {
                 every: ping_every,
@@ -138,7 +138,7 @@ impl Reader {
         if header.rsv1 || header.rsv2 || header.rsv3 {
             return Err(broken("a frame uses an extension"));
         }
-        if header.mask.is_some() == (self.role == Role::Client) {
+        if header.mask.is_some() == (self.side == Side::Client) {
             return Err(broken("a frame is masked as those of the other side are"));
         }
         match header.opcode {

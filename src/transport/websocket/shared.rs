@@ -1,15 +1,14 @@
 //! What the reading half tells the writing half, and the other way round.
 
-use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
-    task::{Context, Waker},
-};
+use std::task::{Context, Waker};
 
 use bytes::Bytes;
 
+use crate::rpc::Lock;
+
 /// The state that both halves share. The lock is never held across anything that waits.
 #[derive(Default)]
-pub(super) struct Shared(Mutex<State>);
+pub(super) struct Shared(Lock<State>);
 
 #[derive(Default)]
 struct State {
@@ -40,7 +39,7 @@ impl Shared {
     }
 
     fn wake_writer(&self, change: impl FnOnce(&mut State)) {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         change(&mut state);
         let waker = state.writer.clone();
         drop(state);
@@ -51,7 +50,7 @@ impl Shared {
 
     /// Takes what has to be sent now, and registers the waker for what comes later.
     pub(super) fn take_control(&self, cx: &Context<'_>) -> Control {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         match &mut state.writer {
             Some(waker) => waker.clone_from(cx.waker()),
             none => *none = Some(cx.waker().clone()),
@@ -64,7 +63,7 @@ impl Shared {
 
     /// Records that the reading half reads no more.
     pub(super) fn close(&self) {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         state.closed = true;
         let waker = state.reader.take();
         drop(state);
@@ -75,15 +74,11 @@ impl Shared {
 
     /// Whether the writing half is gone. If not, the reader is woken when it goes.
     pub(super) fn is_closed(&self, cx: &Context<'_>) -> bool {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         match &mut state.reader {
             Some(waker) => waker.clone_from(cx.waker()),
             none => *none = Some(cx.waker().clone()),
         }
         state.closed
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -18,7 +18,7 @@ const LONG: Duration = Duration::from_secs(3600);
 async fn written(lines: &[u8]) -> Vec<u8> {
     let (near, mut far) = tokio::io::duplex(64 * 1024 * 1024);
     let (read, write) = tokio::io::split(near);
-    let (reader, mut writer) = pair(Role::Client, read, write, BytesMut::new(), LONG);
+    let (reader, mut writer) = pair(Side::Client, read, write, BytesMut::new(), LONG);
     writer.write_all(lines).await.unwrap();
     writer.flush().await.unwrap();
     drop((reader, writer));
@@ -76,7 +76,7 @@ async fn every_frame_has_a_mask_of_its_own_and_empty_lines_are_not_sent() {
 async fn the_writing_half_ends_the_reading_half_when_it_is_dropped() {
     let (near, _far) = tokio::io::duplex(64);
     let (read, write) = tokio::io::split(near);
-    let (mut reader, writer) = pair(Role::Client, read, write, BytesMut::new(), LONG);
+    let (mut reader, writer) = pair(Side::Client, read, write, BytesMut::new(), LONG);
     let end = tokio::spawn(async move { reader.read_u8().await });
     tokio::task::yield_now().await;
     drop(writer);
@@ -88,9 +88,9 @@ async fn the_writing_half_ends_the_reading_half_when_it_is_dropped() {
 async fn messages_from_before_a_failed_write_are_read() {
     let (near, far) = tokio::io::duplex(1024);
     let (read, write) = tokio::io::split(near);
-    let (mut reader, mut writer) = pair(Role::Client, read, write, BytesMut::new(), LONG);
+    let (mut reader, mut writer) = pair(Side::Client, read, write, BytesMut::new(), LONG);
     let (far_read, far_write) = tokio::io::split(far);
-    let (gone, mut server) = pair(Role::Server, far_read, far_write, BytesMut::new(), LONG);
+    let (gone, mut server) = pair(Side::Server, far_read, far_write, BytesMut::new(), LONG);
     server.write_all(b"last words\n").await.unwrap();
     server.flush().await.unwrap();
     drop((gone, server));
@@ -137,7 +137,7 @@ proptest! {
             let bytes = written(text.as_bytes()).await;
             let pieces = Pieces { bytes, sizes, at: 0 };
             let (mut reader, _writer) =
-                pair(Role::Server, pieces, tokio::io::sink(), BytesMut::new(), LONG);
+                pair(Side::Server, pieces, tokio::io::sink(), BytesMut::new(), LONG);
             let mut out = Vec::new();
             let mut buf = vec![0; room];
             while let Ok(n @ 1..) = reader.read(&mut buf).await {
@@ -160,7 +160,7 @@ proptest! {
             let len = bytes.len();
             let pieces = Pieces { bytes, sizes, at: 0 };
             let (mut reader, _writer) =
-                pair(Role::Client, pieces, tokio::io::sink(), BytesMut::new(), LONG);
+                pair(Side::Client, pieces, tokio::io::sink(), BytesMut::new(), LONG);
             let mut out = Vec::new();
             let _ = reader.read_to_end(&mut out).await;
             assert!(out.len() <= len);

@@ -16,7 +16,7 @@ use tungstenite::protocol::frame::{
     coding::{Control, Data, OpCode},
 };
 
-use super::{Role, shared::Shared};
+use super::{Side, shared::Shared};
 
 /// The longest frame that is written. The server accepts 16 MiB in one frame.
 const FRAGMENT: usize = 4 * 1024 * 1024;
@@ -40,7 +40,7 @@ pub(crate) struct Writer {
 
 impl Writer {
     pub(super) fn new(
-        role: Role,
+        side: Side,
         io: Box<dyn AsyncWrite + Send + Unpin>,
         shared: Arc<Shared>,
     ) -> Self {
@@ -48,7 +48,7 @@ impl Writer {
             io,
             out: BytesMut::new(),
             in_message: false,
-            masks: (role == Role::Client).then(Masks::new),
+            masks: (side == Side::Client).then(Masks::new),
             shared,
             broken: false,
         }

@@ -2,14 +2,16 @@
 
 use std::{
     pin::Pin,
-    sync::{Mutex, PoisonError},
     task::{Context, Poll},
     time::Duration,
 };
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::thread::{Thread, status::is_active};
+use crate::{
+    thread::{Thread, status::is_active},
+    turn::sync_future::SyncFuture,
+};
 
 /// How long an active goal may go without a turn before the server is asked whether one will begin.
 /// The next turn usually begins within 20 ms.
@@ -19,9 +21,8 @@ const PATIENCE: Duration = Duration::from_secs(3);
 #[derive(Default)]
 pub(super) struct Dormancy {
     timer: Option<Pin<Box<Sleep>>>,
-    /// A pending request that asks whether the thread is active. Never locked; see `Check` of a
-    /// turn.
-    asked: Option<Mutex<Pin<Box<dyn Future<Output = bool> + Send>>>>,
+    /// A pending request that asks whether the thread is active.
+    asked: Option<SyncFuture<bool>>,
     dormant: bool,
 }
 
@@ -41,8 +42,7 @@ impl Dormancy {
         }
         loop {
             if let Some(asked) = &mut self.asked {
-                let asked = asked.get_mut().unwrap_or_else(PoisonError::into_inner);
-                let Poll::Ready(is_active) = asked.as_mut().poll(cx) else {
+                let Poll::Ready(is_active) = asked.poll(cx) else {
                     return Poll::Pending;
                 };
                 self.asked = None;
@@ -60,7 +60,7 @@ impl Dormancy {
             let thread = thread.clone();
             // A thread whose status is unknown may be active.
             let ask = async move { is_active(&thread).await.unwrap_or(true) };
-            self.asked = Some(Mutex::new(Box::pin(ask)));
+            self.asked = Some(SyncFuture::new(ask));
         }
     }
 }

@@ -1,23 +1,18 @@
 //! The limits of a goal. The server has none: it starts one turn after the other for as long as the
 //! goal is active. So a task enforces the limits, whether the goal is being read or not.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use tokio::{
-    task::JoinHandle,
-    time::{Instant, timeout_at},
-};
+use tokio::time::{Instant, timeout_at};
 
 use super::GoalEnd;
 use crate::{
-    client::time,
+    client::{connection_task::AbortOnDrop, time},
     error::Error,
     events::Events,
     events::Filter,
     protocol::{ThreadGoalStatus, ThreadGoalUpdatedNotification},
+    rpc::Lock,
     thread::Thread,
     thread::stop::{interrupt, pause_goal},
 };
@@ -38,34 +33,20 @@ impl Limits {
 
 /// Why this client ended the goal, if it did.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Reason(Arc<Mutex<Option<GoalEnd>>>);
+pub(super) struct Reason(Arc<Lock<Option<GoalEnd>>>);
 
 impl Reason {
     /// Sets the reason, unless there is one: the first reason counts.
     pub(super) fn set(&self, end: GoalEnd) {
-        self.lock().get_or_insert(end);
+        self.0.lock().get_or_insert(end);
     }
 
     pub(super) fn get(&self) -> Option<GoalEnd> {
-        self.lock().clone()
+        self.0.lock().clone()
     }
 
     pub(super) fn forget(&self) {
-        self.lock().take();
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<GoalEnd>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The task that enforces the limits. Dropping the guard ends the task.
-#[derive(Debug)]
-pub(super) struct Guard(JoinHandle<()>);
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        self.0.abort();
+        self.0.lock().take();
     }
 }
 
@@ -78,26 +59,25 @@ pub(super) fn listen(thread: &Thread) -> Events {
     thread.client().events(filter)
 }
 
-impl Guard {
-    pub(super) fn start(
-        thread: &Thread,
-        events: Events,
-        limits: Limits,
-        reason: Reason,
-    ) -> Option<Self> {
-        if limits.is_none() {
-            return None;
-        }
-        // NB. The task holds a client that keeps the server alive. That does not last for ever: the
-        // task ends with the goal, which holds such a client itself.
-        let watch = Watch {
-            thread: thread.clone(),
-            limits,
-            reason,
-            turns: 0,
-        };
-        Some(Self(tokio::spawn(watch.run(events))))
+/// Starts the task that enforces the limits, if there are any.
+pub(super) fn start(
+    thread: &Thread,
+    events: Events,
+    limits: Limits,
+    reason: Reason,
+) -> Option<AbortOnDrop<()>> {
+    if limits.is_none() {
+        return None;
     }
+    // NB. The task holds a client that keeps the server alive. That does not last for ever: the
+    // task ends with the goal, which holds such a client itself.
+    let watch = Watch {
+        thread: thread.clone(),
+        limits,
+        reason,
+        turns: 0,
+    };
+    Some(AbortOnDrop(tokio::spawn(watch.run(events))))
 }
 
 struct Watch {

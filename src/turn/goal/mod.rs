@@ -15,12 +15,13 @@ use std::{
 
 use dormancy::Dormancy;
 pub use event::{GoalEnd, GoalEvent, GoalOutcome, GoalState};
-use guard::{Guard, Reason};
+use guard::Reason;
 pub use set::SetGoal;
 
 use super::reader::Turn;
 use crate::error::TurnOutcome;
 use crate::{
+    client::connection_task::AbortOnDrop,
     error::Error,
     protocol::{
         ThreadGoal, ThreadGoalClearParams, ThreadGoalGetParams, ThreadGoalSetParams,
@@ -58,7 +59,8 @@ pub struct Goal {
     /// The goal was made active again, and the server has not reported that yet.
     resuming: AtomicBool,
     reason: Reason,
-    _guard: Option<Guard>,
+    /// The task that enforces the limits.
+    _guard: Option<AbortOnDrop<()>>,
     dormancy: Dormancy,
     count: u64,
     text: String,
@@ -97,7 +99,7 @@ impl Goal {
         turns: Turns,
         info: ThreadGoal,
         reason: Reason,
-        guard: Option<Guard>,
+        guard: Option<AbortOnDrop<()>>,
         ours: bool,
     ) -> Self {
         Self {

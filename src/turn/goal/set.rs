@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     Goal,
-    guard::{self, Guard, Limits, Reason},
+    guard::{self, Limits, Reason},
 };
 use crate::{
     error::Error,
@@ -142,7 +142,7 @@ impl SetGoal {
         let goal = set?.goal;
         stop.0 = None;
         let reason = Reason::default();
-        let guard = Guard::start(&thread, events, limits, reason.clone());
+        let guard = guard::start(&thread, events, limits, reason.clone());
         Ok(Goal::new(turns, goal, reason, guard, true))
     }
 }

@@ -14,6 +14,8 @@
 
 #[path = "."]
 mod rpc {
+    #[path = "../../../src/rpc/lock.rs"]
+    mod lock;
     #[path = "../../../src/rpc/outbox.rs"]
     pub(crate) mod outbox;
     #[path = "../../../src/rpc/tap.rs"]

@@ -2,20 +2,17 @@
 
 mod ansi;
 
-use std::{
-    collections::VecDeque,
-    sync::{Mutex, PoisonError},
-};
+use std::collections::VecDeque;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tracing::{Level, level_filters::LevelFilter};
 
 use self::ansi::Stripper;
-use crate::rpc::Aside;
+use crate::rpc::{Aside, Lock};
 
 /// The last part of what the child wrote to stderr.
 #[derive(Debug, Default)]
-pub(crate) struct Tail(Mutex<VecDeque<u8>>);
+pub(crate) struct Tail(Lock<VecDeque<u8>>);
 
 impl Tail {
     /// How many bytes are kept.
@@ -52,7 +49,7 @@ impl Tail {
 
     /// Appends text, as if the child had written it.
     pub(super) fn push(&self, bytes: &[u8]) {
-        let mut tail = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tail = self.0.lock();
         tail.extend(&bytes[bytes.len().saturating_sub(Self::KEEP)..]);
         let excess = tail.len().saturating_sub(Self::KEEP);
         tail.drain(..excess);
@@ -60,7 +57,7 @@ impl Tail {
 
     /// The kept text.
     pub(crate) fn text(&self) -> String {
-        let tail = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let tail = self.0.lock();
         let (a, b) = tail.as_slices();
         String::from_utf8_lossy(&[a, b].concat()).into_owned()
     }
