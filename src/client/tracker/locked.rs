@@ -3,7 +3,7 @@
 
 use std::{
     ops::{Deref, DerefMut},
-    sync::{MutexGuard, PoisonError},
+    sync::MutexGuard,
 };
 
 use super::{State, Tracker};
@@ -16,7 +16,7 @@ pub(super) struct Locked<'a> {
 
 impl Tracker {
     pub(super) fn lock(&self) -> Locked<'_> {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self.state.lock();
         Locked {
             tracker: self,
             state: Some(state),

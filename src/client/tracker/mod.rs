@@ -30,12 +30,12 @@ mod usage;
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Arc, Mutex, OnceLock, Weak},
+    sync::{Arc, OnceLock, Weak},
 };
 
 use tokio::sync::Notify;
 
-use crate::rpc::{Aside, Connection};
+use crate::rpc::{Aside, Connection, Lock};
 pub(crate) use agents::Agent;
 use agents::Agents;
 use changes::Changes;
@@ -52,7 +52,7 @@ pub(crate) use turn::Standing;
 const THREADS: usize = 4096;
 
 pub(crate) struct Tracker {
-    state: Mutex<State>,
+    state: Lock<State>,
     /// Notified when a turn has begun, ended or shown its first item, and when a thread is no longer
     /// followed.
     changed: Notify,
@@ -112,7 +112,7 @@ impl State {
 impl Tracker {
     pub(crate) fn new(aside: Aside) -> Arc<Self> {
         Arc::new_cyclic(|myself| Self {
-            state: Mutex::default(),
+            state: Lock::default(),
             changed: Notify::new(),
             connection: OnceLock::new(),
             aside,

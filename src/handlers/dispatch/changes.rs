@@ -83,7 +83,7 @@ impl PendingRequestChanges {
     fn compare(&mut self) {
         let dispatch = self.dispatch.upgrade();
         let now = dispatch.as_ref().map(|d| d.pending()).unwrap_or_default();
-        self.ended |= dispatch.is_none_or(|dispatch| dispatch.lock().closed);
+        self.ended |= dispatch.is_none_or(|dispatch| dispatch.table.lock().closed);
         let has = |all: &[PendingRequest], one: &PendingRequest| {
             all.iter().any(|other| other.seq() == one.seq())
         };

@@ -161,7 +161,7 @@ impl Answering {
     }
 
     fn message(&self) -> Incoming {
-        let table = self.dispatch().lock();
+        let table = self.dispatch().table.lock();
         let open = table.open.values().next();
         open.expect("the request is open").message.clone()
     }

@@ -1,16 +1,16 @@
 //! The items that wait for approval: facts that a request does not repeat, or about which a request
 //! can't be trusted.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::collections::HashMap;
 
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::protocol::routing::RoutingKeys as _;
-use crate::{protocol::pointer::at, rpc::Incoming};
+use crate::{
+    protocol::pointer::at,
+    rpc::{Incoming, Lock},
+};
 
 /// How many items of each kind are kept until their approval.
 const MAX_ITEMS: usize = 1024;
@@ -19,7 +19,7 @@ const MAX_ITEMS: usize = 1024;
 type Key = (String, String);
 
 #[derive(Default)]
-pub(crate) struct Items(Mutex<State>);
+pub(crate) struct Items(Lock<State>);
 
 #[derive(Default)]
 struct State {
@@ -53,7 +53,7 @@ impl Items {
             return;
         };
         let key = (thread.to_owned(), item.to_owned());
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         match parts.item_type() {
             Some("fileChange") if state.changes.len() < MAX_ITEMS => {
                 state.changes.insert(key, message.clone());
@@ -87,14 +87,14 @@ impl Items {
     /// The file changes of an item that waits for approval.
     pub(super) fn changes(&self, thread: Option<&str>, item: Option<&str>) -> Option<Value> {
         let key = (thread?.to_owned(), item?.to_owned());
-        let message = self.lock().changes.get(&key).cloned()?;
+        let message = self.0.lock().changes.get(&key).cloned()?;
         at(message.parts().params()?, &["item", "changes"]).ok()
     }
 
     /// Whether a call of this tool waits for approval and, if so, whether the tool is declared
     /// read-only. After this, the call no longer waits.
     pub(super) fn take_call(&self, thread: &str, server: &str, tool: &str) -> Option<bool> {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         let waiting = state.calls.iter_mut().find(|((of, _), call)| {
             of == thread && call.server == server && call.tool == tool && !call.asked
         });
@@ -104,7 +104,7 @@ impl Items {
     }
 
     fn forget(&self, gone: impl Fn(&str, &str) -> bool) {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         let State { changes, calls } = &mut *state;
         if !changes.is_empty() {
             changes.retain(|(thread, item), _| !gone(thread, item));
@@ -112,9 +112,5 @@ impl Items {
         if !calls.is_empty() {
             calls.retain(|(thread, item), _| !gone(thread, item));
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

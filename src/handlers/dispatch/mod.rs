@@ -30,7 +30,7 @@ mod threads;
 use std::{
     collections::HashMap,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
+    sync::{Arc, OnceLock, Weak},
 };
 
 use futures_util::FutureExt as _;
@@ -49,7 +49,7 @@ use crate::protocol::routing::RoutingKeys as _;
 use crate::{
     client::{Role, handle::WeakClient, tracker::Tracker},
     protocol::pointer::at,
-    rpc::{Aside, Connection, Incoming},
+    rpc::{Aside, Connection, Incoming, Lock},
 };
 
 pub use changes::{PendingRequestChange, PendingRequestChanges};
@@ -72,11 +72,11 @@ pub(crate) struct Dispatch {
     auditing: tokio::sync::Mutex<()>,
     aside: Aside,
     tracker: Arc<Tracker>,
-    table: Mutex<Table>,
+    table: Lock<Table>,
     /// Woken after each change of the table.
     changes: watch::Sender<()>,
     /// The stream that takes the requests that no handler claims.
-    unclaimed: Mutex<Option<mpsc::Sender<Responder>>>,
+    unclaimed: Lock<Option<mpsc::Sender<Responder>>>,
     connection: OnceLock<Weak<Connection>>,
     client: OnceLock<WeakClient>,
     myself: Weak<Self>,
@@ -121,9 +121,9 @@ impl Dispatch {
             auditing: tokio::sync::Mutex::default(),
             tracker,
             aside,
-            table: Mutex::default(),
+            table: Lock::default(),
             changes: watch::Sender::default(),
-            unclaimed: Mutex::default(),
+            unclaimed: Lock::default(),
             connection: OnceLock::new(),
             client: OnceLock::new(),
             myself: myself.clone(),
@@ -142,14 +142,11 @@ impl Dispatch {
     /// stream.
     pub(crate) fn take_unclaimed(&self) -> mpsc::Receiver<Responder> {
         let (sender, receiver) = mpsc::channel(MAX_CONCURRENT);
-        let mut unclaimed = self
-            .unclaimed
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut unclaimed = self.unclaimed.lock();
         // NB. This holds the lock of `unclaimed`. The end of the connection closes the table before
         // it takes the sender out, so it takes out every sender that is stored before the table is
         // closed.
-        let closed = self.lock().closed;
+        let closed = self.table.lock().closed;
         let before = (!closed).then(|| unclaimed.replace(sender));
         drop(unclaimed);
         drop(before);
@@ -169,7 +166,7 @@ impl Dispatch {
         };
         let is_ours = self.is_ours(message);
         let full = {
-            let mut table = self.lock();
+            let mut table = self.table.lock();
             if table.closed {
                 return;
             }
@@ -242,6 +239,7 @@ impl Dispatch {
     /// Ends the handlers of requests that nobody waits for any more.
     fn withdraw(&self, why: Settled, gone: impl Fn(&str, &Open) -> bool) {
         let withdrawn: Vec<_> = self
+            .table
             .lock()
             .open
             .extract_if(|id, open| open.claim.is_none() && gone(id, open))
@@ -259,15 +257,11 @@ impl Dispatch {
     }
 
     fn close(&self) {
-        self.lock().closed = true;
+        self.table.lock().closed = true;
         self.withdraw(Settled::Closed, |_, _| true);
         self.changes.send_replace(());
         self.refresher.close(&self.aside);
-        let unclaimed = self
-            .unclaimed
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let unclaimed = self.unclaimed.lock().take();
         drop(unclaimed);
     }
 
@@ -289,10 +283,6 @@ impl Dispatch {
             tracing::error!(target: "cas_sdk", "answering a request of the server panicked");
         });
         Answer::error(-32603, "the client failed")
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Table> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -319,7 +309,7 @@ mod tests {
             let dispatch = Dispatch::new(Handlers::new(), tracker, aside, Role::Owner);
             let both = Barrier::new(2);
             let mut stream = thread::scope(|scope| {
-                let held = dispatch.unclaimed.lock().unwrap();
+                let held = dispatch.unclaimed.lock();
                 let taking = scope.spawn(|| {
                     both.wait();
                     dispatch.take_unclaimed()
@@ -328,7 +318,7 @@ mod tests {
                     both.wait();
                     dispatch.close();
                 });
-                while !dispatch.lock().closed {
+                while !dispatch.table.lock().closed {
                     thread::yield_now();
                 }
                 drop(held);

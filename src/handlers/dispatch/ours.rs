@@ -80,7 +80,7 @@ impl Dispatch {
             newly
         };
         let newly: Vec<Incoming> = {
-            let mut table = self.lock();
+            let mut table = self.table.lock();
             let open = table.open.values_mut().filter_map(|open| {
                 let newly = ours(open);
                 newly.then(|| open.message.clone())

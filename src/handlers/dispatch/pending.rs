@@ -179,7 +179,7 @@ impl Dispatch {
     /// The requests that wait for an answer, the oldest first.
     pub(crate) fn pending(&self) -> Vec<PendingRequest> {
         let describe = |open: &Open| PendingRequest::new(open, self.myself.clone());
-        let mut pending: Vec<_> = self.lock().open.values().map(describe).collect();
+        let mut pending: Vec<_> = self.table.lock().open.values().map(describe).collect();
         pending.sort_by_key(PendingRequest::seq);
         pending
     }

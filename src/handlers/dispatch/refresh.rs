@@ -5,10 +5,7 @@
 //! for a short time, but not beyond a login, a logout or any other change of the account.
 
 use std::{
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 
@@ -27,7 +24,7 @@ use crate::{
         error::HandlerError,
         user_code::Handler,
     },
-    rpc::Aside,
+    rpc::{Aside, Lock},
 };
 
 /// The limit of the handler. The server waits 10 s.
@@ -42,7 +39,7 @@ type Flight = Shared<BoxFuture<'static, Result<ChatgptTokens, HandlerError>>>;
 pub(super) struct Refresher {
     handler: Option<Handler<RefreshRequest, ChatgptTokens>>,
     /// The runs that are under way or have just ended.
-    runs: Mutex<Vec<Run>>,
+    runs: Lock<Vec<Run>>,
     /// How often the login has changed. A request made after a change never gets the tokens of a
     /// run that began before the change.
     login: AtomicU64,
@@ -61,7 +58,7 @@ impl Refresher {
     pub(super) fn new(handler: Option<Handler<RefreshRequest, ChatgptTokens>>) -> Self {
         Self {
             handler,
-            runs: Mutex::default(),
+            runs: Lock::default(),
             login: AtomicU64::new(0),
         }
     }
@@ -80,7 +77,7 @@ impl Refresher {
         let handler = handler.clone();
         let new = fly(async move { handler.ask(request, cx).await });
         let (flight, dropped) = {
-            let mut runs = self.lock();
+            let mut runs = self.runs.lock();
             let good = |run: &mut Run| {
                 let stale = run.landed.is_some_and(|at| at.elapsed() >= FRESH);
                 run.account == account && run.login == login && !stale
@@ -104,7 +101,7 @@ impl Refresher {
         drop((dropped, new));
         let tokens = flight.clone().await;
         let mut failed = None;
-        let mut runs = self.lock();
+        let mut runs = self.runs.lock();
         if let Some(at) = runs.iter().position(|run| run.flight.ptr_eq(&flight)) {
             if tokens.is_ok() {
                 runs[at].landed.get_or_insert_with(Instant::now);
@@ -124,12 +121,8 @@ impl Refresher {
 
     /// Forgets the runs under way: nobody is left to drive them.
     pub(super) fn close(&self, aside: &Aside) {
-        let runs = std::mem::take(&mut *self.lock());
+        let runs = std::mem::take(&mut *self.runs.lock());
         aside.let_go(runs);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Vec<Run>> {
-        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

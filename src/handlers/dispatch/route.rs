@@ -1,9 +1,6 @@
 //! Routes a request to its handler, and turns what the handler returns into the response.
 
-use std::{
-    sync::PoisonError,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Deserialize;
 use serde_json::{json, value::RawValue};
@@ -205,10 +202,7 @@ impl Dispatch {
     }
 
     fn receiver(&self) -> Option<tokio::sync::mpsc::Sender<Responder>> {
-        let receiver = self
-            .unclaimed
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let receiver = self.unclaimed.lock();
         receiver.as_ref().filter(|t| !t.is_closed()).cloned()
     }
 

@@ -23,7 +23,7 @@ impl Dispatch {
         message: &Incoming,
         claim: Claim,
     ) -> Result<Option<AbortHandle>, Unclaimable> {
-        let mut table = self.lock();
+        let mut table = self.table.lock();
         let open = table.open_mut(message).ok_or(Unclaimable::Settled)?;
         if open.claim.is_some() {
             return Err(Unclaimable::Claimed);
@@ -35,7 +35,7 @@ impl Dispatch {
     /// Stores the task of a request's handler in the entry of the request, which owns it from then
     /// on.
     pub(super) fn own(&self, message: &Incoming, task: AbortHandle) {
-        let mut table = self.lock();
+        let mut table = self.table.lock();
         match table.open_mut(message).map(|open| (open.claim, open)) {
             Some((None, open)) => open.task = Some(task),
             // The task itself has claimed the request already.
@@ -86,7 +86,7 @@ impl Dispatch {
         let Some(id) = message.parts().id() else {
             return;
         };
-        let settled = self.lock().open.remove(id);
+        let settled = self.table.lock().open.remove(id);
         // The entry drops its task, so not under the lock.
         if let Some(open) = settled {
             open.settled.send_replace(Some(Settled::Answered));

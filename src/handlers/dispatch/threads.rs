@@ -4,12 +4,15 @@
 //! other thread the strictest of all policies counts, so that no agent gets a laxer policy by being
 //! unknown.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use crate::{
     client::tracker::{Answerer, HandlerSet, Tracker},
     handlers::{policy::Policy, set::Handlers},
-    rpc::reply::{OnReply, Outcome, RawReply},
+    rpc::{
+        Lock,
+        reply::{OnReply, Outcome, RawReply},
+    },
 };
 
 /// How many different policies of closed threads are remembered. Beyond that, requests of unknown
@@ -20,7 +23,7 @@ pub(crate) struct Threads {
     base: Arc<Handlers>,
     tracker: Arc<Tracker>,
     /// The policies of closed threads: threads that they have spawned may live on.
-    gone: Mutex<Vec<Policy>>,
+    gone: Lock<Vec<Policy>>,
 }
 
 impl Threads {
@@ -28,7 +31,7 @@ impl Threads {
         Arc::new(Self {
             base: Arc::new(base),
             tracker,
-            gone: Mutex::default(),
+            gone: Lock::default(),
         })
     }
 
@@ -44,7 +47,7 @@ impl Threads {
             }
             Answerer::Unknown { linked, all } => (typed(linked), all),
         };
-        let gone = self.lock();
+        let gone = self.gone.lock();
         if all.is_empty() && gone.is_empty() {
             return self.base.clone();
         }
@@ -90,7 +93,7 @@ impl Threads {
             return;
         }
         let mut policy = policy.without_handler();
-        let mut gone = self.lock();
+        let mut gone = self.gone.lock();
         if gone.iter().any(|gone| gone.is_same(&policy)) {
             return;
         }
@@ -99,10 +102,6 @@ impl Threads {
             policy = Policy::decline();
         }
         gone.push(policy);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Vec<Policy>> {
-        self.gone.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
