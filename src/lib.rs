@@ -156,8 +156,8 @@ pub mod internal {
         policy: &crate::policy::Policy,
         params: &str,
     ) -> Option<crate::handlers::Decision> {
-        let method = "item/commandExecution/requestApproval";
-        let facts = crate::handlers::policy::Facts::read(method, params, None);
+        use crate::handlers::{method::Approval, policy::Facts};
+        let facts = Facts::read(Approval::Command, params, None);
         policy.decide(&facts).map(|ruling| ruling.decision)
     }
 }

@@ -7,7 +7,12 @@
 
 use std::{cell::RefCell, future::Future, time::Duration};
 
-use cas_sdk::{CasClient, Error, Event, Filter, Tool, ToolContext, ToolError, protocol::ToolRequestUserInputParams, handlers::{Answers, ApprovalRequest, Decision}, events::MessageKind};
+use cas_sdk::{
+    CasClient, Error, Event, Filter, Tool, ToolContext, ToolError,
+    events::MessageKind,
+    handlers::{Answers, ApprovalRequest, Decision, Handlers},
+    protocol::ToolRequestUserInputParams,
+};
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
 use tokio::{
@@ -64,8 +69,11 @@ fuzz_target!(|data: &[u8]| {
             .max_line(MAX_LINE)
             .event_queue(1 << 20, 1 << 30)
             .tool(Weather)
-            .approvals(|_: ApprovalRequest, _| async { Ok(Decision::Accept) })
-            .user_input(|_: ToolRequestUserInputParams, _| async { Ok(Answers::new()) });
+            .handlers(
+                Handlers::new()
+                    .approvals(|_: ApprovalRequest, _| async { Ok(Decision::Accept) })
+                    .user_input(|_: ToolRequestUserInputParams, _| async { Ok(Answers::new()) }),
+            );
         let client = builder
             .connect(output, input)
             .await
@@ -122,7 +130,7 @@ fn is_told(line: &[u8], event: &Event) -> bool {
     } else {
         line
     };
-    let told = String::from_utf8_lossy(told) == event.raw();
+    let told = String::from_utf8_lossy(told) == event.line();
     assert!(
         told || may_be_answer(line),
         "lost: {}",
@@ -145,10 +153,10 @@ fn look_at(event: &Event) {
     );
     let _ = (event.emitted_at_ms(), event.notification().is_ok());
     // The envelope agrees with serde wherever serde can read the line.
-    let Ok(Value::Object(value)) = serde_json::from_str(event.raw()) else {
+    let Ok(Value::Object(value)) = serde_json::from_str(event.line()) else {
         return;
     };
-    assert_ne!(event.kind(), MessageKind::Malformed, "{}", event.raw());
+    assert_ne!(event.kind(), MessageKind::Malformed, "{}", event.line());
     if let MessageKind::Notification | MessageKind::Request = event.kind() {
         assert_eq!(value["method"], event.method());
         assert_eq!(value.contains_key("id"), event.kind() == MessageKind::Request);

@@ -8,6 +8,9 @@
 #[allow(dead_code, unused_imports, unreachable_pub)]
 #[path = "../../src/bin/cas/proxy/mod.rs"]
 mod engine;
+#[allow(unreachable_pub)]
+#[path = "../../src/bin/cas/reason.rs"]
+mod reason;
 
 use engine::fuzzing::Proxy;
 use libfuzzer_sys::fuzz_target;

@@ -15,7 +15,7 @@ mod error;
 mod explicit;
 mod fallback;
 mod grant;
-mod method;
+pub(crate) mod method;
 mod opened;
 pub(crate) mod policy;
 mod request;

@@ -1,4 +1,5 @@
-//! `cas ask`: the answer whole, what was declined, what is piped in, and an end within the time that was given.
+//! `cas ask`: the answer whole, what was declined, what is piped in, and an end within the time
+//! that was given.
 
 use std::{
     fs,

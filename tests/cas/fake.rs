@@ -10,8 +10,10 @@
 //! | `fake/exit` | exits with `params.code` |
 //! | anything else | answers `{"params": …}` with the params as they came |
 //!
-//! `FAKE_ANSWERS`, a JSON object, has results by method; `{"error": …}` in the place of one is an error, `{"exit": …}`
-//! the end, and `{"never": …}` no answer. `FAKE_LOG` names a file that gets the method of each request. `FAKE_RAW_ANSWER` is the result of every request, to the letter. With `FAKE_MODE=congested` requests are dropped when too many come at once.
+//! `FAKE_ANSWERS`, a JSON object, has results by method; `{"error": …}` in the place of one is an
+//! error, `{"exit": …}` the end, and `{"never": …}` no answer. `FAKE_LOG` names a file that gets
+//! the method of each request. `FAKE_RAW_ANSWER` is the result of every request, to the letter.
+//! With `FAKE_MODE=congested` requests are dropped when too many come at once.
 //!
 //! Whatever is not a request is told back as `fake/heard`, to the byte.
 
@@ -27,7 +29,8 @@ use std::{
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 
-/// Makes an executable that is the fake: this binary under another name, which its argument tells to be the fake.
+/// Makes an executable that is the fake: this binary under another name, which its argument tells
+/// to be the fake.
 #[cfg(windows)]
 pub fn executable(dir: &Path, _: &str) -> PathBuf {
     let this = std::env::current_exe().unwrap();
@@ -76,7 +79,8 @@ pub fn run(out: impl Write) -> ! {
     exit(0);
 }
 
-/// Takes requests as the real one does: of those that come while 128 are waiting some are never answered.
+/// Takes requests as the real one does: of those that come while 128 are waiting some are never
+/// answered.
 struct Ingress {
     lines: Receiver<Vec<u8>>,
     rest: Vec<u8>,

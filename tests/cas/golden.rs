@@ -1,9 +1,12 @@
-//! Golden transcripts: each file in `golden/` is a session, `> ` before a command and `< ` before the event that has to
-//! come next, to the byte. What differs from run to run stands in angle brackets.
+//! Golden transcripts: each file in `golden/` is a session, `> ` before a command and `< ` before
+//! the event that has to come next, to the byte. What differs from run to run stands in angle
+//! brackets.
 //!
-//! A session whose transcript says `# from: ready` begins after the handshake, whose events are in `handshake.txt`.
+//! A session whose transcript says `# from: ready` begins after the handshake, whose events are in
+//! `handshake.txt`.
 //!
-//! `CAS_BLESS=1 cargo test --test cas golden` writes the events that came instead of comparing them; look at the diff.
+//! `CAS_BLESS=1 cargo test --test cas golden` writes the events that came instead of comparing
+//! them; look at the diff.
 
 use std::{fmt::Write as _, fs, path::Path};
 
@@ -100,7 +103,8 @@ pub fn play(name: &str) {
             }
             assert_eq!(event, expected, "{name}: after\n{played}");
         } else if let Some(until) = line.strip_prefix("? ") {
-            // Only while a transcript is being written: all events up to the one that contains this.
+            // Only while a transcript is being written: all events up to the one that contains
+            // this.
             assert!(bless, "{name}: {line}");
             loop {
                 let event = instance

@@ -1,4 +1,5 @@
-//! Signals, time limits and slow readers: `cas` ends within the time that it has, with a last event, and leaves nothing.
+//! Signals, time limits and slow readers: `cas` ends within the time that it has, with a last
+//! event, and leaves nothing.
 
 use std::{
     fs,

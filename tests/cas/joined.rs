@@ -295,7 +295,8 @@ async fn a_token_comes_from_a_file_or_the_environment_and_is_never_shown() {
     .await;
 }
 
-/// `cas proxy` while it joins a server that takes the connection and says nothing; the listener keeps it waiting.
+/// `cas proxy` while it joins a server that takes the connection and says nothing; the listener
+/// keeps it waiting.
 fn joining() -> (std::os::unix::net::UnixListener, Child, tempfile::TempDir) {
     let dir = tempfile::tempdir().unwrap();
     let socket = dir.path().join("silent.sock");

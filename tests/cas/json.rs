@@ -1,4 +1,5 @@
-//! `docs/json.md`: every example in it has the form of what is emitted, and everything that is emitted has an example.
+//! `docs/json.md`: every example in it has the form of what is emitted, and everything that is
+//! emitted has an example.
 
 use std::{collections::BTreeMap, fmt, fs};
 
@@ -11,7 +12,8 @@ use crate::{
     people::{lines, piped, run, stderr},
 };
 
-/// The examples: those of a command's events by `event`, those of reports by the heading above them.
+/// The examples: those of a command's events by `event`, those of reports by the heading above
+/// them.
 pub fn examples() -> BTreeMap<String, Value> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/json.md");
     let text = fs::read_to_string(path).unwrap();
@@ -109,7 +111,8 @@ async fn the_events_of_ask_are_those_of_the_documentation() {
             seen.insert(name);
         }
         examples.retain(|name, _| name.starts_with("cas ask ") && !seen.contains(name));
-        // These need a command that runs, a plan, a server that fails, is too fast, or asks something.
+        // These need a command that runs, a plan, a server that fails, is too fast, or asks
+        // something.
         let unseen: Vec<_> = examples.keys().map(String::as_str).collect();
         assert_eq!(
             unseen,

@@ -12,6 +12,7 @@ mod config;
 #[path = "../transport/cut.rs"]
 #[allow(dead_code, reason = "each test binary uses a part of it")]
 mod cut;
+mod decisions;
 mod ending;
 mod fake;
 mod flags;
@@ -54,5 +55,6 @@ mod typing;
 mod watch;
 mod window;
 
-/// How this binary is told to be the fake app-server. The test harness prints to stdout, so the fake's output is another.
+/// How this binary is told to be the fake app-server. The test harness prints to stdout, so the
+/// fake's output is another.
 const AS_FAKE: &str = "fake::app_server --exact --ignored --nocapture 3>&1 >/dev/null";

@@ -1,4 +1,5 @@
-//! The help, the manual and the completions: made from the flags, and of a form that their readers take.
+//! The help, the manual and the completions: made from the flags, and of a form that their readers
+//! take.
 
 use std::process::Command;
 

@@ -11,7 +11,7 @@ use crate::{
 };
 
 const FILES: &str = "item/fileChange/requestApproval";
-const PERMISSIONS: &str = "item/permissions/requestApproval";
+pub const PERMISSIONS: &str = "item/permissions/requestApproval";
 const ELICITATION: &str = "mcpServer/elicitation/request";
 
 /// What is typed to accept, and what to decline.
@@ -139,13 +139,17 @@ fn cases() -> Vec<Case> {
         case(
             COMMAND,
             json!({"command": "ls", "sandbox": {"off": true}}),
-            &["run ls", "`sandbox` is not known here: {\"off\":true}"],
+            &[
+                "run ls",
+                "can't be accepted here: this version of cas does not know the field `sandbox`: {\"off\":true}",
+                "it may allow more than is shown, so it can only be declined",
+            ],
             false,
         ),
         case(
             COMMAND,
             json!({"command": "ls", "additionalPermissions": {"camera": true}}),
-            &["`camera` is not known here: true"],
+            &["does not know the field `additionalPermissions.camera`: true"],
             false,
         ),
         case(
@@ -157,7 +161,7 @@ fn cases() -> Vec<Case> {
         case(
             COMMAND,
             json!({"command": "ls", "networkApprovalContext": {"host": "h", "protocol": "https", "ports": "all"}}),
-            &["`ports` is not known here: \"all\""],
+            &["does not know the field `networkApprovalContext.ports`: \"all\""],
             false,
         ),
         case(
@@ -218,7 +222,7 @@ async fn ask_tells_all_that_an_approval_grants_and_takes_no_yes_to_what_it_can_n
             case.is_told_in(asked);
             if !case.is_clear {
                 terminal.enter("y").await;
-                terminal.shows("n or t: ").await;
+                terminal.shows("it can't be accepted here, since").await;
                 assert_eq!(server.answer(id), None, "{label}");
             }
             terminal.enter("n").await;

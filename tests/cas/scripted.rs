@@ -1,5 +1,5 @@
-//! A server on a port of this machine that a test plays: what it says of requests and turns the real one says to nobody
-//! on request.
+//! A server on a port of this machine that a test plays: what it says of requests and turns the
+//! real one says to nobody on request.
 
 use std::{
     path::Path,
@@ -189,8 +189,8 @@ impl Scripted {
     }
 }
 
-/// Runs a test within so many seconds with `cas ask --approvals ask` in a terminal, which follows the
-/// thread. Does nothing without a terminal.
+/// Runs a test within so many seconds with `cas ask --approvals ask` in a terminal, which follows
+/// the thread. Does nothing without a terminal.
 pub async fn in_ask(seconds: u64, test: impl AsyncFnOnce(&Terminal, &Scripted)) {
     let Some(terminal) = Terminal::new() else {
         return;
@@ -204,8 +204,8 @@ pub async fn in_ask(seconds: u64, test: impl AsyncFnOnce(&Terminal, &Scripted)) 
     .await;
 }
 
-/// Runs a test within so many seconds with `cas attach` in a terminal, see [`Scripted::attached`]. Does
-/// nothing without a terminal.
+/// Runs a test within so many seconds with `cas attach` in a terminal, see [`Scripted::attached`].
+/// Does nothing without a terminal.
 pub async fn in_attach(seconds: u64, test: impl AsyncFnOnce(&Terminal, &Scripted)) {
     let Some(terminal) = Terminal::new() else {
         return;

@@ -19,7 +19,8 @@ use crate::{
     people::{cas, run},
 };
 
-/// Sets the clipboard and the title, clears the screen, goes back to the start of the line, turns the text around.
+/// Sets the clipboard and the title, clears the screen, goes back to the start of the line, turns
+/// the text around.
 const EVIL: &str = "\x1b]52;c;cm0=\x07\x1b]0;title\x1b\\\u{9b}2J\r\x1b[2K\u{202e}\u{2066}\u{200b}\u{2028}\x7f\x08\u{e0041}";
 
 /// Checks that nothing in it is obeyed, whatever is meant by it, and returns it.
@@ -148,7 +149,8 @@ fn the_last_words_of_a_server_and_the_logs_of_them_are_inert() {
     }
 }
 
-/// What a terminal shows in the end of what was written to it: enough of one for what `cas` and its spinner write.
+/// What a terminal shows in the end of what was written to it: enough of one for what `cas` and its
+/// spinner write.
 fn screen(bytes: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(bytes);
     let mut lines = vec![Vec::new()];

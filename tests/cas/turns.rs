@@ -23,7 +23,8 @@ async fn ask_shows_a_plan_and_carries_it_out_when_told_to() {
         assert_eq!(out.status.code(), Some(0), "{}", stderr(&out));
         assert_eq!(stdout(&out), "Look:\n\n# Plan\n1. Measure.\nThat is it.\n");
 
-        // The mode sticks to the thread; what is shown and written is the plan, where nothing else is said.
+        // The mode sticks to the thread; what is shown and written is the plan, where nothing else
+        // is said.
         rig.model.reply(Reply::text(
             "<proposed_plan>\n1. Guess.\n</proposed_plan>\n",
         ));

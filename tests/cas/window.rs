@@ -1,4 +1,5 @@
-//! Many requests at once: each command has exactly one answer or error, however slow the other sides are.
+//! Many requests at once: each command has exactly one answer or error, however slow the other
+//! sides are.
 
 use std::{
     collections::BTreeMap,
@@ -65,8 +66,8 @@ fn spawn(mut command: Command) -> Child {
         .unwrap()
 }
 
-/// Sends all commands at once, from a thread of its own as the pipe may fill up; reads all that comes until so many
-/// answers and errors have come, and ends the instance.
+/// Sends all commands at once, from a thread of its own as the pipe may fill up; reads all that
+/// comes until so many answers and errors have come, and ends the instance.
 fn flood(child: &mut Child, commands: String, count: usize) -> Ends {
     let mut stdin = child.stdin.take().unwrap();
     let writer = std::thread::spawn(move || {

@@ -16,7 +16,7 @@ pub(crate) struct Connect {
     /// Join the server that listens here instead of starting one: `unix://` for that of a plain
     /// `codex`, `unix://PATH`, `ws://HOST:PORT`, `wss://HOST`; flags for starting a server, such as
     /// --codex and -c, then have no effect
-    #[arg(long = "connect", id = "connect", value_name = "URL", value_parser = address)]
+    #[arg(long = "connect", id = "connect", value_name = "URL")]
     url: Option<Endpoint>,
     /// The file with the token for the server [default: the token in `$CAS_CONNECT_TOKEN`]
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath, requires = "connect")]
@@ -27,10 +27,6 @@ pub(crate) struct Connect {
     /// The certificate authorities to trust for `wss://`, a PEM file, instead of the system's
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath, requires = "connect")]
     ca_file: Option<PathBuf>,
-}
-
-fn address(text: &str) -> Result<Endpoint, String> {
-    text.parse::<Endpoint>().map_err(|error| error.to_string())
 }
 
 impl Connect {

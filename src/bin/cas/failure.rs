@@ -2,9 +2,7 @@
 
 use std::{error::Error as StdError, io};
 
-use cas_sdk::{Error, error::SpawnError};
-
-use crate::signals::Caught;
+use crate::{reason::reason, signals::Caught};
 
 pub(crate) type Result<T = (), E = Failure> = std::result::Result<T, E>;
 
@@ -77,43 +75,11 @@ impl Failure {
     }
 }
 
-/// An error with its sources, each said once, and in the words of the command line.
-pub(crate) fn reason(error: &(dyn StdError + 'static)) -> String {
-    let mut text = told(error).unwrap_or_else(|| error.to_string());
-    let mut source = error.source();
-    while let Some(error) = source {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text.push_str(": ");
-            text.push_str(&more);
-        }
-        source = error.source();
-    }
-    text
-}
-
-/// The text of an error for the command line, where the library's text is for programmers.
-fn told(error: &(dyn StdError + 'static)) -> Option<String> {
-    if let Some(error) = error.downcast_ref::<Error>() {
-        return match error {
-            Error::Spawn(error) => told(error),
-            Error::Rpc { source, .. } => match source.kind() {
-                cas_sdk::RpcErrorKind::ActiveWriter => Some(IN_USE.to_owned()),
-                _ => None,
-            },
-            _ => None,
-        };
-    }
-    match error.downcast_ref::<SpawnError>()? {
-        error @ (SpawnError::NotFound { .. } | SpawnError::NodeMissing { .. }) => Some(
-            error
-                .to_string()
-                .replace("the builder's `codex`", "--codex"),
-        ),
-        _ => None,
+/// Ends a command whose report says already what has failed.
+pub(crate) fn done_if(is_ok: bool) -> Result {
+    if is_ok {
+        Ok(())
+    } else {
+        Err(Failure::Exit(FAILED))
     }
 }
-
-const IN_USE: &str = "the thread is in use: another program (a TUI, an IDE or another `cas`) has it open and writes to it; \
-     leave a message for it with `cas post ID TEXT`, join its server with --connect (`cas live` lists what runs), or go on in a \
-     copy of it: `cas ask --thread ID --fork`, `cas threads fork ID`";

@@ -19,6 +19,7 @@ mod output;
 mod page;
 mod printer;
 mod proxy;
+mod reason;
 mod running;
 mod screen;
 mod server;

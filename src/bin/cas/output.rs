@@ -1,7 +1,8 @@
 //! What the commands say.
 //!
-//! Nothing is written to the standard streams but from here and `printer` (the lines of `cas proxy` apart, which are for
-//! programs), so whatever a model, a repository or a server said goes through one filter on its way to the terminal.
+//! Nothing is written to the standard streams but from here and `printer` (the lines of `cas proxy`
+//! apart, which are for programs), so whatever a model, a repository or a server said goes through
+//! one filter on its way to the terminal.
 
 use std::{
     borrow::Cow,
@@ -36,9 +37,10 @@ pub(crate) fn remark(style: Style, text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
-/// A line for people on standard output. What stands in it and should not break it goes through [`cell`].
+/// A line for people on standard output. What stands in it and should not break it goes through
+/// [`cell`].
 pub(crate) fn line(text: impl fmt::Display) -> Result {
-    write(&escape(&format!("{text}\n")))
+    verbatim(&escape(&format!("{text}\n")))
 }
 
 /// A line of which some parts are in a style.
@@ -58,7 +60,7 @@ impl Styled {
     }
 
     pub(crate) fn print(self) -> Result {
-        write(&format!("{}\n", self.0.trim_end()))
+        verbatim(&format!("{}\n", self.0.trim_end()))
     }
 }
 
@@ -84,13 +86,7 @@ pub(crate) fn pretty_json(value: &impl Serialize) -> Result {
 
 /// A line of JSON that is text already.
 pub(crate) fn raw_json(json: &str) -> Result {
-    write(&format!("{}\n", escape_json(json)))
-}
-
-/// Writes text unchanged: text made here for a program such as a shell, or text that is already
-/// safe and styled.
-pub(crate) fn verbatim(text: &str) -> Result {
-    write(text)
+    verbatim(&format!("{}\n", escape_json(json)))
 }
 
 /// Text that shares a line with other text, such as a title: newlines are made visible, and a long
@@ -109,7 +105,9 @@ pub(crate) fn field(text: &str) -> Cow<'_, str> {
     escape_line(text)
 }
 
-fn write(text: &str) -> Result {
+/// Writes text unchanged: text made here for a program such as a shell, or text that is already
+/// safe and styled.
+pub(crate) fn verbatim(text: &str) -> Result {
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes())
         .and_then(|()| out.flush())

@@ -1,4 +1,5 @@
-//! Standard output as people see it: what is written, and below it, where somebody types, the line that is being typed.
+//! Standard output as people see it: what is written, and below it, where somebody types, the line
+//! that is being typed.
 
 use serde::Serialize;
 

@@ -3,7 +3,7 @@
 
 use std::io;
 
-use cas_sdk::terminal::{escape, escape_json};
+use cas_sdk::terminal::escape_json;
 use serde::Serialize;
 use tokio::io::AsyncWriteExt as _;
 
@@ -29,11 +29,6 @@ impl Printer {
             to,
             pending: Vec::new(),
         })
-    }
-
-    /// Text for people, with nothing in it that a terminal obeys.
-    pub(crate) async fn text(&mut self, text: &str) -> Result {
-        self.verbatim(&escape(text)).await
     }
 
     /// A line of JSON.

@@ -1,4 +1,5 @@
-//! A server that runs already: which one a command is for, and a connection to it that is made again when it is lost.
+//! A server that runs already: which one a command is for, and a connection to it that is made
+//! again when it is lost.
 
 use std::time::Duration;
 
@@ -15,14 +16,16 @@ use crate::{
     server::{Server, list, parsed, the_one, thread_named},
 };
 
-/// The pause before the first attempt, and the longest one. In between it doubles, and each is shortened at random.
+/// The pause before the first attempt, and the longest one. In between it doubles, and each is
+/// shortened at random.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
 
 /// What is done when the connection is lost.
 #[derive(Debug, Clone, Copy, clap::Args)]
 #[command(next_help_heading = "Running server")]
 pub(crate) struct Reconnect {
-    /// How many times in a row to try to connect again when the connection is lost; 12 times take about a minute, 0 is never
+    /// How many times in a row to try to connect again when the connection is lost; 12 times take
+    /// about a minute, 0 is never
     #[arg(long, value_name = "TIMES", default_value_t = 12)]
     reconnect: u32,
 }
@@ -34,14 +37,13 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// The server that is named, or else the one that runs already and has the thread. None is started.
+    /// The server that is named, or else the one that runs already and has the thread. None is
+    /// started.
     ///
     /// # Errors
     /// If there is none.
     pub(crate) async fn with_thread(server: &Server, thread: &str, role: Role) -> Result<Self> {
-        let has_it =
-            |server: &LiveServer| server.threads.iter().any(|one| one.id.starts_with(thread));
-        let found = Self::find(server, has_it, role).await?;
+        let found = Self::find(server, |server| has_thread(server, thread), role).await?;
         found.ok_or_else(|| {
             format!(
                 "no server that can be joined has a thread {thread} loaded: `cas live` lists what runs, and --connect names \
@@ -100,6 +102,11 @@ impl Running {
         let (builder, endpoint) = (self.builder.clone(), self.endpoint.clone());
         Ok(Box::pin(builder.supervise_connection(endpoint, policy)).await?)
     }
+}
+
+/// Whether a server has loaded a thread that begins with `name`.
+pub(crate) fn has_thread(server: &LiveServer, name: &str) -> bool {
+    { server.threads.iter() }.any(|thread| thread.id.starts_with(name))
 }
 
 /// The id of the thread that `name` is the beginning of: a loaded thread, or else a stored one.

@@ -1,9 +1,14 @@
 //! What the terminal can show: colours, its width, tables that fit it.
 
-use std::{io, sync::OnceLock};
+use std::{
+    io::{self, IsTerminal as _},
+    sync::OnceLock,
+    time::Duration,
+};
 
 use anstream::{AutoStream, ColorChoice};
 use anstyle::Style;
+use indicatif::ProgressBar;
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use crate::output::{Result, Styled, field};
@@ -69,6 +74,16 @@ pub(crate) fn is_dumb() -> bool {
     std::env::var_os("TERM").is_none_or(|term| term == "dumb" || term.is_empty())
 }
 
+/// A spinner on standard error; hidden where nobody would see it move.
+pub(crate) fn spinner(message: &'static str) -> ProgressBar {
+    if is_dumb() || !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let spinner = ProgressBar::new_spinner().with_message(message);
+    spinner.enable_steady_tick(Duration::from_millis(100));
+    spinner
+}
+
 /// How many columns standard output has; `None` if it is no terminal.
 pub(crate) fn width() -> Option<usize> {
     Some(size()?.0)
@@ -86,20 +101,21 @@ const USUAL: (usize, usize) = (80, 24);
 #[cfg(unix)]
 fn size() -> Option<(usize, usize)> {
     let size = rustix::termios::tcgetwinsize(rustix::stdio::stdout()).ok()?;
-    let told = |cells: u16, usual| match usize::from(cells) {
+    let known = |cells: u16, usual| match usize::from(cells) {
         0 => usual,
         cells => cells,
     };
-    Some((told(size.ws_col, USUAL.0), told(size.ws_row, USUAL.1)))
+    Some((known(size.ws_col, USUAL.0), known(size.ws_row, USUAL.1)))
 }
 
 /// The assumed columns and rows of standard output; `None` if it is no terminal.
 #[cfg(not(unix))]
 fn size() -> Option<(usize, usize)> {
-    std::io::IsTerminal::is_terminal(&io::stdout()).then_some(USUAL)
+    io::stdout().is_terminal().then_some(USUAL)
 }
 
-/// Rows under a header, each column as wide as its widest cell. The last one is cut where the terminal ends.
+/// Rows under a header, each column as wide as its widest cell. The last one is cut where the
+/// terminal ends.
 #[derive(Debug)]
 pub(crate) struct Table {
     header: Vec<&'static str>,

@@ -1,4 +1,5 @@
-//! The flags that every command has which starts an app-server, the client they make, and the threads it knows.
+//! The flags that every command has which starts an app-server, the client they make, and the
+//! threads it knows.
 
 use std::path::PathBuf;
 
@@ -21,7 +22,7 @@ use crate::{
 };
 
 /// Which codex to start, and where.
-#[derive(Debug, Clone, clap::Args)]
+#[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "App-server")]
 pub(crate) struct Server {
     /// The codex executable [default: `$CAS_CODEX`, else codex on `$PATH`]
@@ -30,7 +31,8 @@ pub(crate) struct Server {
     /// The working directory of the app-server [default: the current one]
     #[arg(long, short = 'C', value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
     pub(crate) cwd: Option<PathBuf>,
-    /// Override a value of codex's configuration; the value is TOML, else text; may be given several times
+    /// Override a value of codex's configuration; the value is TOML, else text; may be given
+    /// several times
     #[arg(short = 'c', long = "config", value_name = "KEY=VALUE", value_parser = override_of)]
     pub(crate) config: Vec<(String, String)>,
     #[command(flatten)]
@@ -56,7 +58,8 @@ impl Server {
         self.open(self.builder()).await
     }
 
-    /// The server that is named, or else one that runs already and is of use, or else one that is started.
+    /// The server that is named, or else one that runs already and is of use, or else one that is
+    /// started.
     pub(crate) async fn near(&self, is_of_use: impl Fn(&LiveServer) -> bool) -> Result<CasClient> {
         if !self.connect.is_given() {
             let live = Live::discover().await;
@@ -97,7 +100,8 @@ impl Server {
         Ok(params)
     }
 
-    /// Joins the server that is named, or starts one. What a command does there it was asked for, so it drives.
+    /// Joins the server that is named, or starts one. What a command does there it was asked for,
+    /// so it drives.
     pub(crate) async fn open(&self, builder: Builder) -> Result<CasClient> {
         match self.connect.endpoint()? {
             Some(endpoint) => join(builder.role(Role::Driver), endpoint).await,
@@ -283,7 +287,7 @@ pub(crate) struct OneThread {
 
 impl OneThread {
     /// Prints what was done, or with `--json` the server's response.
-    pub(crate) fn told(&self, answer: &RawValue, text: std::fmt::Arguments<'_>) -> Result {
+    pub(crate) fn report(&self, answer: &RawValue, text: std::fmt::Arguments<'_>) -> Result {
         if self.json {
             raw_json(answer.get())
         } else {

@@ -1,4 +1,5 @@
-//! SIGINT, SIGTERM and SIGHUP: heard from the first moment, and obeyed within two seconds whatever the command does.
+//! SIGINT, SIGTERM and SIGHUP: caught from the start, and obeyed within two seconds whatever the
+//! command does.
 
 use std::{
     io,
@@ -70,13 +71,14 @@ impl Signals {
         platform::Signals::listen().map(Self)
     }
 
-    /// The next one. Of several that have come since the last look, SIGINT counts before SIGTERM and SIGTERM before SIGHUP:
-    /// their order is not known any more. Cancel safe.
+    /// The next one. Of several that have come since the last look, SIGINT counts before SIGTERM
+    /// and SIGTERM before SIGHUP: their order is not known any more. Cancel safe.
     pub(crate) async fn next(&mut self) -> Caught {
         self.0.next().await
     }
 
-    /// The work, or [`Failure::Signal`] if a signal comes first; then the work is dropped, with all that it has started.
+    /// The work, or [`Failure::Signal`] if a signal comes first; then the work is dropped, with all
+    /// that it has started.
     pub(crate) async fn or<T, E: Into<Failure>>(
         &mut self,
         work: impl Future<Output = Result<T, E>>,
@@ -156,7 +158,8 @@ mod platform {
 
     use super::Caught;
 
-    /// Ctrl-C; and as SIGTERM Ctrl-Break, as SIGHUP the end of the console, of the session or of the system.
+    /// Ctrl-C; and as SIGTERM Ctrl-Break, as SIGHUP the end of the console, of the session or of
+    /// the system.
     pub(super) struct Signals {
         interrupt: CtrlC,
         terminate: CtrlBreak,
@@ -204,8 +207,8 @@ pub(crate) fn ended(pid: Option<u32>) {
 
 /// Ends the process if it has not ended some time after a signal, or soon after a second one.
 ///
-/// The command itself may be stuck: in a write to a pipe that nobody reads, or with a server that does not answer. So this
-/// runs on a thread of its own.
+/// The command itself may be stuck: in a write to a pipe that nobody reads, or with a server that
+/// does not answer. So this runs on a thread of its own.
 pub(crate) fn guard() {
     let watch = || {
         let runtime = tokio::runtime::Builder::new_current_thread()

@@ -20,7 +20,8 @@ Environment:
 `cas man` has all of it. Compatible with cas.zig and the scripts of the cas skill:
 cas smoke_check, cas instance_runner, cas proxy, cas rate_limits.";
 
-/// The commands that programs run: usage errors are one line, and the configuration file does not apply.
+/// The commands that programs run: usage errors are one line, and the configuration file does not
+/// apply.
 pub(crate) const FOR_PROGRAMS: [&str; 7] = [
     "proxy",
     "smoke-check",
@@ -76,24 +77,20 @@ pub(crate) fn report(error: clap::Error, is_for_programs: bool) -> ExitCode {
         error.kind(),
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
     );
-    if !is_help && is_for_programs {
-        let text = error.render().to_string();
-        let lines = text
-            .lines()
-            .map(str::trim)
-            .take_while(|line| !line.is_empty());
-        let line = lines.collect::<Vec<_>>().join(" ");
-        complain(line.trim_start_matches("error: "));
-        return ExitCode::from(USAGE);
-    }
-    // NB. What quotes the command line may hold anything.
-    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        // If even standard error is gone there is nobody to tell.
-        let _ = error.print();
-        return ExitCode::from(USAGE);
-    }
     if !is_help {
-        return whole(error);
+        let mut text = error.render().to_string();
+        if is_for_programs {
+            let lines = text.lines().map(str::trim);
+            let lines: Vec<_> = lines.take_while(|line| !line.is_empty()).collect();
+            text = lines.join(" ");
+        } else if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+            // If even standard error is gone, nobody can be told.
+            let _ = error.print();
+            return ExitCode::from(USAGE);
+        }
+        // NB. It quotes the command line, which may hold anything.
+        complain(text.trim_start_matches("error: "));
+        return ExitCode::from(USAGE);
     }
     match error.print() {
         Ok(()) => ExitCode::SUCCESS,
@@ -104,11 +101,4 @@ pub(crate) fn report(error: clap::Error, is_for_programs: bool) -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// All that clap says: what is wrong, what may have been meant, how it is used.
-fn whole(error: &clap::Error) -> ExitCode {
-    let text = error.render().to_string();
-    complain(text.trim_start_matches("error: "));
-    ExitCode::from(USAGE)
 }

@@ -35,7 +35,8 @@ pub(crate) fn millis(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_millis(number))
 }
 
-/// A time in the past, in seconds since the epoch: an age, a day of the local calendar, or the seconds.
+/// A time in the past, in seconds since the epoch: an age, a day of the local calendar, or the
+/// seconds.
 pub(crate) fn since(text: &str) -> Result<i64, String> {
     if let Ok(seconds) = text.parse() {
         return Ok(seconds);

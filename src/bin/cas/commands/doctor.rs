@@ -5,21 +5,23 @@ use std::{path::PathBuf, time::Duration};
 use anstyle::AnsiColor;
 use cas_sdk::{
     CasClient, Filter, RpcErrorKind, find_codex,
-    schema::{self, Contract, Drift, DriftError, Needs, Profile},
+    schema::{self, Contract, Drift, DriftError, Profile},
 };
-use serde::{Serialize, de::IgnoredAny};
+use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::preflight;
 use crate::{
-    failure::{self, FAILED},
-    output::{Failure, Result, Styled, json as json_line, line},
+    failure::FAILED,
+    output::{Failure, Members, Result, Styled, json as json_line, line},
+    reason::reason,
     screen::{BOLD, DIM},
     server::{Server, close, join},
 };
 
-/// Show which codex is used, whether it speaks the protocol that this program was built with, and who is logged in.
+/// Show which codex is used, whether it speaks the protocol that this program was built with, and
+/// who is logged in.
 ///
 /// Drift is not a failure: methods and fields that are not built in are passed through. Exits with
 /// 1 if codex can't be found or started. For a running server (--connect), drift can't be
@@ -85,8 +87,7 @@ async fn look(args: &Args, found: &mut Findings) -> Result {
         // A server that is only too old can be looked at.
         let client = join(args.server.builder(), endpoint.any_version()).await?;
         with_server(&client, found).await;
-        let needs = (Profile::ALL.iter()).fold(Needs::new(), |needs, one| needs.profile(*one));
-        let contract = schema::contract_of(&client, needs).await;
+        let contract = schema::contract_of(&client, preflight::needs(&Profile::ALL)).await;
         found.contract = Some(contract.map_err(|error| error.to_string()));
         close(&client).await;
         return rejected(found);
@@ -106,7 +107,7 @@ async fn look(args: &Args, found: &mut Findings) -> Result {
     found.contract = Some(contract.map_err(|error| error.to_string()));
     rejected(found)?;
     if let Some(Err(error)) = &found.drift {
-        return Err(failure::reason(error).into());
+        return Err(reason(error).into());
     }
     Ok(())
 }
@@ -126,7 +127,8 @@ async fn with_server(client: &CasClient, found: &mut Findings) {
     }
     let account = client.call::<Value>("account/read", &json!({})).await;
     found.account = Some(account.map_err(|error| error.to_string()));
-    // It answers with the defaults or not at all where the file is wrong, and a thread can't be started then.
+    // It answers with the defaults or not at all where the file is wrong, and a thread can't be
+    // started then.
     let config = client
         .call::<IgnoredAny>("config/read", &json!({"includeLayers": false}))
         .await;
@@ -150,54 +152,48 @@ async fn with_server(client: &CasClient, found: &mut Findings) {
     }
 }
 
-/// The report of `--json`, in this order.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Report<'a> {
-    ok: bool,
-    error: Option<&'a str>,
-    codex: Option<&'a PathBuf>,
-    address: Option<&'a str>,
-    version: Option<&'a str>,
-    built_for: &'static str,
-    codex_home: Option<&'a str>,
-    account: Value,
-    config_warnings: &'a [String],
-    drift: Value,
-    contract: Value,
-}
-
 impl Findings {
-    fn report(&self) -> Report<'_> {
-        Report {
-            ok: self.error.is_none(),
-            error: self.error.as_deref(),
-            codex: self.codex.as_ref(),
-            address: self.address.as_deref(),
-            version: self.version.as_deref(),
-            built_for: built_for(),
-            codex_home: self.home.as_deref(),
-            account: match &self.account {
-                Some(Ok(account)) => account.clone(),
-                Some(Err(error)) => json!({ "error": error }),
-                None => Value::Null,
-            },
-            config_warnings: &self.warnings,
-            drift: match &self.drift {
-                Some(Ok(drift)) => {
-                    json!({"methods": listed(&drift.methods), "fields": listed(&drift.fields)})
-                }
-                Some(Err(error)) => json!({"error": error.to_string()}),
-                None => Value::Null,
-            },
-            contract: match &self.contract {
-                Some(Ok(contract)) => {
-                    json!({"ok": contract.is_met(), "unmet": preflight::unmet(contract)})
-                }
-                Some(Err(error)) => json!({ "error": error }),
-                None => Value::Null,
-            },
-        }
+    /// The report of `--json`, in this order.
+    fn report(&self) -> Members<11> {
+        let error = |error: &str| json!({ "error": error });
+        Members([
+            ("ok", self.error.is_none().into()),
+            ("error", json!(self.error)),
+            ("codex", json!(self.codex)),
+            ("address", json!(self.address)),
+            ("version", json!(self.version)),
+            ("builtFor", built_for().into()),
+            ("codexHome", json!(self.home)),
+            (
+                "account",
+                match &self.account {
+                    Some(Ok(account)) => account.clone(),
+                    Some(Err(text)) => error(text),
+                    None => Value::Null,
+                },
+            ),
+            ("configWarnings", json!(self.warnings)),
+            (
+                "drift",
+                match &self.drift {
+                    Some(Ok(drift)) => {
+                        json!({"methods": listed(&drift.methods), "fields": listed(&drift.fields)})
+                    }
+                    Some(Err(drift)) => error(&drift.to_string()),
+                    None => Value::Null,
+                },
+            ),
+            (
+                "contract",
+                match &self.contract {
+                    Some(Ok(contract)) => {
+                        json!({"ok": contract.is_met(), "unmet": preflight::unmet(contract)})
+                    }
+                    Some(Err(text)) => error(text),
+                    None => Value::Null,
+                },
+            ),
+        ])
     }
 
     fn show(&self, verbose: bool) -> Result {
@@ -218,19 +214,19 @@ impl Findings {
             Some(Ok(())) | None => {}
         }
         for warning in &self.warnings {
-            so_so("config", warning)?;
+            warn("config", warning)?;
         }
         match &self.account {
             None => {}
             Some(Err(error)) => bad("account", &format!("can't be read: {error}"))?,
             Some(Ok(account)) => match login(account) {
                 (true, text) => good("account", &text)?,
-                (false, text) => so_so("account", &text)?,
+                (false, text) => warn("account", &text)?,
             },
         }
         match &self.contract {
             Some(Ok(contract)) if contract.is_met() => good("needs", &contract.to_string())?,
-            Some(Ok(contract)) => so_so("needs", &contract.to_string())?,
+            Some(Ok(contract)) => warn("needs", &contract.to_string())?,
             Some(Err(_)) | None => {}
         }
         if let Some(Ok(drift)) = &self.drift {
@@ -238,7 +234,7 @@ impl Findings {
             if drift.is_empty() {
                 good("protocol", &text)?;
             } else {
-                so_so("protocol", &text)?;
+                warn("protocol", &text)?;
             }
             if verbose && !drift.is_empty() {
                 line(drift)?;
@@ -281,7 +277,7 @@ fn good(name: &str, text: &str) -> Result {
     entry("✓", AnsiColor::Green, name, text)
 }
 
-fn so_so(name: &str, text: &str) -> Result {
+fn warn(name: &str, text: &str) -> Result {
     entry("!", AnsiColor::Yellow, name, text)
 }
 

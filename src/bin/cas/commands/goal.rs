@@ -8,14 +8,13 @@ use cas_sdk::{
     thread::GoalOnResume,
     turn::{Goal, GoalEnd, GoalEvent, GoalOutcome, GoalState, SetGoal},
 };
-use serde::Serialize;
 use serde_json::{Value, json, value::RawValue};
 use tokio::time::timeout;
 
 use crate::{
     failure::{DONE, FAILED, TIMED_OUT},
     input::text,
-    output::{Failure, Result, complain, field, json as json_line, line},
+    output::{Failure, Members, Result, complain, field, json as json_line, line},
     server::{OneThread, close_in_time, parsed, thread_named},
     signals::{INTERRUPT, Signals},
     when::duration,
@@ -118,7 +117,7 @@ async fn begin(args: &Args, client: &CasClient) -> Result<Option<Goal>> {
         Action::Clear(_) => {
             present(client, &id).await?;
             let answer = call(client, "thread/goal/clear", &json!({"threadId": id})).await?;
-            one.told(&answer, format_args!("removed the goal of {}", field(&id)))?;
+            one.report(&answer, format_args!("removed the goal of {}", field(&id)))?;
         }
         Action::Set {
             objective,
@@ -167,11 +166,11 @@ async fn pause(client: &CasClient, one: &OneThread, id: &str) -> Result {
             field(id),
             field(&status)
         );
-        return one.told(&answer, text);
+        return one.report(&answer, text);
     }
     let params = json!({"threadId": id, "status": "paused"});
     let answer = call(client, "thread/goal/set", &params).await?;
-    one.told(&answer, format_args!("paused the goal of {}", field(id)))
+    one.report(&answer, format_args!("paused the goal of {}", field(id)))
 }
 
 /// The thread, with a goal that does not go on before it is asked to.
@@ -214,28 +213,17 @@ async fn follow(mut goal: Goal, json: bool, signals: &mut Signals) -> Result<u8>
     }
 }
 
-/// `docs/json.md` shows it.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Report<'a> {
-    end: &'a str,
-    complete: bool,
-    turns: u64,
-    text: &'a str,
-    status: &'a str,
-    tokens_used: i64,
-}
-
 fn ended(outcome: &GoalOutcome, json: bool) -> Result<u8> {
     if json {
-        json_line(&Report {
-            end: end_name(&outcome.end),
-            complete: outcome.is_complete(),
-            turns: outcome.turns,
-            text: &outcome.text,
-            status: outcome.goal.status.as_str(),
-            tokens_used: outcome.goal.tokens_used,
-        })?;
+        // `docs/json.md` shows it.
+        json_line(&Members([
+            ("end", end_name(&outcome.end).into()),
+            ("complete", outcome.is_complete().into()),
+            ("turns", outcome.turns.into()),
+            ("text", outcome.text.as_str().into()),
+            ("status", outcome.goal.status.as_str().into()),
+            ("tokensUsed", outcome.goal.tokens_used.into()),
+        ]))?;
     } else if !outcome.is_complete() {
         complain(&not_reached(&outcome.end, outcome.turns));
     }

@@ -12,8 +12,9 @@ use tokio::time::sleep;
 use super::threads::tilde;
 use crate::{
     connect::Connect,
-    failure::{DONE, FAILED, reason},
+    failure::{DONE, FAILED},
     output::{Failure, Result, cell, fail, json as json_line, line, verbatim},
+    reason::reason,
     screen::{Table, height, is_dumb},
     server::short,
     signals::{Caught, Signals},
@@ -157,9 +158,8 @@ fn rows(live: &Live, unreachable: Vec<&Unreachable>, all: bool) -> Vec<Row> {
             .filter(|thread| all || thread.role != ThreadRole::Helper)
             .collect();
         if threads.is_empty() {
-            let none = ["", "no thread", "", ""].map(str::to_owned);
-            let [id, status, cwd, title] = none;
-            rows.push((4, [id, status, cwd, title, address.clone()]));
+            let row = ["", "no thread", "", "", &address];
+            rows.push((4, row.map(str::to_owned)));
         }
         for thread in threads {
             let (order, status) = status(thread);
@@ -195,15 +195,8 @@ fn rows(live: &Live, unreachable: Vec<&Unreachable>, all: bool) -> Vec<Row> {
         ));
     }
     for place in unreachable {
-        let empty = String::new;
-        let row = [
-            empty(),
-            "unreachable".to_owned(),
-            empty(),
-            empty(),
-            place.error.to_string(),
-        ];
-        rows.push((5, row));
+        let row = ["", "unreachable", "", "", &place.error.to_string()];
+        rows.push((5, row.map(str::to_owned)));
     }
     rows.sort_by_key(|(order, _)| *order);
     rows.into_iter().map(|(_, row)| row).collect()

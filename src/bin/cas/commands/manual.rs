@@ -1,4 +1,5 @@
-//! `cas man` and `cas completions`: the manual and the shell's help, made from the flags themselves.
+//! `cas man` and `cas completions`: the manual and the shell's help, made from the flags
+//! themselves.
 
 use std::{fs, io, path::PathBuf};
 

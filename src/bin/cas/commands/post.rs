@@ -78,7 +78,7 @@ const UNKNOWN: u8 = 5;
 /// What became of the message.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Told {
+struct Report {
     receipt: &'static str,
     thread_id: String,
     turn_id: Option<String>,
@@ -130,7 +130,7 @@ impl Args {
 async fn post(client: &CasClient, args: &Args, message: Message) -> Result<u8> {
     let id = thread_named(client, &args.thread).await?;
     let thread = client.thread(id.as_str());
-    let mut told = Told {
+    let mut report = Report {
         receipt: "unknown",
         thread_id: id,
         turn_id: None,
@@ -141,24 +141,24 @@ async fn post(client: &CasClient, args: &Args, message: Message) -> Result<u8> {
     let receipt = match thread.deliver(message).await {
         Ok(receipt) => receipt,
         Err(error @ Error::Indeterminate { .. }) => {
-            told.error = Some(error.to_string());
-            return told.finish(args, UNKNOWN);
+            report.error = Some(error.to_string());
+            return report.finish(args, UNKNOWN);
         }
         Err(error) if error.rpc_kind() == Some(RpcErrorKind::ThreadMissing) => {
-            return Err(unreached(args, &told.thread_id).into());
+            return Err(unreached(args, &report.thread_id).into());
         }
         Err(error) => return Err(error.into()),
     };
     let turn_id = receipt.turn_id().map(str::to_owned);
-    told.turn_id = turn_id;
+    report.turn_id = turn_id;
     match receipt {
-        Receipt::Steered { .. } => told.receipt = "steered",
-        Receipt::Started { .. } => told.receipt = "started",
-        Receipt::Posted { .. } => told.receipt = "posted",
-        Receipt::Queued(queued) => return told.follow(args, queued).await,
+        Receipt::Steered { .. } => report.receipt = "steered",
+        Receipt::Started { .. } => report.receipt = "started",
+        Receipt::Posted { .. } => report.receipt = "posted",
+        Receipt::Queued(queued) => return report.follow(args, queued).await,
         _ => {}
     }
-    told.finish(args, DONE)
+    report.finish(args, DONE)
 }
 
 /// Why an agent's message can't reach a thread.
@@ -173,7 +173,7 @@ fn unreached(args: &Args, thread: &str) -> String {
     )
 }
 
-impl Told {
+impl Report {
     /// Waits for a message in the queue, as long as the flags say.
     async fn follow(mut self, args: &Args, mut queued: Queued) -> Result<u8> {
         self.queue_id = Some(queued.id().to_owned());

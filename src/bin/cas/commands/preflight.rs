@@ -9,7 +9,7 @@ use cas_sdk::{
 use serde_json::{Value, json};
 
 use crate::{
-    failure::FAILED,
+    failure::done_if,
     output::{Failure, Members, Result, complain, json as json_line, line},
 };
 
@@ -91,19 +91,18 @@ pub(crate) async fn run(args: Args) -> Result {
             names.join(", ")
         ))?;
     }
-    if contract.is_met() {
-        Ok(())
-    } else {
-        Err(Failure::Exit(FAILED))
-    }
+    done_if(contract.is_met())
 }
 
 /// What of these profiles a codex does not have.
 pub(crate) async fn look(program: &Path, profiles: &[Profile]) -> Result<Contract, DriftError> {
-    let needs = profiles
-        .iter()
-        .fold(Needs::new(), |needs, profile| needs.profile(*profile));
-    schema::contract(program, needs).await
+    schema::contract(program, needs(profiles)).await
+}
+
+/// What programs with these profiles need.
+pub(crate) fn needs(profiles: &[Profile]) -> Needs {
+    let all = profiles.iter().copied();
+    all.fold(Needs::new(), Needs::profile)
 }
 
 fn could_not(failure: &Failure, json: bool) -> Result {
@@ -113,7 +112,7 @@ fn could_not(failure: &Failure, json: bool) -> Result {
     } else {
         complain(&text);
     }
-    Err(Failure::Exit(FAILED))
+    done_if(false)
 }
 
 /// For reports.

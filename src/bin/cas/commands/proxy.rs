@@ -16,9 +16,9 @@ use crate::{
 ///
 /// Starts the app-server, does the handshake, then reads commands from standard input (cas/request,
 /// cas/respond, cas/send, cas/state/get, cas/stats/get, cas/exit) and writes events to standard
-/// output (cas/ready, cas/fromServer, cas/serverRequest and others), one JSON object per line. Approvals
-/// are answered by policy; all other server requests are passed on. The end of standard input ends
-/// the instance, once all requests are answered and all running turns have ended.
+/// output (cas/ready, cas/fromServer, cas/serverRequest and others), one JSON object per line.
+/// Approvals are answered by policy; all other server requests are passed on. The end of standard
+/// input ends the instance, once all requests are answered and all running turns have ended.
 ///
 /// With --connect, the proxy joins a running server and leaves it running at the end. Other clients
 /// get the same requests, and the first answer wins. So the proxy passes all of them on, without a
@@ -31,9 +31,9 @@ use crate::{
 /// `--read-only` declines. Requests that codex reserves for a person are passed on. At the start, a
 /// line on standard error says what is approved.
 ///
-/// The request to approve a command may ask for more than the sandbox allows: to reach a host, or to
-/// write elsewhere (`networkApprovalContext`, `additionalPermissions`). It is approved like any other
-/// command. Requests for permissions alone and those of MCP servers are passed on.
+/// The request to approve a command may ask for more than the sandbox allows: to reach a host, or
+/// to write elsewhere (`networkApprovalContext`, `additionalPermissions`). It is approved like any
+/// other command. Requests for permissions alone and those of MCP servers are passed on.
 #[derive(Debug, clap::Args)]
 #[command(args_override_self = true)]
 #[command(
@@ -41,7 +41,8 @@ use crate::{
     after_help = "Try it:\n  echo '{\"type\":\"cas/request\",\"method\":\"model/list\",\"params\":{}}' | cas proxy"
 )]
 pub(crate) struct Args {
-    /// The codex executable, started as `PATH app-server` [default: `$CAS_CODEX`, else codex on `$PATH`]
+    /// The codex executable, started as `PATH app-server` [default: `$CAS_CODEX`, else codex on
+    /// `$PATH`]
     #[arg(long, value_name = "PATH")]
     codex: Option<PathBuf>,
     /// The working directory of the app-server [default: the current one]

@@ -22,7 +22,8 @@ use crate::{
 
 /// Show the account's rate limits, and how much work they leave room for.
 ///
-/// Compares for each window how much is used with how much of its time has passed. The stricter window governs.
+/// Compares for each window how much is used with how much of its time has passed. The stricter
+/// window governs.
 #[derive(Debug, clap::Args)]
 #[command(args_override_self = true)]
 #[command(
@@ -141,7 +142,7 @@ impl<'a> Report<'a> {
             let mut windows = pace.windows.iter();
             windows
                 .find(|pace| pace.window == name)
-                .map(|pace| Window::new(pace, now))
+                .map(|pace| Window::new(Some(pace), now))
         };
         let governing = pace.governing();
         Self {
@@ -157,7 +158,7 @@ impl<'a> Report<'a> {
             plan_type: limit.and_then(|limit| limit.plan_type.as_ref()?.as_str().into()),
             window_kind: governing.map(|pace| pace.window),
             now_sec: now,
-            governing: governing.map_or_else(Window::missing, |pace| Window::new(pace, now)),
+            governing: Window::new(governing, now),
             primary: window("primary"),
             secondary: window("secondary"),
         }
@@ -165,20 +166,27 @@ impl<'a> Report<'a> {
 }
 
 impl Window {
-    fn new(pace: &WindowPace, now: u64) -> Self {
-        let known = pace.delta_percent.is_some();
+    /// Of the pace of a window, which may be missing.
+    fn new(pace: Option<&WindowPace>, now: u64) -> Self {
+        let value = |of: fn(&WindowPace) -> Option<f64>| pace.and_then(of);
+        let used = value(|pace| pace.used_percent);
+        let delta = value(|pace| pace.delta_percent);
+        let resets_at = value(|pace| pace.resets_at);
+        let known = delta.is_some();
+        let tier = pace.map_or(Tier::Unknown, |pace| pace.tier);
         // A time of this century is exact as a float.
         #[expect(clippy::cast_precision_loss)]
         let left = |at: f64| ((at - now as f64) / 60.0).ceil().max(0.0);
         Self {
-            used_percent: number(pace.used_percent),
-            resets_at: number(pace.resets_at),
-            duration_mins: number(pace.window_duration_mins),
-            remaining_mins: number(pace.resets_at.filter(|_| known).map(left)),
-            elapsed_percent: number(pace.elapsed_percent.filter(|_| known)),
-            delta_percent: number(pace.delta_percent),
-            tier: pace.tier,
-            tier_reason: match (pace.used_percent, pace.delta_percent) {
+            used_percent: number(used),
+            resets_at: number(resets_at),
+            duration_mins: number(value(|pace| pace.window_duration_mins)),
+            remaining_mins: number(resets_at.filter(|_| known).map(left)),
+            elapsed_percent: number(value(|pace| pace.elapsed_percent).filter(|_| known)),
+            delta_percent: number(delta),
+            tier,
+            tier_reason: match (used, delta) {
+                _ if pace.is_none() => "window_missing",
                 (None, _) => "used_unknown",
                 (Some(used), _) if used >= 95.0 => "used_ge_95",
                 (_, None) => "pacing_unknown",
@@ -189,33 +197,17 @@ impl Window {
                 _ => "delta_ge_25",
             },
             pacing_ok: known,
-            pacing_reason: if known { "ok" } else { "missing_fields" },
-            effective_tier: effective(pace.tier),
+            pacing_reason: match pace {
+                None => "window_missing",
+                Some(_) if known => "ok",
+                Some(_) => "missing_fields",
+            },
+            // What is not known is treated as on track.
+            effective_tier: match tier {
+                Tier::Unknown => Tier::OnTrack,
+                tier => tier,
+            },
         }
-    }
-
-    fn missing() -> Self {
-        Self {
-            used_percent: Value::Null,
-            resets_at: Value::Null,
-            duration_mins: Value::Null,
-            remaining_mins: Value::Null,
-            elapsed_percent: Value::Null,
-            delta_percent: Value::Null,
-            tier: Tier::Unknown,
-            tier_reason: "window_missing",
-            pacing_ok: false,
-            pacing_reason: "window_missing",
-            effective_tier: effective(Tier::Unknown),
-        }
-    }
-}
-
-/// What is not known is treated as on track.
-fn effective(tier: Tier) -> Tier {
-    match tier {
-        Tier::Unknown => Tier::OnTrack,
-        tier => tier,
     }
 }
 
@@ -256,7 +248,7 @@ fn show(pace: &Pace, plan: Option<&str>, now: u64, args: &Args) -> Result {
     ))
 }
 
-/// When the window begins anew.
+/// When the window resets.
 fn resets(window: &WindowPace, now: u64) -> String {
     #[expect(
         clippy::cast_possible_truncation,

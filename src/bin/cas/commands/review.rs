@@ -1,22 +1,16 @@
 //! `cas review`: what a reviewer says of a repository.
 
-use std::{
-    io::{self, IsTerminal as _},
-    time::Duration,
-};
-
 use cas_sdk::{
     protocol::ReviewTarget,
     turn::{Finding, ReviewOutcome, Verdict},
 };
-use indicatif::ProgressBar;
 use serde::Serialize;
 
 use crate::{
     failure::{DECLINED, DONE, FAILED},
     input::given,
     output::{Result, complain, field, json as json_line, line},
-    screen::is_dumb,
+    screen::spinner,
     server::{Server, close},
 };
 
@@ -67,11 +61,7 @@ pub(crate) async fn run(args: Args) -> Result<u8> {
         let outcome = thread.review(args.target()).await?.finish().await?;
         Ok::<_, cas_sdk::Error>(outcome)
     };
-    let spinner = (!args.json && io::stderr().is_terminal() && !is_dumb()).then(|| {
-        let spinner = ProgressBar::new_spinner().with_message("reviewing");
-        spinner.enable_steady_tick(Duration::from_millis(100));
-        spinner
-    });
+    let spinner = (!args.json).then(|| spinner("reviewing"));
     let reviewed = reviewed.await;
     if let Some(spinner) = spinner {
         spinner.finish_and_clear();

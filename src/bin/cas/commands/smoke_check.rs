@@ -7,8 +7,9 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{
+    failure::done_if,
     input::given,
-    output::{Failure, Result, field, json as json_line, line},
+    output::{Result, field, json as json_line, line},
     server::{Server, close, start},
     when::millis,
 };
@@ -73,8 +74,7 @@ pub(crate) async fn run(args: Args) -> Result {
     let server = Server {
         codex: args.codex.clone(),
         cwd: Some(args.cwd.clone()),
-        config: Vec::new(),
-        connect: crate::connect::Connect::default(),
+        ..Server::default()
     };
     let client = server
         .builder()
@@ -107,11 +107,7 @@ pub(crate) async fn run(args: Args) -> Result {
             ))?;
         }
     }
-    if report.ok {
-        Ok(())
-    } else {
-        Err(Failure::Exit(1))
-    }
+    done_if(report.ok)
 }
 
 async fn check(client: &CasClient, report: &mut Report) {

@@ -1,11 +1,11 @@
 //! `cas steer`: more input for a running turn.
 
-use cas_sdk::live::LiveServer;
 use serde_json::{json, value::RawValue};
 
 use crate::{
     input::{given, text},
     output::{Result, field, line, raw_json},
+    running::has_thread,
     server::{Server, close, thread_named},
 };
 
@@ -34,10 +34,7 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: Args) -> Result {
     let text = text("the text", &args.text).await?;
-    let has_it = |server: &LiveServer| {
-        let mut threads = server.threads.iter();
-        threads.any(|thread| thread.id.starts_with(&args.thread))
-    };
+    let has_it = |server: &_| has_thread(server, &args.thread);
     let client = args.server.near(has_it).await?;
     let steered = async {
         let thread = thread_named(&client, &args.thread).await?;

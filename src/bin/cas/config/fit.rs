@@ -56,7 +56,7 @@ pub(super) fn fitting(
         for flag in open {
             match parse(&with(&taken, &flag)) {
                 Err(error) if is_about_others(&error) && parse(&with(&above, &flag)).is_err() => {}
-                Err(error) => return Err(told(error)),
+                Err(error) => return Err(first_line(error)),
                 Ok(()) => {}
             }
         }
@@ -86,7 +86,7 @@ fn is_about_others(error: &Error) -> bool {
 }
 
 /// The error in one line.
-fn told(error: Error) -> String {
+fn first_line(error: Error) -> String {
     let text = without_secrets(error).render().to_string();
     let first = text.lines().next().unwrap_or_default();
     first.trim_start_matches("error: ").to_owned()

@@ -1,24 +1,59 @@
-//! Checks the answers to server requests against the schema, before the app-server turns a malformed one into a refusal
-//! that nobody understands.
+//! Checks the answers to server requests against the schema, before the app-server turns a
+//! malformed one into a refusal that nobody understands.
 
-use std::{fmt::Write as _, sync::LazyLock};
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    sync::{LazyLock, Mutex, PoisonError},
+};
 
-use serde_json::{Map, Value};
+use jsonschema::{
+    Draft, ValidationError, Validator,
+    error::{TypeKind, ValidationErrorKind as Kind},
+    paths::LocationSegment,
+};
+use serde_json::{Value, json};
 
 /// What `codegen/answers.rs` cut out of the schema.
 static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
-    serde_json::from_str(cas_sdk::internal::ANSWERS).expect("the build script writes JSON")
+    // A value that fits two forms is as good as a value that fits one.
+    let schema = cas_sdk::internal::ANSWERS.replace(r#""oneOf":"#, r#""anyOf":"#);
+    serde_json::from_str(&schema).expect("the build script writes JSON")
 });
+
+/// The validators by method. Building one takes a while, so it is built for the first answer.
+static VALIDATORS: Mutex<BTreeMap<String, Option<Validator>>> = Mutex::new(BTreeMap::new());
+
+/// Returns `None` for a definition that is not understood, such as one of a later codex.
+fn validator(definition: &str) -> Option<Validator> {
+    let reference = format!("#/definitions/{definition}");
+    let root = json!({"allOf": [{"$ref": reference}], "definitions": SCHEMA["definitions"]});
+    jsonschema::options()
+        // In this draft 1.0 is not an integer, as for the app-server.
+        .with_draft(Draft::Draft4)
+        .should_validate_formats(false)
+        .build(&root)
+        .ok()
+}
 
 /// Checks the `result` for a method; a method that the schema doesn't know takes anything.
 ///
 /// # Errors
-/// Where the result differs from what the schema wants there.
+/// Where the result differs from what the schema wants there. The values of the result are not
+/// repeated.
 pub(super) fn check(method: &str, result: &Value) -> Result<(), String> {
-    let Some(name) = SCHEMA["methods"][method].as_str() else {
+    let Some(definition) = SCHEMA["methods"][method].as_str() else {
         return Ok(());
     };
-    fits(&SCHEMA["definitions"][name], result, "result").map_err(|mut wrong| {
+    let mut validators = VALIDATORS.lock().unwrap_or_else(PoisonError::into_inner);
+    let validator = validators
+        .entry(method.to_owned())
+        .or_insert_with(|| validator(definition));
+    let Some(validator) = validator else {
+        return Ok(());
+    };
+    validator.validate(result).map_err(|error| {
+        let mut wrong = sentence(&error);
         if method == "account/chatgptAuthTokens/refresh" && result.get("idToken").is_some() {
             wrong.push_str(
                 "; {idToken, accessToken} is an older form, now it is {accessToken, chatgptAccountId, chatgptPlanType?}",
@@ -28,164 +63,70 @@ pub(super) fn check(method: &str, result: &Value) -> Result<(), String> {
     })
 }
 
-/// Checks a value against a schema of the kind that codex writes; `at` is the path to the value.
-fn fits(schema: &Value, value: &Value, at: &str) -> Result<(), String> {
-    let Value::Object(schema) = schema else {
-        return match schema {
-            Value::Bool(false) => Err(format!("{at} must not be there")),
-            _ => Ok(()),
+/// What is wrong, and where.
+fn sentence(error: &ValidationError<'_>) -> String {
+    let mut place = "result".to_owned();
+    for segment in error.instance_path() {
+        let _ = match segment {
+            LocationSegment::Property(name) => write!(place, ".{name}"),
+            LocationSegment::Index(index) => write!(place, "[{index}]"),
         };
-    };
-    if let Some(name) = schema.get("$ref").and_then(Value::as_str) {
-        let name = name.trim_start_matches("#/definitions/");
-        return fits(&SCHEMA["definitions"][name], value, at);
     }
-    if let Some(types) = schema.get("type") {
-        let types: Vec<&str> = match types {
-            Value::Array(types) => types.iter().filter_map(Value::as_str).collect(),
-            one => one.as_str().into_iter().collect(),
-        };
-        if !types.iter().any(|name| is(name, value)) {
-            return Err(format!("{at} must be {}", types.join(" or ")));
+    match error.kind() {
+        Kind::Required { property } => {
+            format!(
+                "{place}.{} is missing",
+                property.as_str().unwrap_or_default()
+            )
         }
-    }
-    if let Some(words) = schema.get("enum").and_then(Value::as_array)
-        && !words.contains(value)
-    {
-        return Err(format!("{at} must be {}", list(words)));
-    }
-    if let (Some(least), Some(number)) = (
-        schema.get("minimum").and_then(Value::as_f64),
-        value.as_f64(),
-    ) && number < least
-    {
-        return Err(format!("{at} must be at least {least}"));
-    }
-    for part in branches(schema, "allOf") {
-        fits(part, value, at)?;
-    }
-    for key in ["oneOf", "anyOf"] {
-        one_of(branches(schema, key), value, at)?;
-    }
-    if let Value::Object(members) = value {
-        object(schema, members, at)?;
-    }
-    if let (Some(schema), Value::Array(items)) = (schema.get("items"), value) {
-        for (index, item) in items.iter().enumerate() {
-            fits(schema, item, &format!("{at}[{index}]"))?;
+        Kind::Type {
+            kind: TypeKind::Single(kind),
+        } => format!("{place} must be {kind}"),
+        Kind::Type {
+            kind: TypeKind::Multiple(kinds),
+        } => {
+            let kinds: Vec<_> = kinds.iter().map(|kind| kind.to_string()).collect();
+            format!("{place} must be {}", kinds.join(" or "))
         }
-    }
-    Ok(())
-}
-
-fn object(
-    schema: &Map<String, Value>,
-    members: &Map<String, Value>,
-    at: &str,
-) -> Result<(), String> {
-    for key in branches(schema, "required")
-        .iter()
-        .filter_map(Value::as_str)
-    {
-        if !members.contains_key(key) {
-            return Err(format!("{at}.{key} is missing"));
+        Kind::Enum { options } => format!("{place} must be {}", one_of(options.as_array())),
+        Kind::AnyOf { context } => {
+            let here = error.instance_path().as_str();
+            let is_meant = |form: &&Vec<_>| !form.iter().any(|error| is_of_another(error, here));
+            let mut meant = context.iter().filter(is_meant);
+            if let (Some([error, ..]), None) = (meant.next().map(Vec::as_slice), meant.next()) {
+                return sentence(error);
+            }
+            let is_word = error.instance().is_string();
+            let errors = context.iter().flatten().filter(|_| is_word);
+            let words = errors.filter_map(|error| match error.kind() {
+                Kind::Enum { options } => options.as_array(),
+                _ => None,
+            });
+            match one_of(words) {
+                words if words.is_empty() => {
+                    format!("{place} has none of the forms that the schema knows")
+                }
+                words => format!("{place} must be {words}"),
+            }
         }
-    }
-    let properties = schema.get("properties").and_then(Value::as_object);
-    for (key, value) in members {
-        let rule = properties
-            .and_then(|p| p.get(key))
-            .or_else(|| schema.get("additionalProperties"));
-        if let Some(rule) = rule {
-            fits(rule, value, &format!("{at}.{key}"))?;
-        }
-    }
-    Ok(())
-}
-
-/// Whether the value fits one of several forms. If not, the error is that of the most likely form.
-fn one_of(forms: &[Value], value: &Value, at: &str) -> Result<(), String> {
-    let mut complaints = Vec::new();
-    for form in forms {
-        match fits(form, value, at) {
-            Ok(()) => return Ok(()),
-            Err(wrong) => complaints.push((depth(form, value), wrong)),
-        }
-    }
-    match complaints.iter().map(|(depth, _)| *depth).max() {
-        None => Ok(()),
-        Some(0) => {
-            let words: Vec<Value> = forms
-                .iter()
-                .flat_map(|form| match form {
-                    Value::Object(form) => branches(form, "enum"),
-                    _ => &[],
-                })
-                .cloned()
-                .collect();
-            Err(match (words.is_empty(), value) {
-                (false, Value::String(_)) => format!("{at} must be {}", list(&words)),
-                _ => format!("{at} has none of the forms that the schema knows"),
-            })
-        }
-        Some(best) => Err(complaints
-            .into_iter()
-            .find(|(depth, _)| *depth == best)
-            .map(|(_, wrong)| wrong)
-            .unwrap_or_default()),
+        _ => error.masked_with(place).to_string(),
     }
 }
 
-/// How likely it is that a value was meant in this form: 2 if its `type` is the form's, 1 if it has
-/// all keys that the form requires.
-fn depth(form: &Value, value: &Value) -> u8 {
-    let Value::Object(members) = value else {
-        return 0;
-    };
-    let form = match form.get("$ref").and_then(Value::as_str) {
-        Some(name) => &SCHEMA["definitions"][name.trim_start_matches("#/definitions/")],
-        None => form,
-    };
-    let tag = &form["properties"]["type"]["enum"];
-    if tag
-        .as_array()
-        .is_some_and(|words| members.get("type").is_some_and(|tag| words.contains(tag)))
-    {
-        return 2;
-    }
-    let required = form["required"].as_array().map_or(&[][..], Vec::as_slice);
-    let has_all = required
-        .iter()
-        .all(|key| key.as_str().is_some_and(|key| members.contains_key(key)));
-    u8::from(tag.is_null() && !required.is_empty() && has_all)
-}
-
-fn branches<'a>(schema: &'a Map<String, Value>, key: &str) -> &'a [Value] {
-    schema
-        .get(key)
-        .and_then(Value::as_array)
-        .map_or(&[], Vec::as_slice)
-}
-
-fn is(name: &str, value: &Value) -> bool {
-    match name {
-        "object" => value.is_object(),
-        "array" => value.is_array(),
-        "string" => value.is_string(),
-        "boolean" => value.is_boolean(),
-        "null" => value.is_null(),
-        "integer" => value.is_i64() || value.is_u64(),
-        "number" => value.is_number(),
-        _ => true,
+/// Whether the error shows that the value was meant in another of several forms: it has another
+/// type, or its tag names another form. `here` is the path of the value.
+fn is_of_another(error: &ValidationError<'_>, here: &str) -> bool {
+    let at = error.instance_path().as_str().strip_prefix(here);
+    match error.kind() {
+        Kind::Type { .. } => at == Some(""),
+        Kind::Enum { .. } => matches!(at, Some("" | "/type" | "/kind")),
+        _ => false,
     }
 }
 
-fn list(words: &[Value]) -> String {
-    let mut text = String::new();
-    for (index, word) in words.iter().enumerate() {
-        let _ = write!(text, "{}{word}", if index == 0 { "" } else { " or " });
-    }
-    text
+fn one_of<'a>(words: impl IntoIterator<Item = &'a Vec<Value>>) -> String {
+    let words: Vec<_> = words.into_iter().flatten().map(Value::to_string).collect();
+    words.join(" or ")
 }
 
 #[cfg(test)]
@@ -193,6 +134,18 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn the_answers_to_every_method_of_the_schema_can_be_checked() {
+        let methods = SCHEMA["methods"].as_object().unwrap();
+        for (method, definition) in methods {
+            assert!(
+                validator(definition.as_str().unwrap()).is_some(),
+                "{method}"
+            );
+        }
+        assert!(methods.len() > 5);
+    }
 
     #[test]
     fn good_answers_of_every_method_pass() {
@@ -256,6 +209,21 @@ mod tests {
                 "result.contentItems[0] has none of the forms",
             ),
             ("item/tool/call", json!([]), "result must be object"),
+            (
+                "item/commandExecution/requestApproval",
+                json!({"decision": "no"}),
+                r#"result.decision must be "accept" or "acceptForSession""#,
+            ),
+            (
+                "item/commandExecution/requestApproval",
+                json!({"decision": {"allow": true}}),
+                "result.decision has none of the forms",
+            ),
+            (
+                "item/permissions/requestApproval",
+                json!({"permissions": {"fileSystem": {"globScanMaxDepth": 1.0}}}),
+                "result.permissions.fileSystem.globScanMaxDepth must be null or integer",
+            ),
             (
                 "item/tool/requestUserInput",
                 json!({"answers": {"q": {"answers": "a"}}}),

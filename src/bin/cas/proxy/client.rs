@@ -8,7 +8,7 @@ use super::{
     answers,
     command::{self, Answer, Command, complete, id_key},
     events::OwnedKeys,
-    requests::{Lane, Origin, Request, Taken, Unanswered},
+    requests::{Admission, Lane, Origin, Request, Unanswered},
     scan::Kind,
     session::{Phase, Reason, Session, refusal},
 };
@@ -91,9 +91,9 @@ impl Session {
     fn take(&mut self, line: &str, request: Request, frame: String) {
         let (id, now) = (request.id.clone(), self.clock(Instant::now()));
         let wrong = match self.requests.take(request, frame, now) {
-            Taken::Yes => return self.send_waiting(),
-            Taken::IdInUse => "another request that has no answer yet has this id",
-            Taken::TooMany => "too many requests wait for an answer",
+            Admission::Yes => return self.send_waiting(),
+            Admission::IdInUse => "another request that has no answer yet has this id",
+            Admission::TooMany => "too many requests wait for an answer",
         };
         self.error(wrong, |m| {
             m.raw("id", Some(&id)).raw("msg", Some(line));
@@ -152,7 +152,8 @@ impl Session {
                 }
                 self.send(msg, Reason::ClientRaw);
             }
-            // It takes a place like any other. Two with one id can't be told apart, so the second is merely sent.
+            // It takes a place like any other. Two with one id can't be told apart, so the second
+            // is merely sent.
             (Kind::Request, Some(id), Some(method))
                 if self.server_listens && !self.requests.contains(id) =>
             {
@@ -200,7 +201,8 @@ fn check_error(error: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// The routing keys that a request's answer takes from its params: the fields themselves and no others.
+/// The routing keys that a request's answer takes from its params: the fields themselves and no
+/// others.
 fn hints(params: Option<&str>) -> OwnedKeys {
     #[derive(Default, serde::Deserialize)]
     #[serde(default)]

@@ -169,7 +169,8 @@ fn with_text_elements(params: &str) -> Cow<'_, str> {
             && serde_json::from_str::<Item<'_>>(item)
                 .is_ok_and(|i| i.r#type == "text" && i.text_elements.is_none());
         if wants {
-            // The item is a part of the params, so its distance from their start is its place in them.
+            // The item is a part of the params, so its distance from their start is its place in
+            // them.
             let end = item.as_ptr() as usize - params.as_ptr() as usize + item.len() - 1;
             out.push_str(&params[copied..end]);
             out.push_str(r#","text_elements":[]"#);

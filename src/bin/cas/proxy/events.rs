@@ -1,7 +1,7 @@
 //! The events: one JSON object a line, written straight into the queue.
 //!
-//! Nothing is built up to be serialised afterwards: the members are appended as text, and what came from elsewhere (`msg`,
-//! ids, routing keys) is copied as it stands.
+//! Nothing is built up to be serialised afterwards: the members are appended as text, and what came
+//! from elsewhere (`msg`, ids, routing keys) is copied as it stands.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -1,14 +1,14 @@
 //! The options of a proxy: the flags of `cas proxy` as a value.
 
-use std::{fmt, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use cas_sdk::live::Endpoint;
 
 /// The options of an instance. [`Default`] has the documented default of every field.
 #[derive(Clone)]
 pub(crate) struct Options {
-    /// The codex executable, a path or a name on `$PATH`; started as `PATH app-server`. Default: `$CAS_CODEX`, else
-    /// `codex`.
+    /// The codex executable, a path or a name on `$PATH`; started as `PATH app-server`. Default:
+    /// `$CAS_CODEX`, else `codex`.
     pub(crate) codex: Option<PathBuf>,
     /// The server to join instead of starting one. Other clients get its requests too, so they are
     /// passed on without a time limit, and only the orchestrator answers them. Default: none.
@@ -21,8 +21,9 @@ pub(crate) struct Options {
     /// directory ends what a killed instance has left running. On Linux and macOS; elsewhere it is
     /// ignored. Default: none.
     pub(crate) registry: Option<PathBuf>,
-    /// Where the last thread id is kept; a relative path is below `cwd`. Default: `~/.codex/cas/state/<hash>.json`, the
-    /// hash being the first 16 hex digits of the SHA-256 of the absolute `cwd`.
+    /// Where the last thread id is kept; a relative path is below `cwd`. Default:
+    /// `~/.codex/cas/state/<hash>.json`, the hash being the first 16 hex digits of the SHA-256 of
+    /// the absolute `cwd`.
     pub(crate) state_file: Option<PathBuf>,
     /// `clientInfo.name` of `initialize`. Default: `cas`.
     pub(crate) client_name: String,
@@ -43,7 +44,8 @@ pub(crate) struct Options {
     /// late. The time while reading is paused does not count. Requests that are answered only when
     /// their work is done, such as `command/exec`, have no limit. Default: 60 s.
     pub(crate) request_timeout: Option<Duration>,
-    /// How long the orchestrator may take to answer a forwarded server request; `None` waits for ever. Default: 30 s.
+    /// How long the orchestrator may take to answer a forwarded server request; `None` waits for
+    /// ever. Default: 30 s.
     pub(crate) server_request_timeout: Option<Duration>,
     /// How long the app-server may take to answer `initialize`. Default: 10 s.
     pub(crate) handshake_timeout: Duration,
@@ -51,22 +53,6 @@ pub(crate) struct Options {
     pub(crate) approvals: ApprovalPolicy,
     /// Notifications that the server should not send, by their exact method.
     pub(crate) opt_out_notification_methods: Vec<String>,
-}
-
-impl fmt::Debug for Options {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The values of variables may be secrets.
-        let env: Vec<_> = self.env.iter().map(|(name, _)| name).collect();
-        f.debug_struct("Options")
-            .field("codex", &self.codex)
-            .field("connect", &self.connect)
-            .field("cwd", &self.cwd)
-            .field("env", &env)
-            .field("state_file", &self.state_file)
-            .field("client_name", &self.client_name)
-            .field("approvals", &self.approvals)
-            .finish_non_exhaustive()
-    }
 }
 
 impl Default for Options {
@@ -166,22 +152,4 @@ pub(crate) enum SkillDecision {
     Approve,
     /// Decline.
     Decline,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Options;
-
-    #[test]
-    fn the_debug_of_a_proxys_options_has_no_values_of_variables() {
-        let options = Options {
-            env: vec![("API_KEY".into(), "hunter2".into())],
-            ..Options::default()
-        };
-        let shown = format!("{options:?}");
-        assert!(
-            shown.contains("API_KEY") && !shown.contains("hunter2"),
-            "{shown}"
-        );
-    }
 }

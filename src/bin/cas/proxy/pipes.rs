@@ -82,7 +82,8 @@ pub(super) struct Output<O> {
 }
 
 impl<O: AsyncWrite + Unpin> Output<O> {
-    /// Writes a part of `bytes`; waits for ever if there are none. Cancel safe: nothing is written before it is ready.
+    /// Writes a part of `bytes`; waits for ever if there are none. Cancel safe: nothing is written
+    /// before it is ready.
     pub(super) async fn write(&mut self, bytes: &[u8], counts: &mut Counts) -> io::Result<usize> {
         if bytes.is_empty() {
             return pending().await;
@@ -163,7 +164,8 @@ pub(super) async fn write_to<W: AsyncWrite + Unpin>(
     poll_fn(|cx| {
         if !bytes.is_empty() {
             let wrote = ready!(Pin::new(&mut *to).poll_write(cx, bytes));
-            // Before the connection may be left. What it can't take now, it takes when it is polled again.
+            // Before the connection may be left. What it can't take now, it takes when it is polled
+            // again.
             let _ = Pin::new(&mut *to).poll_flush(cx);
             return Poll::Ready(wrote);
         }

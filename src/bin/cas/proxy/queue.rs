@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-/// A chunk is closed when it has reached this. Large enough that one write carries many events, small enough to stay in
-/// the cache between the two.
+/// A chunk is closed when it has reached this. Large enough that one write carries many events,
+/// small enough to stay in the cache between the two.
 const CHUNK: usize = 64 * 1024;
 
 /// The bound in bytes, since the events that the other bound counts may be of any size. While

@@ -2,9 +2,9 @@
 //! each.
 //!
 //! The server takes about 160 requests at once; beyond that it refuses some and silently drops
-//! others. So it is
-//! given a window of them, as the library does. What the library counts with semaphores and tasks is counted here in
-//! plain data, since the proxy is one task and has no caller that could wait.
+//! others. So it is given a window of them, as the library does. What the library counts with
+//! semaphores and tasks is counted here in plain data, since the proxy is one task and has no
+//! caller that could wait.
 //!
 //! Every accepted request ends once: by its answer, or by an error when its time is over or the
 //! server has ended.
@@ -88,7 +88,7 @@ pub(super) struct Request {
 
 /// Whether a request was taken.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Taken {
+pub(super) enum Admission {
     /// It has a place or will have one: [`Requests::next`] has its frame then.
     Yes,
     /// Another unanswered request has its id.
@@ -136,7 +136,8 @@ struct Waiting {
     since: Duration,
 }
 
-/// All requests without an answer. Times are those of the session's clock, which stands still while reading is paused.
+/// All requests without an answer. Times are those of the session's clock, which stands still while
+/// reading is paused.
 #[derive(Debug)]
 pub(super) struct Requests {
     entries: HashMap<Box<str>, Entry>,
@@ -147,8 +148,8 @@ pub(super) struct Requests {
     urgent: usize,
     ordinary: usize,
     long: usize,
-    /// The long ones, and those that are overdue, that the server may not have read yet. It reads in order, so an answer
-    /// shows that it has read all that was sent before.
+    /// The long ones, and those that are overdue, that the server may not have read yet. It reads
+    /// in order, so an answer shows that it has read all that was sent before.
     unread_long: BTreeSet<u64>,
     unread_overdue: BTreeSet<u64>,
     /// Those that are overdue, the oldest first.
@@ -213,12 +214,12 @@ impl Requests {
             .insert(id_key(&request.id).into(), Entry { request, place });
     }
 
-    pub(super) fn take(&mut self, request: Request, frame: String, now: Duration) -> Taken {
+    pub(super) fn take(&mut self, request: Request, frame: String, now: Duration) -> Admission {
         if self.contains(&request.id) {
-            return Taken::IdInUse;
+            return Admission::IdInUse;
         }
         if self.waiting.iter().map(VecDeque::len).sum::<usize>() >= MAX_WAITING {
-            return Taken::TooMany;
+            return Admission::TooMany;
         }
         self.waiting_bytes += frame.len();
         let key: Box<str> = id_key(&request.id).into();
@@ -229,7 +230,7 @@ impl Requests {
         });
         let place = Place::Waiting;
         self.entries.insert(key, Entry { request, place });
-        Taken::Yes
+        Admission::Yes
     }
 
     /// The next frame that may be sent.
@@ -276,8 +277,9 @@ impl Requests {
         }
     }
 
-    /// Takes out the request that an answer belongs to, and tells whether the answer comes late. `read` says whether the
-    /// answer shows that the server has read the request, which an overload's does not.
+    /// Takes out the request that an answer belongs to, and tells whether the answer comes late.
+    /// `read` says whether the answer shows that the server has read the request, which an
+    /// overload's does not.
     pub(super) fn answered(
         &mut self,
         id: &str,

@@ -1,4 +1,5 @@
-//! Every request ends once, whatever happens in whatever order, and the server is never given more than it takes.
+//! Every request ends once, whatever happens in whatever order, and the server is never given more
+//! than it takes.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -27,7 +28,10 @@ fn request(id: usize, method: &str) -> Request {
 fn taken(requests: &mut Requests, ids: std::ops::Range<usize>, method: &str, now: Duration) {
     for id in ids {
         let frame = id.to_string();
-        assert_eq!(requests.take(request(id, method), frame, now), Taken::Yes);
+        assert_eq!(
+            requests.take(request(id, method), frame, now),
+            Admission::Yes
+        );
     }
 }
 
@@ -63,7 +67,8 @@ fn what_is_urgent_goes_past_what_waits_and_what_lasts_is_in_nobodys_way() {
     assert_eq!(first[0], 200);
     assert_eq!(first[1..65], (100..164).collect::<Vec<_>>());
     assert_eq!(first[65..], (0..48).collect::<Vec<_>>());
-    // An answer to what was sent after them: the server has read the long ones, and they take no place.
+    // An answer to what was sent after them: the server has read the long ones, and they take no
+    // place.
     assert_eq!(
         requests.answered("200", true, NOW).unwrap().0.lane,
         Lane::Urgent
@@ -93,7 +98,7 @@ fn a_request_without_an_answer_is_told_and_its_late_answer_is_marked() {
     assert_eq!(requests.len(), 0);
     // Its id is not free while an answer may come that bears it.
     let again = requests.take(request(2, "\"thread/list\""), "2".to_owned(), WITHIN);
-    assert_eq!(again, Taken::IdInUse);
+    assert_eq!(again, Admission::IdInUse);
     assert!(requests.answered("2", true, WITHIN).unwrap().1, "late");
     assert!(requests.answered("2", true, WITHIN).is_none());
 }
@@ -175,7 +180,7 @@ fn too_many_or_too_large_ones_are_refused_or_left_in_the_pipe() {
     let mut requests = Requests::new(None);
     taken(&mut requests, 0..MAX_WAITING, "\"thread/list\"", NOW);
     let more = request(MAX_WAITING, "\"thread/list\"");
-    assert_eq!(requests.take(more, String::new(), NOW), Taken::TooMany);
+    assert_eq!(requests.take(more, String::new(), NOW), Admission::TooMany);
     let mut requests = Requests::new(None);
     assert!(!requests.is_full());
     let large = "x".repeat(MAX_WAITING_BYTES);
@@ -240,7 +245,8 @@ fn whatever_happens_in_whatever_order_each_ends_once_and_the_server_is_not_overr
         let mut requests = Requests::new(Some(WITHIN));
         let mut now = NOW;
         let mut ends: BTreeMap<usize, usize> = BTreeMap::new();
-        // What the server has not answered, in the order it got them; and how much of that it may not have read.
+        // What the server has not answered, in the order it got them; and how much of that it may
+        // not have read.
         let (mut held, mut unread): (Vec<usize>, Vec<usize>) = (Vec::new(), Vec::new());
         let mut count = 0;
         for step in steps {

@@ -15,13 +15,11 @@ use tokio::{
 };
 
 use super::{
-    child::{Child, MAX_LINE, Parts},
-    exit::told,
+    child::{Child, MAX_LINE, Parts, exit_of},
     notice::Notice,
-    open::{join, start},
+    open::{join, registry, start},
     options::Options,
     pipes::{Input, Output, ended_early, write_to},
-    registry,
     session::{Phase, Session},
 };
 
@@ -32,8 +30,8 @@ const LAST_ANSWERS: Duration = Duration::from_secs(10);
 /// and for turns and other long work.
 const LAST_WORK: Duration = Duration::from_secs(600);
 
-/// Runs an instance to its end and returns the exit code for the process: 0 after `cas/exit` or the end of the commands,
-/// else the app-server's, and 1 where there is none.
+/// Runs an instance to its end and returns the exit code for the process: 0 after `cas/exit` or the
+/// end of the commands, else the app-server's, and 1 where there is none.
 pub(crate) async fn run(
     options: Options,
     commands: impl AsyncRead + Unpin,
@@ -54,7 +52,7 @@ pub(crate) async fn run(
         Some(notice) = notices.recv() => {
             return ended_early(notice, session, output, notices).await;
         }
-        opened = registry::open(&options, &mut session) => opened,
+        opened = registry(&options, &mut session) => opened,
     };
     let server = match &options.connect {
         Some(endpoint) => {
@@ -153,7 +151,7 @@ impl<I: AsyncRead + Unpin, O: AsyncWrite + Unpin> Instance<I, O> {
         };
         self.session.fail_requests(why);
         self.session.save_last();
-        let (code, signal) = told(self.server.status);
+        let (code, signal) = exit_of(self.server.status);
         self.session.events.emit("appServerExit", |m| {
             m.value("code", code).value("signal", signal);
         });
@@ -208,8 +206,8 @@ impl<I: AsyncRead + Unpin, O: AsyncWrite + Unpin> Instance<I, O> {
             }
         }
         let answered = self.session.to_server.len();
-        // NB. An answer to the server goes out before the next line is looked at, and before what was read is written to
-        // a slow reader.
+        // NB. An answer to the server goes out before the next line is looked at, and before what
+        // was read is written to a slow reader.
         while self.session.to_server.len() <= answered
             && self.takes_lines()
             && let Some(line) = self.server.stdout.as_mut().and_then(Input::next)
@@ -318,8 +316,8 @@ impl<I: AsyncRead + Unpin, O: AsyncWrite + Unpin> Instance<I, O> {
         .min()
     }
 
-    /// Waits for the next thing that happens. All branches are cancel safe: `fill` keeps what it read, `write` tells what
-    /// it wrote, a child can be waited for again.
+    /// Waits for the next thing that happens. All branches are cancel safe: `fill` keeps what it
+    /// read, `write` tells what it wrote, a child can be waited for again.
     async fn step(&mut self) -> Step {
         let deadline = self.deadline();
         let (takes_lines, takes_commands) = (self.takes_lines(), self.takes_commands());

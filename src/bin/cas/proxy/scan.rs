@@ -1,4 +1,5 @@
-//! One strict pass over a line: is it JSON to the last byte, and where do the parts stand that an event repeats?
+//! One strict pass over a line: is it JSON to the last byte, and where do the parts stand that an
+//! event repeats?
 //!
 //! The library's own scan (`rpc::message`) is lenient, which is right for a client that keeps what
 //! it can't read. Here the line becomes part of another JSON text, so it must be valid JSON.
@@ -192,7 +193,8 @@ impl Cursor<'_> {
         Some(())
     }
 
-    /// A value and, if it is an object, the routing keys in it: the field itself, else the `id` of the nested object.
+    /// A value and, if it is an object, the routing keys in it: the field itself, else the `id` of
+    /// the nested object.
     fn keyed(&mut self) -> Option<(Span, Keys)> {
         let start = self.at;
         let (mut own, mut nested) = (Keys::default(), Keys::default());

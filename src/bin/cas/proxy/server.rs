@@ -172,7 +172,8 @@ impl Session {
         let key: Box<str> = id_key(id).into();
         self.next_deadline += 1;
         if let Some(within) = self.answer_within {
-            // What was answered long ago needs no deadline; the newest say when there are too many of those.
+            // What was answered long ago needs no deadline; the newest say when there are too many
+            // of those.
             if self.deadlines.len() > 2 * self.forwarded.len() + 64 {
                 let forwarded = &self.forwarded;
                 self.deadlines
@@ -227,7 +228,8 @@ impl Session {
         forwarded.into_iter().chain(asked).min()
     }
 
-    /// Fails the requests whose time is over, those of the orchestrator and those that were forwarded to it.
+    /// Fails the requests whose time is over, those of the orchestrator and those that were
+    /// forwarded to it.
     pub(super) fn expire(&mut self, now: Instant) {
         if !self.paused {
             let over = self.requests.expire(self.clock(now));

@@ -1,8 +1,8 @@
-//! What a proxy knows and decides. No I/O here but the state file: lines go in, frames and events come out.
+//! What a proxy knows and decides. No I/O here but the state file: lines go in, frames and events
+//! come out.
 
 use std::{
     collections::{HashMap, VecDeque},
-    fmt::Write as _,
     mem,
     path::PathBuf,
     time::{Duration, Instant},
@@ -80,7 +80,8 @@ pub(super) struct Session {
     /// Whether the server can still be written to.
     pub(super) server_listens: bool,
     pub(super) codex: String,
-    /// The address of a server that was joined. Its requests are answered by the orchestrator alone.
+    /// The address of a server that was joined. Its requests are answered by the orchestrator
+    /// alone.
     pub(super) joined: Option<String>,
     pub(super) cwd: PathBuf,
     pub(super) pid: Option<u32>,
@@ -351,7 +352,7 @@ impl Session {
     }
 
     pub(super) fn emit_stats(&mut self, kind: &str) {
-        let pause = format!("outQueue>={}", self.max_out_queue);
+        let pause = self.pause_reason();
         self.counts.out_queue_high_water = self.events.queue.high_water;
         let state = RawValue::from_string(self.state.json.clone()).expect("it is JSON of ours");
         let snapshot = serde_json::to_string(&Snapshot {
@@ -376,14 +377,17 @@ impl Session {
         });
     }
 
+    fn pause_reason(&self) -> String {
+        format!("outQueue>={}", self.max_out_queue)
+    }
+
     /// Pauses or resumes reading by what waits to be written. Returns whether reading is paused.
     pub(super) fn balance(&mut self) -> bool {
         if !self.paused && self.events.queue.is_full() {
             self.paused = true;
             self.paused_since = Some(Instant::now());
             self.counts.io_pauses += 1;
-            let mut reason = String::new();
-            let _ = write!(reason, "outQueue>={}", self.max_out_queue);
+            let reason = self.pause_reason();
             self.events.emit("ioPaused", |m| {
                 m.value("reason", reason);
             });

@@ -14,7 +14,7 @@ pub(super) struct Turns {
     running: HashSet<Box<str>>,
     ended: VecDeque<Box<str>>,
     /// Whether the server tells when turns end.
-    told: bool,
+    has_ends: bool,
 }
 
 impl Turns {
@@ -22,7 +22,7 @@ impl Turns {
         Self {
             running: HashSet::new(),
             ended: VecDeque::new(),
-            told: !opted_out.iter().any(|method| method == "turn/completed"),
+            has_ends: !opted_out.iter().any(|method| method == "turn/completed"),
         }
     }
 
@@ -32,7 +32,7 @@ impl Turns {
 
     pub(super) fn started(&mut self, turn: &str) {
         let is_new = !self.ended.iter().any(|ended| **ended == *turn);
-        if self.told && is_new && self.running.len() < MOST {
+        if self.has_ends && is_new && self.running.len() < MOST {
             self.running.insert(turn.into());
         }
     }

@@ -1,4 +1,5 @@
-//! The mode of the terminal in which it hands out each key and shows none, and the way back from it.
+//! The mode of the terminal in which it hands out each key and shows none, and the way back from
+//! it.
 //!
 //! The signals of keys (Ctrl-C, Ctrl-Z) and the newlines of the output stay as they are.
 
@@ -28,17 +29,17 @@ const NONE: u8 = if cfg!(target_os = "linux") { 0 } else { 0xff };
 /// The terminal, and how it was before.
 static BEFORE: Mutex<Option<(OwnedFd, Termios)>> = Mutex::new(None);
 
-/// The terminal is in this mode until this is dropped.
-pub(crate) struct Taken(());
+/// While this exists, the terminal hands out each key.
+pub(crate) struct KeyMode(());
 
-impl Taken {
+impl KeyMode {
     pub(crate) fn new() -> io::Result<Self> {
         take()?;
         Ok(Self(()))
     }
 }
 
-impl Drop for Taken {
+impl Drop for KeyMode {
     fn drop(&mut self) {
         give_back();
     }
@@ -66,7 +67,8 @@ fn take() -> io::Result<()> {
     Ok(())
 }
 
-/// Sets the terminal to what it was. May be called at any time, from any thread, and more than once.
+/// Sets the terminal to what it was. May be called at any time, from any thread, and more than
+/// once.
 pub(crate) fn give_back() {
     let mut taken = BEFORE.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some((terminal, before)) = taken.take() {

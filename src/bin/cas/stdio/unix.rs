@@ -1,7 +1,9 @@
-//! Standard input and output for one task: without a thread that copies, and without changing what others share.
+//! Standard input and output for one task: without a thread that copies, and without changing what
+//! others share.
 //!
-//! A pipe or terminal is opened a second time, so that only this process's own handle is non-blocking. Where that can't
-//! be (a socket, as Node makes them; or not on Linux), the shared handle is made non-blocking and put back at the end.
+//! A pipe or terminal is opened a second time, so that only this process's own handle is
+//! non-blocking. Where that can't be (a socket, as Node makes them; or not on Linux), the shared
+//! handle is made non-blocking and put back at the end.
 
 use std::{
     fs::File,
@@ -63,7 +65,8 @@ pub(crate) fn stdout() -> io::Result<Stdio> {
     )
 }
 
-/// The terminal that the user types on: standard input if it is one, else the one that controls this process.
+/// The terminal that the user types on: standard input if it is one, else the one that controls
+/// this process.
 ///
 /// # Errors
 /// If there is none.
@@ -173,7 +176,8 @@ impl AsyncRead for Stdio {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let mut read = |mut file: &File| {
-            // NB. All that is offered is written with zeros first, and a long line's buffer offers as much again as it holds.
+            // NB. All that is offered is written with zeros first, and a long line's buffer offers
+            // as much again as it holds.
             let room = buf.remaining().min(READ);
             let n = file.read(buf.initialize_unfilled_to(room))?;
             buf.advance(n);

@@ -1,5 +1,5 @@
-//! Standard input and output on Windows, where reading and writing them is left to threads: neither a pipe that somebody
-//! else has made nor a console can be waited for.
+//! Standard input and output on Windows, where reading and writing them is left to threads: neither
+//! a pipe that somebody else has made nor a console can be waited for.
 //!
 //! A console takes and gives UTF-8, whatever its code page is: the standard library converts.
 
@@ -49,8 +49,8 @@ pub(crate) type Terminal = Stdin;
 
 pub(crate) struct Stdin(tokio::io::Stdin);
 
-/// NB. A write goes to a thread and counts as done at once, so it is flushed before the next one and before the end: what
-/// waits stays countable, and an error is told to whoever writes next.
+/// NB. A write goes to a thread and counts as done at once, so it is flushed before the next one
+/// and before the end: what waits stays countable, and an error is told to whoever writes next.
 pub(crate) struct Stdout {
     to: tokio::io::Stdout,
     flushing: bool,

@@ -1,7 +1,8 @@
 //! The row at the bottom of the screen in which a line is typed, below all that is written.
 //!
-//! What is written goes on where it ended, above that row: the row is taken away, the last row of the text is written once
-//! more, with what is new, and the row is drawn below. So nothing but the last row has to be remembered.
+//! What is written goes on where it ended, above that row: the row is taken away, the last row of
+//! the text is written once more, with what is new, and the row is drawn below. So nothing but the
+//! last row has to be remembered.
 
 use std::fmt::Write as _;
 
@@ -49,7 +50,8 @@ impl Bottom {
         let mut out = self.erased(columns);
         let mut text = text;
         if self.width >= columns {
-            // The text goes on where the row is, as if it had been wrapped; a newline would end nothing there.
+            // The text goes on where the row is, as if it had been wrapped; a newline would end
+            // nothing there.
             self.end_row();
             text = text.strip_prefix('\n').unwrap_or(text);
         }
@@ -66,7 +68,7 @@ impl Bottom {
         out
     }
 
-    /// What draws the row anew.
+    /// Returns what draws the row again.
     pub(crate) fn redrawn(&mut self, columns: usize) -> String {
         let mut out = self.erased(columns);
         self.draw(&mut out);
@@ -76,7 +78,7 @@ impl Bottom {
     /// What takes the row away.
     pub(crate) fn erased(&mut self, columns: usize) -> String {
         if self.columns != columns {
-            // The terminal may have wrapped everything anew, so text goes on below of it.
+            // The terminal may have wrapped all text again, so new text goes below it.
             self.end_row();
             self.columns = columns;
         }
@@ -146,7 +148,8 @@ mod tests {
     use super::*;
     use crate::typing::keys::Key;
 
-    /// What a terminal of 10 columns shows of all that was written, and where its cursor stands: enough of one for this.
+    /// What a terminal of 10 columns shows of all that was written, and where its cursor stands:
+    /// enough of one for this.
     fn screen(written: &str) -> (Vec<String>, (usize, usize)) {
         let mut rows = vec![String::new()];
         let (mut row, mut column) = (0, 0);

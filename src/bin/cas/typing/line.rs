@@ -82,8 +82,8 @@ impl Line {
         self.at = begin;
     }
 
-    /// The part around the cursor that fits into so many columns, with nothing in it that a terminal obeys, and the column
-    /// of the cursor. Of a secret nothing but its length is shown.
+    /// The part around the cursor that fits into so many columns, with nothing in it that a
+    /// terminal obeys, and the column of the cursor. Of a secret nothing but its length is shown.
     pub(crate) fn shown(&self, columns: usize, is_secret: bool) -> (String, usize) {
         // The cursor takes a column, too.
         let room = columns.saturating_sub(1);

@@ -1,5 +1,5 @@
-//! What a person types while other things are shown: a key at a time where the terminal can do that, so that the line stays
-//! whole below all that is written; else a line at a time.
+//! What a person types while other things are shown: a key at a time where the terminal can do
+//! that, so that the line stays whole below all that is written; else a line at a time.
 
 #![cfg_attr(
     not(unix),
@@ -77,7 +77,7 @@ pub(crate) struct Keys {
     decoder: keys::Decoder,
     resized: tokio::signal::unix::Signal,
     suspended: tokio::signal::unix::Signal,
-    _mode: crate::stdio::mode::Taken,
+    _mode: crate::stdio::mode::KeyMode,
 }
 
 #[cfg(unix)]
@@ -90,7 +90,7 @@ impl Keys {
             decoder: keys::Decoder::default(),
             resized: signal(SignalKind::window_change())?,
             suspended: signal(SignalKind::from_raw(suspend))?,
-            _mode: crate::stdio::mode::Taken::new()?,
+            _mode: crate::stdio::mode::KeyMode::new()?,
         })
     }
 

@@ -1,24 +1,25 @@
-//! What is shown beside the events of a turn: decisions, and questions to the person at the terminal.
+//! What is shown besides the events of a turn: decisions, and questions to the person at the
+//! terminal.
 
 use std::io::{self, IsTerminal as _};
 
-use anstyle::AnsiColor;
+use anstyle::{AnsiColor, Style};
 
-use super::{consent::Question, events::Line, notes::Note, show::Show};
+use super::{consent::Question, notes::Note, show::Show};
 use crate::{
     output::{Result, complain, field},
     screen::{DIM, Stream},
     stdio::Typed,
 };
 
-/// What comes beside the events of a turn.
+/// What comes besides the events of a turn.
 pub(super) enum Aside {
     Notes,
     Question(Question),
 }
 
 impl Show {
-    /// What comes beside the events. Cancel safe.
+    /// What comes besides the events. Cancel safe.
     pub(super) async fn aside(&mut self) -> Aside {
         tokio::select! {
             () = self.notes.more() => Aside::Notes,
@@ -35,95 +36,51 @@ impl Show {
 
     /// What was decided since the last time.
     pub(super) async fn notes(&mut self) -> Result {
-        for note in self.notes.take() {
+        const YELLOW: Style = AnsiColor::Yellow.on_default();
+        for mut note in self.notes.take() {
             if let Note::Approval {
-                accepted: false, ..
-            } = &note
-            {
-                self.declined += 1;
-            }
-            if self.json {
-                self.note_as_json(&note).await?;
-                continue;
-            }
-            match note {
-                Note::Approval {
-                    item_id,
-                    what,
-                    accepted,
-                    method,
-                    settings,
-                    ..
-                } => {
-                    let what = self.what(item_id.as_deref(), what.as_deref(), &method);
-                    if let Some(settings) = settings {
-                        self.unasked += 1;
-                        let text = format!("declined: {}; {settings}", field(&what));
-                        self.remark(AnsiColor::Yellow.on_default(), &text).await?;
-                        continue;
-                    }
-                    let (word, style) = if accepted {
-                        ("accepted", DIM)
-                    } else {
-                        ("declined", AnsiColor::Yellow.on_default())
-                    };
-                    self.remark(style, &format!("{word}: {}", field(&what)))
-                        .await?;
-                }
-                Note::Question {
-                    question,
-                    answered: false,
-                    ..
-                } => {
-                    let text = format!("asked, and not answered: {}", field(&question));
-                    self.remark(AnsiColor::Yellow.on_default(), &text).await?;
-                }
-                Note::Question { .. } => {}
-            }
-        }
-        Ok(())
-    }
-
-    fn what(&self, item: Option<&str>, what: Option<&str>, method: &str) -> String {
-        let step = item
-            .and_then(|item| self.steps.get(item))
-            .map(String::as_str);
-        what.or(step).unwrap_or(method).to_owned()
-    }
-
-    async fn note_as_json(&mut self, note: &Note) -> Result {
-        let text;
-        let line = match note {
-            Note::Approval {
                 method,
                 item_id,
                 what,
                 accepted,
-                decision,
-                by,
                 ..
-            } => {
-                text = self.what(item_id.as_deref(), what.as_deref(), method);
-                Line::Approval {
-                    method,
-                    item_id: item_id.as_deref(),
-                    what: &text,
-                    accepted: *accepted,
-                    decision,
-                    by,
-                }
+            } = &mut note
+            {
+                self.declined += usize::from(!*accepted);
+                let step = item_id.as_ref().and_then(|item| self.steps.get(item));
+                what.get_or_insert_with(|| step.unwrap_or(method).clone());
             }
-            Note::Question {
-                id,
-                question,
-                answered,
-            } => Line::Question {
-                id,
-                question,
-                answered: *answered,
-            },
-        };
-        self.printer.json(&line).await
+            if self.json {
+                self.page.json(&note).await?;
+                continue;
+            }
+            let (style, text) = match note {
+                Note::Approval {
+                    what,
+                    accepted,
+                    settings,
+                    ..
+                } => {
+                    let what = what.unwrap_or_default();
+                    let what = field(&what);
+                    match settings {
+                        Some(settings) => {
+                            self.unasked += 1;
+                            (YELLOW, format!("declined: {what}; {settings}"))
+                        }
+                        None if accepted => (DIM, format!("accepted: {what}")),
+                        None => (YELLOW, format!("declined: {what}")),
+                    }
+                }
+                Note::Question { answered: true, .. } => continue,
+                Note::Question { question, .. } => {
+                    let text = format!("asked, and not answered: {}", field(&question));
+                    (YELLOW, text)
+                }
+            };
+            self.remark(style, &text).await?;
+        }
+        Ok(())
     }
 
     /// Asks the person at the terminal, until they answer or the question is withdrawn.
@@ -136,7 +93,7 @@ impl Show {
         } = question;
         self.clear();
         if io::stdout().is_terminal() {
-            self.new_line().await?;
+            self.page.new_line().await?;
         }
         if self.typed.is_none() {
             self.typed = Some(Typed::open()?);

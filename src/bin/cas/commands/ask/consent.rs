@@ -1,7 +1,8 @@
 //! `--approvals ask`: the person in front of the terminal decides.
 //!
-//! The handlers only pass the question on: the one task that writes to the terminal asks it. A question is a line and is
-//! answered by a line, so that it can be withdrawn at any moment: by the server, by a time limit, by Ctrl-C.
+//! The handlers only pass the question on: the one task that writes to the terminal asks it. A
+//! question is a line and is answered by a line, so that it can be withdrawn at any moment: by the
+//! server, by a time limit, by Ctrl-C.
 
 use std::sync::Arc;
 
@@ -32,7 +33,8 @@ pub(super) struct Question {
 /// Passes questions to the task that asks them.
 #[derive(Debug, Clone)]
 pub(super) struct Consent {
-    ask: mpsc::Sender<Question>,
+    /// `None` where nobody is asked: no question is answered then.
+    ask: Option<mpsc::Sender<Question>>,
     notes: Arc<Notes>,
 }
 
@@ -41,14 +43,10 @@ const CHOICES: &str = "[y]es, yes for the [s]ession, [n]o, no and s[t]op the tur
 const REFUSALS: &str = "[n]o, no and s[t]op the turn? ";
 
 impl Consent {
-    pub(super) fn new(notes: Arc<Notes>) -> (Self, mpsc::Receiver<Question>) {
+    pub(super) fn new(asks: bool, notes: Arc<Notes>) -> (Self, mpsc::Receiver<Question>) {
         let (ask, questions) = mpsc::channel(16);
+        let ask = asks.then_some(ask);
         (Self { ask, notes }, questions)
-    }
-
-    /// For a command that asks nobody.
-    pub(super) fn nobody(self) -> Nobody {
-        Nobody(self.notes)
     }
 
     /// What was typed; `None` at the end of the input.
@@ -59,7 +57,7 @@ impl Consent {
             prompt,
             answer,
         };
-        self.ask.send(question).await.ok()?;
+        self.ask.as_ref()?.send(question).await.ok()?;
         answered.await.ok()?
     }
 
@@ -80,11 +78,15 @@ impl Consent {
         };
         // The approval of an MCP server's tool is no matter of this handler.
         let summary = RequestSummary::of(request, Vec::new(), |_| false);
-        let text = format!("wants to {}", summary.told());
-        let (choices, letters) = if summary.is_clear() {
-            (CHOICES, "y, s, n or t")
+        let text = format!("wants to {}", summary.to_decide());
+        let (choices, again) = if summary.is_clear() {
+            (CHOICES, "y, s, n or t".to_owned())
         } else {
-            (REFUSALS, "n or t")
+            let why = summary.unclear();
+            (
+                REFUSALS,
+                format!("it can't be accepted here, since {why}: n or t"),
+            )
         };
         let mut prompt = choices.to_owned();
         loop {
@@ -101,7 +103,7 @@ impl Consent {
             };
             match decisions::of(letter) {
                 Some(decision) if summary.is_clear() || !decision.accepts() => return decision,
-                _ => prompt = format!("{letters}: {choices}"),
+                _ => prompt = format!("{again}: {choices}"),
             }
         }
     }
@@ -135,27 +137,6 @@ impl UserInput for Consent {
             }
         }
         Ok(answers)
-    }
-}
-
-/// Reports each question as not answered.
-#[derive(Debug)]
-pub(super) struct Nobody(Arc<Notes>);
-
-impl UserInput for Nobody {
-    async fn answer(
-        &self,
-        request: ToolRequestUserInputParams,
-        _: RequestContext,
-    ) -> Result<Answers, HandlerError> {
-        for question in request.questions {
-            self.0.add(Note::Question {
-                id: question.id,
-                question: question.question,
-                answered: false,
-            });
-        }
-        Ok(Answers::new())
     }
 }
 

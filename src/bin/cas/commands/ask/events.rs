@@ -1,4 +1,5 @@
-//! What `cas ask --json` emits, one object per line. `docs/json.md` shows each.
+//! What `cas ask --json` emits besides [notes](super::notes::Note), one object per line.
+//! `docs/json.md` shows each.
 
 use cas_sdk::{
     TurnEvent,
@@ -73,21 +74,6 @@ pub(in crate::commands) enum Line<'a> {
     Lagged {
         skipped: u64,
     },
-    /// A request for approval was answered.
-    Approval {
-        method: &'a str,
-        item_id: Option<&'a str>,
-        what: &'a str,
-        accepted: bool,
-        decision: &'a str,
-        by: &'a str,
-    },
-    /// A question of the agent was answered, or not.
-    Question {
-        id: &'a str,
-        question: &'a str,
-        answered: bool,
-    },
 }
 
 impl<'a> Line<'a> {
@@ -148,13 +134,13 @@ pub(super) struct Ended {
 /// The last line of a goal.
 #[derive(Debug, Serialize)]
 #[serde(tag = "event", rename = "goalEnded", rename_all = "camelCase")]
-pub(super) struct GoalEnded<'a> {
-    pub(super) thread_id: &'a str,
+pub(super) struct GoalEnded {
+    pub(super) thread_id: String,
     /// A status of the protocol, or another reason, in the words of `cas goal`.
-    pub(super) end: &'a str,
+    pub(super) end: String,
     pub(super) complete: bool,
     pub(super) turns: u64,
-    pub(super) text: &'a str,
+    pub(super) text: String,
     pub(super) tokens_used: i64,
     pub(super) declined: usize,
     pub(super) error: Option<String>,

@@ -39,21 +39,11 @@ pub(super) async fn run(
     let mut goal = signals.or(set).await?;
     let ended = follow(&mut goal, args, show, signals).await?;
     let text = ended.text.clone();
-    let status = say(thread, ended, show).await?;
+    let status = say(ended, show).await?;
     if let (DONE | DECLINED, Some(file)) = (status, prepared.output) {
         file.write(&format!("{}\n", text.trim_end_matches('\n')))?;
     }
     Ok(status)
-}
-
-/// How following a goal ended.
-struct Ended {
-    end: String,
-    turns: u64,
-    text: String,
-    tokens_used: i64,
-    error: Option<String>,
-    exit_status: u8,
 }
 
 async fn follow(
@@ -61,7 +51,7 @@ async fn follow(
     args: &Args,
     show: &mut Show,
     signals: &mut Signals,
-) -> Result<Ended> {
+) -> Result<GoalEnded> {
     let thread = goal.thread().id().to_owned();
     // The goal has its own time limit. This one is for a server that hangs.
     let patience = args.timeout.saturating_add(STOP).saturating_add(INTERRUPT);
@@ -128,20 +118,23 @@ async fn turn_ended(turn: TurnOutcome, show: &mut Show) -> Result {
     let mut ended = show.ended(turn);
     (ended.status, ended.exit_status, ended.error) = (status, exit_status, error);
     if show.json {
-        return show.printer.json(&ended).await;
+        return show.page.json(&ended).await;
     }
     show.clear();
-    show.new_line().await?;
+    show.page.new_line().await?;
     if let Some(error) = &ended.error {
         fail(error);
     }
     Ok(())
 }
 
-fn ended(outcome: &GoalOutcome) -> Ended {
+fn ended(outcome: &GoalOutcome) -> GoalEnded {
     let end = end_name(&outcome.end);
     let exit_status = status(&outcome.end);
-    Ended {
+    GoalEnded {
+        thread_id: outcome.goal.thread_id.clone(),
+        complete: exit_status == DONE,
+        declined: 0,
         error: (exit_status != DONE).then(|| not_reached(&outcome.end, outcome.turns)),
         end: end.to_owned(),
         turns: outcome.turns,
@@ -157,10 +150,13 @@ fn cut_off(
     end: &str,
     exit_status: u8,
     error: String,
-) -> Ended {
-    Ended {
+) -> GoalEnded {
+    GoalEnded {
+        thread_id: goal.thread().id().to_owned(),
         end: end.to_owned(),
+        complete: false,
         turns,
+        declined: 0,
         text: show.text.clone(),
         tokens_used: goal.info().tokens_used,
         error: Some(error),
@@ -169,38 +165,27 @@ fn cut_off(
 }
 
 /// Says how it ended; returns the exit status.
-async fn say(thread: &Thread, ended: Ended, show: &mut Show) -> Result<u8> {
+async fn say(mut ended: GoalEnded, show: &mut Show) -> Result<u8> {
     show.spins = false;
     show.clear();
     let _ = timeout(super::LAST_WORDS, show.notes()).await;
-    let mut exit_status = ended.exit_status;
-    if show.declined > 0 && exit_status == DONE {
-        exit_status = DECLINED;
+    ended.declined = show.declined;
+    if ended.declined > 0 && ended.exit_status == DONE {
+        ended.exit_status = DECLINED;
     }
     if show.json {
-        let line = GoalEnded {
-            thread_id: thread.id(),
-            complete: ended.exit_status == DONE,
-            end: &ended.end,
-            turns: ended.turns,
-            text: &ended.text,
-            tokens_used: ended.tokens_used,
-            declined: show.declined,
-            error: ended.error,
-            exit_status,
-        };
-        return show.last(&line, exit_status).await;
+        return show.last(&ended, ended.exit_status).await;
     }
-    show.new_line().await?;
+    show.page.new_line().await?;
     if let Some(error) = &ended.error {
         fail(error);
     }
     show.say_declined();
     if !show.quiet && io::stderr().is_terminal() {
         let tokens = ended.tokens_used;
-        let id = field(short(thread.id())).into_owned();
+        let id = field(short(&ended.thread_id)).into_owned();
         let text = format!("{tokens} tokens · continue: cas ask --thread {id} …");
         remark(DIM, &text);
     }
-    Ok(exit_status)
+    Ok(ended.exit_status)
 }

@@ -11,7 +11,10 @@ mod show;
 mod steps;
 mod verdict;
 
-pub(super) use self::{events::Line, steps::step};
+pub(super) use self::{
+    events::Line,
+    steps::{paths, step},
+};
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -33,7 +36,6 @@ use crate::{
     failure::{DECLINED, DONE, FAILED, INTERRUPTED, TIMED_OUT},
     input::given,
     output::{Failure, Result},
-    screen::is_dumb,
     server::{Server, close_in_time, every_thread, list, parsed, thread_named},
     signals::{Caught, INTERRUPT, STOP, Signals},
     when::duration,
@@ -189,7 +191,7 @@ const LAST_WORDS: Duration = Duration::from_millis(300);
 pub(crate) async fn run(args: Args, signals: &mut Signals) -> Result<u8> {
     let prepared = signals.or(Prepared::new(&args)).await?;
     let notes = Arc::new(Notes::default());
-    let (consent, questions) = Consent::new(notes.clone());
+    let (consent, questions) = Consent::new(args.approvals == Approvals::Ask, notes.clone());
     let policy = match args.approvals {
         Approvals::Decline => Policy::decline(),
         Approvals::ReadOnly => Policy::read_only(),
@@ -199,11 +201,8 @@ pub(crate) async fn run(args: Args, signals: &mut Signals) -> Result<u8> {
     let audited = notes.clone();
     let handlers = Handlers::new()
         .approvals(policy)
-        .audit(move |audit| audited.decided(audit));
-    let handlers = match args.approvals {
-        Approvals::Ask => handlers.user_input(consent),
-        _ => handlers.user_input(consent.nobody()),
-    };
+        .audit(move |audit| audited.decided(audit))
+        .user_input(consent);
     let mut builder = args.server.builder().handlers(handlers);
     if !args.add_dir.is_empty() {
         let dirs: Result<Vec<_>, _> = args.add_dir.iter().map(std::path::absolute).collect();
@@ -384,7 +383,7 @@ async fn follow(turn: Turn, args: &Args, show: &mut Show, signals: &mut Signals)
 
 /// The last line, and the exit status.
 impl End {
-    fn told(self, show: &Show) -> Result<Ended> {
+    fn last_line(self, show: &Show) -> Result<Ended> {
         let (outcome, kind) = match self {
             Self::Turn(end) => match *end {
                 Ok(outcome) => (outcome, None),
@@ -417,10 +416,4 @@ impl End {
         }
         Ok(ended)
     }
-}
-
-/// Whether a spinner can be shown to somebody.
-fn spins(args: &Args) -> bool {
-    use std::io::IsTerminal as _;
-    !args.json && !args.quiet && std::io::stderr().is_terminal() && !is_dumb()
 }

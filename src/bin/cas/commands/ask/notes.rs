@@ -1,13 +1,22 @@
-//! What was decided while a turn ran: approvals and questions, for the remarks, the JSON lines and the exit status.
+//! What was decided while a turn ran: approvals and questions, for the remarks, the JSON lines and
+//! the exit status.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use cas_sdk::policy::{Audit, DecidedBy};
+use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::Notify;
 
-/// A decision, or an answer to a question.
-#[derive(Debug, Clone)]
+use crate::commands::request_summary::grants;
+
+/// A decision, or an answer to a question. `--json` emits them as they are.
+#[derive(Debug, Clone, Serialize)]
+#[serde(
+    tag = "event",
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase"
+)]
 pub(super) enum Note {
     Approval {
         method: String,
@@ -18,6 +27,7 @@ pub(super) enum Note {
         decision: String,
         by: String,
         /// The settings of codex declined it without asking, and this is what would allow it.
+        #[serde(skip)]
         settings: Option<String>,
     },
     Question {
@@ -52,7 +62,7 @@ impl Notes {
         self.add(Note::Approval {
             method: audit.method.clone(),
             item_id: audit.item_id.clone(),
-            what: what(&audit.method, &params),
+            what: what(&audit.method, params, answer),
             accepted: !REFUSALS.contains(&decision.as_str()),
             decision,
             by: audit.by.to_string(),
@@ -94,16 +104,22 @@ fn decision(answer: &Value) -> String {
     }
 }
 
-/// What a request wants to do.
-fn what(method: &str, params: &Value) -> Option<String> {
+/// What a request wants to do, and what it grants besides; of a request for permissions, what was
+/// accepted. `None` if only the item says it.
+fn what(method: &str, params: Value, answer: Value) -> Option<String> {
     let text = |key: &str| params[key].as_str().map(str::to_owned);
-    if method.contains("permissions") {
-        return Some(format!(
-            "permissions: {}",
-            text("reason").unwrap_or_default()
-        ));
-    }
-    text("command")
+    let act = text("command")
         .or_else(|| text("skillName"))
-        .or_else(|| text("message"))
+        .or_else(|| text("message"));
+    let reason = text("reason").map(|reason| format!("because: {reason}"));
+    let is_granted = answer["permissions"]
+        .as_object()
+        .is_some_and(|all| !all.is_empty());
+    if method.contains("permissions") {
+        let mut parts = grants(if is_granted { answer } else { params });
+        parts.extend(reason);
+        return Some(format!("permissions: {}", parts.join("; ")));
+    }
+    let parts: Vec<_> = act.into_iter().chain(grants(params)).collect();
+    (!parts.is_empty()).then(|| parts.join("; "))
 }

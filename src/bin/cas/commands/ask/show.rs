@@ -4,7 +4,6 @@ use std::{
     collections::HashMap,
     io::{self, IsTerminal as _},
     sync::Arc,
-    time::Duration,
 };
 
 use anstyle::AnsiColor;
@@ -17,14 +16,13 @@ use super::{
     consent::Question,
     events::Line,
     notes::Notes,
-    spins,
     steps::{step, what},
 };
 use crate::{
     markdown,
     output::{Result, field, remark},
-    printer::Printer,
-    screen::{DIM, Stream, width},
+    page::Page,
+    screen::{DIM, Stream, spinner, width},
     stdio::Typed,
 };
 
@@ -35,23 +33,33 @@ pub(super) struct Message {
     pub(super) shown: String,
 }
 
+impl Message {
+    /// Begins a message, unless it is the one that is coming.
+    fn begin(&mut self, id: &str) {
+        if self.id.as_deref() != Some(id) {
+            *self = Self {
+                id: Some(id.to_owned()),
+                shown: String::new(),
+            };
+        }
+    }
+}
+
 #[allow(
     clippy::struct_excessive_bools,
     reason = "they are flags, and where the cursor stands"
 )]
 pub(super) struct Show {
-    pub(super) printer: Printer,
+    pub(super) page: Page,
     pub(super) json: bool,
     pub(super) quiet: bool,
     markdown: bool,
     /// Whether the thread ends with its server, so that it can't be continued.
     pub(super) is_ephemeral: bool,
-    /// Whether there is somebody to show the spinner to.
+    /// Whether the spinner may be shown.
     pub(super) spins: bool,
     /// `None` while text is written: both may be on one terminal.
     spinner: Option<ProgressBar>,
-    /// Whether the last output to stdout did not end its line.
-    pub(super) mid_line: bool,
     /// Whether anything of the answer was shown.
     pub(super) shown: bool,
     pub(super) message: Message,
@@ -79,14 +87,13 @@ impl Show {
         questions: mpsc::Receiver<Question>,
     ) -> Result<Self> {
         let mut show = Self {
-            printer: Printer::stdout()?,
+            page: Page::new()?,
             json: args.json,
             quiet: args.quiet || args.json,
             markdown: args.markdown && io::stdout().is_terminal(),
             is_ephemeral: args.ephemeral,
-            spins: spins(args),
+            spins: !args.quiet && !args.json,
             spinner: None,
-            mid_line: false,
             shown: false,
             message: Message::default(),
             plan: Message::default(),
@@ -106,9 +113,7 @@ impl Show {
 
     pub(super) fn spin(&mut self) {
         if self.spins && self.spinner.is_none() {
-            let spinner = ProgressBar::new_spinner().with_message("thinking");
-            spinner.enable_steady_tick(Duration::from_millis(100));
-            self.spinner = Some(spinner);
+            self.spinner = Some(spinner("thinking"));
         }
     }
 
@@ -126,7 +131,7 @@ impl Show {
         }
         self.clear();
         if io::stdout().is_terminal() {
-            self.new_line().await?;
+            self.page.new_line().await?;
         }
         remark(style, text);
         self.spin();
@@ -137,7 +142,7 @@ impl Show {
     pub(super) async fn began(&mut self, thread: &str, turn: &str, number: u64) -> Result {
         self.ids = (thread.to_owned(), turn.to_owned());
         if self.json {
-            return self.printer.json(&Line::started(thread, turn)).await;
+            return self.page.json(&Line::started(thread, turn)).await;
         }
         let text = match number {
             1 => format!("thread {}", field(thread)),
@@ -185,13 +190,16 @@ impl Show {
             }
             let line = Line::of(&event);
             return match line {
-                Some(line) => self.printer.json(&line).await,
+                Some(line) => self.page.json(&line).await,
                 None => Ok(()),
             };
         }
         match event {
-            TurnEvent::Text { delta, .. } => self.delta(&delta).await,
-            TurnEvent::PlanDelta { item_id, delta } => self.plan_delta(&item_id, &delta).await,
+            TurnEvent::Text { delta, .. } => self.delta(false, &delta).await,
+            TurnEvent::PlanDelta { item_id, delta } => {
+                self.plan.begin(&item_id);
+                self.delta(true, &delta).await
+            }
             TurnEvent::ItemStarted(item) => match step(&item) {
                 Some(text) => self.remark(DIM, &text).await,
                 None => Ok(()),
@@ -225,25 +233,22 @@ impl Show {
             return;
         };
         if item["type"] == "agentMessage" {
-            if self.message.id.as_deref() != Some(id) {
-                self.message = Message {
-                    id: Some(id.to_owned()),
-                    shown: String::new(),
-                };
-            }
+            self.message.begin(id);
         } else if let Some(what) = what(&item) {
             self.steps.insert(id.to_owned(), what);
         }
     }
 
-    /// A piece of a message.
-    async fn delta(&mut self, delta: &str) -> Result {
-        if delta.is_empty() {
-            return Ok(());
-        }
-        let is_first = self.message.shown.is_empty();
-        self.message.shown.push_str(delta);
-        if self.markdown {
+    /// A piece of a message, or of a plan, which may come in the middle of a message.
+    async fn delta(&mut self, is_plan: bool, delta: &str) -> Result {
+        let of = if is_plan {
+            &mut self.plan
+        } else {
+            &mut self.message
+        };
+        let is_first = of.shown.is_empty();
+        of.shown.push_str(delta);
+        if self.markdown || delta.is_empty() {
             return Ok(());
         }
         self.piece(is_first, delta).await
@@ -255,9 +260,8 @@ impl Show {
         if is_first {
             self.gap().await?;
         }
-        self.mid_line = !text.ends_with('\n');
         self.shown = true;
-        self.printer.text(text).await
+        self.page.text(text).await
     }
 
     /// Ends a message: shows the part that was not shown yet.
@@ -266,58 +270,37 @@ impl Show {
         let lagged = std::mem::take(&mut self.lagged);
         text.clone_into(&mut self.text);
         self.clear();
-        if self.markdown {
-            self.render(text).await?;
-        } else if let Some(rest) = text.strip_prefix(shown.as_str()) {
-            self.message.shown = shown;
-            self.delta(rest).await?;
-        } else if lagged {
-            self.delta(text).await?;
-        }
-        self.message = Message::default();
+        // Where pieces were dropped, the message is shown again.
+        let shown = if lagged && !text.starts_with(&shown) {
+            String::new()
+        } else {
+            shown
+        };
+        self.rest(&shown, text).await?;
         if io::stdout().is_terminal() {
-            self.new_line().await?;
+            self.page.new_line().await?;
         }
         self.spin();
         Ok(())
     }
 
-    /// A piece of a plan, which may come in the middle of a message.
-    async fn plan_delta(&mut self, id: &str, delta: &str) -> Result {
-        if self.plan.id.as_deref() != Some(id) {
-            self.plan = Message {
-                id: Some(id.to_owned()),
-                shown: String::new(),
-            };
-        }
-        let is_first = self.plan.shown.is_empty();
-        self.plan.shown.push_str(delta);
-        if self.markdown || delta.is_empty() {
-            return Ok(());
-        }
-        self.piece(is_first, delta).await
-    }
-
     /// Ends a plan: shows the part that was not shown yet.
     pub(super) async fn whole_plan(&mut self, id: &str, text: &str) -> Result {
+        self.plan.begin(id);
+        let Message { shown, .. } = std::mem::take(&mut self.plan);
+        self.rest(&shown, text).await?;
+        self.page.new_line().await
+    }
+
+    /// Shows a text of which this part was shown.
+    async fn rest(&mut self, shown: &str, text: &str) -> Result {
         if self.markdown {
-            self.render(text).await?;
-        } else {
-            let shown = if self.plan.id.as_deref() == Some(id) {
-                std::mem::take(&mut self.plan.shown)
-            } else {
-                String::new()
-            };
-            if let Some(rest) = text.strip_prefix(shown.as_str()) {
-                self.plan = Message {
-                    id: Some(id.to_owned()),
-                    shown,
-                };
-                self.plan_delta(id, rest).await?;
-            }
+            return self.render(text).await;
         }
-        self.plan = Message::default();
-        self.new_line().await
+        match text.strip_prefix(shown) {
+            None | Some("") => Ok(()),
+            Some(rest) => self.piece(shown.is_empty(), rest).await,
+        }
     }
 
     async fn render(&mut self, text: &str) -> Result {
@@ -325,21 +308,14 @@ impl Show {
         self.gap().await?;
         self.shown = !text.is_empty();
         let rendered = markdown::render(text, width().unwrap_or(80), Stream::Out.has_colours());
-        self.printer.verbatim(&rendered).await
+        self.page.verbatim(&rendered).await
     }
 
     /// Writes the blank line between two messages.
     async fn gap(&mut self) -> Result {
         if self.shown {
-            self.new_line().await?;
-            self.printer.text("\n").await?;
-        }
-        Ok(())
-    }
-
-    pub(super) async fn new_line(&mut self) -> Result {
-        if std::mem::take(&mut self.mid_line) {
-            self.printer.text("\n").await?;
+            self.page.new_line().await?;
+            self.page.text("\n").await?;
         }
         Ok(())
     }

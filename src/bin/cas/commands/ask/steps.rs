@@ -11,7 +11,7 @@ pub(in crate::commands) fn step(item: &ThreadItem) -> Option<String> {
     let text = |key: &str| field(item[key].as_str().unwrap_or_default()).into_owned();
     Some(match item["type"].as_str()? {
         "commandExecution" => format!("runs {}", text("command")),
-        "fileChange" => format!("changes {}", paths(&item)),
+        "fileChange" => format!("changes {}", listed(&item)),
         "mcpToolCall" => format!("calls {} of {}", text("tool"), text("server")),
         "dynamicToolCall" => format!("calls {}", text("tool")),
         "webSearch" => format!("searches the web for \"{}\"", text("query")),
@@ -23,7 +23,7 @@ pub(in crate::commands) fn step(item: &ThreadItem) -> Option<String> {
 pub(super) fn what(item: &Value) -> Option<String> {
     match item["type"].as_str()? {
         "commandExecution" => Some(item["command"].as_str()?.to_owned()),
-        "fileChange" => Some(format!("change {}", paths(item))),
+        "fileChange" => Some(format!("change {}", listed(item))),
         "mcpToolCall" => Some(format!(
             "{} of {}",
             item["tool"].as_str()?,
@@ -33,8 +33,14 @@ pub(super) fn what(item: &Value) -> Option<String> {
     }
 }
 
-fn paths(item: &Value) -> String {
-    let changes = item["changes"].as_array().map_or(&[][..], Vec::as_slice);
-    let paths = changes.iter().filter_map(|change| change["path"].as_str());
-    paths.map(field).collect::<Vec<_>>().join(", ")
+/// The files that an item changes.
+pub(in crate::commands) fn paths(item: &Value) -> Vec<&str> {
+    let changes = item["changes"].as_array().into_iter().flatten();
+    changes
+        .filter_map(|change| change["path"].as_str())
+        .collect()
+}
+
+fn listed(item: &Value) -> String {
+    field(&paths(item).join(", ")).into_owned()
 }

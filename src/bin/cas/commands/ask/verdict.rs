@@ -63,7 +63,7 @@ impl Show {
         self.spins = false;
         self.clear();
         let _ = timeout(LAST_WORDS, self.notes()).await;
-        let mut ended = end.told(self)?;
+        let mut ended = end.last_line(self)?;
         if ended.exit_status == DONE || ended.exit_status == DECLINED {
             if let Some(misfit) = prepared
                 .schema
@@ -83,12 +83,12 @@ impl Show {
 
     /// Writes the last line of JSON; returns the exit status.
     pub(super) async fn last(&mut self, line: &impl serde::Serialize, status: u8) -> Result<u8> {
-        patient(self.printer.json(line), status).await
+        patient(self.page.json(line), status).await
     }
 
     async fn say(&mut self, ended: Ended) -> Result {
         if self.json {
-            return self.printer.json(&ended).await;
+            return self.page.json(&ended).await;
         }
         if !self.shown && !ended.text.is_empty() && ended.status == "completed" {
             self.whole(&ended.text.clone()).await?;
@@ -98,7 +98,7 @@ impl Show {
             self.whole_plan("", plan).await?;
             self.clear();
         }
-        self.new_line().await?;
+        self.page.new_line().await?;
         if let Some(error) = &ended.error {
             fail(error);
         }

@@ -135,7 +135,7 @@ impl Instance {
 
     /// The line of the next event of some kind; an error if the instance ends before.
     async fn event(&mut self, mut wanted: impl FnMut(&Value) -> bool) -> Result<String, String> {
-        let (mut told, mut exit) = (Vec::new(), None);
+        let (mut errors, mut exit) = (Vec::new(), None);
         while let Ok(Some(line)) = self.events.next_line().await {
             let Ok(event) = serde_json::from_str::<Value>(&line) else {
                 continue;
@@ -145,8 +145,8 @@ impl Instance {
             }
             let text = |key: &str| event[key].as_str().map(str::to_owned);
             if event["type"] == "cas/error" {
-                told.extend(text("message"));
-                told.extend(text("error"));
+                errors.extend(text("message"));
+                errors.extend(text("error"));
             } else if event["type"] == "cas/appServerExit" {
                 let code = event["code"]
                     .as_i64()
@@ -154,10 +154,10 @@ impl Instance {
                 exit = code.or_else(|| text("signal"));
             }
         }
-        if told.is_empty() {
-            told.push("the instance has ended".to_owned());
+        if errors.is_empty() {
+            errors.push("the instance has ended".to_owned());
         }
-        told.extend(exit);
-        Err(told.join(": "))
+        errors.extend(exit);
+        Err(errors.join(": "))
     }
 }

@@ -26,6 +26,7 @@ use self::{
 };
 use super::proxy::{Approvals, registry};
 use crate::{
+    failure::done_if,
     output::{Failure, Result, complain, pretty_json},
     proxy::{Notice, Options},
     signals::Signals,
@@ -96,8 +97,8 @@ pub(crate) struct Args {
     verbose: bool,
 }
 
-/// The report of an instance: its number, and the result of its start or its request.
-enum Told {
+/// How far an instance has come: its number, and the result of its start or its request.
+enum Progress {
     Started(usize, Result<(), String>),
     Answered(usize, Result<Box<RawValue>, String>),
 }
@@ -179,7 +180,7 @@ fn params(args: &Args) -> Result<Value> {
 /// The instances that run.
 struct Fleet {
     tasks: JoinSet<()>,
-    told: mpsc::Receiver<Told>,
+    progress: mpsc::Receiver<Progress>,
     /// Set when all have started and may make their request.
     go: watch::Sender<bool>,
     notices: Vec<Notify>,
@@ -194,7 +195,7 @@ const START_RETRIES: u32 = 4;
 
 impl Fleet {
     fn start(args: &Args, params: &Value, state_dir: &Path) -> Result<Self> {
-        let (tell, told) = mpsc::channel(16);
+        let (tell, progress) = mpsc::channel(16);
         let (go, begin) = watch::channel(false);
         let starting = Arc::new(Semaphore::new(match args.max_starting {
             0 => args.instances,
@@ -254,10 +255,10 @@ impl Fleet {
                         permit = None;
                         let is_up = started.is_ok();
                         // Nobody is left to tell only when the run is being ended.
-                        let _ = tell.send(Told::Started(number, started)).await;
+                        let _ = tell.send(Progress::Started(number, started)).await;
                         if is_up && begin.wait_for(|go| *go).await.is_ok() {
                             let answer = instance.request(&method, &params, within).await;
-                            let _ = tell.send(Told::Answered(number, answer)).await;
+                            let _ = tell.send(Progress::Answered(number, answer)).await;
                         }
                         instance.exit().await;
                         None
@@ -274,7 +275,7 @@ impl Fleet {
         }
         Ok(Self {
             tasks,
-            told,
+            progress,
             go,
             notices,
         })
@@ -286,9 +287,9 @@ impl Fleet {
         let mut outcome = Outcome::default();
         bar.set_message("starting");
         for _ in 0..args.instances {
-            match self.told.recv().await {
-                Some(Told::Started(_, Ok(()))) => outcome.started += 1,
-                Some(Told::Started(number, Err(error))) => {
+            match self.progress.recv().await {
+                Some(Progress::Started(_, Ok(()))) => outcome.started += 1,
+                Some(Progress::Started(number, Err(error))) => {
                     if args.verbose {
                         complain(&format!("instance {number} did not start: {error}"));
                     }
@@ -303,7 +304,7 @@ impl Fleet {
         let asked = Instant::now();
         self.go.send_replace(true);
         for _ in 0..outcome.started {
-            let Some(Told::Answered(number, answer)) = self.told.recv().await else {
+            let Some(Progress::Answered(number, answer)) = self.progress.recv().await else {
                 break;
             };
             if args.verbose {
@@ -324,12 +325,12 @@ impl Fleet {
     async fn end(self) {
         let Self {
             mut tasks,
-            told,
+            progress,
             go,
             notices,
         } = self;
         // Those that still wait for it have nothing to wait for any more.
-        drop((go, told));
+        drop((go, progress));
         for notice in &notices {
             let notify = notice.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(notify) = &*notify {
@@ -390,11 +391,7 @@ impl Outcome {
         } else {
             report.show()?;
         }
-        if self.start_failures.is_empty() && ok == args.instances {
-            Ok(())
-        } else {
-            Err(Failure::Exit(1))
-        }
+        done_if(self.start_failures.is_empty() && ok == args.instances)
     }
 }
 

@@ -1,4 +1,5 @@
-//! What `cas mine` writes, as a database: threads, turns, items, and an index over the words of the items.
+//! What `cas mine` writes, as a database: threads, turns, items, and an index over the words of the
+//! items.
 
 use std::{collections::HashMap, path::Path};
 
@@ -84,25 +85,24 @@ impl Database {
         Ok(Self(connection))
     }
 
-    pub(crate) fn existing(file: &Path) -> Result<Self> {
+    /// Opens a database that `cas mine --include-turns` has written.
+    pub(crate) fn with_turns(file: &Path) -> Result<Self> {
         let wrong = |e: &dyn std::fmt::Display| format!("{}: {e}", file.display());
         drop(open_regular(file).map_err(|e| wrong(&e))?);
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(file, flags).map_err(|e| wrong(&e))?;
-        match mark(&connection) {
-            Ok((APPLICATION, _)) => Ok(Self(connection)),
-            _ => Err(wrong(&"`cas mine` did not create this database").into()),
+        let Ok((APPLICATION, _)) = mark(&connection) else {
+            return Err(wrong(&"`cas mine` did not create this database").into());
+        };
+        let has_items = connection.prepare("SELECT 1 FROM items")?.exists([])?;
+        if !has_items {
+            let file = file.display();
+            let text = format!(
+                "{file} has no turns yet: `cas mine --include-turns --sqlite {file}` adds them"
+            );
+            return Err(text.into());
         }
-    }
-
-    /// Whether there is nothing to search in.
-    pub(crate) fn has_no_text(&self) -> Result<bool> {
-        let items: i64 = self.0.query_row(
-            "SELECT count(*) FROM (SELECT 1 FROM items LIMIT 1)",
-            [],
-            |row| row.get(0),
-        )?;
-        Ok(items == 0)
+        Ok(Self(connection))
     }
 
     pub(crate) fn connection(&self) -> &Connection {

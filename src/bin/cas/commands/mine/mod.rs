@@ -6,13 +6,11 @@ pub(crate) mod text;
 
 use std::{
     collections::HashMap,
-    io::{self, IsTerminal as _},
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use cas_sdk::history::{HistoryQuery, StoredThread};
-use indicatif::ProgressBar;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tokio::time::timeout;
@@ -21,6 +19,7 @@ use self::{database::Database, sink::Sink};
 use crate::{
     input::given,
     output::{Failure, Members, Result, complain, field, json as json_line, line},
+    screen::spinner,
     server::{Server, close},
     signals::Signals,
     when::since,
@@ -75,7 +74,8 @@ struct Run {
     /// The database to write or to continue
     #[arg(long, value_name = "FILE")]
     sqlite: Option<PathBuf>,
-    /// Only threads updated since: 7d, 12h ago, a day such as 2026-01-31, or seconds since the epoch
+    /// Only threads updated since: 7d, 12h ago, a day such as 2026-01-31, or seconds since the
+    /// epoch
     #[arg(long, value_name = "WHEN", value_parser = since)]
     since: Option<i64>,
     /// Only threads of this working directory
@@ -90,7 +90,8 @@ struct Run {
     /// Only threads with this in their title
     #[arg(long, value_name = "TEXT", value_parser = given)]
     search_term: Option<String>,
-    /// Only threads of this kind, such as cli, vscode, exec, appServer or subAgent; may be given several times
+    /// Only threads of this kind, such as cli, vscode, exec, appServer or subAgent; may be given
+    /// several times
     #[arg(long, value_name = "KIND", value_parser = given)]
     source_kind: Vec<String>,
     /// Only threads of this model provider; may be given several times
@@ -124,15 +125,7 @@ pub(crate) async fn run(args: Args, signals: &mut Signals) -> Result {
 }
 
 fn search(query: &str, file: &Path, limit: u32, as_json: bool) -> Result {
-    let database = Database::existing(file)?;
-    if database.has_no_text()? {
-        let text = format!(
-            "{} has no turns to search in yet: `cas mine --include-turns --sqlite {}` adds them",
-            file.display(),
-            file.display()
-        );
-        return Err(text.into());
-    }
+    let database = Database::with_turns(file)?;
     for hit in database.search(query, limit)? {
         if as_json {
             json_line(&Members([
@@ -172,16 +165,10 @@ async fn mine(args: &Run, signals: &mut Signals) -> Result {
     let known = into.known(args.include_turns)?;
     let server = Server {
         codex: args.codex.clone(),
-        cwd: None,
-        config: Vec::new(),
-        connect: crate::connect::Connect::default(),
+        ..Server::default()
     };
     let client = signals.or(server.client()).await?;
-    let bar = if io::stderr().is_terminal() {
-        ProgressBar::new_spinner()
-    } else {
-        ProgressBar::hidden()
-    };
+    let bar = spinner("");
     let mut threads = client.history(filters(args)?.known(known));
     let (mut count, mut broken) = (0, 0);
     let done = loop {
@@ -203,7 +190,6 @@ async fn mine(args: &Run, signals: &mut Signals) -> Result {
                     Err(failure) => break Err(failure),
                 }
                 bar.set_message(format!("{count} threads"));
-                bar.tick();
             }
         }
     };

@@ -93,7 +93,8 @@ mod stream {
         Ok(None)
     }
 
-    /// The descriptor of this process that a path names. The system makes links of these, which are the user's own.
+    /// The descriptor of this process that a path names. The system makes links of these, which are
+    /// the user's own.
     fn descriptor(path: &Path) -> Option<u32> {
         match path.to_str()? {
             "-" | "/dev/stdout" => Some(1),
@@ -140,8 +141,8 @@ mod stream {
     }
 }
 
-/// How many bytes of a file are whole records, and whether the last one has its newline. `None` if anything in it is not
-/// a record, or the beginning of one that was broken off.
+/// How many bytes of a file are whole records, and whether the last one has its newline. `None` if
+/// anything in it is not a record, or the beginning of one that was broken off.
 fn whole(file: &File, mut known: impl FnMut(&Value)) -> io::Result<Option<(u64, bool)>> {
     let (mut whole, mut line) = (0, Vec::new());
     let mut reader = BufReader::new(file);

@@ -2,24 +2,35 @@
 
 use serde_json::{Map, Value};
 
-pub(super) struct Members(Map<String, Value>);
+pub(super) struct Members {
+    /// Where the object is in the request, such as `additionalPermissions`; empty for the request.
+    path: String,
+    all: Map<String, Value>,
+}
 
 impl Members {
     /// Adds `value` to `unclear` if it is neither an object nor `null`.
-    pub(super) fn of(value: Value, unclear: &mut Vec<String>) -> Self {
-        match value {
-            Value::Object(members) => Self(members),
-            Value::Null => Self(Map::new()),
+    pub(super) fn of(path: &str, value: Value, unclear: &mut Vec<String>) -> Self {
+        let all = match value {
+            Value::Object(all) => all,
+            Value::Null => Map::new(),
             other => {
                 unclear.push(format!("{other} is not known here"));
-                Self(Map::new())
+                Map::new()
             }
-        }
+        };
+        let path = path.to_owned();
+        Self { path, all }
     }
 
     /// Returns `null` if there is no such member.
     pub(super) fn take(&mut self, key: &str) -> Value {
-        self.0.remove(key).unwrap_or_default()
+        self.all.remove(key).unwrap_or_default()
+    }
+
+    /// Returns a member that is an object.
+    pub(super) fn object(&mut self, key: &str, unclear: &mut Vec<String>) -> Self {
+        Self::of(&self.path_of(key), self.take(key), unclear)
     }
 
     /// Returns a string that is not blank. A value other than a string or `null` is unclear.
@@ -28,7 +39,8 @@ impl Members {
             Value::Null => None,
             Value::String(text) => Some(text).filter(|text| !text.trim().is_empty()),
             other => {
-                unclear.push(format!("`{key}` is {other}, which is not known here"));
+                let path = self.path_of(key);
+                unclear.push(format!("`{path}` is {other}, which is not known here"));
                 None
             }
         }
@@ -37,10 +49,19 @@ impl Members {
     /// Adds the members that were not taken to `unclear`, except those that are empty, `null` or
     /// `false`.
     pub(super) fn unknown(&mut self, unclear: &mut Vec<String>) {
-        for (key, value) in std::mem::take(&mut self.0) {
+        for (key, value) in std::mem::take(&mut self.all) {
             if !says_nothing(&value) {
-                unclear.push(format!("`{key}` is not known here: {value}"));
+                let path = self.path_of(&key);
+                let text = format!("this version of cas does not know the field `{path}`: {value}");
+                unclear.push(text);
             }
+        }
+    }
+
+    pub(super) fn path_of(&self, key: &str) -> String {
+        match self.path.as_str() {
+            "" => key.to_owned(),
+            path => format!("{path}.{key}"),
         }
     }
 }

@@ -70,17 +70,15 @@ impl RequestSummary {
             lead: "an approval to ",
             ..Self::default()
         };
-        let mut members = Members::of(params, &mut summary.unclear);
+        let mut members = Members::of("", params, &mut summary.unclear);
         match method {
             "item/commandExecution/requestApproval" => summary.command(&mut members),
             "item/fileChange/requestApproval" => summary.files(&mut members, changes),
             "item/permissions/requestApproval" => {
                 "have more permissions".clone_into(&mut summary.act);
                 summary.place(&mut members);
-                let profile = members.take("permissions");
-                summary
-                    .grants
-                    .extend(granted(profile, &mut summary.unclear));
+                let profile = members.object("permissions", &mut summary.unclear);
+                summary.grants = granted(profile, &mut summary.unclear);
             }
             "skill/requestApproval" => match members.text("skillName", &mut summary.unclear) {
                 Some(name) => summary.act = format!("use the skill {name}"),
@@ -113,15 +111,7 @@ impl RequestSummary {
     fn command(&mut self, members: &mut Members) {
         let kind = members.text("kind", &mut self.unclear);
         let command = members.text("command", &mut self.unclear);
-        let mut network = Members::of(members.take("networkApprovalContext"), &mut self.unclear);
-        let host = network.text("host", &mut self.unclear);
-        let protocol = network.text("protocol", &mut self.unclear);
-        network.unknown(&mut self.unclear);
-        if let Some(host) = &host {
-            let protocol = protocol.unwrap_or_else(|| "any protocol".to_owned());
-            self.grants
-                .push(format!("may reach the host {host} by {protocol}"));
-        }
+        let host = host(members, &mut self.unclear);
         match (kind.as_deref(), command) {
             (None | Some("command" | "humanCommand"), Some(command)) => {
                 self.act = format!("run {command}");
@@ -144,7 +134,8 @@ impl RequestSummary {
             }
         }
         self.place(members);
-        let more = members.take("additionalPermissions");
+        let more = members.object("additionalPermissions", &mut self.unclear);
+        self.grants.extend(host);
         self.grants.extend(granted(more, &mut self.unclear));
     }
 
@@ -174,10 +165,7 @@ impl RequestSummary {
                 self.grants = acts;
             }
         }
-        if let Some(root) = members.text("grantRoot", &mut self.unclear) {
-            let all = format!("may write to all of {root} until the session ends");
-            self.grants.push(all);
-        }
+        self.grants.extend(root(members, &mut self.unclear));
     }
 
     fn elicitation(&mut self, mut members: Members, is_called: impl FnOnce(&ToolCall) -> bool) {
@@ -224,6 +212,7 @@ impl RequestSummary {
         }
     }
 
+    /// Records that the request leaves out what it is about.
     fn untold(&mut self, act: &str, what: &str) {
         act.clone_into(&mut self.act);
         self.unclear
@@ -233,6 +222,11 @@ impl RequestSummary {
     /// Whether the user may be offered to accept the request: all of it is known and shown.
     pub(super) fn is_clear(&self) -> bool {
         self.unclear.is_empty()
+    }
+
+    /// Why the user can only decline the request, in one line.
+    pub(super) fn unclear(&self) -> String {
+        field(&self.unclear.join("; ")).into_owned()
     }
 
     /// The action in one line, which others may follow: `an approval to run ls`.
@@ -250,7 +244,7 @@ impl RequestSummary {
 
     /// The whole request, to follow "wants to", for the user who decides. No text of the request
     /// can begin a line of its own.
-    pub(super) fn told(&self) -> String {
+    pub(super) fn to_decide(&self) -> String {
         self.lines(field(&self.act).into_owned(), true)
     }
 
@@ -280,8 +274,46 @@ impl RequestSummary {
         for text in &self.unclear {
             add("can't be accepted here: ", text);
         }
+        if !self.is_clear() {
+            lines.push("it may allow more than is shown, so it can only be declined".to_owned());
+        }
         lines.join("\n")
     }
+}
+
+/// What was granted by a decision about a request besides its action, one grant each. What this
+/// version does not know is quoted. `granted_by` is the answer to a request for permissions, or
+/// the params of another request.
+pub(super) fn grants(granted_by: Value) -> Vec<String> {
+    let mut unknown = Vec::new();
+    let mut members = Members::of("", granted_by, &mut unknown);
+    let mut grants: Vec<String> = { host(&mut members, &mut unknown).into_iter() }
+        .chain(root(&mut members, &mut unknown))
+        .collect();
+    for key in ["permissions", "additionalPermissions"] {
+        let profile = members.object(key, &mut unknown);
+        grants.extend(granted(profile, &mut unknown));
+    }
+    grants.append(&mut unknown);
+    grants
+}
+
+/// The host that a request to use the network names.
+fn host(members: &mut Members, unclear: &mut Vec<String>) -> Option<String> {
+    let mut network = members.object("networkApprovalContext", unclear);
+    let (host, protocol) = (
+        network.text("host", unclear),
+        network.text("protocol", unclear),
+    );
+    network.unknown(unclear);
+    let protocol = protocol.unwrap_or_else(|| "any protocol".to_owned());
+    Some(format!("may reach the host {} by {protocol}", host?))
+}
+
+/// The directory that a request to change files opens.
+fn root(members: &mut Members, unclear: &mut Vec<String>) -> Option<String> {
+    let root = members.text("grantRoot", unclear)?;
+    Some(format!("may write to all of {root} until the session ends"))
 }
 
 fn text_of(value: &Value) -> String {

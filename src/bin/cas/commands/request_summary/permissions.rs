@@ -8,12 +8,11 @@ use super::members::Members;
 
 /// Returns the permissions that a profile grants, one by one. Anything else in the profile is
 /// unclear.
-pub(super) fn granted(profile: Value, unclear: &mut Vec<String>) -> Vec<String> {
+pub(super) fn granted(mut profile: Members, unclear: &mut Vec<String>) -> Vec<String> {
     let mut grants = Vec::new();
-    let mut profile = Members::of(profile, unclear);
     let network = profile.take("network");
     if !network.is_null() {
-        let mut network = Members::of(network, unclear);
+        let mut network = Members::of(&profile.path_of("network"), network, unclear);
         match network.take("enabled") {
             Value::Bool(false) => {}
             Value::Bool(true) | Value::Null => grants.push("may use the network".to_owned()),
@@ -21,7 +20,7 @@ pub(super) fn granted(profile: Value, unclear: &mut Vec<String>) -> Vec<String> 
         }
         network.unknown(unclear);
     }
-    let mut files = Members::of(profile.take("fileSystem"), unclear);
+    let mut files = profile.object("fileSystem", unclear);
     for (key, verb) in [("read", "may read"), ("write", "may write to")] {
         for path in list(files.take(key), unclear) {
             match path.as_str() {
@@ -31,6 +30,7 @@ pub(super) fn granted(profile: Value, unclear: &mut Vec<String>) -> Vec<String> 
         }
     }
     for entry in list(files.take("entries"), unclear) {
+        let entry = Members::of(&files.path_of("entries"), entry, unclear);
         grants.push(access(entry, unclear));
     }
     match files.take("globScanMaxDepth") {
@@ -40,8 +40,8 @@ pub(super) fn granted(profile: Value, unclear: &mut Vec<String>) -> Vec<String> 
     files.unknown(unclear);
     profile.unknown(unclear);
     // Codex reports paths in two forms at once.
-    let mut told = HashSet::new();
-    grants.retain(|grant| told.insert(grant.clone()));
+    let mut listed = HashSet::new();
+    grants.retain(|grant| listed.insert(grant.clone()));
     grants
 }
 
@@ -57,8 +57,7 @@ fn list(value: Value, unclear: &mut Vec<String>) -> Vec<Value> {
 }
 
 /// Describes the access to one place.
-fn access(entry: Value, unclear: &mut Vec<String>) -> String {
-    let mut entry = Members::of(entry, unclear);
+fn access(mut entry: Members, unclear: &mut Vec<String>) -> String {
     let verb = match entry.text("access", unclear).as_deref() {
         Some("read") => "may read".to_owned(),
         Some("write") => "may write to".to_owned(),
@@ -70,9 +69,9 @@ fn access(entry: Value, unclear: &mut Vec<String>) -> String {
         }
     };
     let path = entry.take("path");
+    let shown = path.to_string();
+    let mut path = Members::of(&entry.path_of("path"), path, unclear);
     entry.unknown(unclear);
-    let told = path.to_string();
-    let mut path = Members::of(path, unclear);
     let kind = path.text("type", unclear);
     let place = match kind.as_deref() {
         Some("path") => path.text("path", unclear),
@@ -80,20 +79,19 @@ fn access(entry: Value, unclear: &mut Vec<String>) -> String {
             let pattern = path.text("pattern", unclear);
             pattern.map(|pattern| format!("all that matches {pattern}"))
         }
-        Some("special") => special(path.take("value"), unclear),
+        Some("special") => special(path.object("value", unclear), unclear),
         _ => None,
     };
     path.unknown(unclear);
     let place = place.unwrap_or_else(|| {
-        unclear.push(format!("{told} is not known here"));
-        told
+        unclear.push(format!("{shown} is not known here"));
+        shown
     });
     format!("{verb} {place}")
 }
 
 /// Describes a place that codex has a name for.
-fn special(value: Value, unclear: &mut Vec<String>) -> Option<String> {
-    let mut value = Members::of(value, unclear);
+fn special(mut value: Members, unclear: &mut Vec<String>) -> Option<String> {
     let kind = value.text("kind", unclear)?;
     let below = value.text("subpath", unclear);
     let place = match kind.as_str() {

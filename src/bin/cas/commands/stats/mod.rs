@@ -31,7 +31,8 @@ pub(crate) struct Args {
     /// What to group by; may be given several times
     #[arg(long, value_enum, default_values = ["day", "model"])]
     by: Vec<By>,
-    /// Only turns that were started since: 7d, 12h ago, a day such as 2026-01-31, or seconds since the epoch
+    /// Only turns that were started since: 7d, 12h ago, a day such as 2026-01-31, or seconds since
+    /// the epoch
     #[arg(long, value_name = "WHEN", value_parser = since)]
     since: Option<i64>,
     /// Write an HTML page with charts of all groups
@@ -91,13 +92,7 @@ pub(crate) fn run(args: &Args) -> Result {
         .as_deref()
         .map(|path| NewFile::create(path, args.force))
         .transpose()?;
-    let database = Database::existing(&args.sqlite)?;
-    if database.has_no_text()? {
-        let file = args.sqlite.display();
-        let text =
-            format!("{file} has no turns: `cas mine --include-turns --sqlite {file}` adds them");
-        return Err(text.into());
-    }
+    let database = Database::with_turns(&args.sqlite)?;
     let groups = Groups::collect(database.connection(), args.since)?;
     let rollouts = Rollouts {
         read: groups.rollouts,

@@ -50,18 +50,33 @@ pub(super) fn html(groups: &Groups) -> String {
     out
 }
 
+/// The numbers of a tally.
+fn cells(tally: &Tally) -> [String; 8] {
+    [
+        thousands(tally.threads),
+        thousands(tally.turns),
+        thousands(tally.failed),
+        length(std::time::Duration::from_secs(tally.seconds)),
+        thousands(tally.tools),
+        thousands(tally.input),
+        thousands(tally.cached),
+        thousands(tally.output),
+    ]
+}
+
 fn summary(total: &Tally, out: &mut String) {
+    const NAMES: [&str; 8] = [
+        "threads",
+        "turns",
+        "failed",
+        "time",
+        "tools",
+        "tokens in",
+        "of them cached",
+        "tokens out",
+    ];
     out.push_str("<dl>");
-    for (name, value) in [
-        ("threads", thousands(total.threads)),
-        ("turns", thousands(total.turns)),
-        ("failed", thousands(total.failed)),
-        ("time", time(total)),
-        ("tools", thousands(total.tools)),
-        ("tokens in", thousands(total.input)),
-        ("of them cached", thousands(total.cached)),
-        ("tokens out", thousands(total.output)),
-    ] {
+    for (name, value) in NAMES.iter().zip(cells(total)) {
         let _ = write!(out, "<div><dt>{name}</dt><dd>{value}</dd></div>");
     }
     out.push_str("</dl>\n");
@@ -75,26 +90,12 @@ fn section(title: &str, chart: &str, rows: &[Named<'_>], out: &mut String) {
     );
     for Named { name, tally } in rows {
         let _ = write!(out, "<tr><td>{}</td>", text(name));
-        let cells = [
-            thousands(tally.threads),
-            thousands(tally.turns),
-            thousands(tally.failed),
-            time(tally),
-            thousands(tally.tools),
-            thousands(tally.input),
-            thousands(tally.cached),
-            thousands(tally.output),
-        ];
-        for cell in cells {
+        for cell in cells(tally) {
             let _ = write!(out, "<td>{cell}</td>");
         }
         out.push_str("</tr>\n");
     }
     out.push_str("</tbody></table>\n");
-}
-
-fn time(tally: &Tally) -> String {
-    length(std::time::Duration::from_secs(tally.seconds))
 }
 
 /// The two parts of a column: what stands below, and what stands on it.
@@ -128,7 +129,7 @@ fn columns(rows: &[Named<'_>], parts: Parts) -> String {
         let x = float(n as u64) * step;
         let width = (step * 0.8).min(60.0);
         let mut top = HEIGHT;
-        let told: Vec<String> = parts(row.tally)
+        let counts: Vec<String> = parts(row.tally)
             .iter()
             .map(|(_, n)| thousands(*n))
             .collect();
@@ -136,7 +137,7 @@ fn columns(rows: &[Named<'_>], parts: Parts) -> String {
             out,
             "<g><title>{}: {}</title>",
             text(row.name),
-            told.join(" + ")
+            counts.join(" + ")
         );
         for (class, n) in parts(row.tally) {
             let height = float(n) / float(most) * HEIGHT;

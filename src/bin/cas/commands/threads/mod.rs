@@ -197,7 +197,7 @@ async fn act(
         Action::Name { name, .. } => {
             let params = json!({"threadId": id, "name": name});
             let answer: Box<RawValue> = client.call("thread/name/set", &params).await?;
-            one.told(&answer, format_args!("named {}", field(&id)))
+            one.report(&answer, format_args!("named {}", field(&id)))
         }
         Action::Resume(_) => opened(one, &client.resume_thread(id.as_str()).await?),
         Action::Fork(_) => {
@@ -272,7 +272,8 @@ async fn read(client: &CasClient, id: &str, turns: bool) -> Result<Box<RawValue>
         return Ok(thread);
     };
     let turns = all_of(client, "thread/turns/list", params, usize::MAX).await?;
-    // The turns take the place of the empty list that stands there, and all else stays as the server wrote it.
+    // The turns take the place of the empty list that stands there, and all else stays as the
+    // server wrote it.
     let turns = serde_json::to_string(&turns)?;
     let text = thread.get();
     let whole = if let Some((before, after)) = text.rsplit_once(r#""turns":[]"#) {
@@ -288,7 +289,7 @@ async fn read(client: &CasClient, id: &str, turns: bool) -> Result<Box<RawValue>
 async fn plain(client: &CasClient, one: &OneThread, id: &str, method: &str, done: &str) -> Result {
     let params = json!({"threadId": id});
     let answer: Box<RawValue> = client.call(method, &params).await?;
-    one.told(&answer, format_args!("{done} {}", field(id)))
+    one.report(&answer, format_args!("{done} {}", field(id)))
 }
 
 fn opened(one: &OneThread, thread: &Thread) -> Result {

@@ -5,6 +5,7 @@ use std::{fmt::Write as _, io::IsTerminal as _};
 use serde_json::Value;
 
 use crate::{
+    commands::{ask::paths, mine::text::text as text_of},
     markdown,
     output::{Failure, Result, field, line, verbatim},
     screen::{Stream, width},
@@ -25,23 +26,26 @@ const FIELDS: [&str; 9] = [
     "updatedAt",
 ];
 
+/// The fields that the thread has.
+fn fields(thread: &Value) -> impl Iterator<Item = (&'static str, String)> {
+    FIELDS.into_iter().filter_map(|key| {
+        let shown = match &thread[key] {
+            Value::Null => return None,
+            Value::String(text) => text.clone(),
+            Value::Number(at) if key.ends_with("At") => moment(at.as_i64().unwrap_or_default()),
+            other => other.to_string(),
+        };
+        Some((key, shown))
+    })
+}
+
 /// The thread and its turns, an item a line.
 pub(super) fn as_fields(thread: &Value) -> Result {
     if !thread.is_object() {
         return Err(Failure::from("the server answered without a thread"));
     }
-    for key in FIELDS {
-        match &thread[key] {
-            Value::Null => {}
-            Value::String(text) => line(format_args!("{key}: {}", field(text)))?,
-            Value::Number(at) if key.ends_with("At") => {
-                line(format_args!(
-                    "{key}: {}",
-                    moment(at.as_i64().unwrap_or_default())
-                ))?;
-            }
-            other => line(format_args!("{key}: {}", field(&other.to_string())))?,
-        }
+    for (key, shown) in fields(thread) {
+        line(format_args!("{key}: {}", field(&shown)))?;
     }
     for turn in thread["turns"].as_array().into_iter().flatten() {
         line(format_args!(
@@ -64,15 +68,9 @@ pub(super) fn as_fields(thread: &Value) -> Result {
 fn said(item: &Value) -> String {
     match item["type"].as_str() {
         Some("commandExecution") => text(item, "command").to_owned(),
-        Some("fileChange") => paths(item),
-        _ => super::super::mine::text::text(item),
+        Some("fileChange") => paths(item).join(", "),
+        _ => text_of(item),
     }
-}
-
-fn paths(item: &Value) -> String {
-    let changes = item["changes"].as_array().into_iter().flatten();
-    let paths = changes.filter_map(|change| change["path"].as_str());
-    paths.collect::<Vec<_>>().join(", ")
 }
 
 /// As Markdown looks on a terminal; elsewhere as its text.
@@ -89,15 +87,10 @@ pub(super) fn on_terminal(thread: &Value) -> Result {
 pub(super) fn as_markdown(thread: &Value) -> String {
     let title = title(thread);
     let mut out = format!("# {}\n\n", field(title.lines().next().unwrap_or_default()));
-    for key in FIELDS {
-        let shown = match &thread[key] {
-            Value::Null => continue,
-            _ if matches!(key, "name" | "preview") => continue,
-            Value::String(text) => text.clone(),
-            Value::Number(at) if key.ends_with("At") => moment(at.as_i64().unwrap_or_default()),
-            other => other.to_string(),
-        };
-        let _ = writeln!(out, "- {key}: `{}`", field(&shown));
+    for (key, shown) in fields(thread) {
+        if !matches!(key, "name" | "preview") {
+            let _ = writeln!(out, "- {key}: `{}`", field(&shown));
+        }
     }
     for turn in thread["turns"].as_array().into_iter().flatten() {
         let status = text(turn, "status");
@@ -116,11 +109,7 @@ pub(super) fn as_markdown(thread: &Value) -> String {
 
 fn add(item: &Value, out: &mut String) {
     let _ = match item["type"].as_str().unwrap_or_default() {
-        "userMessage" => write!(
-            out,
-            "\n## User\n\n{}\n",
-            super::super::mine::text::text(item)
-        ),
+        "userMessage" => write!(out, "\n## User\n\n{}\n", text_of(item)),
         "agentMessage" => write!(out, "\n## Agent\n\n{}\n", text(item, "text")),
         "plan" => write!(out, "\n### Plan\n\n{}\n", text(item, "text")),
         "commandExecution" => {

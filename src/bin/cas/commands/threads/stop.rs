@@ -6,8 +6,9 @@ use cas_sdk::{Thread, thread::StopReport};
 use serde::Serialize;
 
 use crate::{
-    failure::{FAILED, reason},
-    output::{Failure, Result, fail, field, json as json_line, line},
+    failure::done_if,
+    output::{Result, fail, field, json as json_line, line},
+    reason::reason,
 };
 
 /// How long the turns may take to end.
@@ -53,11 +54,7 @@ pub(super) async fn run(thread: &Thread, json: bool) -> Result {
     } else {
         print(thread.id(), &stopped)?;
     }
-    if stopped.is_complete() {
-        Ok(())
-    } else {
-        Err(Failure::Exit(FAILED))
-    }
+    done_if(stopped.is_complete())
 }
 
 fn report<'a>(id: &'a str, stopped: &'a StopReport) -> Report<'a> {

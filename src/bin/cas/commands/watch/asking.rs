@@ -38,7 +38,7 @@ pub(super) enum List {
 }
 
 /// What a typed line turned out to be.
-pub(super) enum Taken {
+pub(super) enum Reply {
     /// An answer, and the last that was missing.
     Answer(RequestAnswer),
     /// The next question is due.
@@ -109,44 +109,45 @@ impl Asking {
 
     /// Takes a typed line. `begun` is the number of the question that was current when the line was
     /// begun.
-    pub(super) fn take(&mut self, line: &str, begun: u64) -> Taken {
+    pub(super) fn take(&mut self, line: &str, begun: u64) -> Reply {
         let is_stale = begun != self.number;
         match &mut self.kind {
             Kind::Decision(offers) => match decision(line) {
-                None => Taken::No,
-                Some(_) if self.is_answered => Taken::Late,
+                None => Reply::No,
+                Some(_) if self.is_answered => Reply::Late,
                 // NB. The letter must not become the next input either, and neither must one that
                 // is not offered.
-                Some(_) if is_stale => Taken::Stale,
-                Some(decision) if offers.contains(&decision) => Taken::Answer(decision.into()),
+                Some(_) if is_stale => Reply::Stale,
+                Some(decision) if offers.contains(&decision) => Reply::Answer(decision.into()),
                 Some(_) => {
                     let letters = decisions::letters(offers);
-                    Taken::Wrong(if self.waiting.summary.is_clear() {
+                    Reply::Wrong(if self.waiting.summary.is_clear() {
                         format!("the server does not offer {line}: {letters}")
                     } else {
-                        format!("not all of it can be told here, so only {letters} is taken")
+                        let why = self.waiting.summary.unclear();
+                        format!("it can't be accepted here, so only {letters} is taken: {why}")
                     })
                 }
             },
-            Kind::Questions { .. } if self.is_answered => Taken::No,
-            Kind::Questions { .. } if is_stale => Taken::Unsent,
-            Kind::Questions { list, .. } if line == "/decline" => Taken::Answer(list.declined()),
+            Kind::Questions { .. } if self.is_answered => Reply::No,
+            Kind::Questions { .. } if is_stale => Reply::Unsent,
+            Kind::Questions { list, .. } if line == "/decline" => Reply::Answer(list.declined()),
             Kind::Questions { list, at } => {
                 let done = match line {
                     "/skip" => list.skip(*at),
                     line => list.fill(*at, line),
                 };
                 match done {
-                    Err(why) => Taken::Wrong(why),
+                    Err(why) => Reply::Wrong(why),
                     Ok(()) if *at + 1 < list.len() => {
                         *at += 1;
-                        Taken::Next
+                        Reply::Next
                     }
                     Ok(()) => match list.answer() {
-                        Ok(answer) => Taken::Answer(answer),
+                        Ok(answer) => Reply::Answer(answer),
                         Err(why) => {
                             *at = 0;
-                            Taken::Wrong(why)
+                            Reply::Wrong(why)
                         }
                     },
                 }

@@ -9,8 +9,8 @@ use cas_sdk::{
 use serde_json::{Value, json};
 
 use crate::{
-    failure::{FAILED, reason},
     output::{Failure, field},
+    reason::reason,
     when::length,
 };
 
@@ -83,8 +83,7 @@ impl Link {
 
 /// The error that ends a watch.
 pub(super) fn over(why: &dyn std::fmt::Display) -> Failure {
-    let text = format!("this can't be followed any more: {why}");
-    Failure::Status(FAILED, text)
+    format!("this can't be followed any more: {why}").into()
 }
 
 impl Attempt {
@@ -104,7 +103,7 @@ impl Attempt {
     }
 
     /// The JSON lines for programs.
-    pub(super) fn told(&self) -> Vec<Value> {
+    pub(super) fn events(&self) -> Vec<Value> {
         let error = self.why();
         let pause = u64::try_from(self.pause.as_millis()).unwrap_or(u64::MAX);
         let lost = json!({"event": "connectionLost", "error": error});

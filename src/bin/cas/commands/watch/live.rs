@@ -20,8 +20,8 @@ pub(super) struct Live {
     requests: Option<PendingRequestChanges>,
 }
 
-/// Something that came.
-pub(super) enum News {
+/// What came over the connection.
+pub(super) enum LiveEvent {
     /// A turn has begun, and is [`Live::turn`].
     Began,
     /// An event of the turn with this id.
@@ -51,13 +51,14 @@ impl Live {
         Ok((live, joined.turns().to_vec()))
     }
 
-    /// What comes next. Waits for ever once the connection has ended and all that came was returned. Cancel safe.
-    pub(super) async fn next(&mut self) -> News {
+    /// What comes next. Waits for ever once the connection has ended and all that came was
+    /// returned. Cancel safe.
+    pub(super) async fn next(&mut self) -> LiveEvent {
         loop {
             tokio::select! {
                 biased;
                 event = or_never(self.turn.as_mut().map(Turn::next)) => match (event, &self.turn) {
-                    (Some(Ok(event)), Some(turn)) => return News::Event(turn.id().to_owned(), event),
+                    (Some(Ok(event)), Some(turn)) => return LiveEvent::Event(turn.id().to_owned(), event),
                     _ => self.turn = None,
                 },
                 turn = or_never(self.turns.as_mut().map(Turns::next)), if self.turn.is_none() => match turn {
@@ -65,13 +66,13 @@ impl Live {
                     Some(Ok(turn)) => {
                         turn.id().clone_into(&mut self.last);
                         self.turn = Some(turn);
-                        return News::Began;
+                        return LiveEvent::Began;
                     }
                     Some(Err(_)) | None => self.turns = None,
                 },
                 // NB. After the events: the item that a request is about was told before it.
                 change = or_never(self.requests.as_mut().map(PendingRequestChanges::next)) => match change {
-                    Some(change) => return News::Request(change),
+                    Some(change) => return LiveEvent::Request(change),
                     None => self.requests = None,
                 },
             }

@@ -4,15 +4,15 @@ use anstyle::AnsiColor;
 use cas_sdk::{Error, turn::StartedBy};
 
 use super::{
+    events::WatchEvent,
     link::Attempt,
     seen::{Missed, MissedTurn},
-    told::Told,
     view::View,
 };
 use crate::{
     commands::ask::{Line, step},
-    failure::reason,
     output::{Result, field},
+    reason::reason,
     screen::DIM,
 };
 
@@ -23,7 +23,7 @@ impl View {
             let text = attempt.text();
             return self.remark(AnsiColor::Yellow.on_default(), &text).await;
         }
-        for line in attempt.told() {
+        for line in attempt.events() {
             self.page.json(&line).await?;
         }
         Ok(())
@@ -40,12 +40,12 @@ impl View {
     pub(super) async fn back(&mut self, missed: &Missed, incomplete: Option<&Error>) -> Result {
         let incomplete = incomplete.map(|error| reason(error));
         if self.json {
-            let told = Told::Reconnected {
+            let event = WatchEvent::Reconnected {
                 items: missed.items(),
                 turns: missed.ends(),
                 incomplete: incomplete.as_deref(),
             };
-            self.page.json(&told).await?;
+            self.page.json(&event).await?;
         } else {
             let text = match missed.items() {
                 0 => "back; nothing was missed".to_owned(),

@@ -2,6 +2,7 @@
 
 mod asking;
 mod attach;
+mod events;
 mod form;
 mod items;
 mod link;
@@ -11,7 +12,6 @@ mod requests;
 mod roster;
 mod seen;
 mod session;
-mod told;
 mod view;
 
 pub(crate) use attach::Args as AttachArgs;

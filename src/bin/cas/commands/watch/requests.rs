@@ -1,11 +1,12 @@
-//! The requests of a session that wait for somebody, and which of them the person at the terminal is asked.
+//! The requests of a session that wait for somebody, and which of them the person at the terminal
+//! is asked.
 
 use std::sync::Arc;
 
 use cas_sdk::handlers::{PendingRequest, PendingRequestChange as Change, Settled};
 
 use super::{
-    asking::{Asking, Kind, Taken, may_decide},
+    asking::{Asking, Kind, Reply, may_decide},
     items::Items,
     view::View,
 };
@@ -95,19 +96,19 @@ impl Requests {
             return Ok(false);
         };
         match asking.take(line, begun) {
-            Taken::No => return Ok(false),
-            Taken::Late => {}
-            Taken::Next => view.ask(asking).await?,
-            Taken::Wrong(why) => {
+            Reply::No => return Ok(false),
+            Reply::Late => {}
+            Reply::Next => view.ask(asking).await?,
+            Reply::Wrong(why) => {
                 view.remark(DIM, &why).await?;
                 view.ask(asking).await?;
             }
-            Taken::Stale => view.remark(DIM, STALE).await?,
-            Taken::Unsent => {
+            Reply::Stale => view.remark(DIM, STALE).await?,
+            Reply::Unsent => {
                 view.remark(DIM, UNSENT).await?;
                 view.page.put_back(line).await?;
             }
-            Taken::Answer(answer) => {
+            Reply::Answer(answer) => {
                 asking.is_answered = true;
                 view.page.label(None, false).await?;
                 let Waiting { request, summary } = &asking.waiting;

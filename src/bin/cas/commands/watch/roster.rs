@@ -10,8 +10,8 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Args,
+    events::VERSION,
     link::{Change, Link, over},
-    told::VERSION,
 };
 use crate::{
     output::{Result, cell, complain, json as json_line, line},
@@ -47,7 +47,7 @@ struct Roster {
 #[derive(Default)]
 struct Known {
     title: String,
-    stands: &'static str,
+    status: &'static str,
 }
 
 impl Roster {
@@ -102,7 +102,7 @@ impl Roster {
 
     fn lost(&self, attempt: &super::link::Attempt) -> Result {
         if self.json {
-            return attempt.told().iter().try_for_each(json_line);
+            return attempt.events().iter().try_for_each(json_line);
         }
         line(format_args!("{}", attempt.text()))
     }
@@ -136,10 +136,10 @@ impl Roster {
             let (id, now) = (id_of(&thread), Known::of(&thread));
             let before = self.threads.get(&id);
             let is_same = before
-                .is_some_and(|before| before.stands == now.stands && before.title == now.title);
+                .is_some_and(|before| before.status == now.status && before.title == now.title);
             if !is_same {
                 let params = json!({"threadId": id, "status": thread["status"]});
-                self.show("thread/read", &id, now.stands, &now.title, &params)?;
+                self.show("thread/read", &id, now.status, &now.title, &params)?;
                 self.threads.insert(id, now);
             }
         }
@@ -153,7 +153,13 @@ impl Roster {
         let gone = self.threads.extract_if(|id, _| !loaded.contains(id));
         for (id, known) in gone.collect::<Vec<_>>() {
             let params = json!({"threadId": id, "status": status});
-            self.show("thread/read", &id, stands(&status), &known.title, &params)?;
+            self.show(
+                "thread/read",
+                &id,
+                status_text(&status),
+                &known.title,
+                &params,
+            )?;
         }
         Ok(())
     }
@@ -167,7 +173,7 @@ impl Roster {
         let what = match event.method() {
             "thread/started" => "begins",
             "thread/name/updated" => "is named",
-            "thread/status/changed" => stands(&params["status"]),
+            "thread/status/changed" => status_text(&params["status"]),
             "thread/closed" => "is closed",
             "thread/archived" => "is archived",
             "thread/deleted" => "is deleted",
@@ -177,7 +183,7 @@ impl Roster {
         match event.method() {
             "thread/started" => *known = Known::of(thread),
             "thread/name/updated" => known.title = text(&params["threadName"]),
-            "thread/status/changed" => known.stands = what,
+            "thread/status/changed" => known.status = what,
             _ => {}
         }
         let title = known.title.clone();
@@ -203,7 +209,7 @@ impl Known {
     fn of(thread: &Value) -> Self {
         Self {
             title: title(thread).to_owned(),
-            stands: stands(&thread["status"]),
+            status: status_text(&thread["status"]),
         }
     }
 }
@@ -240,7 +246,8 @@ fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
-fn stands(status: &Value) -> &'static str {
+/// What the thread does, for people.
+fn status_text(status: &Value) -> &'static str {
     let flags = status["activeFlags"].as_array();
     let waits = |flag: &str| flags.is_some_and(|flags| flags.iter().any(|one| one == flag));
     match status["type"].as_str() {

@@ -100,8 +100,8 @@ pub(super) struct MissedTurn {
 pub(super) struct Missed(pub(super) Vec<MissedTurn>);
 
 impl Missed {
-    /// What of these was not shown: what was recovered, and the turns of a snapshot that is newer. From now on it counts
-    /// as shown.
+    /// What of these was not shown: what was recovered, and the turns of a snapshot that is newer.
+    /// From now on it counts as shown.
     pub(super) fn of(recovered: Vec<Recovered>, snapshot: &[TurnInfo], seen: &mut Seen) -> Self {
         let mut missed = Self::default();
         for one in recovered {

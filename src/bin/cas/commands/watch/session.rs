@@ -1,4 +1,5 @@
-//! One session over all connections: its turns and requests are shown, and what is typed is passed on.
+//! One session over all connections: its turns and requests are shown, and what is typed is passed
+//! on.
 
 use anstyle::AnsiColor;
 use cas_sdk::{
@@ -12,15 +13,16 @@ use cas_sdk::{
 
 use super::{
     link::{Change, Link, over},
-    live::{Live, News},
+    live::{Live, LiveEvent},
     requests::Requests,
     seen::{Missed, Seen},
     view::View,
 };
 use crate::{
-    failure::{DONE, reason},
+    failure::DONE,
     output::{Result, field},
     page::Typing,
+    reason::reason,
     running::{Reconnect, Running, id_of},
     screen::DIM,
     server::Server,
@@ -36,7 +38,8 @@ pub(super) struct Session {
     id: String,
     supervisor: Supervisor,
     link: Link,
-    /// When the connection is lost, and what was missed then. What comes over it is read as turns, from [`Live`].
+    /// When the connection is lost, and what was missed then. What comes over it is read as turns,
+    /// from [`Live`].
     events: ThreadEvents,
     /// `None` while there is no connection.
     live: Option<Live>,
@@ -88,8 +91,8 @@ impl Session {
         })
     }
 
-    /// Shows what happens until a signal comes or the session ends; returns the exit status. Lines that are typed are
-    /// passed on.
+    /// Shows what happens until a signal comes or the session ends; returns the exit status. Lines
+    /// that are typed are passed on.
     pub(super) async fn follow(&mut self, mut input: Input, signals: &mut Signals) -> Result<u8> {
         self.requests.asks = !matches!(input, Input::Nobody);
         if input.has_keys() {
@@ -114,8 +117,8 @@ impl Session {
             entry = input.next() => if self.entry(entry).await? {
                 return Ok(Some(DONE));
             },
-            news = or_never(self.live.as_mut().map(Live::next)) => self.news(news).await?,
-            event = self.events.next() => self.told(event).await?,
+            event = or_never(self.live.as_mut().map(Live::next)) => self.live_event(event).await?,
+            event = self.events.next() => self.link_event(event).await?,
             change = self.link.next() => match change? {
                 Change::Lost(attempt) => self.view.lost(&attempt).await?,
                 // Reported once it is known what was missed.
@@ -146,9 +149,9 @@ impl Session {
     }
 
     /// Shows what came over the connection.
-    async fn news(&mut self, news: News) -> Result {
-        match news {
-            News::Began => {
+    async fn live_event(&mut self, event: LiveEvent) -> Result {
+        match event {
+            LiveEvent::Began => {
                 self.holds_queue = false;
                 let turn = self.live.as_ref().and_then(|live| live.turn.as_ref());
                 if let Some(turn) = turn.filter(|turn| self.seen.begin(turn.id())) {
@@ -156,7 +159,7 @@ impl Session {
                     self.view.began(turn.id(), by.as_str()).await?;
                 }
             }
-            News::Event(turn, event) => {
+            LiveEvent::Event(turn, event) => {
                 self.requests.items.event(&event);
                 if let TurnEvent::Completed(outcome) = &event {
                     self.holds_queue = outcome.status == TurnStatus::Interrupted;
@@ -171,7 +174,7 @@ impl Session {
                     self.view.event(&turn, &event).await?;
                 }
             }
-            News::Request(change) => {
+            LiveEvent::Request(change) => {
                 let (PendingRequestChange::Added(request) | PendingRequestChange::Settled(request)) =
                     &change
                 else {
@@ -186,7 +189,7 @@ impl Session {
     }
 
     /// Records the end of a connection, and what was missed.
-    async fn told(&mut self, event: Option<Result<ThreadEvent, Error>>) -> Result {
+    async fn link_event(&mut self, event: Option<Result<ThreadEvent, Error>>) -> Result {
         match event {
             Some(Ok(ThreadEvent::Lost { .. })) => {
                 self.live = None;

@@ -2,8 +2,8 @@
 
 use super::{
     asking::Asking,
+    events::{VERSION, WatchEvent},
     requests::{End, Waiting},
-    told::{Told, VERSION},
 };
 use crate::{
     commands::ask::{Line, step},
@@ -17,6 +17,7 @@ use cas_sdk::{
     protocol::{self, ThreadItem},
     terminal::escape,
 };
+use serde_json::Value;
 
 pub(super) struct View {
     pub(super) page: Page,
@@ -39,12 +40,12 @@ impl View {
 
     pub(super) async fn joined(&mut self, thread: &Thread, running: bool) -> Result {
         if self.json {
-            let told = Told::Joined {
+            let event = WatchEvent::Joined {
                 v: VERSION,
                 thread_id: thread.id(),
                 running,
             };
-            return self.page.json(&told).await;
+            return self.page.json(&event).await;
         }
         let state = if running { "a turn runs" } else { "idle" };
         self.remark(DIM, &format!("thread {}: {state}", field(thread.id())))
@@ -64,11 +65,11 @@ impl View {
 
     pub(super) async fn began(&mut self, turn_id: &str, started_by: &str) -> Result {
         if self.json {
-            let told = Told::TurnStarted {
+            let event = WatchEvent::TurnStarted {
                 turn_id,
                 started_by,
             };
-            return self.page.json(&told).await;
+            return self.page.json(&event).await;
         }
         Ok(())
     }
@@ -112,12 +113,12 @@ impl View {
         error: Option<&str>,
     ) -> Result {
         if self.json {
-            let told = Told::TurnCompleted {
+            let event = WatchEvent::TurnCompleted {
                 turn_id,
                 status,
                 error,
             };
-            return self.page.json(&told).await;
+            return self.page.json(&event).await;
         }
         let text = match error {
             Some(error) => format!("the turn {status}: {}", field(error)),
@@ -132,20 +133,8 @@ impl View {
         let text = |key: &str| value[key].as_str().unwrap_or_default();
         match text("type") {
             "agentMessage" => self.whole(text("id"), text("text")).await,
-            "userMessage" => {
-                let parts = value["content"].as_array().map_or(&[][..], Vec::as_slice);
-                let parts = parts.iter().filter_map(|part| part["text"].as_str());
-                let said = parts.collect::<Vec<_>>().join("\n");
-                self.said("user", &said).await
-            }
-            "functionCallOutput" => {
-                let output = &value["output"];
-                let parts = output.as_array().map_or(&[][..], Vec::as_slice);
-                let parts = parts.iter().filter_map(|part| part["text"].as_str());
-                let whole = parts.collect::<Vec<_>>().join("\n");
-                self.said(text("name"), output.as_str().unwrap_or(&whole))
-                    .await
-            }
+            "userMessage" => self.said("user", &text_of(&value["content"])).await,
+            "functionCallOutput" => self.said(text("name"), &text_of(&value["output"])).await,
             _ => Ok(()),
         }
     }
@@ -175,16 +164,13 @@ impl View {
     /// Ends a message: shows the part that was not shown yet.
     async fn whole(&mut self, item: &str, text: &str) -> Result {
         let (id, shown) = std::mem::take(&mut self.message);
-        if id != item {
+        let rest = text.strip_prefix(shown.as_str());
+        // If its beginning came before this command, all of it is shown.
+        let rest = rest.filter(|_| id == item);
+        if rest.is_none() {
             self.page.new_line().await?;
-            self.page.text(text).await?;
-        } else if let Some(rest) = text.strip_prefix(shown.as_str()) {
-            self.page.text(rest).await?;
-        } else {
-            // Its beginning came before this command.
-            self.page.new_line().await?;
-            self.page.text(text).await?;
         }
+        self.page.text(rest.unwrap_or(text)).await?;
         self.page.new_line().await
     }
 
@@ -204,14 +190,13 @@ impl View {
     pub(super) async fn pending(&mut self, waiting: &Waiting, asked: Option<&Asking>) -> Result {
         let Waiting { request, summary } = waiting;
         if self.json {
-            let id = serde_json::to_value(&request.id)?;
-            let told = Told::RequestPending {
-                id: &id,
+            let event = WatchEvent::RequestPending {
+                id: &request.id,
                 method: &request.method,
                 item_id: request.item_id.as_deref(),
                 what: &summary.line(),
             };
-            return self.page.json(&told).await;
+            return self.page.json(&event).await;
         }
         let shown = summary.shown(asked.is_some());
         let mark = asked.map(Asking::mark).unwrap_or_default();
@@ -233,12 +218,11 @@ impl View {
     pub(super) async fn settled(&mut self, waiting: &Waiting, how: End) -> Result {
         let Waiting { request, summary } = waiting;
         if self.json {
-            let id = serde_json::to_value(&request.id)?;
-            let told = Told::RequestSettled {
-                id: &id,
+            let event = WatchEvent::RequestSettled {
+                id: &request.id,
                 method: &request.method,
             };
-            return self.page.json(&told).await;
+            return self.page.json(&event).await;
         }
         let settled = match how {
             End::Unasked => "settled",
@@ -248,4 +232,13 @@ impl View {
         let text = format!("{settled}: {}", field(&summary.subject()));
         self.remark(DIM, &text).await
     }
+}
+
+/// A text, or the text of its parts.
+fn text_of(content: &Value) -> String {
+    let parts = content.as_array().into_iter().flatten();
+    let parts = parts.filter_map(|part| part["text"].as_str());
+    content
+        .as_str()
+        .map_or_else(|| parts.collect::<Vec<_>>().join("\n"), str::to_owned)
 }

@@ -1,19 +1,19 @@
 //! What `cas watch --json` emits besides the events of a turn. `docs/json.md` shows each.
 
+use cas_sdk::protocol::RequestId;
 use serde::Serialize;
-use serde_json::Value;
 
 /// The version of the JSON lines; a change that breaks readers raises it.
 pub(super) const VERSION: u32 = 1;
 
-/// What `--json` emits beside the events of a turn, which are those of `cas ask`.
+/// The events of a turn are those of `cas ask`.
 #[derive(Debug, Serialize)]
 #[serde(
     tag = "event",
     rename_all = "camelCase",
     rename_all_fields = "camelCase"
 )]
-pub(super) enum Told<'a> {
+pub(super) enum WatchEvent<'a> {
     Joined {
         v: u32,
         thread_id: &'a str,
@@ -29,13 +29,13 @@ pub(super) enum Told<'a> {
         error: Option<&'a str>,
     },
     RequestPending {
-        id: &'a Value,
+        id: &'a RequestId,
         method: &'a str,
         item_id: Option<&'a str>,
         what: &'a str,
     },
     RequestSettled {
-        id: &'a Value,
+        id: &'a RequestId,
         method: &'a str,
     },
     Reconnected {
