@@ -15,7 +15,7 @@ use crate::{
 /// How long the server may take to name the sub-agents. An outcome is worth more than the names.
 const NAMING: Duration = Duration::from_secs(1);
 
-/// The agents that a turn has spawned or given work, as far as the log knows them.
+/// The agents that a turn has spawned or given work, as far as they are known here.
 pub(super) fn known(client: &CasClient, thread: &str, turn: &str) -> Vec<SubAgent> {
     let tracker = client.tracker();
     let agents = tracker.agents_of_turn(thread, turn).into_iter();
@@ -44,7 +44,7 @@ pub(super) async fn name(client: &CasClient, agents: &[SubAgent]) {
             tracker.agent_named(&agent.thread_id, read.thread.agent_nickname);
         }
     });
-    // The log keeps the names that came in time.
+    // The tracker keeps the names that came in time.
     let _ = timeout(NAMING, join_all(reads)).await;
 }
 

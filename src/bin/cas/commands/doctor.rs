@@ -7,14 +7,14 @@ use cas_sdk::{
     CasClient, Filter, RpcErrorKind, find_codex,
     schema::{self, Contract, Drift, DriftError, Profile},
 };
-use serde::de::IgnoredAny;
+use serde::{Serialize, de::IgnoredAny};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::preflight;
 use crate::{
     failure::FAILED,
-    output::{Failure, Members, Result, Styled, json as json_line, line},
+    output::{Failure, Result, Styled, json as json_line, line},
     reason::reason,
     screen::{BOLD, DIM},
     server::{Server, close, join},
@@ -152,48 +152,54 @@ async fn with_server(client: &CasClient, found: &mut Findings) {
     }
 }
 
+/// The report of `--json`, in this order.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Report<'a> {
+    ok: bool,
+    error: Option<&'a str>,
+    codex: Option<&'a PathBuf>,
+    address: Option<&'a str>,
+    version: Option<&'a str>,
+    built_for: &'static str,
+    codex_home: Option<&'a str>,
+    account: Value,
+    config_warnings: &'a [String],
+    drift: Value,
+    contract: Value,
+}
+
 impl Findings {
-    /// The report of `--json`, in this order.
-    fn report(&self) -> Members<11> {
-        let error = |error: &str| json!({ "error": error });
-        Members([
-            ("ok", self.error.is_none().into()),
-            ("error", json!(self.error)),
-            ("codex", json!(self.codex)),
-            ("address", json!(self.address)),
-            ("version", json!(self.version)),
-            ("builtFor", built_for().into()),
-            ("codexHome", json!(self.home)),
-            (
-                "account",
-                match &self.account {
-                    Some(Ok(account)) => account.clone(),
-                    Some(Err(text)) => error(text),
-                    None => Value::Null,
-                },
-            ),
-            ("configWarnings", json!(self.warnings)),
-            (
-                "drift",
-                match &self.drift {
-                    Some(Ok(drift)) => {
-                        json!({"methods": listed(&drift.methods), "fields": listed(&drift.fields)})
-                    }
-                    Some(Err(drift)) => error(&drift.to_string()),
-                    None => Value::Null,
-                },
-            ),
-            (
-                "contract",
-                match &self.contract {
-                    Some(Ok(contract)) => {
-                        json!({"ok": contract.is_met(), "unmet": preflight::unmet(contract)})
-                    }
-                    Some(Err(text)) => error(text),
-                    None => Value::Null,
-                },
-            ),
-        ])
+    fn report(&self) -> Report<'_> {
+        Report {
+            ok: self.error.is_none(),
+            error: self.error.as_deref(),
+            codex: self.codex.as_ref(),
+            address: self.address.as_deref(),
+            version: self.version.as_deref(),
+            built_for: built_for(),
+            codex_home: self.home.as_deref(),
+            account: match &self.account {
+                Some(Ok(account)) => account.clone(),
+                Some(Err(error)) => json!({ "error": error }),
+                None => Value::Null,
+            },
+            config_warnings: &self.warnings,
+            drift: match &self.drift {
+                Some(Ok(drift)) => {
+                    json!({"methods": listed(&drift.methods), "fields": listed(&drift.fields)})
+                }
+                Some(Err(error)) => json!({"error": error.to_string()}),
+                None => Value::Null,
+            },
+            contract: match &self.contract {
+                Some(Ok(contract)) => {
+                    json!({"ok": contract.is_met(), "unmet": preflight::unmet(contract)})
+                }
+                Some(Err(error)) => json!({ "error": error }),
+                None => Value::Null,
+            },
+        }
     }
 
     fn show(&self, verbose: bool) -> Result {
