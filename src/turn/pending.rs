@@ -74,7 +74,7 @@ impl PendingTurn {
             .to(&of_turn(thread.id(), turn));
         events.unread(seen);
         let starting = thread.client().tracker().starting(thread.id());
-        let (guard, _) = starting.claim(turn, StartedBy::Compaction, true);
+        let guard = starting.claim_seen(turn, StartedBy::Compaction);
         let control = TurnControl::of(thread, turn);
         Turn::new(control, guard, Progress::new(events), false)
     }

@@ -126,7 +126,7 @@ impl Progress {
         Self {
             events: self.events.fork(),
             collector: self.collector.clone(),
-            is_late: false, // Its end, if it is over, was collected or is among the events to come.
+            is_late: false, // The end was collected, or is among the events to come.
         }
     }
 }

@@ -284,10 +284,11 @@ impl Turn {
     ) -> Self {
         let mut progress = progress;
         let phase = guard.phase();
-        let over = progress.is_late && progress.collector.end().is_none() && phase.is_over();
-        if let (true, Phase::Ended(status)) = (over, &phase) {
+        let is_open = progress.collector.end().is_none();
+        let is_gone = is_open && progress.collector.gaps && phase == Phase::Lost;
+        if let (true, Phase::Ended(status)) = (is_open && progress.is_late, phase) {
             // The turn ended before this reader began to listen, so the end will not come.
-            progress.collector.ended(status.clone());
+            progress.collector.ended(status);
         }
         let replay = progress.collector.replay().into();
         let progress = Arc::new(Lock::new(progress));
@@ -306,7 +307,7 @@ impl Turn {
             joined,
             naming: Naming::default(),
         };
-        if over && phase == Phase::Lost {
+        if is_gone {
             turn.check(Why::Gone);
         }
         turn

@@ -2,7 +2,10 @@
 
 use std::future::IntoFuture as _;
 
-use cas_sdk::{Error, Filter, protocol::ThreadStartParams};
+use cas_sdk::{
+    Error, Filter,
+    protocol::{ThreadStartParams, TurnStatus},
+};
 use serde_json::json;
 
 use crate::common::within;
@@ -10,6 +13,26 @@ use crate::{T, U, message, on_record, read, rig, running};
 
 fn started(turn: &str) -> serde_json::Value {
     json!({"turn": {"id": turn, "items": [], "status": "inProgress"}})
+}
+
+#[tokio::test]
+async fn a_turn_with_the_id_of_an_ended_one_is_a_turn_of_its_own() {
+    within(20, async {
+        let (_client, server, turn) = running().await;
+        let thread = turn.thread().clone();
+        server.turn_completed(T, U, "completed");
+        turn.finish().await.unwrap();
+        server.starts(U);
+        let turn = thread.ask("again").await.unwrap();
+        server.turn_started(T, U);
+        server.leave("turn/interrupt");
+        let (interrupted, ()) = tokio::join!(turn.interrupt(), async {
+            server.next("turn/interrupt").await.reply(json!({}));
+            server.turn_completed(T, U, "interrupted");
+        });
+        assert_eq!(interrupted.unwrap(), TurnStatus::Interrupted);
+    })
+    .await;
 }
 
 #[tokio::test]

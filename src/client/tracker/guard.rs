@@ -6,7 +6,7 @@ use tokio::sync::watch;
 
 use super::{
     Phase, StartedBy, Tracker,
-    turn::{Held, Shared, Standing, Used},
+    turn::{Held, Shared, Standing, TurnEntry, Used},
 };
 
 impl Tracker {
@@ -20,6 +20,7 @@ impl Tracker {
             tracker: self.clone(),
             thread: thread.to_owned(),
             running: entry.seen_running().map(|turn| turn.id.clone()),
+            ends: entry.ends,
         }
     }
 
@@ -51,6 +52,8 @@ pub(crate) struct PendingStart {
     thread: String,
     /// The turn that ran when the request was sent.
     running: Option<String>,
+    /// How many ends of turns were known by then.
+    ends: u64,
 }
 
 impl PendingStart {
@@ -58,6 +61,16 @@ impl PendingStart {
     /// before this request. Returns a reader's guard of the turn, and whether the turn ran before.
     /// A `fresh` turn can't have run before.
     pub(crate) fn claim(self, turn: &str, by: StartedBy, fresh: bool) -> (TurnGuard, bool) {
+        self.forget_namesake(turn);
+        self.take(turn, by, fresh)
+    }
+
+    /// Takes a turn that its events have named, since the response names none.
+    pub(crate) fn claim_seen(self, turn: &str, by: StartedBy) -> TurnGuard {
+        self.take(turn, by, true).0
+    }
+
+    fn take(&self, turn: &str, by: StartedBy, fresh: bool) -> (TurnGuard, bool) {
         let guard = self.tracker.guard(&self.thread, turn, GuardRole::Reader);
         let mut state = self.tracker.lock();
         let thread = state.thread(&self.thread);
@@ -75,6 +88,20 @@ impl PendingStart {
         }
         drop(state);
         (guard, joined)
+    }
+
+    /// Forgets a turn that had ended when the request was sent: a scripted server may use an id
+    /// twice.
+    fn forget_namesake(&self, turn: &str) {
+        let mut state = self.tracker.lock();
+        let thread = state.thread(&self.thread);
+        let ended_before = |known: &TurnEntry| (1..=self.ends).contains(&known.ended_as);
+        if thread
+            .find(turn)
+            .is_some_and(|known| known.held.is_none() && ended_before(known))
+        {
+            thread.forget(turn);
+        }
     }
 }
 
@@ -142,7 +169,7 @@ impl TurnGuard {
     fn with<T>(&self, act: impl FnOnce(&mut Held) -> T) -> Option<T> {
         let mut state = self.tracker.lock();
         let turn = state.threads.get_mut(&self.thread)?.find_mut(&self.turn)?;
-        turn.held.as_mut().map(act)
+        turn.held.as_deref_mut().map(act)
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Weak;
 
 use tracing::Level;
 
-use super::{Tracker, turn::Held};
+use super::Tracker;
 use crate::{
     error::{RpcError, RpcErrorKind},
     protocol::{Call, TurnInterruptParams},
@@ -58,8 +58,8 @@ impl Tracker {
 
     pub(super) fn is_unwanted(&self, thread: &str, turn: &str) -> bool {
         self.turn(thread, turn, |turn| {
-            let unwanted = |held: &Held| held.unwanted && !held.is_over();
-            turn.held.as_ref().is_some_and(unwanted)
+            let held = turn.held.as_ref();
+            held.is_some_and(|held| held.unwanted && !held.is_over())
         })
         .unwrap_or(false)
     }

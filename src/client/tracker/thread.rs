@@ -41,6 +41,8 @@ pub(super) struct ThreadEntry {
     pub(super) starting: usize,
     /// The turns, in the order in which they were first named.
     pub(super) turns: VecDeque<TurnEntry>,
+    /// How many ends of turns have become known.
+    pub(super) ends: u64,
     /// The tokens that the thread has used in its life, if no turn was missed.
     pub(super) total: Option<TokenUsage>,
     pub(super) goal_active: bool,
@@ -180,7 +182,11 @@ impl ThreadEntry {
 
     /// `turn/completed`, or an end that the server reported only when asked.
     pub(super) fn end(&mut self, turn: &str, status: &TurnStatus, seq: u64, changes: &mut Changes) {
-        self.seen(turn, seq).end(status, changes);
+        self.ends += 1;
+        let ends = self.ends;
+        let entry = self.seen(turn, seq);
+        entry.end(status, changes);
+        entry.ended_as = ends;
         if self.activity == Activity::Joined {
             self.activity = Activity::Active;
         }

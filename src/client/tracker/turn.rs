@@ -47,6 +47,8 @@ pub(super) struct TurnEntry {
     /// Whether no event of the turn was missed.
     pub(super) is_whole: bool,
     pub(super) standing: Standing,
+    /// Which end on its thread the end of the turn was; 0 before it.
+    pub(super) ended_as: u64,
     /// What a request of this client said about the turn.
     pub(super) cause: Option<StartedBy>,
     pub(super) first: Option<FirstItem>,
@@ -56,7 +58,7 @@ pub(super) struct TurnEntry {
     pub(super) commands: HashSet<String>,
     /// What is kept for those who hold a guard of the turn, or because the turn was started here and
     /// has not ended.
-    pub(super) held: Option<Held>,
+    pub(super) held: Option<Box<Held>>,
 }
 
 impl TurnEntry {
@@ -68,6 +70,7 @@ impl TurnEntry {
             seq: None,
             is_whole: true,
             standing: Standing::Unknown,
+            ended_as: 0,
             cause: None,
             first: None,
             under_goal,
@@ -134,13 +137,14 @@ impl TurnEntry {
             Standing::Running | Standing::Unseen if self.seq.is_some() => Phase::Started,
             _ => Phase::Accepted,
         };
-        self.held.get_or_insert_with(|| Held::new(phase))
+        self.held.get_or_insert_with(|| Box::new(Held::new(phase)))
     }
 
     /// Forgets what is kept for the holders of guards, once nothing depends on it.
     pub(super) fn release(&mut self) {
-        let is_spent =
-            |held: &mut Held| held.guards == 0 && (held.is_over() || !(held.ours || held.unwanted));
+        let is_spent = |held: &mut Box<Held>| {
+            held.guards == 0 && (held.is_over() || !(held.ours || held.unwanted))
+        };
         self.held.take_if(is_spent);
     }
 
