@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::{
     thread::ThreadEntry,
@@ -62,19 +63,47 @@ pub(super) struct Agents {
     next: u64,
 }
 
+/// An item that is about agents: a call that one agent makes to others (`collabAgentToolCall`), or
+/// what one agent does (`subAgentActivity`).
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Item {
+pub(super) struct AgentItem<'a> {
     #[serde(default)]
     tool: String,
     #[serde(default)]
-    receiver_thread_ids: Vec<String>,
+    status: String,
     #[serde(default)]
-    agents_states: HashMap<String, State>,
+    receiver_thread_ids: Vec<String>,
+    /// Read only where it is needed: the other members count, even if it can't be read.
+    #[serde(borrow)]
+    agents_states: Option<&'a RawValue>,
     #[serde(default)]
     kind: String,
     agent_thread_id: Option<String>,
     agent_path: Option<String>,
+}
+
+impl<'a> AgentItem<'a> {
+    /// Returns `None` if the item is not about agents, or can't be read.
+    pub(super) fn read(item_type: &str, params: &'a str) -> Option<Self> {
+        let is_about_agents = matches!(item_type, "collabAgentToolCall" | "subAgentActivity");
+        is_about_agents.then(|| at(params, &["item"]).ok())?
+    }
+
+    /// The threads that were spawned, if the item is completed. Agents also speak with other agents,
+    /// which makes none of them a child.
+    pub(super) fn spawned(&self, item_type: &str) -> &[String] {
+        if item_type == "subAgentActivity" {
+            let started = self.agent_thread_id.as_ref();
+            started
+                .filter(|_| self.kind == "started")
+                .map_or(&[], std::slice::from_ref)
+        } else if self.tool == "spawnAgent" && self.status == "completed" {
+            &self.receiver_thread_ids
+        } else {
+            &[]
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -189,10 +218,13 @@ impl Agents {
     }
 
     /// `item/started` or `item/completed` of a call that involves agents.
-    pub(super) fn item(&mut self, threads: &Threads, thread: &str, turn: &str, params: &str) {
-        let Ok(item) = at::<Item>(params, &["item"]) else {
-            return;
-        };
+    pub(super) fn item(
+        &mut self,
+        threads: &Threads,
+        thread: &str,
+        turn: &str,
+        item: AgentItem<'_>,
+    ) {
         if let Some(child) = &item.agent_thread_id {
             if item.kind == "started" || item.kind == "interacted" {
                 self.works_for(threads, child, thread, turn);
@@ -210,7 +242,9 @@ impl Agents {
                 self.works_for(threads, child, thread, turn);
             }
         }
-        for (child, state) in item.agents_states {
+        let states = item.agents_states.map(RawValue::get);
+        let states = states.map(serde_json::from_str::<HashMap<String, State>>);
+        for (child, state) in states.and_then(Result::ok).unwrap_or_default() {
             if let Some(agent) = self.known.get_mut(&child) {
                 if let Some(message) = state.message {
                     agent.result = Some(shortened(message));

@@ -1,7 +1,7 @@
 //! Updates the tracker from notifications. Runs in the reader, in order, before any stream sees the
 //! event.
 
-use super::{Phase, StartedBy, State, Tracker, turn::FirstItem};
+use super::{Phase, StartedBy, State, Tracker, agents::AgentItem, turn::FirstItem};
 use crate::{
     protocol::pointer::at,
     protocol::{Name, TurnStatus, routing::RoutingKeys as _},
@@ -23,13 +23,8 @@ impl Tracker {
         match (method, parts.turn()) {
             ("turn/started", Some(turn)) => self.started(thread, turn, params, message.seq()),
             ("turn/completed", Some(turn)) => self.completed(thread, turn, params, message.seq()),
-            ("item/started", Some(turn)) => self.item(message, thread, turn, false),
-            ("item/completed", turn) => {
-                self.agent_spawned(&parts);
-                if let Some(turn) = turn {
-                    self.item(message, thread, turn, true);
-                }
-            }
+            ("item/started", turn) => self.item(message, thread, turn, false),
+            ("item/completed", turn) => self.item(message, thread, turn, true),
             ("thread/tokenUsage/updated", turn) => self.used(thread, turn, params),
             ("thread/goal/updated", _) => {
                 let status = at::<Name<'_>>(params, &["goal", "status"]);
@@ -99,20 +94,25 @@ impl Tracker {
         entry.end(turn, &status, seq, changes);
     }
 
-    fn item(&self, message: &Incoming, thread: &str, turn: &str, completed: bool) {
+    fn item(&self, message: &Incoming, thread: &str, turn: Option<&str>, completed: bool) {
         let parts = message.parts();
         let params = parts.params().unwrap_or_default();
         let item_type = parts.item_type().unwrap_or_default();
         let mut locked = self.lock();
+        let item = AgentItem::read(item_type, params);
+        if let Some(item) = item.as_ref().filter(|_| completed) {
+            for child in item.spawned(item_type) {
+                locked.inherit(thread, child);
+            }
+        }
+        let Some(turn) = turn else { return };
         let State {
             threads, agents, ..
         } = &mut *locked;
-        match item_type {
-            "collabAgentToolCall" | "subAgentActivity" => {
-                agents.item(threads, thread, turn, params);
-            }
-            "agentMessage" if completed => agents.message(thread, params),
-            _ => {}
+        if let Some(item) = item {
+            agents.item(threads, thread, turn, item);
+        } else if completed && item_type == "agentMessage" {
+            agents.message(thread, params);
         }
         let (of, changes) = locked.thread_and_changes(thread);
         // A message is delivered only once, so it can be forgotten.

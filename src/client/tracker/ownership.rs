@@ -11,8 +11,7 @@ use super::{
     State, Tracker,
     owner::{HandlerSet, Owner},
 };
-use crate::protocol::routing::RoutingKeys as _;
-use crate::{protocol::pointer::at, rpc::Parts};
+use crate::protocol::pointer::at;
 
 /// How many closed threads are remembered.
 const MAX_CLOSED: usize = 1024;
@@ -82,44 +81,6 @@ impl Tracker {
         }
     }
 
-    /// The completed call by which an agent spawned another. Agents also speak with other agents,
-    /// which makes none of them a child.
-    pub(super) fn agent_spawned(&self, parts: &Parts<'_>) {
-        #[derive(Default, Deserialize)]
-        #[serde(rename_all = "camelCase", default)]
-        struct Item {
-            tool: String,
-            status: String,
-            receiver_thread_ids: Vec<String>,
-            kind: String,
-            agent_thread_id: Option<String>,
-        }
-        let is_activity = parts.item_type() == Some("subAgentActivity");
-        if !is_activity && parts.item_type() != Some("collabAgentToolCall") {
-            return;
-        }
-        let (Some(parent), Some(params)) = (parts.thread(), parts.params()) else {
-            return;
-        };
-        let Ok(item) = at::<Item>(params, &["item"]) else {
-            return;
-        };
-        let spawned = if is_activity {
-            item.agent_thread_id
-                .filter(|_| item.kind == "started")
-                .into_iter()
-                .collect()
-        } else if item.tool == "spawnAgent" && item.status == "completed" {
-            item.receiver_thread_ids
-        } else {
-            Vec::new()
-        };
-        let mut state = self.lock();
-        for child in spawned {
-            state.inherit(parent, &child);
-        }
-    }
-
     /// `thread/closed`: from now on the thread has no owner.
     pub(super) fn disown(&self, thread: &str) {
         let owner = self.lock().disown(thread);
@@ -185,7 +146,7 @@ impl State {
 
     /// Gives a spawned thread the handlers of its parent: what the parent may not do, the child may
     /// not either. A thread that is already known is nobody's child.
-    fn inherit(&mut self, parent: &str, child: &str) {
+    pub(super) fn inherit(&mut self, parent: &str, child: &str) {
         let Some(parent) = self.owner(parent) else {
             return;
         };

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use cas_sdk::Input;
+use cas_sdk::{Input, internal::open_regular};
 use serde_json::Value;
 
 use super::{Approvals, Args};
@@ -40,7 +40,7 @@ impl Prepared {
         let mut input = Input::new().text(prompt.as_str());
         for image in &args.image {
             let image = std::path::absolute(image)?;
-            if let Err(e) = fs::File::open(&image) {
+            if let Err(e) = open_regular(&image) {
                 return Err(Failure::Usage(format!("{}: {e}", image.display())));
             }
             input = input.local_image(image);

@@ -5,11 +5,11 @@
 
 use std::{
     collections::HashMap,
-    fs::File,
     io::{self, BufRead as _, BufReader},
     path::Path,
 };
 
+use cas_sdk::internal::open_regular;
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -35,7 +35,7 @@ impl Rollout {
         let mut this = Self::default();
         let mut model = None;
         let mut total = Value::Null;
-        for line in BufReader::new(File::open(path)?).lines() {
+        for line in BufReader::new(open_regular(path)?).lines() {
             let line = line?;
             if !line.contains("token_count") && !line.contains("turn_context") {
                 continue;
@@ -83,6 +83,25 @@ fn spent(line: &Value, model: Option<String>) -> Option<Spent> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn a_rollout_that_is_a_pipe_is_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&path).status();
+        assert!(made.unwrap().success());
+        let (tell, told) = std::sync::mpsc::channel();
+        std::thread::spawn({
+            let path = path.clone();
+            move || tell.send(Rollout::read(&path).is_err())
+        });
+        let refused = told.recv_timeout(std::time::Duration::from_secs(20));
+        // A reader that waits gets a writer, so that it does not keep the test from ending.
+        let other = std::fs::File::options().read(true).write(true).open(path);
+        assert!(refused.expect("a pipe was waited for"));
+        drop(other);
+    }
 
     #[test]
     fn each_response_is_counted_once_with_the_model_of_its_turn() {
